@@ -1,0 +1,67 @@
+//! One shape for every failure: `cannot <do what> <to what>: <why>`, and the mend on its own line.
+
+use std::fmt;
+use std::io;
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure that names what was tried, on what, why it failed and, where known, the mend.
+#[derive(Debug)]
+pub struct Error {
+    action: String,
+    why: String,
+    errno: Option<i32>,
+    mend: Option<String>,
+}
+
+impl Error {
+    /// `action` completes "cannot …" and names its object: `open /dev/sda2`.
+    pub fn new(action: impl Into<String>, why: impl fmt::Display) -> Self {
+        Self { action: action.into(), why: why.to_string(), errno: None, mend: None }
+    }
+
+    /// The same for a failed system call; keeps its errno for those who must tell errors apart.
+    pub fn io(action: impl Into<String>, why: impl Into<io::Error>) -> Self {
+        let why = why.into();
+        Self { errno: why.raw_os_error(), ..Self::new(action, describe(&why)) }
+    }
+
+    /// Adds what the reader can do about it.
+    #[must_use]
+    pub fn mend(mut self, mend: impl Into<String>) -> Self {
+        self.mend = Some(mend.into());
+        self
+    }
+
+    /// The errno of the system call that failed, if one did.
+    pub fn errno(&self) -> Option<i32> {
+        self.errno
+    }
+
+    /// What the reader can do about it, if that is known.
+    pub fn mend_text(&self) -> Option<&str> {
+        self.mend.as_deref()
+    }
+}
+
+/// An I/O error in words, without the "(os error N)" that helps nobody.
+pub fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_string(),
+        None => text,
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}: {}", self.action, self.why)?;
+        match &self.mend {
+            Some(mend) => write!(f, "\n  mend: {mend}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,84 @@
+//! The room for files that must be whole or absent, whatever happens: written aside, made durable,
+//! then given their name in one call.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags};
+
+use crate::fault::change;
+
+/// Creates `name` in `dir` with `content`; fails with `EEXIST` if the name is taken.
+pub fn create(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<()> {
+    let temporary = write_aside(dir, name, content, mode)?;
+    let linked = change("file: link", || {
+        Ok(fs::linkat(dir, &temporary, dir, Path::new(name), AtFlags::empty())?)
+    });
+    let removed = unlink_temporary(dir, &temporary);
+    linked?;
+    removed?;
+    sync_dir(dir)
+}
+
+/// Puts `content` at `name` in `dir`, in place of what was there.
+pub fn replace(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<()> {
+    let temporary = write_aside(dir, name, content, mode)?;
+    let renamed =
+        change("file: rename", || Ok(fs::renameat(dir, &temporary, dir, Path::new(name))?));
+    if let Err(error) = renamed {
+        // Best effort: the file is ours and has a name that nobody looks for.
+        let _ = unlink_temporary(dir, &temporary);
+        return Err(error);
+    }
+    sync_dir(dir)
+}
+
+/// Reads the whole of a plain file below `dir` without following any link.
+pub fn read(dir: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let mut file = File::from(fs::openat2(dir, path, flags, Mode::empty(), resolve)?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+fn write_aside(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<String> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    for attempt in 0..64 {
+        let temporary = format!(".{}.{}-{attempt}.tmp", name.display(), std::process::id());
+        let opened = change("file: create", || {
+            Ok(fs::openat(dir, &temporary, flags, Mode::from_raw_mode(mode))?)
+        });
+        let mut file = match opened {
+            Ok(fd) => File::from(fd),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(error),
+        };
+        let written = change("file: write", || file.write_all(content))
+            .and_then(|()| change("file: sync", || file.sync_all()));
+        return match written {
+            Ok(()) => Ok(temporary),
+            Err(error) => {
+                // Best effort, as above.
+                let _ = unlink_temporary(dir, &temporary);
+                Err(error)
+            }
+        };
+    }
+    Err(io::Error::from(io::ErrorKind::AlreadyExists))
+}
+
+fn unlink_temporary(dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    change("file: unlink temporary", || Ok(fs::unlinkat(dir, name, AtFlags::empty())?))
+}
+
+fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
+    change("file: sync directory", || Ok(fs::fsync(dir)?))
+}

@@ -1,0 +1,116 @@
+//! What each file system can do for Blankroot: survey its trees, show them, copy and swap them.
+//!
+//! This crate is mechanism: it knows file systems and nothing of keep lists, verdicts or boots.
+//! Reading ([`Backend`]) and changing ([`LockedBackend`]) are two types, so that who holds the
+//! first cannot change a disk.
+
+pub mod changes;
+pub mod error;
+pub mod fault;
+pub mod file;
+pub mod kernel;
+pub mod path;
+pub mod record;
+pub mod survey;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+pub use changes::{Change, ChangeKind, Changes, Facts, FileType};
+pub use error::{Error, Result};
+pub use path::{TreeName, TreePath};
+pub use record::{Record, Records};
+pub use survey::{LiveMount, OldRoot, Slot, Space, Survey, Tree, TreeId, Unfinished};
+
+/// The names of the trees that a configuration declares, relative to the top of the file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The tree that is, or will be, mounted as `/`.
+    pub live: TreeName,
+    /// The read-only snapshot that live is restored to.
+    pub blank: TreeName,
+    /// The directory that holds old roots and their records.
+    pub old: TreeName,
+}
+
+/// What a backend can do; planners ask this and never a backend's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    /// Live survives a reboot, so it has to be rolled back (false for tmpfs).
+    pub needs_rollback: bool,
+    /// `prepare` and `swap` take the same time whatever the size of the tree.
+    pub constant_time: bool,
+    /// `changes` may answer without walking both trees.
+    pub fast_changes: bool,
+}
+
+/// Where `capture` takes the blank snapshot from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The live tree as it is now.
+    Live,
+    /// A tree without content.
+    Empty,
+}
+
+/// A tree, opened for reading outside every mount table: nothing that is mounted over the tree's
+/// directories hides what is in them.
+#[derive(Debug)]
+pub struct View {
+    root: OwnedFd,
+}
+
+impl View {
+    /// Wraps the open root directory of a tree.
+    pub fn new(root: OwnedFd) -> Self {
+        Self { root }
+    }
+}
+
+impl AsFd for View {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+}
+
+/// How a backend answered [`Backend::changes`].
+#[derive(Debug)]
+pub enum FastChanges {
+    /// The exact changes, sorted by path bytes.
+    Exact(Changes),
+    /// The fast way cannot run; the text completes "walked both trees, because …".
+    Unavailable(String),
+}
+
+/// Reading only: who holds a `Backend` cannot change the disk.
+pub trait Backend: Send + Sync {
+    /// What is there: live, blank, old roots, half-done work. Reads names and records, never walks.
+    fn survey(&self) -> Result<Survey>;
+    /// A directory handle on a tree, for reading.
+    fn view(&self, tree: &Tree) -> Result<View>;
+    /// What differs in `to` against `from`, the fast way.
+    fn changes(&self, from: &Tree, to: &Tree) -> Result<FastChanges>;
+    /// What this backend can do.
+    fn abilities(&self) -> Abilities;
+    /// Takes the lock that every change needs; an error if another process holds it.
+    fn lock(&self) -> Result<Box<dyn LockedBackend + '_>>;
+}
+
+/// Changing: each call is one step of a plan, and deciding is over when it is made.
+pub trait LockedBackend {
+    /// The survey that a plan must be made from: nothing else changes the disk's trees meanwhile.
+    fn survey(&self) -> Result<Survey>;
+    /// Makes the blank snapshot under the layout's name, and the directory for old roots.
+    ///
+    /// Errors if something has the name already.
+    fn capture(&mut self, origin: Origin) -> Result<Tree>;
+    /// Writes `record` and makes a fresh copy of `blank` under the record's name in the directory
+    /// of old roots. Slow is fine. Durable when it returns.
+    ///
+    /// The name then holds the fresh copy; [`swap`](Self::swap) makes it hold the old root. Which
+    /// of the two it is can always be told by comparing its identity with the record.
+    fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree>;
+    /// Exchanges live and the prepared copy under `aside` in one call. Durable when it returns.
+    fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()>;
+    /// Deletes an old root: by identity, re-checked now, never at boot.
+    fn discard(&mut self, old_root: &OldRoot) -> Result<()>;
+}

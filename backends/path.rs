@@ -1,0 +1,211 @@
+//! Two kinds of names that must never be mixed with host paths: a tree's name in its file system,
+//! and a path inside a tree. Both are bytes and print escaped.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// The name of a tree, relative to the top of its file system: `root`, `@/root`.
+///
+/// Invariant: one or more components, none of them empty, `.` or `..`, and no NUL.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TreeName(Vec<u8>);
+
+impl TreeName {
+    /// Checks `name`; the error says what is wrong with it, to follow "the name `…` ".
+    pub fn new(name: impl Into<Vec<u8>>) -> Result<Self, &'static str> {
+        let name = name.into();
+        check_components(&name)?;
+        Ok(Self(name))
+    }
+
+    /// This name with one more component below it.
+    pub fn child(&self, name: &str) -> Result<Self, &'static str> {
+        Self::new([self.0.as_slice(), b"/", name.as_bytes()].concat())
+    }
+
+    /// The directory that holds the tree, if it is not the top itself, and the last component.
+    pub fn split(&self) -> (Option<&Path>, &OsStr) {
+        match self.0.iter().rposition(|&b| b == b'/') {
+            Some(at) => {
+                let (parent, name) = (&self.0[..at], &self.0[at + 1..]);
+                (Some(Path::new(OsStr::from_bytes(parent))), OsStr::from_bytes(name))
+            }
+            None => (None, OsStr::from_bytes(&self.0)),
+        }
+    }
+
+    /// The last component.
+    pub fn file_name(&self) -> &OsStr {
+        self.split().1
+    }
+
+    /// Whether this names the same tree as `other` or a place below it.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.0.strip_prefix(other.0.as_slice()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+    }
+
+    /// As a path relative to the top of the file system.
+    pub fn as_path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.0))
+    }
+
+    /// The raw bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn check_components(name: &[u8]) -> Result<(), &'static str> {
+    if name.is_empty() {
+        return Err("is empty");
+    }
+    if name.contains(&0) {
+        return Err("contains a NUL byte");
+    }
+    if name.starts_with(b"/") {
+        return Err("starts with `/`, but is relative to the top of the file system");
+    }
+    for part in name.split(|&b| b == b'/') {
+        match part {
+            b"" => return Err("has an empty component (`//` or a `/` at its end)"),
+            b"." | b".." => return Err("has a component `.` or `..`"),
+            _ if part.len() > 255 => return Err("has a component of more than 255 bytes"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Display for TreeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Escaped(&self.0), f)
+    }
+}
+
+impl fmt::Debug for TreeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TreeName({self})")
+    }
+}
+
+/// A path inside a tree: bytes without a leading slash; empty for the tree's root.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TreePath(Vec<u8>);
+
+impl TreePath {
+    /// The root of the tree.
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// From an absolute path as seen on the machine, or a relative one; `.` and doubled slashes
+    /// are dropped. The error says what is wrong, to follow "the path `…` ".
+    pub fn parse(path: &[u8]) -> Result<Self, &'static str> {
+        let mut clean = Vec::with_capacity(path.len());
+        for part in path.split(|&b| b == b'/') {
+            match part {
+                b"" | b"." => continue,
+                b".." => return Err("has a component `..`"),
+                _ if part.contains(&0) => return Err("contains a NUL byte"),
+                _ => {}
+            }
+            if !clean.is_empty() {
+                clean.push(b'/');
+            }
+            clean.extend_from_slice(part);
+        }
+        Ok(Self(clean))
+    }
+
+    /// Takes bytes that already have this type's form.
+    pub(crate) fn from_clean(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// Whether this is `other` or lies below it.
+    pub fn is_within(&self, other: &Self) -> bool {
+        other.0.is_empty()
+            || self
+                .0
+                .strip_prefix(other.0.as_slice())
+                .is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+    }
+
+    /// Relative to the tree's root; `.` for the root itself.
+    pub fn as_path(&self) -> &Path {
+        if self.0.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(&self.0)) }
+    }
+
+    /// The raw bytes, without a leading slash.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for TreePath {
+    /// As seen on the machine: with its leading slash, escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}", Escaped(&self.0))
+    }
+}
+
+impl fmt::Debug for TreePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TreePath({self})")
+    }
+}
+
+/// Bytes for people: UTF-8 as it is; control characters, backslashes and invalid bytes escaped,
+/// so that a name can neither break a line nor steer a terminal.
+pub struct Escaped<'a>(pub &'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    '\\' => f.write_str("\\\\")?,
+                    c if c.is_control() => write!(f, "{}", c.escape_default())?,
+                    c => write!(f, "{c}")?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_name_is_one_or_more_plain_components() {
+        for good in ["root", "@/root", "a b\n", "..a"] {
+            assert!(TreeName::new(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", "/root", "root/", "a//b", "..", "a/./b", "a/../b", "a\0b"] {
+            assert!(TreeName::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn within_stops_at_component_borders() {
+        let name = |s: &str| TreeName::new(s).unwrap();
+        assert!(name("a/b").is_within(&name("a")) && name("a").is_within(&name("a")));
+        assert!(!name("ab").is_within(&name("a")) && !name("a").is_within(&name("a/b")));
+        let path = |s: &str| TreePath::parse(s.as_bytes()).unwrap();
+        assert!(path("/etc/x").is_within(&path("/")) && path("/etc").is_within(&path("etc/")));
+        assert!(!path("/etcetera").is_within(&path("/etc")));
+    }
+
+    #[test]
+    fn names_print_escaped() {
+        assert_eq!(Escaped(b"a b\n\\\xff\x1b[0m").to_string(), "a b\\n\\\\\\xff\\u{1b}[0m");
+        assert_eq!(TreePath::parse(b"//etc/./motd").unwrap().to_string(), "/etc/motd");
+    }
+}

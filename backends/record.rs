@@ -1,0 +1,184 @@
+//! The record beside each old root: written before the swap, made true by the swap itself.
+//!
+//! `<old>/<name>.json` says which tree `<old>/<name>` holds once live was set aside there. While the
+//! tree under that name has another identity, it is the fresh copy that was never swapped in. So
+//! one comparison tells every state of an interrupted rollback, and nothing has to be written after
+//! the swap.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use rustix::fs::{self, Mode, OFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, describe};
+use crate::survey::TreeId;
+
+const SUFFIX: &[u8] = b".json";
+const VERSION: u32 = 1;
+
+/// What is known about an old root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The version of this format.
+    pub version: u32,
+    /// The name of the old root in the directory of old roots: counter and boot id.
+    pub name: String,
+    /// The boot that set it aside.
+    pub boot_id: String,
+    /// The wall clock then; a label only, since an initrd's clock may be wrong.
+    pub time: DateTime<Utc>,
+    /// The tree that was live and is the old root now.
+    pub live: TreeId,
+    /// The blank that took its place.
+    pub blank: TreeId,
+}
+
+impl Record {
+    /// A record for the next old root, under a name that none of `taken` has.
+    pub fn next(
+        taken: &[OsString],
+        boot_id: &str,
+        time: DateTime<Utc>,
+        live: TreeId,
+        blank: TreeId,
+    ) -> Self {
+        let last = taken.iter().filter_map(|name| counter(name)).max().unwrap_or(0);
+        let boot: String = boot_id.chars().filter(char::is_ascii_hexdigit).take(8).collect();
+        let name = format!("{:06}-{boot}", last + 1);
+        Self { version: VERSION, name, boot_id: boot_id.to_string(), time, live, blank }
+    }
+
+    /// Reads a record; the error says what is wrong with the text.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        let record: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        if record.version != VERSION {
+            return Err(format!("it has version {}, and this program knows 1", record.version));
+        }
+        if counter(OsStr::new(&record.name)).is_none() || record.name.contains('/') {
+            return Err(format!("`{}` is no name of an old root", record.name));
+        }
+        Ok(record)
+    }
+
+    fn file_name(&self) -> OsString {
+        format!("{}.json", self.name).into()
+    }
+}
+
+/// The number that a name of ours starts with.
+fn counter(name: &OsStr) -> Option<u64> {
+    let (number, _) = name.to_str()?.split_once('-')?;
+    number.parse().ok()
+}
+
+/// What the directory of old roots holds, by name.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// The records that could be read, by name.
+    pub readable: Vec<Record>,
+    /// Names of the others, each with what is wrong.
+    pub unreadable: Vec<(OsString, String)>,
+    /// Every entry that is no record.
+    pub entries: Vec<OsString>,
+}
+
+impl Records {
+    /// Reads all records in `old`, the open directory of old roots.
+    pub fn read(old: BorrowedFd<'_>) -> Result<Self> {
+        let mut records = Self::default();
+        for name in names(old)? {
+            match name.as_bytes().strip_suffix(SUFFIX) {
+                None if name.as_bytes().starts_with(b".") => {}
+                None => records.entries.push(name),
+                Some(stem) => match read_one(old, &name, stem) {
+                    Ok(record) => records.readable.push(record),
+                    Err(why) => records.unreadable.push((name, why)),
+                },
+            }
+        }
+        records.readable.sort_by(|a, b| a.name.cmp(&b.name));
+        records.unreadable.sort();
+        records.entries.sort();
+        Ok(records)
+    }
+
+    /// Every name that a new old root must not take.
+    pub fn taken(&self) -> Vec<OsString> {
+        let records = self.readable.iter().map(|record| OsString::from(&record.name));
+        let others = self.unreadable.iter().map(|(name, _)| name.clone());
+        self.entries.iter().cloned().chain(records).chain(others).collect()
+    }
+}
+
+/// Writes `record` into `old`, durably; fails if its name is taken.
+pub fn write(old: BorrowedFd<'_>, record: &Record) -> Result<()> {
+    let action = || format!("write the record of the old root {}", record.name);
+    let text = serde_json::to_vec_pretty(record).map_err(|e| Error::new(action(), e))?;
+    crate::file::create(old, &record.file_name(), &text, 0o600).map_err(|e| Error::io(action(), e))
+}
+
+/// Removes the record of an old root that is gone.
+pub fn remove(old: BorrowedFd<'_>, record: &Record) -> Result<()> {
+    crate::fault::change("record: unlink", || {
+        Ok(fs::unlinkat(old, record.file_name(), fs::AtFlags::empty())?)
+    })
+    .map_err(|e| Error::io(format!("remove the record of the old root {}", record.name), e))
+}
+
+fn read_one(old: BorrowedFd<'_>, name: &OsStr, stem: &[u8]) -> Result<Record, String> {
+    let text = crate::file::read(old, Path::new(name)).map_err(|e| describe(&e))?;
+    let record = Record::parse(&text)?;
+    if record.name.as_bytes() != stem {
+        return Err(format!("it is the record of {}", record.name));
+    }
+    Ok(record)
+}
+
+fn names(dir: BorrowedFd<'_>) -> Result<Vec<OsString>> {
+    let action = "list the directory of old roots";
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // Opened anew, since reading moves the offset that all duplicates of a descriptor share.
+    let own = fs::openat(dir, ".", flags, Mode::empty()).map_err(|e| Error::io(action, e))?;
+    let mut names = Vec::new();
+    for entry in fs::Dir::read_from(own.as_fd()).map_err(|e| Error::io(action, e))? {
+        let entry = entry.map_err(|e| Error::io(action, e))?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(OsStr::from_bytes(name).to_os_string());
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(taken: &[&str]) -> Record {
+        let taken: Vec<OsString> = taken.iter().map(Into::into).collect();
+        let boot = "3f2a1c9e-7a01-4b6e-9d0a-000000000000";
+        let time = DateTime::from_timestamp(0, 0).unwrap();
+        Record::next(&taken, boot, time, TreeId::new("a"), TreeId::new("b"))
+    }
+
+    #[test]
+    fn names_count_up_and_skip_what_is_not_ours() {
+        assert_eq!(sample(&[]).name, "000001-3f2a1c9e");
+        assert_eq!(sample(&["000009-aaaa", "notes", "000002-3f2a1c9e"]).name, "000010-3f2a1c9e");
+    }
+
+    #[test]
+    fn a_record_survives_its_own_text_and_refuses_others() {
+        let record = sample(&[]);
+        let text = serde_json::to_vec(&record).unwrap();
+        assert_eq!(Record::parse(&text), Ok(record));
+        for bad in [&b""[..], b"{}", b"\xff", b"[1]"] {
+            assert!(Record::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

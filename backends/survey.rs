@@ -1,0 +1,165 @@
+//! What a backend finds on its file system, as plain data for planners and for `status`.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::path::{Escaped, TreeName, TreePath};
+use crate::record::Record;
+
+/// The identity of a tree, which no rename changes: a subvolume's UUID, a directory's inode and
+/// time of birth. Never a path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TreeId(String);
+
+impl TreeId {
+    /// Wraps a backend's own notation of identity.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// The backend's own notation.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TreeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One tree that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tree {
+    /// Its identity.
+    pub id: TreeId,
+    /// Where it was found.
+    pub name: TreeName,
+    /// Nothing can be written in it.
+    pub read_only: bool,
+    /// When it was made, by the file system's own account.
+    pub created: Option<DateTime<Utc>>,
+    /// It is a copy of this tree.
+    pub copy_of: Option<TreeId>,
+    /// It was never written to since it was made; `None` where the backend cannot tell.
+    pub pristine: Option<bool>,
+}
+
+/// What a declared name holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// Nothing has this name.
+    Missing,
+    /// Something has it that is no tree; the text says what.
+    NotATree(String),
+    /// A tree.
+    Present(Tree),
+}
+
+impl Slot {
+    /// The tree, if there is one.
+    pub fn tree(&self) -> Option<&Tree> {
+        match self {
+            Self::Present(tree) => Some(tree),
+            Self::Missing | Self::NotATree(_) => None,
+        }
+    }
+}
+
+/// A former live tree with its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldRoot {
+    /// The tree itself; its identity equals the record's.
+    pub tree: Tree,
+    /// What was written about it before it was set aside.
+    pub record: Record,
+    /// Bytes of data that it does not share with blank, where the backend can tell.
+    pub own_bytes: Option<u64>,
+}
+
+/// What an interrupted rollback left; harmless, and either finished by the next one or expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// A record whose fresh copy was never made.
+    RecordOnly(Record),
+    /// A fresh copy that never became live.
+    FreshCopy {
+        /// The copy, under its record's name.
+        tree: Tree,
+        /// Its record.
+        record: Record,
+    },
+    /// Swapped, but mounts without a tree's name still lead to this old root.
+    DefaultLeftBehind(OldRoot),
+    /// Something in the directory of old roots that carries no record of ours: never touched.
+    Foreign(TreeName),
+    /// A record that cannot be read; what it belongs to is never touched.
+    UnreadableRecord {
+        /// The record's own name.
+        name: TreeName,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// A mount through which live can be reached at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveMount {
+    /// Where, as the mount table of the process that sees it spells it.
+    pub mount_point: Vec<u8>,
+    /// A process in whose mount namespace it is; `None` for our own.
+    pub seen_by: Option<i32>,
+    /// Whether it was proven to be this file system's, or only could not be ruled out.
+    pub certain: bool,
+}
+
+impl fmt::Display for LiveMount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Escaped(&self.mount_point))?;
+        if let Some(pid) = self.seen_by {
+            write!(f, " (in the mount namespace of process {pid})")?;
+        }
+        if !self.certain {
+            write!(f, " (could not be told apart from live)")?;
+        }
+        Ok(())
+    }
+}
+
+/// Room for what a rollback writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that metadata can still take.
+    pub available: u64,
+    /// Bytes that preparing a fresh copy may need at the most.
+    pub needed: u64,
+}
+
+/// Everything that a planner may know about the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// The identity of the file system.
+    pub file_system: String,
+    /// What the name of live holds.
+    pub live: Slot,
+    /// What the name of blank holds.
+    pub blank: Slot,
+    /// Whether the directory of old roots is there.
+    pub has_old_dir: bool,
+    /// Old roots, oldest first by the file system's own order.
+    pub old_roots: Vec<OldRoot>,
+    /// What interrupted runs left, and what is not ours.
+    pub unfinished: Vec<Unfinished>,
+    /// Where live is mounted now, in any mount namespace that has a process.
+    pub live_mounts: Vec<LiveMount>,
+    /// Trees of their own inside live, by path; they travel along with it.
+    pub nested: Vec<TreePath>,
+    /// Whether a mount that names no tree leads to live.
+    pub live_is_default: bool,
+    /// Room, where the backend can tell.
+    pub space: Option<Space>,
+}

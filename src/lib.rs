@@ -1,0 +1,8 @@
+//! Blankroot restores a root file system to a blank snapshot at every boot, tells what appeared
+//! since, and keeps what its owner opted in to keep.
+//!
+//! This crate is policy: configuration, verdicts, plans and what people see. The crate `backends` is
+//! mechanism. ARCHITECTURE.md has the map.
+
+pub mod classify;
+pub mod diff;

@@ -1,0 +1,3 @@
+//! The command `blankroot`.
+
+fn main() {}
