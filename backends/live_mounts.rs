@@ -1,0 +1,148 @@
+//! Which mounts show a given subvolume: by its number and its file system, never by a path.
+//!
+//! The kernel's `subvolid=` follows the directory that a mount shows, through renames, exchanges
+//! and deletion, also for a bind mount of a directory inside. So it is the truth at any moment,
+//! where `subvol=` and the source are only what they were called.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::error::Result;
+use crate::mountinfo::Mount;
+use crate::namespaces::{self, Namespaces};
+use crate::survey::LiveMount;
+
+/// An answer that may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tri {
+    /// Proven.
+    Yes,
+    /// Proven not to be.
+    No,
+    /// Could not be found out.
+    Unknown,
+}
+
+/// What was found in all mount tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The mounts of the subvolume.
+    pub mounts: Vec<LiveMount>,
+    /// Threads whose mount namespace we may not know.
+    pub unreadable: usize,
+}
+
+/// Finds the mounts of the subvolume `subvolid` in every namespace below `proc`, the open `/proc`.
+/// `is_ours` tells from an open directory whether it lies on the subvolume's file system.
+pub fn find(
+    proc: BorrowedFd<'_>,
+    subvolid: u64,
+    is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
+) -> Result<Found> {
+    let namespaces = namespaces::all(proc)?;
+    let proven = file_systems(proc, &namespaces, is_ours);
+    let same = |mount: &Mount| proven.get(&mount.dev).copied().unwrap_or(Tri::Unknown);
+    let mounts = mounts_of_subvolume(&namespaces, same, subvolid);
+    Ok(Found { mounts, unreadable: namespaces.unreadable })
+}
+
+/// The mounts that show the subvolume `subvolid` or a directory in it. What `same_file_system`
+/// cannot tell counts as one, and is marked as uncertain.
+pub fn mounts_of_subvolume(
+    namespaces: &Namespaces,
+    same_file_system: impl Fn(&Mount) -> Tri,
+    subvolid: u64,
+) -> Vec<LiveMount> {
+    let mut found = Vec::new();
+    for table in &namespaces.tables {
+        for mount in table.mounts.iter().filter(|mount| is_btrfs(mount)) {
+            let certain = match (shows(mount, subvolid), same_file_system(mount)) {
+                (Tri::No, _) | (_, Tri::No) => continue,
+                answers => answers == (Tri::Yes, Tri::Yes),
+            };
+            let mount_point = mount.mount_point.clone();
+            found.push(LiveMount { mount_point, seen_by: table.seen_by, certain });
+        }
+    }
+    found
+}
+
+/// For each Btrfs file system that is mounted anywhere, by its device number, whether it is ours.
+/// One mount that can be opened proves it for all mounts with that number.
+fn file_systems(
+    proc: BorrowedFd<'_>,
+    namespaces: &Namespaces,
+    mut is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
+) -> BTreeMap<(u32, u32), Tri> {
+    let mut proven = BTreeMap::new();
+    for table in &namespaces.tables {
+        for mount in table.mounts.iter().filter(|mount| is_btrfs(mount)) {
+            let answer = proven.entry(mount.dev).or_insert(Tri::Unknown);
+            if *answer != Tri::Unknown {
+                continue;
+            }
+            // A mount that cannot be opened proves nothing; another one of its file system may.
+            *answer = match namespaces::open_mount_point(proc, table.seen_by, mount)
+                .and_then(|dir| is_ours(dir.as_fd()))
+            {
+                Ok(true) => Tri::Yes,
+                Ok(false) => Tri::No,
+                Err(_) => Tri::Unknown,
+            };
+        }
+    }
+    proven
+}
+
+fn is_btrfs(mount: &Mount) -> bool {
+    mount.fs_type == b"btrfs"
+}
+
+fn shows(mount: &Mount, subvolid: u64) -> Tri {
+    let shown = mount
+        .option(b"subvolid")
+        .and_then(|value| std::str::from_utf8(&value).ok()?.parse::<u64>().ok());
+    match shown {
+        Some(shown) if shown == subvolid => Tri::Yes,
+        Some(_) => Tri::No,
+        None => Tri::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mountinfo;
+    use crate::namespaces::Namespace;
+
+    fn namespaces(table: &str) -> Namespaces {
+        let mounts = mountinfo::parse(table.as_bytes()).unwrap();
+        Namespaces { tables: vec![Namespace { seen_by: Some(7), mounts }], unreadable: 0 }
+    }
+
+    #[test]
+    fn only_the_subvolume_of_the_same_file_system_matches() {
+        let table = "\
+            1 0 0:1 /root /a rw - btrfs x rw,subvolid=256,subvol=/root\n\
+            2 0 0:1 / /top rw - btrfs x rw,subvolid=5,subvol=/\n\
+            3 0 0:2 /root /b rw - btrfs y rw,subvolid=256,subvol=/root\n\
+            4 0 0:3 / /c rw - tmpfs z rw,subvolid=256\n";
+        let same = |mount: &Mount| if mount.dev == (0, 1) { Tri::Yes } else { Tri::No };
+        let found = mounts_of_subvolume(&namespaces(table), same, 256);
+        let shown: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["/a (in the mount namespace of process 7)"]);
+    }
+
+    #[test]
+    fn what_cannot_be_told_counts_and_is_marked() {
+        let table = "\
+            1 0 0:1 /root /a rw - btrfs x rw,subvolid=256,subvol=/root\n\
+            2 0 0:2 / /b rw - btrfs x rw\n\
+            3 0 0:1 / /top rw - btrfs x rw,subvolid=5,subvol=/\n";
+        let same = |mount: &Mount| if mount.dev == (0, 2) { Tri::Yes } else { Tri::Unknown };
+        let found = mounts_of_subvolume(&namespaces(table), same, 256);
+        let shown: Vec<_> = found.iter().map(|m| (&m.mount_point[..], m.certain)).collect();
+        assert_eq!(shown, [(&b"/a"[..], false), (b"/b", false)]);
+    }
+}

@@ -1,0 +1,185 @@
+//! The kernel's mount table (`/proc/PID/mountinfo`, see proc(5)) as data; pure in its input.
+
+use std::borrow::Cow;
+
+use crate::error::{Error, Result};
+
+/// One line of a mount table. Every byte string is unescaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The mount's own number, unique among all mounts of the machine.
+    pub id: u64,
+    /// The mount that this one is mounted on.
+    pub parent: u64,
+    /// Major and minor number of the file system's device. On Btrfs an anonymous one: the same for
+    /// every mount of one file system, whatever subvolume it shows.
+    pub dev: (u32, u32),
+    /// The directory of the file system that this mount shows.
+    pub root: Vec<u8>,
+    /// Where it is mounted, relative to the root of the process whose table this is.
+    pub mount_point: Vec<u8>,
+    /// The file system's type, `btrfs`.
+    pub fs_type: Vec<u8>,
+    /// What was mounted, as the one who mounted it spelled it; may be empty.
+    pub source: Vec<u8>,
+    /// The file system's own options, still escaped, since an escaped comma is no separator.
+    super_options: Vec<u8>,
+}
+
+impl Mount {
+    /// The value of one of the file system's own options (empty if it has none).
+    ///
+    /// The first one counts: Btrfs prints `subvolid=` before `subvol=`, whose value is a name that
+    /// may contain `,subvolid=…` unescaped.
+    pub fn option(&self, name: &[u8]) -> Option<Cow<'_, [u8]>> {
+        self.super_options.split(|&b| b == b',').find_map(|option| {
+            match option.strip_prefix(name)? {
+                [] => Some(Cow::Borrowed(&b""[..])),
+                [b'=', value @ ..] => Some(unescape(value)),
+                _ => None,
+            }
+        })
+    }
+}
+
+/// Reads a whole table; an error names the line that is malformed.
+pub fn parse(table: &[u8]) -> Result<Vec<Mount>> {
+    let lines = table.strip_suffix(b"\n").unwrap_or(table);
+    if lines.is_empty() {
+        return Ok(Vec::new());
+    }
+    let numbered = lines.split(|&b| b == b'\n').enumerate();
+    numbered
+        .map(|(at, line)| {
+            parse_line(line)
+                .map_err(|why| Error::new(format!("read line {} of the mount table", at + 1), why))
+        })
+        .collect()
+}
+
+fn parse_line(line: &[u8]) -> Result<Mount, &'static str> {
+    let mut fields = line.split(|&b| b == b' ');
+    let mut next = |missing| fields.next().ok_or(missing);
+    let id = number(next("it is empty")?).ok_or("its first field is no mount number")?;
+    let parent = number(next("it has no parent")?).ok_or("its second field is no mount number")?;
+    let dev = device(next("it has no device")?).ok_or("its third field is no device number")?;
+    let root = unescape(next("it has no root")?).into_owned();
+    let mount_point = unescape(next("it has no mount point")?).into_owned();
+    next("it has no mount options")?;
+    // Any number of optional fields, then a hyphen.
+    while next("it has no ` - `")? != b"-" {}
+    let fs_type = unescape(next("it has no file system type")?).into_owned();
+    let source = unescape(next("it has no source")?).into_owned();
+    let super_options = next("it has no file system options")?.to_vec();
+    Ok(Mount { id, parent, dev, root, mount_point, fs_type, source, super_options })
+}
+
+fn number<T: std::str::FromStr>(field: &[u8]) -> Option<T> {
+    std::str::from_utf8(field).ok()?.parse().ok()
+}
+
+fn device(field: &[u8]) -> Option<(u32, u32)> {
+    let colon = field.iter().position(|&b| b == b':')?;
+    Some((number(&field[..colon])?, number(&field[colon + 1..])?))
+}
+
+/// Undoes the kernel's `\ooo`, which stands for any byte; a backslash without three octal digits
+/// stands for itself.
+pub fn unescape(field: &[u8]) -> Cow<'_, [u8]> {
+    if !field.contains(&b'\\') {
+        return Cow::Borrowed(field);
+    }
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [first, tail @ ..] = rest {
+        match rest {
+            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] => {
+                bytes.push(((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0'));
+                rest = after;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    Cow::Owned(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LINE: &[u8] =
+        b"65 43 0:39 /root /mnt/a\\040b\\012\\134\xff rw,relatime shared:7 master:2 - \
+        btrfs /dev/sda\\0401 rw,compress=zstd:3,subvolid=256,subvol=/root\n";
+
+    #[test]
+    fn a_line_is_read_with_odd_names() {
+        let mounts = parse(LINE).unwrap();
+        let [mount] = mounts.as_slice() else { panic!("{mounts:?}") };
+        assert_eq!((mount.id, mount.parent, mount.dev), (65, 43, (0, 39)));
+        assert_eq!(mount.root, b"/root");
+        assert_eq!(mount.mount_point, b"/mnt/a b\n\\\xff");
+        assert_eq!((&mount.fs_type[..], &mount.source[..]), (&b"btrfs"[..], &b"/dev/sda 1"[..]));
+        assert_eq!(mount.option(b"subvolid").as_deref(), Some(&b"256"[..]));
+        assert_eq!(mount.option(b"rw").as_deref(), Some(&b""[..]));
+        assert_eq!(mount.option(b"subvol").as_deref(), Some(&b"/root"[..]));
+        assert_eq!(mount.option(b"sub"), None);
+    }
+
+    #[test]
+    fn a_subvolume_name_cannot_forge_the_subvolume_id() {
+        let line = b"1 0 0:1 / / rw - btrfs x rw,subvolid=256,subvol=/a,subvolid=999\n";
+        assert_eq!(parse(line).unwrap()[0].option(b"subvolid").as_deref(), Some(&b"256"[..]));
+    }
+
+    #[test]
+    fn an_empty_source_and_no_optional_fields_are_fine() {
+        let mounts = parse(b"1 0 0:1 / / rw - tmpfs  rw").unwrap();
+        assert_eq!(mounts[0].source, b"");
+        assert_eq!(parse(b"").unwrap(), []);
+    }
+
+    #[test]
+    fn a_malformed_line_is_named() {
+        for (bad, why) in [
+            (&b"\n"[..], "its first field is no mount number"),
+            (b"1 0 0:1 / / rw shared:1 btrfs x rw", "it has no ` - `"),
+            (b"1 0 01 / / rw - btrfs x rw", "its third field is no device number"),
+            (b"1 0 0:1 / / rw - btrfs x", "it has no file system options"),
+        ] {
+            let table = [b"1 0 0:1 / / rw - tmpfs x rw\n", bad, b"\n"].concat();
+            let error = parse(&table).unwrap_err().to_string();
+            assert_eq!(error, format!("cannot read line 2 of the mount table: {why}"));
+        }
+    }
+
+    #[test]
+    fn only_octal_escapes_are_undone() {
+        assert_eq!(&*unescape(b"a\\011b\\9\\04\\400\\"), b"a\tb\\9\\04\\400\\");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_fail_badly(bytes: Vec<u8>) {
+            let _ = parse(&bytes);
+            prop_assert!(unescape(&bytes).len() <= bytes.len());
+        }
+
+        #[test]
+        fn every_mount_point_comes_back(name in prop::collection::vec(1u8.., 0..300)) {
+            let escaped: Vec<u8> = name
+                .iter()
+                .flat_map(|&b| match b {
+                    b' ' | b'\t' | b'\n' | b'\\' => format!("\\{b:03o}").into_bytes(),
+                    _ => vec![b],
+                })
+                .collect();
+            let line = [&b"1 0 0:1 / "[..], &escaped, b" rw - btrfs x rw\n"].concat();
+            prop_assert_eq!(&parse(&line).unwrap()[0].mount_point, &name);
+        }
+    }
+}

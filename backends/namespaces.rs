@@ -1,0 +1,240 @@
+//! The mount tables of every mount namespace that has a process, since live may be mounted in one
+//! that is not ours.
+//!
+//! A table shows only what can be reached from its process's root directory, so a namespace is read
+//! once for each root directory that a thread in it has. What no table shows stays unseen: mounts
+//! that were detached while in use, and namespaces that only a file keeps alive.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::mountinfo::{self, Mount};
+
+/// Our own thread's entry in `/proc`: `self` would be the process's first thread, whose mount
+/// namespace may be another one.
+const OWN: &str = "thread-self";
+
+/// The mounts of one namespace that no earlier table has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// A thread that sees these mounts; `None` for our own.
+    pub seen_by: Option<i32>,
+    /// In the order of its table.
+    pub mounts: Vec<Mount>,
+}
+
+/// All of them, our own first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespaces {
+    /// One for each namespace, or more where its threads have different root directories.
+    pub tables: Vec<Namespace>,
+    /// Threads whose namespace we may not know. Never any for root.
+    pub unreadable: usize,
+}
+
+/// Which table a thread sees: its namespace and its root directory (mount and inode).
+type Key = (Vec<u8>, u64, u64);
+
+/// Reads every mount table below `proc`, the open `/proc`. Threads that end meanwhile are ignored.
+pub fn all(proc: BorrowedFd<'_>) -> Result<Namespaces> {
+    let mut found = Namespaces::default();
+    let mut seen = HashSet::from([key(proc, Path::new(OWN)).map_err(cannot("tell", OWN))?]);
+    let mut known = HashSet::new();
+    add(proc, None, Path::new(OWN), &mut known, &mut found)?;
+    for process in numbers(proc, Path::new("."))? {
+        let tasks = PathBuf::from(process.to_string()).join("task");
+        for thread in numbers(proc, &tasks)? {
+            let entry = tasks.join(thread.to_string());
+            match key(proc, &entry) {
+                Ok(key) => {
+                    if seen.insert(key) {
+                        add(proc, Some(thread), &entry, &mut known, &mut found)?;
+                    }
+                }
+                Err(error) if has_ended(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    found.unreadable += 1;
+                }
+                Err(error) => return Err(cannot("tell", &entry.to_string_lossy())(error)),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Opens the directory at a mount's mount point, and makes sure that it is that mount's: another
+/// one may be mounted on top. Nothing but a directory is ever opened.
+pub fn open_mount_point(
+    proc: BorrowedFd<'_>,
+    seen_by: Option<i32>,
+    mount: &Mount,
+) -> io::Result<OwnedFd> {
+    let thread = seen_by.map_or_else(|| OWN.to_string(), |thread| thread.to_string());
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = fs::openat(proc, Path::new(&thread).join("root"), flags, Mode::empty())?;
+    let path = match mount.mount_point.as_slice() {
+        b"/" => OsStr::new("."),
+        path => OsStr::from_bytes(path),
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let opened = fs::openat2(&root, Path::new(path), flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
+    let stat = fs::statx(&opened, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    if stat.stx_mask & StatxFlags::MNT_ID.bits() == 0 || stat.stx_mnt_id != mount.id {
+        return Err(io::Error::other("another file system is mounted on top"));
+    }
+    Ok(opened)
+}
+
+fn add(
+    proc: BorrowedFd<'_>,
+    seen_by: Option<i32>,
+    entry: &Path,
+    known: &mut HashSet<u64>,
+    found: &mut Namespaces,
+) -> Result<()> {
+    let table = match read(proc, &entry.join("mountinfo")) {
+        Ok(table) => table,
+        Err(error) if seen_by.is_some() && has_ended(&error) => return Ok(()),
+        Err(error) => return Err(cannot("read", &entry.to_string_lossy())(error)),
+    };
+    let mut mounts = mountinfo::parse(&table)?;
+    mounts.retain(|mount| known.insert(mount.id));
+    found.tables.push(Namespace { seen_by, mounts });
+    Ok(())
+}
+
+fn key(proc: BorrowedFd<'_>, entry: &Path) -> io::Result<Key> {
+    let namespace = fs::readlinkat(proc, entry.join("ns").join("mnt"), Vec::new())?;
+    let wanted = StatxFlags::INO | StatxFlags::MNT_ID;
+    let root = fs::statx(proc, entry.join("root"), AtFlags::empty(), wanted)?;
+    Ok((namespace.into_bytes(), root.stx_mnt_id, root.stx_ino))
+}
+
+fn read(proc: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
+    let opened = fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut content = Vec::new();
+    File::from(opened).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// The entries of a directory of `/proc` whose names are numbers; none if its process has ended.
+fn numbers(proc: BorrowedFd<'_>, path: &Path) -> Result<Vec<i32>> {
+    let action = || format!("list /proc/{}", path.display());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let list = || -> io::Result<Vec<i32>> {
+        let mut numbers = Vec::new();
+        let dir = fs::openat(proc, path, flags, Mode::empty())?;
+        for entry in fs::Dir::read_from(dir.as_fd())? {
+            numbers.extend(entry?.file_name().to_str().ok().and_then(|n| n.parse::<i32>().ok()));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    };
+    match list() {
+        Ok(numbers) => Ok(numbers),
+        Err(error) if has_ended(&error) => Ok(Vec::new()),
+        Err(error) => Err(Error::io(action(), error)),
+    }
+}
+
+/// What `/proc` answers about a thread that has ended, or is a zombie without a namespace.
+fn has_ended(error: &io::Error) -> bool {
+    let gone = [Errno::NOENT, Errno::SRCH, Errno::INVAL];
+    gone.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn cannot(verb: &str, entry: &str) -> impl FnOnce(io::Error) -> Error {
+    let action = format!("{verb} the mount namespace of /proc/{entry}");
+    move |error| Error::io(action, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const TABLE: &str = "1 0 0:1 / / rw - tmpfs x rw\n";
+
+    /// A `/proc` as a directory tree: one process of one thread for each namespace named.
+    fn proc(namespaces: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (thread, namespace) in namespaces {
+            let entry = dir.path().join(thread).join("task").join(thread);
+            std::fs::create_dir_all(entry.join("ns")).unwrap();
+            symlink(namespace, entry.join("ns/mnt")).unwrap();
+            symlink("../..", entry.join("root")).unwrap();
+            std::fs::write(entry.join("mountinfo"), TABLE.replace("1 0", &format!("{thread} 0")))
+                .unwrap();
+        }
+        symlink("1/task/1", dir.path().join(OWN)).unwrap();
+        dir
+    }
+
+    fn open(dir: &tempfile::TempDir) -> OwnedFd {
+        File::open(dir.path()).unwrap().into()
+    }
+
+    #[test]
+    fn threads_without_a_namespace_are_ignored() {
+        let dir = proc(&[("1", "mnt:[10]"), ("7", "mnt:[11]"), ("9", "mnt:[12]")]);
+        std::fs::remove_file(dir.path().join("7/task/7/ns/mnt")).unwrap();
+        std::fs::remove_file(dir.path().join("9/task/9/mountinfo")).unwrap();
+        std::fs::create_dir(dir.path().join("8")).unwrap();
+        let found = all(open(&dir).as_fd()).unwrap();
+        let seen: Vec<_> = found.tables.iter().map(|table| table.seen_by).collect();
+        assert_eq!((seen, found.unreadable), (vec![None], 0));
+    }
+
+    #[test]
+    fn each_namespace_is_read_for_each_root_directory_and_each_mount_is_listed_once() {
+        let dir = proc(&[("1", "mnt:[10]"), ("7", "mnt:[10]"), ("9", "mnt:[12]")]);
+        // Thread 7 has our namespace, but its root directory is another one.
+        std::fs::create_dir(dir.path().join("elsewhere")).unwrap();
+        let entry = dir.path().join("7/task/7");
+        std::fs::remove_file(entry.join("root")).unwrap();
+        symlink("../../../elsewhere", entry.join("root")).unwrap();
+        std::fs::write(entry.join("mountinfo"), format!("{TABLE}70 0 0:1 / /x rw - tmpfs x rw\n"))
+            .unwrap();
+        // Thread 9's own root directory differs from both.
+        let found = all(open(&dir).as_fd()).unwrap();
+        let ids =
+            |at: usize| -> Vec<u64> { found.tables[at].mounts.iter().map(|m| m.id).collect() };
+        assert_eq!((found.tables[1].seen_by, ids(0), ids(1)), (Some(7), vec![1], vec![70]));
+        assert_eq!((found.tables[2].seen_by, ids(2)), (Some(9), vec![9]));
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_read_is_an_error_and_not_an_empty_table() {
+        let dir = proc(&[("1", "mnt:[10]")]);
+        std::fs::write(dir.path().join("1/task/1/mountinfo"), "1 0\n").unwrap();
+        let error = all(open(&dir).as_fd()).unwrap_err().to_string();
+        assert_eq!(error, "cannot read line 1 of the mount table: it has no device");
+        std::fs::remove_file(dir.path().join("1/task/1/mountinfo")).unwrap();
+        let error = all(open(&dir).as_fd()).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read the mount namespace of /proc/thread-self: No such"));
+    }
+
+    #[test]
+    fn our_own_root_mount_is_found_in_the_real_tables_and_can_be_opened() {
+        let proc: OwnedFd = File::open("/proc").unwrap().into();
+        let found = all(proc.as_fd()).unwrap();
+        assert_eq!(found.tables[0].seen_by, None);
+        let wanted = fs::statx(fs::CWD, "/", AtFlags::empty(), StatxFlags::MNT_ID).unwrap();
+        let root = found.tables[0].mounts.iter().find(|m| m.id == wanted.stx_mnt_id).unwrap();
+        open_mount_point(proc.as_fd(), None, root).unwrap();
+        let mut other = root.clone();
+        other.id = u64::MAX;
+        let error = open_mount_point(proc.as_fd(), None, &other).unwrap_err();
+        assert_eq!(error.to_string(), "another file system is mounted on top");
+    }
+}
