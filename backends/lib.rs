@@ -4,6 +4,8 @@
 //! Reading ([`Backend`]) and changing ([`LockedBackend`]) are two types, so that who holds the
 //! first cannot change a disk.
 
+#[cfg(feature = "btrfs")]
+pub mod btrfs;
 pub mod changes;
 pub mod error;
 pub mod fault;
@@ -92,6 +94,9 @@ pub trait Backend: Send + Sync {
     fn view(&self, tree: &Tree) -> Result<View>;
     /// What differs in `to` against `from`, the fast way.
     fn changes(&self, from: &Tree, to: &Tree) -> Result<FastChanges>;
+    /// Bytes of data in `tree` that were written since it was copied from its origin; `None` where
+    /// the backend cannot tell without a walk.
+    fn own_bytes(&self, tree: &Tree) -> Result<Option<u64>>;
     /// What this backend can do.
     fn abilities(&self) -> Abilities;
     /// Takes the lock that every change needs; an error if another process holds it.
@@ -114,6 +119,9 @@ pub trait LockedBackend {
     fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree>;
     /// Exchanges live and the prepared copy under `aside` in one call. Durable when it returns.
     fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()>;
+    /// Makes the tree that has live's name now the one that mounts without a tree's name lead to.
+    /// Durable when it returns.
+    fn make_live_default(&mut self) -> Result<()>;
     /// Deletes an old root: by identity, re-checked now, never at boot.
     fn discard(&mut self, old_root: &OldRoot) -> Result<()>;
 }

@@ -1,0 +1,253 @@
+//! The changes that Btrfs makes for a rollback: snapshot, exchange, default subvolume, deletion.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use btrfsutil::subvolume::{SnapshotFlags, Subvolume as Named};
+use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::search::{default_subvolume, nested};
+use super::survey::child;
+use super::top::{Access, Look, Subvolume, Top, id_of, tree_of};
+use crate::error::{Error, Result};
+use crate::fault::change;
+use crate::kernel::btrfs as ioctl;
+use crate::path::TreeName;
+use crate::record::{self, Record};
+use crate::survey::{OldRoot, Survey, Tree};
+use crate::{Layout, LockedBackend, Origin};
+
+/// The file system, open for changes, with the lock that every Blankroot process takes for them.
+pub struct Locked<'a> {
+    top: Top,
+    layout: &'a Layout,
+}
+
+impl<'a> Locked<'a> {
+    pub fn new(device: &Path, layout: &'a Layout) -> Result<Self> {
+        let top = Top::open(device, Access::Write)?;
+        // The lock lies on the top level's own inode and goes with this process.
+        match fs::flock(&top, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { top, layout }),
+            Err(Errno::WOULDBLOCK) => {
+                let action = format!("change the file system on {}", device.display());
+                Err(Error::new(action, "another blankroot is at work on it")
+                    .mend("wait until it has ended and run the command again"))
+            }
+            Err(error) => Err(Error::io(format!("lock {}", device.display()), error)),
+        }
+    }
+
+    fn old_dir(&self) -> Result<OwnedFd> {
+        let action = || format!("open the directory of old roots {}", self.layout.old);
+        self.top.open_dir(&self.layout.old).map_err(|e| Error::io(action(), e))
+    }
+
+    fn make_old_dir(&self) -> Result<()> {
+        let old = &self.layout.old;
+        let action = || format!("make the directory of old roots {old}");
+        let parent = self.top.open_parent(old).map_err(|e| Error::io(action(), e))?;
+        let made = change("btrfs: make old dir", || {
+            Ok(fs::mkdirat(&parent, old.file_name(), Mode::from_raw_mode(0o700))?)
+        });
+        match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.old_dir().map(drop)
+            }
+            made => made.map_err(|e| Error::io(action(), e)),
+        }
+    }
+
+    fn expect_free(&self, name: &TreeName, action: &str) -> Result<OwnedFd> {
+        let parent = self.top.open_parent(name).map_err(|e| Error::io(action, e))?;
+        match fs::statat(&parent, name.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(parent),
+            Err(error) => Err(Error::io(action, error)),
+            Ok(_) => Err(Error::new(action, "something has this name already")),
+        }
+    }
+
+    fn present(&self, name: &TreeName, action: &str) -> Result<Subvolume> {
+        match self.top.look(name)? {
+            Look::Subvolume(found) => Ok(found),
+            Look::Missing => Err(Error::new(action, format!("there is no subvolume {name}"))),
+            Look::Other(what) => Err(Error::new(action, format!("{name} is {what}"))),
+        }
+    }
+
+    fn make_empty(&self, parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+        let temporary = unused_name(parent, name)?;
+        let path = path_in(parent, OsStr::new(&temporary));
+        change("btrfs: create subvolume", || util(Named::create(path.as_path(), None)))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = fs::openat(parent, temporary.as_str(), flags, Mode::empty())?;
+        change("btrfs: chmod subvolume", || Ok(fs::fchmod(&made, Mode::from_raw_mode(0o755))?))?;
+        change("btrfs: make read-only", || {
+            util(Named::get(path.as_path()).and_then(|subvolume| subvolume.set_ro(true)))
+        })?;
+        change("btrfs: name subvolume", || {
+            Ok(fs::renameat_with(parent, &temporary, parent, name, RenameFlags::NOREPLACE)?)
+        })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let path = path_in(self.top.as_fd(), OsStr::new("."));
+        change("btrfs: sync", || util(btrfsutil::sync::sync(path.as_path())))
+    }
+
+    /// Deletes the subvolume `id` and those inside it, children first.
+    fn destroy(&self, id: u64, name: &TreeName) -> Result<()> {
+        let mut order = vec![id];
+        let mut at = 0;
+        while let Some(&parent) = order.get(at) {
+            order.extend(nested(&self.top, parent)?.iter().map(|child| child.id));
+            at += 1;
+        }
+        let default = default_subvolume(&self.top)?;
+        for &id in &order {
+            let action = || format!("delete the old root {name} (subvolume {id})");
+            if id == default {
+                return Err(Error::new(action(), "it is the default subvolume"));
+            }
+            // The kernel deletes mounted subvolumes without a word.
+            if let Some(mount) = super::mounts::of_subvolume(&self.top, id)?.first() {
+                return Err(Error::new(action(), format!("it is mounted at {mount}"))
+                    .mend(format!("umount {mount}")));
+            }
+        }
+        for &id in order.iter().rev() {
+            change("btrfs: destroy subvolume", || ioctl::destroy_subvolume(&self.top, id))
+                .map_err(|e| Error::io(format!("delete the old root {name} (subvolume {id})"), e))?;
+        }
+        Ok(())
+    }
+}
+
+impl LockedBackend for Locked<'_> {
+    fn survey(&self) -> Result<Survey> {
+        super::survey::survey(&self.top, self.layout)
+    }
+
+    fn capture(&mut self, origin: Origin) -> Result<Tree> {
+        let blank = &self.layout.blank;
+        let action = format!("make the blank snapshot {blank}");
+        let parent = self.expect_free(blank, &action)?;
+        self.make_old_dir()?;
+        let made = match origin {
+            Origin::Empty => self.make_empty(parent.as_fd(), blank.file_name()),
+            Origin::Live => {
+                let live = self.present(&self.layout.live, &action)?;
+                snapshot(&live, parent.as_fd(), blank.file_name(), SnapshotFlags::READ_ONLY)
+            }
+        };
+        made.and_then(|()| self.sync()).map_err(|e| Error::io(&*action, e))?;
+        Ok(tree_of(blank.clone(), &self.present(blank, &action)?.info))
+    }
+
+    fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree> {
+        let name = child(&self.layout.old, &record.name)?;
+        let action = format!("make a fresh copy of {} as {name}", blank.name);
+        let source = self.top.subvolume(blank)?;
+        self.make_old_dir()?;
+        let old = self.expect_free(&name, &action)?;
+        record::write(old.as_fd(), record)?;
+        // The kernel commits the transaction that makes a snapshot before it returns.
+        snapshot(&source, old.as_fd(), name.file_name(), SnapshotFlags::empty())
+            .map_err(|e| Error::io(&*action, e))?;
+        Ok(tree_of(name.clone(), &self.present(&name, &action)?.info))
+    }
+
+    fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()> {
+        let action = format!("exchange {} and {aside}", live.name);
+        self.top.subvolume(live)?;
+        let fresh = self.present(aside, &action)?;
+        if id_of(&fresh.info) == live.id || fresh.info.read_only {
+            return Err(Error::new(action, "what is to become live is no fresh copy of blank"));
+        }
+        let live_parent = self.top.open_parent(&live.name).map_err(|e| Error::io(&*action, e))?;
+        let old = self.top.open_parent(aside).map_err(|e| Error::io(&*action, e))?;
+        change("btrfs: exchange", || {
+            let (live, aside) = (live.name.file_name(), aside.file_name());
+            Ok(fs::renameat_with(&live_parent, live, &old, aside, RenameFlags::EXCHANGE)?)
+        })
+        .and_then(|()| self.sync())
+        .map_err(|e| match e.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::BUSY) => Error::io(&*action, e).mend(format!(
+                "something is mounted on the directory {} of the top level; unmount it",
+                live.name
+            )),
+            _ => Error::io(&*action, e),
+        })
+    }
+
+    fn make_live_default(&mut self) -> Result<()> {
+        let live = &self.layout.live;
+        let action = format!("make {live} the default subvolume");
+        self.present(live, &action)?;
+        let path = path_in(self.top.as_fd(), live.as_path().as_os_str());
+        change("btrfs: set default", || {
+            util(Named::get(path.as_path()).and_then(|subvolume| subvolume.set_default()))
+        })
+        .and_then(|()| self.sync())
+        .map_err(|e| Error::io(action, e))
+    }
+
+    fn discard(&mut self, old_root: &OldRoot) -> Result<()> {
+        let name = &old_root.tree.name;
+        let action = || format!("delete the old root {name}");
+        let found = self.top.subvolume(&old_root.tree)?;
+        let known = self.survey()?.old_roots;
+        if !known.iter().any(|root| root.tree == old_root.tree && root.record == old_root.record) {
+            return Err(Error::new(action(), "it is no old root of this layout")
+                .mend("delete it with `btrfs subvolume delete` if it is not needed"));
+        }
+        self.destroy(found.info.id, name)?;
+        record::remove(self.old_dir()?.as_fd(), &old_root.record)
+    }
+}
+
+fn snapshot(
+    source: &Subvolume,
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    flags: SnapshotFlags,
+) -> io::Result<()> {
+    let source = path_in(source.fd.as_fd(), OsStr::new("."));
+    let path = path_in(parent, name);
+    change("btrfs: snapshot", || {
+        util(Named::get(source.as_path())
+            .and_then(|source| source.snapshot(path.as_path(), flags, None)))
+    })
+}
+
+/// A path for libbtrfsutil, which takes no descriptors: it leads through the open directory, so
+/// that no rename of a parent can make it name another.
+fn path_in(dir: BorrowedFd<'_>, name: &OsStr) -> PathBuf {
+    Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name)
+}
+
+/// A name next to `name` that nothing has.
+fn unused_name(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<String> {
+    for attempt in 0..1000 {
+        let candidate = format!(".{}.new-{attempt}", name.display());
+        match fs::statat(dir, candidate.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(candidate),
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// libbtrfsutil's errors carry no errno, but leave it behind in the thread.
+fn util<T>(result: btrfsutil::Result<T>) -> io::Result<()> {
+    let errno = io::Error::last_os_error();
+    match result {
+        Ok(_) => Ok(()),
+        Err(_) if errno.raw_os_error().is_some_and(|errno| errno != 0) => Err(errno),
+        Err(error) => Err(io::Error::other(error.to_string())),
+    }
+}

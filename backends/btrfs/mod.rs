@@ -1,0 +1,75 @@
+//! Btrfs: trees are subvolumes, a copy is a snapshot, and the file system knows what was written.
+
+mod diff;
+mod items;
+mod locked;
+mod mounts;
+mod search;
+mod survey;
+mod top;
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, openat};
+
+use crate::error::{Error, Result};
+use crate::survey::{Survey, Tree};
+use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
+
+pub use items::fuzz;
+pub use top::Access;
+use top::Top;
+
+/// A Btrfs file system with the layout of a root on it.
+#[derive(Debug)]
+pub struct Btrfs {
+    top: Top,
+    layout: Layout,
+}
+
+impl Btrfs {
+    /// Opens the file system on `device` for reading, whether it is mounted somewhere or not.
+    ///
+    /// As root it is opened outside every mount table. Without privilege, a mount of its top level
+    /// that is there already is used.
+    pub fn open(device: &Path, layout: Layout) -> Result<Self> {
+        Ok(Self { top: Top::open(device, Access::Read)?, layout })
+    }
+
+    /// The device that was named when it was opened.
+    pub fn device(&self) -> &PathBuf {
+        self.top.device()
+    }
+}
+
+impl Backend for Btrfs {
+    fn survey(&self) -> Result<Survey> {
+        survey::survey(&self.top, &self.layout)
+    }
+
+    fn view(&self, tree: &Tree) -> Result<View> {
+        let subvolume = self.top.subvolume(tree)?;
+        // An atime update would be a write to the very tree that is only looked at.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOATIME;
+        openat(&subvolume.fd, ".", flags, Mode::empty())
+            .or_else(|_| openat(&subvolume.fd, ".", flags - OFlags::NOATIME, Mode::empty()))
+            .map(View::new)
+            .map_err(|e| Error::io(format!("open the subvolume {}", tree.name), e))
+    }
+
+    fn changes(&self, from: &Tree, to: &Tree) -> Result<FastChanges> {
+        diff::changes(&self.top, from, to)
+    }
+
+    fn own_bytes(&self, tree: &Tree) -> Result<Option<u64>> {
+        search::bytes_written_since_copy(&self.top, tree)
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities { needs_rollback: true, constant_time: true, fast_changes: true }
+    }
+
+    fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
+        Ok(Box::new(locked::Locked::new(self.device(), &self.layout)?))
+    }
+}

@@ -1,0 +1,73 @@
+//! Where subvolumes are mounted, and which block devices may be parts of a file system.
+
+use std::fs::{File, canonicalize};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::top::Top;
+use crate::error::{Error, Result};
+use crate::kernel::btrfs as ioctl;
+use crate::mountinfo::Mount;
+use crate::survey::LiveMount;
+use crate::{live_mounts, namespaces};
+
+/// The kernel's own interfaces, which have no other place.
+const PROC: &str = "/proc";
+const BLOCK_DEVICES: &str = "/sys/class/block";
+const DEVICES: &str = "/dev";
+const CONTROL: &str = "/dev/btrfs-control";
+
+/// The mounts through which subvolume `id` can be reached, in every namespace that can be read.
+pub fn of_subvolume(top: &Top, id: u64) -> Result<Vec<LiveMount>> {
+    let fsid = top.info().fsid;
+    let is_ours = |dir: std::os::fd::BorrowedFd<'_>| Ok(ioctl::fs_info(dir)?.fsid == fsid);
+    Ok(live_mounts::find(proc()?.as_fd(), id, is_ours)?.mounts)
+}
+
+/// The top level of the file system on `device` where it is mounted already: all that a process
+/// without privilege can get.
+pub fn mounted_top(device: &Path) -> Result<OwnedFd> {
+    let action = || format!("open the Btrfs file system on {}", device.display());
+    let proc = proc()?;
+    let wanted = canonicalize(device).map_err(|e| Error::io(action(), e))?;
+    let is_top = |mount: &&Mount| {
+        mount.fs_type == b"btrfs"
+            && mount.root == b"/"
+            && mount.option(b"subvolid").is_some_and(|id| *id == *b"5")
+            && canonicalize(Path::new(std::ffi::OsStr::from_bytes(&mount.source)))
+                .is_ok_and(|source| source == wanted)
+    };
+    let mine = namespaces::all(proc.as_fd())?.tables.into_iter().find(|t| t.seen_by.is_none());
+    let mounts = mine.map(|table| table.mounts).unwrap_or_default();
+    let found = mounts.iter().filter(is_top);
+    found
+        .filter_map(|mount| namespaces::open_mount_point(proc.as_fd(), None, mount).ok())
+        .next()
+        .ok_or_else(|| {
+            Error::new(action(), "that needs root, unless its top level is mounted already")
+                .mend("run it as root, or mount its top level (subvolid=5) read-only somewhere")
+        })
+}
+
+/// Tells the kernel of every block device, as `btrfs device scan` does. A device that is no part of
+/// a Btrfs file system is not an error.
+pub fn scan_all_devices() {
+    let scan = || -> io::Result<()> {
+        let control = File::open(CONTROL)?;
+        for entry in std::fs::read_dir(BLOCK_DEVICES)? {
+            let path: PathBuf = Path::new(DEVICES).join(entry?.file_name());
+            let _ = ioctl::scan_device(&control, path.as_os_str().as_bytes());
+        }
+        Ok(())
+    };
+    // Mounting says what is missing in the end.
+    let _ = scan();
+}
+
+fn proc() -> Result<File> {
+    File::open(PROC).map_err(|e| {
+        Error::io(format!("open {PROC}"), e).mend("mount it: mount -t proc proc /proc")
+    })
+}

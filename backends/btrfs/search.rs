@@ -1,0 +1,164 @@
+//! Questions to the B-trees: what an inode is, what a directory holds, who is nested where.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::items::{FileExtent, InodeItem, RootRef, Target, dir_items, kind};
+use super::top::Top;
+use crate::error::{Error, Result};
+use crate::kernel::tree_search::{Item, Key, SearchBuffer};
+use crate::survey::Tree;
+
+/// The tree of tree roots (`BTRFS_ROOT_TREE_OBJECTID`).
+const ROOT_TREE: u64 = 1;
+/// The directory in it that holds the name "default" (`BTRFS_ROOT_TREE_DIR_OBJECTID`).
+const ROOT_TREE_DIR: u64 = 6;
+/// Bytes of a search's result. Measured: larger buffers cost the kernel more than they save.
+const BUFFER: usize = 128 * 1024;
+
+/// Searches in one tree, with a buffer that is used again and again.
+#[derive(Debug)]
+pub struct Searcher<'fd> {
+    fd: BorrowedFd<'fd>,
+    tree: u64,
+    node_size: u32,
+    buffer: SearchBuffer,
+}
+
+impl<'fd> Searcher<'fd> {
+    /// Searches in the subvolume that `fd` is in.
+    pub fn subvolume(fd: BorrowedFd<'fd>, top: &Top) -> Self {
+        Self::tree(fd, 0, top)
+    }
+
+    /// Searches in the tree of tree roots.
+    pub fn roots(top: &'fd Top) -> Self {
+        Self::tree(top.as_fd(), ROOT_TREE, top)
+    }
+
+    fn tree(fd: BorrowedFd<'fd>, tree: u64, top: &Top) -> Self {
+        let node_size = top.info().node_size;
+        Self { fd, tree, node_size, buffer: SearchBuffer::new(BUFFER) }
+    }
+
+    /// Calls `each` for every item from `min` to `max` in blocks that `min_transid` or a later
+    /// transaction wrote, in order.
+    pub fn each(
+        &mut self,
+        (mut min, max): (Key, Key),
+        min_transid: u64,
+        mut each: impl FnMut(Item<'_>),
+    ) -> io::Result<()> {
+        loop {
+            self.buffer.search(self.fd, self.tree, (min, max), min_transid)?;
+            let mut last = None;
+            for item in self.buffer.items() {
+                last = Some(item.key);
+                each(item);
+            }
+            match last.and_then(Key::next) {
+                Some(next) if next <= max && self.buffer.may_have_more(self.node_size) => {
+                    min = next;
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Every item of one kind of one object.
+    pub fn each_of(&mut self, object: u64, kind: u8, each: impl FnMut(Item<'_>)) -> io::Result<()> {
+        self.each((Key::first(object, kind), Key::last(object, kind)), 0, each)
+    }
+
+    /// The inode `ino`; `None` where there is none any more.
+    pub fn inode(&mut self, ino: u64) -> io::Result<Option<InodeItem>> {
+        let mut found = None;
+        self.each_of(ino, kind::INODE_ITEM, |item| found = InodeItem::parse(item.data))?;
+        Ok(found)
+    }
+
+    /// Every entry of the directory `ino`, in the order in which they were made.
+    pub fn each_entry(&mut self, ino: u64, each: impl FnMut(Item<'_>)) -> io::Result<()> {
+        self.each_of(ino, kind::DIR_INDEX, each)
+    }
+
+    /// The extended attributes of `ino` with their values, sorted by name.
+    pub fn xattrs(&mut self, ino: u64) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut found = Vec::new();
+        self.each_of(ino, kind::XATTR_ITEM, |item| {
+            found.extend(dir_items(item.data).map(|x| (x.name.to_vec(), x.value.to_vec())));
+        })?;
+        found.sort();
+        Ok(found)
+    }
+}
+
+/// The number of the subvolume that a mount without a name leads to.
+pub fn default_subvolume(top: &Top) -> Result<u64> {
+    const TOP_LEVEL: u64 = 5;
+    let mut found = TOP_LEVEL;
+    Searcher::roots(top)
+        .each_of(ROOT_TREE_DIR, kind::DIR_ITEM, |item| {
+            for entry in dir_items(item.data).filter(|entry| entry.name == b"default") {
+                if let Target::Subvolume(id) = entry.target {
+                    found = id;
+                }
+            }
+        })
+        .map_err(|e| Error::io("read which subvolume is the default one", e))?;
+    Ok(found)
+}
+
+/// A subvolume that has its name inside another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nested {
+    pub id: u64,
+    /// The inode of the directory that has its name.
+    pub dir: u64,
+    pub name: Vec<u8>,
+}
+
+/// The subvolumes whose names lie directly in subvolume `id`.
+pub fn nested(top: &Top, id: u64) -> Result<Vec<Nested>> {
+    let mut found = Vec::new();
+    Searcher::roots(top)
+        .each_of(id, kind::ROOT_REF, |item| {
+            if let Some(parsed) = RootRef::parse(item.data) {
+                let name = parsed.name.to_vec();
+                found.push(Nested { id: item.key.offset, dir: parsed.dir, name });
+            }
+        })
+        .map_err(|e| Error::io(format!("read which subvolumes are inside subvolume {id}"), e))?;
+    Ok(found)
+}
+
+/// Bytes on disk of the data extents that were written in `tree` since it was made; `None` where
+/// this process may not search trees.
+pub fn bytes_written_since_copy(top: &Top, tree: &Tree) -> Result<Option<u64>> {
+    let subvolume = top.subvolume(tree)?;
+    let floor = subvolume.info.otransid;
+    let mut seen = HashSet::new();
+    let mut bytes = 0;
+    let range = (Key::first(0, 0), Key::last(u64::MAX, u8::MAX));
+    let searched = Searcher::subvolume(subvolume.fd.as_fd(), top).each(range, floor, |item| {
+        if item.key.kind != kind::EXTENT_DATA {
+            return;
+        }
+        let extent = FileExtent::parse(item.key.offset, item.data);
+        if let Some(extent) = extent.filter(|extent| extent.generation >= floor) {
+            match extent.source {
+                super::items::Source::Disk { address, .. } if !seen.insert(address) => {}
+                super::items::Source::Inline(data) | super::items::Source::Packed(data) => {
+                    bytes += data.len() as u64;
+                }
+                _ => bytes += extent.disk_bytes,
+            }
+        }
+    });
+    match searched {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) => Err(Error::io(format!("search the subvolume {}", tree.name), error)),
+    }
+}
