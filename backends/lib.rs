@@ -8,10 +8,14 @@ pub mod changes;
 pub mod error;
 pub mod fault;
 pub mod file;
+pub mod image;
 pub mod kernel;
+pub mod namespace;
 pub mod path;
+pub mod process;
 pub mod record;
 pub mod survey;
+pub mod throwaway;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
