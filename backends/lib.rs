@@ -10,13 +10,17 @@ pub mod changes;
 pub mod error;
 pub mod fault;
 pub mod file;
+pub mod image;
 pub mod kernel;
 pub mod live_mounts;
 pub mod mountinfo;
+pub mod namespace;
 pub mod namespaces;
 pub mod path;
+pub mod process;
 pub mod record;
 pub mod survey;
+pub mod throwaway;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

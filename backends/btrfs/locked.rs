@@ -54,9 +54,7 @@ impl<'a> Locked<'a> {
             Ok(fs::mkdirat(&parent, old.file_name(), Mode::from_raw_mode(0o700))?)
         });
         match made {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.old_dir().map(drop)
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.old_dir().map(drop),
             made => made.map_err(|e| Error::io(action(), e)),
         }
     }
@@ -120,7 +118,9 @@ impl<'a> Locked<'a> {
         }
         for &id in order.iter().rev() {
             change("btrfs: destroy subvolume", || ioctl::destroy_subvolume(&self.top, id))
-                .map_err(|e| Error::io(format!("delete the old root {name} (subvolume {id})"), e))?;
+                .map_err(|e| {
+                    Error::io(format!("delete the old root {name} (subvolume {id})"), e)
+                })?;
         }
         Ok(())
     }
@@ -218,8 +218,10 @@ fn snapshot(
     let source = path_in(source.fd.as_fd(), OsStr::new("."));
     let path = path_in(parent, name);
     change("btrfs: snapshot", || {
-        util(Named::get(source.as_path())
-            .and_then(|source| source.snapshot(path.as_path(), flags, None)))
+        util(
+            Named::get(source.as_path())
+                .and_then(|source| source.snapshot(path.as_path(), flags, None)),
+        )
     })
 }
 

@@ -1,14 +1,13 @@
 //! Where subvolumes are mounted, and which block devices may be parts of a file system.
 
 use std::fs::{File, canonicalize};
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::top::Top;
 use crate::error::{Error, Result};
-use crate::kernel::btrfs as ioctl;
+use crate::kernel::{btrfs as ioctl, btrfs_control};
 use crate::mountinfo::Mount;
 use crate::survey::LiveMount;
 use crate::{live_mounts, namespaces};
@@ -17,7 +16,6 @@ use crate::{live_mounts, namespaces};
 const PROC: &str = "/proc";
 const BLOCK_DEVICES: &str = "/sys/class/block";
 const DEVICES: &str = "/dev";
-const CONTROL: &str = "/dev/btrfs-control";
 
 /// The mounts through which subvolume `id` can be reached, in every namespace that can be read.
 pub fn of_subvolume(top: &Top, id: u64) -> Result<Vec<LiveMount>> {
@@ -54,16 +52,10 @@ pub fn mounted_top(device: &Path) -> Result<OwnedFd> {
 /// Tells the kernel of every block device, as `btrfs device scan` does. A device that is no part of
 /// a Btrfs file system is not an error.
 pub fn scan_all_devices() {
-    let scan = || -> io::Result<()> {
-        let control = File::open(CONTROL)?;
-        for entry in std::fs::read_dir(BLOCK_DEVICES)? {
-            let path: PathBuf = Path::new(DEVICES).join(entry?.file_name());
-            let _ = ioctl::scan_device(&control, path.as_os_str().as_bytes());
-        }
-        Ok(())
-    };
-    // Mounting says what is missing in the end.
-    let _ = scan();
+    // Best effort: mounting says what is missing in the end.
+    for entry in std::fs::read_dir(BLOCK_DEVICES).into_iter().flatten().flatten() {
+        let _ = btrfs_control::scan(&Path::new(DEVICES).join(entry.file_name()));
+    }
 }
 
 fn proc() -> Result<File> {

@@ -81,8 +81,11 @@ impl OldDir {
             Ok(dir) => dir,
             Err(rustix::io::Errno::NOENT) => return Ok(Self::default()),
             Err(error) => {
-                return Err(Error::io(format!("open the directory of old roots {}", layout.old), error)
-                    .mend("`old` under [root] must name a plain directory, or nothing yet"));
+                return Err(Error::io(
+                    format!("open the directory of old roots {}", layout.old),
+                    error,
+                )
+                .mend("`old` under [root] must name a plain directory, or nothing yet"));
             }
         };
         let records = Records::read(dir.as_fd())?;
@@ -104,7 +107,11 @@ impl OldDir {
             let name = TreeName::new(join(&layout.old, file.as_encoded_bytes()));
             old.unfinished.extend(name.map(|name| Unfinished::UnreadableRecord { name, why }));
         }
-        for entry in records.entries.iter().filter(|e| !claimed.iter().any(|name| e.as_os_str() == name.as_str())) {
+        for entry in records
+            .entries
+            .iter()
+            .filter(|e| !claimed.iter().any(|name| e.as_os_str() == name.as_str()))
+        {
             let name = TreeName::new(join(&layout.old, entry.as_encoded_bytes()));
             old.unfinished.extend(name.map(Unfinished::Foreign));
         }
@@ -138,7 +145,8 @@ impl OldDir {
 
 /// A name in the directory of old roots.
 pub fn child(old: &TreeName, name: &str) -> Result<TreeName> {
-    old.child(name).map_err(|why| Error::new(format!("use `{name}` as the name of an old root"), why))
+    old.child(name)
+        .map_err(|why| Error::new(format!("use `{name}` as the name of an old root"), why))
 }
 
 fn join(old: &TreeName, name: &[u8]) -> Vec<u8> {

@@ -1,5 +1,4 @@
 //! The Btrfs ioctls that libbtrfsutil lacks or gets wrong (`linux/btrfs.h`, `linux/btrfs_tree.h`).
-#![expect(unsafe_code, reason = "ioctls take raw pointers; this is their room")]
 
 use std::io;
 use std::mem::size_of;
@@ -102,12 +101,6 @@ struct RawVolumeArgsV2 {
 }
 
 #[repr(C)]
-struct RawVolumeArgs {
-    fd: i64,
-    name: [u8; 4088],
-}
-
-#[repr(C)]
 struct RawDeviceInfo {
     devid: u64,
     uuid: [u8; 16],
@@ -135,7 +128,6 @@ const _: () = {
     assert!(size_of::<RawFsInfo>() == 1024);
     assert!(size_of::<RawSubvolumeInfo>() == 504);
     assert!(size_of::<RawVolumeArgsV2>() == 4096);
-    assert!(size_of::<RawVolumeArgs>() == 4096);
     assert!(size_of::<RawDeviceInfo>() == 4096);
     assert!(size_of::<RawInodeLookup>() == 4096);
 };
@@ -146,7 +138,6 @@ mod raw {
     nix::ioctl_read!(fs_info, MAGIC, 31, RawFsInfo);
     nix::ioctl_read!(subvolume_info, MAGIC, 60, RawSubvolumeInfo);
     nix::ioctl_write_ptr!(destroy_v2, MAGIC, 63, RawVolumeArgsV2);
-    nix::ioctl_write_ptr!(scan_device, MAGIC, 4, RawVolumeArgs);
     nix::ioctl_readwrite!(device_info, MAGIC, 30, RawDeviceInfo);
     nix::ioctl_readwrite!(space_info, MAGIC, 20, RawSpaceHead);
     nix::ioctl_readwrite!(inode_lookup, MAGIC, 18, RawInodeLookup);
@@ -213,20 +204,6 @@ pub fn destroy_subvolume(fd: impl AsFd, id: u64) -> io::Result<()> {
     };
     // SAFETY: the kernel only reads `args`, whose size the ioctl number carries.
     unsafe { raw::destroy_v2(fd.as_fd().as_raw_fd(), &raw const args) }?;
-    Ok(())
-}
-
-/// Tells the kernel that the block device `path` may be a part of a Btrfs file system.
-/// `control` is `/dev/btrfs-control`.
-pub fn scan_device(control: impl AsFd, path: &[u8]) -> io::Result<()> {
-    let mut args = RawVolumeArgs { fd: 0, name: [0; 4088] };
-    // The last byte stays 0.
-    let Some(place) = args.name[..4087].get_mut(..path.len()) else {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    };
-    place.copy_from_slice(path);
-    // SAFETY: the kernel only reads `args`, which holds a NUL-terminated path.
-    unsafe { raw::scan_device(control.as_fd().as_raw_fd(), &raw const args) }?;
     Ok(())
 }
 

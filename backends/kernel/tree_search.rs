@@ -1,6 +1,5 @@
 //! `BTRFS_IOC_TREE_SEARCH_V2`: items of a B-tree in order, only from blocks written since a
 //! transaction (`linux/btrfs.h`, `linux/btrfs_tree.h`).
-#![expect(unsafe_code, reason = "an ioctl that fills memory behind a pointer; this is its room")]
 
 use std::io;
 use std::mem::size_of;

@@ -289,8 +289,11 @@ impl<'a> Descent<'a> {
     ) {
         let (new_dir, old_dir) =
             (directory(newer.map(|(_, e)| e)), directory(older.map(|(_, e)| e)));
-        let event =
-            Event { newer: newer.map(|(at, _)| at), older: older.map(|(at, _)| at), descend: false };
+        let event = Event {
+            newer: newer.map(|(at, _)| at),
+            older: older.map(|(at, _)| at),
+            descend: false,
+        };
         let same = match (newer, older) {
             (Some((_, new)), Some((_, old))) => match (new.target, old.target) {
                 // The stub that a snapshot leaves of a subvolume counts as the subvolume.
@@ -373,7 +376,11 @@ impl<'a> Descent<'a> {
             FileType::File => {
                 let path = self.writer.current_path().join(name);
                 let (new, old) = (&mut self.newer.search, &mut self.older.search);
-                self.files.contents(&path, (new, newer.0, newer.1.size), (old, older.0, older.1.size))?
+                self.files.contents(
+                    &path,
+                    (new, newer.0, newer.1.size),
+                    (old, older.0, older.1.size),
+                )?
             }
             FileType::Symlink => {
                 let path = self.writer.current_path().join(name);

@@ -1,0 +1,96 @@
+//! A private mount namespace for the current thread: what is mounted in it, nobody else sees, and
+//! it is gone with the thread.
+
+use std::io;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::error::{Error, Result};
+use crate::fault::change;
+use crate::path::Escaped;
+
+/// Shows that the current thread has left the machine's mount namespace.
+///
+/// It cannot be sent to another thread, which might not have.
+#[derive(Debug)]
+pub struct PrivateNamespace {
+    this_thread_alone: PhantomData<*const ()>,
+}
+
+impl PrivateNamespace {
+    /// Leaves the machine's mount namespace for a copy of it that passes nothing back.
+    ///
+    /// From now on `/proc/self/mountinfo` is that of the main thread; this thread's is
+    /// `/proc/thread-self/mountinfo`.
+    pub fn enter() -> Result<Self> {
+        let action = "enter a private mount namespace";
+        change("namespace: unshare", || Ok(unshare(CloneFlags::CLONE_NEWNS)?))
+            .map_err(|e| Error::io(action, e).mend("run it as root"))?;
+        // A mount is shared with the namespace it was copied from until it is told otherwise.
+        let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        change("namespace: make private", || {
+            Ok(mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)?)
+        })
+        .map_err(|e| Error::io(action, e))?;
+        Ok(Self { this_thread_alone: PhantomData })
+    }
+
+    /// Mounts `source` at `dir`, where this thread alone sees it. `options` are those of
+    /// `mount(2)`'s last argument.
+    pub fn mount(
+        &self,
+        source: &Path,
+        fs_type: &str,
+        dir: &Path,
+        options: &[u8],
+    ) -> Result<MountPoint> {
+        change("namespace: mount", || {
+            Ok(mount(Some(source), dir, Some(fs_type), MsFlags::empty(), Some(options))?)
+        })
+        .map_err(|e| Error::io(format!("mount {} at {}", source.display(), shown(dir)), e))?;
+        Ok(MountPoint { dir: dir.to_path_buf(), mounted: true, this_thread_alone: PhantomData })
+    }
+}
+
+/// Something mounted in a private namespace; unmounted when dropped.
+#[derive(Debug)]
+pub struct MountPoint {
+    dir: PathBuf,
+    mounted: bool,
+    this_thread_alone: PhantomData<*const ()>,
+}
+
+impl MountPoint {
+    /// The directory it is mounted at.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Unmounts it now; an error if it is in use.
+    pub fn unmount(mut self) -> Result<()> {
+        self.detach(MntFlags::empty())
+            .map_err(|e| Error::io(format!("unmount {}", shown(&self.dir)), e))
+    }
+
+    fn detach(&mut self, flags: MntFlags) -> io::Result<()> {
+        change("namespace: unmount", || Ok(umount2(&self.dir, flags)?))?;
+        self.mounted = false;
+        Ok(())
+    }
+}
+
+impl Drop for MountPoint {
+    fn drop(&mut self) {
+        if self.mounted {
+            // Best effort: what is in use, or cannot be unmounted, goes with the namespace.
+            let _ = self.detach(MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+fn shown(dir: &Path) -> String {
+    Escaped(dir.as_os_str().as_encoded_bytes()).to_string()
+}
