@@ -69,7 +69,8 @@ pub fn classify(changes: &Changes, config: &Config) -> Verdicts {
         let text = backends::path::Escaped(pattern.text.as_bytes());
         verdicts.add_rule(format!("forget {text} {}", config.source(pattern.place)));
     }
-    let mut descent = Descent { config, kept: &kept, first_pattern, path: Vec::new(), levels: Vec::new() };
+    let mut descent =
+        Descent { config, kept: &kept, first_pattern, path: Vec::new(), levels: Vec::new() };
     verdicts.judged.reserve(changes.len());
     for change in changes.iter() {
         let (verdict, rule) = descent.judge(&change);
@@ -135,7 +136,8 @@ impl<'k> Descent<'k> {
         let (mut from, mut known) =
             self.levels.last().map_or((0, start), |&(len, known)| (len + 1, known));
         while from < path.len() {
-            let end = path[from..].iter().position(|&b| b == b'/').map_or(path.len(), |at| from + at);
+            let end =
+                path[from..].iter().position(|&b| b == b'/').map_or(path.len(), |at| from + at);
             known = self.below(known, &path[..end], &path[from..end]);
             self.levels.push((end, known));
             from = end + 1;

@@ -39,8 +39,8 @@ impl KeptPaths {
     pub(super) fn new(config: &Config, verdicts: &mut Verdicts) -> Self {
         let mut paths = Self { root: Node::new(0) };
         for entry in keep::list(config) {
-            let rule = verdicts
-                .add_rule(format!("keep {} {}", entry.path, config.source(entry.place)));
+            let rule =
+                verdicts.add_rule(format!("keep {} {}", entry.path, config.source(entry.place)));
             let node = paths.node(&entry.path, rule);
             match entry.kind {
                 EntryKind::Dir => node.subtree = Some(rule),
@@ -48,8 +48,11 @@ impl KeptPaths {
             }
         }
         for storage in config.storages.iter().filter(|storage| storage.enable) {
-            let rule = verdicts
-                .add_rule(format!("storage {} {}", storage.path, config.source(storage.place)));
+            let rule = verdicts.add_rule(format!(
+                "storage {} {}",
+                storage.path,
+                config.source(storage.place)
+            ));
             paths.node(&storage.path, rule).exact = Some(rule);
         }
         paths

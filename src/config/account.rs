@@ -108,6 +108,8 @@ fn mode(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Option<Mode> {
         }
     };
     Mode::parse(text)
-        .map_err(|(why, mend)| problems.add(place, format!("the mode {} {why}", quoted(text)), mend))
+        .map_err(|(why, mend)| {
+            problems.add(place, format!("the mode {} {why}", quoted(text)), mend)
+        })
         .ok()
 }

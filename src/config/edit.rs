@@ -16,10 +16,12 @@ use crate::keep;
 
 /// Adds `path` to the keep list, with its data in `storage`, which is declared if it is not yet.
 ///
-/// Returns the text as it is if that entry is in force already.
+/// Below the home of a user whom the storage names, it is added to that user's lists. Returns the
+/// text as it is if that entry is in force already.
 pub fn add_entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind) -> Result<String> {
     let action = || format!("add `{path}` to the {} of {}", kind.list_key(), shown(storage));
-    let named = absolute(path.as_bytes(), "keep the directory that holds it").map_err(|why| why(action()))?;
+    let named = absolute(path.as_bytes(), "keep the directory that holds it")
+        .map_err(|why| why(action()))?;
     let bytes = storage.as_os_str().as_encoded_bytes();
     let storage_name = TreePath::parse(bytes).map_err(|why| Error::new(action(), why))?;
     let storage_text =
@@ -29,7 +31,7 @@ pub fn add_entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind) -
             .iter()
             .any(|entry| entry.path == *path && entry.kind == kind && entry.storage == storage_name)
     };
-    edit(text, &action, present, |document| {
+    edit(text, &action, present, |document, config| {
         let storages = find_storages(document).ok_or_else(|| {
             Error::new(action(), "`storage` is not a list of [[storage]] tables")
                 .mend("write each storage as a [[storage]] table")
@@ -49,7 +51,12 @@ pub fn add_entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind) -
             storages.push(table);
         }
         let added = match storages.iter_mut().find(|table| same(table)) {
-            Some(table) => push(table, kind.list_key(), &named),
+            Some(table) => match user_of(config, &storage_name, path) {
+                Some((user, below)) => {
+                    user_table(table, user).is_some_and(|table| push(table, kind.list_key(), below))
+                }
+                None => push(table, kind.list_key(), &named),
+            },
             None => false,
         };
         if fresh {
@@ -68,10 +75,9 @@ pub fn add_entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind) -
 /// Returns the text as it is if the pattern is there already.
 pub fn add_forget(text: &str, pattern: &str) -> Result<String> {
     let action = || format!("add {} to the `paths` of [forget]", quoted(pattern));
-    let present = |config: &Config| {
-        config.forget.patterns().iter().any(|declared| declared.text == pattern)
-    };
-    edit(text, &action, present, |document| {
+    let present =
+        |config: &Config| config.forget.patterns().iter().any(|declared| declared.text == pattern);
+    edit(text, &action, present, |document, _| {
         let fresh = !document.contains_key("forget");
         let item = document.entry("forget").or_insert_with(|| Item::Table(last_table()));
         let added = item.as_table_like_mut().is_some_and(|table| push(table, "paths", pattern));
@@ -84,6 +90,25 @@ pub fn add_forget(text: &str, pattern: &str) -> Result<String> {
     })
 }
 
+/// The user of this storage in whose home `path` lies, and the rest of the path.
+fn user_of<'c>(
+    config: &'c Config,
+    storage: &TreePath,
+    path: &'c TreePath,
+) -> Option<(&'c str, &'c str)> {
+    let storages = config.storages.iter().filter(|one| one.enable && one.path == *storage);
+    storages.flat_map(|storage| &storage.users).filter(|user| !user.strip_prefix).find_map(|user| {
+        let below = path.as_bytes().strip_prefix(user.home.as_bytes())?.strip_prefix(b"/")?;
+        // A path below a home may not start with a tilde; by its whole path it can be kept.
+        let below = std::str::from_utf8(below).ok().filter(|below| !below.starts_with('~'))?;
+        Some((user.name.as_str(), below))
+    })
+}
+
+fn user_table<'t>(storage: &'t mut Table, user: &str) -> Option<&'t mut dyn TableLike> {
+    storage.get_mut("users")?.as_table_like_mut()?.get_mut(user)?.as_table_like_mut()
+}
+
 fn not_a_list(action: String, key: &str) -> Error {
     Error::new(action, format!("`{key}` is not a list")).mend(format!("write `{key} = [\"…\"]`"))
 }
@@ -93,14 +118,16 @@ fn edit(
     text: &str,
     action: &dyn Fn() -> String,
     present: impl Fn(&Config) -> bool,
-    run: impl FnOnce(&mut DocumentMut) -> Result<()>,
+    run: impl FnOnce(&mut DocumentMut, &Config) -> Result<()>,
 ) -> Result<String> {
-    if present(&parse(text, action)?) {
+    let config = parse(text, action)?;
+    if present(&config) {
         return Ok(text.to_string());
     }
-    let mut document: DocumentMut =
-        text.parse().map_err(|error: toml_edit::TomlError| Error::new(action(), error.message()))?;
-    run(&mut document)?;
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|error: toml_edit::TomlError| Error::new(action(), error.message()))?;
+    run(&mut document, &config)?;
     let edited = document.to_string();
     parse(&edited, action)?;
     Ok(edited)
@@ -137,7 +164,8 @@ fn absolute(
 
 /// The storages, in a list that is made if there is none; `None` if they are no such list.
 fn find_storages(document: &mut DocumentMut) -> Option<&mut ArrayOfTables> {
-    let item = document.entry("storage").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let item =
+        document.entry("storage").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     item.as_array_of_tables_mut()
 }
 

@@ -113,7 +113,10 @@ fn compile(pattern: &ForgetPattern) -> Result<Glob, (String, String)> {
     let text = pattern.text.as_str();
     let wrong = |why: &str, mend: &str| Err((why.to_string(), mend.to_string()));
     if !text.starts_with('/') {
-        return Err(("is not absolute".to_string(), format!("write {}", quoted(&format!("/{text}")))));
+        return Err((
+            "is not absolute".to_string(),
+            format!("write {}", quoted(&format!("/{text}"))),
+        ));
     }
     if pattern.relative().is_empty() {
         return wrong("forgets the whole root", "write `/**` if that is what you want");
@@ -154,8 +157,7 @@ mod tests {
         let mut problems = Problems::new(&text);
         let reader = Reader::new("[forget]", Place::default(), table.get_ref());
         let read = ForgetList::read(reader, &mut problems);
-        problems.into_result(std::path::Path::new("f")).unwrap();
-        read
+        problems.into_result(std::path::Path::new("f"), Some(read)).unwrap()
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod account;
 mod contradiction;
 pub mod edit;
 pub mod entry;
+mod entry_path;
 pub mod forget;
 pub mod mode;
 pub mod problem;
@@ -75,11 +76,7 @@ impl Config {
         }
         let table = read_toml(valid, &mut problems);
         let parts = table.and_then(|table| read_parts(&table, &mut problems));
-        problems.into_result(file)?;
-        let Some((root, rollback, storages, forget)) = parts else {
-            // Whoever returns nothing has added a problem; this is for the compiler's peace.
-            return Err(ConfigError::Unusable { file: file.to_path_buf(), problems: Vec::new() });
-        };
+        let (root, rollback, storages, forget) = problems.into_result(file, parts)?;
         Ok(Self { file: file.to_path_buf(), root, rollback, storages, forget })
     }
 

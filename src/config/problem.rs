@@ -107,13 +107,19 @@ impl<'t> Problems<'t> {
         self.found.is_empty()
     }
 
-    /// The error for `file`, if there is a problem.
-    pub(super) fn into_result(mut self, file: &Path) -> Result<(), ConfigError> {
-        if self.found.is_empty() {
-            return Ok(());
+    /// `value`, if there was no problem; else the error for `file`.
+    pub(super) fn into_result<T>(
+        mut self,
+        file: &Path,
+        value: Option<T>,
+    ) -> Result<T, ConfigError> {
+        match value {
+            Some(value) if self.found.is_empty() => Ok(value),
+            _ => {
+                self.found.sort();
+                self.found.dedup();
+                Err(ConfigError::Unusable { file: file.to_path_buf(), problems: self.found })
+            }
         }
-        self.found.sort();
-        self.found.dedup();
-        Err(ConfigError::Unusable { file: file.to_path_buf(), problems: self.found })
     }
 }

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 

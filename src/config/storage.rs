@@ -7,7 +7,8 @@ use backends::path::Escaped;
 use toml::de::DeValue;
 
 use super::account::check_name;
-use super::entry::{Base, Entry, EntryKind, parse_path, read_list};
+use super::entry::{Entry, EntryKind, read_list};
+use super::entry_path::{Base, parse_path};
 use super::problem::{Place, Problems, quoted};
 use super::reader::{Reader, Text, type_words};
 
@@ -46,6 +47,8 @@ pub struct UserEntries {
     pub name: String,
     /// The user's home.
     pub home: TreePath,
+    /// Entries that do not say otherwise lose their first component at the destination.
+    pub strip_prefix: bool,
     /// Kept paths, resolved to whole paths already.
     pub entries: Vec<Entry>,
 }
@@ -83,7 +86,11 @@ fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<Storage> {
     let given = table.key_place("path", problems).is_some();
     let text = table.string("path", problems);
     if !given {
-        problems.add(table.place, "[[storage]] does not say its `path`", "add `path = \"/persist\"`");
+        problems.add(
+            table.place,
+            "[[storage]] does not say its `path`",
+            "add `path = \"/persist\"`",
+        );
     }
     let path = text.and_then(|text| read_path(text, "the storage", problems));
     let strip_prefix = table.boolean("strip_prefix", problems).unwrap_or_default();
@@ -167,7 +174,7 @@ fn read_user(
     let entries =
         read_entries(&mut table, Some(home.as_ref().unwrap_or(&fallback)), strip_prefix, problems);
     table.finish(problems);
-    Some(UserEntries { name: name.to_string(), home: home?, entries })
+    Some(UserEntries { name: name.to_string(), home: home?, strip_prefix, entries })
 }
 
 fn read_path(
