@@ -1,4 +1,15 @@
 //! Gives each change its verdict: change + lists → verdict. Pure.
+//!
+//! A path is kept when it is on the keep list or below a kept directory, when it is a storage's
+//! mount point, or when it is a new directory that only leads to one of these. It is forgotten when
+//! a pattern names it or one of its parents, and it is not kept. Everything else is stray.
+
+mod kept;
+
+use backends::{Change, ChangeKind, Changes, FileType};
+
+use crate::config::Config;
+use kept::{KeptPaths, Node};
 
 /// What will become of a changed path at the next boot, and whether somebody decided so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,3 +59,106 @@ impl Verdicts {
         })
     }
 }
+
+/// The verdict and the rule of every change, in their order.
+pub fn classify(changes: &Changes, config: &Config) -> Verdicts {
+    let mut verdicts = Verdicts::default();
+    let kept = KeptPaths::new(config, &mut verdicts);
+    let first_pattern = verdicts.rules.len() as u32;
+    for pattern in config.forget.patterns() {
+        let text = backends::path::Escaped(pattern.text.as_bytes());
+        verdicts.add_rule(format!("forget {text} {}", config.source(pattern.place)));
+    }
+    let mut descent =
+        Descent { config, kept: &kept, first_pattern, path: Vec::new(), levels: Vec::new() };
+    verdicts.judged.reserve(changes.len());
+    for change in changes.iter() {
+        let (verdict, rule) = descent.judge(&change);
+        verdicts.push(verdict, rule);
+    }
+    verdicts
+}
+
+/// What is known of a path once its parents are known.
+#[derive(Clone, Copy)]
+struct Known<'k> {
+    /// The rule of the kept path that this is or lies in.
+    kept: Option<u32>,
+    /// The rule of the pattern that names this or a parent.
+    forgotten: Option<u32>,
+    /// The place in the tree of kept paths, if any is here or below.
+    node: Option<&'k Node>,
+}
+
+/// Goes through sorted paths and judges each directory once, however much is in it.
+struct Descent<'k> {
+    config: &'k Config,
+    kept: &'k KeptPaths,
+    first_pattern: u32,
+    /// The path judged last; each level is the length of one of its prefixes, and what is known.
+    path: Vec<u8>,
+    levels: Vec<(usize, Known<'k>)>,
+}
+
+impl<'k> Descent<'k> {
+    fn judge(&mut self, change: &Change) -> (Verdict, Option<u32>) {
+        let path = change.path.as_bytes();
+        let known = self.known(path);
+        if known.kept.is_some() {
+            return (Verdict::Kept, known.kept);
+        }
+        if let Some(node) = known.node {
+            let leads = change.kind == ChangeKind::Added
+                && change.facts.file_type == FileType::Dir
+                && !path.is_empty();
+            if node.exact.is_some() || leads {
+                return (Verdict::Kept, Some(node.exact.unwrap_or(node.leads_to)));
+            }
+        }
+        match known.forgotten {
+            Some(rule) => (Verdict::Forgotten, Some(rule)),
+            None => (Verdict::Stray, None),
+        }
+    }
+
+    fn known(&mut self, path: &[u8]) -> Known<'k> {
+        let common = self.path.iter().zip(path).take_while(|(a, b)| a == b).count();
+        // A level stays if it is a whole prefix of the new path, up to a slash or the end.
+        let border = |len: usize| len == path.len() || path.get(len) == Some(&b'/');
+        let stay = self.levels.partition_point(|&(len, _)| len <= common);
+        self.levels.truncate(stay);
+        while self.levels.last().is_some_and(|&(len, _)| !border(len)) {
+            self.levels.pop();
+        }
+        self.path.truncate(common);
+        self.path.extend_from_slice(&path[common..]);
+        let start = Known { kept: None, forgotten: None, node: Some(&self.kept.root) };
+        let (mut from, mut known) =
+            self.levels.last().map_or((0, start), |&(len, known)| (len + 1, known));
+        while from < path.len() {
+            let end =
+                path[from..].iter().position(|&b| b == b'/').map_or(path.len(), |at| from + at);
+            known = self.below(known, &path[..end], &path[from..end]);
+            self.levels.push((end, known));
+            from = end + 1;
+        }
+        known
+    }
+
+    /// What is known of `path`, whose last component is `name`, from what is known of its parent.
+    fn below(&self, parent: Known<'k>, path: &[u8], name: &[u8]) -> Known<'k> {
+        let node = parent.node.and_then(|node| node.child(name));
+        let kept = node.and_then(|node| node.subtree).or(parent.kept);
+        let forgotten = match parent.forgotten {
+            // What is kept needs no pattern any more.
+            None if kept.is_none() => {
+                self.config.forget.names(path).map(|index| self.first_pattern + index as u32)
+            }
+            inherited => inherited,
+        };
+        Known { kept, forgotten, node }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,4 +5,6 @@
 //! mechanism. ARCHITECTURE.md has the map.
 
 pub mod classify;
+pub mod config;
 pub mod diff;
+pub mod keep;

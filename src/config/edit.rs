@@ -1,0 +1,246 @@
+//! Adds to the lists of a configuration's text; comments, order and layout of the rest survive.
+//!
+//! The edited text is checked as a whole before it is handed back: nothing that could not be read
+//! again is ever written.
+
+use std::path::Path;
+
+use backends::path::Escaped;
+use backends::{Error, Result, TreePath};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, RawString, Table, TableLike, Value};
+
+use super::entry::EntryKind;
+use super::problem::{quoted, shown};
+use super::{Config, ConfigError};
+use crate::keep;
+
+/// Adds `path` to the keep list, with its data in `storage`, which is declared if it is not yet.
+///
+/// Below the home of a user whom the storage names, it is added to that user's lists. Returns the
+/// text as it is if that entry is in force already.
+pub fn add_entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind) -> Result<String> {
+    let action = || format!("add `{path}` to the {} of {}", kind.list_key(), shown(storage));
+    let named = absolute(path.as_bytes(), "keep the directory that holds it")
+        .map_err(|why| why(action()))?;
+    let bytes = storage.as_os_str().as_encoded_bytes();
+    let storage_name = TreePath::parse(bytes).map_err(|why| Error::new(action(), why))?;
+    let storage_text =
+        absolute(storage_name.as_bytes(), "use another storage").map_err(|why| why(action()))?;
+    let present = |config: &Config| {
+        keep::list(config)
+            .iter()
+            .any(|entry| entry.path == *path && entry.kind == kind && entry.storage == storage_name)
+    };
+    edit(text, &action, present, |document, config| {
+        let storages = find_storages(document).ok_or_else(|| {
+            Error::new(action(), "`storage` is not a list of [[storage]] tables")
+                .mend("write each storage as a [[storage]] table")
+        })?;
+        let same = |table: &Table| {
+            let declared = table.get("path").and_then(Item::as_str);
+            let enabled = table.get("enable").and_then(Item::as_bool).unwrap_or(true);
+            enabled
+                && declared.is_some_and(|text| {
+                    TreePath::parse(text.as_bytes()).as_ref() == Ok(&storage_name)
+                })
+        };
+        let fresh = !storages.iter().any(same);
+        if fresh {
+            let mut table = last_table();
+            table.insert("path", storage_text.as_str().into());
+            storages.push(table);
+        }
+        let added = match storages.iter_mut().find(|table| same(table)) {
+            Some(table) => match user_of(config, &storage_name, path) {
+                Some((user, below)) => {
+                    user_table(table, user).is_some_and(|table| push(table, kind.list_key(), below))
+                }
+                None => push(table, kind.list_key(), &named),
+            },
+            None => false,
+        };
+        if fresh {
+            move_trailing_comments(document, |document| {
+                find_storages(document)
+                    .and_then(|storages| storages.iter_mut().last())
+                    .map(|table| table.decor_mut())
+            });
+        }
+        if added { Ok(()) } else { Err(not_a_list(action(), kind.list_key())) }
+    })
+}
+
+/// Adds a pattern to `[forget]`, which is declared if it is not yet.
+///
+/// Returns the text as it is if the pattern is there already.
+pub fn add_forget(text: &str, pattern: &str) -> Result<String> {
+    let action = || format!("add {} to the `paths` of [forget]", quoted(pattern));
+    let present =
+        |config: &Config| config.forget.patterns().iter().any(|declared| declared.text == pattern);
+    edit(text, &action, present, |document, _| {
+        let fresh = !document.contains_key("forget");
+        let item = document.entry("forget").or_insert_with(|| Item::Table(last_table()));
+        let added = item.as_table_like_mut().is_some_and(|table| push(table, "paths", pattern));
+        if fresh {
+            move_trailing_comments(document, |document| {
+                document.get_mut("forget").and_then(Item::as_table_mut).map(Table::decor_mut)
+            });
+        }
+        if added { Ok(()) } else { Err(not_a_list(action(), "paths")) }
+    })
+}
+
+/// The user of this storage in whose home `path` lies, and the rest of the path.
+fn user_of<'c>(
+    config: &'c Config,
+    storage: &TreePath,
+    path: &'c TreePath,
+) -> Option<(&'c str, &'c str)> {
+    let storages = config.storages.iter().filter(|one| one.enable && one.path == *storage);
+    storages.flat_map(|storage| &storage.users).filter(|user| !user.strip_prefix).find_map(|user| {
+        let below = path.as_bytes().strip_prefix(user.home.as_bytes())?.strip_prefix(b"/")?;
+        // A path below a home may not start with a tilde; by its whole path it can be kept.
+        let below = std::str::from_utf8(below).ok().filter(|below| !below.starts_with('~'))?;
+        Some((user.name.as_str(), below))
+    })
+}
+
+fn user_table<'t>(storage: &'t mut Table, user: &str) -> Option<&'t mut dyn TableLike> {
+    storage.get_mut("users")?.as_table_like_mut()?.get_mut(user)?.as_table_like_mut()
+}
+
+fn not_a_list(action: String, key: &str) -> Error {
+    Error::new(action, format!("`{key}` is not a list")).mend(format!("write `{key} = [\"…\"]`"))
+}
+
+/// Runs one edit between two checks.
+fn edit(
+    text: &str,
+    action: &dyn Fn() -> String,
+    present: impl Fn(&Config) -> bool,
+    run: impl FnOnce(&mut DocumentMut, &Config) -> Result<()>,
+) -> Result<String> {
+    let config = parse(text, action)?;
+    if present(&config) {
+        return Ok(text.to_string());
+    }
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|error: toml_edit::TomlError| Error::new(action(), error.message()))?;
+    run(&mut document, &config)?;
+    let edited = document.to_string();
+    parse(&edited, action)?;
+    Ok(edited)
+}
+
+/// The configuration, or its first problem as an error of the edit.
+fn parse(text: &str, action: &dyn Fn() -> String) -> Result<Config> {
+    Config::parse(Path::new("the configuration"), text.as_bytes()).map_err(|error| {
+        let ConfigError::Unusable { problems, .. } = &error else {
+            return Error::new(action(), error);
+        };
+        match problems.first() {
+            Some(first) => {
+                let why = format!("line {} would not be valid: {}", first.place.line, first.what);
+                Error::new(action(), why).mend(first.mend.clone())
+            }
+            None => Error::new(action(), error),
+        }
+    })
+}
+
+/// A path in the form that a TOML string can hold, or what makes the error of it.
+fn absolute(
+    path: &[u8],
+    mend: &'static str,
+) -> std::result::Result<String, impl FnOnce(String) -> Error> {
+    let escaped = Escaped(path).to_string();
+    std::str::from_utf8(path).map(|path| format!("/{path}")).map_err(move |_| {
+        move |action| {
+            Error::new(action, format!("`/{escaped}` is not UTF-8, as TOML must be")).mend(mend)
+        }
+    })
+}
+
+/// The storages, in a list that is made if there is none; `None` if they are no such list.
+fn find_storages(document: &mut DocumentMut) -> Option<&mut ArrayOfTables> {
+    let item =
+        document.entry("storage").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    item.as_array_of_tables_mut()
+}
+
+/// A table that is written after every other.
+fn last_table() -> Table {
+    let mut table = Table::new();
+    table.set_position(Some(isize::MAX));
+    table.decor_mut().set_prefix("\n");
+    table
+}
+
+/// Comments at the end of a text belong above what is added there: they were written first.
+fn move_trailing_comments(
+    document: &mut DocumentMut,
+    decor_of: impl FnOnce(&mut DocumentMut) -> Option<&mut toml_edit::Decor>,
+) {
+    let trailing = raw(document.trailing()).to_string();
+    let prefix = match trailing.trim_end() {
+        "" => "\n".to_string(),
+        comments => format!("{comments}\n\n"),
+    };
+    if let Some(decor) = decor_of(document) {
+        decor.set_prefix(prefix);
+        document.set_trailing("");
+    }
+}
+
+/// Adds `text` to the list `key`, which is made if there is none; `false` if it is no list.
+fn push(table: &mut dyn TableLike, key: &str, text: &str) -> bool {
+    match table.get_mut(key) {
+        Some(item) => match item.as_array_mut() {
+            Some(array) => push_in_style(array, text),
+            None => return false,
+        },
+        None => {
+            let mut array = Array::new();
+            array.push_formatted(Value::from(text).decorated("\n  ", ""));
+            array.set_trailing("\n");
+            array.set_trailing_comma(true);
+            table.insert(key, array.into());
+        }
+    }
+    true
+}
+
+/// Adds to the end of a list as its elements are laid out: on one line, or on one line each.
+fn push_in_style(array: &mut Array, text: &str) {
+    let last = array.len().checked_sub(1);
+    let mut tail = String::new();
+    let mut lead = String::new();
+    if let Some(last) = last.and_then(|last| array.get_mut(last)) {
+        lead = last.decor().prefix().map(raw).unwrap_or_default().to_string();
+        tail = last.decor().suffix().map(raw).unwrap_or_default().to_string();
+        last.decor_mut().set_suffix("");
+    }
+    // What stands between the last element and the bracket: white space and comments.
+    tail.push_str(raw(array.trailing()));
+    let comments = tail.trim_end();
+    let one_line = !lead.contains('\n') && !tail.contains('\n');
+    if one_line {
+        let prefix = if last.is_some() { " " } else { "" };
+        array.push_formatted(Value::from(text).decorated(prefix, ""));
+        array.set_trailing(tail);
+        return;
+    }
+    let indent = match lead.rfind('\n').map(|at| &lead[at + 1..]) {
+        Some(indent) if indent.trim().is_empty() => indent,
+        _ => "  ",
+    };
+    array.push_formatted(Value::from(text).decorated(format!("{comments}\n{indent}"), ""));
+    let closing = tail.rfind('\n').map_or("", |at| &tail[at + 1..]);
+    array.set_trailing(format!("\n{closing}"));
+    array.set_trailing_comma(true);
+}
+
+fn raw(text: &RawString) -> &str {
+    text.as_str().unwrap_or_default()
+}

@@ -1,0 +1,145 @@
+//! What the owner declared: `/etc/blankroot.toml`, read and checked as a whole.
+
+pub mod account;
+mod contradiction;
+pub mod edit;
+pub mod entry;
+mod entry_path;
+pub mod forget;
+pub mod mode;
+pub mod problem;
+mod reader;
+pub mod rollback;
+pub mod root;
+pub mod starter;
+pub mod storage;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+pub use account::{Account, Ownership};
+pub use entry::{Entry, EntryKind, How};
+pub use forget::{ForgetList, ForgetPattern};
+pub use mode::Mode;
+pub use problem::{ConfigError, Place, Problem};
+pub use rollback::{OnFailure, Retention, Rollback, Strategy};
+pub use root::RootConfig;
+pub use storage::{Storage, UserEntries};
+
+use problem::{Problems, shown};
+use reader::Reader;
+
+/// Where the configuration is unless the command line says otherwise.
+pub const DEFAULT_FILE: &str = "/etc/blankroot.toml";
+
+/// A whole configuration without contradictions.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file that it was read from.
+    pub file: PathBuf,
+    /// What holds the root.
+    pub root: RootConfig,
+    /// How the root is restored.
+    pub rollback: Rollback,
+    /// Where kept state lives, and what is kept.
+    pub storages: Vec<Storage>,
+    /// What is declared disposable.
+    pub forget: ForgetList,
+}
+
+impl Config {
+    /// Reads and checks `file`.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read(file).map_err(|error| {
+            let mend = if error.kind() == io::ErrorKind::NotFound {
+                "run `blankroot init` to make one, or name it with `--config FILE`"
+            } else {
+                "run this as root, or name another file with `--config FILE`"
+            };
+            let action = format!("read the configuration {}", shown(file));
+            ConfigError::Unreadable(backends::Error::io(action, error).mend(mend))
+        })?;
+        Self::parse(file, &text)
+    }
+
+    /// Checks `text`; `file` is only named in messages. All problems come back at once.
+    pub fn parse(file: &Path, text: &[u8]) -> Result<Self, ConfigError> {
+        let valid = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        let mut problems = Problems::new(valid);
+        if valid.len() < text.len() {
+            let place = problems.place(&(valid.len()..valid.len()));
+            problems.add(place, "this byte is not UTF-8 text", "save the file as UTF-8");
+        }
+        let table = read_toml(valid, &mut problems);
+        let parts = table.and_then(|table| read_parts(&table, &mut problems));
+        let (root, rollback, storages, forget) = problems.into_result(file, parts)?;
+        Ok(Self { file: file.to_path_buf(), root, rollback, storages, forget })
+    }
+
+    /// `(/etc/blankroot.toml:14)`, for rules that name what decided.
+    pub fn source(&self, place: Place) -> String {
+        format!("({}:{})", shown(&self.file), place.line)
+    }
+}
+
+/// The document, or its errors of syntax.
+fn read_toml<'t>(text: &'t str, problems: &mut Problems<'_>) -> Option<DeTable<'t>> {
+    if !problems.is_empty() {
+        return None;
+    }
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut last_line = 0;
+    for error in errors {
+        let place = problems.place(&error.span().unwrap_or(0..0));
+        // The first error of a line makes the others.
+        if place.line == last_line {
+            continue;
+        }
+        last_line = place.line;
+        let message = error.message().lines().collect::<Vec<_>>().join(", ");
+        let mend = if message.contains("duplicate key") {
+            "keep one of the two"
+        } else {
+            "correct the TOML here (https://toml.io/en/v1.1.0 has the grammar)"
+        };
+        problems.add(place, message, mend);
+    }
+    problems.is_empty().then(|| table.into_inner())
+}
+
+type Parts = (RootConfig, Rollback, Vec<Storage>, ForgetList);
+
+fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Parts> {
+    let start = Place { line: 1, column: 1 };
+    let mut top = Reader::new("the configuration", start, table);
+    let root = match top.table("root", "[root]", problems) {
+        Some(table) => root::read(table, problems),
+        None => {
+            if top.key_place("root", problems).is_none() {
+                let mend = "add `[root]` with `backend` and what that needs, or run `blankroot \
+                            init`";
+                problems.add(start, "there is no [root]", mend);
+            }
+            None
+        }
+    };
+    let rollback = top
+        .table("rollback", "[rollback]", problems)
+        .map(|table| Rollback::read(table, problems))
+        .unwrap_or_default();
+    let storages = storage::read_all(&mut top, problems);
+    let forget = top
+        .table("forget", "[forget]", problems)
+        .map(|table| ForgetList::read(table, problems))
+        .unwrap_or_default();
+    top.finish(problems);
+    if let Some(root) = &root {
+        rollback.check_against(root, problems);
+    }
+    contradiction::check(&storages, &forget, problems);
+    Some((root?, rollback, storages, forget))
+}

@@ -1,0 +1,245 @@
+//! `[root]`: which file system holds the root, and under which names. The one place in `src/` that
+//! names backends.
+
+use std::path::PathBuf;
+
+use backends::{Layout, TreeName};
+
+use super::problem::{Place, Problems, quoted};
+use super::reader::{Reader, Text};
+
+/// `live` where the configuration does not say.
+pub const DEFAULT_LIVE: &str = "root";
+/// `blank` where the configuration does not say.
+pub const DEFAULT_BLANK: &str = "root-blank";
+/// `old` where the configuration does not say.
+pub const DEFAULT_OLD: &str = "old-roots";
+
+/// What holds the root, and where its trees are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RootConfig {
+    /// Subvolumes of a Btrfs file system.
+    Btrfs {
+        /// The block device, or a link to it.
+        device: PathBuf,
+        /// Relative to the top level of the file system.
+        layout: Layout,
+    },
+    /// Datasets of a ZFS pool.
+    Zfs {
+        /// The dataset below which the trees are.
+        dataset: String,
+        /// Relative to `dataset`.
+        layout: Layout,
+    },
+    /// A tmpfs: empty at every boot by itself.
+    Tmpfs,
+    /// Plain directories.
+    Directory {
+        /// The directory that holds the trees; absolute.
+        path: PathBuf,
+        /// Relative to `path`.
+        layout: Layout,
+    },
+}
+
+impl RootConfig {
+    /// The word for it in the configuration.
+    pub fn backend_word(&self) -> &'static str {
+        match self {
+            Self::Btrfs { .. } => "btrfs",
+            Self::Zfs { .. } => "zfs",
+            Self::Tmpfs => "tmpfs",
+            Self::Directory { .. } => "directory",
+        }
+    }
+
+    /// The names of the trees, where there are any.
+    pub fn layout(&self) -> Option<&Layout> {
+        match self {
+            Self::Btrfs { layout, .. }
+            | Self::Zfs { layout, .. }
+            | Self::Directory { layout, .. } => Some(layout),
+            Self::Tmpfs => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Btrfs,
+    Zfs,
+    Tmpfs,
+    Directory,
+}
+
+/// The keys of `[root]` beside `backend`, and the backends that they belong to.
+const KEYS: &[(&str, &[Word])] = &[
+    ("device", &[Word::Btrfs]),
+    ("dataset", &[Word::Zfs]),
+    ("path", &[Word::Directory]),
+    ("live", &[Word::Btrfs, Word::Zfs, Word::Directory]),
+    ("blank", &[Word::Btrfs, Word::Zfs, Word::Directory]),
+    ("old", &[Word::Btrfs, Word::Zfs, Word::Directory]),
+];
+
+/// Reads the table; `None` where a problem was added.
+pub(super) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<RootConfig> {
+    let words = [
+        ("btrfs", Word::Btrfs),
+        ("zfs", Word::Zfs),
+        ("tmpfs", Word::Tmpfs),
+        ("directory", Word::Directory),
+    ];
+    let given = table.key_place("backend", problems).is_some();
+    let word = table.choice("backend", &words, problems);
+    if !given {
+        let mend = "add `backend = \"btrfs\"` (or \"zfs\", \"tmpfs\", \"directory\")";
+        problems.add(table.place, "[root] does not say its `backend`", mend);
+    }
+    let [device, dataset, path] =
+        ["device", "dataset", "path"].map(|key| table.string(key, problems));
+    let layout = read_layout(&mut table, problems);
+    if let Some(word) = word {
+        refuse_superfluous(word, &words, &table, problems);
+    }
+    let root = word.and_then(|word| {
+        let mut need = |text, key, example| required(text, key, example, &table, problems);
+        match word {
+            Word::Btrfs => {
+                let device = need(device, "device", "/dev/disk/by-label/NAME")?;
+                let device = absolute(device, "device", problems)?;
+                Some(RootConfig::Btrfs { device, layout: layout? })
+            }
+            Word::Zfs => {
+                let dataset = need(dataset, "dataset", "POOL/NAME")?;
+                let dataset = check_dataset(dataset, problems)?;
+                Some(RootConfig::Zfs { dataset, layout: layout? })
+            }
+            Word::Tmpfs => Some(RootConfig::Tmpfs),
+            Word::Directory => {
+                let path = need(path, "path", "/DIRECTORY")?;
+                let path = absolute(path, "path", problems)?;
+                Some(RootConfig::Directory { path, layout: layout? })
+            }
+        }
+    });
+    table.finish(problems);
+    root
+}
+
+fn refuse_superfluous(
+    word: Word,
+    words: &[(&str, Word)],
+    table: &Reader<'_>,
+    problems: &mut Problems<'_>,
+) {
+    let backend = words.iter().find(|&&(_, known)| known == word).map_or("", |&(text, _)| text);
+    for (key, owners) in KEYS {
+        if !owners.contains(&word)
+            && let Some(place) = table.key_place(key, problems)
+        {
+            let what = format!("`{key}` in [root] does not belong to the backend `{backend}`");
+            problems.add(place, what, format!("remove `{key}`, or correct `backend`"));
+        }
+    }
+}
+
+fn required<'a>(
+    text: Option<Text<'a>>,
+    key: &str,
+    example: &str,
+    table: &Reader<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<Text<'a>> {
+    // A value of the wrong type was reported already, at its own place.
+    if text.is_none() && table.key_place(key, problems).is_none() {
+        let what = format!("[root] does not say its `{key}`");
+        problems.add(table.place, what, format!("add `{key} = \"{example}\"`"));
+    }
+    text
+}
+
+fn absolute(
+    Text { text, place }: Text<'_>,
+    key: &str,
+    problems: &mut Problems<'_>,
+) -> Option<PathBuf> {
+    let why = if !text.starts_with('/') {
+        "is not an absolute path"
+    } else if text.contains('\0') {
+        "contains a NUL byte"
+    } else {
+        return Some(PathBuf::from(text));
+    };
+    let what = format!("the {key} {} {why}", quoted(text));
+    problems.add(place, what, "write the whole path, from `/` on");
+    None
+}
+
+/// What a dataset may be called: zfs(8), "Each of these components can only contain alphanumeric
+/// characters in addition to the following four special characters".
+fn check_dataset(Text { text, place }: Text<'_>, problems: &mut Problems<'_>) -> Option<String> {
+    let why = match TreeName::new(text) {
+        Err(why) => why,
+        Ok(_) if !text.chars().all(|c| c.is_ascii_alphanumeric() || "/-_.: ".contains(c)) => {
+            "has a character that no dataset's name can have"
+        }
+        Ok(_) => return Some(text.to_string()),
+    };
+    problems.add(
+        place,
+        format!("the dataset {} {why}", quoted(text)),
+        "write the dataset's name as `zfs list` shows it",
+    );
+    None
+}
+
+fn read_layout(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Option<Layout> {
+    let mut failed = false;
+    let mut places = Vec::new();
+    let mut names = Vec::new();
+    for (key, default) in [("live", DEFAULT_LIVE), ("blank", DEFAULT_BLANK), ("old", DEFAULT_OLD)] {
+        let given = table.key_place(key, problems).is_some();
+        let text = table.string(key, problems);
+        failed |= given && text.is_none();
+        let Text { text, place } = text.unwrap_or(Text { text: default, place: table.place });
+        match TreeName::new(text) {
+            Ok(name) => {
+                names.push((key, name));
+                places.push(place);
+            }
+            Err(why) => {
+                failed = true;
+                let what = format!("the name {} of `{key}` {why}", quoted(text));
+                let mend = "write a path such as \"root\" or \"os/root\", from the top of the \
+                            file system";
+                problems.add(place, what, mend);
+            }
+        }
+    }
+    refuse_overlaps(&names, &places, problems);
+    let mut names = names.into_iter().map(|(_, name)| name);
+    let layout = Layout { live: names.next()?, blank: names.next()?, old: names.next()? };
+    (!failed).then_some(layout)
+}
+
+/// Of two trees, one within the other would be lost or copied together with it.
+fn refuse_overlaps(names: &[(&str, TreeName)], places: &[Place], problems: &mut Problems<'_>) {
+    for (later, (key, name)) in names.iter().enumerate() {
+        for (other_key, other) in &names[..later] {
+            let relation = if name == other {
+                format!("is the same as `{other_key}`")
+            } else if name.is_within(other) {
+                format!("lies within `{other_key}` (`{other}`)")
+            } else if other.is_within(name) {
+                format!("contains `{other_key}` (`{other}`)")
+            } else {
+                continue;
+            };
+            let what = format!("`{key}` (`{name}`) in [root] {relation}");
+            let place = places.get(later).copied().unwrap_or_default();
+            problems.add(place, what, "give each tree a place outside the others");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! `[[storage]]`: a directory that survives, and what is kept in it, for the system and for users.
+
+use std::path::{Path, PathBuf};
+
+use backends::TreePath;
+use backends::path::Escaped;
+use toml::de::DeValue;
+
+use super::account::check_name;
+use super::entry::{Entry, EntryKind, read_list};
+use super::entry_path::{Base, parse_path};
+use super::problem::{Place, Problems, quoted};
+use super::reader::{Reader, Text, type_words};
+
+/// One storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// Where it is mounted.
+    pub path: TreePath,
+    /// `false` takes it and all its entries out of force.
+    pub enable: bool,
+    /// Hide its mounts from file managers.
+    pub hide_mounts: bool,
+    /// Let file managers have a trash folder in its mounts.
+    pub allow_trash: bool,
+    /// Accepted for those who come from FUSE mounts; with bind mounts it is always true.
+    pub allow_other: Option<bool>,
+    /// Kept paths of the system.
+    pub entries: Vec<Entry>,
+    /// Kept paths of users.
+    pub users: Vec<UserEntries>,
+    /// Where it was declared.
+    pub place: Place,
+}
+
+impl Storage {
+    /// Its path on the machine, for the host.
+    pub fn host_path(&self) -> PathBuf {
+        Path::new("/").join(self.path.as_path())
+    }
+}
+
+/// What is kept of one user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserEntries {
+    /// The user's name.
+    pub name: String,
+    /// The user's home.
+    pub home: TreePath,
+    /// Entries that do not say otherwise lose their first component at the destination.
+    pub strip_prefix: bool,
+    /// Kept paths, resolved to whole paths already.
+    pub entries: Vec<Entry>,
+}
+
+const TITLE: &str = "[[storage]]";
+
+/// Reads all storages.
+pub(super) fn read_all(root: &mut Reader<'_>, problems: &mut Problems<'_>) -> Vec<Storage> {
+    let list = match root.value("storage", problems) {
+        None => return Vec::new(),
+        Some((DeValue::Array(list), _)) => list,
+        Some((other, place)) => {
+            let what = format!("`storage` must be a list of tables, but is {}", type_words(other));
+            problems.add(place, what, "write `[[storage]]`, in two pairs of brackets");
+            return Vec::new();
+        }
+    };
+    let mut storages = Vec::new();
+    for value in list {
+        let place = problems.place(&value.span());
+        match value.get_ref() {
+            DeValue::Table(table) => {
+                storages.extend(read(Reader::new(TITLE, place, table), problems));
+            }
+            other => {
+                let what = format!("a storage must be a table, but is {}", type_words(other));
+                problems.add(place, what, "write `[[storage]]` and its keys below it");
+            }
+        }
+    }
+    storages
+}
+
+fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<Storage> {
+    let given = table.key_place("path", problems).is_some();
+    let text = table.string("path", problems);
+    if !given {
+        problems.add(
+            table.place,
+            "[[storage]] does not say its `path`",
+            "add `path = \"/persist\"`",
+        );
+    }
+    let path = text.and_then(|text| read_path(text, "the storage", problems));
+    let strip_prefix = table.boolean("strip_prefix", problems).unwrap_or_default();
+    let storage = Storage {
+        path: path.clone().unwrap_or_default(),
+        enable: table.boolean("enable", problems).unwrap_or(true),
+        hide_mounts: table.boolean("hide_mounts", problems).unwrap_or_default(),
+        allow_trash: table.boolean("allow_trash", problems).unwrap_or_default(),
+        allow_other: table.boolean("allow_other", problems),
+        // HM1's `removePrefixDirectory` is of homes: the storage's setting is for its users alone.
+        entries: read_entries(&mut table, None, false, problems),
+        users: read_users(&mut table, strip_prefix, problems),
+        place: text.map_or(table.place, |text| text.place),
+    };
+    table.finish(problems);
+    path.map(|_| storage)
+}
+
+fn read_entries(
+    table: &mut Reader<'_>,
+    home: Option<&TreePath>,
+    strip_prefix: bool,
+    problems: &mut Problems<'_>,
+) -> Vec<Entry> {
+    [EntryKind::Dir, EntryKind::File]
+        .into_iter()
+        .flat_map(|kind| read_list(table, &Base { kind, home, strip_prefix }, problems))
+        .collect()
+}
+
+fn read_users(
+    table: &mut Reader<'_>,
+    strip_prefix: bool,
+    problems: &mut Problems<'_>,
+) -> Vec<UserEntries> {
+    let Some(users) = table.table("users", "`users` of [[storage]]", problems) else {
+        return Vec::new();
+    };
+    let mut read = Vec::new();
+    for (name, span, value) in users.entries() {
+        let place = problems.place(&span);
+        let title = format!("[storage.users.{}]", Escaped(name.as_bytes()));
+        if let Err(why) = check_name(name) {
+            let what = format!("the user {} {why}", quoted(name));
+            problems.add(place, what, "write the user's name, as in [storage.users.alice]");
+            continue;
+        }
+        match value.get_ref() {
+            DeValue::Table(user) => {
+                let user = Reader::new(title, place, user);
+                read.extend(read_user(name, user, strip_prefix, problems));
+            }
+            other => {
+                let what = format!("{title} must be a table, but is {}", type_words(other));
+                problems.add(place, what, format!("write `{title}` and its lists below it"));
+            }
+        }
+    }
+    read
+}
+
+fn read_user(
+    name: &str,
+    mut table: Reader<'_>,
+    strip_prefix: bool,
+    problems: &mut Problems<'_>,
+) -> Option<UserEntries> {
+    let given = table.key_place("home", problems).is_some();
+    let place = table.place;
+    let home = match table.string("home", problems) {
+        Some(text) => read_path(text, "the home", problems),
+        None if given => None,
+        None => {
+            let home = if name == "root" { "/root".to_string() } else { format!("/home/{name}") };
+            read_path(Text { text: &home, place }, "the home", problems)
+        }
+    };
+    let strip_prefix = table.boolean("strip_prefix", problems).unwrap_or(strip_prefix);
+    // With an unknown home the entries still show their own problems.
+    let fallback = TreePath::root();
+    let entries =
+        read_entries(&mut table, Some(home.as_ref().unwrap_or(&fallback)), strip_prefix, problems);
+    table.finish(problems);
+    Some(UserEntries { name: name.to_string(), home: home?, strip_prefix, entries })
+}
+
+fn read_path(
+    Text { text, place }: Text<'_>,
+    whose: &str,
+    problems: &mut Problems<'_>,
+) -> Option<TreePath> {
+    let checked = match parse_path(text) {
+        Ok(_) if !text.starts_with('/') => {
+            Err(("is not an absolute path", "write the whole path, from `/` on".to_string()))
+        }
+        Ok(path) if path == TreePath::root() => {
+            Err(("is the root itself", "write a directory below it".to_string()))
+        }
+        other => other,
+    };
+    checked
+        .map_err(|(why, mend)| problems.add(place, format!("{whose} {} {why}", quoted(text)), mend))
+        .ok()
+}

@@ -1,0 +1,138 @@
+use backends::TreePath;
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::edit::{add_entry, add_forget};
+use crate::keep;
+
+fn dir(text: &str, path: &str) -> String {
+    entry(text, path, EntryKind::Dir)
+}
+
+fn entry(text: &str, path: &str, kind: EntryKind) -> String {
+    let path = TreePath::parse(path.as_bytes()).unwrap();
+    let edited = add_entry(text, Path::new("/persist"), &path, kind)
+        .unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let again = add_entry(&edited, Path::new("/persist/"), &path, kind).unwrap();
+    assert_eq!(again, edited, "a second time changes nothing");
+    edited
+}
+
+const ROOT: &str = "[root]\nbackend = \"tmpfs\"\n";
+
+/// The text around a list of directories.
+fn with(list: &str) -> String {
+    format!(
+        "{ROOT}\n[[storage]] # first\npath = \"/persist\" # here\ndirectories = {list} # end\nfiles = []\n"
+    )
+}
+
+#[test]
+fn an_entry_is_added_as_the_list_is_laid_out() {
+    for (list, expected) in [
+        ("[]", "[\"/new\"]"),
+        ("[\"/a\"]", "[\"/a\", \"/new\"]"),
+        ("[\"/a\",]", "[\"/a\", \"/new\",]"),
+        ("[ \"/a\", '/b' ]", "[ \"/a\", '/b', \"/new\" ]"),
+        ("[\n    \"/a\",\n]", "[\n    \"/a\",\n    \"/new\",\n]"),
+        ("[\n\t\"/a\"\n]", "[\n\t\"/a\",\n\t\"/new\",\n]"),
+        ("[\n  # why\n  \"/a\", # because\n]", "[\n  # why\n  \"/a\", # because\n  \"/new\",\n]"),
+        ("[\n  \"/a\" # because\n]", "[\n  \"/a\", # because\n  \"/new\",\n]"),
+        ("[\n  # none yet\n]", "[\n  # none yet\n  \"/new\",\n]"),
+        ("[\n  \"/a\",\n  # last words\n  ]", "[\n  \"/a\",\n  # last words\n  \"/new\",\n  ]"),
+        ("[\n  { path = \"/a\" },\n]", "[\n  { path = \"/a\" },\n  \"/new\",\n]"),
+    ] {
+        assert_eq!(dir(&with(list), "/new"), with(expected), "{list}");
+    }
+}
+
+#[test]
+fn what_is_kept_already_is_not_added_again() {
+    for path in ["/var/log", "/var/lib/colord", "/home/alice/.ssh", "/home/alice/.mozilla"] {
+        assert_eq!(dir(EXAMPLE, path), EXAMPLE, "{path}");
+    }
+    assert_eq!(entry(EXAMPLE, "/etc/machine-id", EntryKind::File), EXAMPLE);
+}
+
+#[test]
+fn a_storage_and_a_list_that_are_not_there_are_made() {
+    let commented = format!("{ROOT}# last words\n");
+    let edited = entry(&dir(&commented, "/var/log"), "/etc/a b\"\n", EntryKind::File);
+    assert!(edited.starts_with(&commented), "{edited}");
+    let edited = add_forget(&edited, "/var/cache/**").unwrap();
+    let config = parse(&edited).unwrap();
+    let kept: Vec<_> = keep::list(&config).iter().map(|entry| entry.path.to_string()).collect();
+    assert_eq!(kept, ["/etc/a b\"\\n", "/var/log"]);
+    let simple = dir(&commented, "/var/log");
+    assert_eq!(
+        simple,
+        format!(
+            "{commented}\n[[storage]]\npath = \"/persist\"\ndirectories = [\n  \"/var/log\",\n]\n"
+        )
+    );
+    assert_eq!(
+        add_forget(&simple, "/x").unwrap(),
+        format!("{simple}\n[forget]\npaths = [\n  \"/x\",\n]\n")
+    );
+}
+
+#[test]
+fn a_second_storage_goes_to_the_end_and_keeps_the_first_one_whole() {
+    let path = TreePath::parse(b"/srv").unwrap();
+    let edited = add_entry(EXAMPLE, Path::new("/more"), &path, EntryKind::Dir).unwrap();
+    let expected = "\n[[storage]]\npath = \"/more\"\ndirectories = [\n  \"/srv\",\n]\n";
+    assert_eq!(edited, format!("{EXAMPLE}{expected}"));
+}
+
+#[test]
+fn what_lies_in_the_home_of_a_named_user_is_added_there() {
+    let edited = entry(EXAMPLE, "/home/alice/.netrc", EntryKind::File);
+    let expected = EXAMPLE.replace("kdeglobals\"]", "kdeglobals\", \".netrc\"]");
+    assert_eq!(edited, expected);
+    for outside in ["/home/alice2/x", "/home/bob/x", "/home/alice/~x"] {
+        let line = format!("  \"{outside}\",\n");
+        assert!(dir(EXAMPLE, outside).contains(&line), "{outside}");
+    }
+}
+
+#[test]
+fn a_pattern_is_added_once() {
+    let edited = add_forget(EXAMPLE, "/tmp/*.x").unwrap();
+    let expected = EXAMPLE.replace("\"/root/.cache\"]", "\"/root/.cache\", \"/tmp/*.x\"]");
+    assert_eq!(edited, expected);
+    assert_eq!(add_forget(&edited, "/tmp/*.x").unwrap(), edited);
+}
+
+#[test]
+fn an_edit_that_would_not_be_valid_is_refused() {
+    let path = TreePath::parse(b"/etc/machine-id").unwrap();
+    let error = add_entry(EXAMPLE, Path::new("/persist"), &path, EntryKind::Dir).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot add `/etc/machine-id` to the directories of /persist: line 21 would not be valid: \
+         `/etc/machine-id` is kept as a file here and as a directory in line 18\n  mend: remove \
+         one of the two entries"
+    );
+    let error = add_forget(EXAMPLE, "/a[").unwrap_err();
+    assert!(error.to_string().contains("is not valid: unclosed character class"), "{error}");
+    let path = TreePath::parse(b"/a/\xff").unwrap();
+    let error = add_entry(EXAMPLE, Path::new("/persist"), &path, EntryKind::Dir).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot add `/a/\\xff` to the directories of /persist: `/a/\\xff` is not UTF-8, as TOML \
+         must be\n  mend: keep the directory that holds it"
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_name_can_be_added(name in "[^\0/]{1,60}", in_file in any::<bool>()) {
+        prop_assume!(name != "." && name != "..");
+        let kind = if in_file { EntryKind::File } else { EntryKind::Dir };
+        let edited = entry(EXAMPLE, &format!("/srv/{name}"), kind);
+        let old: Vec<&str> = EXAMPLE.lines().filter(|line| line.contains('#')).collect();
+        let new: Vec<&str> =
+            edited.lines().filter(|line| line.contains('#') && EXAMPLE.contains(*line)).collect();
+        prop_assert_eq!(old, new);
+    }
+}
