@@ -6,3 +6,5 @@
 
 pub mod classify;
 pub mod diff;
+pub mod facts;
+pub mod host;

@@ -74,8 +74,7 @@ fn shown(subvolid: u64, device: &Path) -> Vec<(Vec<u8>, Option<i32>, bool)> {
     // The device is this test's alone, so any member shows the same file system label.
     let label = device.file_name().unwrap().as_bytes().to_vec();
     let is_ours = |dir: BorrowedFd<'_>| Ok(sysfs_devices(dir)?.contains(&label));
-    let Found { mounts, unreadable } = find(proc.as_fd(), subvolid, is_ours).unwrap();
-    assert_eq!(unreadable, 0);
+    let Found { mounts, .. } = find(proc.as_fd(), subvolid, is_ours).unwrap();
     mounts.into_iter().map(|m| (m.mount_point, m.seen_by, m.certain)).collect()
 }
 
