@@ -6,5 +6,7 @@
 
 pub mod classify;
 pub mod diff;
+pub mod exit;
 pub mod facts;
 pub mod host;
+pub mod plan;

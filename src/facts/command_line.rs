@@ -62,12 +62,10 @@ impl CommandLine {
 
 /// The value of an option in a list that is separated by commas.
 pub fn option<'a>(options: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let values =
-        options.split(|&b| b == b',').filter_map(|option| match option.strip_prefix(name) {
-            Some([b'=', value @ ..]) => Some(value),
-            _ => None,
-        });
-    values.last()
+    options.rsplit(|&b| b == b',').find_map(|option| match option.strip_prefix(name) {
+        Some([b'=', value @ ..]) => Some(value),
+        _ => None,
+    })
 }
 
 fn asked(value: Vec<u8>) -> Asked {
