@@ -110,6 +110,7 @@ impl Stamp {
 
 #[cfg(test)]
 mod tests {
+    use backends::fault::{Fault, run_with};
     use proptest::prelude::*;
 
     use super::*;
@@ -166,6 +167,31 @@ mod tests {
         assert!(Stamp::read(&host).is_err());
         let error = stamp(Outcome::Skipped).write(&host).unwrap_err().to_string();
         assert_eq!(error, "cannot write the stamp of this rollback: Is a directory");
+    }
+
+    #[test]
+    fn a_write_that_fails_anywhere_leaves_the_older_stamp_or_the_whole_newer_one() {
+        let fresh = || {
+            let dir = tempfile::tempdir().unwrap();
+            let host = HostRoot::open(dir.path()).unwrap();
+            (dir, host)
+        };
+        let (_dir, host) = fresh();
+        let (written, points) = run_with(None, None, || stamp(Outcome::RolledBack).write(&host));
+        written.unwrap();
+        for point in points {
+            for fault in [Fault::Fail(point, 28), Fault::CutBefore(point), Fault::CutAfter(point)] {
+                for older in [None, Some(stamp(Outcome::Skipped))] {
+                    let (_dir, host) = fresh();
+                    older.iter().for_each(|older| older.write(&host).unwrap());
+                    let write = || stamp(Outcome::RolledBack).write(&host);
+                    let (_, passed) = run_with(Some(fault), None, write);
+                    let found = Stamp::read(&host).unwrap();
+                    let whole = found == older || found == Some(stamp(Outcome::RolledBack));
+                    assert!(whole, "{fault:?} of {passed:?}: {found:?}");
+                }
+            }
+        }
     }
 
     #[test]
