@@ -28,7 +28,7 @@ pub use changes::{Change, ChangeKind, Changes, Facts, FileType};
 pub use error::{Error, Result};
 pub use path::{TreeName, TreePath};
 pub use record::{Record, Records};
-pub use survey::{LiveMount, OldRoot, Slot, Space, Survey, Tree, TreeId, Unfinished};
+pub use survey::{LiveMount, Obstacle, OldRoot, Slot, Space, Survey, Tree, TreeId, Unfinished};
 
 /// The names of the trees that a configuration declares, relative to the top of the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]

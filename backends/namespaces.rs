@@ -37,7 +37,7 @@ pub struct Namespace {
 pub struct Namespaces {
     /// One for each namespace, or more where its threads have different root directories.
     pub tables: Vec<Namespace>,
-    /// Threads whose namespace we may not know. Never any for root.
+    /// Threads whose namespace we may not know; none where we have every capability that they have.
     pub unreadable: usize,
 }
 

@@ -49,7 +49,7 @@ impl Record {
     ) -> Self {
         let last = taken.iter().filter_map(|name| counter(name)).max().unwrap_or(0);
         let boot: String = boot_id.chars().filter(char::is_ascii_hexdigit).take(8).collect();
-        let name = format!("{:06}-{boot}", last + 1);
+        let name = format!("{:06}-{boot}", last.saturating_add(1));
         Self { version: VERSION, name, boot_id: boot_id.to_string(), time, live, blank }
     }
 
@@ -73,7 +73,8 @@ impl Record {
 /// The number that a name of ours starts with.
 fn counter(name: &OsStr) -> Option<u64> {
     let (number, _) = name.to_str()?.split_once('-')?;
-    number.parse().ok()
+    // A foreign name with an absurd number must not use up all names.
+    number.parse().ok().filter(|number| *number < u64::from(u32::MAX))
 }
 
 /// What the directory of old roots holds, by name.

@@ -45,7 +45,8 @@ pub struct Tree {
     pub created: Option<DateTime<Utc>>,
     /// It is a copy of this tree.
     pub copy_of: Option<TreeId>,
-    /// It was never written to since it was made; `None` where the backend cannot tell.
+    /// It is a copy of blank, and neither was written to since it was made; `None` for blank itself
+    /// and where the backend cannot tell.
     pub pristine: Option<bool>,
 }
 
@@ -139,6 +140,15 @@ pub struct Space {
     pub needed: u64,
 }
 
+/// A reason not to roll back that only the backend can know, in its own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// What is wrong: "`old-roots` is a plain file".
+    pub reason: String,
+    /// What the reader can do about it, where that is known.
+    pub mend: Option<String>,
+}
+
 /// Everything that a planner may know about the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
@@ -162,4 +172,6 @@ pub struct Survey {
     pub live_is_default: bool,
     /// Room, where the backend can tell.
     pub space: Option<Space>,
+    /// Reasons not to roll back that nothing above expresses.
+    pub obstacles: Vec<Obstacle>,
 }

@@ -7,4 +7,8 @@
 pub mod classify;
 pub mod config;
 pub mod diff;
+pub mod exit;
+pub mod facts;
+pub mod host;
 pub mod keep;
+pub mod plan;

@@ -144,7 +144,7 @@ impl LockedBackend for Locked<'_> {
             }
         };
         made.and_then(|()| self.sync()).map_err(|e| Error::io(&*action, e))?;
-        Ok(tree_of(blank.clone(), &self.present(blank, &action)?.info))
+        Ok(tree_of(blank.clone(), &self.present(blank, &action)?.info, None))
     }
 
     fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree> {
@@ -157,7 +157,7 @@ impl LockedBackend for Locked<'_> {
         // The kernel commits the transaction that makes a snapshot before it returns.
         snapshot(&source, old.as_fd(), name.file_name(), SnapshotFlags::empty())
             .map_err(|e| Error::io(&*action, e))?;
-        Ok(tree_of(name.clone(), &self.present(&name, &action)?.info))
+        Ok(tree_of(name.clone(), &self.present(&name, &action)?.info, Some(&source.info)))
     }
 
     fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()> {

@@ -4,13 +4,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::search::{default_subvolume, nested};
-use super::top::{Look, Subvolume, Top, id_of, tree_of};
+use super::top::{Look, Top, tree_of};
 use crate::Layout;
 use crate::error::{Error, Result};
-use crate::kernel::btrfs as ioctl;
+use crate::kernel::btrfs::{self as ioctl, SubvolumeInfo};
 use crate::path::{TreeName, TreePath};
 use crate::record::{Record, Records};
-use crate::survey::{OldRoot, Slot, Space, Survey, Unfinished};
+use crate::survey::{OldRoot, Space, Survey, Tree, Unfinished};
 
 /// A metadata block for each level that making a snapshot and exchanging two names may write, as
 /// the kernel reserves them before it starts: 256 blocks cover both with room to spare.
@@ -18,30 +18,26 @@ const BLOCKS_NEEDED: u64 = 256;
 
 pub fn survey(top: &Top, layout: &Layout) -> Result<Survey> {
     let live = top.look(&layout.live)?;
-    let live_info = match &live {
-        Look::Subvolume(found) => Some(found.info),
-        Look::Missing | Look::Other(_) => None,
-    };
+    let live_info = live.info();
+    let blank = top.look(&layout.blank)?;
+    let blank_info = blank.info();
     let default = privileged(default_subvolume(top))?;
-    let old = OldDir::read(top, layout, default)?;
+    let old = OldDir::read(top, layout, default, blank_info.as_ref())?;
     let (live_mounts, nested) = match live_info {
         Some(info) => (super::mounts::of_subvolume(top, info.id)?, nested_paths(top, info.id)?),
         None => (Vec::new(), Vec::new()),
     };
     Ok(Survey {
         file_system: top.info().fsid.hyphenated().to_string(),
-        live: match live {
-            Look::Missing => Slot::Missing,
-            Look::Other(what) => Slot::NotATree(what),
-            Look::Subvolume(found) => Slot::Present(tree_of(layout.live.clone(), &found.info)),
-        },
-        blank: top.slot(&layout.blank)?,
+        live: live.slot(&layout.live, blank_info.as_ref()),
+        blank: blank.slot(&layout.blank, None),
         has_old_dir: old.is_there,
         old_roots: old.roots,
         unfinished: old.unfinished,
         live_mounts,
         nested,
         live_is_default: live_info.is_some_and(|info| default == Some(info.id)),
+        obstacles: Vec::new(),
         space: space(top.as_fd(), top.info()).ok(),
     })
 }
@@ -76,7 +72,12 @@ struct OldDir {
 }
 
 impl OldDir {
-    fn read(top: &Top, layout: &Layout, default: Option<u64>) -> Result<Self> {
+    fn read(
+        top: &Top,
+        layout: &Layout,
+        default: Option<u64>,
+        blank: Option<&SubvolumeInfo>,
+    ) -> Result<Self> {
         let dir = match top.open_dir(&layout.old) {
             Ok(dir) => dir,
             Err(rustix::io::Errno::NOENT) => return Ok(Self::default()),
@@ -97,7 +98,10 @@ impl OldDir {
             claimed.push(record.name.clone());
             match top.look(&name)? {
                 Look::Missing => old.unfinished.push(Unfinished::RecordOnly(record)),
-                Look::Subvolume(found) => old.sort_in(name, found, record, default, &mut by_age),
+                Look::Subvolume(found) => {
+                    let tree = tree_of(name, &found.info, blank);
+                    old.sort_in(tree, &found.info, record, default, &mut by_age);
+                }
                 Look::Other(_) => old.unfinished.push(Unfinished::Foreign(name)),
             }
         }
@@ -122,23 +126,22 @@ impl OldDir {
     /// it.
     fn sort_in(
         &mut self,
-        name: TreeName,
-        found: Subvolume,
+        tree: Tree,
+        info: &SubvolumeInfo,
         record: Record,
         default: Option<u64>,
         by_age: &mut Vec<((u64, u64), OldRoot)>,
     ) {
-        let tree = tree_of(name.clone(), &found.info);
-        if id_of(&found.info) == record.live {
+        if tree.id == record.live {
             let root = OldRoot { tree, record, own_bytes: None };
-            if default == Some(found.info.id) {
+            if default == Some(info.id) {
                 self.unfinished.push(Unfinished::DefaultLeftBehind(root.clone()));
             }
-            by_age.push(((found.info.otransid, found.info.id), root));
+            by_age.push(((info.otransid, info.id), root));
         } else if tree.copy_of.as_ref() == Some(&record.blank) {
             self.unfinished.push(Unfinished::FreshCopy { tree, record });
         } else {
-            self.unfinished.push(Unfinished::Foreign(name));
+            self.unfinished.push(Unfinished::Foreign(tree.name));
         }
     }
 }

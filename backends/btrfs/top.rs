@@ -78,15 +78,6 @@ impl Top {
         Ok(Subvolume { fd, info })
     }
 
-    /// What `name` holds.
-    pub fn slot(&self, name: &TreeName) -> Result<Slot> {
-        Ok(match self.look(name)? {
-            Look::Missing => Slot::Missing,
-            Look::Other(what) => Slot::NotATree(what),
-            Look::Subvolume(found) => Slot::Present(tree_of(name.clone(), &found.info)),
-        })
-    }
-
     /// What `name` holds, opened.
     pub fn look(&self, name: &TreeName) -> Result<Look> {
         let action = || format!("look at {name} on {}", self.device.display());
@@ -134,13 +125,31 @@ pub enum Look {
     Subvolume(Subvolume),
 }
 
+impl Look {
+    pub fn info(&self) -> Option<SubvolumeInfo> {
+        match self {
+            Self::Subvolume(found) => Some(found.info),
+            Self::Missing | Self::Other(_) => None,
+        }
+    }
+
+    /// The same as plain data; `blank` is what it may be a copy of.
+    pub fn slot(self, name: &TreeName, blank: Option<&SubvolumeInfo>) -> Slot {
+        match self {
+            Self::Missing => Slot::Missing,
+            Self::Other(what) => Slot::NotATree(what),
+            Self::Subvolume(found) => Slot::Present(tree_of(name.clone(), &found.info, blank)),
+        }
+    }
+}
+
 /// The identity of a subvolume.
 pub fn id_of(info: &SubvolumeInfo) -> TreeId {
     TreeId::new(info.uuid.hyphenated().to_string())
 }
 
-/// A subvolume as a tree under `name`.
-pub fn tree_of(name: TreeName, info: &SubvolumeInfo) -> Tree {
+/// A subvolume as a tree under `name`; `blank` is what it may be a copy of.
+pub fn tree_of(name: TreeName, info: &SubvolumeInfo, blank: Option<&SubvolumeInfo>) -> Tree {
     let (secs, nanos) = info.otime;
     Tree {
         id: id_of(info),
@@ -148,9 +157,15 @@ pub fn tree_of(name: TreeName, info: &SubvolumeInfo) -> Tree {
         read_only: info.read_only,
         created: DateTime::from_timestamp(secs, nanos),
         copy_of: info.parent_uuid.map(|uuid| TreeId::new(uuid.hyphenated().to_string())),
-        // A snapshot's root block is written when it is made, and with every change from then on.
-        pristine: Some(info.generation == info.otransid),
+        pristine: blank.map(|blank| is_pristine_copy(info, blank)),
     }
+}
+
+/// Making a snapshot writes the root blocks of both trees, and so does every change from then on.
+fn is_pristine_copy(copy: &SubvolumeInfo, blank: &SubvolumeInfo) -> bool {
+    copy.parent_uuid == Some(blank.uuid)
+        && copy.generation == copy.otransid
+        && blank.generation <= copy.otransid
 }
 
 fn is_subvolume_root(fd: BorrowedFd<'_>) -> Result<bool, Errno> {

@@ -1,0 +1,107 @@
+//! This boot, as planners may know it: its id and clock, the kernel command line, whether a resume
+//! is pending, how the root will be mounted, and what an earlier run left in `/run`.
+
+pub mod command_line;
+pub mod fstab;
+pub mod resume;
+pub mod stamp;
+
+use backends::{Error, Result};
+use chrono::{DateTime, Utc};
+
+pub use command_line::{Asked, CommandLine};
+pub use fstab::RootEntry;
+pub use resume::Resume;
+pub use stamp::Stamp;
+
+use crate::host::HostRoot;
+
+/// What is known about this boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The kernel's id of this boot.
+    pub boot_id: String,
+    /// The wall clock; a label only, since an initrd's clock may be wrong.
+    pub clock: DateTime<Utc>,
+    /// What the kernel command line says.
+    pub command_line: CommandLine,
+    /// Whether a hibernation image may be waiting.
+    pub resume: Resume,
+    /// The entries of blank's fstab that mount the root; empty until somebody has looked
+    /// ([`with_fstab`](Self::with_fstab)), since blank can be read only when resuming is ruled out.
+    pub fstab_roots: Vec<RootEntry>,
+    /// What an earlier rollback of this or another boot left, or why that cannot be read.
+    pub stamp: Result<Option<Stamp>, String>,
+}
+
+impl Facts {
+    /// Reads the facts of a host. `clock` is the time to put into records.
+    pub fn gather(host: &HostRoot, clock: DateTime<Utc>) -> Result<Self> {
+        let read = |what: &str, path: &str| {
+            host.read(path).map_err(|e| Error::io(format!("read {what} from {path}"), e))
+        };
+        let boot_id = read("the id of this boot", "proc/sys/kernel/random/boot_id")?;
+        let boot_id = String::from_utf8_lossy(boot_id.trim_ascii()).into_owned();
+        let command_line = read("the kernel command line", "proc/cmdline")?;
+        let command_line = CommandLine::parse(&command_line);
+        let resume = resume::probe(host, &command_line, rustix::param::page_size());
+        let stamp = Stamp::read(host).map_err(|e| e.to_string());
+        Ok(Self { boot_id, clock, command_line, resume, fstab_roots: Vec::new(), stamp })
+    }
+
+    /// Adds what blank's fstab says about the root.
+    #[must_use]
+    pub fn with_fstab(self, text: &[u8]) -> Self {
+        Self { fstab_roots: fstab::root_entries(text), ..self }
+    }
+
+    /// The stamp, if it is this boot's.
+    pub fn stamp_of_this_boot(&self) -> Option<&Stamp> {
+        let stamp = self.stamp.as_ref().ok()?.as_ref()?;
+        Some(stamp).filter(|stamp| stamp.boot_id == self.boot_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stamp::Outcome;
+    use super::*;
+
+    const ID: &str = "3f2a1c9e-7a01-4b6e-9d0a-000000000000";
+
+    fn host(dir: &tempfile::TempDir) -> HostRoot {
+        for path in ["proc/sys/kernel/random", "sys/class/block"] {
+            std::fs::create_dir_all(dir.path().join(path)).unwrap();
+        }
+        let write = |path: &str, text: &str| std::fs::write(dir.path().join(path), text).unwrap();
+        write("proc/sys/kernel/random/boot_id", &format!("{ID}\n"));
+        write("proc/cmdline", "quiet blankroot=boot rootflags=subvol=root\n");
+        HostRoot::open(dir.path()).unwrap()
+    }
+
+    #[test]
+    fn facts_are_read_below_the_host_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = host(&dir);
+        let clock = DateTime::from_timestamp(1, 0).unwrap();
+        Stamp::new(ID, clock, Outcome::Skipped).write(&host).unwrap();
+        let facts = Facts::gather(&host, clock).unwrap().with_fstab(b"x / btrfs subvolid=256");
+        assert_eq!((facts.boot_id.as_str(), facts.clock), (ID, clock));
+        assert_eq!(facts.command_line.asked, Some(Asked::Boot));
+        assert_eq!(facts.resume, Resume::RuledOut);
+        assert_eq!(facts.fstab_roots[0].subvolid(), Some(&b"256"[..]));
+        assert_eq!(facts.stamp_of_this_boot().unwrap().outcome, Outcome::Skipped);
+        let other = Facts { boot_id: "another".into(), ..facts };
+        assert_eq!(other.stamp_of_this_boot(), None);
+    }
+
+    #[test]
+    fn a_host_without_a_command_line_is_an_error_that_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = host(&dir);
+        std::fs::remove_file(dir.path().join("proc/cmdline")).unwrap();
+        let error = Facts::gather(&host, Utc::now()).unwrap_err().to_string();
+        let why = "No such file or directory";
+        assert_eq!(error, format!("cannot read the kernel command line from proc/cmdline: {why}"));
+    }
+}

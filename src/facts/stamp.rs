@@ -1,0 +1,211 @@
+//! The stamp in `/run`: whether this boot's rollback ran, and what it did. The booted system reads
+//! it to find a rollback that silently never ran.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use backends::error::describe;
+use backends::{Error, Result, TreeId, file};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::host::{HostRoot, is_not_found};
+
+const DIRECTORY: &str = "run/blankroot";
+const NAME: &str = "rollback.json";
+const VERSION: u32 = 1;
+
+/// What a rollback did, or why it did nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stamp {
+    /// The version of this format: 1.
+    pub version: u32,
+    /// The boot that it belongs to.
+    pub boot_id: String,
+    /// The identity of the file system.
+    pub file_system: Option<String>,
+    /// The tree that was live before.
+    pub live_before: Option<TreeId>,
+    /// The name that this tree has in the directory of old roots now; none if live was a fresh copy
+    /// already.
+    pub old_root: Option<String>,
+    /// The tree that is live now.
+    pub live_now: Option<TreeId>,
+    /// When the rollback started, by a clock that may have been wrong.
+    pub started: DateTime<Utc>,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a rollback ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Outcome {
+    /// Live is a fresh copy of blank.
+    RolledBack,
+    /// It was asked not to.
+    Skipped,
+    /// It was not begun.
+    Refused {
+        /// Why, each complete with its mend.
+        reasons: Vec<String>,
+    },
+    /// It was begun and not completed.
+    Failed {
+        /// What failed.
+        reasons: Vec<String>,
+    },
+}
+
+impl Stamp {
+    /// A stamp of this version.
+    pub fn new(boot_id: impl Into<String>, started: DateTime<Utc>, outcome: Outcome) -> Self {
+        Self {
+            version: VERSION,
+            boot_id: boot_id.into(),
+            file_system: None,
+            live_before: None,
+            old_root: None,
+            live_now: None,
+            started,
+            duration_us: 0,
+            outcome,
+        }
+    }
+
+    /// Reads a stamp's text; the error says what is wrong with it.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        let stamp: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        if stamp.version != VERSION {
+            return Err(format!("it has version {}, and this program knows 1", stamp.version));
+        }
+        Ok(stamp)
+    }
+
+    /// Reads the stamp of a host, if it has one.
+    pub fn read(host: &HostRoot) -> Result<Option<Self>> {
+        let action = "read the stamp of the last rollback";
+        let text = match host.read(Path::new(DIRECTORY).join(NAME)) {
+            Ok(text) => text,
+            Err(error) if is_not_found(&error) => return Ok(None),
+            Err(error) => return Err(Error::io(action, error)),
+        };
+        Self::parse(&text).map(Some).map_err(|why| Error::new(action, why))
+    }
+
+    /// Writes the stamp into a host, in place of an older one; readers see the one or the other.
+    pub fn write(&self, host: &HostRoot) -> Result<()> {
+        let written = serde_json::to_vec_pretty(self).map_err(io::Error::from).and_then(|text| {
+            let dir = host.make_dirs(DIRECTORY)?;
+            file::replace(dir.as_fd(), OsStr::new(NAME), &text, 0o644)
+        });
+        written.map_err(|e| Error::new("write the stamp of this rollback", describe(&e)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backends::fault::{Fault, run_with};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stamp(outcome: Outcome) -> Stamp {
+        Stamp {
+            file_system: Some("c0ffee".into()),
+            live_before: Some(TreeId::new("a")),
+            old_root: Some("000001-3f2a1c9e".into()),
+            live_now: Some(TreeId::new("b")),
+            duration_us: 1500,
+            ..Stamp::new("3f2a1c9e-7a01", DateTime::from_timestamp(0, 0).unwrap(), outcome)
+        }
+    }
+
+    #[test]
+    fn a_stamp_is_read_as_it_was_written_and_the_newer_one_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = HostRoot::open(dir.path()).unwrap();
+        assert_eq!(Stamp::read(&host).unwrap(), None);
+        for outcome in [
+            Outcome::Refused { reasons: vec!["live is mounted at /a\nb".into()] },
+            Outcome::Failed { reasons: Vec::new() },
+            Outcome::Skipped,
+            Outcome::RolledBack,
+        ] {
+            stamp(outcome.clone()).write(&host).unwrap();
+            assert_eq!(Stamp::read(&host).unwrap(), Some(stamp(outcome)));
+        }
+        assert_eq!(host.names(DIRECTORY).unwrap(), [NAME]);
+    }
+
+    #[test]
+    fn the_text_is_what_is_documented() {
+        let text = serde_json::to_string(&stamp(Outcome::RolledBack)).unwrap();
+        let expected = "{\"version\":1,\"boot_id\":\"3f2a1c9e-7a01\",\"file_system\":\"c0ffee\",\
+            \"live_before\":\"a\",\"old_root\":\"000001-3f2a1c9e\",\"live_now\":\"b\",\
+            \"started\":\"1970-01-01T00:00:00Z\",\"duration_us\":1500,\
+            \"outcome\":{\"result\":\"rolled-back\"}}";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_stamp_that_cannot_be_read_is_an_error_and_not_a_missing_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = HostRoot::open(dir.path()).unwrap();
+        stamp(Outcome::Skipped).write(&host).unwrap();
+        let path = dir.path().join(DIRECTORY).join(NAME);
+        std::fs::write(&path, "{").unwrap();
+        let error = Stamp::read(&host).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read the stamp of the last rollback: EOF"), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(Stamp::read(&host).is_err());
+        let error = stamp(Outcome::Skipped).write(&host).unwrap_err().to_string();
+        assert_eq!(error, "cannot write the stamp of this rollback: Is a directory");
+    }
+
+    #[test]
+    fn a_write_that_fails_anywhere_leaves_the_older_stamp_or_the_whole_newer_one() {
+        let fresh = || {
+            let dir = tempfile::tempdir().unwrap();
+            let host = HostRoot::open(dir.path()).unwrap();
+            (dir, host)
+        };
+        let (_dir, host) = fresh();
+        let (written, points) = run_with(None, None, || stamp(Outcome::RolledBack).write(&host));
+        written.unwrap();
+        for point in points {
+            for fault in [Fault::Fail(point, 28), Fault::CutBefore(point), Fault::CutAfter(point)] {
+                for older in [None, Some(stamp(Outcome::Skipped))] {
+                    let (_dir, host) = fresh();
+                    older.iter().for_each(|older| older.write(&host).unwrap());
+                    let write = || stamp(Outcome::RolledBack).write(&host);
+                    let (_, passed) = run_with(Some(fault), None, write);
+                    let found = Stamp::read(&host).unwrap();
+                    let whole = found == older || found == Some(stamp(Outcome::RolledBack));
+                    assert!(whole, "{fault:?} of {passed:?}: {found:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_stamp_of_another_version_is_refused() {
+        let newer = Stamp { version: 2, ..stamp(Outcome::Skipped) };
+        let text = serde_json::to_vec(&newer).unwrap();
+        let why = "it has version 2, and this program knows 1";
+        assert_eq!(Stamp::parse(&text), Err(why.to_string()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_fail(bytes: Vec<u8>) {
+            let _ = Stamp::parse(&bytes);
+        }
+    }
+}

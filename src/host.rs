@@ -1,0 +1,200 @@
+//! The host that a command acts on: one open directory, below which everything of it is found.
+//!
+//! Nothing else in this crate knows where the host's root is, so a test hands over a directory tree.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Component, Path};
+
+use backends::fault::change;
+use backends::{Error, Result};
+use rustix::fs::{self, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+/// An open root directory. Paths are relative to it, and no link leads out of it.
+#[derive(Debug)]
+pub struct HostRoot {
+    root: OwnedFd,
+}
+
+impl HostRoot {
+    /// Opens the root directory of a host.
+    pub fn open(path: &Path) -> Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = fs::open(path, flags, Mode::empty())
+            .map_err(|e| Error::io(format!("open the root directory {}", path.display()), e))?;
+        Ok(Self { root })
+    }
+
+    /// Reads a whole file.
+    pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        self.file(path.as_ref())?.read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    /// Reads at most `length` bytes of a file or device from `offset` on; fewer at its end.
+    pub fn read_at(
+        &self,
+        path: impl AsRef<Path>,
+        offset: u64,
+        length: usize,
+    ) -> io::Result<Vec<u8>> {
+        let file = self.file(path.as_ref())?;
+        let mut content = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            match file.read_at(&mut content[filled..], offset.saturating_add(filled as u64)) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        content.truncate(filled);
+        Ok(content)
+    }
+
+    /// Whether something has this name; a link that leads nowhere has it too.
+    pub fn has(&self, path: impl AsRef<Path>) -> io::Result<bool> {
+        match self.resolve(path.as_ref(), OFlags::PATH | OFlags::NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(error) if is_not_found(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The names in a directory, sorted.
+    pub fn names(&self, path: impl AsRef<Path>) -> io::Result<Vec<OsString>> {
+        let dir = self.dir(path)?;
+        let mut names = Vec::new();
+        for entry in fs::Dir::read_from(dir.as_fd())? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(OsStr::from_bytes(name).to_os_string());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Opens a directory for reading.
+    pub fn dir(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
+        self.resolve(path.as_ref(), OFlags::RDONLY | OFlags::DIRECTORY)
+    }
+
+    /// Opens a directory and makes what is missing on the way, with mode 0755 whatever the umask.
+    /// No link is followed.
+    pub fn make_dirs(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
+        let mut dir = self.dir(".")?;
+        for part in path.as_ref().components() {
+            let Component::Normal(name) = part else {
+                return Err(Errno::INVAL.into());
+            };
+            dir = make_dir(dir.as_fd(), name)?;
+        }
+        Ok(dir)
+    }
+
+    fn file(&self, path: &Path) -> io::Result<File> {
+        // Without NONBLOCK, opening a drive may wait for its medium.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        Ok(File::from(self.resolve(path, flags)?))
+    }
+
+    fn resolve(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        let flags = flags | OFlags::CLOEXEC;
+        let mut attempts = 0;
+        loop {
+            match fs::openat2(&self.root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+                // A rename anywhere meanwhile makes the kernel ask for another try (openat2(2)).
+                Err(Errno::AGAIN) if attempts < 32 => attempts += 1,
+                result => return Ok(result?),
+            }
+        }
+    }
+}
+
+impl AsFd for HostRoot {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+}
+
+/// Whether nothing has the name that was asked for: the only error that may become a default.
+pub fn is_not_found(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn make_dir(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match fs::openat(parent, name, flags, Mode::empty()) {
+        Err(Errno::NOENT) => {}
+        opened => return Ok(opened?),
+    }
+    let mode = Mode::from_raw_mode(0o755);
+    change("host: make directory", || Ok(fs::mkdirat(parent, name, mode)?))?;
+    let dir = fs::openat(parent, name, flags, Mode::empty())?;
+    change("host: set the directory's mode", || Ok(fs::fchmod(&dir, mode)?))?;
+    Ok(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn host() -> (tempfile::TempDir, HostRoot) {
+        let dir = tempfile::tempdir().unwrap();
+        let host = HostRoot::open(dir.path()).unwrap();
+        (dir, host)
+    }
+
+    #[test]
+    fn links_stay_inside_the_host() {
+        let (dir, host) = host();
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        std::fs::write(dir.path().join("etc/passwd"), "inside").unwrap();
+        symlink("/etc/passwd", dir.path().join("absolute")).unwrap();
+        symlink("../../../../etc/passwd", dir.path().join("upwards")).unwrap();
+        for path in ["absolute", "upwards", "etc/passwd", "/etc/passwd"] {
+            assert_eq!(host.read(path).unwrap(), b"inside", "{path}");
+        }
+    }
+
+    #[test]
+    fn reading_at_an_offset_stops_at_the_end() {
+        let (dir, host) = host();
+        std::fs::write(dir.path().join("disk"), "0123456789").unwrap();
+        assert_eq!(host.read_at("disk", 2, 3).unwrap(), b"234");
+        assert_eq!(host.read_at("disk", 8, 9).unwrap(), b"89");
+        assert_eq!(host.read_at("disk", 99, 9).unwrap(), b"");
+    }
+
+    #[test]
+    fn names_with_odd_bytes_are_listed_and_dangling_links_are_there() {
+        let (dir, host) = host();
+        let odd = OsStr::from_bytes(b"a b\n\xff");
+        symlink("nowhere", dir.path().join(odd)).unwrap();
+        assert_eq!(host.names(".").unwrap(), [odd]);
+        assert!(host.has(odd).unwrap() && !host.has("x").unwrap() && !host.has("x/y").unwrap());
+    }
+
+    #[test]
+    fn directories_are_made_readable_for_all_and_links_are_refused() {
+        let (dir, host) = host();
+        host.make_dirs("run/blankroot").unwrap();
+        host.make_dirs("run/blankroot").unwrap();
+        let mode = dir.path().join("run/blankroot").metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o755);
+        symlink("run", dir.path().join("link")).unwrap();
+        assert!(host.make_dirs("link/x").is_err());
+        assert!(!dir.path().join("run/x").exists());
+    }
+}

@@ -1,0 +1,199 @@
+//! Plans a rollback: what the disk and the boot are like → the steps, or every reason against it.
+
+use std::ffi::OsString;
+
+use backends::{Layout, LiveMount, Record, Slot, Survey, Tree, TreeName, Unfinished};
+
+use super::{Plan, Refusal, Step, correction};
+use crate::facts::stamp::Outcome;
+use crate::facts::{Asked, Facts, Resume};
+
+/// The reasons that are known before the disk is touched.
+///
+/// To be asked before a backend opens the file system: even mounting it read-only may write to it,
+/// which a waiting hibernation image would not survive.
+pub fn refusals_before_survey(facts: &Facts, layout: &Layout) -> Vec<Refusal> {
+    let line = &facts.command_line;
+    if line.asked == Some(Asked::Skip) {
+        return vec![Refusal::Skip];
+    }
+    let mut refusals = Vec::new();
+    if let Some(Asked::Unknown(value)) = &line.asked {
+        refusals.push(Refusal::UnknownRequest(value.clone()));
+    }
+    if facts.resume != Resume::RuledOut {
+        refusals.push(Refusal::Resume(facts.resume.clone()));
+    }
+    if let (Some(flags), Some(subvolid)) = (&line.root_flags, line.root_flag(b"subvolid")) {
+        let corrected = correction::root_flags(flags, &layout.live);
+        refusals.push(Refusal::NumberOnCommandLine { subvolid: subvolid.to_vec(), corrected });
+    }
+    refusals
+}
+
+/// Plans a rollback, or names all reasons against it.
+pub fn plan(survey: &Survey, facts: &Facts, layout: &Layout) -> Result<Plan, Vec<Refusal>> {
+    let mut refusals = refusals_before_survey(facts, layout);
+    if refusals.iter().any(Refusal::is_by_request) {
+        return Err(refusals);
+    }
+    refusals.extend(numbers_in_fstab(facts, layout));
+    refusals.extend(survey.obstacles.iter().cloned().map(Refusal::Obstacle));
+    let live = usable(&survey.live, &layout.live, Refusal::LiveMissing, Refusal::LiveNotATree);
+    let blank = usable(&survey.blank, &layout.blank, Refusal::BlankMissing, Refusal::BlankNotATree);
+    let (live, blank) = match (live, blank) {
+        (Ok(live), Ok(blank)) => (live, blank),
+        (live, blank) => {
+            // Who repairs one slot should learn at once what is wrong with the other.
+            refusals.extend(live.map(|live| in_use(survey, live)).unwrap_or_else(|r| vec![r]));
+            refusals.extend(blank.map(writable_blank).unwrap_or_else(Some));
+            return Err(refusals);
+        }
+    };
+    refusals.extend(writable_blank(blank));
+    let planned = if is_fresh(live, blank) {
+        Ok(finish(survey, facts, live))
+    } else {
+        refusals.extend(in_use(survey, live));
+        replace(survey, facts, layout, live, blank)
+    };
+    match planned {
+        Ok(plan) if refusals.is_empty() => Ok(plan),
+        Ok(_) => Err(refusals),
+        Err(refusal) => {
+            refusals.push(refusal);
+            Err(refusals)
+        }
+    }
+}
+
+/// Live is fresh already: only what an interrupted run left undone.
+fn finish(survey: &Survey, facts: &Facts, live: &Tree) -> Plan {
+    let mut steps = Vec::new();
+    if survey.unfinished.iter().any(|u| matches!(u, Unfinished::DefaultLeftBehind(_))) {
+        steps.push(Step::MoveDefault { live: live.name.clone() });
+    }
+    let stamped = facts.stamp_of_this_boot().is_some_and(|s| s.outcome == Outcome::RolledBack);
+    if !steps.is_empty() || !stamped {
+        steps.push(Step::Stamp);
+    }
+    Plan { steps, already_fresh: true }
+}
+
+/// A fresh copy, made now or left by an interrupted run, takes the place of live.
+fn replace(
+    survey: &Survey,
+    facts: &Facts,
+    layout: &Layout,
+    live: &Tree,
+    blank: &Tree,
+) -> Result<Plan, Refusal> {
+    let mut steps = Vec::new();
+    let aside = match reusable(survey, live, blank) {
+        Some(copy) => copy.name.clone(),
+        None => {
+            if let Some(space) = survey.space.filter(|space| space.available < space.needed) {
+                return Err(Refusal::NoSpace(space));
+            }
+            let (live, from) = (live.id.clone(), blank.id.clone());
+            let record = Record::next(&taken(survey), &facts.boot_id, facts.clock, live, from);
+            let aside = layout.old.child(&record.name);
+            let aside = aside.map_err(|why| Refusal::OldName(layout.old.clone(), why))?;
+            steps.push(Step::Prepare { blank: blank.clone(), record, aside: aside.clone() });
+            aside
+        }
+    };
+    steps.push(Step::Swap { live: live.clone(), aside });
+    let left_behind = |u: &Unfinished| matches!(u, Unfinished::DefaultLeftBehind(_));
+    if survey.live_is_default || survey.unfinished.iter().any(left_behind) {
+        steps.push(Step::MoveDefault { live: live.name.clone() });
+    }
+    steps.push(Step::Stamp);
+    Ok(Plan { steps, already_fresh: false })
+}
+
+/// The youngest untouched copy that an interrupted run made for exactly this live and blank.
+fn reusable<'a>(survey: &'a Survey, live: &Tree, blank: &Tree) -> Option<&'a Tree> {
+    let copies = survey.unfinished.iter().filter_map(|unfinished| match unfinished {
+        Unfinished::FreshCopy { tree, record }
+            if is_fresh(tree, blank) && record.live == live.id && record.blank == blank.id =>
+        {
+            Some((record, tree))
+        }
+        _ => None,
+    });
+    copies.max_by(|(a, _), (b, _)| a.name.cmp(&b.name)).map(|(_, tree)| tree)
+}
+
+/// Whether `tree` is blank's content exactly. Where blank was written to after it was made, a copy
+/// may be older than its content, so no copy counts.
+fn is_fresh(tree: &Tree, blank: &Tree) -> bool {
+    tree.pristine == Some(true)
+        && tree.copy_of.as_ref() == Some(&blank.id)
+        && !tree.read_only
+        && blank.pristine != Some(false)
+}
+
+/// Every name in the directory of old roots.
+fn taken(survey: &Survey) -> Vec<OsString> {
+    let unfinished = survey.unfinished.iter().map(|unfinished| match unfinished {
+        Unfinished::RecordOnly(record) | Unfinished::FreshCopy { record, .. } => {
+            OsString::from(&record.name)
+        }
+        Unfinished::DefaultLeftBehind(old_root) => OsString::from(&old_root.record.name),
+        Unfinished::Foreign(name) | Unfinished::UnreadableRecord { name, .. } => {
+            name.file_name().to_os_string()
+        }
+    });
+    survey.old_roots.iter().map(|old| OsString::from(&old.record.name)).chain(unfinished).collect()
+}
+
+fn usable<'a>(
+    slot: &'a Slot,
+    name: &TreeName,
+    missing: fn(TreeName) -> Refusal,
+    not_a_tree: fn(TreeName, String) -> Refusal,
+) -> Result<&'a Tree, Refusal> {
+    match slot {
+        Slot::Present(tree) => Ok(tree),
+        Slot::Missing => Err(missing(name.clone())),
+        Slot::NotATree(what) => Err(not_a_tree(name.clone(), what.clone())),
+    }
+}
+
+fn in_use(survey: &Survey, live: &Tree) -> Vec<Refusal> {
+    let (certain, uncertain): (Vec<LiveMount>, Vec<LiveMount>) =
+        survey.live_mounts.iter().cloned().partition(|mount| mount.certain);
+    let mut refusals = Vec::new();
+    if !certain.is_empty() {
+        refusals.push(Refusal::Mounted(live.name.clone(), certain));
+    }
+    if !uncertain.is_empty() {
+        refusals.push(Refusal::MaybeMounted(live.name.clone(), uncertain));
+    }
+    if live.read_only {
+        refusals.push(Refusal::LiveReadOnly(live.name.clone()));
+    }
+    refusals
+}
+
+fn writable_blank(blank: &Tree) -> Option<Refusal> {
+    (!blank.read_only).then(|| Refusal::BlankWritable(blank.name.clone()))
+}
+
+fn numbers_in_fstab(facts: &Facts, layout: &Layout) -> Vec<Refusal> {
+    let entries = facts.fstab_roots.iter();
+    entries
+        .filter_map(|entry| {
+            Some(Refusal::NumberInFstab {
+                line: entry.line,
+                subvolid: entry.subvolid()?.to_vec(),
+                corrected: correction::fstab_line(&entry.text, &layout.live),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "rollback_tests.rs"]
+mod tests;

@@ -1,0 +1,80 @@
+//! The steps of a rollback, in the words that `--dry-run` prints.
+
+use std::fmt;
+
+use backends::{Record, Tree, TreeName};
+
+/// What a rollback will do, in order. It may be nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Executed one after the other; the first that fails ends the run.
+    pub steps: Vec<Step>,
+    /// Live is an untouched copy of blank, so nothing has to be copied or swapped.
+    pub already_fresh: bool,
+}
+
+impl Plan {
+    /// Whether the plan changes the file system, and not only the stamp.
+    pub fn changes_disk(&self) -> bool {
+        self.steps.iter().any(|step| *step != Step::Stamp)
+    }
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Make a fresh copy of blank under the record's name.
+    Prepare {
+        /// The tree to copy.
+        blank: Tree,
+        /// What will be true of that name once the copy is swapped with live.
+        record: Record,
+        /// Where the copy will be.
+        aside: TreeName,
+    },
+    /// Exchange live and the copy.
+    Swap {
+        /// The tree that is live until then.
+        live: Tree,
+        /// Where the copy is, and the old root will be.
+        aside: TreeName,
+    },
+    /// Let mounts that name no tree lead to what is live by now.
+    MoveDefault {
+        /// The name of live.
+        live: TreeName,
+    },
+    /// Write down for this boot that the rollback was done.
+    Stamp,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prepare { blank, aside, .. } => {
+                write!(f, "make a fresh copy of `{}` as `{aside}`", blank.name)
+            }
+            Self::Swap { live, aside } => write!(
+                f,
+                "exchange `{live}` and `{aside}`: the copy becomes live, and live the old root",
+                live = live.name
+            ),
+            Self::MoveDefault { live } => {
+                write!(f, "let mounts that name no tree lead to `{live}`")
+            }
+            Self::Stamp => f.write_str("write the stamp of this boot"),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.already_fresh {
+            writeln!(f, "live is a fresh copy of blank already")?;
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{}. {step}", at + 1)?;
+        }
+        Ok(())
+    }
+}
