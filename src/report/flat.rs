@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use backends::path::Escaped;
 use backends::{ChangeKind, FileType};
 
-use super::paint::PLAIN;
+use super::paint::{PLAIN, QUIET};
 use super::summary::VERDICTS;
 use super::{DiffReport, Row, Style, figures};
 use crate::classify::Verdict;
@@ -37,9 +37,10 @@ fn write_row(row: &Row<'_>, style: &Style, width: usize, out: &mut impl Write) -
     };
     let paint = Style::verdict(row.verdict);
     // What is decided stands back as a whole line.
-    let (rest, file) = match row.verdict {
-        Verdict::Stray => (PLAIN, style.file(row.path, row.facts)),
-        Verdict::Kept | Verdict::Forgotten => (paint, paint),
+    let (rest, file) = if row.verdict == Verdict::Stray {
+        (PLAIN, style.file(row.path, row.facts))
+    } else {
+        (QUIET, QUIET)
     };
     writeln!(
         out,

@@ -7,7 +7,7 @@ use backends::FileType;
 use backends::path::Escaped;
 use unicode_width::UnicodeWidthStr;
 
-use super::paint::STRONG;
+use super::paint::{PLAIN, STRONG};
 use super::summary::{Summary, Tally, VERDICTS};
 use super::{DiffReport, Row, Style, figures};
 
@@ -36,7 +36,7 @@ pub fn write(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Res
 fn place<'a>(row: &Row<'a>) -> &'a [u8] {
     match row.path.iter().position(|&b| b == b'/') {
         Some(end) => &row.path[..end],
-        None if row.facts.file_type == FileType::Dir => row.path,
+        None if matches!(row.facts.file_type, FileType::Dir | FileType::Subvolume) => row.path,
         None => &[],
     }
 }
@@ -57,7 +57,7 @@ fn write_table(rows: &[(String, Summary)], style: &Style, out: &mut impl Write) 
     writeln!(out)?;
     for (at, (name, _)) in rows.iter().enumerate() {
         let last = at + 1 == rows.len();
-        let paint = if last { STRONG } else { super::paint::PLAIN };
+        let paint = if last { STRONG } else { PLAIN };
         let padding = names - name.width();
         write!(out, "{}{:padding$}", style.paint(paint, name), "")?;
         for column in &columns {

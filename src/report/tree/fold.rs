@@ -150,8 +150,10 @@ fn branch(nodes: &Nodes, id: NodeId) -> Entry {
     }
     match node.below.alike {
         // What nobody has to decide about may take little room, but a stray is shown by its name.
-        Alike::All(sort @ (_, Verdict::Kept | Verdict::Forgotten))
-            if node.children.len() > 1 && node.below.rows() > LIMIT as u64 =>
+        Alike::All(sort @ (_, verdict))
+            if verdict != Verdict::Stray
+                && node.children.len() > 1
+                && node.below.rows() > LIMIT as u64 =>
         {
             whole(Body::Within(chain, sort, node.below))
         }

@@ -10,7 +10,7 @@ use super::fold::{Body, Line};
 use super::nodes::{Below, Changed, NodeId, Nodes, Sort};
 use crate::classify::Verdict;
 use crate::report::flat::mark;
-use crate::report::paint::{PLAIN, QUIET, escaped_name};
+use crate::report::paint::{PLAIN, Painted, QUIET, escaped_name};
 use crate::report::summary::content_bytes;
 use crate::report::{Style, figures};
 
@@ -38,7 +38,7 @@ pub fn write(nodes: &Nodes, lines: &[Line], style: &Style, out: &mut impl Write)
         match &cells.change {
             None => {
                 let name = style.paint(style.directory(), &cells.name);
-                writeln!(out, "  {}{name}", style.paint(QUIET, &line.guide))?;
+                writeln!(out, "  {}{name}", painted_guide(line, style))?;
             }
             Some(change) => {
                 let name = name_style(nodes, &line.body, style);
@@ -60,14 +60,11 @@ fn write_change(
     let (kind, verdict) = change.sort;
     let paint = Style::verdict(verdict);
     // What is decided stands back as a whole line.
-    let (name, figures) = match verdict {
-        Verdict::Stray => (name, PLAIN),
-        Verdict::Kept | Verdict::Forgotten => (QUIET, QUIET),
-    };
+    let (name, figures) = if verdict == Verdict::Stray { (name, PLAIN) } else { (QUIET, QUIET) };
     let used = line.guide.width() + cells.name.width();
     let padding = widths.name.saturating_sub(used);
     write!(out, "{} ", style.paint(paint, mark(kind)))?;
-    write!(out, "{}{}", style.paint(QUIET, &line.guide), style.paint(name, &cells.name))?;
+    write!(out, "{}{}", painted_guide(line, style), style.paint(name, &cells.name))?;
     write!(out, "{:padding$}", "")?;
     for (text, width) in [(&change.count, widths.count), (&change.size, widths.size)] {
         if width > 0 {
@@ -75,6 +72,11 @@ fn write_change(
         }
     }
     writeln!(out, "  {}", style.paint(paint, verdict.word()))
+}
+
+/// Nothing at all for the outermost lines: an empty pair of escapes is noise in a log.
+fn painted_guide<'a>(line: &'a Line, style: &Style) -> Painted<&'a str> {
+    style.paint(if line.guide.is_empty() { PLAIN } else { QUIET }, &line.guide)
 }
 
 struct Widths {

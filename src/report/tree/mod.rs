@@ -71,10 +71,7 @@ fn write_summary(summary: &Summary, style: &Style, out: &mut impl Write) -> io::
             bytes => format!(" ({})", figures::size(bytes)),
         };
         let (count, word) = (figures::grouped(tally.count), verdict.word());
-        let paint = match verdict {
-            Verdict::Stray => Style::verdict(verdict),
-            Verdict::Kept | Verdict::Forgotten => PLAIN,
-        };
+        let paint = if verdict == Verdict::Stray { Style::verdict(verdict) } else { PLAIN };
         let part = format_args!("{count} {word}{size}");
         write!(out, "{separator}{}", style.paint(paint, part))?;
         separator = ", ";

@@ -141,7 +141,7 @@ fn strays_stand_out_and_the_rest_stands_back() {
         item("etc/gone.pem", ChangeKind::Removed, file(1), Verdict::Forgotten),
     ]);
     insta::assert_snapshot!(coloured(&fixture).replace('\x1b', "^"), @r#"
-      ^[2m^[0m^[1m^[34m/etc/^[0m
+      ^[1m^[34m/etc/^[0m
     ^[2m-^[0m ^[2m├─ ^[0m^[2mgone.pem^[0m  ^[2m1 B^[0m  ^[2mforgotten^[0m
     ^[2m^[32m+^[0m ^[2m├─ ^[0m^[2mkept.pem^[0m  ^[2m1 B^[0m  ^[2m^[32mkept^[0m
     ^[31m+^[0m ^[2m└─ ^[0m^[35mkey.pem^[0m   1 B  ^[31mstray^[0m
