@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 
-use backends::{OldRoot, Slot, Tree, Unfinished};
+use backends::path::Escaped;
+use backends::{OldRoot, Record, Slot, Tree, Unfinished};
 use chrono::{DateTime, TimeZone};
 
 use super::StatusReport;
@@ -69,7 +70,7 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
                 if let Some(ms) = done.duration_ms {
                     write!(self.out, " in {} ms", figures::grouped(ms))?;
                 }
-                writeln!(self.out, "; set aside {}", done.old_root)?;
+                writeln!(self.out, "; set aside {}", Escaped(done.old_root.as_bytes()))?;
             }
             (None, skipped) => {
                 write!(self.out, "{}", self.style.paint(ALERT, "not rolled back"))?;
@@ -146,7 +147,7 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
             }
             None => writeln!(self.out)?,
         }
-        let width = roots.iter().map(|root| root.record.name.len()).max().unwrap_or(0);
+        let width = roots.iter().map(|root| name(&root.record).len()).max().unwrap_or(0);
         roots.iter().try_for_each(|root| self.old_root(root, width))
     }
 
@@ -154,7 +155,7 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
         let size = root.own_bytes.map_or("unknown".to_string(), figures::size);
         let time = self.time(root.record.time);
         self.label("")?;
-        writeln!(self.out, "{:<width$}  {size:>10}  {time}", root.record.name)
+        writeln!(self.out, "{:<width$}  {size:>10}  {time}", name(&root.record))
     }
 
     fn unfinished(&mut self, report: &StatusReport<'_>) -> io::Result<()> {
@@ -196,16 +197,21 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
     }
 }
 
+/// A record is a file that anything may have written to: its name is escaped like any other.
+fn name(record: &Record) -> String {
+    Escaped(record.name.as_bytes()).to_string()
+}
+
 fn unfinished(what: &Unfinished) -> String {
     match what {
         Unfinished::RecordOnly(record) => {
-            format!("{}: a record without its fresh copy; harmless", record.name)
+            format!("{}: a record without its fresh copy; harmless", name(record))
         }
         Unfinished::FreshCopy { record, .. } => {
-            format!("{}: a fresh copy that never became live; harmless", record.name)
+            format!("{}: a fresh copy that never became live; harmless", name(record))
         }
         Unfinished::DefaultLeftBehind(root) => {
-            format!("{}: mounts that name no tree still lead to this old root", root.record.name)
+            format!("{}: mounts that name no tree still lead to this old root", name(&root.record))
         }
         Unfinished::Foreign(name) => format!("{name}: not made by Blankroot; never touched"),
         Unfinished::UnreadableRecord { name, why } => {

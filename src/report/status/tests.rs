@@ -149,10 +149,12 @@ fn a_sick_machine() {
 
 #[test]
 fn a_machine_without_blank_is_not_called_healthy() {
-    let survey = Survey { blank: Slot::Missing, ..survey() };
+    let mut survey = Survey { blank: Slot::Missing, ..survey() };
+    survey.old_roots[0].record.name = "8-\x1b[2J".to_string();
     let boot = BootState::default();
     let report = StatusReport { survey: &survey, boot: &boot, problems: &[] };
     let shown = human(report, &Style::default());
+    assert!(!shown.contains('\x1b') && shown.contains("8-\\u{1b}[2J"), "{shown}");
     assert!(shown.starts_with("● not set up") && shown.contains("Blank: missing"), "{shown}");
     assert!(shown.ends_with("must both be there before a rollback can run.\n"), "{shown}");
 }
