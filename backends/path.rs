@@ -176,7 +176,7 @@ impl fmt::Display for Escaped<'_> {
             for c in chunk.valid().chars() {
                 match c {
                     '\\' => f.write_str("\\\\")?,
-                    c if c.is_control() => write!(f, "{}", c.escape_default())?,
+                    c if c.is_control() || reorders(c) => write!(f, "{}", c.escape_default())?,
                     c => write!(f, "{c}")?,
                 }
             }
@@ -186,6 +186,11 @@ impl fmt::Display for Escaped<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a character makes a terminal show others in another order or place than they stand.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -215,6 +220,7 @@ mod tests {
     #[test]
     fn names_print_escaped() {
         assert_eq!(Escaped(b"a b\n\\\xff\x1b[0m").to_string(), "a b\\n\\\\\\xff\\u{1b}[0m");
+        assert_eq!(Escaped("a\u{202e}b".as_bytes()).to_string(), "a\\u{202e}b");
         assert_eq!(TreePath::parse(b"//etc/./motd").unwrap().to_string(), "/etc/motd");
     }
 }
