@@ -3,12 +3,14 @@
 
 use std::cell::RefCell;
 use std::env;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::apply::World;
@@ -42,6 +44,17 @@ pub struct History {
     pub before: Vec<Op>,
     /// What happened to live since.
     pub since: Vec<Op>,
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "{:?}", self.lineage)?;
+        for (title, ops) in [("before blank", &self.before), ("since", &self.since)] {
+            writeln!(out, "{title}:")?;
+            ops.iter().try_for_each(|op| writeln!(out, "  {op:?}"))?;
+        }
+        Ok(())
+    }
 }
 
 /// Any history.
@@ -80,7 +93,7 @@ const SEED: &str = "seed";
 pub fn seed() -> u64 {
     match env::var("BLANKROOT_SEED") {
         Ok(text) => text.parse().expect("BLANKROOT_SEED is a number"),
-        Err(_) => rand_seed(),
+        Err(_) => fresh_seed(),
     }
 }
 
@@ -102,8 +115,6 @@ pub fn run(
 ) {
     println!("{count} histories; repeat them with BLANKROOT_SEED={seed}");
     let started = Instant::now();
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config {
         cases: count,
         failure_persistence: None,
@@ -111,9 +122,8 @@ pub fn run(
         max_shrink_time: 120_000,
         ..Config::default()
     };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let stage = RefCell::new(Stage::new(sandbox));
-    let outcome = TestRunner::new_with_rng(config, rng).run(&any_history(), |history| {
+    let outcome = TestRunner::new_with_rng(config, rng(seed)).run(&any_history(), |history| {
         stage.borrow_mut().play(&history, &judge).map_err(TestCaseError::fail)
     });
     match outcome {
@@ -122,10 +132,22 @@ pub fn run(
             println!("{count} histories, {each:.1} ms each");
         }
         Err(TestError::Fail(why, history)) => {
-            panic!("BLANKROOT_SEED={seed} failed; as short as it gets:\n{history:#?}\n{why}")
+            panic!("BLANKROOT_SEED={seed} failed; as short as it gets:\n{history}\n{why}")
         }
         Err(other) => panic!("BLANKROOT_SEED={seed}: {other}"),
     }
+}
+
+/// The first `count` histories of `seed`.
+pub fn sample(seed: u64, count: u32) -> impl Iterator<Item = History> {
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng(seed));
+    (0..count).map(move |_| any_history().new_tree(&mut runner).unwrap().current())
+}
+
+fn rng(seed: u64) -> TestRng {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)
 }
 
 /// The file system on which histories are played one after the other.
@@ -155,9 +177,7 @@ impl<'a> Stage<'a> {
         judge: impl Fn(&Outcome<'_>) -> Result<(), String>,
     ) -> Result<(), String> {
         self.set_up(history);
-        for op in &history.since {
-            self.apply(LIVE, *op);
-        }
+        self.apply_all(LIVE, &history.since);
         let top = self.sandbox.top().to_path_buf();
         let blank = if history.before.is_empty() && history.lineage != Lineage::OriginOfBlank {
             Rc::clone(&self.base)
@@ -204,7 +224,7 @@ impl<'a> Stage<'a> {
 
     /// Carries out one operation on live and tells whether it took effect.
     pub fn apply_to_live(&mut self, op: Op) -> bool {
-        self.apply(LIVE, op)
+        self.world(LIVE).apply(op)
     }
 
     /// The file system.
@@ -213,15 +233,16 @@ impl<'a> Stage<'a> {
     }
 
     fn apply_all(&mut self, tree: &str, ops: &[Op]) {
+        let mut world = self.world(tree);
         for op in ops {
-            self.apply(tree, *op);
+            world.apply(*op);
         }
     }
 
-    fn apply(&mut self, tree: &str, op: Op) -> bool {
+    fn world(&mut self, tree: &str) -> World<'_> {
         let top = self.sandbox.top().to_path_buf();
         let blank = Some(top.join(BLANK)).filter(|path| path.exists());
-        World { live: top.join(tree), blank, sandbox: self.sandbox }.apply(op)
+        World::new(self.sandbox, top.join(tree), blank)
     }
 
     fn clear(&mut self) {
@@ -269,7 +290,7 @@ fn subvolumes(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn rand_seed() -> u64 {
+fn fresh_seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |since| since.as_nanos() as u64 >> 10)
 }

@@ -42,16 +42,44 @@ struct CloneRange {
 /// `BTRFS_SUBVOL_RDONLY`.
 const READ_ONLY: u64 = 1 << 1;
 
-nix::ioctl_write_ptr!(ficlonerange, 0x94, 13, CloneRange);
-nix::ioctl_write_ptr!(subvol_create, 0x94, 14, Args);
-nix::ioctl_write_ptr!(snap_destroy, 0x94, 15, Args);
-nix::ioctl_write_ptr!(snap_create_v2, 0x94, 23, Args2);
+mod ioctl {
+    //! The raw calls; the numbers are those of `linux/fs.h` and `linux/btrfs.h`.
+
+    nix::ioctl_write_ptr!(
+        /// `FICLONERANGE`.
+        ficlonerange,
+        0x94,
+        13,
+        super::CloneRange
+    );
+    nix::ioctl_write_ptr!(
+        /// `BTRFS_IOC_SUBVOL_CREATE`.
+        subvol_create,
+        0x94,
+        14,
+        super::Args
+    );
+    nix::ioctl_write_ptr!(
+        /// `BTRFS_IOC_SNAP_DESTROY`.
+        snap_destroy,
+        0x94,
+        15,
+        super::Args
+    );
+    nix::ioctl_write_ptr!(
+        /// `BTRFS_IOC_SNAP_CREATE_V2`.
+        snap_create_v2,
+        0x94,
+        23,
+        super::Args2
+    );
+}
 
 /// Creates an empty subvolume at `path`.
 pub fn create_subvolume(path: &Path) -> io::Result<()> {
     let (dir, args) = named(path)?;
     // SAFETY: reads one `Args`, which outlives the call and ends its name with a NUL.
-    unsafe { subvol_create(dir.as_raw_fd(), &raw const args) }?;
+    unsafe { ioctl::subvol_create(dir.as_raw_fd(), &raw const args) }?;
     Ok(())
 }
 
@@ -59,7 +87,7 @@ pub fn create_subvolume(path: &Path) -> io::Result<()> {
 pub fn delete_subvolume(path: &Path) -> io::Result<()> {
     let (dir, args) = named(path)?;
     // SAFETY: as above.
-    unsafe { snap_destroy(dir.as_raw_fd(), &raw const args) }?;
+    unsafe { ioctl::snap_destroy(dir.as_raw_fd(), &raw const args) }?;
     Ok(())
 }
 
@@ -73,7 +101,7 @@ pub fn snapshot(from: &Path, to: &Path, read_only: bool) -> io::Result<()> {
     args.name.copy_from_slice(&named.name[..4040]);
     // SAFETY: reads one `Args2`, which outlives the call, as `source` does; a name has at most 255
     // bytes, so it ends with a NUL.
-    unsafe { snap_create_v2(dir.as_raw_fd(), &raw const args) }?;
+    unsafe { ioctl::snap_create_v2(dir.as_raw_fd(), &raw const args) }?;
     Ok(())
 }
 
@@ -81,7 +109,7 @@ pub fn snapshot(from: &Path, to: &Path, read_only: bool) -> io::Result<()> {
 pub fn clone_range(from: &File, to: &File, from_at: u64, to_at: u64, len: u64) -> io::Result<()> {
     let args = CloneRange { fd: from.as_raw_fd().into(), from: from_at, len, to: to_at };
     // SAFETY: reads one `CloneRange`, which outlives the call, as both files do.
-    unsafe { ficlonerange(to.as_raw_fd(), &raw const args) }?;
+    unsafe { ioctl::ficlonerange(to.as_raw_fd(), &raw const args) }?;
     Ok(())
 }
 

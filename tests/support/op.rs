@@ -104,7 +104,7 @@ pub enum Op {
 
 /// One kind of operation: its name, how often it is drawn, whether it ever changes what `diff`
 /// reports, and how it is drawn.
-pub struct Kindred {
+pub struct OpKind {
     /// The variant's name, as `Debug` prints it.
     pub name: &'static str,
     weight: u32,
@@ -118,22 +118,30 @@ pub fn any_op() -> impl Strategy<Value = Op> {
     Union::new_weighted(table().into_iter().map(|row| (row.weight, row.strategy)).collect())
 }
 
+impl Op {
+    /// The variant's name, as in [`table`].
+    pub fn name(&self) -> String {
+        let text = format!("{self:?}");
+        text.split(' ').next().unwrap_or_default().to_string()
+    }
+}
+
 macro_rules! rows {
     ($($(#[doc = $doc:literal])* $weight:literal $visible:ident $variant:ident
         { $($field:ident : $strategy:expr),* };)*) => {
-        vec![$(Kindred {
+        vec![$(OpKind {
             name: stringify!($variant),
             weight: $weight,
             visible: stringify!($visible) == "shows",
-            strategy: ($($strategy,)* Just(()))
-                .prop_map(|($($field,)* ())| Op::$variant { $($field),* })
+            strategy: ($($strategy,)* Just(()),)
+                .prop_map(|($($field,)* (),)| Op::$variant { $($field),* })
                 .boxed(),
         }),*]
     };
 }
 
 /// Every kind of operation.
-pub fn table() -> Vec<Kindred> {
+pub fn table() -> Vec<OpKind> {
     let mut all = content_ops();
     all.extend(name_ops());
     all.extend(attribute_ops());
@@ -141,7 +149,7 @@ pub fn table() -> Vec<Kindred> {
 }
 
 #[rustfmt::skip]
-fn content_ops() -> Vec<Kindred> {
+fn content_ops() -> Vec<OpKind> {
     rows! {
         /// Of every size that btrfs treats differently.
         6 shows Create { place: place(), len: len(), seed: any::<u8>() };
@@ -172,7 +180,7 @@ fn content_ops() -> Vec<Kindred> {
 }
 
 #[rustfmt::skip]
-fn name_ops() -> Vec<Kindred> {
+fn name_ops() -> Vec<OpKind> {
     rows! {
         4 shows HardLink { file: any::<Pick>(), place: place() };
         /// So many names in one directory that they overflow into an INODE_EXTREF.
@@ -205,7 +213,7 @@ fn name_ops() -> Vec<Kindred> {
 }
 
 #[rustfmt::skip]
-fn attribute_ops() -> Vec<Kindred> {
+fn attribute_ops() -> Vec<OpKind> {
     rows! {
         4 shows Chmod { what: any::<Pick>(), mode: 0..0o10000u16 };
         2 quiet ChmodBackAndForth { what: any::<Pick>() };

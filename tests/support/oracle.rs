@@ -2,7 +2,7 @@
 //! code that it judges.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -36,7 +36,7 @@ pub struct Entry {
 pub type Tree = BTreeMap<Vec<u8>, Entry>;
 
 /// One row of the answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Row {
     /// Relative to the root, without a leading slash.
     pub path: Vec<u8>,
@@ -113,10 +113,10 @@ pub fn difference(expected: &[Row], found: &[Row]) -> Option<String> {
     }
     let mut text = String::new();
     for row in expected.iter().filter(|row| !found.iter().any(|other| same(row, other))) {
-        writeln!(text, "  missing:  {}", line(row)).unwrap();
+        writeln!(text, "  missing:  {row:?}").unwrap();
     }
     for row in found.iter().filter(|row| !expected.iter().any(|other| same(row, other))) {
-        writeln!(text, "  too much: {}", line(row)).unwrap();
+        writeln!(text, "  too much: {row:?}").unwrap();
     }
     if text.is_empty() {
         text.push_str("  the rows are right, but out of order or doubled\n");
@@ -131,20 +131,13 @@ fn same_facts(a: &Row, b: &Row) -> bool {
     a.facts == b.facts || (subvolume && timeless(a) == timeless(b))
 }
 
-fn line(row: &Row) -> String {
-    let f = row.facts;
-    format!(
-        "{:8} /{} ({} {:04o} {}:{} {} bytes, mtime {}.{:09})",
-        row.kind.word(),
-        Escaped(&row.path),
-        f.file_type,
-        f.mode,
-        f.uid,
-        f.gid,
-        f.size,
-        f.mtime,
-        f.mtime_nanos
-    )
+impl fmt::Debug for Row {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Facts { file_type, mode, uid, gid, size, mtime, mtime_nanos } = self.facts;
+        let (kind, path) = (self.kind.word(), Escaped(&self.path));
+        write!(out, "{kind:8} /{path} ({file_type} {mode:04o} {uid}:{gid} {size} bytes, ")?;
+        write!(out, "mtime {mtime}.{mtime_nanos:09})")
+    }
 }
 
 fn compare(old: &Entry, new: &Entry) -> Option<ChangeKind> {

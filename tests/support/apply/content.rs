@@ -85,11 +85,8 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 
 fn clone_from_blank(world: &World<'_>, from: u16, to: u16) -> io::Result<()> {
     let blank = world.blank.as_deref().ok_or(io::ErrorKind::NotFound)?;
-    let mut files = Vec::new();
-    super::list(blank, &mut files);
-    files.retain(|f| f.file_type.is_file());
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    let from = super::nth(files.into_iter().map(|f| f.path).collect(), from)?;
+    let files = super::listed(blank).into_iter().filter(|f| f.file_type.is_file());
+    let from = super::nth(files.map(|f| f.path).collect(), from)?;
     // The whole of the older file, as a restore would do it.
     let to = writable(&world.file(to)?)?;
     to.set_len(0)?;

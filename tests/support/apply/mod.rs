@@ -5,6 +5,7 @@ mod content;
 mod names;
 mod nested;
 
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -18,19 +19,27 @@ const LONGEST_PATH: usize = 3000;
 
 /// What operations act on.
 pub struct World<'a> {
-    /// The file system.
-    pub sandbox: &'a mut Sandbox,
-    /// The tree.
-    pub live: PathBuf,
-    /// The older tree, if there is one yet.
-    pub blank: Option<PathBuf>,
+    sandbox: &'a mut Sandbox,
+    live: PathBuf,
+    blank: Option<PathBuf>,
+    /// What is in `live`, sorted by path; `None` when it has to be listed again.
+    listing: RefCell<Option<Vec<Found>>>,
 }
 
-impl World<'_> {
+impl<'a> World<'a> {
+    /// The tree at `live`, and the older one at `blank` if there is one yet.
+    pub fn new(sandbox: &'a mut Sandbox, live: PathBuf, blank: Option<PathBuf>) -> Self {
+        Self { sandbox, live, blank, listing: RefCell::new(None) }
+    }
+
     /// Carries out one operation. False if nothing fits it here, or if the kernel refused it with
     /// good reason (a directory into itself, a link across subvolumes).
     pub fn apply(&mut self, op: Op) -> bool {
-        match self.run(op) {
+        let outcome = self.run(op);
+        if !keeps_names(&op) {
+            self.listing.replace(None);
+        }
+        match outcome {
             Ok(()) => true,
             Err(error) => {
                 // These would make a history test nothing and still pass.
@@ -60,10 +69,9 @@ impl World<'_> {
 
     /// Everything below the root that `wanted` accepts, sorted by path.
     fn all(&self, wanted: impl Fn(&Found) -> bool) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        list(&self.live, &mut found);
-        found.sort_by(|a, b| a.path.cmp(&b.path));
-        found.into_iter().filter(|f| wanted(f)).map(|f| f.path).collect()
+        let mut listing = self.listing.borrow_mut();
+        let found = listing.get_or_insert_with(|| listed(&self.live));
+        found.iter().filter(|f| wanted(f)).map(|f| f.path.clone()).collect()
     }
 
     fn pick(&self, number: Pick, wanted: impl Fn(&Found) -> bool) -> io::Result<PathBuf> {
@@ -92,9 +100,49 @@ impl World<'_> {
     }
 }
 
+/// Whether it leaves every name and type as it was.
+fn keeps_names(op: &Op) -> bool {
+    use Op::*;
+    matches!(
+        op,
+        Append { .. }
+            | OverwriteQuietly { .. }
+            | MmapWrite { .. }
+            | Truncate { .. }
+            | PunchHole { .. }
+            | ZeroRange { .. }
+            | Allocate { .. }
+            | Clone { .. }
+            | CloneRange { .. }
+            | CloneFromBlank { .. }
+            | RewriteSame { .. }
+            | Chmod { .. }
+            | ChmodBackAndForth { .. }
+            | ChmodRoot { .. }
+            | Chown { .. }
+            | Touch { .. }
+            | SetXattr { .. }
+            | RemoveXattr { .. }
+            | XattrBackAndForth { .. }
+            | SetAcl { .. }
+            | SetCapability { .. }
+            | SetCompression { .. }
+            | SetFlags { .. }
+            | Sync
+            | Remount
+    )
+}
+
 struct Found {
     path: PathBuf,
     file_type: fs::FileType,
+}
+
+fn listed(root: &Path) -> Vec<Found> {
+    let mut found = Vec::new();
+    list(root, &mut found);
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
 }
 
 fn list(dir: &Path, found: &mut Vec<Found>) {
