@@ -1,6 +1,8 @@
 //! The judge is judged: the oracle against cases worked out by hand and against rsync, and the
 //! histories for whether they do anything.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -210,7 +212,7 @@ fn every_operation_takes_effect_and_quiet_ones_do_not_show() {
         let live = stage.sandbox().top().join(LIVE);
         let (mut done, mut shown) = (BTreeSet::new(), BTreeSet::new());
         let visible: BTreeMap<_, _> = table().into_iter().map(|op| (op.name, op.visible)).collect();
-        for history in histories::sample(1, histories::count(300)) {
+        for history in histories::sample(1, 300) {
             stage.set_up(&history);
             let mut before = oracle::walk(&live);
             for op in &history.since {
@@ -247,8 +249,7 @@ fn the_oracle_agrees_with_rsync() {
         return skip("rsync is not installed");
     }
     on_btrfs(|sandbox| {
-        let count = histories::count(100);
-        histories::run(sandbox, 2, count, |outcome| {
+        histories::run(sandbox, 2, 100, |outcome| {
             let [blank, live] = [BLANK, LIVE].map(|name| outcome.top.join(name).join(""));
             let args = OPTIONS.iter().map(std::ffi::OsStr::new);
             let printed = match RSYNC.run(args.chain([live.as_os_str(), blank.as_os_str()])) {

@@ -146,7 +146,8 @@ fn listed(root: &Path) -> Vec<Found> {
 }
 
 fn list(dir: &Path, found: &mut Vec<Found>) {
-    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+    let entries = fs::read_dir(dir).unwrap_or_else(|e| panic!("list {}: {e}", dir.display()));
+    for entry in entries.map(Result::unwrap) {
         let (path, file_type) = (entry.path(), entry.file_type().unwrap());
         if path.as_os_str().len() > LONGEST_PATH {
             continue;
