@@ -173,6 +173,29 @@ impl Changes {
         })
     }
 
+    /// Shows each change in order to `visit`, with its path as in [`TreePath::as_bytes`]: one buffer
+    /// for all paths, so that half a million rows cost no allocation each. Stops at an error.
+    pub fn for_each<E>(
+        &self,
+        mut visit: impl FnMut(&[u8], ChangeKind, &Facts) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut path = Vec::new();
+        // Neighbours mostly share their directory: it stays in the buffer.
+        let (mut dir, mut dir_len) = (ROOT, 0);
+        for row in &self.rows {
+            if row.dir == dir {
+                path.truncate(dir_len);
+            } else {
+                path.clear();
+                self.write_dir(row.dir, &mut path);
+                (dir, dir_len) = (row.dir, path.len());
+            }
+            path.extend_from_slice(self.name(row.name));
+            visit(&path, row.kind, &row.facts)?;
+        }
+        Ok(())
+    }
+
     fn write_path(&self, row: &Row, path: &mut Vec<u8>) {
         self.write_dir(row.dir, path);
         path.extend_from_slice(self.name(row.name));
@@ -180,9 +203,12 @@ impl Changes {
 
     /// Writes the directory with a slash after each component, outermost first.
     fn write_dir(&self, dir: u32, path: &mut Vec<u8>) {
-        if let Some(found) = self.dirs.get(dir as usize) {
-            self.write_dir(found.parent, path);
-            path.extend_from_slice(self.name(found.name));
+        // No recursion: directories nest deeper than a stack does.
+        let parent = |dir: &&Dir| self.dirs.get(dir.parent as usize);
+        let chain: Vec<&Dir> =
+            std::iter::successors(self.dirs.get(dir as usize), |dir| parent(dir)).collect();
+        for dir in chain.iter().rev() {
+            path.extend_from_slice(self.name(dir.name));
             path.push(b'/');
         }
     }
@@ -304,6 +330,43 @@ mod tests {
         writer.ascend();
         let paths: Vec<_> = writer.finish().iter().map(|c| c.path.to_string()).collect();
         assert_eq!(paths, ["/", "/a", "/a-b", "/a/b/c", "/a/z"]);
+    }
+
+    #[test]
+    fn a_visitor_sees_the_same_rows_as_the_iterator() {
+        let mut writer = ChangesWriter::new();
+        writer.record_root(ChangeKind::Metadata, FACTS);
+        writer.record(b"a", ChangeKind::Added, FACTS);
+        writer.descend(b"a");
+        writer.record(b"b\n", ChangeKind::Removed, FACTS);
+        writer.record(b"c", ChangeKind::Modified, Facts { size: 7, ..FACTS });
+        writer.ascend();
+        writer.record(b"z", ChangeKind::Added, FACTS);
+        let changes = writer.finish();
+        let mut seen = Vec::new();
+        let all = changes.for_each(|path, kind, facts| {
+            seen.push(Change { path: TreePath::from_clean(path.to_vec()), kind, facts: *facts });
+            Ok::<(), ()>(())
+        });
+        assert!(all.is_ok() && seen == changes.iter().collect::<Vec<_>>(), "{seen:?}");
+
+        let mut count = 0;
+        let stopped = changes.for_each(|_, _, _| {
+            count += 1;
+            if count == 2 { Err("enough") } else { Ok(()) }
+        });
+        assert_eq!((stopped, count), (Err("enough"), 2));
+    }
+
+    #[test]
+    fn ten_thousand_nested_directories_do_not_overflow_the_stack() {
+        let mut writer = ChangesWriter::new();
+        for _ in 0..10_000 {
+            writer.descend(b"d");
+        }
+        writer.record(b"x", ChangeKind::Added, FACTS);
+        let path = writer.finish().iter().next().unwrap().path;
+        assert_eq!(path.as_bytes().len(), 20_001);
     }
 
     #[test]

@@ -12,3 +12,4 @@ pub mod facts;
 pub mod host;
 pub mod keep;
 pub mod plan;
+pub mod report;

@@ -1,0 +1,83 @@
+//! Numbers for people: sizes, counts, points in time.
+
+use std::fmt::Display;
+
+use bytesize::ByteSize;
+use chrono::{DateTime, TimeZone, Utc};
+
+/// Bytes in IEC units: `1.2 MiB`.
+pub fn size(bytes: u64) -> String {
+    ByteSize(bytes).display().iec().to_string()
+}
+
+/// A number with its thousands set apart: `1,204`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A count with its noun: `1 file`, `1,204 files`.
+pub fn count_of(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { many })
+}
+
+/// A point in time as the zone of `now` shows it: `2026-11-22 14:59`.
+pub fn local<Tz>(time: DateTime<Utc>, now: &DateTime<Tz>) -> String
+where
+    Tz: TimeZone<Offset: Display>,
+{
+    time.with_timezone(&now.timezone()).format("%Y-%m-%d %H:%M").to_string()
+}
+
+/// How long before `now` that was: `3 days ago`.
+pub fn ago<Tz: TimeZone>(time: DateTime<Utc>, now: &DateTime<Tz>) -> String {
+    let passed = now.to_utc().signed_duration_since(time);
+    let Ok(seconds) = u64::try_from(passed.num_seconds()) else {
+        return "in the future: one of the clocks was wrong".to_string();
+    };
+    let (number, one, many) = match seconds {
+        0..60 => return "just now".to_string(),
+        60..3_600 => (seconds / 60, "minute", "minutes"),
+        3_600..86_400 => (seconds / 3_600, "hour", "hours"),
+        86_400..5_184_000 => (seconds / 86_400, "day", "days"),
+        5_184_000..63_072_000 => (seconds / 2_592_000, "month", "months"),
+        _ => (seconds / 31_536_000, "year", "years"),
+    };
+    format!("{} ago", count_of(number, one, many))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_grouped_in_thousands() {
+        let shown = [0, 999, 1_000, 12_345, 1_234_567].map(grouped);
+        assert_eq!(shown, ["0", "999", "1,000", "12,345", "1,234,567"]);
+        assert_eq!(count_of(1, "file", "files"), "1 file");
+    }
+
+    #[test]
+    fn sizes_are_iec() {
+        assert_eq!([0, 33, 1_536, 19_188_941].map(size), ["0 B", "33 B", "1.5 KiB", "18.3 MiB"]);
+    }
+
+    #[test]
+    fn times_tell_how_long_ago_they_were() {
+        let now = DateTime::from_timestamp(1_000_000_000, 0).unwrap();
+        let before =
+            |seconds: i64| ago(DateTime::from_timestamp(1_000_000_000 - seconds, 0).unwrap(), &now);
+        assert_eq!(before(59), "just now");
+        assert_eq!(before(60), "1 minute ago");
+        assert_eq!(before(3 * 86_400 + 5), "3 days ago");
+        assert_eq!(before(70 * 86_400), "2 months ago");
+        assert!(before(-5).starts_with("in the future"));
+    }
+}

@@ -1,0 +1,61 @@
+//! `status`: what is on the disk and what this boot did, for people ([`human`]) and programs
+//! ([`json`]).
+
+pub mod human;
+pub mod json;
+
+#[cfg(test)]
+mod tests;
+
+use backends::Survey;
+use chrono::{DateTime, Utc};
+
+/// What this boot did about the root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BootState {
+    /// The kernel's id of this boot.
+    pub boot_id: String,
+    /// The rollback of this boot, if one ran.
+    pub rolled_back: Option<RolledBack>,
+    /// Why none ran, to follow "not rolled back: "; `None` where that is not known.
+    pub skipped: Option<String>,
+}
+
+/// A rollback that ran to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolledBack {
+    /// The name of the old root that it set aside.
+    pub old_root: String,
+    /// When it ended, by the wall clock of the initrd.
+    pub at: DateTime<Utc>,
+    /// Milliseconds that it took, where they were recorded.
+    pub duration_ms: Option<u64>,
+}
+
+/// Something that its owner should mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong.
+    pub text: String,
+    /// What to do about it, if that is known.
+    pub mend: Option<String>,
+}
+
+/// Everything that `status` shows.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusReport<'a> {
+    /// What is on the disk.
+    pub survey: &'a Survey,
+    /// What this boot did.
+    pub boot: &'a BootState,
+    /// What was found wrong.
+    pub problems: &'a [Problem],
+}
+
+impl StatusReport<'_> {
+    /// Nothing is wrong, and both trees are there: without them no list of problems is complete.
+    pub fn healthy(&self) -> bool {
+        let trees = [&self.survey.live, &self.survey.blank];
+        self.problems.is_empty() && trees.iter().all(|slot| slot.tree().is_some())
+    }
+}
