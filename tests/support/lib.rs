@@ -1,0 +1,13 @@
+//! What the tests on real file systems share: a sandbox to run in, an oracle that knows what `diff`
+//! must answer, and random histories to ask it about.
+//!
+//! A crate of its own, so that every test links the same compiled code.
+
+pub mod apply;
+pub mod base;
+pub mod histories;
+pub mod kernel;
+pub mod names;
+pub mod op;
+pub mod oracle;
+pub mod sandbox;
