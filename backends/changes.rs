@@ -178,11 +178,16 @@ impl Changes {
         path.extend_from_slice(self.name(row.name));
     }
 
-    /// Writes the directory with a slash after each component, outermost first.
-    fn write_dir(&self, dir: u32, path: &mut Vec<u8>) {
-        if let Some(found) = self.dirs.get(dir as usize) {
-            self.write_dir(found.parent, path);
-            path.extend_from_slice(self.name(found.name));
+    /// Writes the directory with a slash after each component, outermost first. A tree may be
+    /// deeper than a thread's stack, so this does not recurse.
+    fn write_dir(&self, mut dir: u32, path: &mut Vec<u8>) {
+        let mut names = Vec::new();
+        while let Some(found) = self.dirs.get(dir as usize) {
+            names.push(found.name);
+            dir = found.parent;
+        }
+        for name in names.into_iter().rev() {
+            path.extend_from_slice(self.name(name));
             path.push(b'/');
         }
     }

@@ -4,14 +4,26 @@
 //! Reading ([`Backend`]) and changing ([`LockedBackend`]) are two types, so that who holds the
 //! first cannot change a disk.
 
+pub mod boundary;
 pub mod changes;
+pub mod compare;
+#[cfg(test)]
+mod conformance;
+pub mod copy;
+pub mod descent;
+pub mod directory;
 pub mod error;
 pub mod fault;
 pub mod file;
 pub mod kernel;
+pub mod order;
 pub mod path;
 pub mod record;
+pub mod stat;
 pub mod survey;
+pub mod tmpfs;
+pub mod walk;
+pub mod xattrs;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

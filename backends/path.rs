@@ -124,6 +124,12 @@ impl TreePath {
         Self(bytes)
     }
 
+    /// The path of what has `name` in this directory.
+    pub(crate) fn join(&self, name: &[u8]) -> Self {
+        let slash: &[u8] = if self.0.is_empty() { b"" } else { b"/" };
+        Self([&self.0, slash, name].concat())
+    }
+
     /// Whether this is `other` or lies below it.
     pub fn is_within(&self, other: &Self) -> bool {
         other.0.is_empty()

@@ -1,0 +1,136 @@
+//! The backend `tmpfs`: live starts empty at every boot, so there is nothing to roll back.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, Mode, OFlags};
+
+use crate::directory::{lock, without_mounts};
+use crate::error::{Error, Result};
+use crate::path::{Escaped, TreeName};
+use crate::record::Record;
+use crate::stat::{Place, Stat};
+use crate::survey::{OldRoot, Slot, Survey, Tree, TreeId};
+use crate::{Abilities, Backend, FastChanges, LockedBackend, Origin, View};
+
+/// `TMPFS_MAGIC`, linux/magic.h.
+const TMPFS: u64 = 0x0102_1994;
+
+/// A mounted tmpfs, which is its only tree.
+#[derive(Debug)]
+pub struct Tmpfs {
+    path: PathBuf,
+    root: OwnedFd,
+}
+
+impl Tmpfs {
+    /// Opens the tmpfs that is mounted at `path`; an error if it is another file system.
+    pub fn open(path: &Path) -> Result<Self> {
+        let action = || format!("open {}", Escaped(path.as_os_str().as_bytes()));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = fs::open(path, flags, Mode::empty()).map_err(|e| Error::io(action(), e))?;
+        let found = fs::fstatfs(&root).map_err(|e| Error::io(action(), e))?;
+        if found.f_type as u64 != TMPFS {
+            return Err(Error::new(action(), "it is not a tmpfs")
+                .mend("name the backend of the file system that is mounted there"));
+        }
+        Ok(Self { path: path.to_owned(), root })
+    }
+
+    fn action(&self, what: &str) -> String {
+        format!("{what} the tmpfs {}", Escaped(self.path.as_os_str().as_bytes()))
+    }
+
+    fn stat(&self) -> Result<Stat> {
+        let root = Place { dir: self.root.as_fd(), name: c"." };
+        root.stat().map_err(|e| Error::io(self.action("look at"), e))
+    }
+}
+
+impl Backend for Tmpfs {
+    fn survey(&self) -> Result<Survey> {
+        let id = identity(&self.stat()?);
+        let name = TreeName::new("tmpfs").map_err(|e| Error::new(self.action("name"), e))?;
+        Ok(Survey {
+            file_system: id.to_string(),
+            live: Slot::Present(Tree {
+                id,
+                name,
+                read_only: false,
+                created: None,
+                copy_of: None,
+                pristine: None,
+            }),
+            blank: Slot::Missing,
+            has_old_dir: false,
+            old_roots: Vec::new(),
+            unfinished: Vec::new(),
+            live_mounts: Vec::new(),
+            nested: Vec::new(),
+            live_is_default: false,
+            space: None,
+        })
+    }
+
+    fn view(&self, tree: &Tree) -> Result<View> {
+        if identity(&self.stat()?) != tree.id {
+            return Err(Error::new(self.action("open"), "another tmpfs was asked for"));
+        }
+        let opened = without_mounts(self.root.as_fd());
+        let opened = opened.and_then(|root| crate::descent::open_dir(root.as_fd(), c"."));
+        Ok(View::new(opened.map_err(|e| Error::io(self.action("open"), e))?))
+    }
+
+    fn changes(&self, _from: &Tree, _to: &Tree) -> Result<FastChanges> {
+        Ok(FastChanges::Unavailable("a tmpfs has no record of what was written".to_string()))
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities { needs_rollback: false, constant_time: true, fast_changes: false }
+    }
+
+    fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
+        let lock = lock(self.root.as_fd(), &self.path)?;
+        Ok(Box::new(Locked { of: self, _lock: lock }))
+    }
+}
+
+/// The mount, as long as it lasts.
+fn identity(root: &Stat) -> TreeId {
+    TreeId::new(format!("tmpfs {}:{}", root.device.0, root.device.1))
+}
+
+/// A [`Tmpfs`] with its lock: there is nothing to change in it, and asking for it is an error.
+struct Locked<'a> {
+    of: &'a Tmpfs,
+    _lock: OwnedFd,
+}
+
+impl Locked<'_> {
+    fn refuse(&self, what: &str) -> Error {
+        Error::new(self.of.action(what), "it starts empty at every boot and keeps no other tree")
+    }
+}
+
+impl LockedBackend for Locked<'_> {
+    fn survey(&self) -> Result<Survey> {
+        self.of.survey()
+    }
+
+    fn capture(&mut self, _origin: Origin) -> Result<Tree> {
+        Err(self.refuse("make a blank tree of"))
+    }
+
+    fn prepare(&mut self, _blank: &Tree, _record: &Record) -> Result<Tree> {
+        Err(self.refuse("prepare a fresh copy in"))
+    }
+
+    fn swap(&mut self, _live: &Tree, _aside: &TreeName) -> Result<()> {
+        Err(self.refuse("swap trees in"))
+    }
+
+    fn discard(&mut self, _old_root: &OldRoot) -> Result<()> {
+        Err(self.refuse("delete an old root in"))
+    }
+}
