@@ -49,7 +49,7 @@ mod tests {
     fn order_of(names: &[&[u8]]) -> Vec<Vec<u8>> {
         let mut waiting = Waiting::default();
         let mut keys = Vec::new();
-        let mut go_into = |waiting: &mut Waiting<()>, next: Option<&[u8]>| {
+        let go_into = |waiting: &mut Waiting<()>, next: Option<&[u8]>| {
             let mut due = Vec::new();
             while let Some((name, ())) = waiting.pop_before(next) {
                 due.push([name.to_bytes(), b"/"].concat());
@@ -69,7 +69,7 @@ mod tests {
     fn a_directory_waits_for_the_names_between_its_name_and_its_content() {
         let keys = order_of(&[b"a", b"a-", b"a-b", b"a0", b"b"]);
         let expected: [&[u8]; 10] =
-            [b"a", b"a-", b"a-b", b"a-b/", b"a-/", b"a/", b"a0", b"a0/", b"b", b"b/"];
+            [b"a", b"a-", b"a-/", b"a-b", b"a-b/", b"a/", b"a0", b"a0/", b"b", b"b/"];
         assert_eq!(keys, expected);
     }
 

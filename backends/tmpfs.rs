@@ -134,3 +134,68 @@ impl LockedBackend for Locked<'_> {
         Err(self.refuse("delete an old root in"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use nix::sched::{CloneFlags, unshare};
+    use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change};
+
+    use super::*;
+    use crate::conformance::fill;
+    use crate::walk::walk_added;
+
+    /// A tmpfs that only this thread sees.
+    struct Mounted {
+        dir: tempfile::TempDir,
+    }
+
+    impl Mounted {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+            mount("tmpfs", dir.path(), "tmpfs", MountFlags::empty(), None).unwrap();
+            Self { dir }
+        }
+    }
+
+    impl Drop for Mounted {
+        fn drop(&mut self) {
+            rustix::mount::unmount(self.dir.path(), UnmountFlags::DETACH).unwrap();
+        }
+    }
+
+    #[test]
+    fn everything_in_a_tmpfs_is_new_even_below_a_mount() {
+        let mounted = Mounted::new();
+        fill(mounted.dir.path());
+        let plain = File::open(mounted.dir.path()).unwrap();
+        let expected = walk_added(plain.as_fd(), &|_| {}).unwrap().len();
+        mount("tmpfs", mounted.dir.path().join("dir"), "tmpfs", MountFlags::empty(), None).unwrap();
+        let backend = Tmpfs::open(mounted.dir.path()).unwrap();
+        let live = backend.survey().unwrap().live.tree().cloned().unwrap();
+        let view = backend.view(&live).unwrap();
+        let found = walk_added(view.as_fd(), &|_| {}).unwrap();
+        assert_eq!(found.len(), expected);
+        assert!(found.iter().any(|change| change.path.as_bytes() == b"dir/second name"));
+    }
+
+    #[test]
+    fn there_is_nothing_to_change() {
+        let mounted = Mounted::new();
+        let backend = Tmpfs::open(mounted.dir.path()).unwrap();
+        assert!(!backend.abilities().needs_rollback);
+        let mut locked = backend.lock().unwrap();
+        assert!(backend.lock().is_err());
+        assert!(locked.capture(Origin::Live).is_err());
+        assert_eq!(fs::read_dir(mounted.dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn another_file_system_is_refused() {
+        let refused = Tmpfs::open(Path::new("/proc")).unwrap_err();
+        assert!(refused.to_string().starts_with("cannot open /proc: it is not a tmpfs"));
+    }
+}

@@ -274,3 +274,6 @@ fn merge(older: Vec<CString>, newer: Vec<CString>) -> Vec<(CString, Sides)> {
         merged.extend(from_older.or(from_newer).map(|name| (name, sides)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 
+use nix::sched::{CloneFlags, unshare};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::process::geteuid;
-use rustix::thread::{UnshareFlags, unshare};
 
 use super::{Testbed, blank, fill, listing, live, name_of, next_record, rollback, survey};
 use crate::record;
@@ -329,7 +329,7 @@ pub(crate) fn a_view_shows_what_mounts_hide(testbed: &dyn Testbed) {
     }
     capture(testbed);
     let before = listing(&live_path(testbed));
-    unshare(UnshareFlags::NEWNS).unwrap();
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
     for hidden in ["dir", ""] {
         let over = live_path(testbed).join(hidden);

@@ -13,7 +13,7 @@ use crate::changes::FileType;
 use crate::error::{Error, Result};
 use crate::path::TreeName;
 use crate::record::{Record, Records};
-use crate::stat::{Place, Stat, is_gone};
+use crate::stat::{Place, Stat};
 use crate::survey::{OldRoot, Slot, Survey, Tree, Unfinished};
 
 use super::{Directory, identity, mounts};
@@ -54,7 +54,7 @@ pub(super) fn survey(of: &Directory) -> Result<Survey> {
 pub(super) fn slot(of: &Directory, name: &TreeName, read_only: bool) -> Result<Slot> {
     match stat(of, name) {
         Ok(found) => Ok(found.into_slot(name, read_only)),
-        Err(error) if is_gone(&error) => Ok(Slot::Missing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Slot::Missing),
         Err(error) => Err(Error::io(format!("look at {}", of.place_of(name)), error)),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, AtFlags, IFlags};
 use rustix::io::Errno;
@@ -75,7 +75,8 @@ fn unlink(point: &'static str, dir: BorrowedFd<'_>, name: &CStr, how: AtFlags) -
     match unlink() {
         // Perhaps it is immutable, as `/var/empty` often is.
         Err(why) if why.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
-            let Ok(file) = (Place { dir, name }).open_file() else { return Err(why) };
+            let file = Place { dir, name }.open_file().map(OwnedFd::from);
+            let Ok(file) = file.or_else(|_| open_dir(dir, name)) else { return Err(why) };
             unlock(file.as_fd())?;
             unlink()
         }
