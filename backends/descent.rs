@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::stat::{Place, Stat};
 
 /// How many of the deepest directories stay open. Two descents fit into any descriptor limit.
-const HELD: usize = 32;
+const HELD: usize = 128;
 /// Bytes of a path that one system call takes, with room to spare: `PATH_MAX` is 4096.
 const PATH_BYTES: usize = 4000;
 

@@ -363,7 +363,7 @@ pub(crate) fn changes_are_exact_or_unavailable(testbed: &dyn Testbed) {
     fs::write(live_path.join("plain"), "modified").unwrap();
     fs::remove_file(live_path.join("link")).unwrap();
     fs::create_dir(live_path.join("link")).unwrap();
-    fs::rename(live_path.join("dir"), live_path.join("dir2")).unwrap();
+    rustix::fs::rename(live_path.join("dir"), live_path.join("dir2")).unwrap();
     fs::set_permissions(live_path.join("empty"), fs::Permissions::from_mode(0o700)).unwrap();
     let backend = testbed.backend();
     let (blank, live) = (blank(testbed), live(testbed));

@@ -156,3 +156,51 @@ fn mounts_that_show_live_or_a_part_of_it_are_found() {
     let expected = ["one \n", "two"].map(|name| places.path().join(name));
     assert_eq!(points, expected.each_ref().map(|path| path.as_os_str().as_bytes()));
 }
+
+/// Rolls back, with the power going at each moment in turn; then starts again.
+#[cfg(feature = "faults")]
+#[test]
+fn a_power_cut_at_any_moment_loses_nothing() {
+    use crate::fault::{Fault, run_with};
+
+    let roll_back = |testbed: &Plain| -> crate::Result<()> {
+        let backend = testbed.backend();
+        let mut locked = backend.lock()?;
+        let found = locked.survey()?;
+        let (live, blank) = (found.live.tree().unwrap(), found.blank.tree().unwrap());
+        let old = File::open(testbed.path(&testbed.layout().old)).unwrap();
+        let taken = crate::Records::read(old.as_fd())?.taken();
+        let time = DateTime::from_timestamp(0, 0).unwrap();
+        let record = Record::next(&taken, "3f2a1c9e", time, live.id.clone(), blank.id.clone());
+        locked.prepare(blank, &record)?;
+        locked.swap(live, &testbed.layout().old.child(&record.name).unwrap())
+    };
+    let start = || {
+        let testbed = Plain::make().unwrap();
+        crate::conformance::fill(&testbed.path(&testbed.layout().live));
+        testbed.backend().lock().unwrap().capture(Origin::Live).unwrap();
+        fs::write(testbed.path(&testbed.layout().live).join("precious"), "x").unwrap();
+        testbed
+    };
+    let has_precious = |dir: &Path| dir.join("precious").exists();
+    let (result, mut points) = run_with(None, None, || roll_back(&start()));
+    result.unwrap();
+    points.sort_unstable();
+    points.dedup();
+    assert!(points.contains(&"directory: exchange"), "{points:?}");
+    for point in points {
+        for fault in [Fault::CutBefore(point), Fault::CutAfter(point), Fault::Fail(point, 28)] {
+            let testbed = start();
+            let live = testbed.path(&testbed.layout().live);
+            let (result, _) = run_with(Some(fault), None, || roll_back(&testbed));
+            let old_roots = || testbed.backend().survey().unwrap().old_roots;
+            let set_aside = old_roots().len();
+            assert_eq!(has_precious(&live), set_aside == 0, "{fault:?}: {result:?}");
+            roll_back(&testbed).unwrap();
+            assert!(!has_precious(&live), "{fault:?}");
+            assert_eq!(old_roots().len(), set_aside + 1, "{fault:?}");
+            let kept = has_precious(&testbed.path(&old_roots()[0].tree.name));
+            assert!(kept, "{fault:?}");
+        }
+    }
+}

@@ -193,7 +193,7 @@ fn a_directory_that_became_a_file_lists_what_was_in_it() {
         fs::write(root.join("a/b/c"), "").unwrap();
         fs::write(root.join("file"), "").unwrap();
     });
-    fs::rename(pair.newer().join("a"), pair.newer().join("moved")).unwrap();
+    rustix::fs::rename(pair.newer().join("a"), pair.newer().join("moved")).unwrap();
     fs::write(pair.newer().join("a"), "").unwrap();
     fs::remove_file(pair.newer().join("file")).unwrap();
     fs::create_dir(pair.newer().join("file")).unwrap();
