@@ -4,9 +4,16 @@
 //! Reading ([`Backend`]) and changing ([`LockedBackend`]) are two types, so that who holds the
 //! first cannot change a disk.
 
+pub mod boundary;
 #[cfg(feature = "btrfs")]
 pub mod btrfs;
 pub mod changes;
+pub mod compare;
+#[cfg(test)]
+mod conformance;
+pub mod copy;
+pub mod descent;
+pub mod directory;
 pub mod error;
 pub mod fault;
 pub mod file;
@@ -16,11 +23,16 @@ pub mod live_mounts;
 pub mod mountinfo;
 pub mod namespace;
 pub mod namespaces;
+pub mod order;
 pub mod path;
 pub mod process;
 pub mod record;
+pub mod stat;
 pub mod survey;
 pub mod throwaway;
+pub mod tmpfs;
+pub mod walk;
+pub mod xattrs;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -119,18 +119,15 @@ impl TreePath {
         Ok(Self(clean))
     }
 
-    /// The entry `name` of this directory.
-    pub(crate) fn join(mut self, name: &[u8]) -> Self {
-        if !self.0.is_empty() {
-            self.0.push(b'/');
-        }
-        self.0.extend_from_slice(name);
-        self
-    }
-
     /// Takes bytes that already have this type's form.
     pub(crate) fn from_clean(bytes: Vec<u8>) -> Self {
         Self(bytes)
+    }
+
+    /// The path of what has `name` in this directory.
+    pub(crate) fn join(&self, name: &[u8]) -> Self {
+        let slash: &[u8] = if self.0.is_empty() { b"" } else { b"/" };
+        Self([&self.0, slash, name].concat())
     }
 
     /// Whether this is `other` or lies below it.
