@@ -185,9 +185,40 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// A name as a shell takes it: bare where that is safe, else in quotes.
+pub fn shell_word(name: &OsStr) -> String {
+    let bytes = name.as_bytes();
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"/-_.,:@+".contains(b);
+    if !bytes.is_empty() && bytes.iter().all(plain) {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
+        // `$'…'` takes every byte in octal.
+        _ => {
+            let octal = |&b: &u8| match b {
+                b' '..=b'~' if b != b'\'' && b != b'\\' => char::from(b).to_string(),
+                _ => format!("\\{b:03o}"),
+            };
+            format!("$'{}'", bytes.iter().map(octal).collect::<String>())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shell_takes_a_quoted_name_as_it_is() {
+        let word = |bytes: &[u8]| shell_word(OsStr::from_bytes(bytes));
+        assert_eq!(word(b"/mnt/@root"), "/mnt/@root");
+        assert_eq!(word("/mnt/a b'ö".as_bytes()), "'/mnt/a b'\\''ö'");
+        assert_eq!(word(b"a\n\xff'\\"), "$'a\\012\\377\\047\\134'");
+        assert_eq!(word(b""), "''");
+    }
 
     #[test]
     fn a_tree_name_is_one_or_more_plain_components() {

@@ -1,6 +1,6 @@
 //! The backend `tmpfs`: live starts empty at every boot, so there is nothing to roll back.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -96,6 +96,16 @@ impl Backend for Tmpfs {
         Abilities { needs_rollback: false, constant_time: true, fast_changes: false }
     }
 
+    fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>> {
+        let action = "find out which directory this is";
+        let stat = Place { dir, name: c"." }.stat().map_err(|e| Error::io(action, e))?;
+        Ok(Some(identity(&stat)))
+    }
+
+    fn how_to_make_read_only(&self, _tree: &Tree) -> Option<String> {
+        None
+    }
+
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
         let lock = lock(self.root.as_fd(), &self.path)?;
         Ok(Box::new(Locked { of: self, _lock: lock }))
@@ -122,6 +132,10 @@ impl Locked<'_> {
 impl LockedBackend for Locked<'_> {
     fn survey(&self) -> Result<Survey> {
         self.of.survey()
+    }
+
+    fn make_old_dir(&mut self) -> Result<()> {
+        Err(self.refuse("keep old roots of"))
     }
 
     fn capture(&mut self, _origin: Origin) -> Result<Tree> {

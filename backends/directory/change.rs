@@ -38,7 +38,7 @@ impl<'a> Locked<'a> {
         }
     }
 
-    fn make_old_dir(&self, action: &dyn Fn() -> String) -> Result<()> {
+    fn ensure_old_dir(&self, action: &dyn Fn() -> String) -> Result<()> {
         if find::open_old(self.of)?.is_some() {
             return Ok(());
         }
@@ -101,6 +101,10 @@ impl LockedBackend for Locked<'_> {
         find::survey(self.of)
     }
 
+    fn make_old_dir(&mut self) -> Result<()> {
+        self.ensure_old_dir(&|| format!("make {}", self.of.place_of(&self.of.layout.old)))
+    }
+
     fn capture(&mut self, origin: Origin) -> Result<Tree> {
         let name = &self.of.layout.blank;
         let action = || format!("make the blank tree {}", self.of.place_of(name));
@@ -108,7 +112,7 @@ impl LockedBackend for Locked<'_> {
             return Err(Error::new(action(), "something has its name already"));
         }
         // First, since a blank that is there is not made again after an interruption.
-        self.make_old_dir(&|| format!("make {}", self.of.place_of(&self.of.layout.old)))?;
+        self.ensure_old_dir(&|| format!("make {}", self.of.place_of(&self.of.layout.old)))?;
         match origin {
             Origin::Empty => self.place(name, &action, &|parent, name| {
                 empty_tree(parent, name).map_err(|e| Error::io(action(), e))

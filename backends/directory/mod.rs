@@ -96,6 +96,16 @@ impl Backend for Directory {
         Abilities { needs_rollback: true, constant_time: false, fast_changes: false }
     }
 
+    fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>> {
+        let action = "find out which directory this is";
+        let stat = Place { dir, name: c"." }.stat().map_err(|e| Error::io(action, e))?;
+        Ok(Some(identity(&stat)))
+    }
+
+    fn how_to_make_read_only(&self, _tree: &Tree) -> Option<String> {
+        None
+    }
+
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
         let lock = lock(self.seen.as_fd(), &self.path)?;
         Ok(Box::new(change::Locked::new(self, lock)))
