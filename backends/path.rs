@@ -173,7 +173,7 @@ impl fmt::Display for Escaped<'_> {
             for c in chunk.valid().chars() {
                 match c {
                     '\\' => f.write_str("\\\\")?,
-                    c if c.is_control() => write!(f, "{}", c.escape_default())?,
+                    c if c.is_control() || reorders(c) => write!(f, "{}", c.escape_default())?,
                     c => write!(f, "{c}")?,
                 }
             }
@@ -193,7 +193,7 @@ pub fn shell_word(name: &OsStr) -> String {
         return String::from_utf8_lossy(bytes).into_owned();
     }
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(char::is_control) => {
+        Ok(text) if !text.chars().any(|c| c.is_control() || reorders(c)) => {
             format!("'{}'", text.replace('\'', "'\\''"))
         }
         // `$'…'` takes every byte in octal.
@@ -205,6 +205,11 @@ pub fn shell_word(name: &OsStr) -> String {
             format!("$'{}'", bytes.iter().map(octal).collect::<String>())
         }
     }
+}
+
+/// Whether a character makes a terminal show others in another order or place than they stand.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -243,6 +248,7 @@ mod tests {
     #[test]
     fn names_print_escaped() {
         assert_eq!(Escaped(b"a b\n\\\xff\x1b[0m").to_string(), "a b\\n\\\\\\xff\\u{1b}[0m");
+        assert_eq!(Escaped("a\u{202e}b".as_bytes()).to_string(), "a\\u{202e}b");
         assert_eq!(TreePath::parse(b"//etc/./motd").unwrap().to_string(), "/etc/motd");
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `version` | 1 |
 //! | `blank`, `live` | the trees: `id`, `name` (a path), `created` (RFC 3339, or null); `blank` is null where there is none |
-//! | `method` | how the changes were found: `tree-search` (what the file system knows was written since) or `walk` (both trees were walked) |
+//! | `method` | how the changes were found: `fast` (what the file system knows was written since) or `walk` (both trees were walked) |
 //! | `because` | why both trees had to be walked, to follow "because …"; null otherwise |
 //! | `summary` | `total`; `changes` by kind; `verdicts`, each with `count` and `bytes` ([`Tally`]) |
 //! | `changes` | one object a change, sorted by path bytes |
@@ -33,7 +33,7 @@ const NO_BLANK: &str = "there is no blank, so that everything is new";
 pub fn write(report: &DiffReport<'_>, out: impl Write) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, out);
     let (method, because) = match &report.diff.method {
-        Method::Fast => ("tree-search", None),
+        Method::Fast => ("fast", None),
         Method::Walk(why) => ("walk", Some(why.as_str())),
         Method::Alone => ("walk", Some(NO_BLANK)),
     };
@@ -208,7 +208,7 @@ mod tests {
         let parsed: Value = serde_json::from_str(&document(&Fixture::new(Vec::new()))).unwrap();
         assert_eq!(parsed["changes"], json!([]));
         assert_eq!(parsed["summary"]["verdicts"]["stray"], json!({"count": 0, "bytes": 0}));
-        assert_eq!((&parsed["method"], &parsed["because"]), (&json!("tree-search"), &Value::Null));
+        assert_eq!((&parsed["method"], &parsed["because"]), (&json!("fast"), &Value::Null));
     }
 
     #[test]

@@ -47,8 +47,8 @@ fn survey() -> Survey {
         live_mounts: vec![LiveMount { mount_point: b"/".to_vec(), seen_by: None, certain: true }],
         nested: vec![TreePath::parse(b"/var/lib/machines").unwrap()],
         live_is_default: false,
-        space: Some(Space { available: 2_000_000_000, needed: 16_777_216 }),
         obstacles: Vec::new(),
+        space: Some(Space { available: 2_000_000_000, needed: 16_777_216 }),
     }
 }
 
