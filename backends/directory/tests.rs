@@ -91,14 +91,6 @@ fn no_tree_is_too_deep_to_copy_compare_and_delete() {
     let added = crate::walk::walk_added(to.as_fd(), &|_| {}).unwrap();
     assert_eq!(added.len(), 10_001);
 
-    let time = DateTime::from_timestamp(0, 0).unwrap();
-    let record = Record::next(&[], "3f2a1c9e", time, live.id.clone(), blank.id.clone());
-    locked.prepare(&blank, &record).unwrap();
-    locked.swap(&live, &layout.old.child(&record.name).unwrap()).unwrap();
-    let old_root = locked.survey().unwrap().old_roots.remove(0);
-    locked.discard(&old_root).unwrap();
-    assert_eq!(locked.survey().unwrap().old_roots, []);
-    // What the standard library could not delete.
     for tree in [&layout.live, &layout.blank] {
         let (parent, name) = (File::open(testbed.path(tree).parent().unwrap()), tree.file_name());
         let (parent, name) = (parent.unwrap(), CString::new(name.as_bytes()).unwrap());
