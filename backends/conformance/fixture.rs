@@ -44,7 +44,9 @@ pub(crate) fn fill(root: &Path) {
     mknodat(CWD, name(b"fifo"), FileType::Fifo, mode, 0).unwrap();
     drop(UnixListener::bind(name(b"socket")).unwrap());
 
-    for (at, mode) in [(&b"setuid"[..], 0o4755), (b"nobody reads", 0), (b"read-only", 0o444)] {
+    let unreadable = if geteuid().is_root() { 0 } else { 0o400 };
+    let modes = [(&b"setuid"[..], 0o4755), (b"nobody reads", unreadable), (b"read-only", 0o444)];
+    for (at, mode) in modes {
         fs::write(name(at), "x").unwrap();
         fs::set_permissions(name(at), fs::Permissions::from_mode(mode)).unwrap();
     }

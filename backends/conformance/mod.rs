@@ -13,6 +13,9 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
+use nix::sched::{CloneFlags, unshare};
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::process::geteuid;
 
 use crate::record::{Record, Records};
 use crate::survey::{OldRoot, Survey, Tree};
@@ -82,6 +85,17 @@ macro_rules! conformance_tests {
     };
 }
 pub(crate) use conformance_tests;
+
+/// Gives the calling thread mounts of its own; false, after it has said so, where only root can.
+pub(crate) fn own_mounts() -> bool {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can mount");
+        return false;
+    }
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+    true
+}
 
 /// The survey as it is now.
 fn survey(testbed: &dyn Testbed) -> Survey {

@@ -7,7 +7,7 @@ mod data;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 
@@ -26,7 +26,8 @@ use crate::stat::{Place, Stat, is_gone};
 pub fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     let root = TreePath::root();
     let boundary = Boundary::of(from).map_err(|why| failed(&root, why))?;
-    let target = make_dir(to, name).map_err(|why| failed(&root, why))?;
+    make_dir(to, name).map_err(|why| failed(&root, why))?;
+    let target = open_dir(to, name).map_err(|why| failed(&root, why))?;
     let names = descent::names(from).map_err(|why| failed(&root, why))?;
     let mut copier = Copier {
         boundary,
@@ -41,10 +42,9 @@ pub fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Resul
     copier.run()
 }
 
-/// Makes an empty directory that nobody else can look into yet, and opens it.
-pub fn make_dir(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
-    change("copy: make directory", || Ok(fs::mkdirat(dir, name, Mode::RWXU)?))?;
-    open_dir(dir, name)
+/// Makes an empty directory that nobody else can look into yet.
+pub fn make_dir(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    change("copy: make directory", || Ok(fs::mkdirat(dir, name, Mode::RWXU)?))
 }
 
 /// One source directory on the way down.

@@ -218,7 +218,8 @@ fn changed(action: &str, why: &str) -> Error {
 
 /// A directory without content that everybody may enter, as a root directory is.
 fn empty_tree(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    let root = make_dir(parent, name)?;
+    make_dir(parent, name)?;
+    let root = crate::descent::open_dir(parent, name)?;
     let mode = Mode::from_raw_mode(0o755);
     change("directory: set mode", || Ok(fs::fchmod(&root, mode)?))
 }
