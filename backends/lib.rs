@@ -4,23 +4,36 @@
 //! Reading ([`Backend`]) and changing ([`LockedBackend`]) are two types, so that who holds the
 //! first cannot change a disk.
 
+pub mod boundary;
 #[cfg(feature = "btrfs")]
 pub mod btrfs;
 pub mod changes;
+pub mod compare;
+#[cfg(test)]
+mod conformance;
+pub mod copy;
+pub mod descent;
+pub mod directory;
 pub mod error;
 pub mod fault;
 pub mod file;
 pub mod image;
 pub mod kernel;
 pub mod live_mounts;
+pub mod mounted;
 pub mod mountinfo;
 pub mod namespace;
 pub mod namespaces;
+pub mod order;
 pub mod path;
 pub mod process;
 pub mod record;
+pub mod stat;
 pub mod survey;
 pub mod throwaway;
+pub mod tmpfs;
+pub mod walk;
+pub mod xattrs;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -103,6 +116,11 @@ pub trait Backend: Send + Sync {
     fn own_bytes(&self, tree: &Tree) -> Result<Option<u64>>;
     /// What this backend can do.
     fn abilities(&self) -> Abilities;
+    /// The identity of the tree that holds the open directory `dir`; `None` if it is on another file
+    /// system.
+    fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>>;
+    /// How the reader can make `tree` read-only, where that is a matter of a command.
+    fn how_to_make_read_only(&self, tree: &Tree) -> Option<String>;
     /// Takes the lock that every change needs; an error if another process holds it.
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>>;
 }
@@ -111,6 +129,8 @@ pub trait Backend: Send + Sync {
 pub trait LockedBackend {
     /// The survey that a plan must be made from: nothing else changes the disk's trees meanwhile.
     fn survey(&self) -> Result<Survey>;
+    /// Makes the directory for old roots, where only root may look; nothing if it is there.
+    fn make_old_dir(&mut self) -> Result<()>;
     /// Makes the blank snapshot under the layout's name, and the directory for old roots.
     ///
     /// Errors if something has the name already.

@@ -119,18 +119,15 @@ impl TreePath {
         Ok(Self(clean))
     }
 
-    /// The entry `name` of this directory.
-    pub(crate) fn join(mut self, name: &[u8]) -> Self {
-        if !self.0.is_empty() {
-            self.0.push(b'/');
-        }
-        self.0.extend_from_slice(name);
-        self
-    }
-
     /// Takes bytes that already have this type's form.
     pub(crate) fn from_clean(bytes: Vec<u8>) -> Self {
         Self(bytes)
+    }
+
+    /// The path of what has `name` in this directory.
+    pub(crate) fn join(&self, name: &[u8]) -> Self {
+        let slash: &[u8] = if self.0.is_empty() { b"" } else { b"/" };
+        Self([&self.0, slash, name].concat())
     }
 
     /// Whether this is `other` or lies below it.
@@ -188,6 +185,28 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// A name as a shell takes it: bare where that is safe, else in quotes.
+pub fn shell_word(name: &OsStr) -> String {
+    let bytes = name.as_bytes();
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"/-_.,:@+".contains(b);
+    if !bytes.is_empty() && bytes.iter().all(plain) {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(|c| c.is_control() || reorders(c)) => {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
+        // `$'…'` takes every byte in octal.
+        _ => {
+            let octal = |&b: &u8| match b {
+                b' '..=b'~' if b != b'\'' && b != b'\\' => char::from(b).to_string(),
+                _ => format!("\\{b:03o}"),
+            };
+            format!("$'{}'", bytes.iter().map(octal).collect::<String>())
+        }
+    }
+}
+
 /// Whether a character makes a terminal show others in another order or place than they stand.
 fn reorders(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -196,6 +215,15 @@ fn reorders(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shell_takes_a_quoted_name_as_it_is() {
+        let word = |bytes: &[u8]| shell_word(OsStr::from_bytes(bytes));
+        assert_eq!(word(b"/mnt/@root"), "/mnt/@root");
+        assert_eq!(word("/mnt/a b'ö".as_bytes()), "'/mnt/a b'\\''ö'");
+        assert_eq!(word(b"a\n\xff'\\"), "$'a\\012\\377\\047\\134'");
+        assert_eq!(word(b""), "''");
+    }
 
     #[test]
     fn a_tree_name_is_one_or_more_plain_components() {

@@ -4,11 +4,15 @@
 //! This crate is policy: configuration, verdicts, plans and what people see. The crate `backends` is
 //! mechanism. ARCHITECTURE.md has the map.
 
+pub mod apply;
 pub mod classify;
+pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod diff;
 pub mod exit;
 pub mod facts;
+pub mod health;
 pub mod host;
 pub mod keep;
 pub mod plan;

@@ -1,3 +1,9 @@
 //! The command `blankroot`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    blankroot::commands::run(&blankroot::cli::Cli::parse())
+}

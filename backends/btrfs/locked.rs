@@ -46,19 +46,6 @@ impl<'a> Locked<'a> {
         self.top.open_dir(&self.layout.old).map_err(|e| Error::io(action(), e))
     }
 
-    fn make_old_dir(&self) -> Result<()> {
-        let old = &self.layout.old;
-        let action = || format!("make the directory of old roots {old}");
-        let parent = self.top.open_parent(old).map_err(|e| Error::io(action(), e))?;
-        let made = change("btrfs: make old dir", || {
-            Ok(fs::mkdirat(&parent, old.file_name(), Mode::from_raw_mode(0o700))?)
-        });
-        match made {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.old_dir().map(drop),
-            made => made.map_err(|e| Error::io(action(), e)),
-        }
-    }
-
     fn expect_free(&self, name: &TreeName, action: &str) -> Result<OwnedFd> {
         let parent = self.top.open_parent(name).map_err(|e| Error::io(action, e))?;
         match fs::statat(&parent, name.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
@@ -131,11 +118,17 @@ impl LockedBackend for Locked<'_> {
         super::survey::survey(&self.top, self.layout)
     }
 
+    fn make_old_dir(&mut self) -> Result<()> {
+        make_old_dir(&self.top, &self.layout.old)?;
+        let action = || format!("make the directory of old roots {}", self.layout.old);
+        self.sync().map_err(|e| Error::io(action(), e))
+    }
+
     fn capture(&mut self, origin: Origin) -> Result<Tree> {
         let blank = &self.layout.blank;
         let action = format!("make the blank snapshot {blank}");
         let parent = self.expect_free(blank, &action)?;
-        self.make_old_dir()?;
+        make_old_dir(&self.top, &self.layout.old)?;
         let made = match origin {
             Origin::Empty => self.make_empty(parent.as_fd(), blank.file_name()),
             Origin::Live => {
@@ -151,7 +144,7 @@ impl LockedBackend for Locked<'_> {
         let name = child(&self.layout.old, &record.name)?;
         let action = format!("make a fresh copy of {} as {name}", blank.name);
         let source = self.top.subvolume(blank)?;
-        self.make_old_dir()?;
+        make_old_dir(&self.top, &self.layout.old)?;
         let old = self.expect_free(&name, &action)?;
         record::write(old.as_fd(), record)?;
         // The kernel commits the transaction that makes a snapshot before it returns.
@@ -206,6 +199,21 @@ impl LockedBackend for Locked<'_> {
         }
         self.destroy(found.info.id, name)?;
         record::remove(self.old_dir()?.as_fd(), &old_root.record)
+    }
+}
+
+/// The directory of old roots, readable by root alone; nothing if it is there.
+fn make_old_dir(top: &Top, old: &TreeName) -> Result<()> {
+    let action = || format!("make the directory of old roots {old}");
+    let parent = top.open_parent(old).map_err(|e| Error::io(action(), e))?;
+    let made = change("btrfs: make old dir", || {
+        Ok(fs::mkdirat(&parent, old.file_name(), Mode::from_raw_mode(0o700))?)
+    });
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            top.open_dir(old).map(drop).map_err(|e| Error::io(action(), e))
+        }
+        made => made.map_err(|e| Error::io(action(), e)),
     }
 }
 

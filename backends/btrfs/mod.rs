@@ -8,12 +8,14 @@ mod search;
 mod survey;
 mod top;
 
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, openat};
 
 use crate::error::{Error, Result};
-use crate::survey::{Survey, Tree};
+use crate::path::shell_word;
+use crate::survey::{Survey, Tree, TreeId};
 use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
 
 pub use items::fuzz;
@@ -67,6 +69,18 @@ impl Backend for Btrfs {
 
     fn abilities(&self) -> Abilities {
         Abilities { needs_rollback: true, constant_time: true, fast_changes: true }
+    }
+
+    fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>> {
+        top::identify(&self.top, dir)
+            .map_err(|e| Error::io("find out which subvolume a directory is in", e))
+    }
+
+    fn how_to_make_read_only(&self, tree: &Tree) -> Option<String> {
+        let mount = format!("mount -o subvolid=5 {} /mnt", shell_word(self.device().as_os_str()));
+        let path = Path::new("/mnt").join(tree.name.as_path());
+        let set = format!("btrfs property set -ts {} ro true", shell_word(path.as_os_str()));
+        Some(format!("run `{mount}`, then `{set}`"))
     }
 
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {

@@ -143,6 +143,16 @@ impl Look {
     }
 }
 
+/// The identity of the subvolume that `dir` is in; `None` if it is not on this file system.
+pub fn identify(top: &Top, dir: BorrowedFd<'_>) -> std::io::Result<Option<TreeId>> {
+    match ioctl::fs_info(dir) {
+        Ok(info) if info.fsid == top.info.fsid => Ok(Some(id_of(&ioctl::subvolume_info(dir)?))),
+        Ok(_) => Ok(None),
+        Err(error) if error.raw_os_error() == Some(Errno::NOTTY.raw_os_error()) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The identity of a subvolume.
 pub fn id_of(info: &SubvolumeInfo) -> TreeId {
     TreeId::new(info.uuid.hyphenated().to_string())

@@ -1,11 +1,14 @@
 //! What the owner declared: `/etc/blankroot.toml`, read and checked as a whole.
 
 pub mod account;
+mod backend;
 mod contradiction;
+pub mod detect;
 pub mod edit;
 pub mod entry;
 mod entry_path;
 pub mod forget;
+pub mod line;
 pub mod mode;
 pub mod problem;
 mod reader;

@@ -63,6 +63,18 @@ impl RootConfig {
             Self::Tmpfs => None,
         }
     }
+
+    /// The same with another blank.
+    #[must_use]
+    pub fn with_blank(mut self, name: TreeName) -> Self {
+        match &mut self {
+            Self::Btrfs { layout, .. }
+            | Self::Zfs { layout, .. }
+            | Self::Directory { layout, .. } => layout.blank = name,
+            Self::Tmpfs => {}
+        }
+        self
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,9 +2,11 @@
 //! decided here is printed by `--dry-run` and executed elsewhere.
 
 mod correction;
+pub mod init;
 pub mod refusal;
 pub mod rollback;
 pub mod step;
 
+pub use init::{InitPlan, InitRefusal, InitStep};
 pub use refusal::Refusal;
 pub use step::{Plan, Step};

@@ -69,7 +69,7 @@ impl Fixture {
 
     pub fn report(&self) -> DiffReport<'_> {
         let Self { blank, live, diff, verdicts, only } = self;
-        DiffReport { blank, live, diff, verdicts, only }
+        DiffReport { blank: Some(blank), live, diff, verdicts, only }
     }
 }
 

@@ -3,7 +3,7 @@
 //! | key | value |
 //! | --- | --- |
 //! | `version` | 1 |
-//! | `blank`, `live` | the trees: `id`, `name` (a path), `created` (RFC 3339, or null) |
+//! | `blank`, `live` | the trees: `id`, `name` (a path), `created` (RFC 3339, or null); `blank` is null where there is none |
 //! | `method` | how the changes were found: `fast` (what the file system knows was written since) or `walk` (both trees were walked) |
 //! | `because` | why both trees had to be walked, to follow "because …"; null otherwise |
 //! | `summary` | `total`; `changes` by kind; `verdicts`, each with `count` and `bytes` ([`Tally`]) |
@@ -27,6 +27,7 @@ use super::{DiffReport, Row};
 use crate::diff::Method;
 
 const VERSION: u32 = 1;
+const NO_BLANK: &str = "there is no blank, so that everything is new";
 
 /// Writes the document, and a newline after it. One row is one line, all else is on the first.
 pub fn write(report: &DiffReport<'_>, out: impl Write) -> io::Result<()> {
@@ -34,10 +35,11 @@ pub fn write(report: &DiffReport<'_>, out: impl Write) -> io::Result<()> {
     let (method, because) = match &report.diff.method {
         Method::Fast => ("fast", None),
         Method::Walk(why) => ("walk", Some(why.as_str())),
+        Method::Alone => ("walk", Some(NO_BLANK)),
     };
     let head = Head {
         version: VERSION,
-        blank: JsonTree::new(report.blank),
+        blank: report.blank.map(JsonTree::new),
         live: JsonTree::new(report.live),
         method,
         because,
@@ -69,7 +71,7 @@ fn write_rows(report: &DiffReport<'_>, out: &mut impl Write) -> io::Result<()> {
 #[derive(Serialize)]
 struct Head<'a> {
     version: u32,
-    blank: JsonTree<'a>,
+    blank: Option<JsonTree<'a>>,
     live: JsonTree<'a>,
     method: &'a str,
     because: Option<&'a str>,

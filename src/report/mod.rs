@@ -29,8 +29,8 @@ pub use summary::{Summary, Tally};
 /// A diff with its verdicts, narrowed to what was asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct DiffReport<'a> {
-    /// The older tree.
-    pub blank: &'a Tree,
+    /// The older tree; `None` where there is none to compare with, so that everything is new.
+    pub blank: Option<&'a Tree>,
     /// The newer tree.
     pub live: &'a Tree,
     /// What differs.

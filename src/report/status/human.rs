@@ -70,7 +70,10 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
                 if let Some(ms) = done.duration_ms {
                     write!(self.out, " in {} ms", figures::grouped(ms))?;
                 }
-                writeln!(self.out, "; set aside {}", Escaped(done.old_root.as_bytes()))?;
+                match &done.old_root {
+                    Some(name) => writeln!(self.out, "; set aside {}", Escaped(name.as_bytes()))?,
+                    None => writeln!(self.out, "; live was a fresh copy already")?,
+                }
             }
             (None, skipped) => {
                 write!(self.out, "{}", self.style.paint(ALERT, "not rolled back"))?;

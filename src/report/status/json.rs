@@ -72,7 +72,7 @@ struct JsonBoot<'a> {
 
 #[derive(Serialize)]
 struct JsonRollback<'a> {
-    old_root: &'a str,
+    old_root: Option<&'a str>,
     at: Option<String>,
     duration_ms: Option<u64>,
 }
@@ -80,7 +80,7 @@ struct JsonRollback<'a> {
 impl<'a> JsonRollback<'a> {
     fn new(done: &'a RolledBack) -> Self {
         let RolledBack { old_root, at, duration_ms } = done;
-        Self { old_root, at: timestamp(*at), duration_ms: *duration_ms }
+        Self { old_root: old_root.as_deref(), at: timestamp(*at), duration_ms: *duration_ms }
     }
 }
 

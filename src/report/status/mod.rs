@@ -24,8 +24,8 @@ pub struct BootState {
 /// A rollback that ran to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolledBack {
-    /// The name of the old root that it set aside.
-    pub old_root: String,
+    /// The name of the old root that it set aside; none if live was a fresh copy already.
+    pub old_root: Option<String>,
     /// When it ended, by the wall clock of the initrd.
     pub at: DateTime<Utc>,
     /// Milliseconds that it took, where they were recorded.
@@ -50,12 +50,15 @@ pub struct StatusReport<'a> {
     pub boot: &'a BootState,
     /// What was found wrong.
     pub problems: &'a [Problem],
+    /// Live survives a reboot, so that there has to be a blank.
+    pub needs_rollback: bool,
 }
 
 impl StatusReport<'_> {
-    /// Nothing is wrong, and both trees are there: without them no list of problems is complete.
+    /// Nothing is wrong, and both trees are there where both are needed: without them no list of problems is complete.
     pub fn healthy(&self) -> bool {
         let trees = [&self.survey.live, &self.survey.blank];
-        self.problems.is_empty() && trees.iter().all(|slot| slot.tree().is_some())
+        let complete = !self.needs_rollback || trees.iter().all(|slot| slot.tree().is_some());
+        self.problems.is_empty() && complete
     }
 }

@@ -56,7 +56,7 @@ fn boot() -> BootState {
     BootState {
         boot_id: "3f2a1c9e-7a01-4b6e-9d0a-000000000000".to_string(),
         rolled_back: Some(RolledBack {
-            old_root: "000009-3f2a1c9e".to_string(),
+            old_root: Some("000009-3f2a1c9e".to_string()),
             at: at(NOW - 3_600),
             duration_ms: Some(43),
         }),
@@ -100,7 +100,7 @@ fn human(report: StatusReport<'_>, style: &Style) -> String {
 #[test]
 fn a_healthy_machine() {
     let (survey, boot) = (survey(), boot());
-    let report = StatusReport { survey: &survey, boot: &boot, problems: &[] };
+    let report = StatusReport { survey: &survey, boot: &boot, problems: &[], needs_rollback: true };
     insta::assert_snapshot!(human(report, &Style::default()), @r#"
     ● healthy  8f4d2c1b-0000-4000-8000-1234567890ab
            Boot: rolled back at 2026-11-22 15:59 (1 hour ago) in 43 ms; set aside 000009-3f2a1c9e
@@ -121,7 +121,8 @@ fn a_healthy_machine() {
 #[test]
 fn a_sick_machine() {
     let (survey, boot, problems) = sick();
-    let report = StatusReport { survey: &survey, boot: &boot, problems: &problems };
+    let report =
+        StatusReport { survey: &survey, boot: &boot, problems: &problems, needs_rollback: true };
     let plain = human(report, &Style::default());
     insta::assert_snapshot!(plain, @r#"
     ● 2 problems  8f4d2c1b-0000-4000-8000-1234567890ab
@@ -153,7 +154,7 @@ fn a_machine_without_blank_is_not_called_healthy() {
     let mut survey = Survey { blank: Slot::Missing, ..survey() };
     survey.old_roots[0].record.name = "8-\x1b[2J".to_string();
     let boot = BootState::default();
-    let report = StatusReport { survey: &survey, boot: &boot, problems: &[] };
+    let report = StatusReport { survey: &survey, boot: &boot, problems: &[], needs_rollback: true };
     let shown = human(report, &Style::default());
     assert!(!shown.contains('\x1b') && shown.contains("8-\\u{1b}[2J"), "{shown}");
     assert!(shown.starts_with("● not set up") && shown.contains("Blank: missing"), "{shown}");
@@ -163,7 +164,8 @@ fn a_machine_without_blank_is_not_called_healthy() {
 #[test]
 fn programs_get_the_same() {
     let (survey, boot, problems) = sick();
-    let report = StatusReport { survey: &survey, boot: &boot, problems: &problems };
+    let report =
+        StatusReport { survey: &survey, boot: &boot, problems: &problems, needs_rollback: true };
     let parsed: Value =
         serde_json::from_str(&text(|out| super::json::write(&report, out))).unwrap();
     assert_eq!(parsed["version"], json!(1));
@@ -188,7 +190,7 @@ fn programs_get_the_same() {
 #[test]
 fn a_rollback_is_told_to_programs() {
     let (survey, boot) = (survey(), boot());
-    let report = StatusReport { survey: &survey, boot: &boot, problems: &[] };
+    let report = StatusReport { survey: &survey, boot: &boot, problems: &[], needs_rollback: true };
     let parsed: Value =
         serde_json::from_str(&text(|out| super::json::write(&report, out))).unwrap();
     assert_eq!(parsed["healthy"], json!(true));

@@ -40,7 +40,10 @@ pub fn write(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Res
 }
 
 fn write_nothing(report: &DiffReport<'_>, out: &mut impl Write) -> io::Result<()> {
-    let (live, blank) = (&report.live.name, &report.blank.name);
+    let live = &report.live.name;
+    let Some(blank) = report.blank.map(|blank| &blank.name) else {
+        return writeln!(out, "Nothing there: {live} is empty.");
+    };
     if report.only.is_empty() {
         return writeln!(out, "Nothing changed: {live} is the same as {blank}.");
     }
@@ -84,6 +87,10 @@ fn write_method(report: &DiffReport<'_>, style: &Style, out: &mut impl Write) ->
         Method::Fast => Ok(()),
         Method::Walk(why) => {
             let note = format_args!("note: walked both trees, because {why}");
+            writeln!(out, "{}", style.paint(QUIET, note))
+        }
+        Method::Alone => {
+            let note = "note: there is no blank to compare with, so that everything is new";
             writeln!(out, "{}", style.paint(QUIET, note))
         }
     }

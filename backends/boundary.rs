@@ -1,0 +1,63 @@
+//! Tells where a tree ends: at nested subvolumes, and at what is mounted over its directories.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs;
+
+use crate::changes::FileType;
+use crate::stat::{Place, Stat};
+
+/// `BTRFS_SUPER_MAGIC`, linux/magic.h.
+const BTRFS: u64 = 0x9123_683e;
+/// The root directory of every subvolume: `BTRFS_FIRST_FREE_OBJECTID`, linux/btrfs_tree.h.
+const SUBVOLUME_ROOT: u64 = 256;
+/// What a snapshot shows in place of a nested subvolume: `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`.
+const STUB: u64 = 2;
+
+/// What belongs to one tree and what does not.
+#[derive(Clone, Copy, Debug)]
+pub struct Boundary {
+    root: Stat,
+    /// Inode numbers mean something on Btrfs alone: 2 is an ordinary directory on a tmpfs.
+    on_btrfs: bool,
+}
+
+impl Boundary {
+    /// The boundary of the tree whose root directory is open as `root`.
+    pub fn of(root: BorrowedFd<'_>) -> io::Result<Self> {
+        // The kernel's field is signed on some machines and narrower on others.
+        let on_btrfs = fs::fstatfs(root)?.f_type as u64 & 0xffff_ffff == BTRFS;
+        Ok(Self { root: Place { dir: root, name: c"." }.stat()?, on_btrfs })
+    }
+
+    /// The tree's root directory.
+    pub fn root(&self) -> &Stat {
+        &self.root
+    }
+
+    /// Whether the file was reached through a mount that covers what the tree has there.
+    pub fn is_beyond_mount(&self, stat: &Stat) -> bool {
+        match (self.root.mount, stat.mount) {
+            (Some(own), Some(other)) => own != other,
+            _ => !self.is_subvolume(stat) && self.root.device != stat.device,
+        }
+    }
+
+    /// Looks at a file of this tree; a nested subvolume and its stub get the type of their own.
+    pub fn stat(&self, place: Place<'_>) -> io::Result<Stat> {
+        let mut stat = place.stat()?;
+        if self.is_subvolume(&stat) {
+            stat.facts.file_type = FileType::Subvolume;
+            stat.facts.size = 0;
+        }
+        Ok(stat)
+    }
+
+    fn is_subvolume(&self, stat: &Stat) -> bool {
+        let other_device = stat.device != self.root.device;
+        self.on_btrfs
+            && stat.facts.file_type == FileType::Dir
+            && (stat.inode == STUB || (stat.inode == SUBVOLUME_ROOT && other_device))
+    }
+}

@@ -1,0 +1,187 @@
+//! Compares two files exactly: type, content, owner, mode and extended attributes.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{self, SeekFrom};
+use rustix::io::Errno;
+
+use crate::changes::{ChangeKind, FileType};
+use crate::error::Error;
+use crate::path::TreePath;
+use crate::stat::{Place, Stat, is_gone};
+use crate::xattrs;
+
+/// Bytes that are read at a time. Holes are looked for in files that are longer than this.
+const CHUNK: u64 = 256 * 1024;
+
+/// Which of the two trees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The tree that is compared against.
+    Older,
+    /// The tree whose changes are wanted.
+    Newer,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Older => "the older tree",
+            Self::Newer => "the newer tree",
+        })
+    }
+}
+
+/// What could not be read of a file; the caller knows the path.
+#[derive(Debug)]
+pub struct Failure {
+    what: &'static str,
+    side: Side,
+    why: io::Error,
+    mend: Option<&'static str>,
+}
+
+impl Failure {
+    /// `what` stands between "cannot read" and the path.
+    pub fn new(what: &'static str, side: Side, why: io::Error) -> Self {
+        Self { what, side, why, mend: None }
+    }
+
+    /// Something is mounted over the file, so that the tree's own cannot be seen.
+    pub fn mounted_over(side: Side) -> Self {
+        let why = io::Error::other("something is mounted over it");
+        let mend = "run this as root, which can open a tree without what is mounted over it";
+        Self { mend: Some(mend), ..Self::new("", side, why) }
+    }
+
+    /// Whether the file is no longer what it was a moment ago, which is no failure in a live tree.
+    pub fn is_gone(&self) -> bool {
+        is_gone(&self.why)
+    }
+
+    /// The error that names the file.
+    pub fn at(self, path: &TreePath) -> Error {
+        let error = Error::io(format!("read {}{path} in {}", self.what, self.side), self.why);
+        match self.mend {
+            Some(mend) => error.mend(mend),
+            None => error,
+        }
+    }
+}
+
+/// How `newer` differs from `older`, if it does. Times are no difference.
+pub fn difference(
+    older: (Place<'_>, &Stat),
+    newer: (Place<'_>, &Stat),
+) -> Result<Option<ChangeKind>, Failure> {
+    let ((a, a_stat), (b, b_stat)) = (older, newer);
+    let (was, is) = (&a_stat.facts, &b_stat.facts);
+    if was.file_type != is.file_type {
+        return Ok(Some(ChangeKind::Replaced));
+    }
+    // What is inside a subvolume belongs to it; a stub has no owner or mode that mean anything.
+    if is.file_type == FileType::Subvolume || a_stat.is_same_file(b_stat) {
+        return Ok(None);
+    }
+    let modified = match is.file_type {
+        FileType::File => was.size != is.size || (is.size > 0 && content_differs(a, b)?),
+        FileType::Symlink => target(a, Side::Older)? != target(b, Side::Newer)?,
+        FileType::Block | FileType::Char => a_stat.stands_for != b_stat.stands_for,
+        FileType::Dir | FileType::Fifo | FileType::Socket | FileType::Subvolume => false,
+    };
+    if modified {
+        return Ok(Some(ChangeKind::Modified));
+    }
+    let same = (was.mode, was.uid, was.gid) == (is.mode, is.uid, is.gid) && !xattrs_differ(a, b)?;
+    Ok((!same).then_some(ChangeKind::Metadata))
+}
+
+/// Whether two files differ in an extended attribute: name or value, ACLs and capabilities too.
+pub fn xattrs_differ(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure> {
+    let blame = |side| move |why| Failure::new("the extended attributes of ", side, why);
+    let names = xattrs::names(older).map_err(blame(Side::Older))?;
+    if names != xattrs::names(newer).map_err(blame(Side::Newer))? {
+        return Ok(true);
+    }
+    for name in &names {
+        let was = xattrs::value(older, name).map_err(blame(Side::Older))?;
+        if was != xattrs::value(newer, name).map_err(blame(Side::Newer))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether two regular files differ in a byte, or in their length. Holes count as zeros.
+pub fn content_differs(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure> {
+    let a = Content::open(older, Side::Older)?;
+    let b = Content::open(newer, Side::Newer)?;
+    if a.size != b.size {
+        return Ok(true);
+    }
+    let chunk = a.size.min(CHUNK) as usize;
+    let (mut from_a, mut from_b) = (vec![0; chunk], vec![0; chunk]);
+    let mut at = 0;
+    while at < a.size {
+        if a.size > CHUNK {
+            at = a.next_data(at).min(b.next_data(at));
+        }
+        let len = (a.size.saturating_sub(at)).min(CHUNK) as usize;
+        let (in_a, in_b) = (a.read(&mut from_a[..len], at)?, b.read(&mut from_b[..len], at)?);
+        if in_a != in_b {
+            return Ok(true);
+        }
+        at += len as u64;
+    }
+    Ok(false)
+}
+
+/// One of the two files, open.
+struct Content {
+    file: File,
+    size: u64,
+    side: Side,
+}
+
+impl Content {
+    fn open(place: Place<'_>, side: Side) -> Result<Self, Failure> {
+        let blame = |why| Failure::new("", side, why);
+        let file = place.open_file().map_err(blame)?;
+        let size = file.metadata().map_err(blame)?.len();
+        Ok(Self { file, size, side })
+    }
+
+    /// Where the next byte may be that is not in a hole; `at` where the file system cannot tell.
+    fn next_data(&self, at: u64) -> u64 {
+        match fs::seek(self.file.as_fd(), SeekFrom::Data(at)) {
+            Ok(next) => next.max(at),
+            Err(Errno::NXIO) => self.size,
+            Err(_) => at,
+        }
+    }
+
+    /// What is at `at`: all of the buffer, or less if the file was cut short meanwhile.
+    fn read<'b>(&self, buffer: &'b mut [u8], at: u64) -> Result<&'b [u8], Failure> {
+        let mut len = 0;
+        while len < buffer.len() {
+            match self.file.read_at(&mut buffer[len..], at + len as u64) {
+                Ok(0) => break,
+                Ok(more) => len += more,
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                Err(why) => return Err(Failure::new("", self.side, why)),
+            }
+        }
+        Ok(&buffer[..len])
+    }
+}
+
+fn target(place: Place<'_>, side: Side) -> Result<Vec<u8>, Failure> {
+    let target = fs::readlinkat(place.dir, place.name, Vec::new());
+    // EINVAL: it is no link any more.
+    let target = target.map_err(|e| if e == Errno::INVAL { Errno::STALE } else { e });
+    Ok(target.map_err(|why| Failure::new("the target of ", side, why.into()))?.into_bytes())
+}

@@ -1,0 +1,137 @@
+//! What every backend promises, as tests that each one runs on trees of its own.
+//!
+//! A backend's tests hold one line: `conformance_tests!(make_testbed);`, where `make_testbed` returns
+//! an `Option` of a [`Testbed`], and `None` after it has printed why the tests cannot run.
+
+mod fixture;
+mod listing;
+pub(crate) mod promises;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use chrono::DateTime;
+use nix::sched::{CloneFlags, unshare};
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::process::geteuid;
+
+use crate::record::{Record, Records};
+use crate::survey::{OldRoot, Survey, Tree};
+use crate::{Backend, Layout, TreeName};
+
+pub(crate) use fixture::fill;
+pub(crate) use listing::listing;
+
+/// A file system with an empty live tree, nothing under the names of blank and old roots, and
+/// nobody else who uses it. Dropping it leaves nothing behind.
+pub(crate) trait Testbed {
+    /// A new handle on it.
+    fn backend(&self) -> Box<dyn Backend>;
+    /// The names of its trees.
+    fn layout(&self) -> Layout;
+    /// A directory in which the layout's names can be reached, read and written.
+    fn top(&self) -> &Path;
+
+    /// Where a tree of this name can be reached.
+    fn path(&self, name: &TreeName) -> PathBuf {
+        self.top().join(name.as_path())
+    }
+}
+
+/// Generates one test for each promise.
+macro_rules! conformance_tests {
+    ($make:expr) => {
+        $crate::conformance::conformance_tests! { @each $make;
+            capture_makes_a_blank_that_equals_live,
+            capture_leaves_live_untouched,
+            capture_of_nothing_makes_an_empty_tree,
+            a_second_capture_fails_and_changes_nothing,
+            old_roots_are_private,
+            prepare_copies_blank_and_leaves_live_untouched,
+            prepare_refuses_a_name_that_something_else_has,
+            prepare_refuses_a_blank_that_is_another_tree,
+            swap_puts_blank_in_the_place_of_live_and_loses_nothing,
+            identity_survives_the_swap,
+            what_is_written_to_live_never_reaches_blank,
+            rollbacks_in_a_row_keep_every_old_root_in_order,
+            a_copy_that_was_not_swapped_in_is_told_from_an_old_root,
+            an_unfinished_rollback_does_not_stop_the_next,
+            a_copy_that_was_left_behind_can_still_be_swapped_in,
+            a_record_without_its_copy_is_recognised,
+            swap_refuses_another_live,
+            swap_refuses_what_has_no_record,
+            the_lock_excludes_a_second_one,
+            discard_deletes_one_old_root_alone,
+            discard_refuses_what_the_record_does_not_name,
+            discard_refuses_a_copy_that_was_never_live,
+            foreign_entries_are_reported_and_never_touched,
+            a_record_that_cannot_be_read_is_reported,
+            a_view_shows_what_mounts_hide,
+            a_view_refuses_another_tree,
+            changes_are_exact_or_unavailable,
+        }
+    };
+    (@each $make:expr; $($promise:ident,)*) => {
+        $(
+            #[test]
+            fn $promise() {
+                if let Some(testbed) = $make() {
+                    $crate::conformance::promises::$promise(&testbed);
+                }
+            }
+        )*
+    };
+}
+pub(crate) use conformance_tests;
+
+/// Gives the calling thread mounts of its own; false, after it has said so, where only root can.
+pub(crate) fn own_mounts() -> bool {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can mount");
+        return false;
+    }
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+    true
+}
+
+/// The survey as it is now.
+fn survey(testbed: &dyn Testbed) -> Survey {
+    testbed.backend().survey().unwrap()
+}
+
+fn live(testbed: &dyn Testbed) -> Tree {
+    survey(testbed).live.tree().cloned().unwrap()
+}
+
+fn blank(testbed: &dyn Testbed) -> Tree {
+    survey(testbed).blank.tree().cloned().unwrap()
+}
+
+/// A record for the next rollback.
+fn next_record(testbed: &dyn Testbed) -> Record {
+    let old = File::open(testbed.path(&testbed.layout().old)).unwrap();
+    let taken: Vec<OsString> = Records::read(old.as_fd()).unwrap().taken();
+    let time = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+    let boot = "3f2a1c9e-7a01-4b6e-9d0a-000000000000";
+    Record::next(&taken, boot, time, live(testbed).id, blank(testbed).id)
+}
+
+/// Where the old root of a record lies.
+fn name_of(testbed: &dyn Testbed, record: &Record) -> TreeName {
+    testbed.layout().old.child(&record.name).unwrap()
+}
+
+/// A rollback as a plan would do it; returns the old root.
+fn rollback(testbed: &dyn Testbed) -> OldRoot {
+    let record = next_record(testbed);
+    let (live, blank) = (live(testbed), blank(testbed));
+    let backend = testbed.backend();
+    let mut locked = backend.lock().unwrap();
+    locked.prepare(&blank, &record).unwrap();
+    locked.swap(&live, &name_of(testbed, &record)).unwrap();
+    let found = locked.survey().unwrap();
+    found.old_roots.into_iter().find(|old| old.record == record).unwrap()
+}

@@ -1,0 +1,96 @@
+//! Copies what is in a regular file: by sharing extents, in the kernel, or by hand; holes stay holes.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{self, SeekFrom};
+use rustix::io::Errno;
+
+use crate::fault::change;
+use crate::stat::Place;
+
+use super::{Failure, make_file};
+
+/// Bytes that are copied by hand at a time.
+const CHUNK: usize = 256 * 1024;
+
+/// Copies a regular file to a new name. `can_clone` is cleared when sharing extents is not possible
+/// between these file systems, so that it is not tried for every file.
+pub(super) fn copy(from: Place<'_>, to: Place<'_>, can_clone: &mut bool) -> Result<(), Failure> {
+    let source = from.open_file().map_err(Failure::reading)?;
+    let size = source.metadata()?.len();
+    let target = make_file(to)?;
+    if size == 0 {
+        return Ok(());
+    }
+    if *can_clone {
+        match change("copy: clone", || Ok(fs::ioctl_ficlone(&target, &source)?)) {
+            Ok(()) => return Ok(()),
+            Err(error) if is_unsupported(&error) => *can_clone = false,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    change("copy: set length", || target.set_len(size))?;
+    let mut at = 0;
+    while let Some((start, end)) = next_range(&source, at, size)? {
+        copy_range(&source, &target, start, end)?;
+        at = end;
+    }
+    Ok(())
+}
+
+/// The next bytes that are not in a hole.
+fn next_range(file: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
+    if at >= size {
+        return Ok(None);
+    }
+    let start = match fs::seek(file.as_fd(), SeekFrom::Data(at)) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return Ok(None),
+        // The file system cannot tell: all of it counts as data.
+        Err(Errno::INVAL | Errno::NOTSUP) => return Ok(Some((at, size))),
+        Err(error) => return Err(error.into()),
+    };
+    let end = fs::seek(file.as_fd(), SeekFrom::Hole(start))?;
+    Ok((start < size).then_some((start, end.min(size))))
+}
+
+fn copy_range(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
+    let (mut from, mut to) = (start, start);
+    while from < end {
+        let len = usize::try_from(end - from).unwrap_or(usize::MAX).min(1 << 30);
+        let copied = change("copy: data", || {
+            Ok(fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), len)?)
+        });
+        match copied {
+            // Cut short meanwhile: the rest stays a hole.
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if is_unsupported(&error) => return by_hand(source, target, from, end),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn by_hand(source: &File, target: &File, mut at: u64, end: u64) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    while at < end {
+        let len = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
+        let got = source.read_at(&mut buffer[..len], at)?;
+        if got == 0 {
+            return Ok(());
+        }
+        change("copy: data by hand", || target.write_all_at(&buffer[..got], at))?;
+        at += got as u64;
+    }
+    Ok(())
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    [Errno::OPNOTSUPP, Errno::XDEV, Errno::INVAL, Errno::NOTTY, Errno::NOSYS]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}

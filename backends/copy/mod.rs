@@ -1,0 +1,225 @@
+//! Copies a whole tree: content, holes, hard links, special files, owners, modes, extended
+//! attributes and times. What cannot be copied is an error that names the path.
+
+mod attributes;
+mod data;
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{self, AtFlags, Mode, OFlags};
+
+use crate::boundary::Boundary;
+use crate::changes::FileType;
+use crate::descent::{self, Descent, open_dir};
+use crate::error::{Error, Result};
+use crate::fault::change;
+use crate::path::TreePath;
+use crate::stat::{Place, Stat, is_gone};
+
+/// Copies the tree whose root directory is open as `from` to a new directory `name` in `to`.
+///
+/// What vanishes from `from` meanwhile counts as not there. On failure, what was copied so far
+/// stays; nothing is synced in any case.
+pub fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    let root = TreePath::root();
+    let boundary = Boundary::of(from).map_err(|why| failed(&root, why))?;
+    make_dir(to, name).map_err(|why| failed(&root, why))?;
+    let target = open_dir(to, name).map_err(|why| failed(&root, why))?;
+    let names = descent::names(from).map_err(|why| failed(&root, why))?;
+    let mut copier = Copier {
+        boundary,
+        source: Descent::new(from),
+        target_root: target.as_fd(),
+        target: Descent::new(target.as_fd()),
+        frames: vec![Frame { names: names.into_iter(), stat: *boundary.root() }],
+        way: Vec::new(),
+        first_names: HashMap::new(),
+        can_clone: true,
+    };
+    copier.run()
+}
+
+/// Makes an empty directory that nobody else can look into yet.
+pub fn make_dir(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    change("copy: make directory", || Ok(fs::mkdirat(dir, name, Mode::RWXU)?))
+}
+
+/// One source directory on the way down.
+struct Frame {
+    names: std::vec::IntoIter<CString>,
+    stat: Stat,
+}
+
+struct Copier<'a> {
+    boundary: Boundary,
+    source: Descent<'a>,
+    target_root: BorrowedFd<'a>,
+    target: Descent<'a>,
+    frames: Vec<Frame>,
+    /// The names from the root down to the current directory.
+    way: Vec<CString>,
+    /// Where each file with more than one name was copied to first.
+    first_names: HashMap<(u64, (u32, u32)), Vec<CString>>,
+    /// Whether sharing extents has not failed yet.
+    can_clone: bool,
+}
+
+impl Copier<'_> {
+    fn run(&mut self) -> Result<()> {
+        while let Some(frame) = self.frames.last_mut() {
+            let Some(name) = frame.names.next() else {
+                let stat = frame.stat;
+                self.leave(&stat).map_err(|why| failed(&self.path_of(c""), why))?;
+                continue;
+            };
+            match self.copy(&name) {
+                Ok(()) => {}
+                Err(Failure::Gone) => {}
+                Err(Failure::Of(why)) => return Err(failed(&self.path_of(&name), why)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies one name of the current directory; goes into it if it is a directory.
+    fn copy(&mut self, name: &CStr) -> Result<(), Failure> {
+        let from = Place { dir: self.source.current().map_err(Failure::reading)?, name };
+        let stat = self.boundary.stat(from).map_err(Failure::reading)?;
+        if self.boundary.is_beyond_mount(&stat) {
+            return Err(Failure::Of(io::Error::other("something is mounted over it")));
+        }
+        let is_dir = stat.facts.file_type == FileType::Dir;
+        if !is_dir && stat.links > 1 && self.link(name, &stat)? {
+            return Ok(());
+        }
+        if is_dir {
+            return self.enter(name, stat);
+        }
+        let from = Place { dir: self.source.current().map_err(Failure::reading)?, name };
+        let to = Place { dir: self.target.current()?, name };
+        match stat.facts.file_type {
+            FileType::File => data::copy(from, to, &mut self.can_clone)?,
+            FileType::Symlink => {
+                let target = fs::readlinkat(from.dir, name, Vec::new());
+                let target = target.map_err(|why| Failure::reading(why.into()))?;
+                change("copy: make link", || Ok(fs::symlinkat(&*target, to.dir, name)?))?;
+            }
+            FileType::Subvolume => {
+                return Err(Failure::Of(io::Error::other("it is a subvolume of its own")));
+            }
+            _ => make_node(&stat, to)?,
+        }
+        attributes::copy(from, &stat, to)?;
+        if stat.links > 1 {
+            let way = self.way.iter().cloned().chain([name.to_owned()]).collect();
+            self.first_names.insert((stat.inode, stat.device), way);
+        }
+        Ok(())
+    }
+
+    /// Gives a file that was copied already its further name.
+    fn link(&mut self, name: &CStr, stat: &Stat) -> Result<bool, Failure> {
+        let Some(first) = self.first_names.get(&(stat.inode, stat.device)) else {
+            return Ok(false);
+        };
+        let Some((first_name, way)) = first.split_last() else { return Ok(false) };
+        let way: Vec<&CStr> = way.iter().map(CString::as_c_str).collect();
+        let opened = descent::open_path(self.target_root, &way)?;
+        let first_dir = opened.as_ref().map_or(self.target_root, AsFd::as_fd);
+        let first = Place { dir: first_dir, name: first_name };
+        let to = Place { dir: self.target.current()?, name };
+        change("copy: link", || {
+            Ok(fs::linkat(first.dir, first.name, to.dir, to.name, AtFlags::empty())?)
+        })?;
+        Ok(true)
+    }
+
+    fn enter(&mut self, name: &CStr, stat: Stat) -> Result<(), Failure> {
+        self.source.enter(name).map_err(Failure::reading)?;
+        let names = match self.source.current().and_then(descent::names) {
+            Ok(names) => names,
+            Err(why) => {
+                self.source.leave();
+                return Err(Failure::reading(why));
+            }
+        };
+        make_dir(self.target.current()?, name)?;
+        self.target.enter(name)?;
+        self.way.push(name.to_owned());
+        self.frames.push(Frame { names: names.into_iter(), stat });
+        Ok(())
+    }
+
+    /// Finishes a directory: whatever was made in it has changed its times, and its mode may not
+    /// have allowed to make anything.
+    fn leave(&mut self, stat: &Stat) -> io::Result<()> {
+        let to = Place { dir: self.target.current()?, name: c"." };
+        match self.source.current() {
+            Ok(dir) => attributes::copy(Place { dir, name: c"." }, stat, to)?,
+            // It vanished after it was listed: then it does not matter what it was.
+            Err(why) if is_gone(&why) => {}
+            Err(why) => return Err(why),
+        }
+        self.frames.pop();
+        if self.way.pop().is_some() {
+            self.source.leave();
+            self.target.leave();
+        }
+        Ok(())
+    }
+
+    fn path_of(&self, name: &CStr) -> TreePath {
+        let names = self.way.iter().map(CString::as_c_str).chain([name]);
+        let names = names.map(CStr::to_bytes).filter(|name| !name.is_empty());
+        TreePath::from_clean(names.collect::<Vec<_>>().join(&b'/'))
+    }
+}
+
+/// Why one file was not copied.
+#[derive(Debug)]
+enum Failure {
+    /// It vanished from the source, which is no failure.
+    Gone,
+    /// Anything else.
+    Of(io::Error),
+}
+
+impl Failure {
+    /// What a failed look at the source means.
+    fn reading(why: io::Error) -> Self {
+        if is_gone(&why) { Self::Gone } else { Self::Of(why) }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(why: io::Error) -> Self {
+        Self::Of(why)
+    }
+}
+
+fn make_node(stat: &Stat, to: Place<'_>) -> io::Result<()> {
+    let file_type = match stat.facts.file_type {
+        FileType::Fifo => fs::FileType::Fifo,
+        FileType::Socket => fs::FileType::Socket,
+        FileType::Block => fs::FileType::BlockDevice,
+        _ => fs::FileType::CharacterDevice,
+    };
+    let device = fs::makedev(stat.stands_for.0, stat.stands_for.1);
+    let mode = Mode::RUSR | Mode::WUSR;
+    change("copy: make node", || Ok(fs::mknodat(to.dir, to.name, file_type, mode, device)?))
+}
+
+/// Makes an empty file that nobody else can look into yet.
+fn make_file(to: Place<'_>) -> io::Result<std::fs::File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    change("copy: make file", || {
+        Ok(fs::openat(to.dir, to.name, flags, Mode::RUSR | Mode::WUSR)?.into())
+    })
+}
+
+fn failed(path: &TreePath, why: io::Error) -> Error {
+    Error::io(format!("copy {path}"), why)
+}

@@ -1,0 +1,143 @@
+//! A way down into a tree, directory by directory, that neither follows links, nor crosses mounts,
+//! nor needs more descriptors or stack the deeper the tree is.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{self, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::io::Errno;
+
+use crate::stat::{Place, Stat};
+
+/// How many of the deepest directories stay open. Two descents fit into any descriptor limit.
+const HELD: usize = 128;
+/// Bytes of a path that one system call takes, with room to spare: `PATH_MAX` is 4096.
+const PATH_BYTES: usize = 4000;
+
+/// The directories from a tree's root down to the current one.
+#[derive(Debug)]
+pub struct Descent<'r> {
+    root: BorrowedFd<'r>,
+    levels: Vec<Level>,
+}
+
+#[derive(Debug)]
+struct Level {
+    name: CString,
+    /// Closed while the walk is far below, and opened again on the way back.
+    fd: Option<OwnedFd>,
+    stat: Stat,
+}
+
+impl<'r> Descent<'r> {
+    /// Starts in the root directory of a tree.
+    pub fn new(root: BorrowedFd<'r>) -> Self {
+        Self { root, levels: Vec::new() }
+    }
+
+    /// Goes into a directory of the current one. `EXDEV` if something is mounted over it, `ENOTDIR`
+    /// or `ELOOP` if it is no directory.
+    pub fn enter(&mut self, name: &CStr) -> io::Result<()> {
+        let fd = open_dir(self.current()?, name)?;
+        let stat = Place { dir: fd.as_fd(), name: c"." }.stat()?;
+        self.levels.push(Level { name: name.to_owned(), fd: Some(fd), stat });
+        if let Some(above) = self.levels.len().checked_sub(HELD + 1) {
+            self.levels[above].fd = None;
+        }
+        Ok(())
+    }
+
+    /// Goes back to the directory above.
+    pub fn leave(&mut self) {
+        self.levels.pop();
+    }
+
+    /// The current directory, open for reading. `ENOENT` or `ESTALE` if it had to be opened again
+    /// and its way leads elsewhere by now.
+    pub fn current(&mut self) -> io::Result<BorrowedFd<'_>> {
+        if self.levels.last().is_some_and(|level| level.fd.is_none()) {
+            self.reopen()?;
+        }
+        let fd = self.levels.last().and_then(|level| level.fd.as_ref());
+        Ok(fd.map_or(self.root, AsFd::as_fd))
+    }
+
+    /// Opens the current directory again from the nearest one that is open, and the ones right above
+    /// it too, since the walk is on its way up.
+    fn reopen(&mut self) -> io::Result<()> {
+        let closed = self.levels.iter().rposition(|l| l.fd.is_some()).map_or(0, |at| at + 1);
+        let first_kept = self.levels.len().saturating_sub(HELD / 2).max(closed);
+        let skipped: Vec<&CStr> =
+            self.levels[closed..first_kept].iter().map(|level| level.name.as_c_str()).collect();
+        let mut above = open_path(self.open_above(closed), &skipped)?;
+        for at in first_kept..self.levels.len() {
+            let from = above.as_ref().map_or(self.open_above(at), AsFd::as_fd);
+            let fd = open_dir(from, &self.levels[at].name)?;
+            if !(Place { dir: fd.as_fd(), name: c"." }).stat()?.is_same_file(&self.levels[at].stat)
+            {
+                return Err(Errno::STALE.into());
+            }
+            self.levels[at].fd = Some(fd);
+            above = None;
+        }
+        Ok(())
+    }
+
+    fn open_above(&self, at: usize) -> BorrowedFd<'_> {
+        let above = at.checked_sub(1).and_then(|above| self.levels[above].fd.as_ref());
+        above.map_or(self.root, AsFd::as_fd)
+    }
+}
+
+/// Opens a directory for reading without passing any link or mount.
+pub fn open_dir(dir: BorrowedFd<'_>, path: &CStr) -> io::Result<OwnedFd> {
+    let open = |flags| open_beneath(dir, path, flags | OFlags::RDONLY);
+    match open(OFlags::NOATIME) {
+        // Only the owner and root may ask for that.
+        Err(Errno::PERM) => Ok(open(OFlags::empty())?),
+        opened => Ok(opened?),
+    }
+}
+
+/// Opens the directory that lies below `from` by these names, however long the path is; `None` if
+/// there are no names.
+pub fn open_path(from: BorrowedFd<'_>, names: &[&CStr]) -> io::Result<Option<OwnedFd>> {
+    let mut reached: Option<OwnedFd> = None;
+    let mut path = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        path.extend_from_slice(name.to_bytes());
+        let next = names.get(at + 1).map_or(PATH_BYTES, |next| next.count_bytes());
+        if path.len() + 1 + next < PATH_BYTES {
+            path.push(b'/');
+            continue;
+        }
+        let whole = CString::new(std::mem::take(&mut path))?;
+        let above = reached.as_ref().map_or(from, AsFd::as_fd);
+        reached = Some(open_beneath(above, &whole, OFlags::PATH)?);
+    }
+    Ok(reached)
+}
+
+/// The names in a directory, sorted by bytes.
+pub fn names(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
+    // Opened anew, since reading moves the offset that all duplicates of a descriptor share.
+    let own = open_dir(dir, c".")?;
+    let mut buffer = Vec::with_capacity(32 * 1024);
+    let mut entries = RawDir::new(own, buffer.spare_capacity_mut());
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        if ![c".", c".."].contains(&entry.file_name()) {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn open_beneath(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+    fs::openat2(dir, path, flags, Mode::empty(), resolve)
+}

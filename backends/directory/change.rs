@@ -1,0 +1,249 @@
+//! Changing trees, under the lock: copies go in under a name that means nothing until they are whole
+//! and durable, and the swap is one call.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{self, AtFlags, Mode, RenameFlags};
+
+use crate::copy::{copy_tree, make_dir};
+use crate::error::{Error, Result};
+use crate::fault::change;
+use crate::path::TreeName;
+use crate::record::{self, Record, Records};
+use crate::stat::Place;
+use crate::survey::{OldRoot, Slot, Survey, Tree};
+use crate::{LockedBackend, Origin};
+
+use super::remove::remove_tree;
+use super::{Directory, find, identity, mounts};
+
+/// A [`Directory`] that nobody else changes meanwhile.
+pub(super) struct Locked<'a> {
+    of: &'a Directory,
+    _lock: OwnedFd,
+}
+
+impl<'a> Locked<'a> {
+    pub(super) fn new(of: &'a Directory, lock: OwnedFd) -> Self {
+        Self { of, _lock: lock }
+    }
+
+    /// The tree that has this name, if it is the one that the plan was made for.
+    fn expect(&self, tree: &Tree, action: &str) -> Result<()> {
+        match find::slot(self.of, &tree.name, tree.read_only)? {
+            Slot::Present(found) if found.id == tree.id => Ok(()),
+            _ => Err(changed(action, &format!("{} is not the tree {}", tree.name, tree.id))),
+        }
+    }
+
+    fn ensure_old_dir(&self, action: &dyn Fn() -> String) -> Result<()> {
+        if find::open_old(self.of)?.is_some() {
+            return Ok(());
+        }
+        let make = || {
+            let (parent, name) = self.of.open_parent(&self.of.layout.old)?;
+            change("directory: make old directory", || {
+                Ok(fs::mkdirat(&parent, &name, Mode::RWXU)?)
+            })?;
+            change("directory: sync old directory", || Ok(fs::fsync(&parent)?))
+        };
+        make().map_err(|e| Error::io(action(), e))
+    }
+
+    /// Makes a tree with `fill` under a temporary name, makes it durable and gives it `name`.
+    fn place(
+        &self,
+        name: &TreeName,
+        action: &dyn Fn() -> String,
+        fill: &dyn Fn(BorrowedFd<'_>, &CStr) -> Result<()>,
+    ) -> Result<()> {
+        let failed = |e| Error::io(action(), e);
+        let (parent, last) = self.of.open_parent(name).map_err(failed)?;
+        let temporary = unused_name(parent.as_fd(), &last).map_err(failed)?;
+        let filled = fill(parent.as_fd(), &temporary).and_then(|()| {
+            let finish = || {
+                let root = crate::descent::open_dir(parent.as_fd(), &temporary)?;
+                change("directory: sync copy", || Ok(fs::syncfs(&root)?))?;
+                change("directory: name copy", || {
+                    let how = RenameFlags::NOREPLACE;
+                    Ok(fs::renameat_with(&parent, &temporary, &parent, &last, how)?)
+                })
+            };
+            finish().map_err(failed)
+        });
+        if filled.is_err() {
+            discard_copy(parent.as_fd(), &temporary);
+        }
+        filled?;
+        change("directory: sync name", || Ok(fs::fsync(&parent)?)).map_err(failed)
+    }
+
+    fn tree(&self, name: &TreeName, read_only: bool) -> Result<Tree> {
+        match find::slot(self.of, name, read_only)? {
+            Slot::Present(tree) => Ok(tree),
+            Slot::Missing | Slot::NotATree(_) => {
+                Err(Error::new(format!("find {}", self.of.place_of(name)), "it is gone again"))
+            }
+        }
+    }
+
+    fn old_dir(&self, action: &str) -> Result<OwnedFd> {
+        find::open_old(self.of)?.ok_or_else(|| {
+            Error::new(action, "the directory of old roots is missing").mend("run `blankroot init`")
+        })
+    }
+}
+
+impl LockedBackend for Locked<'_> {
+    fn survey(&self) -> Result<Survey> {
+        find::survey(self.of)
+    }
+
+    fn make_old_dir(&mut self) -> Result<()> {
+        self.ensure_old_dir(&|| format!("make {}", self.of.place_of(&self.of.layout.old)))
+    }
+
+    fn capture(&mut self, origin: Origin) -> Result<Tree> {
+        let name = &self.of.layout.blank;
+        let action = || format!("make the blank tree {}", self.of.place_of(name));
+        if find::slot(self.of, name, true)? != Slot::Missing {
+            return Err(Error::new(action(), "something has its name already"));
+        }
+        // First, since a blank that is there is not made again after an interruption.
+        self.ensure_old_dir(&|| format!("make {}", self.of.place_of(&self.of.layout.old)))?;
+        match origin {
+            Origin::Empty => self.place(name, &action, &|parent, name| {
+                empty_tree(parent, name).map_err(|e| Error::io(action(), e))
+            })?,
+            Origin::Live => {
+                let live = &self.of.layout.live;
+                let opened = self.of.open_tree(live);
+                let opened = opened
+                    .map_err(|e| Error::io(format!("open live {}", self.of.place_of(live)), e))?;
+                self.place(name, &action, &|parent, name| copy_tree(opened.as_fd(), parent, name))?;
+            }
+        }
+        self.tree(name, true)
+    }
+
+    fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree> {
+        let action = "prepare a fresh copy of blank";
+        self.expect(blank, action)?;
+        let live = find::slot(self.of, &self.of.layout.live, false)?;
+        if record.blank != blank.id || live.tree().is_none_or(|live| live.id != record.live) {
+            return Err(changed(action, "the record names other trees than there are"));
+        }
+        let old = self.old_dir(action)?;
+        let name = find::child(self.of, OsStr::new(&record.name))?;
+        // A record must never lie beside something that is not ours: it would become ours.
+        if find::slot(self.of, &name, false)? != Slot::Missing {
+            return Err(Error::new(action, format!("{name} is taken")));
+        }
+        let source = self.of.open_tree(&blank.name).map_err(|e| Error::io(action, e))?;
+        record::write(old.as_fd(), record)?;
+        let action = || format!("make the fresh copy {}", self.of.place_of(&name));
+        let copied =
+            self.place(&name, &action, &|parent, name| copy_tree(source.as_fd(), parent, name));
+        if let Err(error) = copied {
+            if find::slot(self.of, &name, false).is_ok_and(|slot| slot == Slot::Missing) {
+                // Best effort: a record alone is harmless.
+                let _ = record::remove(old.as_fd(), record);
+            }
+            return Err(error);
+        }
+        self.tree(&name, false)
+    }
+
+    fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()> {
+        let action = "swap live and its fresh copy";
+        self.expect(live, action)?;
+        let old = self.old_dir(action)?;
+        let records = Records::read(old.as_fd())?.readable;
+        let is_prepared = |record: &Record| {
+            record.live == live.id
+                && find::child(self.of, OsStr::new(&record.name)).is_ok_and(|name| name == *aside)
+        };
+        if !records.iter().any(is_prepared) {
+            return Err(changed(action, &format!("no record of this live goes with {aside}")));
+        }
+        let Slot::Present(_) = find::slot(self.of, aside, false)? else {
+            return Err(changed(action, &format!("{aside} is no tree")));
+        };
+        let failed = |e| Error::io(format!("{action} {}", self.of.place_of(aside)), e);
+        let (parent, name) = self.of.open_parent(&live.name).map_err(failed)?;
+        let aside = find::c_name(aside).map_err(failed)?;
+        change("directory: exchange", || {
+            Ok(fs::renameat_with(&parent, &name, &old, &aside, RenameFlags::EXCHANGE)?)
+        })
+        .map_err(failed)?;
+        change("directory: sync live's name", || Ok(fs::fsync(&parent)?)).map_err(failed)?;
+        change("directory: sync old root's name", || Ok(fs::fsync(&old)?)).map_err(failed)
+    }
+
+    fn make_live_default(&mut self) -> Result<()> {
+        // No mount leads to a directory without naming it.
+        Ok(())
+    }
+
+    fn discard(&mut self, old_root: &OldRoot) -> Result<()> {
+        let record = &old_root.record;
+        let action = format!("delete the old root {}", record.name);
+        let old = self.old_dir(&action)?;
+        let name = find::child(self.of, OsStr::new(&record.name))?;
+        if name != old_root.tree.name || !Records::read(old.as_fd())?.readable.contains(record) {
+            return Err(changed(&action, "no record of ours says that it may be deleted"));
+        }
+        let found = find::stat(self.of, &name).map_err(|e| Error::io(action.as_str(), e))?;
+        let id = identity(&found.stat);
+        if id != record.live || id != old_root.tree.id {
+            return Err(changed(&action, "another tree has its name by now"));
+        }
+        if let Some(mount) = mounts::of(self.of.seen.as_fd(), &name)?.first() {
+            return Err(Error::new(action, format!("it is mounted at {mount}"))
+                .mend("unmount it, then try again"));
+        }
+        let c_name = find::c_name(&name).map_err(|e| Error::io(action.as_str(), e))?;
+        remove_tree(old.as_fd(), &c_name, &found.stat)?;
+        change("directory: sync deletion", || Ok(fs::fsync(&old)?))
+            .map_err(|e| Error::io(action.as_str(), e))?;
+        record::remove(old.as_fd(), record)
+    }
+}
+
+fn changed(action: &str, why: &str) -> Error {
+    Error::new(action, why).mend("look at `blankroot status`, then try again")
+}
+
+/// A directory without content that everybody may enter, as a root directory is.
+fn empty_tree(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    make_dir(parent, name)?;
+    let root = crate::descent::open_dir(parent, name)?;
+    let mode = Mode::from_raw_mode(0o755);
+    change("directory: set mode", || Ok(fs::fchmod(&root, mode)?))
+}
+
+/// A name that nothing has and that nobody looks for.
+fn unused_name(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<CString> {
+    // Cut, so that it stays a valid name.
+    let stem = name.to_bytes();
+    let stem = &stem[..stem.len().min(230)];
+    for number in 0_u32.. {
+        let tried = CString::new([b".", stem, format!(".tmp-{number}").as_bytes()].concat())?;
+        match fs::statat(dir, &tried, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(rustix::io::Errno::NOENT) => return Ok(tried),
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Deletes the copy that failed: it was made by this very call. Best effort, since nothing looks for
+/// it and the failure itself is what must be told.
+fn discard_copy(parent: BorrowedFd<'_>, temporary: &CStr) {
+    if let Ok(stat) = (Place { dir: parent, name: temporary }).stat() {
+        let _ = remove_tree(parent, temporary, &stat);
+    }
+}

@@ -1,0 +1,153 @@
+//! The backend `directory`: trees are plain directories below one directory, on any file system.
+//!
+//! Nothing here takes constant time but the swap. A plain directory cannot be made read-only without
+//! changing what is in it, so blank counts as read-only because nothing but Blankroot writes there.
+
+mod change;
+mod find;
+mod mounts;
+mod remove;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{self, OpenTreeFlags};
+
+use crate::error::{Error, Result};
+use crate::path::{Escaped, TreeName};
+use crate::stat::{Place, Stat};
+use crate::survey::{Survey, Tree, TreeId};
+use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
+
+/// Trees that are directories below one directory.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    layout: Layout,
+    /// The directory as the machine sees it: for the lock and the mount table.
+    seen: OwnedFd,
+    /// The same without what is mounted below it, where we may have that: for everything else.
+    bare: OwnedFd,
+}
+
+impl Directory {
+    /// Opens the directory `path`, in which the names of `layout` are looked up.
+    pub fn open(path: &Path, layout: Layout) -> Result<Self> {
+        let action = || format!("open {}", Escaped(path.as_os_str().as_bytes()));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let seen = fs::open(path, flags, Mode::empty()).map_err(|e| Error::io(action(), e))?;
+        let bare = without_mounts(seen.as_fd()).map_err(|e| Error::io(action(), e))?;
+        Ok(Self { path: path.to_owned(), layout, seen, bare })
+    }
+
+    /// Opens a directory by a layout's name, without passing any link or mount.
+    fn open_tree(&self, name: &TreeName) -> io::Result<OwnedFd> {
+        let path = CString::new(name.as_bytes())?;
+        crate::descent::open_dir(self.bare.as_fd(), &path)
+    }
+
+    /// The directory that holds `name`, and the last component.
+    fn open_parent(&self, name: &TreeName) -> io::Result<(OwnedFd, CString)> {
+        let (parent, last) = name.split();
+        let parent = CString::new(parent.map_or(&b"."[..], |path| path.as_os_str().as_bytes()))?;
+        let opened = crate::descent::open_dir(self.bare.as_fd(), &parent)?;
+        Ok((opened, CString::new(last.as_bytes())?))
+    }
+
+    /// For messages: where on the machine this is.
+    fn place_of(&self, name: &TreeName) -> String {
+        Escaped(self.path.join(name.as_path()).as_os_str().as_bytes()).to_string()
+    }
+}
+
+impl Backend for Directory {
+    fn survey(&self) -> Result<Survey> {
+        find::survey(self)
+    }
+
+    fn view(&self, tree: &Tree) -> Result<View> {
+        let action = || format!("open the tree {}", self.place_of(&tree.name));
+        let root = self.open_tree(&tree.name).map_err(|e| Error::io(action(), e))?;
+        let stat = Place { dir: root.as_fd(), name: c"." }.stat();
+        if identity(&stat.map_err(|e| Error::io(action(), e))?) != tree.id {
+            return Err(Error::new(action(), "another tree has its name by now"));
+        }
+        Ok(View::new(root))
+    }
+
+    fn changes(&self, _from: &Tree, _to: &Tree) -> Result<FastChanges> {
+        let why = "the directory backend has no record of what was written";
+        Ok(FastChanges::Unavailable(why.to_string()))
+    }
+
+    fn own_bytes(&self, _tree: &Tree) -> Result<Option<u64>> {
+        // Only a walk could tell.
+        Ok(None)
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities { needs_rollback: true, constant_time: false, fast_changes: false }
+    }
+
+    fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>> {
+        let action = "find out which directory this is";
+        let stat = Place { dir, name: c"." }.stat().map_err(|e| Error::io(action, e))?;
+        Ok(Some(identity(&stat)))
+    }
+
+    fn how_to_make_read_only(&self, _tree: &Tree) -> Option<String> {
+        None
+    }
+
+    fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
+        let lock = lock(self.seen.as_fd(), &self.path)?;
+        Ok(Box::new(change::Locked::new(self, lock)))
+    }
+}
+
+/// What no rename and no reboot changes of a directory: device numbers may change between boots.
+pub(crate) fn identity(stat: &Stat) -> TreeId {
+    let inode = stat.inode;
+    TreeId::new(match (stat.born, stat.device) {
+        (Some((seconds, nanos)), _) => format!("{inode}@{seconds}.{nanos:09}"),
+        (None, (major, minor)) => format!("{inode}@device-{major}:{minor}"),
+    })
+}
+
+/// Takes the lock that every change needs; dropping the descriptor gives it back.
+pub(crate) fn lock(dir: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
+    let action = || format!("lock {}", Escaped(path.as_os_str().as_bytes()));
+    // Opened anew: the lock belongs to an open file, and duplicates would share it.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let own = fs::openat2(dir, ".", flags, Mode::empty(), ResolveFlags::NO_XDEV)
+        .map_err(|e| Error::io(action(), e))?;
+    match fs::flock(&own, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(own),
+        Err(Errno::WOULDBLOCK) => {
+            Err(Error::new(action(), "another process is changing its trees")
+                .mend("wait until it is done, then try again"))
+        }
+        Err(error) => Err(Error::io(action(), error)),
+    }
+}
+
+/// The same directory in a private copy of its mount, so that nothing mounted below it hides what is
+/// there. The plain directory where that is not allowed: a walk then refuses to guess.
+pub(crate) fn without_mounts(dir: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    match mount::open_tree(dir, c"", flags) {
+        Ok(tree) => Ok(tree),
+        // Not root; or a mount that cannot be copied (unbindable, or of another namespace).
+        Err(Errno::PERM | Errno::INVAL | Errno::NOSYS) => crate::descent::open_dir(dir, c"."),
+        Err(error) => Err(error.into()),
+    }
+}

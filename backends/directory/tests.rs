@@ -1,0 +1,198 @@
+//! The promises of every backend, and what only plain directories have to keep.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use chrono::DateTime;
+use rustix::fs::{IFlags, Mode, OFlags};
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
+
+use super::Directory;
+use crate::conformance::{Testbed, conformance_tests, own_mounts};
+use crate::stat::Place;
+use crate::{Backend, Layout, Origin, Record, Slot, TreeName};
+
+struct Plain {
+    dir: tempfile::TempDir,
+}
+
+impl Plain {
+    fn make() -> Option<Self> {
+        let dir = tempfile::Builder::new().prefix("with space\n").tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("@/li ve")).unwrap();
+        Some(Self { dir })
+    }
+}
+
+impl Testbed for Plain {
+    fn backend(&self) -> Box<dyn Backend> {
+        Box::new(Directory::open(self.dir.path(), self.layout()).unwrap())
+    }
+
+    fn layout(&self) -> Layout {
+        let name = |name: &[u8]| TreeName::new(name).unwrap();
+        Layout { live: name(b"@/li ve"), blank: name(b"@/blank\xff"), old: name(b"old roots") }
+    }
+
+    fn top(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+conformance_tests!(Plain::make);
+
+#[test]
+fn what_is_no_directory_is_no_tree() {
+    let testbed = Plain::make().unwrap();
+    let (live, blank) = (testbed.layout().live, testbed.layout().blank);
+    fs::remove_dir(testbed.path(&live)).unwrap();
+    std::os::unix::fs::symlink("..", testbed.path(&live)).unwrap();
+    fs::write(testbed.path(&blank), "").unwrap();
+    let survey = testbed.backend().survey().unwrap();
+    for slot in [survey.live, survey.blank] {
+        assert!(matches!(&slot, Slot::NotATree(why) if !why.is_empty()), "{slot:?}");
+    }
+}
+
+#[test]
+fn a_failed_capture_leaves_nothing_behind() {
+    let testbed = Plain::make().unwrap();
+    fs::remove_dir(testbed.path(&testbed.layout().live)).unwrap();
+    assert!(testbed.backend().lock().unwrap().capture(Origin::Live).is_err());
+    assert_eq!(fs::read_dir(testbed.top().join("@")).unwrap().count(), 0);
+}
+
+/// Ten thousand directories, one in the other, and a file in the last.
+fn make_deep(root: &Path) {
+    let mut dir = OwnedFd::from(File::open(root).unwrap());
+    for _ in 0..10_000 {
+        rustix::fs::mkdirat(&dir, "d", Mode::RWXU).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        dir = rustix::fs::openat(&dir, "d", flags, Mode::empty()).unwrap();
+    }
+    rustix::fs::openat(&dir, "file", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap();
+}
+
+#[test]
+fn no_tree_is_too_deep_to_copy_compare_and_delete() {
+    let testbed = Plain::make().unwrap();
+    let layout = testbed.layout();
+    make_deep(&testbed.path(&layout.live));
+    let backend = testbed.backend();
+    let mut locked = backend.lock().unwrap();
+    let blank = locked.capture(Origin::Live).unwrap();
+    let live = locked.survey().unwrap().live.tree().cloned().unwrap();
+
+    let (from, to) = (backend.view(&blank).unwrap(), backend.view(&live).unwrap());
+    assert!(crate::walk::walk(from.as_fd(), to.as_fd(), &|_| {}).unwrap().is_empty());
+    let added = crate::walk::walk_added(to.as_fd(), &|_| {}).unwrap();
+    assert_eq!(added.len(), 10_001);
+
+    for tree in [&layout.live, &layout.blank] {
+        let (parent, name) = (File::open(testbed.path(tree).parent().unwrap()), tree.file_name());
+        let (parent, name) = (parent.unwrap(), CString::new(name.as_bytes()).unwrap());
+        let stat = Place { dir: parent.as_fd(), name: &name }.stat().unwrap();
+        super::remove::remove_tree(parent.as_fd(), &name, &stat).unwrap();
+    }
+}
+
+#[test]
+fn an_old_root_with_an_immutable_directory_can_be_deleted() {
+    let testbed = Plain::make().unwrap();
+    let layout = testbed.layout();
+    let live_path = testbed.path(&layout.live);
+    fs::create_dir_all(live_path.join("var/empty")).unwrap();
+    fs::write(live_path.join("var/append"), "x").unwrap();
+    let backend = testbed.backend();
+    let mut locked = backend.lock().unwrap();
+    let blank = locked.capture(Origin::Empty).unwrap();
+    let live = locked.survey().unwrap().live.tree().cloned().unwrap();
+    for (name, flag) in [("var/empty", IFlags::IMMUTABLE), ("var/append", IFlags::APPEND)] {
+        let file = File::open(live_path.join(name)).unwrap();
+        if let Err(error) = rustix::fs::ioctl_setflags(&file, flag) {
+            eprintln!("skipped: this file system has no immutable files: {error}");
+            return;
+        }
+    }
+    let time = DateTime::from_timestamp(0, 0).unwrap();
+    let record = Record::next(&[], "3f2a1c9e", time, live.id.clone(), blank.id.clone());
+    locked.prepare(&blank, &record).unwrap();
+    locked.swap(&live, &layout.old.child(&record.name).unwrap()).unwrap();
+    let old_root = locked.survey().unwrap().old_roots.remove(0);
+    locked.discard(&old_root).unwrap();
+    assert!(!testbed.path(&old_root.tree.name).exists());
+}
+
+#[test]
+fn mounts_that_show_live_or_a_part_of_it_are_found() {
+    if !own_mounts() {
+        return;
+    }
+    let testbed = Plain::make().unwrap();
+    let live = testbed.path(&testbed.layout().live);
+    fs::create_dir(live.join("part")).unwrap();
+    let places = tempfile::tempdir().unwrap();
+    assert_eq!(testbed.backend().survey().unwrap().live_mounts, []);
+    for (name, shown) in [("one \n", live.clone()), ("two", live.join("part"))] {
+        fs::create_dir(places.path().join(name)).unwrap();
+        mount_bind(shown, places.path().join(name)).unwrap();
+    }
+    let found = testbed.backend().survey().unwrap().live_mounts;
+    for name in ["one \n", "two"] {
+        unmount(places.path().join(name), UnmountFlags::DETACH).unwrap();
+    }
+    let points: Vec<&[u8]> = found.iter().map(|found| found.mount_point.as_slice()).collect();
+    let expected = ["one \n", "two"].map(|name| places.path().join(name));
+    assert_eq!(points, expected.each_ref().map(|path| path.as_os_str().as_bytes()));
+}
+
+/// Rolls back, with the power going at each moment in turn; then starts again.
+#[cfg(feature = "faults")]
+#[test]
+fn a_power_cut_at_any_moment_loses_nothing() {
+    use crate::fault::{Fault, run_with};
+
+    let roll_back = |testbed: &Plain| -> crate::Result<()> {
+        let backend = testbed.backend();
+        let mut locked = backend.lock()?;
+        let found = locked.survey()?;
+        let (live, blank) = (found.live.tree().unwrap(), found.blank.tree().unwrap());
+        let old = File::open(testbed.path(&testbed.layout().old)).unwrap();
+        let taken = crate::Records::read(old.as_fd())?.taken();
+        let time = DateTime::from_timestamp(0, 0).unwrap();
+        let record = Record::next(&taken, "3f2a1c9e", time, live.id.clone(), blank.id.clone());
+        locked.prepare(blank, &record)?;
+        locked.swap(live, &testbed.layout().old.child(&record.name).unwrap())
+    };
+    let start = || {
+        let testbed = Plain::make().unwrap();
+        crate::conformance::fill(&testbed.path(&testbed.layout().live));
+        testbed.backend().lock().unwrap().capture(Origin::Live).unwrap();
+        fs::write(testbed.path(&testbed.layout().live).join("precious"), "x").unwrap();
+        testbed
+    };
+    let has_precious = |dir: &Path| dir.join("precious").exists();
+    let (result, mut points) = run_with(None, None, || roll_back(&start()));
+    result.unwrap();
+    points.sort_unstable();
+    points.dedup();
+    assert!(points.contains(&"directory: exchange"), "{points:?}");
+    for point in points {
+        for fault in [Fault::CutBefore(point), Fault::CutAfter(point), Fault::Fail(point, 28)] {
+            let testbed = start();
+            let live = testbed.path(&testbed.layout().live);
+            let (result, _) = run_with(Some(fault), None, || roll_back(&testbed));
+            let old_roots = || testbed.backend().survey().unwrap().old_roots;
+            let set_aside = old_roots().len();
+            assert_eq!(has_precious(&live), set_aside == 0, "{fault:?}: {result:?}");
+            roll_back(&testbed).unwrap();
+            assert!(!has_precious(&live), "{fault:?}");
+            assert_eq!(old_roots().len(), set_aside + 1, "{fault:?}");
+            let kept = has_precious(&testbed.path(&old_roots()[0].tree.name));
+            assert!(kept, "{fault:?}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What is mounted where a directory is, as the current thread sees it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, Mode, OFlags, StatxFlags};
+
+use crate::error::{Error, Result};
+use crate::mountinfo::{self, Mount};
+use crate::path::Escaped;
+
+/// This thread's own mount table; that of the process is its first thread's.
+const TABLE: &str = "/proc/thread-self/mountinfo";
+
+/// A directory and the mount that shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mounted {
+    /// The mount.
+    pub mount: Mount,
+    /// The directory in the file system, from its top on, without a leading slash.
+    pub path: Vec<u8>,
+}
+
+/// The mount that shows the directory `dir`.
+pub fn at(dir: &Path) -> Result<Mounted> {
+    let action = || format!("find what is mounted at {}", Escaped(dir.as_os_str().as_bytes()));
+    let failed = |e: io::Error| Error::io(action(), e);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = fs::open(dir, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
+    let whole = std::fs::canonicalize(dir).map_err(failed)?;
+    let stat = fs::statx(opened.as_fd(), "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
+        .map_err(|e| failed(e.into()))?;
+    let mut table = Vec::new();
+    File::open(TABLE)
+        .and_then(|mut f| io::Read::read_to_end(&mut f, &mut table))
+        .map_err(failed)?;
+    let mount = mountinfo::parse(&table)?.into_iter().find(|mount| mount.id == stat.stx_mnt_id);
+    let Some(mount) = mount else {
+        return Err(Error::new(action(), "its mount is not in this process's mount table")
+            .mend("name the root of a mounted file system with --root"));
+    };
+    let path = in_file_system(&mount, whole.as_os_str().as_bytes()).ok_or_else(|| {
+        Error::new(action(), "the mount table and its path do not agree")
+            .mend("run the command again")
+    })?;
+    Ok(Mounted { mount, path })
+}
+
+/// The path from the top of the file system on of what is at `path` below the mount point.
+fn in_file_system(mount: &Mount, path: &[u8]) -> Option<Vec<u8>> {
+    let point = mount.mount_point.strip_suffix(b"/").unwrap_or(&mount.mount_point);
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    let below = path.strip_prefix(point).filter(|rest| matches!(rest, [] | [b'/', ..]))?;
+    let root = mount.root.strip_suffix(b"/").unwrap_or(&mount.root);
+    let whole = [root, below].concat();
+    Some(whole.strip_prefix(b"/").unwrap_or(&whole).to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_told_from_the_top_of_the_file_system_on() {
+        for (root, point, path, expected) in [
+            ("/", "/", "/", Some("")),
+            ("/@", "/", "/", Some("@")),
+            ("/@", "/", "/a/b", Some("@/a/b")),
+            ("/", "/mnt", "/mnt", Some("")),
+            ("/", "/mnt", "/mnt/os/root", Some("os/root")),
+            ("/os", "/mnt", "/mnt/root", Some("os/root")),
+            ("/os", "/mnt", "/mntroot", None),
+        ] {
+            let line = format!("1 0 0:1 {root} {point} rw - btrfs x rw");
+            let mount = &mountinfo::parse(line.as_bytes()).unwrap()[0];
+            let found = in_file_system(mount, path.as_bytes());
+            assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{root} {point} {path}");
+        }
+    }
+
+    #[test]
+    fn the_mount_of_a_directory_that_is_there_is_found() {
+        assert!(at(Path::new("/proc/self")).unwrap().mount.fs_type == b"proc");
+        let error = at(Path::new("/no\nsuch")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot find what is mounted at /no\\nsuch: No such"), "{error}");
+    }
+}

@@ -1,0 +1,113 @@
+//! What the kernel tells of one file that is named in an open directory.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{self, AtFlags, Mode, OFlags, Statx, StatxFlags};
+use rustix::io::Errno;
+
+use crate::changes::{Facts, FileType};
+
+/// A file, as a name in an open directory; `.` is the directory itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The directory.
+    pub dir: BorrowedFd<'a>,
+    /// One name in it. Never more: a path could pass through a link.
+    pub name: &'a CStr,
+}
+
+/// A point in time by a file system's clock: seconds since 1970, and nanoseconds to add.
+pub type Moment = (i64, u32);
+
+/// What `statx(2)` tells of one file.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// What a change shows of it.
+    pub facts: Facts,
+    /// Its inode number.
+    pub inode: u64,
+    /// Major and minor number of the file system's device.
+    pub device: (u32, u32),
+    /// Major and minor number of the device that a device node stands for.
+    pub stands_for: (u32, u32),
+    /// How many names it has.
+    pub links: u32,
+    /// The mount that it was reached through; `None` before Linux 5.8.
+    pub mount: Option<u64>,
+    /// When it was made; `None` where the file system does not keep it.
+    pub born: Option<Moment>,
+    /// When it was read last.
+    pub accessed: Moment,
+}
+
+impl Stat {
+    /// Whether both are one and the same file.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.inode, self.device) == (other.inode, other.device)
+    }
+}
+
+impl Place<'_> {
+    /// Looks at the file itself: follows no link and triggers no automount.
+    pub fn stat(self) -> io::Result<Stat> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
+        from_statx(&fs::statx(self.dir, self.name, flags, mask)?)
+    }
+
+    /// Opens a regular file for reading, leaving its access time alone where that is allowed.
+    ///
+    /// `ESTALE` if the name leads to something else by now.
+    pub fn open_file(self) -> io::Result<std::fs::File> {
+        // Should the name lead to a fifo by now, then opening it must not wait for a writer.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let open = |flags| fs::openat(self.dir, self.name, flags, Mode::empty());
+        let opened = match open(flags | OFlags::NOATIME) {
+            // Only the owner and root may ask for that.
+            Err(Errno::PERM) => open(flags),
+            opened => opened,
+        };
+        let file = match opened {
+            Ok(fd) => std::fs::File::from(fd),
+            Err(Errno::LOOP | Errno::NXIO) => return Err(Errno::STALE.into()),
+            Err(error) => return Err(error.into()),
+        };
+        if file.metadata()?.is_file() { Ok(file) } else { Err(Errno::STALE.into()) }
+    }
+}
+
+/// Whether the error says that the name no longer leads to what it led to a moment ago.
+pub fn is_gone(error: &io::Error) -> bool {
+    [Errno::NOENT, Errno::STALE, Errno::NOTDIR, Errno::LOOP]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn from_statx(found: &Statx) -> io::Result<Stat> {
+    let got = StatxFlags::from_bits_retain(found.stx_mask);
+    let Some(file_type) = FileType::from_mode(found.stx_mode.into()) else {
+        return Err(io::Error::other("it has a file type that Linux does not know"));
+    };
+    Ok(Stat {
+        facts: Facts {
+            file_type,
+            mode: found.stx_mode & 0o7777,
+            uid: found.stx_uid,
+            gid: found.stx_gid,
+            size: found.stx_size,
+            mtime: found.stx_mtime.tv_sec,
+            mtime_nanos: found.stx_mtime.tv_nsec,
+        },
+        inode: found.stx_ino,
+        device: (found.stx_dev_major, found.stx_dev_minor),
+        stands_for: (found.stx_rdev_major, found.stx_rdev_minor),
+        links: found.stx_nlink,
+        mount: got.contains(StatxFlags::MNT_ID).then_some(found.stx_mnt_id),
+        born: got
+            .contains(StatxFlags::BTIME)
+            .then_some((found.stx_btime.tv_sec, found.stx_btime.tv_nsec)),
+        accessed: (found.stx_atime.tv_sec, found.stx_atime.tv_nsec),
+    })
+}

@@ -1,0 +1,92 @@
+//! Extended attributes of any file type, ACLs and capabilities among them.
+//!
+//! The system calls take a descriptor, which sockets, links and unreadable files do not have, or a
+//! path; so the path goes through the open directory's entry in `/proc`.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, XattrFlags};
+use rustix::io::Errno;
+
+use crate::fault::change;
+use crate::stat::Place;
+
+/// Neither a list nor a value is longer: `XATTR_LIST_MAX` and `XATTR_SIZE_MAX`, linux/limits.h.
+const MOST: usize = 65536;
+
+/// The names, sorted; none where the file system has no extended attributes.
+pub fn names(of: Place<'_>) -> io::Result<Vec<CString>> {
+    let path = path_of(of);
+    let list = read(|buffer| fs::llistxattr(&path, buffer));
+    let list = match list {
+        Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        list => list.map_err(|error| blame_proc(of, error))?,
+    };
+    let mut names: Vec<CString> = list.split_inclusive(|&b| b == 0).filter_map(own_name).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// One value; `None` if there is none under this name (any more).
+pub fn value(of: Place<'_>, name: &CStr) -> io::Result<Option<Vec<u8>>> {
+    let path = path_of(of);
+    match read(|buffer| fs::lgetxattr(&path, name, buffer)) {
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
+        value => value.map(Some).map_err(|error| blame_proc(of, error)),
+    }
+}
+
+/// Gives `to` the very attributes that `from` has.
+pub fn copy(from: Place<'_>, to: Place<'_>) -> io::Result<()> {
+    let wanted = names(from)?;
+    let path = path_of(to);
+    for name in names(to)?.iter().filter(|name| wanted.binary_search(name).is_err()) {
+        change("xattr: remove", || Ok(fs::lremovexattr(&path, name.as_c_str())?))?;
+    }
+    for name in &wanted {
+        let Some(bytes) = value(from, name)? else { continue };
+        if value(to, name)?.as_ref() != Some(&bytes) {
+            change("xattr: set", || {
+                Ok(fs::lsetxattr(&path, name.as_c_str(), &bytes, XattrFlags::empty())?)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn path_of(place: Place<'_>) -> PathBuf {
+    // Of this thread: threads may have descriptor tables of their own.
+    let dir = format!("/proc/thread-self/fd/{}", place.dir.as_raw_fd());
+    Path::new(&dir).join(OsStr::from_bytes(place.name.to_bytes()))
+}
+
+/// "Not found" counts as a vanished file, so it must not stand for a missing `/proc`.
+fn blame_proc(place: Place<'_>, error: Errno) -> io::Error {
+    let dir = format!("/proc/thread-self/fd/{}", place.dir.as_raw_fd());
+    if error == Errno::NOENT && !Path::new(&dir).exists() {
+        return io::Error::other("extended attributes are read through /proc, which is not there");
+    }
+    error.into()
+}
+
+fn own_name(with_nul: &[u8]) -> Option<CString> {
+    CStr::from_bytes_with_nul(with_nul).ok().map(CStr::to_owned)
+}
+
+/// Reads with a small buffer first, since most files have little or nothing.
+fn read(call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
+    let mut small = [0; 256];
+    match call(&mut small) {
+        Err(Errno::RANGE) => {
+            let mut buffer = vec![0; MOST];
+            let len = call(&mut buffer)?;
+            buffer.truncate(len);
+            Ok(buffer)
+        }
+        len => Ok(small[..len?.min(small.len())].to_vec()),
+    }
+}

@@ -1,0 +1,163 @@
+//! The command line: what can be asked for, and what the help says about it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+mod help;
+
+pub use help::{EXIT_STATUS, examples, exit_status};
+
+/// Erase your darlings, and never lose one you wanted: restores the root to a blank snapshot at
+/// every boot, and tells exactly what appeared since.
+#[derive(Debug, Parser)]
+#[command(name = "blankroot", version, propagate_version = true, max_term_width = 100)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+#[command(after_help = help::TOP)]
+pub struct Cli {
+    /// Read the configuration from FILE (default: etc/blankroot.toml below the root)
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Colour the output; `auto` does so on a terminal unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// When to colour the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// For whom to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// For programs: one JSON document with a `version`.
+    Json,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the blank snapshot of the running root, and a commented configuration
+    ///
+    /// Without a configuration, finds the file system and the subvolume that are mounted as the
+    /// root, and writes a configuration first, so that the snapshot has it. What is there already
+    /// is left as it is, so that it can be run again at any time.
+    #[command(after_long_help = help::INIT)]
+    Init(Init),
+    /// Set live aside and put a fresh copy of blank in its place; for the initrd
+    ///
+    /// Takes the same short time whatever the size of the root: it never walks and never deletes.
+    /// Does nothing, with the reason, while live is mounted, while a hibernated system may be
+    /// waiting, or when the next boot would not find the new root.
+    #[command(after_long_help = help::ROLLBACK)]
+    Rollback(Rollback),
+    /// Show what appeared, changed or vanished since blank
+    ///
+    /// Each change has a verdict: `stray` will be gone at the next boot and nobody decided so,
+    /// `kept` is on the keep list, `forgotten` was declared disposable.
+    #[command(after_long_help = help::DIFF)]
+    Diff(Diff),
+    /// Tell whether this boot was rolled back, and what is wrong with the set-up
+    ///
+    /// Also tells what the next rollback would meet, and lists the old roots with their sizes.
+    #[command(after_long_help = help::STATUS)]
+    Status(Status),
+}
+
+/// Where live is mounted.
+#[derive(Args, Debug)]
+pub struct Root {
+    /// Act on the root that is mounted at DIR
+    #[arg(long, value_name = "DIR", default_value = "/", value_hint = ValueHint::DirPath)]
+    pub root: PathBuf,
+}
+
+/// Whose kernel, devices and /run these are.
+#[derive(Args, Debug)]
+pub struct Host {
+    /// Find proc, sys, run and dev below DIR
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub host: PathBuf,
+}
+
+/// The arguments of `init`.
+#[derive(Args, Debug)]
+pub struct Init {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub root: Root,
+    /// Make blank of nothing instead: an empty root
+    #[arg(long, conflicts_with = "adopt")]
+    pub empty: bool,
+    /// Take the read-only snapshot NAME as blank instead of making one; NAME is relative to the
+    /// top of the file system
+    #[arg(long, value_name = "NAME")]
+    pub adopt: Option<std::ffi::OsString>,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub host: Host,
+}
+
+/// The arguments of `rollback`.
+#[derive(Args, Debug)]
+pub struct Rollback {
+    /// Print what would be done, or the reasons against it, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub host: Host,
+}
+
+/// The arguments of `diff`.
+#[derive(Args, Debug)]
+pub struct Diff {
+    /// Show only what is at or below PATH, as named on the running machine
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub root: Root,
+    /// One line a change, nothing folded
+    #[arg(long, conflicts_with_all = ["stat", "null"])]
+    pub flat: bool,
+    /// Only counts and sizes, by directory
+    #[arg(long, conflicts_with = "null")]
+    pub stat: bool,
+    /// Only paths, each with a NUL byte after it, as `xargs -0` reads them
+    #[arg(short = '0', long)]
+    pub null: bool,
+    /// For whom to write
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    #[arg(conflicts_with_all = ["flat", "stat", "null"])]
+    pub format: Format,
+}
+
+/// The arguments of `status`.
+#[derive(Args, Debug)]
+pub struct Status {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub root: Root,
+    /// For whom to write
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: Format,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub host: Host,
+}

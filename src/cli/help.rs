@@ -1,0 +1,102 @@
+//! Examples and exit codes, for `--help` and for the man pages.
+
+/// Below `blankroot --help`.
+pub const TOP: &str = "\
+Start with `blankroot init`, then look at `blankroot diff`. `blankroot COMMAND --help` has examples.";
+
+macro_rules! long_help {
+    ($name:ident, $examples:ident, $codes:ident,
+     examples { $($example:literal: $what:literal,)* }
+     codes { $($code:literal: $meaning:literal,)* }) => {
+        const $examples: &[(&str, &str)] = &[$(($example, $what)),*];
+        const $codes: &[(u8, &str)] = &[$(($code, $meaning)),*];
+        /// Below the long help of the command.
+        pub const $name: &str = concat!(
+            "Examples:",
+            $("\n  ", $example, "\n      ", $what,)*
+            "\n\nExit status:",
+            $("\n  ", $code, "  ", $meaning,)*
+        );
+    };
+}
+
+long_help!(INIT, INIT_EXAMPLES, INIT_CODES,
+    examples {
+        "blankroot init --dry-run": "See what would be done",
+        "blankroot init": "Make the running root as it is now the blank one",
+        "blankroot init --adopt root-blank": "Use a snapshot that another tool made",
+        "blankroot init --root /mnt": "Set up the root that an installer has mounted at /mnt",
+    }
+    codes {
+        0: "everything is there, made now or before",
+        2: "something is wrong, and nothing more was done",
+    }
+);
+
+long_help!(ROLLBACK, ROLLBACK_EXAMPLES, ROLLBACK_CODES,
+    examples {
+        "blankroot rollback --dry-run": "See what the next boot would do, or why it would not",
+        "blankroot rollback --config /sysroot.toml": "What a unit in the initrd runs",
+    }
+    codes {
+        0: "done, nothing to do, or skipped by `blankroot=skip` on the kernel command line",
+        2: "the configuration or the command line cannot be used",
+        3: "refused or failed, and the boot may go on with the root as it is",
+        4: "refused or failed, and the boot must stop",
+    }
+);
+
+long_help!(DIFF, DIFF_EXAMPLES, DIFF_CODES,
+    examples {
+        "blankroot diff": "Everything, new directories folded",
+        "blankroot diff --stat": "Where there is how much",
+        "blankroot diff --flat /etc": "Each change below /etc on a line of its own",
+        "blankroot diff -0 /var/lib | xargs -0 ls -ld": "Hand the paths to another program",
+        "blankroot diff --format json | jq '.summary'": "For programs",
+    }
+    codes {
+        0: "the changes were shown, however many there are",
+        2: "they could not be told",
+    }
+);
+
+long_help!(STATUS, STATUS_EXAMPLES, STATUS_CODES,
+    examples {
+        "blankroot status": "In words",
+        "blankroot status --format json | jq '.problems'": "For programs",
+    }
+    codes {
+        0: "nothing is wrong",
+        1: "something is wrong; it is listed with its mend",
+        2: "it could not be told",
+    }
+);
+
+/// The exit codes of every command, by its name.
+pub const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
+    ("init", INIT_CODES),
+    ("rollback", ROLLBACK_CODES),
+    ("diff", DIFF_CODES),
+    ("status", STATUS_CODES),
+];
+
+const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
+    ("init", INIT_EXAMPLES),
+    ("rollback", ROLLBACK_EXAMPLES),
+    ("diff", DIFF_EXAMPLES),
+    ("status", STATUS_EXAMPLES),
+];
+
+/// What each exit code of a command means.
+pub fn exit_status(command: &str) -> &'static [(u8, &'static str)] {
+    found(EXIT_STATUS, command)
+}
+
+/// Examples of a command, each with what it is for.
+pub fn examples(command: &str) -> &'static [(&'static str, &'static str)] {
+    found(EXAMPLES, command)
+}
+
+fn found<T>(table: &'static [(&str, &'static [T])], command: &str) -> &'static [T] {
+    table.iter().find(|(name, _)| *name == command).map_or(&[], |(_, rows)| rows)
+}

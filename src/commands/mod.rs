@@ -1,0 +1,93 @@
+//! The commands: parse, dispatch, show; what to do is decided elsewhere.
+
+mod diff;
+mod init;
+mod rollback;
+mod show;
+mod status;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+use crate::config::{Config, ConfigError, DEFAULT_FILE};
+use crate::plan::InitRefusal;
+
+/// Why a command ended without its result.
+#[derive(Debug)]
+enum Failure {
+    /// Something could not be done.
+    Error(backends::Error),
+    /// The configuration cannot be used.
+    Config(ConfigError),
+    /// Nothing was done, for these reasons.
+    Refused(Vec<InitRefusal>),
+    /// The output could not be written.
+    Output(io::Error),
+}
+
+impl From<backends::Error> for Failure {
+    fn from(error: backends::Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Runs what the command line asks for, and returns the exit code that is documented there.
+pub fn run(cli: &Cli) -> ExitCode {
+    let done = match &cli.command {
+        Command::Init(args) => init::run(cli, args),
+        Command::Rollback(args) => return rollback::run(cli, args).into(),
+        Command::Diff(args) => diff::run(cli, args),
+        Command::Status(args) => status::run(cli, args),
+    };
+    match done {
+        Ok(code) => code,
+        // Who reads no further has what they wanted.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            show_failure(&failure);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn show_failure(failure: &Failure) {
+    match failure {
+        Failure::Error(error) => show::problem(error),
+        Failure::Config(error) => show::problem(error),
+        Failure::Refused(refusals) => refusals.iter().for_each(show::problem),
+        Failure::Output(error) => {
+            show::problem(backends::Error::new(
+                "write the output",
+                backends::error::describe(error),
+            ));
+        }
+    }
+}
+
+/// Where the configuration is: named on the command line, or at its usual place below `root`.
+fn config_file(cli: &Cli, root: &Path) -> PathBuf {
+    match &cli.config {
+        Some(file) => file.clone(),
+        None => root.join(DEFAULT_FILE.trim_start_matches('/')),
+    }
+}
+
+fn load_config(cli: &Cli, root: &Path) -> Result<Config, ConfigError> {
+    Config::load(&config_file(cli, root))
+}

@@ -1,0 +1,68 @@
+//! How everything is shown: problems on standard error, colours where they are wanted, progress on
+//! a terminal.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use lscolors::LsColors;
+
+use crate::cli::{Cli, Color};
+use crate::report::Style;
+
+/// Writes a problem to standard error.
+pub fn problem(problem: impl Display) {
+    // Nobody is left to tell that standard error is closed.
+    let _ = writeln!(io::stderr(), "blankroot: {problem}");
+}
+
+/// Writes a warning to standard error.
+pub fn warning(warning: impl Display) {
+    problem(format_args!("warning: {warning}"));
+}
+
+/// Whether and how to paint what goes to standard output.
+pub fn style(cli: &Cli) -> Style {
+    let color = match cli.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+            let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+            io::stdout().is_terminal() && !set("NO_COLOR") && !dumb
+        }
+    };
+    Style { color, ls_colors: if color { LsColors::from_env() } else { None } }
+}
+
+/// Counts names on a terminal while something takes long; silent elsewhere. Gone when dropped.
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// Starts counting `what`.
+    pub fn new(what: &'static str) -> Self {
+        let bar = if io::stderr().is_terminal() {
+            ProgressBar::new_spinner()
+        } else {
+            ProgressBar::hidden()
+        };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}: {human_pos} names") {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+
+    /// Tells how many there are by now.
+    pub fn at(&self, count: u64) {
+        self.0.set_position(count);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,61 @@
+//! `status`: whether this boot was rolled back, and what is wrong.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::ExitCode;
+
+use backends::{Backend, Error, Survey};
+use chrono::{Local, Utc};
+
+use super::{Failure, load_config, show};
+use crate::cli::{Cli, Format, Status};
+use crate::facts::{Facts, fstab};
+use crate::health::{self, Running};
+use crate::host::HostRoot;
+use crate::report::status::{StatusReport, human, json};
+
+pub fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
+    let config = load_config(cli, &args.root.root)?;
+    let host = HostRoot::open(&args.host.host)?;
+    let facts = Facts::gather(&host, Utc::now())?;
+    let backend = config.open_backend(&args.root.root)?;
+    let mut survey = backend.survey()?;
+    for old_root in &mut survey.old_roots {
+        old_root.own_bytes = backend.own_bytes(&old_root.tree)?;
+    }
+    let facts = with_fstab(facts, backend.as_ref(), &survey)?;
+    let running = running(backend.as_ref(), &args.root.root)?;
+    let abilities = backend.abilities();
+    let problems = health::problems(&survey, &facts, config.root.layout(), &running, abilities);
+    let report = StatusReport {
+        survey: &survey,
+        boot: &health::boot(&facts, abilities),
+        problems: &problems,
+        needs_rollback: abilities.needs_rollback,
+    };
+    let out = io::stdout().lock();
+    let written = match args.format {
+        Format::Json => json::write(&report, out),
+        Format::Human => human::write(&report, &show::style(cli), &Local::now(), out),
+    };
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
+    }
+    Ok(if report.healthy() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// The tree that is mounted where the root is said to be.
+fn running(backend: &dyn Backend, root: &Path) -> Result<Running, Error> {
+    let dir = std::fs::File::open(root).map_err(|e| Error::io("open the running root", e))?;
+    Ok(backend.identify(dir.as_fd())?.map_or(Running::Elsewhere, Running::Tree))
+}
+
+/// Adds what blank's fstab says of the root; nothing where there is no blank.
+pub fn with_fstab(facts: Facts, backend: &dyn Backend, survey: &Survey) -> Result<Facts, Error> {
+    let Some(blank) = survey.blank.tree() else { return Ok(facts) };
+    let view = backend.view(blank)?;
+    let text = fstab::read(view.as_fd()).map_err(|e| Error::io("read blank's fstab", e))?;
+    Ok(facts.with_fstab(&text))
+}

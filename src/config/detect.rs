@@ -1,0 +1,124 @@
+//! Finds out what `[root]` would have to say of the file system that is mounted somewhere.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use backends::mounted::{self, Mounted};
+use backends::path::{Escaped, shell_word};
+use backends::{Error, Layout, Result, TreeName};
+
+use super::problem::shown;
+use super::root::{DEFAULT_BLANK, DEFAULT_OLD, RootConfig};
+
+/// What `[root]` would say of the tree that is mounted at `root`. Device names are looked up below
+/// `host`.
+///
+/// Errors name what was found, and what can be done to have a root that can be rolled back.
+pub fn detect(root: &Path, host: &Path) -> Result<RootConfig> {
+    let found = mounted::at(root)?;
+    match found.mount.fs_type.as_slice() {
+        b"btrfs" => btrfs(root, host, &found),
+        b"tmpfs" => Ok(RootConfig::Tmpfs),
+        other => Err(unsuitable(root, other)),
+    }
+}
+
+fn action(root: &Path) -> String {
+    format!("find the root file system at {}", shown(root))
+}
+
+fn unsuitable(root: &Path, fs_type: &[u8]) -> Error {
+    let what = format!("its type is {}, which has no snapshots", Escaped(fs_type));
+    match fs_type {
+        b"zfs" => Error::new(action(root), "its type is zfs, which cannot be found by itself yet")
+            .mend("write a configuration with `backend = \"zfs\"` and name it with --config"),
+        b"overlay" => Error::new(action(root), "it is an overlay: of a container or a live medium")
+            .mend("name the mounted root of the machine itself with `--root DIR`"),
+        b"ext2" | b"ext3" | b"ext4" | b"xfs" | b"f2fs" => Error::new(action(root), what).mend(
+            "move the root to Btrfs (btrfs-convert(8) does it in place for ext4), or use a tmpfs as \
+             the root; `backend = \"directory\"` works on any file system, with whole copies",
+        ),
+        _ => Error::new(action(root), what)
+            .mend("name a mounted root on Btrfs with `--root DIR`, or a configuration with --config"),
+    }
+}
+
+fn btrfs(root: &Path, host: &Path, found: &Mounted) -> Result<RootConfig> {
+    let device = stable_device(root, host, found)?;
+    if found.path.is_empty() {
+        let here = |name: &str| shell_word(root.join(name).as_os_str());
+        let why = "the top level of the Btrfs file system is mounted there, which can be neither \
+                   set aside nor replaced";
+        return Err(Error::new(action(root), why).mend(format!(
+            "make it a subvolume with `btrfs subvolume snapshot {} {}`, boot that with \
+             `rootflags=subvol=root` and `subvol=root` in its fstab, and run this again",
+            shell_word(root.as_os_str()),
+            here("root"),
+        )));
+    }
+    let name = |bytes: &[u8]| {
+        TreeName::new(bytes).map_err(|why| {
+            Error::new(action(root), format!("the subvolume's name `{}` {why}", Escaped(bytes)))
+        })
+    };
+    let live = name(&found.path)?;
+    // Beside live, so that a root inside of `@` or `os` stays one with its trees.
+    let beside = |last: &str| match live.split().0 {
+        Some(parent) => name(&[parent.as_os_str().as_bytes(), b"/", last.as_bytes()].concat()),
+        None => name(last.as_bytes()),
+    };
+    let (blank, old) = (beside(DEFAULT_BLANK)?, beside(DEFAULT_OLD)?);
+    Ok(RootConfig::Btrfs { device, layout: Layout { live, blank, old } })
+}
+
+/// A name of the device that stays the same from boot to boot where there is one.
+fn stable_device(root: &Path, host: &Path, found: &Mounted) -> Result<PathBuf> {
+    let source = Path::new(OsStr::from_bytes(&found.mount.source));
+    if let Some(id) = file_system_id(root)? {
+        let link = Path::new("dev/disk/by-uuid").join(id);
+        if host.join(&link).exists() {
+            return Ok(Path::new("/").join(link));
+        }
+    }
+    let below_host = host.join(source.strip_prefix("/").unwrap_or(source));
+    if source.is_absolute() && below_host.exists() {
+        return Ok(source.to_path_buf());
+    }
+    let why = format!("its device is called {}, which is not there", shown(source));
+    Err(Error::new(action(root), why)
+        .mend("write a configuration with its `device` and name it with `--config FILE`"))
+}
+
+#[cfg(feature = "btrfs")]
+fn file_system_id(root: &Path) -> Result<Option<String>> {
+    let dir = std::fs::File::open(root).map_err(|e| Error::io(action(root), e))?;
+    let info = backends::kernel::btrfs::fs_info(dir).map_err(|e| Error::io(action(root), e))?;
+    Ok(Some(info.fsid.hyphenated().to_string()))
+}
+
+#[cfg(not(feature = "btrfs"))]
+fn file_system_id(_root: &Path) -> Result<Option<String>> {
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_rolled_back_is_named_with_a_way_out() {
+        for (fs_type, why, mend) in [
+            (&b"ext4"[..], "its type is ext4, which has no snapshots", "btrfs-convert"),
+            (b"overlay", "it is an overlay", "--root DIR"),
+            (b"zfs", "its type is zfs", "backend = \"zfs\""),
+            (b"odd\n", "its type is odd\\n, which", "--config"),
+        ] {
+            let error = unsuitable(Path::new("/a b"), fs_type);
+            let text = error.to_string();
+            let start = format!("cannot find the root file system at /a b: {why}");
+            assert!(text.starts_with(&start), "{text}");
+            assert!(error.mend_text().is_some_and(|text| text.contains(mend)), "{text}");
+        }
+    }
+}

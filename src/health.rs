@@ -1,0 +1,165 @@
+//! What `status` makes of a survey and of this boot's facts: did the rollback run, and what is
+//! wrong? Pure.
+
+use backends::path::Escaped;
+use backends::{Abilities, Layout, Survey, TreeId, Unfinished};
+use chrono::TimeDelta;
+
+use crate::facts::stamp::Outcome;
+use crate::facts::{Asked, Facts, Stamp};
+use crate::plan::rollback;
+use crate::report::status::{BootState, Problem, RolledBack};
+
+/// The tree that is mounted as the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Running {
+    /// A tree of the file system that the configuration names.
+    Tree(TreeId),
+    /// Something on another file system.
+    Elsewhere,
+}
+
+/// What this boot did about the root.
+pub fn boot(facts: &Facts, abilities: Abilities) -> BootState {
+    let mut boot = BootState { boot_id: facts.boot_id.clone(), rolled_back: None, skipped: None };
+    if !abilities.needs_rollback {
+        boot.skipped = Some("this root starts empty at every boot by itself".into());
+        return boot;
+    }
+    match facts.stamp_of_this_boot().map(|stamp| (stamp, &stamp.outcome)) {
+        Some((stamp, Outcome::RolledBack)) => boot.rolled_back = Some(rolled_back(stamp)),
+        Some((_, Outcome::Skipped)) => boot.skipped = Some("it was asked not to".into()),
+        Some((_, Outcome::Refused { .. })) => boot.skipped = Some("it was refused".into()),
+        Some((_, Outcome::Failed { .. })) => boot.skipped = Some("it failed".into()),
+        None if facts.stamp.is_err() => {}
+        None => boot.skipped = Some("no rollback has run in this boot".into()),
+    }
+    boot
+}
+
+fn rolled_back(stamp: &Stamp) -> RolledBack {
+    let micros = i64::try_from(stamp.duration_us).unwrap_or(i64::MAX);
+    let at = stamp.started.checked_add_signed(TimeDelta::microseconds(micros));
+    RolledBack {
+        old_root: stamp.old_root.clone(),
+        at: at.unwrap_or(stamp.started),
+        duration_ms: Some(stamp.duration_us / 1000),
+    }
+}
+
+/// Everything that its owner should mend, what matters most first.
+pub fn problems(
+    survey: &Survey,
+    facts: &Facts,
+    layout: Option<&Layout>,
+    running: &Running,
+    abilities: Abilities,
+) -> Vec<Problem> {
+    let Some(layout) = layout.filter(|_| abilities.needs_rollback) else { return Vec::new() };
+    let mut problems = this_boot(survey, facts);
+    problems.extend(wrong_root(survey, layout, running));
+    problems.extend(next_boot(survey, facts, layout));
+    problems.extend(survey.unfinished.iter().map(unfinished));
+    problems
+}
+
+fn problem(text: impl Into<String>, mend: &str) -> Problem {
+    Problem { text: text.into(), mend: Some(mend.to_string()) }
+}
+
+/// What went wrong in this boot.
+fn this_boot(survey: &Survey, facts: &Facts) -> Vec<Problem> {
+    let stamp = match &facts.stamp {
+        Err(why) => return vec![problem(why.clone(), "the next rollback writes it anew")],
+        Ok(_) => facts.stamp_of_this_boot(),
+    };
+    match stamp.map(|stamp| (&stamp.outcome, stamp)) {
+        None => {
+            let mend = "reboot; if this stays, the rollback is not part of the initrd, or the boot \
+                        skipped the initrd (kexec, soft-reboot)";
+            vec![problem("no rollback has run in this boot", mend)]
+        }
+        Some((Outcome::RolledBack, stamp)) => {
+            let live = survey.live.tree().map(|live| &live.id);
+            let replaced = stamp.live_now.is_some() && live.is_some();
+            if replaced && stamp.live_now.as_ref() != live {
+                let text = "live is another tree than the one that this boot's rollback made";
+                return vec![problem(text, "reboot, so that live is a fresh copy of blank")];
+            }
+            Vec::new()
+        }
+        Some((Outcome::Skipped, _)) => Vec::new(),
+        Some((Outcome::Refused { reasons } | Outcome::Failed { reasons }, _)) => {
+            reasons.iter().map(|reason| from_text(reason)).collect()
+        }
+    }
+}
+
+/// A reason as it was printed, with its mend on a line of its own.
+fn from_text(reason: &str) -> Problem {
+    let (text, mend) = match reason.split_once("\n  mend: ") {
+        Some((text, mend)) => (text, Some(mend.to_string())),
+        None => (reason, None),
+    };
+    Problem { text: format!("in this boot: {}", text.replace('\n', "; ")), mend }
+}
+
+/// Whether the running root is live at all.
+fn wrong_root(survey: &Survey, layout: &Layout, running: &Running) -> Option<Problem> {
+    let live = survey.live.tree()?;
+    let what = match running {
+        Running::Tree(id) if *id == live.id => return None,
+        Running::Tree(_) => "another tree of its file system is mounted as the root",
+        Running::Elsewhere => "another file system is mounted as the root",
+    };
+    Some(problem(
+        format!("live, `{}`, is not the running root: {what}", layout.live),
+        "correct `root=`, `rootflags=` or fstab, or name where live is mounted with `--root DIR`",
+    ))
+}
+
+/// What the next rollback would meet if everything stays as it is.
+fn next_boot(survey: &Survey, facts: &Facts, layout: &Layout) -> Vec<Problem> {
+    // Mounts end with this boot, and what was asked was asked of this boot.
+    let survey = Survey { live_mounts: Vec::new(), ..survey.clone() };
+    let mut facts = facts.clone();
+    facts.command_line.asked =
+        facts.command_line.asked.filter(|asked| matches!(asked, Asked::Unknown(_)));
+    let refusals = rollback::plan(&survey, &facts, layout).err().unwrap_or_default();
+    refusals
+        .iter()
+        .map(|refusal| Problem {
+            text: format!("the next rollback will be refused: {}", refusal.reason()),
+            mend: refusal.mend(),
+        })
+        .collect()
+}
+
+fn unfinished(unfinished: &Unfinished) -> Problem {
+    match unfinished {
+        Unfinished::RecordOnly(record) => problem(
+            format!(
+                "a rollback was interrupted and left the record {} alone",
+                Escaped(record.name.as_bytes())
+            ),
+            "nothing needs to be done; `blankroot expire` removes it",
+        ),
+        Unfinished::FreshCopy { tree, .. } => problem(
+            format!("a rollback was interrupted and left a fresh copy, `{}`", tree.name),
+            "nothing needs to be done; the next rollback takes it, or `blankroot expire` removes it",
+        ),
+        Unfinished::DefaultLeftBehind(old) => problem(
+            format!("mounts that name no tree lead to the old root `{}`", old.tree.name),
+            "reboot: the next rollback lets them lead to live; or run `blankroot rollback` while \
+             live is not mounted",
+        ),
+        Unfinished::Foreign(name) => problem(
+            format!("`{name}` lies among the old roots and was not made by Blankroot"),
+            "move it elsewhere; Blankroot never touches it",
+        ),
+        Unfinished::UnreadableRecord { name, why } => problem(
+            format!("the record `{name}` cannot be read: {why}"),
+            "look at it; the old root that it belongs to is never touched",
+        ),
+    }
+}

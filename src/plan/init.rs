@@ -1,0 +1,266 @@
+//! Plans the set-up of a root: what is asked for and what is there → the steps, or every reason
+//! against it. Pure, as all plans are.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use backends::path::Escaped;
+use backends::{Abilities, Layout, Origin, Slot, Survey, Tree, TreeName};
+
+/// Where blank comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A snapshot is made.
+    New(Origin),
+    /// A snapshot that exists is taken.
+    Adopted(TreeName),
+}
+
+/// The configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigFile {
+    /// It is there.
+    There {
+        /// Where.
+        path: PathBuf,
+        /// The line that names blank.
+        blank_line: Option<usize>,
+    },
+    /// It has to be written.
+    New {
+        /// Where.
+        path: PathBuf,
+        /// What will stand in it.
+        text: String,
+    },
+}
+
+/// Everything that is known before anything is changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The configuration.
+    pub config: &'a ConfigFile,
+    /// The names in it; `None` where the file system has no trees.
+    pub layout: Option<&'a Layout>,
+    /// What is on the disk.
+    pub survey: &'a Survey,
+    /// What the backend can do.
+    pub abilities: Abilities,
+    /// How to make blank read-only, where the backend knows.
+    pub how_to_make_read_only: Option<&'a str>,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InitStep {
+    /// Write the configuration: first, so that a snapshot of live has it.
+    WriteConfig {
+        /// Where; nothing has this name yet.
+        path: PathBuf,
+        /// The text.
+        text: String,
+    },
+    /// Make the directory for old roots.
+    MakeOldDir {
+        /// Its name.
+        old: TreeName,
+    },
+    /// Make the blank snapshot, and the directory for old roots.
+    Capture {
+        /// What it is made of.
+        origin: Origin,
+        /// The name of live.
+        live: TreeName,
+        /// The name of the snapshot.
+        blank: TreeName,
+    },
+}
+
+/// What `init` will do, in order, and what it found done. There may be nothing left to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InitPlan {
+    /// What is there already, each a line.
+    pub there: Vec<String>,
+    /// Executed one after the other; the first that fails ends the run.
+    pub steps: Vec<InitStep>,
+    /// What the reader should know about the result.
+    pub notes: Vec<String>,
+}
+
+/// Why nothing is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitRefusal {
+    /// What is wrong, as one line.
+    pub reason: String,
+    /// What the reader can do about it.
+    pub mend: String,
+}
+
+/// Plans the set-up, or names all reasons against it.
+pub fn plan(wanted: &Wanted, now: Situation<'_>) -> Result<InitPlan, Vec<InitRefusal>> {
+    let mut plan = InitPlan::default();
+    match now.config {
+        ConfigFile::There { path, .. } => {
+            plan.there.push(format!("the configuration {}", shown(path)))
+        }
+        ConfigFile::New { path, text } => {
+            plan.steps.push(InitStep::WriteConfig { path: path.clone(), text: text.clone() });
+        }
+    }
+    let Some(layout) = now.layout.filter(|_| now.abilities.needs_rollback) else {
+        plan.notes.push(
+            "there is nothing to capture: this root starts empty at every boot by itself".into(),
+        );
+        return Ok(plan);
+    };
+    let mut refusals: Vec<InitRefusal> =
+        unusable_live(&now.survey.live, layout).into_iter().collect();
+    for obstacle in &now.survey.obstacles {
+        refusals.push(InitRefusal {
+            reason: obstacle.reason.clone(),
+            mend: obstacle.mend.clone().unwrap_or_else(|| "remove this obstacle".to_string()),
+        });
+    }
+    match blank(wanted, layout, now, &mut plan) {
+        Ok(()) if refusals.is_empty() => Ok(plan),
+        Ok(()) => Err(refusals),
+        Err(refusal) => {
+            refusals.push(refusal);
+            Err(refusals)
+        }
+    }
+}
+
+fn blank(
+    wanted: &Wanted,
+    layout: &Layout,
+    now: Situation<'_>,
+    plan: &mut InitPlan,
+) -> Result<(), InitRefusal> {
+    if let Wanted::Adopted(name) = wanted
+        && *name != layout.blank
+    {
+        return Err(other_blank(name, layout, now.config));
+    }
+    match (&now.survey.blank, wanted) {
+        (Slot::Present(tree), _) => {
+            check_read_only(tree, now.how_to_make_read_only)?;
+            plan.there.push(format!("blank, `{}`, read-only{}", tree.name, made(tree)));
+            old_dir(layout, now.survey, plan);
+        }
+        (Slot::NotATree(what), _) => {
+            return Err(InitRefusal {
+                reason: format!("blank, `{}`, is {what}", layout.blank),
+                mend: "move it away, or set `blank` in the configuration to another name".into(),
+            });
+        }
+        (Slot::Missing, Wanted::Adopted(name)) => {
+            return Err(InitRefusal {
+                reason: format!("there is no snapshot `{name}` to adopt"),
+                mend: "name it relative to the top of the file system, as in `root-blank`".into(),
+            });
+        }
+        (Slot::Missing, Wanted::New(origin)) => {
+            let (live, blank) = (layout.live.clone(), layout.blank.clone());
+            plan.steps.push(InitStep::Capture { origin: *origin, live, blank });
+            if *origin == Origin::Empty {
+                plan.notes.push(
+                    "the next rollback leaves an empty root: whatever makes /etc must bring this \
+                     configuration along, and so must the initrd"
+                        .into(),
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn old_dir(layout: &Layout, survey: &Survey, plan: &mut InitPlan) {
+    if survey.has_old_dir {
+        let roots = match survey.old_roots.len() {
+            1 => "1 old root".to_string(),
+            count => format!("{count} old roots"),
+        };
+        plan.there.push(format!("the directory of old roots, `{}`, with {roots}", layout.old));
+    } else {
+        plan.steps.push(InitStep::MakeOldDir { old: layout.old.clone() });
+    }
+}
+
+fn unusable_live(live: &Slot, layout: &Layout) -> Option<InitRefusal> {
+    let what = match live {
+        Slot::Present(_) => return None,
+        Slot::Missing => "missing",
+        Slot::NotATree(what) => what.as_str(),
+    };
+    Some(InitRefusal {
+        reason: format!("live, `{}`, is {what}", layout.live),
+        mend: "set `live` in the configuration to the name of the tree that is the root".into(),
+    })
+}
+
+fn other_blank(asked: &TreeName, layout: &Layout, config: &ConfigFile) -> InitRefusal {
+    let place = match config {
+        ConfigFile::There { path, blank_line: Some(line) } => format!("{}:{line}", shown(path)),
+        ConfigFile::There { path, blank_line: None } | ConfigFile::New { path, .. } => shown(path),
+    };
+    InitRefusal {
+        reason: format!("the configuration has another blank, `{}`", layout.blank),
+        mend: format!("write `blank = \"{asked}\"` at {place}, then run this again"),
+    }
+}
+
+fn check_read_only(blank: &Tree, how: Option<&str>) -> Result<(), InitRefusal> {
+    if blank.read_only {
+        return Ok(());
+    }
+    Err(InitRefusal {
+        reason: format!("blank, `{}`, is not read-only", blank.name),
+        mend: how.unwrap_or("make it read-only").to_string(),
+    })
+}
+
+fn made(tree: &Tree) -> String {
+    let time = tree.created.map(|time| format!(", made {}", time.format("%Y-%m-%d %H:%M:%S UTC")));
+    time.unwrap_or_default()
+}
+
+fn shown(path: &std::path::Path) -> String {
+    Escaped(path.as_os_str().as_encoded_bytes()).to_string()
+}
+
+impl fmt::Display for InitStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WriteConfig { path, .. } => write!(f, "write the configuration {}", shown(path)),
+            Self::MakeOldDir { old } => write!(f, "make the directory of old roots `{old}`"),
+            Self::Capture { origin: Origin::Live, live, blank } => {
+                write!(f, "make the blank snapshot `{blank}` of `{live}`")
+            }
+            Self::Capture { origin: Origin::Empty, blank, .. } => {
+                write!(f, "make the blank snapshot `{blank}` of nothing: an empty root")
+            }
+        }
+    }
+}
+
+impl fmt::Display for InitPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for there in &self.there {
+            writeln!(f, "there already: {there}")?;
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{}. {step}", at + 1)?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for InitRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot set up the root: {}\n  mend: {}", self.reason, self.mend)
+    }
+}
