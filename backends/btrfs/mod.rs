@@ -1,7 +1,7 @@
 //! Btrfs: trees are subvolumes, a copy is a snapshot, and the file system knows what was written.
 
 mod diff;
-mod items;
+pub mod items;
 mod locked;
 mod mounts;
 mod search;
@@ -16,7 +16,6 @@ use crate::error::{Error, Result};
 use crate::survey::{Survey, Tree};
 use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
 
-pub use items::fuzz;
 pub use top::Access;
 use top::Top;
 
