@@ -15,6 +15,7 @@ use rustix::fs::{self, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, describe};
+use crate::path::Escaped;
 use crate::survey::TreeId;
 
 const SUFFIX: &[u8] = b".json";
@@ -53,14 +54,17 @@ impl Record {
         Self { version: VERSION, name, boot_id: boot_id.to_string(), time, live, blank }
     }
 
-    /// Reads a record; the error says what is wrong with the text.
+    /// Reads a record; the error says what is wrong with the text, in one line.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
-        let record: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        // The message may quote the text.
+        let record: Self = serde_json::from_slice(text)
+            .map_err(|e| Escaped(e.to_string().as_bytes()).to_string())?;
         if record.version != VERSION {
             return Err(format!("it has version {}, and this program knows 1", record.version));
         }
         if counter(OsStr::new(&record.name)).is_none() || record.name.contains('/') {
-            return Err(format!("`{}` is no name of an old root", record.name));
+            let name = Escaped(record.name.as_bytes());
+            return Err(format!("`{name}` is no name of an old root"));
         }
         Ok(record)
     }
@@ -135,7 +139,7 @@ fn read_one(old: BorrowedFd<'_>, name: &OsStr, stem: &[u8]) -> Result<Record, St
     let text = crate::file::read(old, Path::new(name)).map_err(|e| describe(&e))?;
     let record = Record::parse(&text)?;
     if record.name.as_bytes() != stem {
-        return Err(format!("it is the record of {}", record.name));
+        return Err(format!("it is the record of {}", Escaped(record.name.as_bytes())));
     }
     Ok(record)
 }
@@ -181,5 +185,15 @@ mod tests {
         for bad in [&b""[..], b"{}", b"\xff", b"[1]"] {
             assert!(Record::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_record_is_told_in_one_line() {
+        let text = String::from_utf8(serde_json::to_vec(&sample(&[])).unwrap()).unwrap();
+        let why = |from: &str, to: &str| Record::parse(text.replace(from, to).as_bytes());
+        let expected = "`a\\nb` is no name of an old root".to_string();
+        assert_eq!(why("000001-3f2a1c9e", "a\\nb"), Err(expected));
+        let quoted = why("\"blank\"", "\"bl\\nank\"").unwrap_err();
+        assert!(quoted.starts_with("unknown field `bl\\nank`"), "{quoted}");
     }
 }

@@ -1,7 +1,7 @@
 //! Btrfs: trees are subvolumes, a copy is a snapshot, and the file system knows what was written.
 
 mod diff;
-mod items;
+pub mod items;
 mod locked;
 mod mounts;
 mod search;
@@ -18,7 +18,6 @@ use crate::path::shell_word;
 use crate::survey::{Survey, Tree, TreeId};
 use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
 
-pub use items::fuzz;
 pub use top::Access;
 use top::Top;
 

@@ -154,7 +154,7 @@ pub fn bytes_written_since_copy(top: &Top, tree: &Tree) -> Result<Option<u64>> {
     let subvolume = top.subvolume(tree)?;
     let floor = subvolume.info.otransid;
     let mut seen = HashSet::new();
-    let mut bytes = 0;
+    let mut bytes = 0u64;
     let range = (Key::first(0, 0), Key::last(u64::MAX, u8::MAX));
     let searched = Searcher::subvolume(subvolume.fd.as_fd(), top).each(range, floor, |item| {
         if item.key.kind != kind::EXTENT_DATA {
@@ -165,9 +165,9 @@ pub fn bytes_written_since_copy(top: &Top, tree: &Tree) -> Result<Option<u64>> {
             match extent.source {
                 super::items::Source::Disk { address, .. } if !seen.insert(address) => {}
                 super::items::Source::Inline(data) | super::items::Source::Packed(data) => {
-                    bytes += data.len() as u64;
+                    bytes = bytes.saturating_add(data.len() as u64);
                 }
-                _ => bytes += extent.disk_bytes,
+                _ => bytes = bytes.saturating_add(extent.disk_bytes),
             }
         }
     });

@@ -160,7 +160,7 @@ pub struct Item<'a> {
     pub data: &'a [u8],
 }
 
-/// The items in a search's result. Pure; ends early where the bytes make no sense.
+/// The items in a search's result. Pure; ends early, and for good, where the bytes make no sense.
 #[derive(Clone, Debug)]
 pub struct Items<'a> {
     bytes: &'a [u8],
@@ -178,13 +178,54 @@ impl<'a> Iterator for Items<'a> {
     type Item = Item<'a>;
 
     fn next(&mut self) -> Option<Item<'a>> {
-        self.left = self.left.checked_sub(1)?;
-        let (head, rest) = self.bytes.split_first_chunk::<ITEM_HEAD>()?;
-        let word = |at: usize| head[at..].first_chunk::<8>().map(|b| u64::from_ne_bytes(*b));
-        let half = |at: usize| head[at..].first_chunk::<4>().map(|b| u32::from_ne_bytes(*b));
-        let (data, rest) = rest.split_at_checked(half(28)? as usize)?;
-        self.bytes = rest;
-        let kind = u8::try_from(half(24)?).ok()?;
-        Some(Item { key: Key { objectid: word(8)?, kind, offset: word(16)? }, data })
+        let left = self.left.checked_sub(1)?;
+        match split_item(self.bytes) {
+            Some((item, rest)) => {
+                (self.bytes, self.left) = (rest, left);
+                Some(item)
+            }
+            // Behind what makes no sense, nothing does.
+            None => {
+                self.left = 0;
+                None
+            }
+        }
+    }
+}
+
+/// The first item, with its header, and the bytes behind it.
+fn split_item(bytes: &[u8]) -> Option<(Item<'_>, &[u8])> {
+    let (head, rest) = bytes.split_first_chunk::<ITEM_HEAD>()?;
+    let word = |at: usize| head[at..].first_chunk::<8>().map(|b| u64::from_ne_bytes(*b));
+    let half = |at: usize| head[at..].first_chunk::<4>().map(|b| u32::from_ne_bytes(*b));
+    let (data, rest) = rest.split_at_checked(half(28)? as usize)?;
+    let key = Key { objectid: word(8)?, kind: u8::try_from(half(24)?).ok()?, offset: word(16)? };
+    Some((Item { key, data }, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(kind: u32, data: &[u8]) -> Vec<u8> {
+        let words = [7u64, 257, 0].map(u64::to_ne_bytes).concat();
+        let halves = [kind, data.len() as u32].map(u32::to_ne_bytes).concat();
+        [&words, &halves, data].concat()
+    }
+
+    #[test]
+    fn items_end_for_good_where_the_bytes_make_no_sense() {
+        let bytes = [item(1, b"a"), item(256, b"no byte"), item(1, b"b")].concat();
+        let mut items = Items::new(&bytes, 3);
+        assert_eq!(items.next().map(|item| item.data), Some(&b"a"[..]));
+        assert_eq!((items.next(), items.next()), (None, None));
+    }
+
+    #[test]
+    fn a_count_that_lies_shows_no_more_than_there_is() {
+        let bytes = [item(1, b"a"), item(1, b"")].concat();
+        assert_eq!(Items::new(&bytes, u32::MAX).count(), 2);
+        assert_eq!(Items::new(&bytes, 1).count(), 1);
+        assert_eq!(Items::new(&bytes[..bytes.len() - 1], 2).count(), 1);
     }
 }

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use backends::error::describe;
+use backends::path::Escaped;
 use backends::{Error, Result, TreeId, file};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -78,9 +79,11 @@ impl Stamp {
         }
     }
 
-    /// Reads a stamp's text; the error says what is wrong with it.
+    /// Reads a stamp's text; the error says what is wrong with it, in one line.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
-        let stamp: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        // The message may quote the text.
+        let stamp: Self = serde_json::from_slice(text)
+            .map_err(|e| Escaped(e.to_string().as_bytes()).to_string())?;
         if stamp.version != VERSION {
             return Err(format!("it has version {}, and this program knows 1", stamp.version));
         }
@@ -200,6 +203,13 @@ mod tests {
         let text = serde_json::to_vec(&newer).unwrap();
         let why = "it has version 2, and this program knows 1";
         assert_eq!(Stamp::parse(&text), Err(why.to_string()));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_stamp_is_told_in_one_line() {
+        let text = serde_json::to_string(&stamp(Outcome::Skipped)).unwrap();
+        let why = Stamp::parse(text.replace("skipped", "a\\nb").as_bytes()).unwrap_err();
+        assert!(why.starts_with("unknown variant `a\\nb`"), "{why}");
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! Mount options that name a tree by its number, written anew so that they name it by its name.
 
 use backends::TreeName;
+use backends::mountinfo::unescape;
 use backends::path::Escaped;
 
 const NUMBER: &[u8] = b"subvolid=";
@@ -9,7 +10,8 @@ const NAME: &[u8] = b"subvol=";
 /// The kernel parameter to write instead of `rootflags=<flags>`.
 pub fn root_flags(flags: &[u8], live: &TreeName) -> String {
     let corrected = options(flags, live.as_bytes());
-    let value = Escaped(&corrected);
+    // The kernel knows no escapes: a backslash stands for itself.
+    let value = Escaped(&corrected).to_string().replace("\\\\", "\\");
     if corrected.iter().any(u8::is_ascii_whitespace) {
         format!("rootflags=\"{value}\"")
     } else {
@@ -26,7 +28,8 @@ pub fn fstab_line(line: &[u8], live: &TreeName) -> String {
         let inside = !part.first().is_some_and(|&b| is_blank(b));
         field += usize::from(inside);
         if inside && field == 4 {
-            corrected.extend(options(part, in_fstab(live.as_bytes()).as_bytes()));
+            // An escape may stand for any byte, also in the number's own name.
+            corrected.extend(in_fstab(&options(&unescape(part), live.as_bytes())));
         } else {
             corrected.extend_from_slice(part);
         }
@@ -54,16 +57,13 @@ fn options(options: &[u8], live: &[u8]) -> Vec<u8> {
     corrected.join(&b',')
 }
 
-/// A name as fstab(5) spells it.
-fn in_fstab(name: &[u8]) -> String {
-    let escaped: Vec<u8> = name
-        .iter()
-        .flat_map(|&b| match b {
-            b' ' | b'\t' | b'\n' | b'\\' | b'#' => format!("\\{b:03o}").into_bytes(),
-            _ => vec![b],
-        })
-        .collect();
-    printable(&escaped)
+/// Options as fstab(5) spells them.
+fn in_fstab(options: &[u8]) -> Vec<u8> {
+    let escaped = options.iter().flat_map(|&b| match b {
+        b' ' | b'\t' | b'\n' | b'\\' | b'#' => format!("\\{b:03o}").into_bytes(),
+        _ => vec![b],
+    });
+    escaped.collect()
 }
 
 /// In an fstab every byte may be written in octal, so what does not print is; the result means the
@@ -72,13 +72,12 @@ fn printable(line: &[u8]) -> String {
     let mut text = String::new();
     for chunk in line.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() && c != '\t' {
-                let mut bytes = [0; 4];
-                for byte in c.encode_utf8(&mut bytes).bytes() {
-                    text.push_str(&format!("\\{byte:03o}"));
-                }
-            } else {
+            let mut bytes = [0; 4];
+            let own: &str = c.encode_utf8(&mut bytes);
+            if matches!(c, '\\' | '\t') || Escaped(own.as_bytes()).to_string() == own {
                 text.push(c);
+            } else {
+                text.extend(own.bytes().map(|byte| format!("\\{byte:03o}")));
             }
         }
         for byte in chunk.invalid() {
@@ -109,6 +108,7 @@ mod tests {
         }
         let odd = root_flags(b"subvolid=256", &name(b"my root"));
         assert_eq!(odd, "rootflags=\"subvol=my root\"");
+        assert_eq!(root_flags(b"subvolid=256", &name(b"a\\b")), "rootflags=subvol=a\\b");
     }
 
     #[test]
@@ -120,5 +120,16 @@ mod tests {
             fstab_line(b"/dev/\xff / btrfs subvolid=256", &name(b"a b\n\\\xff")),
             "/dev/\\377 / btrfs subvol=a\\040b\\012\\134\\377"
         );
+        assert_eq!(
+            fstab_line("x / btrfs subvolid=5".as_bytes(), &name("\u{202e}a".as_bytes())),
+            "x / btrfs subvol=\\342\\200\\256a"
+        );
+    }
+
+    #[test]
+    fn a_number_whose_name_is_escaped_is_dropped_too() {
+        let line = b"x / btrfs ro\\054subvol\\151d=256,x=\\040 0 0";
+        let corrected = "x / btrfs ro,subvol=root,x=\\040 0 0";
+        assert_eq!(fstab_line(line, &name(b"root")), corrected);
     }
 }

@@ -192,7 +192,8 @@ fn place(run: Option<&Run>, at: u64, size: u64) -> (Option<(u64, u64)>, u64) {
     match run {
         Some(run) if run.start > at => (None, run.start.min(size)),
         Some(run) => {
-            let disk = run.disk.map(|(address, offset)| (address, offset + (at - run.start)));
+            let disk =
+                run.disk.map(|(address, offset)| (address, offset.saturating_add(at - run.start)));
             (disk, run.end.min(size))
         }
         None => (None, size),
@@ -222,5 +223,8 @@ mod tests {
         assert_eq!(differing(&a, &b, 6), [4..6]);
         assert_eq!(differing(&a, &[], 10), [0..8]);
         assert_eq!(differing(&a, &[run(0, 8, Some((100, 8)))], 8), [0..8]);
+        // An offset that cannot be, as only a broken disk has it.
+        let halves = [run(0, 4, None), run(4, 8, None)];
+        assert_eq!(differing(&halves, &[run(0, 8, Some((100, u64::MAX)))], 8).len(), 1);
     }
 }

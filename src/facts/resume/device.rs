@@ -50,8 +50,9 @@ pub fn path_of(entry: &[u8]) -> PathBuf {
     in_dev(entry.iter().map(|&b| if b == b'!' { b'/' } else { b }).collect())
 }
 
+/// Not by joining paths: a name with a slash at its start would lead out of `dev`.
 fn in_dev(name: Vec<u8>) -> PathBuf {
-    Path::new("dev").join(OsString::from_vec(name))
+    PathBuf::from(OsString::from_vec([b"dev/".to_vec(), name].concat()))
 }
 
 /// UUIDs are compared by name, and some write them in capitals.
@@ -65,7 +66,7 @@ fn by_tag(host: &HostRoot, directory: &str, value: &[u8]) -> io::Result<PathBuf>
 
 /// A tag's value as udev spells it in a link's name: all that is neither UTF-8 nor one of a few
 /// ASCII characters becomes `\xNN` (`encode_devnode_name` in systemd).
-fn encode(value: &[u8]) -> String {
+pub fn encode(value: &[u8]) -> String {
     let mut name = String::new();
     for chunk in value.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -96,5 +97,6 @@ mod tests {
     #[test]
     fn a_slash_in_a_kernel_name_is_an_exclamation_mark() {
         assert_eq!(path_of(b"cciss!c0d0p1"), Path::new("dev/cciss/c0d0p1"));
+        assert_eq!(path_of(b"!sda"), Path::new("dev/sda"));
     }
 }

@@ -4,8 +4,8 @@
 //! An image is looked for where this boot would resume from (`resume=`, what the kernel was told,
 //! what systemd left in the firmware), and in the first page of every block device.
 
-mod device;
-mod signature;
+pub mod device;
+pub mod signature;
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -1,0 +1,73 @@
+//! Patterns of `[forget]`, one a line up to an empty line, and a path, the rest. What is named is
+//! covered, and so is all below it; `classify` says the same as the list.
+#![no_main]
+
+use std::path::Path;
+
+use backends::changes::ChangesWriter;
+use backends::{ChangeKind, Facts, FileType, TreePath};
+use blankroot::classify::{Verdict, classify};
+use blankroot::config::Config;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let Some(split) = input.windows(2).position(|two| two == b"\n\n") else { return };
+    let (patterns, path) = (&input[..split], &input[split + 2..]);
+    let (Ok(patterns), Ok(path)) = (std::str::from_utf8(patterns), TreePath::parse(path)) else {
+        return;
+    };
+    let names_fit = path.as_bytes().split(|&b| b == b'/').all(|name| name.len() <= 255);
+    if path == TreePath::root() || !names_fit {
+        return;
+    }
+    let patterns: toml::value::Array = patterns.lines().map(toml::Value::from).collect();
+    let text = format!(
+        "forget.paths = {}\nroot.backend = \"tmpfs\"\n",
+        toml::Value::Array(patterns.clone())
+    );
+    let config = match Config::parse(Path::new("f"), text.as_bytes()) {
+        Ok(config) => config,
+        Err(error) => {
+            assert!(error.problems().iter().all(|problem| problem.what.contains("pattern")));
+            return;
+        }
+    };
+    assert_eq!(config.forget.patterns().len(), patterns.len());
+    check(&config, path.as_bytes());
+});
+
+fn check(config: &Config, path: &[u8]) {
+    let facts = Facts {
+        file_type: FileType::Dir,
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+        size: 0,
+        mtime: 0,
+        mtime_nanos: 0,
+    };
+    let mut writer = ChangesWriter::new();
+    let mut covered = Vec::new();
+    let mut end = 0;
+    for name in path.split(|&b| b == b'/') {
+        end += name.len();
+        let (named, covers) =
+            (config.forget.names(&path[..end]), config.forget.covers(&path[..end]));
+        // The outermost that is named counts.
+        let inherited = covered.last().copied().flatten();
+        assert_eq!(covers, inherited.or(named));
+        assert!(covers.is_none_or(|index| index < config.forget.patterns().len()));
+        covered.push(covers);
+        writer.record(name, ChangeKind::Added, facts);
+        writer.descend(name);
+        end += 1;
+    }
+    let changes = writer.finish();
+    let verdicts = classify(&changes, config);
+    assert_eq!(verdicts.iter().len(), covered.len());
+    for ((verdict, rule), covers) in verdicts.iter().zip(covered) {
+        assert_eq!(verdict, if covers.is_some() { Verdict::Forgotten } else { Verdict::Stray });
+        assert_eq!(rule.is_some(), covers.is_some());
+        assert!(rule.is_none_or(|rule| !rule.contains(char::is_control)), "{rule:?}");
+    }
+}

@@ -1,0 +1,58 @@
+//! An fstab, and the lines to write where it names the root by number. The first line of the input
+//! is live's name. A corrected line is one line, mounts the root by name and keeps its other fields.
+#![no_main]
+
+use backends::TreeName;
+use backends::mountinfo::unescape;
+use blankroot::facts::fstab::{RootEntry, root_entries};
+use blankroot::plan::correction::fstab_line;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let split = input.iter().position(|&b| b == b'\n').unwrap_or(input.len());
+    let name = TreeName::new(&input[..split]);
+    let text = input.get(split + 1..).unwrap_or_default();
+    let entries = root_entries(text);
+    assert!(entries.is_sorted_by(|a, b| a.line < b.line));
+    for entry in entries {
+        let line =
+            text.split(|&b| b == b'\n').nth(entry.line - 1).expect("its line is in the text");
+        assert_eq!(entry.text, line.strip_suffix(b"\r").unwrap_or(line));
+        let alone = RootEntry { line: 1, ..entry.clone() };
+        // Of two carriage returns at its end the line keeps one.
+        assert_eq!(root_entries(&[&entry.text, b"\r".as_slice()].concat()), [alone]);
+        match (entry.subvolid(), &name) {
+            (Some(number), Ok(live)) => {
+                assert!(!number.contains(&b','));
+                check_correction(&entry, live);
+            }
+            _ => continue,
+        }
+    }
+});
+
+fn check_correction(entry: &RootEntry, live: &TreeName) {
+    let corrected = fstab_line(&entry.text, live);
+    assert!(!corrected.contains(|c: char| c.is_control() && c != '\t'), "{corrected:?}");
+    let again = root_entries(corrected.as_bytes());
+    let [again] = again.as_slice() else { panic!("no entry: {corrected:?}") };
+    let field = |text: &[u8], at: usize| {
+        let mut fields = text.split(|b| b" \t".contains(b)).filter(|field| !field.is_empty());
+        fields.nth(at).map(|field| unescape(field).into_owned())
+    };
+    for at in [0, 1, 2, 4, 5, 6] {
+        assert_eq!(field(corrected.as_bytes(), at), field(&entry.text, at), "{corrected:?}");
+    }
+    // A comma in a name cannot be written.
+    if live.as_bytes().contains(&b',') {
+        return;
+    }
+    assert_eq!(again.subvolid(), None, "{corrected:?}");
+    let named = |options: &[u8]| -> Option<Vec<u8>> {
+        let mut options = options.split(|&b| b == b',');
+        options.find_map(|option| option.strip_prefix(b"subvol=")).map(<[u8]>::to_vec)
+    };
+    let name = named(&entry.options).unwrap_or(live.as_bytes().to_vec());
+    assert_eq!(named(&again.options), Some(name), "{corrected:?}");
+    assert_eq!(fstab_line(corrected.as_bytes(), live), corrected);
+}
