@@ -1,7 +1,10 @@
 //! `init`: makes what is missing, leaves what is there, and refuses what could not work.
 
 use std::fs;
+use std::path::Path;
 
+use blankroot::config::RootConfig;
+use blankroot::config::detect::detect;
 use support::kernel::snapshot;
 use support::oracle;
 
@@ -147,5 +150,24 @@ fn a_configuration_that_cannot_be_used_is_told_line_by_line() {
             ran.complains("etc/blankroot.toml:2:1");
         }
         assert_eq!(machine.trees(), ["root"]);
+    });
+}
+
+#[test]
+fn the_device_is_named_so_that_the_next_boot_finds_it() {
+    on_machine(|machine| {
+        let host = tempfile::tempdir().unwrap();
+        let shown = ["filesystem".as_ref(), "show".as_ref(), machine.top().as_os_str()];
+        let shown = machine.btrfs(&shown);
+        let id = shown.split_once("uuid: ").unwrap().1.split_whitespace().next().unwrap();
+        let by_uuid = host.path().join("dev/disk/by-uuid");
+        fs::create_dir_all(&by_uuid).unwrap();
+        let missing = detect(machine.live(), host.path()).unwrap_err().to_string();
+        assert!(missing.contains("which is not there\n  mend: write a configuration"), "{missing}");
+        fs::write(by_uuid.join(id), "").unwrap();
+        let RootConfig::Btrfs { device, .. } = detect(machine.live(), host.path()).unwrap() else {
+            panic!("no btrfs");
+        };
+        assert_eq!(device, Path::new("/dev/disk/by-uuid").join(id));
     });
 }
