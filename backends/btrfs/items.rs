@@ -111,6 +111,8 @@ pub enum Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirItem<'a> {
     pub target: Target,
+    /// The transaction that made it.
+    pub transid: u64,
     /// `BTRFS_FT_*`.
     raw_type: u8,
     pub name: &'a [u8],
@@ -145,6 +147,7 @@ pub fn dir_items(mut data: &[u8]) -> impl Iterator<Item = DirItem<'_>> {
             kind::ROOT_ITEM => Target::Subvolume(objectid),
             _ => Target::Inode(objectid),
         };
+        let transid = u64_at(data, 17)?;
         let value_len = usize::from(u16_at(data, 25)?);
         let name_len = usize::from(u16_at(data, 27)?);
         // The high bit marks a directory with encrypted names.
@@ -152,7 +155,7 @@ pub fn dir_items(mut data: &[u8]) -> impl Iterator<Item = DirItem<'_>> {
         let name = data.get(HEAD..HEAD + name_len)?;
         let value = data.get(HEAD + name_len..HEAD + name_len + value_len)?;
         data = &data[HEAD + name_len + value_len..];
-        Some(DirItem { target, raw_type, name, value })
+        Some(DirItem { target, transid, raw_type, name, value })
     })
 }
 

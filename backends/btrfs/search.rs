@@ -14,6 +14,8 @@ use crate::survey::Tree;
 const ROOT_TREE: u64 = 1;
 /// The directory in it that holds the name "default" (`BTRFS_ROOT_TREE_DIR_OBJECTID`).
 const ROOT_TREE_DIR: u64 = 6;
+/// The highest number that an inode can have (`BTRFS_LAST_FREE_OBJECTID`).
+const LAST_INODE: u64 = u64::MAX - 255;
 /// Bytes of a search's result. Measured: larger buffers cost the kernel more than they save.
 const BUFFER: usize = 128 * 1024;
 
@@ -51,7 +53,7 @@ impl<'fd> Searcher<'fd> {
         mut each: impl FnMut(Item<'_>),
     ) -> io::Result<()> {
         loop {
-            self.buffer.search(self.fd, self.tree, (min, max), min_transid)?;
+            self.buffer.search(self.fd, self.tree, (min, max), min_transid, u32::MAX)?;
             let mut last = None;
             for item in self.buffer.items() {
                 last = Some(item.key);
@@ -76,6 +78,19 @@ impl<'fd> Searcher<'fd> {
         let mut found = None;
         self.each_of(ino, kind::INODE_ITEM, |item| found = InodeItem::parse(item.data))?;
         Ok(found)
+    }
+
+    /// A number that no inode of the tree exceeds, at most twice the highest.
+    pub fn inode_bound(&mut self) -> io::Result<u64> {
+        let mut bound = 512;
+        loop {
+            let rest = (Key::first(bound + 1, 0), Key::last(LAST_INODE, u8::MAX));
+            self.buffer.search(self.fd, self.tree, rest, 0, 1)?;
+            if self.buffer.items().next().is_none() || bound > LAST_INODE / 2 {
+                return Ok(bound.min(LAST_INODE));
+            }
+            bound *= 2;
+        }
     }
 
     /// Every entry of the directory `ino`, in the order in which they were made.

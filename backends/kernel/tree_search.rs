@@ -89,13 +89,15 @@ impl SearchBuffer {
     /// Searches tree `tree` (0: the subvolume that `fd` is in) for items from `min` to `max` that
     /// lie in blocks written by transaction `min_transid` or later. Needs `CAP_SYS_ADMIN`.
     ///
-    /// Fills the buffer with as many items as fit, in order; none when the range has no more.
+    /// Fills the buffer with as many items as fit, at most `limit`, in order; none when the range
+    /// has no more.
     pub fn search(
         &mut self,
         fd: impl AsFd,
         tree: u64,
         (min, max): (Key, Key),
         min_transid: u64,
+        limit: u32,
     ) -> io::Result<()> {
         let room = (self.words.len() * 8 - HEAD) as u64;
         let head = RawSearchHead {
@@ -109,7 +111,7 @@ impl SearchBuffer {
                 max_transid: u64::MAX,
                 min_type: min.kind.into(),
                 max_type: max.kind.into(),
-                nr_items: u32::MAX,
+                nr_items: limit,
                 ..RawSearchKey::default()
             },
             buf_size: room,

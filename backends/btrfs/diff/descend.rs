@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, StatxFlags, statx};
 
 use super::Side;
 use super::files::{Contents, Files};
-use super::scan::{Entry, Listing};
+use super::listing::{Entry, Listing};
 use crate::btrfs::items::{InodeItem, Target};
 use crate::btrfs::search::Searcher;
 use crate::btrfs::top::{ROOT_INODE, Top};
@@ -72,11 +72,12 @@ impl<'a> Half<'a> {
     fn listing(&mut self, dir: Option<u64>) -> io::Result<Names<'a>> {
         let Some(ino) = dir else { return Ok(Names::Own(Listing::default())) };
         let touched = &self.side.touched;
-        if let Some(entries) = touched.new_directory(ino) {
-            return Ok(Names::Scanned(touched.new_listing(), entries));
+        if touched.is_new(ino) {
+            let (listing, entries) = touched.new_entries(ino);
+            return Ok(Names::Scanned(listing, entries));
         }
         let mut listing = Listing::default();
-        self.search.each_entry(ino, |item| listing.push_items(item))?;
+        self.search.each_entry(ino, |item| listing.push_items(item, 0))?;
         Ok(Names::Own(listing))
     }
 }
@@ -118,7 +119,21 @@ struct Frame<'a> {
     next: usize,
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    fn new(newer: Names<'a>, older: Names<'a>, events: Vec<Event>) -> Self {
+        let mut frame = Self { newer, older, events: Vec::new(), next: 0 };
+        let mut events = events;
+        events.sort_unstable_by(|a, b| frame.compare_keys(a, b));
+        frame.events = events;
+        frame
+    }
+
+    fn compare_keys(&self, a: &Event, b: &Event) -> std::cmp::Ordering {
+        let slash = |event: &Event| event.descend.then_some(&b'/');
+        let (name_a, name_b) = (self.name(a).iter(), self.name(b).iter());
+        name_a.chain(slash(a)).cmp(name_b.chain(slash(b)))
+    }
+
     fn name(&self, event: &Event) -> &[u8] {
         match (event.newer, event.older) {
             (Some(at), _) => self.newer.name(at),
@@ -163,50 +178,74 @@ impl<'a> Descent<'a> {
     }
 
     fn leads_on(&self, ino: u64) -> bool {
-        [&self.newer, &self.older].iter().any(|half| half.side.touched.leads.contains_key(&ino))
+        [&self.newer, &self.older].iter().any(|half| half.side.touched.leads.has(ino))
     }
 
     fn frame(&mut self, newer: Option<u64>, older: Option<u64>) -> io::Result<Frame<'a>> {
         if let (Some(ino), true) = (newer, newer == older)
-            && self.is_untouched(ino)
+            && self.lost_nothing(ino)?
         {
-            return Ok(self.frame_of_leads(ino));
+            return Ok(self.frame_of_news(ino));
         }
-        let (new_names, old_names) = (self.newer.listing(newer)?, self.older.listing(older)?);
-        let mut events = if newer == older {
-            self.pair_by_index(&new_names, &old_names)
+        let (newer_names, older_names) = (self.newer.listing(newer)?, self.older.listing(older)?);
+        let events = if newer == older {
+            self.pair_by_index(&newer_names, &older_names)
         } else {
             let all = |names: &Names<'_>| (0..names.entries().len() as u32).collect();
-            self.pair_by_name(&new_names, all(&new_names), &old_names, all(&old_names))
+            let (new, old) = (all(&newer_names), all(&older_names));
+            self.pair_by_name(&newer_names, new, &older_names, old)
         };
-        let mut frame = Frame { newer: new_names, older: old_names, events: Vec::new(), next: 0 };
-        events.sort_unstable_by(|a, b| compare_keys(&frame, a, b));
-        frame.events = events;
-        Ok(frame)
+        Ok(Frame::new(newer_names, older_names, events))
     }
 
-    /// A directory that has the same entries in both trees: only those matter that lead on.
-    fn frame_of_leads(&self, ino: u64) -> Frame<'a> {
-        let mut listing = Listing::default();
-        for half in [&self.newer, &self.older] {
-            for (name, child) in half.side.touched.leads.get(&ino).into_iter().flatten() {
-                let known = (0..listing.entries().len())
-                    .any(|at| listing.name(&listing.entries()[at]) == &**name);
-                if !known {
-                    let file_type = self.type_of(*child);
-                    listing.push(name, 0, file_type, Target::Inode(*child));
-                }
-            }
+    /// Whether a directory that both trees have kept every entry that it had: either it was not
+    /// touched, or its size grew by just what its new entries add. A directory's size is the sum of
+    /// its names, which the kernel itself relies on to tell whether it is empty.
+    fn lost_nothing(&mut self, ino: u64) -> io::Result<bool> {
+        if self.is_untouched(ino) {
+            return Ok(true);
+        }
+        if !self.older.side.touched.is_empty() {
+            return Ok(false);
+        }
+        let (Some(newer), Some(older)) = (self.newer.inode(ino)?, self.older.inode(ino)?) else {
+            return Ok(false);
+        };
+        let (_, news) = self.newer.side.touched.new_entries(ino);
+        let added: u64 = news.iter().map(Entry::directory_bytes).sum();
+        Ok(newer.size == older.size.saturating_add(added))
+    }
+
+    /// A directory that lost nothing: only its new entries matter, and the old ones that lead on.
+    fn frame_of_news(&self, ino: u64) -> Frame<'a> {
+        let (listing, news) = self.newer.side.touched.new_entries(ino);
+        let mut newer = Listing::default();
+        for entry in news {
+            newer.push_entry(listing, entry);
+        }
+        let news_end = newer.len();
+        let mut news: Vec<&[u8]> = news.iter().map(|entry| listing.name(entry)).collect();
+        news.sort_unstable();
+        let mut older = Listing::default();
+        let mut leads: Vec<_> = [&self.newer, &self.older]
+            .iter()
+            .flat_map(|half| half.side.touched.leads.of(ino))
+            .filter(|(name, _)| news.binary_search(name).is_err())
+            .collect();
+        leads.sort_unstable();
+        leads.dedup();
+        for (name, child) in leads {
+            let file_type = self.type_of(child);
+            newer.push(name, 0, file_type, Target::Inode(child));
+            older.push(name, 0, file_type, Target::Inode(child));
         }
         let mut events = Vec::new();
-        for (at, entry) in (0..).zip(listing.entries()) {
-            self.push_events(&mut events, Some((at, entry)), Some((at, entry)));
+        for (at, entry) in newer.entries().iter().enumerate() {
+            let same = at.checked_sub(news_end).and_then(|at| Some((at, older.entries().get(at)?)));
+            let same = same.map(|(at, entry)| (at as u32, entry));
+            self.push_events(&mut events, Some((at as u32, entry)), same);
         }
-        let older = Names::Own(Listing::clone(&listing));
-        let mut frame = Frame { newer: Names::Own(listing), older, events: Vec::new(), next: 0 };
-        events.sort_unstable_by(|a, b| compare_keys(&frame, a, b));
-        frame.events = events;
-        frame
+        Frame::new(Names::Own(newer), Names::Own(older), events)
     }
 
     /// What a lead goes to: something touched, or a directory on the way to it.
@@ -405,16 +444,6 @@ impl<'a> Descent<'a> {
         Ok((new.mode, new.uid, new.gid) != (old.mode, old.uid, old.gid)
             || self.newer.search.xattrs(new_ino)? != self.older.search.xattrs(old_ino)?)
     }
-}
-
-fn compare_keys(frame: &Frame<'_>, a: &Event, b: &Event) -> std::cmp::Ordering {
-    let key = |event: &Event| {
-        let slash: &[u8] = if event.descend { b"/" } else { b"" };
-        (frame.name(event).len(), slash)
-    };
-    let (name_a, name_b) = (frame.name(a), frame.name(b));
-    let (slash_a, slash_b) = (key(a).1, key(b).1);
-    name_a.iter().chain(slash_a).cmp(name_b.iter().chain(slash_b))
 }
 
 fn facts(file_type: FileType, item: &InodeItem) -> Facts {

@@ -7,6 +7,8 @@
 
 mod descend;
 mod files;
+mod leads;
+mod listing;
 mod scan;
 
 use std::collections::HashMap;

@@ -1,0 +1,111 @@
+//! The ways from a tree's root to everything in it that was touched.
+
+use std::collections::HashSet;
+use std::io;
+
+use super::scan::Touched;
+use crate::btrfs::items::{NameRef, inode_extrefs, inode_refs, kind};
+use crate::btrfs::search::Searcher;
+use crate::btrfs::top::ROOT_INODE;
+use crate::kernel::tree_search::Item;
+
+/// A name of an inode.
+#[derive(Clone, Copy, Debug)]
+struct Lead {
+    parent: u64,
+    child: u64,
+    start: u64,
+    len: u8,
+}
+
+/// Names of inodes by their directories: those of touched inodes that are older than the floor, and
+/// of every directory on the way to them. Newer inodes lie in directories that were touched when
+/// they got their names, and are found there.
+#[derive(Debug, Default)]
+pub struct Leads {
+    names: Vec<u8>,
+    /// Sorted by directory and name once it is complete.
+    leads: Vec<Lead>,
+}
+
+impl Leads {
+    pub fn push(&mut self, child: u64, name: NameRef<'_>) {
+        let start = self.names.len() as u64;
+        self.names.extend_from_slice(name.name);
+        let len = name.name.len().min(255) as u8;
+        self.leads.push(Lead { parent: name.parent, child, start, len });
+    }
+
+    /// Adds the names in an item of an inode and says how many there are.
+    pub fn push_item(&mut self, item: Item<'_>) -> u32 {
+        let mut count = 0;
+        each_name(item, |name| {
+            count += 1;
+            // The root has the name `..` in itself, which leads nowhere.
+            if item.key.objectid != ROOT_INODE {
+                self.push(item.key.objectid, name);
+            }
+        });
+        count
+    }
+
+    pub fn append(&mut self, other: &Self) {
+        let base = self.names.len() as u64;
+        self.names.extend_from_slice(&other.names);
+        self.leads.extend(other.leads.iter().map(|l| Lead { start: l.start + base, ..*l }));
+    }
+
+    /// Forgets what is known of the names of some inodes.
+    pub fn forget(&mut self, children: &HashSet<u64>) {
+        if !children.is_empty() {
+            self.leads.retain(|lead| !children.contains(&lead.child));
+        }
+    }
+
+    /// Adds the directories on the way from the root to every name, and sorts.
+    pub fn complete(&mut self, touched: &Touched, search: &mut Searcher<'_>) -> io::Result<()> {
+        let mut reached = HashSet::from([ROOT_INODE]);
+        let mut at = 0;
+        while let Some(lead) = self.leads.get(at).copied() {
+            at += 1;
+            // A touched directory leads to itself: its own names are among those given.
+            if touched.inode(lead.parent).is_none() && reached.insert(lead.parent) {
+                search.each_of(lead.parent, kind::INODE_REF, |item| {
+                    self.push_item(item);
+                })?;
+            }
+        }
+        let names = std::mem::take(&mut self.names);
+        let key = |lead: &Lead| (lead.parent, name_in(&names, lead));
+        self.leads.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+        self.leads.dedup_by(|a, b| key(a) == key(b));
+        self.names = names;
+        Ok(())
+    }
+
+    /// The names in directory `parent` that lead on, sorted, each with its inode.
+    pub fn of(&self, parent: u64) -> impl Iterator<Item = (&[u8], u64)> {
+        let start = self.leads.partition_point(|lead| lead.parent < parent);
+        self.leads[start..]
+            .iter()
+            .take_while(move |lead| lead.parent == parent)
+            .map(|lead| (name_in(&self.names, lead), lead.child))
+    }
+
+    pub fn has(&self, parent: u64) -> bool {
+        self.leads.binary_search_by_key(&parent, |lead| lead.parent).is_ok()
+    }
+}
+
+fn name_in<'a>(names: &'a [u8], lead: &Lead) -> &'a [u8] {
+    let start = lead.start as usize;
+    names.get(start..start + usize::from(lead.len)).unwrap_or_default()
+}
+
+fn each_name(item: Item<'_>, mut each: impl FnMut(NameRef<'_>)) {
+    match item.key.kind {
+        kind::INODE_REF => inode_refs(item.key.offset, item.data).for_each(&mut each),
+        kind::INODE_EXTREF => inode_extrefs(item.data).for_each(&mut each),
+        _ => {}
+    }
+}
