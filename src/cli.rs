@@ -161,3 +161,41 @@ pub struct Status {
     #[expect(missing_docs, reason = "clap would show it as help")]
     pub host: Host,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_tells_its_exit_status_and_has_examples_that_parse() {
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(exit_status(name).iter().any(|(code, _)| *code == 0), "{name}");
+            assert!(!examples(name).is_empty(), "{name}");
+            for (line, _) in examples(name) {
+                let words = line.split(" | ").next().unwrap().split(' ');
+                assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for line in [
+            "blankroot init --empty --adopt x",
+            "blankroot diff --flat --stat",
+            "blankroot diff -0 --flat",
+            "blankroot diff -0 --format json",
+            "blankroot",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -163,3 +163,106 @@ fn unfinished(unfinished: &Unfinished) -> Problem {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use backends::{Slot, Tree, TreeName};
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::facts::{CommandLine, Resume};
+
+    const ABILITIES: Abilities =
+        Abilities { needs_rollback: true, constant_time: true, fast_changes: true };
+
+    fn tree(id: &str, name: &str, read_only: bool) -> Slot {
+        let (id, name) = (TreeId::new(id), TreeName::new(name).unwrap());
+        let (created, copy_of, pristine) = (None, None, None);
+        Slot::Present(Tree { id, name, read_only, created, copy_of, pristine })
+    }
+
+    fn survey() -> Survey {
+        Survey {
+            file_system: "x".into(),
+            live: tree("live", "root", false),
+            blank: tree("blank", "root-blank", true),
+            has_old_dir: true,
+            old_roots: Vec::new(),
+            unfinished: Vec::new(),
+            live_mounts: Vec::new(),
+            nested: Vec::new(),
+            live_is_default: false,
+            space: None,
+            obstacles: Vec::new(),
+        }
+    }
+
+    fn facts(stamp: Result<Option<Stamp>, String>) -> Facts {
+        Facts {
+            boot_id: "boot".into(),
+            clock: DateTime::UNIX_EPOCH,
+            command_line: CommandLine { asked: Some(Asked::Halt), ..CommandLine::default() },
+            resume: Resume::RuledOut,
+            fstab_roots: Vec::new(),
+            stamp,
+        }
+    }
+
+    fn stamp(outcome: Outcome) -> Stamp {
+        Stamp {
+            live_now: Some(TreeId::new("live")),
+            ..Stamp::new("boot", DateTime::UNIX_EPOCH, outcome)
+        }
+    }
+
+    fn found(survey: &Survey, facts: &Facts, running: &str) -> Vec<String> {
+        let name = |text: &str| TreeName::new(text).unwrap();
+        let layout =
+            Layout { live: name("root"), blank: name("root-blank"), old: name("old-roots") };
+        let running = Running::Tree(TreeId::new(running));
+        let problems = problems(survey, facts, Some(&layout), &running, ABILITIES);
+        problems.into_iter().map(|problem| problem.text).collect()
+    }
+
+    #[test]
+    fn a_rollback_of_this_boot_with_its_live_running_is_healthy() {
+        let rolled_back = facts(Ok(Some(stamp(Outcome::RolledBack))));
+        assert_eq!(found(&survey(), &rolled_back, "live"), [""; 0]);
+        assert!(boot(&rolled_back, ABILITIES).rolled_back.is_some());
+    }
+
+    #[test]
+    fn another_live_than_the_one_that_was_made_is_told() {
+        let other = Survey { live: tree("other", "root", false), ..survey() };
+        let told = found(&other, &facts(Ok(Some(stamp(Outcome::RolledBack)))), "live");
+        assert!(told[0].starts_with("live is another tree"), "{told:?}");
+        assert!(told[1].contains("is not the running root"), "{told:?}");
+    }
+
+    #[test]
+    fn a_stamp_that_cannot_be_read_is_no_missing_one() {
+        let unreadable = facts(Err("cannot read the stamp: EOF".into()));
+        assert_eq!(found(&survey(), &unreadable, "live"), ["cannot read the stamp: EOF"]);
+        assert_eq!(boot(&unreadable, ABILITIES).skipped, None);
+        let older = Stamp { boot_id: "older".into(), ..stamp(Outcome::RolledBack) };
+        let told = found(&survey(), &facts(Ok(Some(older))), "live");
+        assert_eq!(told, ["no rollback has run in this boot"]);
+    }
+
+    #[test]
+    fn a_reason_with_its_mend_is_told_as_both() {
+        let reasons = vec!["cannot x: y\n  mend: z".to_string()];
+        let facts = facts(Ok(Some(stamp(Outcome::Refused { reasons }))));
+        let mended = this_boot(&survey(), &facts);
+        assert_eq!(mended[0].text, "in this boot: cannot x: y");
+        assert_eq!(mended[0].mend.as_deref(), Some("z"));
+    }
+
+    #[test]
+    fn a_root_that_starts_empty_has_no_rollback_to_miss() {
+        let abilities = Abilities { needs_rollback: false, ..ABILITIES };
+        let (survey, facts) = (survey(), facts(Ok(None)));
+        assert_eq!(problems(&survey, &facts, None, &Running::Elsewhere, abilities), []);
+        assert!(boot(&facts, abilities).skipped.is_some());
+    }
+}

@@ -7,6 +7,7 @@ use super::search::{default_subvolume, nested};
 use super::top::{Look, Top, tree_of};
 use crate::Layout;
 use crate::error::{Error, Result};
+use crate::fault::change;
 use crate::kernel::btrfs::{self as ioctl, SubvolumeInfo};
 use crate::path::{TreeName, TreePath};
 use crate::record::{Record, Records};
@@ -17,6 +18,10 @@ use crate::survey::{OldRoot, Space, Survey, Tree, Unfinished};
 const BLOCKS_NEEDED: u64 = 256;
 
 pub fn survey(top: &Top, layout: &Layout) -> Result<Survey> {
+    // What was written and not committed yet would pass for never written: a subvolume's item gets
+    // its new generation with the commit.
+    change("btrfs: sync before survey", || Ok(rustix::fs::syncfs(top)?))
+        .map_err(|e| Error::io("sync the file system before looking at it", e))?;
     let live = top.look(&layout.live)?;
     let live_info = live.info();
     let blank = top.look(&layout.blank)?;

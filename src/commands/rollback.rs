@@ -1,9 +1,10 @@
 //! `rollback`: sets live aside and puts a fresh copy of blank in its place.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Instant;
 
-use backends::{Backend, Error, LockedBackend, Survey};
+use backends::{Backend, Error, Layout, LockedBackend, Survey};
 use chrono::Utc;
 
 use super::status::with_fstab;
@@ -19,37 +20,32 @@ use crate::plan::{Plan, Refusal, rollback};
 
 pub fn run(cli: &Cli, args: &Rollback) -> Exit {
     let started = Instant::now();
-    let host = HostRoot::open(&args.host.host);
-    let facts = host.and_then(|host| Ok((Facts::gather(&host, Utc::now())?, host)));
-    let asked = facts.as_ref().ok().and_then(|(facts, _)| facts.command_line.asked.clone());
-    let config = match load_config(cli, &args.host.host) {
-        Ok(config) => config,
-        // The way out must work with a broken configuration, too.
-        Err(_) if asked == Some(Asked::Skip) => {
-            return facts.map_or(Exit::CouldNotRun, |(facts, host)| {
-                Run { facts, host, dry_run: args.dry_run, started }
-                    .refuse(&[Refusal::Skip], Exit::Done)
-            });
-        }
-        Err(error) => {
-            show::problem(&error);
-            if let Ok((facts, host)) = facts {
-                let reasons = vec![error.to_string()];
-                Run { facts, host, dry_run: args.dry_run, started }
-                    .stamp(Outcome::Refused { reasons });
-            }
-            return Exit::CouldNotRun;
-        }
-    };
-    let on_failure = Exit::after_failure(config.rollback.on_failure, asked.as_ref());
-    match facts {
-        Ok((facts, host)) => {
-            let mut run = Run { facts, host, dry_run: args.dry_run, started };
-            run.roll_back(&config, args, on_failure)
-        }
+    let config = load_config(cli, &args.host.host);
+    let known = HostRoot::open(&args.host.host)
+        .and_then(|host| Ok((Facts::gather(&host, Utc::now())?, host)));
+    let (facts, host) = match known {
+        Ok(known) => known,
         Err(error) => {
             show::problem(error);
-            on_failure
+            let on_failure = config.map(|config| config.rollback.on_failure);
+            return on_failure.map_or(Exit::CouldNotRun, |what| Exit::after_failure(what, None));
+        }
+    };
+    let on_failure = match &config {
+        Ok(config) => {
+            Exit::after_failure(config.rollback.on_failure, facts.command_line.asked.as_ref())
+        }
+        Err(_) => Exit::CouldNotRun,
+    };
+    let run = Run { facts, host, dry_run: args.dry_run, started, on_failure };
+    match config {
+        Ok(config) => run.roll_back(&config, &args.host.host),
+        // The way out must work with a broken configuration, too.
+        Err(_) if run.facts.command_line.asked == Some(Asked::Skip) => run.refuse(&[Refusal::Skip]),
+        Err(error) => {
+            show::problem(&error);
+            run.stamp(Outcome::Refused { reasons: vec![error.to_string()] });
+            run.on_failure
         }
     }
 }
@@ -60,10 +56,11 @@ struct Run {
     host: HostRoot,
     dry_run: bool,
     started: Instant,
+    on_failure: Exit,
 }
 
 impl Run {
-    fn roll_back(&mut self, config: &Config, args: &Rollback, on_failure: Exit) -> Exit {
+    fn roll_back(&self, config: &Config, root: &Path) -> Exit {
         let Some(layout) = config.root.layout() else {
             say("there is nothing to roll back: this root starts empty at every boot by itself\n");
             return Exit::Done;
@@ -71,46 +68,50 @@ impl Run {
         // While a hibernated system may be waiting, not even reading is safe.
         let refusals = rollback::refusals_before_survey(&self.facts, layout);
         if !refusals.is_empty() {
-            return self.refuse(&refusals, on_failure);
+            return self.refuse(&refusals);
         }
-        let backend = match config.open_backend(&args.host.host) {
-            Ok(backend) => backend,
-            Err(error) => return self.fail(&error, on_failure),
-        };
-        if self.dry_run {
-            return match backend
-                .survey()
-                .and_then(|survey| self.plan(backend.as_ref(), &survey, config))
-            {
-                Ok(Ok(plan)) => {
-                    say(&plan.to_string());
-                    Exit::Done
-                }
-                Ok(Err(refusals)) => self.refuse(&refusals, on_failure),
-                Err(error) => self.fail(&error, on_failure),
-            };
-        }
-        let done = backend.lock().and_then(|mut locked| {
-            let survey = locked.survey()?;
-            Ok(match self.plan(backend.as_ref(), &survey, config)? {
-                Ok(plan) => self.execute(&plan, locked.as_mut(), &survey, on_failure),
-                Err(refusals) => self.refuse(&refusals, on_failure),
-            })
+        let done = config.open_backend(root).and_then(|backend| {
+            if self.dry_run {
+                self.pretend(backend.as_ref(), layout)
+            } else {
+                self.change(backend.as_ref(), layout)
+            }
         });
-        done.unwrap_or_else(|error| self.fail(&error, on_failure))
+        done.unwrap_or_else(|error| {
+            show::problem(&error);
+            self.stamp(Outcome::Failed { reasons: vec![error.to_string()] });
+            self.on_failure
+        })
+    }
+
+    /// Plans without the lock, which would need the file system open for changes.
+    fn pretend(&self, backend: &dyn Backend, layout: &Layout) -> Result<Exit, Error> {
+        Ok(match self.plan(backend, &backend.survey()?, layout)? {
+            Ok(plan) => {
+                say(&plan.to_string());
+                Exit::Done
+            }
+            Err(refusals) => self.refuse(&refusals),
+        })
+    }
+
+    fn change(&self, backend: &dyn Backend, layout: &Layout) -> Result<Exit, Error> {
+        let mut locked = backend.lock()?;
+        let survey = locked.survey()?;
+        Ok(match self.plan(backend, &survey, layout)? {
+            Ok(plan) => self.execute(&plan, locked.as_mut(), &survey, layout),
+            Err(refusals) => self.refuse(&refusals),
+        })
     }
 
     fn plan(
-        &mut self,
+        &self,
         backend: &dyn Backend,
         survey: &Survey,
-        config: &Config,
+        layout: &Layout,
     ) -> Result<Result<Plan, Vec<Refusal>>, Error> {
-        self.facts = with_fstab(self.facts.clone(), backend, survey)?;
-        Ok(match config.root.layout() {
-            Some(layout) => rollback::plan(survey, &self.facts, layout),
-            None => Ok(Plan { steps: Vec::new(), already_fresh: true }),
-        })
+        let facts = with_fstab(self.facts.clone(), backend, survey)?;
+        Ok(rollback::plan(survey, &facts, layout))
     }
 
     fn execute(
@@ -118,18 +119,20 @@ impl Run {
         plan: &Plan,
         locked: &mut dyn LockedBackend,
         survey: &Survey,
-        on_failure: Exit,
+        layout: &Layout,
     ) -> Exit {
-        let stamp = self.empty_stamp(Outcome::RolledBack);
+        let stamp = self.new_stamp(Outcome::RolledBack);
         match apply::rollback(plan, locked, survey, &self.host, stamp, self.started) {
-            Ok(stamp) => {
-                say(&match &stamp.old_root {
-                    Some(name) => format!(
-                        "rolled back in {}: live is a fresh copy of blank, and the old root is {name}\n",
-                        milliseconds(stamp.duration_us)
-                    ),
-                    None => "live is a fresh copy of blank already\n".to_string(),
-                });
+            Ok(Stamp { old_root: Some(name), duration_us, .. }) => {
+                let (took, old) = (milliseconds(duration_us), &layout.old);
+                say(&format!(
+                    "rolled back in {took}: live is a fresh copy of blank, and the old root is \
+                     {old}/{name}\n"
+                ));
+                Exit::Done
+            }
+            Ok(_) => {
+                say("live is a fresh copy of blank already\n");
                 Exit::Done
             }
             Err(stopped) => {
@@ -138,13 +141,13 @@ impl Run {
                     return Exit::Done;
                 }
                 self.write(&stopped.stamp);
-                on_failure
+                self.on_failure
             }
         }
     }
 
     /// Says why nothing is done, and writes it down for this boot.
-    fn refuse(&self, refusals: &[Refusal], on_failure: Exit) -> Exit {
+    fn refuse(&self, refusals: &[Refusal]) -> Exit {
         refusals.iter().for_each(show::problem);
         if refusals.iter().all(Refusal::is_by_request) {
             self.stamp(Outcome::Skipped);
@@ -152,22 +155,16 @@ impl Run {
         }
         let reasons = refusals.iter().map(ToString::to_string).collect();
         self.stamp(Outcome::Refused { reasons });
-        on_failure
+        self.on_failure
     }
 
-    fn fail(&self, error: &Error, on_failure: Exit) -> Exit {
-        show::problem(error);
-        self.stamp(Outcome::Failed { reasons: vec![error.to_string()] });
-        on_failure
-    }
-
-    fn empty_stamp(&self, outcome: Outcome) -> Stamp {
+    fn new_stamp(&self, outcome: Outcome) -> Stamp {
         Stamp::new(self.facts.boot_id.clone(), self.facts.clock, outcome)
     }
 
     fn stamp(&self, outcome: Outcome) {
         let duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.write(&Stamp { duration_us, ..self.empty_stamp(outcome) });
+        self.write(&Stamp { duration_us, ..self.new_stamp(outcome) });
     }
 
     /// Best effort: what it tells was told on standard error already.

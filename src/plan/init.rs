@@ -264,3 +264,7 @@ impl fmt::Display for InitRefusal {
         write!(f, "cannot set up the root: {}\n  mend: {}", self.reason, self.mend)
     }
 }
+
+#[cfg(test)]
+#[path = "init_tests.rs"]
+mod tests;

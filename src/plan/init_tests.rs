@@ -1,0 +1,140 @@
+use std::path::PathBuf;
+
+use backends::{Obstacle, TreeId};
+use chrono::DateTime;
+
+use super::*;
+
+const ABILITIES: Abilities =
+    Abilities { needs_rollback: true, constant_time: true, fast_changes: true };
+
+fn name(text: &str) -> TreeName {
+    TreeName::new(text).unwrap()
+}
+
+fn layout() -> Layout {
+    Layout { live: name("root"), blank: name("root-blank"), old: name("old-roots") }
+}
+
+fn tree(text: &str, read_only: bool) -> Slot {
+    Slot::Present(Tree {
+        id: TreeId::new(text),
+        name: name(text),
+        read_only,
+        created: DateTime::from_timestamp(0, 0),
+        copy_of: None,
+        pristine: None,
+    })
+}
+
+fn survey(blank: Slot) -> Survey {
+    Survey {
+        file_system: "x".into(),
+        live: tree("root", false),
+        blank,
+        has_old_dir: false,
+        old_roots: Vec::new(),
+        unfinished: Vec::new(),
+        live_mounts: Vec::new(),
+        nested: Vec::new(),
+        live_is_default: false,
+        space: None,
+        obstacles: Vec::new(),
+    }
+}
+
+fn there() -> ConfigFile {
+    ConfigFile::There { path: PathBuf::from("/c"), blank_line: Some(4) }
+}
+
+fn new() -> ConfigFile {
+    ConfigFile::New { path: PathBuf::from("/c"), text: "text".into() }
+}
+
+fn shown(wanted: &Wanted, config: &ConfigFile, survey: &Survey) -> String {
+    let layout = layout();
+    let how_to_make_read_only = Some("do this");
+    let abilities = ABILITIES;
+    let now = Situation { config, layout: Some(&layout), survey, abilities, how_to_make_read_only };
+    match plan(wanted, now) {
+        Ok(plan) => plan.to_string(),
+        Err(refusals) => refusals.iter().map(|refusal| format!("{refusal}\n")).collect(),
+    }
+}
+
+const LIVE: Wanted = Wanted::New(Origin::Live);
+
+#[test]
+fn the_configuration_is_written_before_the_snapshot_is_made() {
+    assert_eq!(
+        shown(&LIVE, &new(), &survey(Slot::Missing)),
+        "1. write the configuration /c\n2. make the blank snapshot `root-blank` of `root`\n"
+    );
+}
+
+#[test]
+fn what_is_there_is_told_and_what_is_missing_is_made() {
+    let all = Survey { has_old_dir: true, ..survey(tree("root-blank", true)) };
+    let blank = "there already: blank, `root-blank`, read-only, made 1970-01-01 00:00:00 UTC\n";
+    let old = "there already: the directory of old roots, `old-roots`, with 0 old roots\n";
+    let config = "there already: the configuration /c\n";
+    for wanted in [LIVE, Wanted::New(Origin::Empty), Wanted::Adopted(name("root-blank"))] {
+        assert_eq!(shown(&wanted, &there(), &all), format!("{config}{blank}{old}"));
+        assert_eq!(
+            shown(&wanted, &there(), &survey(tree("root-blank", true))),
+            format!("{config}{blank}1. make the directory of old roots `old-roots`\n")
+        );
+    }
+}
+
+#[test]
+fn every_refusal_has_a_mend() {
+    let another = Wanted::Adopted(name("golden"));
+    let adopted = Wanted::Adopted(name("root-blank"));
+    let missing = survey(Slot::Missing);
+    for (wanted, survey, expected) in [
+        (
+            &another,
+            missing.clone(),
+            "another blank, `root-blank`\n  mend: write `blank = \"golden\"` at /c:4,",
+        ),
+        (&adopted, missing.clone(), "no snapshot `root-blank` to adopt\n  mend: name it"),
+        (&LIVE, survey(tree("root-blank", false)), "is not read-only\n  mend: do this"),
+        (&LIVE, survey(Slot::NotATree("a file".into())), "is a file\n  mend: move it"),
+        (
+            &LIVE,
+            Survey { live: Slot::Missing, ..missing.clone() },
+            "live, `root`, is missing\n  mend: ",
+        ),
+    ] {
+        let shown = shown(wanted, &there(), &survey);
+        assert!(shown.contains(expected), "{shown}");
+    }
+}
+
+#[test]
+fn all_reasons_come_at_once() {
+    let obstacle = Obstacle { reason: "odd".into(), mend: None };
+    let survey = Survey {
+        live: Slot::Missing,
+        obstacles: vec![obstacle],
+        ..survey(Slot::NotATree("a file".into()))
+    };
+    assert_eq!(shown(&LIVE, &there(), &survey).matches("cannot set up the root").count(), 3);
+}
+
+#[test]
+fn a_root_that_starts_empty_needs_no_blank() {
+    let survey = survey(Slot::Missing);
+    let abilities = Abilities { needs_rollback: false, ..ABILITIES };
+    let config = new();
+    let now = Situation {
+        config: &config,
+        layout: None,
+        survey: &survey,
+        abilities,
+        how_to_make_read_only: None,
+    };
+    let plan = plan(&LIVE, now).unwrap();
+    assert_eq!((plan.steps.len(), plan.notes.len()), (1, 1));
+}

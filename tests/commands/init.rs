@@ -1,0 +1,173 @@
+//! `init`: makes what is missing, leaves what is there, and refuses what could not work.
+
+use std::fs;
+use std::path::Path;
+
+use blankroot::config::RootConfig;
+use blankroot::config::detect::detect;
+use support::kernel::snapshot;
+use support::oracle;
+
+use crate::machine::{on_initialised, on_machine};
+
+#[test]
+fn a_mounted_root_is_found_and_its_blank_has_the_configuration() {
+    on_machine(|machine| {
+        let ran = machine.run(&["init"]).expect(0).says("done: write the configuration");
+        ran.says("done: make the blank snapshot `root-blank` of `root`");
+        let text = fs::read_to_string(machine.live().join("etc/blankroot.toml")).unwrap();
+        assert!(text.contains("live = \"root\"\nblank = \"root-blank\"\nold = \"old-roots\""));
+        let (live, blank) = (machine.top().join("root"), machine.top().join("root-blank"));
+        assert_eq!(oracle::changes(&oracle::walk(&blank), &oracle::walk(&live)), []);
+        let listed = machine.btrfs(&["property".as_ref(), "get".as_ref(), blank.as_os_str()]);
+        assert!(listed.contains("ro=true"), "{listed}");
+        machine.run(&["diff"]).expect(0).says("Nothing changed");
+    });
+}
+
+#[test]
+fn the_second_run_says_what_is_there_and_changes_nothing() {
+    on_machine(|machine| {
+        machine.run(&["init"]).expect(0);
+        let before = oracle::walk(machine.top());
+        let ran = machine.run(&["init"]).expect(0);
+        assert!(ran.out.lines().all(|line| line.starts_with("there already: ")), "{ran:?}");
+        let ran = ran.says("etc/blankroot.toml").says("blank, `root-blank`, read-only, made 20");
+        ran.says("the directory of old roots, `old-roots`, with 0 old roots");
+        assert_eq!(oracle::changes(&before, &oracle::walk(machine.top())), []);
+    });
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_and_changes_nothing() {
+    on_machine(|machine| {
+        let before = oracle::walk(machine.top());
+        let dry = machine.run(&["init", "--dry-run"]).expect(0);
+        assert_eq!(oracle::changes(&before, &oracle::walk(machine.top())), []);
+        assert!(!machine.live().join("etc/blankroot.toml").exists());
+        let planned: Vec<&str> = dry.out.lines().filter_map(|line| line.get(3..)).collect();
+        let real = machine.run(&["init"]).expect(0);
+        let done: Vec<&str> =
+            real.out.lines().filter_map(|line| line.strip_prefix("done: ")).collect();
+        assert!(planned.len() == 2 && planned == done, "{planned:?} {done:?}");
+    });
+}
+
+#[test]
+fn an_empty_blank_has_nothing_in_it() {
+    on_machine(|machine| {
+        machine.run(&["init", "--empty"]).expect(0).says("note: the next rollback leaves an empty");
+        assert_eq!(fs::read_dir(machine.top().join("root-blank")).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn a_snapshot_of_another_tool_is_adopted_once_it_is_read_only() {
+    on_machine(|machine| {
+        let golden = machine.top().join("my golden");
+        snapshot(&machine.top().join("root"), &golden, false).unwrap();
+        let refused = machine.run(&["init", "--adopt", "my golden"]).expect(2);
+        let refused = refused.complains("blank, `my golden`, is not read-only");
+        refused.complains("btrfs property set -ts '/mnt/my golden' ro true");
+        assert!(!machine.live().join("etc/blankroot.toml").exists());
+
+        machine.set_read_only("my golden", true);
+        let adopted = machine.run(&["init", "--adopt", "my golden"]).expect(0);
+        adopted.says("there already: blank, `my golden`, read-only");
+        assert!(machine.top().join("old-roots").is_dir());
+        machine.copy_config();
+        machine.roll_back().expect(0);
+        assert!(!machine.live().join("etc/blankroot.toml").exists());
+    });
+}
+
+#[test]
+fn what_cannot_be_adopted_is_named() {
+    on_initialised(|machine| {
+        machine.mount();
+        let other = machine.run(&["init", "--adopt", "golden"]).expect(2);
+        let text = fs::read_to_string(machine.live().join("etc/blankroot.toml")).unwrap();
+        let line = text.lines().position(|line| line.starts_with("blank =")).unwrap() + 1;
+        let other = other.complains("the configuration has another blank, `root-blank`");
+        let other = other.complains("write `blank = \"golden\"` at");
+        other.complains(&format!("etc/blankroot.toml:{line}, then"));
+        fs::remove_file(machine.live().join("etc/blankroot.toml")).unwrap();
+        let missing = machine.run(&["init", "--adopt", "golden"]).expect(2);
+        missing.complains("there is no snapshot `golden` to adopt");
+        let within = machine.run(&["init", "--adopt", "root/golden"]).expect(2);
+        within.complains("lies within `live`");
+        machine.run(&["init", "--adopt", "../golden"]).expect(2).complains("`..`");
+    });
+}
+
+#[test]
+fn a_root_that_cannot_be_set_aside_is_told_with_a_way_out() {
+    on_machine(|machine| {
+        let top = machine.top().as_os_str().to_owned();
+        let ran = machine.run(&["init".as_ref(), "--root".as_ref(), top.as_os_str()]).expect(2);
+        ran.complains("the top level of the Btrfs").complains("rootflags=subvol=root");
+        let inside = machine.top().join("root/etc");
+        let ran = machine.run(&["init".as_ref(), "--root".as_ref(), inside.as_os_str()]).expect(2);
+        ran.complains("a plain directory, not a subvolume");
+        machine.run(&["init", "--root", "/proc"]).expect(2).complains("its type is proc");
+        machine.run(&["init", "--root", "/no/such"]).expect(2).complains("No such file");
+        assert_eq!(machine.trees(), ["root"]);
+    });
+}
+
+#[test]
+fn a_root_with_an_odd_name_in_a_directory_has_its_trees_beside_it() {
+    on_machine(|machine| {
+        let dir = machine.top().join("my os");
+        fs::create_dir(&dir).unwrap();
+        snapshot(&machine.top().join("root"), &dir.join("@ \n\"ö'"), false).unwrap();
+        machine.unmount();
+        let mounted = machine.mount_at("my os/@ \n\"ö'", machine.live());
+        machine.run(&["init"]).expect(0).says("`my os/root-blank` of `my os/@ \\n\"ö'`");
+        machine.run(&["diff"]).expect(0).says("Nothing changed");
+        machine.copy_config();
+        mounted.unmount().unwrap();
+        machine.run(&["rollback"]).expect(0).says("the old root is my os/old-roots/000001-");
+    });
+}
+
+#[test]
+fn what_somebody_put_at_the_name_of_blank_stays() {
+    on_machine(|machine| {
+        fs::write(machine.top().join("root-blank"), "mine").unwrap();
+        machine.run(&["init"]).expect(2).complains("blank, `root-blank`, is a file");
+        assert_eq!(fs::read(machine.top().join("root-blank")).unwrap(), b"mine");
+        assert!(!machine.live().join("etc/blankroot.toml").exists());
+    });
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_told_line_by_line() {
+    on_machine(|machine| {
+        fs::write(machine.live().join("etc/blankroot.toml"), "[rot]\n[root]\n").unwrap();
+        for command in ["init", "diff", "status"] {
+            let ran = machine.run(&[command]).expect(2).complains("etc/blankroot.toml:1:2");
+            ran.complains("etc/blankroot.toml:2:1");
+        }
+        assert_eq!(machine.trees(), ["root"]);
+    });
+}
+
+#[test]
+fn the_device_is_named_so_that_the_next_boot_finds_it() {
+    on_machine(|machine| {
+        let host = tempfile::tempdir().unwrap();
+        let shown = ["filesystem".as_ref(), "show".as_ref(), machine.top().as_os_str()];
+        let shown = machine.btrfs(&shown);
+        let id = shown.split_once("uuid: ").unwrap().1.split_whitespace().next().unwrap();
+        let by_uuid = host.path().join("dev/disk/by-uuid");
+        fs::create_dir_all(&by_uuid).unwrap();
+        let missing = detect(machine.live(), host.path()).unwrap_err().to_string();
+        assert!(missing.contains("which is not there\n  mend: write a configuration"), "{missing}");
+        fs::write(by_uuid.join(id), "").unwrap();
+        let RootConfig::Btrfs { device, .. } = detect(machine.live(), host.path()).unwrap() else {
+            panic!("no btrfs");
+        };
+        assert_eq!(device, Path::new("/dev/disk/by-uuid").join(id));
+    });
+}

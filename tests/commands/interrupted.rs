@@ -1,0 +1,82 @@
+//! A rollback that fails at any moment tells truly what live is now, and the next one completes it.
+
+use std::fs;
+use std::time::Instant;
+
+use backends::Backend;
+use backends::fault::{Fault, run_with};
+use blankroot::apply::{self, LiveNow, Stopped};
+use blankroot::config::Config;
+use blankroot::facts::stamp::Outcome;
+use blankroot::facts::{Facts, Stamp};
+use blankroot::host::HostRoot;
+use blankroot::plan;
+use chrono::Utc;
+use support::oracle;
+
+use crate::machine::{Machine, on_initialised};
+
+type Rolled = Result<Stamp, Box<Stopped>>;
+
+fn backend(machine: &Machine<'_>) -> Box<dyn Backend> {
+    Config::load(&machine.config()).unwrap().open_backend(machine.live()).unwrap()
+}
+
+/// A rollback in this thread, with `fault` armed while its plan is executed.
+fn roll_back(machine: &Machine<'_>, fault: Option<Fault>) -> (Rolled, Vec<&'static str>) {
+    let config = Config::load(&machine.config()).unwrap();
+    let host = HostRoot::open(machine.host()).unwrap();
+    let facts = Facts::gather(&host, Utc::now()).unwrap();
+    let backend = backend(machine);
+    let mut locked = backend.lock().unwrap();
+    let survey = locked.survey().unwrap();
+    let plan = plan::rollback::plan(&survey, &facts, config.root.layout().unwrap()).unwrap();
+    let stamp = Stamp::new(facts.boot_id, facts.clock, Outcome::RolledBack);
+    run_with(fault, None, || {
+        apply::rollback(&plan, locked.as_mut(), &survey, &host, stamp, Instant::now())
+    })
+}
+
+fn write_something(machine: &mut Machine<'_>) {
+    machine.mount();
+    fs::write(machine.live().join("written"), "x").unwrap();
+    machine.unmount();
+}
+
+#[test]
+fn whatever_fails_what_is_told_of_live_is_true() {
+    on_initialised(|machine| {
+        let live = machine.top().join("root");
+        machine.btrfs(&["subvolume".as_ref(), "set-default".as_ref(), live.as_os_str()]);
+        write_something(machine);
+        let (done, points) = roll_back(machine, None);
+        assert_eq!(done.unwrap().outcome, Outcome::RolledBack);
+        assert!(points.contains(&"btrfs: exchange") && points.contains(&"btrfs: set default"));
+        let live_id = |machine: &Machine<'_>| backend(machine).survey().unwrap().live;
+        let mut told = Vec::new();
+        for point in points {
+            for fault in [Fault::Fail(point, 5), Fault::CutAfter(point)] {
+                write_something(machine);
+                let before = live_id(machine);
+                let (stopped, _) = roll_back(machine, Some(fault));
+                // What fails after the last change that matters is none of a rollback's failures.
+                let Err(stopped) = stopped else { continue };
+                let replaced = live_id(machine) != before;
+                let truth = if replaced { LiveNow::Fresh } else { LiveNow::AsBefore };
+                let honest = stopped.live == truth || stopped.live == LiveNow::Unknown;
+                assert!(honest, "{fault:?}: {stopped:?}");
+                assert!(matches!(stopped.stamp.outcome, Outcome::Failed { .. }));
+                assert_eq!(stopped.stamp.old_root.is_some(), stopped.live == LiveNow::Fresh);
+                told.push(stopped.live);
+
+                roll_back(machine, None).0.unwrap();
+                let blank = oracle::walk(&machine.top().join("root-blank"));
+                assert_eq!(oracle::changes(&blank, &oracle::walk(&live)), []);
+                let get = ["subvolume".as_ref(), "get-default".as_ref(), machine.top().as_os_str()];
+                let default = machine.btrfs(&get);
+                assert!(default.trim_end().ends_with(" path root"), "{fault:?}: {default}");
+            }
+        }
+        assert!(told.contains(&LiveNow::AsBefore) && told.contains(&LiveNow::Fresh), "{told:?}");
+    });
+}

@@ -1,0 +1,238 @@
+//! A machine with its root on a throwaway Btrfs: what the command finds of it, and the command.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use backends::TreeName;
+use backends::namespace::MountPoint;
+use backends::process::Program;
+use support::base;
+use support::sandbox::{Sandbox, on_btrfs, on_btrfs_of};
+use tempfile::TempDir;
+
+const BTRFS: Program = Program::new("btrfs", "btrfs-progs");
+pub const BOOT: &str = "3f2a1c9e-7a01-4b6e-9d0a-000000000000";
+
+/// The file system's trees are `root`, and what `init` makes beside it.
+pub struct Machine<'s> {
+    pub sandbox: &'s mut Sandbox,
+    /// Its proc, sys, dev and run.
+    host: TempDir,
+    /// Where live is mounted.
+    live: TempDir,
+    mounted: Option<MountPoint>,
+    cwd: Option<PathBuf>,
+}
+
+/// What a run of the command left.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+/// Tells `story` of a machine that has `root` with all sorts of files, mounted.
+pub fn on_machine(story: impl FnOnce(&mut Machine<'_>) + Send) {
+    on_btrfs(|sandbox| story(&mut Machine::new(sandbox)));
+}
+
+/// The same with a file system of two devices.
+pub fn on_machine_with_two_disks(story: impl FnOnce(&mut Machine<'_>) + Send) {
+    on_btrfs_of(2, |sandbox| story(&mut Machine::new(sandbox)));
+}
+
+/// The same with `init` done, live unmounted, and the configuration as the initrd's copy.
+pub fn on_initialised(story: impl FnOnce(&mut Machine<'_>) + Send) {
+    on_machine(|machine| {
+        machine.initialise();
+        story(machine);
+    });
+}
+
+impl<'s> Machine<'s> {
+    fn new(sandbox: &'s mut Sandbox) -> Self {
+        base::build(&sandbox.top().join("root"));
+        let host = tempfile::tempdir().unwrap();
+        for dir in ["proc/sys/kernel/random", "sys/class/block", "run", "etc"] {
+            fs::create_dir_all(host.path().join(dir)).unwrap();
+        }
+        symlink("/dev", host.path().join("dev")).unwrap();
+        let live = tempfile::tempdir().unwrap();
+        let mut machine = Self { sandbox, host, live, mounted: None, cwd: None };
+        machine.boot(BOOT);
+        machine.kernel_command_line("quiet");
+        machine.mount();
+        machine
+    }
+
+    pub fn initialise(&mut self) {
+        self.run(&["init"]).expect(0);
+        self.copy_config();
+        self.unmount();
+    }
+
+    /// What an initrd does when it is built.
+    pub fn copy_config(&self) {
+        fs::copy(self.live().join("etc/blankroot.toml"), self.config()).unwrap();
+    }
+
+    /// The initrd's copy of the configuration.
+    pub fn config(&self) -> PathBuf {
+        self.host.path().join("etc/blankroot.toml")
+    }
+
+    pub fn edit_config(&self, edit: impl Fn(&str) -> String) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        fs::write(self.config(), edit(&text)).unwrap();
+    }
+
+    /// Where its proc, sys, dev and run are.
+    pub fn host(&self) -> &Path {
+        self.host.path()
+    }
+
+    /// Where live is mounted.
+    pub fn live(&self) -> &Path {
+        self.live.path()
+    }
+
+    /// The file system's top level.
+    pub fn top(&self) -> &Path {
+        self.sandbox.top()
+    }
+
+    /// Gives what is at the top level another name.
+    #[expect(clippy::disallowed_methods, reason = "somebody else does this to the machine")]
+    pub fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.top().join(from), self.top().join(to)).unwrap();
+    }
+
+    pub fn mount(&mut self) {
+        self.mounted = Some(self.mount_at("root", self.live.path()));
+    }
+
+    pub fn mount_at(&self, tree: &str, dir: &Path) -> MountPoint {
+        let tree = TreeName::new(tree).unwrap();
+        self.sandbox.throwaway().mount(self.sandbox.namespace(), Some(&tree), dir).unwrap()
+    }
+
+    pub fn unmount(&mut self) {
+        if let Some(mount) = self.mounted.take() {
+            mount.unmount().unwrap();
+        }
+    }
+
+    /// Starts another boot: `/run` is empty.
+    pub fn boot(&self, id: &str) {
+        fs::write(self.host.path().join("proc/sys/kernel/random/boot_id"), id).unwrap();
+        let _ = fs::remove_file(self.stamp_path());
+    }
+
+    pub fn kernel_command_line(&self, line: &str) {
+        fs::write(self.host.path().join("proc/cmdline"), format!("{line}\n")).unwrap();
+    }
+
+    fn stamp_path(&self) -> PathBuf {
+        self.host.path().join("run/blankroot/rollback.json")
+    }
+
+    /// The stamp of this boot.
+    pub fn stamp(&self) -> Option<serde_json::Value> {
+        Some(serde_json::from_slice(&fs::read(self.stamp_path()).ok()?).unwrap())
+    }
+
+    /// Makes a subvolume read-only, or writable.
+    pub fn set_read_only(&self, tree: &str, value: bool) {
+        let words = ["property", "set", "-ts"].map(OsStr::new).into_iter();
+        let tree = self.top().join(tree);
+        let value = OsStr::new(if value { "true" } else { "false" });
+        let args: Vec<_> = words.chain([tree.as_os_str(), OsStr::new("ro"), value]).collect();
+        self.btrfs(&args);
+    }
+
+    /// Runs `btrfs`.
+    pub fn btrfs<S: AsRef<OsStr>>(&self, args: &[S]) -> String {
+        String::from_utf8(BTRFS.run(args).unwrap()).unwrap()
+    }
+
+    pub fn work_in(&mut self, dir: PathBuf) {
+        self.cwd = Some(dir);
+    }
+
+    /// Runs the command on this machine: the first of `args` is its name.
+    pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Ran {
+        let name = args.first().unwrap().as_ref();
+        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_blankroot"));
+        command.args(args).env_clear();
+        if name != "diff" {
+            command.arg("--host").arg(self.host.path());
+        }
+        if name != "rollback" && !args.iter().any(|arg| arg.as_ref() == "--root") {
+            command.arg("--root").arg(self.live());
+        }
+        if let Some(dir) = &self.cwd {
+            command.current_dir(dir);
+        }
+        let output = command.output().unwrap();
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Rolls back as the initrd does: live is not mounted while it runs.
+    pub fn roll_back(&mut self) -> Ran {
+        self.unmount();
+        let ran = self.run(&["rollback"]);
+        self.mount();
+        ran
+    }
+
+    /// The names below the top level and below the directory of old roots.
+    pub fn trees(&self) -> Vec<String> {
+        let mut names = names(self.top());
+        names.extend(names_below(self.top(), "old-roots"));
+        names
+    }
+}
+
+fn names_below(top: &Path, dir: &str) -> Vec<String> {
+    let names = if top.join(dir).is_dir() { names(&top.join(dir)) } else { Vec::new() };
+    names.into_iter().map(|name| format!("{dir}/{name}")).collect()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = entries.map(|name| name.to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+impl Ran {
+    /// Fails, with all that was printed, unless the command ended with `code`.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+
+    /// Standard error has `text`, and is a message of ours.
+    #[track_caller]
+    pub fn complains(self, text: &str) -> Self {
+        assert!(self.err.contains(text), "no `{text}` in {self:#?}");
+        assert!(self.err.starts_with("blankroot: "), "{self:#?}");
+        assert!(!self.err.contains("panicked"), "{self:#?}");
+        self
+    }
+
+    /// Standard output has `text`.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.out.contains(text), "no `{text}` in {self:#?}");
+        self
+    }
+}

@@ -1,0 +1,11 @@
+//! Stories of the commands on real file systems: what their users would notice.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod init;
+mod interrupted;
+mod machine;
+mod other_backends;
+mod reading;
+mod refusals;
+mod rollback;
+mod status;
