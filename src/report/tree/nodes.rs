@@ -79,7 +79,11 @@ impl Below {
             dirs: u64::from(is_dir),
             files: u64::from(!is_dir),
             bytes: content_bytes(&change.facts),
-            alike: Alike::All(change.sort()),
+            // A nested subvolume is a tree of its own: it is never folded away.
+            alike: match change.facts.file_type {
+                FileType::Subvolume => Alike::Mixed,
+                _ => Alike::All(change.sort()),
+            },
         }
     }
 

@@ -216,3 +216,21 @@ fn ten_thousand_nested_directories_do_not_overflow_the_stack() {
     let (rows, lines) = view(dirs.chain([deepest]).collect());
     assert_eq!((rows, lines.iter().map(fold::Line::covers).sum::<u64>()), (5, 5));
 }
+
+#[test]
+fn a_nested_subvolume_is_never_folded_away() {
+    let added = |path: &str, facts| item(path, ChangeKind::Added, facts, Verdict::Stray);
+    let fixture = Fixture::new(vec![
+        added("var/lib", other(FileType::Dir)),
+        added("var/lib/a", file(1)),
+        added("var/lib/machines", other(FileType::Subvolume)),
+    ]);
+    insta::assert_snapshot!(plain(&fixture), @r"
+      /var/
+    + └─ lib/                         stray
+    +    ├─ a                    1 B  stray
+    +    └─ machines  subvolume       stray
+
+    + 3 added: 3 stray (1 B)
+    ");
+}
