@@ -1,4 +1,5 @@
 //! `diff` is exact: after any history it answers what a whole walk of both trees answers.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 use backends::btrfs::Btrfs;
 use backends::{Backend, Changes, FastChanges, Layout, TreeName};
