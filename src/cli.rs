@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::config::stage::Ground;
+
 mod help;
 
 pub use help::{EXIT_STATUS, examples, exit_status};
@@ -74,6 +76,13 @@ pub enum Command {
     /// Also tells what the next rollback would meet, and lists the old roots with their sizes.
     #[command(after_long_help = help::STATUS)]
     Status(Status),
+    /// Play the whole story on a throwaway file system
+    ///
+    /// Sets a small machine up, lets it live a little, and rolls it back, with the very code that
+    /// the other commands run. As root it does so on a Btrfs on a loop device, else in a temporary
+    /// directory. Nothing of this machine is touched, and nothing is left, even if it is interrupted.
+    #[command(after_long_help = help::DEMO)]
+    Demo(Demo),
 }
 
 /// Where live is mounted.
@@ -160,4 +169,15 @@ pub struct Status {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as help")]
     pub host: Host,
+}
+
+/// The arguments of `demo`.
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Play on this backend instead of the best that there is
+    #[arg(long, value_name = "BACKEND", hide = true)]
+    pub backend: Option<Ground>,
+    /// Wait for a line on standard input before this scene
+    #[arg(long, value_name = "SCENE", hide = true)]
+    pub pause_at: Option<usize>,
 }
