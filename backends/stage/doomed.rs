@@ -1,6 +1,8 @@
 //! A temporary directory that is removed when the process ends, by a signal too.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -15,11 +17,51 @@ use super::shown;
 /// What a terminal, a service manager or a closing session sends.
 const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
+/// What the thread that works and the one that waits for signals have in common.
+#[derive(Debug)]
+pub struct Shared {
+    dir: Mutex<Option<TempDir>>,
+    /// A signal has come.
+    ending: AtomicBool,
+}
+
+impl Shared {
+    /// Waits for a turn, forever if a signal has come: a lock alone could be taken again and again
+    /// by the one who has it.
+    pub fn hold(&self) -> MutexGuard<'_, Option<TempDir>> {
+        loop {
+            let held = self.lock();
+            if !self.ending.load(Ordering::Acquire) {
+                return held;
+            }
+            drop(held);
+            thread::park();
+        }
+    }
+
+    /// A panic elsewhere does not make the directory any less in need of removal.
+    fn lock(&self) -> MutexGuard<'_, Option<TempDir>> {
+        self.dir.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the process as a shell reports a death by `signal`.
+    fn end(&self, signal: Signal) -> ! {
+        self.ending.store(true, Ordering::Release);
+        let mut held = self.lock();
+        let path = held.as_ref().map(|dir| dir.path().to_path_buf()).unwrap_or_default();
+        if let Err(error) = remove(&mut held, &path) {
+            // Nobody is left to tell that standard error is closed.
+            let _ = writeln!(io::stderr(), "blankroot: {error}");
+        }
+        std::process::exit(128 + signal as i32)
+    }
+}
+
 /// The directory. Whoever works in it holds it, so that a signal does not remove it halfway through
 /// what is being made.
 #[derive(Debug)]
 pub struct DoomedDir {
-    dir: Arc<Mutex<Option<TempDir>>>,
+    shared: Arc<Shared>,
     path: PathBuf,
 }
 
@@ -30,36 +72,37 @@ impl DoomedDir {
         let signals: SigSet = SIGNALS.into_iter().collect();
         signals.thread_block().map_err(|e| Error::io("put off signals", e))?;
         let made = change("stage: make temporary directory", || {
-            tempfile::Builder::new().prefix("blankroot-").tempdir_in(parent)
+            tempfile::Builder::new().prefix("demo-").tempdir_in(parent)
         });
         let made =
             made.map_err(|e| Error::io(format!("make a directory in {}", shown(parent)), e))?;
         let path = made.path().to_path_buf();
-        let dir = Arc::new(Mutex::new(Some(made)));
-        let watched = Arc::clone(&dir);
+        let shared = Arc::new(Shared { dir: Mutex::new(Some(made)), ending: false.into() });
+        let watched = Arc::clone(&shared);
         let watch = move || {
             if let Ok(signal) = signals.wait() {
-                end(&watched, signal);
+                watched.end(signal);
             }
         };
         thread::Builder::new()
             .name("signals".into())
             .spawn(watch)
             .map_err(|e| Error::io("start the thread that waits for signals", e))?;
-        Ok(Self { dir, path })
+        Ok(Self { shared, path })
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    pub fn hold(&self) -> MutexGuard<'_, Option<TempDir>> {
-        hold(&self.dir)
+    /// The lock that whoever works in it takes.
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// Removes it now.
     pub fn close(self) -> Result<()> {
-        remove(&mut self.hold(), &self.path)
+        remove(&mut self.shared.hold(), &self.path)
     }
 }
 
@@ -67,13 +110,8 @@ impl Drop for DoomedDir {
     fn drop(&mut self) {
         // Best effort, after a failure that was told already. The watching thread has the directory
         // too, so that it would not go by itself.
-        let _ = remove(&mut self.hold(), &self.path);
+        let _ = remove(&mut self.shared.hold(), &self.path);
     }
-}
-
-/// A panic elsewhere does not make the directory any less in need of removal.
-fn hold(dir: &Mutex<Option<TempDir>>) -> MutexGuard<'_, Option<TempDir>> {
-    dir.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn remove(dir: &mut Option<TempDir>, path: &Path) -> Result<()> {
@@ -81,14 +119,4 @@ fn remove(dir: &mut Option<TempDir>, path: &Path) -> Result<()> {
     change("stage: remove temporary directory", || dir.close()).map_err(|e| {
         Error::new(format!("remove {}", shown(path)), describe(&e)).mend("remove it by hand")
     })
-}
-
-/// Ends the process as a shell reports a death by `signal`.
-fn end(dir: &Mutex<Option<TempDir>>, signal: Signal) -> ! {
-    let mut held = hold(dir);
-    let path = held.as_ref().map(|dir| dir.path().to_path_buf()).unwrap_or_default();
-    if let Err(error) = remove(&mut held, &path) {
-        eprintln!("blankroot: {error}");
-    }
-    std::process::exit(128 + signal as i32)
 }

@@ -7,7 +7,7 @@ mod mounted;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard};
 
 use tempfile::TempDir;
 
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::path::{Escaped, TreeName};
 
-use doomed::DoomedDir;
+use doomed::{DoomedDir, Shared};
 #[cfg(feature = "btrfs")]
 use mounted::Mounted;
 
@@ -42,10 +42,16 @@ enum Ground {
     Directory(DoomedDir),
 }
 
-/// As long as this is held, a signal waits.
+/// Lets a signal wait while something is held of it. Not tied to the stage, which may change
+/// meanwhile.
 #[derive(Debug)]
-pub struct Calm<'a> {
-    _guard: Option<MutexGuard<'a, Option<TempDir>>>,
+pub struct Calm(Option<Arc<Shared>>);
+
+impl Calm {
+    /// From now on a signal waits until what is returned is dropped.
+    pub fn hold(&self) -> Option<MutexGuard<'_, Option<TempDir>>> {
+        self.0.as_deref().map(Shared::hold)
+    }
 }
 
 impl Stage {
@@ -64,7 +70,8 @@ impl Stage {
     pub fn directory(live: TreeName) -> Result<Self> {
         let doomed = DoomedDir::new(&base()?)?;
         let base = doomed.path().to_path_buf();
-        let held = doomed.hold();
+        let calm = Calm(Some(doomed.shared()));
+        let held = calm.hold();
         for dir in [PathBuf::from(HOST), Path::new(DISK).join(live.as_path())] {
             make_dirs(&base.join(dir))?;
         }
@@ -148,14 +155,13 @@ impl Stage {
         }
     }
 
-    /// Lets a signal wait until what is returned is dropped.
-    pub fn calm(&self) -> Calm<'_> {
-        Calm {
-            _guard: match &self.ground {
-                #[cfg(feature = "btrfs")]
-                Ground::Mounted(_) => None,
-                Ground::Directory(doomed) => Some(doomed.hold()),
-            },
+    /// What to hold while something is done on the stage, so that a signal does not clear it
+    /// halfway.
+    pub fn calm(&self) -> Calm {
+        match &self.ground {
+            #[cfg(feature = "btrfs")]
+            Ground::Mounted(_) => Calm(None),
+            Ground::Directory(doomed) => Calm(Some(doomed.shared())),
         }
     }
 

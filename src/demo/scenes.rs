@@ -65,12 +65,14 @@ fn keep(story: &mut Story) -> Result<(), Failure> {
     let plan = plan::keep::move_in(&list, &BTreeSet::new())
         .map_err(|why| Error::new("move the notes into storage", why))?;
     execute(story, &plan)?;
-    story.command(&["diff", "--flat", NOTES], &[("--root", story.stage.root())])
+    story.command(&["diff", "--flat", "/var/lib/notes/todo.txt"], &[("--root", story.stage.root())])
 }
 
 fn rollback(story: &mut Story) -> Result<(), Failure> {
     if story.stage.halt()? {
         story.quietly("Live is unmounted by now; only the top of its file system is not.")?;
+    } else {
+        story.quietly("Live is a plain directory here, so there is nothing to unmount.")?;
     }
     machine::boot(&story.stage.host(), BOOTS[1], story.stage.device())?;
     story.command(&["rollback"], &[("--host", story.stage.host())])

@@ -45,7 +45,8 @@ impl Story {
     }
 
     fn install(&mut self, config: Option<&str>) -> Result<(), Error> {
-        let _calm = self.stage.calm();
+        let calm = self.stage.calm();
+        let _held = calm.hold();
         machine::install(&self.stage.disk().join(self.stage.live().as_path()))?;
         if let Some(config) = config {
             machine::write(&self.config(), 0o644, config)?;
@@ -80,6 +81,8 @@ impl Story {
     pub fn scene(&mut self, number: usize, scene: &Scene) -> Result<(), Failure> {
         let title = format_args!("{number}. {}", scene.title);
         self.say(format_args!("\n{}", self.style.paint(STRONG, title)))?;
+        let calm = self.stage.calm();
+        let _held = calm.hold();
         (scene.play)(self)
     }
 
@@ -115,7 +118,8 @@ impl Story {
     pub fn end(self) -> Result<(), Failure> {
         self.say("")?;
         {
-            let _calm = self.stage.calm();
+            let calm = self.stage.calm();
+            let _held = calm.hold();
             summary::write(&self)?;
         }
         let Self { stage, style, .. } = self;
