@@ -149,10 +149,13 @@ fn a_signal_in_the_middle_leaves_nothing() {
             let input = input.filter(|_| scene != "4");
             let status = paused.wait().unwrap();
             drop(input);
-            // A shell reports both as 128 and the signal's number.
-            assert_eq!(status.code(), code, "{ground}, {signal}");
-            let by = if code.is_none() { Some(signal as i32) } else { None };
-            assert_eq!(status.signal(), by, "{ground}, {signal}");
+            // The story that went on may have been faster.
+            if scene != "4" || status.code() != Some(0) {
+                // A shell reports both as 128 and the signal's number.
+                assert_eq!(status.code(), code, "{ground}, {signal}");
+                let by = if code.is_none() { Some(signal as i32) } else { None };
+                assert_eq!(status.signal(), by, "{ground}, {signal}");
+            }
             assert_nothing_left(&temporary);
         }
     }
