@@ -1,5 +1,7 @@
 //! The demo as its viewer meets it: what it shows, how it ends, and that nothing is left of it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
