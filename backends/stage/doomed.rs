@@ -15,7 +15,7 @@ use crate::fault::change;
 use super::shown;
 
 /// What a terminal, a service manager or a closing session sends.
-const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
 /// What the thread that works and the one that waits for signals have in common.
 #[derive(Debug)]

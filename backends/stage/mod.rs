@@ -1,5 +1,6 @@
 //! A stage: a throwaway place that holds a file system with a live tree and a storage, and a machine
-//! that runs on them. Nothing of it is left when the process ends, however it ends.
+//! that runs on them. Nothing of it is left when the process ends: the Btrfs one goes with it even
+//! when it is killed, the directory when it ends or a signal that can be caught ends it.
 
 mod doomed;
 #[cfg(feature = "btrfs")]

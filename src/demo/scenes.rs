@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use backends::fault::change;
 use backends::{Error, TreePath};
 
 use super::machine::{self, BOOTS, NOTES};
@@ -30,7 +31,10 @@ pub const ALL: &[Scene] = &[
     Scene { title: "The machine is installed, and made the blank one", play: init },
     Scene { title: "It lives a little", play: live },
     Scene { title: "What is there now that was not there before?", play: diff },
-    Scene { title: "Only the notes are wanted: keep them", play: keep },
+    Scene {
+        title: "All that goes at the next boot; but the notes are wanted: keep them",
+        play: keep,
+    },
     Scene { title: "The machine reboots; in the initrd, before / is mounted:", play: rollback },
     Scene { title: "It is up again", play: status },
 ];
@@ -82,6 +86,7 @@ fn status(story: &mut Story) -> Result<(), Failure> {
     story.boot(BOOTS[1])?;
     let list = keep::list(&Config::load(&story.config())?);
     execute(story, &plan::keep::lead_to(&list, &BTreeSet::new()))?;
+    sync(&story.stage.root())?;
     let hidden = [("--root", story.stage.root()), ("--host", story.stage.host())];
     story.command(&["status"], &hidden)
 }
@@ -93,6 +98,13 @@ fn execute(story: &Story, plan: &plan::KeepPlan) -> Result<(), Failure> {
     let mut done = Vec::new();
     apply::keep::keep(&plan.steps, &live, &storage, |step| done.push(step.to_string()))?;
     done.iter().try_for_each(|step| story.say(format_args!("done: {step}")))
+}
+
+/// Whether live was written to can be told of what is on the disk alone.
+fn sync(root: &Path) -> Result<(), Error> {
+    let failed = |e| Error::io("write the demo's live to its disk", e);
+    let dir = fs::File::open(root).map_err(failed)?;
+    change("demo: sync", || Ok(rustix::fs::syncfs(&dir)?)).map_err(failed)
 }
 
 /// The lines that only `after` has, which was made of `before` by adding.
