@@ -28,6 +28,7 @@ pub mod order;
 pub mod path;
 pub mod process;
 pub mod record;
+pub mod stage;
 pub mod stat;
 pub mod survey;
 pub mod throwaway;

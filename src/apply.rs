@@ -1,5 +1,7 @@
 //! The only executor: does the steps of a plan one after the other, and decides nothing.
 
+pub mod keep;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::fd::AsFd;

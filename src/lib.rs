@@ -9,6 +9,7 @@ pub mod classify;
 pub mod cli;
 pub mod commands;
 pub mod config;
+mod demo;
 pub mod diff;
 pub mod exit;
 pub mod facts;

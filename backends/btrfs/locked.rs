@@ -253,7 +253,7 @@ fn unused_name(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<String> {
 }
 
 /// libbtrfsutil's errors carry no errno, but leave it behind in the thread.
-fn util<T>(result: btrfsutil::Result<T>) -> io::Result<()> {
+pub(super) fn util<T>(result: btrfsutil::Result<T>) -> io::Result<()> {
     let errno = io::Error::last_os_error();
     match result {
         Ok(_) => Ok(()),

@@ -1,5 +1,6 @@
 //! Btrfs: trees are subvolumes, a copy is a snapshot, and the file system knows what was written.
 
+mod create;
 mod diff;
 pub mod items;
 mod locked;
@@ -18,6 +19,7 @@ use crate::path::shell_word;
 use crate::survey::{Survey, Tree, TreeId};
 use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
 
+pub use create::create_subvolume;
 pub use top::Access;
 use top::Top;
 

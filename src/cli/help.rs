@@ -72,12 +72,24 @@ long_help!(STATUS, STATUS_EXAMPLES, STATUS_CODES,
     }
 );
 
+long_help!(DEMO, DEMO_EXAMPLES, DEMO_CODES,
+    examples {
+        "blankroot demo": "See everything in half a minute",
+        "sudo blankroot demo": "The same with real snapshots",
+    }
+    codes {
+        0: "the story was played",
+        2: "it could not be played to its end; nothing is left of it",
+    }
+);
+
 /// The exit codes of every command, by its name.
 pub const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
     ("init", INIT_CODES),
     ("rollback", ROLLBACK_CODES),
     ("diff", DIFF_CODES),
     ("status", STATUS_CODES),
+    ("demo", DEMO_CODES),
 ];
 
 const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
@@ -85,6 +97,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("rollback", ROLLBACK_EXAMPLES),
     ("diff", DIFF_EXAMPLES),
     ("status", STATUS_EXAMPLES),
+    ("demo", DEMO_EXAMPLES),
 ];
 
 /// What each exit code of a command means.

@@ -1,9 +1,10 @@
 //! The commands: parse, dispatch, show; what to do is decided elsewhere.
 
+mod demo;
 mod diff;
 mod init;
 mod rollback;
-mod show;
+pub(crate) mod show;
 mod status;
 
 use std::io;
@@ -16,7 +17,7 @@ use crate::plan::InitRefusal;
 
 /// Why a command ended without its result.
 #[derive(Debug)]
-enum Failure {
+pub(crate) enum Failure {
     /// Something could not be done.
     Error(backends::Error),
     /// The configuration cannot be used.
@@ -52,6 +53,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Rollback(args) => return rollback::run(cli, args).into(),
         Command::Diff(args) => diff::run(cli, args),
         Command::Status(args) => status::run(cli, args),
+        Command::Demo(args) => demo::run(cli, args),
     };
     match done {
         Ok(code) => code,

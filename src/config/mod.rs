@@ -14,6 +14,7 @@ pub mod problem;
 mod reader;
 pub mod rollback;
 pub mod root;
+pub mod stage;
 pub mod starter;
 pub mod storage;
 #[cfg(test)]

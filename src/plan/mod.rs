@@ -3,10 +3,12 @@
 
 pub mod correction;
 pub mod init;
+pub mod keep;
 pub mod refusal;
 pub mod rollback;
 pub mod step;
 
 pub use init::{InitPlan, InitRefusal, InitStep};
+pub use keep::{KeepPlan, KeepStep};
 pub use refusal::Refusal;
 pub use step::{Plan, Step};

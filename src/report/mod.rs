@@ -7,7 +7,7 @@ mod figures;
 pub mod flat;
 pub mod json;
 mod json_value;
-mod paint;
+pub(crate) mod paint;
 pub mod stat;
 pub mod status;
 mod summary;
