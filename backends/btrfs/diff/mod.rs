@@ -64,7 +64,9 @@ fn floor(top: &Top, a: &SubvolumeInfo, b: &SubvolumeInfo) -> io::Result<Option<u
     let (a, b) = (lineage(a, &known), lineage(b, &known));
     for (uuid, copied_a) in &a {
         if let Some((_, copied_b)) = b.iter().find(|(other, _)| other == uuid) {
-            return Ok([copied_a, copied_b].into_iter().flatten().min().copied());
+            let copied = [copied_a, copied_b].into_iter().flatten().min();
+            // A tree has nothing to differ in from itself.
+            return Ok(Some(copied.copied().unwrap_or(u64::MAX)));
         }
     }
     Ok(None)
