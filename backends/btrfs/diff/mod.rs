@@ -7,8 +7,13 @@
 
 mod descend;
 mod files;
+mod frame;
+mod halves;
 mod leads;
 mod listing;
+mod pairing;
+mod placement;
+mod rows;
 mod scan;
 
 use std::collections::HashMap;
