@@ -50,6 +50,10 @@ impl Boundary {
         if self.is_subvolume(&stat) {
             stat.facts.file_type = FileType::Subvolume;
             stat.facts.size = 0;
+            if stat.inode == STUB {
+                // The kernel makes it up at each look.
+                (stat.facts.mtime, stat.facts.mtime_nanos) = (0, 0);
+            }
         }
         Ok(stat)
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
@@ -63,6 +64,11 @@ impl Failure {
         is_gone(&self.why)
     }
 
+    /// The tree that could not be read.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
     /// The error that names the file.
     pub fn at(self, path: &TreePath) -> Error {
         let error = Error::io(format!("read {}{path} in {}", self.what, self.side), self.why);
@@ -89,7 +95,7 @@ pub fn difference(
     }
     let modified = match is.file_type {
         FileType::File => was.size != is.size || (is.size > 0 && content_differs(a, b)?),
-        FileType::Symlink => target(a, Side::Older)? != target(b, Side::Newer)?,
+        FileType::Symlink => targets_differ(a, b)?,
         FileType::Block | FileType::Char => a_stat.stands_for != b_stat.stands_for,
         FileType::Dir | FileType::Fifo | FileType::Socket | FileType::Subvolume => false,
     };
@@ -118,26 +124,43 @@ pub fn xattrs_differ(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure
 
 /// Whether two regular files differ in a byte, or in their length. Holes count as zeros.
 pub fn content_differs(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure> {
-    let a = Content::open(older, Side::Older)?;
-    let b = Content::open(newer, Side::Newer)?;
-    if a.size != b.size {
-        return Ok(true);
-    }
-    let chunk = a.size.min(CHUNK) as usize;
+    let (a, b) = (Content::open(older, Side::Older)?, Content::open(newer, Side::Newer)?);
+    Ok(a.size != b.size || differ_in(&a, &b, &[0..a.size])?)
+}
+
+/// Whether two regular files differ in a byte of these ranges, which ascend, or in their length.
+pub fn content_differs_in(
+    older: Place<'_>,
+    newer: Place<'_>,
+    ranges: &[Range<u64>],
+) -> Result<bool, Failure> {
+    let (a, b) = (Content::open(older, Side::Older)?, Content::open(newer, Side::Newer)?);
+    Ok(a.size != b.size || differ_in(&a, &b, ranges)?)
+}
+
+fn differ_in(a: &Content, b: &Content, ranges: &[Range<u64>]) -> Result<bool, Failure> {
+    let longest = ranges.iter().map(|range| range.end - range.start).max().unwrap_or(0);
+    let chunk = longest.min(CHUNK) as usize;
     let (mut from_a, mut from_b) = (vec![0; chunk], vec![0; chunk]);
-    let mut at = 0;
-    while at < a.size {
-        if a.size > CHUNK {
-            at = a.next_data(at).min(b.next_data(at));
+    for range in ranges {
+        let mut at = range.start;
+        while at < range.end {
+            if range.end - at > CHUNK {
+                at = a.next_data(at).min(b.next_data(at));
+            }
+            let len = range.end.saturating_sub(at).min(CHUNK) as usize;
+            if a.read(&mut from_a[..len], at)? != b.read(&mut from_b[..len], at)? {
+                return Ok(true);
+            }
+            at += len as u64;
         }
-        let len = (a.size.saturating_sub(at)).min(CHUNK) as usize;
-        let (in_a, in_b) = (a.read(&mut from_a[..len], at)?, b.read(&mut from_b[..len], at)?);
-        if in_a != in_b {
-            return Ok(true);
-        }
-        at += len as u64;
     }
     Ok(false)
+}
+
+/// Whether two symbolic links lead elsewhere.
+pub fn targets_differ(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure> {
+    Ok(target(older, Side::Older)? != target(newer, Side::Newer)?)
 }
 
 /// One of the two files, open.

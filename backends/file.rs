@@ -1,7 +1,7 @@
 //! The room for files that must be whole or absent, whatever happens: written aside, made durable,
 //! then given their name in one call.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
@@ -10,12 +10,13 @@ use std::path::Path;
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags};
 
 use crate::fault::change;
+use crate::temporary;
 
 /// Creates `name` in `dir` with `content`; fails with `EEXIST` if the name is taken.
 pub fn create(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<()> {
     let temporary = write_aside(dir, name, content, mode)?;
     let linked = change("file: link", || {
-        Ok(fs::linkat(dir, &temporary, dir, Path::new(name), AtFlags::empty())?)
+        Ok(fs::linkat(dir, temporary.as_os_str(), dir, name, AtFlags::empty())?)
     });
     let removed = unlink_temporary(dir, &temporary);
     linked?;
@@ -27,7 +28,7 @@ pub fn create(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> i
 pub fn replace(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<()> {
     let temporary = write_aside(dir, name, content, mode)?;
     let renamed =
-        change("file: rename", || Ok(fs::renameat(dir, &temporary, dir, Path::new(name))?));
+        change("file: rename", || Ok(fs::renameat(dir, temporary.as_os_str(), dir, name)?));
     if let Err(error) = renamed {
         // Best effort: the file is ours and has a name that nobody looks for.
         let _ = unlink_temporary(dir, &temporary);
@@ -49,12 +50,17 @@ pub fn read(dir: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-fn write_aside(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<String> {
+fn write_aside(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    content: &[u8],
+    mode: u32,
+) -> io::Result<OsString> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    for attempt in 0..64 {
-        let temporary = format!(".{}.{}-{attempt}.tmp", name.display(), std::process::id());
+    for attempt in 0..temporary::ATTEMPTS {
+        let temporary = temporary::name(name, attempt);
         let opened = change("file: create", || {
-            Ok(fs::openat(dir, &temporary, flags, Mode::from_raw_mode(mode))?)
+            Ok(fs::openat(dir, temporary.as_os_str(), flags, Mode::from_raw_mode(mode))?)
         });
         let mut file = match opened {
             Ok(fd) => File::from(fd),
@@ -75,7 +81,7 @@ fn write_aside(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> 
     Err(io::Error::from(io::ErrorKind::AlreadyExists))
 }
 
-fn unlink_temporary(dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+fn unlink_temporary(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     change("file: unlink temporary", || Ok(fs::unlinkat(dir, name, AtFlags::empty())?))
 }
 

@@ -9,8 +9,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::Result;
+use crate::mount_tables::{self, MountTables};
 use crate::mountinfo::Mount;
-use crate::namespaces::{self, Namespaces};
 use crate::survey::LiveMount;
 
 /// An answer that may be missing.
@@ -40,22 +40,22 @@ pub fn find(
     subvolid: u64,
     is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
 ) -> Result<Found> {
-    let namespaces = namespaces::all(proc)?;
-    let proven = file_systems(proc, &namespaces, is_ours);
+    let tables = mount_tables::all(proc)?;
+    let proven = file_systems(proc, &tables, is_ours);
     let same = |mount: &Mount| proven.get(&mount.dev).copied().unwrap_or(Tri::Unknown);
-    let mounts = mounts_of_subvolume(&namespaces, same, subvolid);
-    Ok(Found { mounts, unreadable: namespaces.unreadable })
+    let mounts = mounts_of_subvolume(&tables, same, subvolid);
+    Ok(Found { mounts, unreadable: tables.unreadable })
 }
 
 /// The mounts that show the subvolume `subvolid` or a directory in it. What `same_file_system`
 /// cannot tell counts as one, and is marked as uncertain.
 pub fn mounts_of_subvolume(
-    namespaces: &Namespaces,
+    tables: &MountTables,
     same_file_system: impl Fn(&Mount) -> Tri,
     subvolid: u64,
 ) -> Vec<LiveMount> {
     let mut found = Vec::new();
-    for table in &namespaces.tables {
+    for table in &tables.tables {
         for mount in table.mounts.iter().filter(|mount| is_btrfs(mount)) {
             let certain = match (shows(mount, subvolid), same_file_system(mount)) {
                 (Tri::No, _) | (_, Tri::No) => continue,
@@ -72,18 +72,18 @@ pub fn mounts_of_subvolume(
 /// One mount that can be opened proves it for all mounts with that number.
 fn file_systems(
     proc: BorrowedFd<'_>,
-    namespaces: &Namespaces,
+    tables: &MountTables,
     mut is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
 ) -> BTreeMap<(u32, u32), Tri> {
     let mut proven = BTreeMap::new();
-    for table in &namespaces.tables {
+    for table in &tables.tables {
         for mount in table.mounts.iter().filter(|mount| is_btrfs(mount)) {
             let answer = proven.entry(mount.dev).or_insert(Tri::Unknown);
             if *answer != Tri::Unknown {
                 continue;
             }
             // A mount that cannot be opened proves nothing; another one of its file system may.
-            *answer = match namespaces::open_mount_point(proc, table.seen_by, mount)
+            *answer = match mount_tables::open_mount_point(proc, table.seen_by, mount)
                 .and_then(|dir| is_ours(dir.as_fd()))
             {
                 Ok(true) => Tri::Yes,
@@ -113,12 +113,12 @@ fn shows(mount: &Mount, subvolid: u64) -> Tri {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mount_tables::{MountTable, MountTables};
     use crate::mountinfo;
-    use crate::namespaces::Namespace;
 
-    fn namespaces(table: &str) -> Namespaces {
+    fn tables(table: &str) -> MountTables {
         let mounts = mountinfo::parse(table.as_bytes()).unwrap();
-        Namespaces { tables: vec![Namespace { seen_by: Some(7), mounts }], unreadable: 0 }
+        MountTables { tables: vec![MountTable { seen_by: Some(7), mounts }], unreadable: 0 }
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
             3 0 0:2 /root /b rw - btrfs y rw,subvolid=256,subvol=/root\n\
             4 0 0:3 / /c rw - tmpfs z rw,subvolid=256\n";
         let same = |mount: &Mount| if mount.dev == (0, 1) { Tri::Yes } else { Tri::No };
-        let found = mounts_of_subvolume(&namespaces(table), same, 256);
+        let found = mounts_of_subvolume(&tables(table), same, 256);
         let shown: Vec<_> = found.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["/a (in the mount namespace of process 7)"]);
     }
@@ -141,7 +141,7 @@ mod tests {
             2 0 0:2 / /b rw - btrfs x rw\n\
             3 0 0:1 / /top rw - btrfs x rw,subvolid=5,subvol=/\n";
         let same = |mount: &Mount| if mount.dev == (0, 2) { Tri::Yes } else { Tri::Unknown };
-        let found = mounts_of_subvolume(&namespaces(table), same, 256);
+        let found = mounts_of_subvolume(&tables(table), same, 256);
         let shown: Vec<_> = found.iter().map(|m| (&m.mount_point[..], m.certain)).collect();
         assert_eq!(shown, [(&b"/a"[..], false), (b"/b", false)]);
     }

@@ -1,6 +1,13 @@
 //! The order of a descent: rows of a directory and what is below them, sorted as whole paths are.
 
+use std::cmp::Ordering;
 use std::ffi::CString;
+
+/// The order of two rows, or of going into what is below one where the second is true.
+pub fn compare(a: (&[u8], bool), b: (&[u8], bool)) -> Ordering {
+    let slash = |descends: bool| descends.then_some(&b'/');
+    a.0.iter().chain(slash(a.1)).cmp(b.0.iter().chain(slash(b.1)))
+}
 
 /// The directories that a walk has passed by name and must still go into.
 ///
@@ -31,10 +38,8 @@ impl<T> Waiting<T> {
     /// directory's end.
     pub fn pop_before(&mut self, next: Option<&[u8]>) -> Option<(CString, T)> {
         let (name, _) = self.stack.last()?;
-        let is_due = next.is_none_or(|next| {
-            let key = name.to_bytes().iter().chain(b"/");
-            key.lt(next.iter())
-        });
+        let is_due =
+            next.is_none_or(|next| compare((name.to_bytes(), true), (next, false)).is_lt());
         if is_due { self.stack.pop() } else { None }
     }
 }

@@ -21,8 +21,14 @@ impl TreeName {
     }
 
     /// This name with one more component below it.
-    pub fn child(&self, name: &str) -> Result<Self, &'static str> {
-        Self::new([self.0.as_slice(), b"/", name.as_bytes()].concat())
+    pub fn child(&self, name: impl AsRef<OsStr>) -> Result<Self, &'static str> {
+        Self::new([self.0.as_slice(), b"/", name.as_ref().as_bytes()].concat())
+    }
+
+    /// Another name in the same directory.
+    pub fn sibling(&self, name: impl AsRef<OsStr>) -> Result<Self, &'static str> {
+        let parent = &self.0[..self.0.len() - self.file_name().len()];
+        Self::new([parent, name.as_ref().as_bytes()].concat())
     }
 
     /// The directory that holds the tree, if it is not the top itself, and the last component.

@@ -6,17 +6,18 @@
 //! the swap.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use rustix::fs::{self, Mode, OFlags};
+use rustix::fs;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, describe};
 use crate::path::Escaped;
 use crate::survey::TreeId;
+use crate::{descent, temporary};
 
 const SUFFIX: &[u8] = b".json";
 const VERSION: u32 = 1;
@@ -90,15 +91,20 @@ pub struct Records {
     pub unreadable: Vec<(OsString, String)>,
     /// Every entry that is no record.
     pub entries: Vec<OsString>,
+    /// Entries with temporary names, which a power cut left.
+    pub leftovers: Vec<OsString>,
 }
 
 impl Records {
     /// Reads all records in `old`, the open directory of old roots.
     pub fn read(old: BorrowedFd<'_>) -> Result<Self> {
         let mut records = Self::default();
-        for name in names(old)? {
-            match name.as_bytes().strip_suffix(SUFFIX) {
-                None if name.as_bytes().starts_with(b".") => {}
+        let names =
+            descent::names(old).map_err(|e| Error::io("list the directory of old roots", e))?;
+        for name in names {
+            let name = OsStr::from_bytes(name.to_bytes()).to_os_string();
+            match stem(&name) {
+                None if temporary::stem(&name).is_some() => records.leftovers.push(name),
                 None => records.entries.push(name),
                 Some(stem) => match read_one(old, &name, stem) {
                     Ok(record) => records.readable.push(record),
@@ -107,9 +113,12 @@ impl Records {
             }
         }
         records.readable.sort_by(|a, b| a.name.cmp(&b.name));
-        records.unreadable.sort();
-        records.entries.sort();
         Ok(records)
+    }
+
+    /// Whether a record says that `live` is to be set aside under `name`.
+    pub fn has(&self, name: &OsStr, live: &TreeId) -> bool {
+        self.readable.iter().any(|r| OsStr::new(&r.name) == name && r.live == *live)
     }
 
     /// Every name that a new old root must not take.
@@ -135,29 +144,18 @@ pub fn remove(old: BorrowedFd<'_>, record: &Record) -> Result<()> {
     .map_err(|e| Error::io(format!("remove the record of the old root {}", record.name), e))
 }
 
-fn read_one(old: BorrowedFd<'_>, name: &OsStr, stem: &[u8]) -> Result<Record, String> {
+/// The name of the old root that a record with this file name belongs to.
+pub fn stem(file: &OsStr) -> Option<&OsStr> {
+    file.as_bytes().strip_suffix(SUFFIX).map(OsStr::from_bytes)
+}
+
+fn read_one(old: BorrowedFd<'_>, name: &OsStr, stem: &OsStr) -> Result<Record, String> {
     let text = crate::file::read(old, Path::new(name)).map_err(|e| describe(&e))?;
     let record = Record::parse(&text)?;
-    if record.name.as_bytes() != stem {
+    if OsStr::new(&record.name) != stem {
         return Err(format!("it is the record of {}", Escaped(record.name.as_bytes())));
     }
     Ok(record)
-}
-
-fn names(dir: BorrowedFd<'_>) -> Result<Vec<OsString>> {
-    let action = "list the directory of old roots";
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    // Opened anew, since reading moves the offset that all duplicates of a descriptor share.
-    let own = fs::openat(dir, ".", flags, Mode::empty()).map_err(|e| Error::io(action, e))?;
-    let mut names = Vec::new();
-    for entry in fs::Dir::read_from(own.as_fd()).map_err(|e| Error::io(action, e))? {
-        let entry = entry.map_err(|e| Error::io(action, e))?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push(OsStr::from_bytes(name).to_os_string());
-        }
-    }
-    Ok(names)
 }
 
 #[cfg(test)]

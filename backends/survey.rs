@@ -98,6 +98,8 @@ pub enum Unfinished {
     DefaultLeftBehind(OldRoot),
     /// Something in the directory of old roots that carries no record of ours: never touched.
     Foreign(TreeName),
+    /// Under a temporary name, what a power cut kept from getting its own: never touched.
+    Leftover(TreeName),
     /// A record that cannot be read; what it belongs to is never touched.
     UnreadableRecord {
         /// The record's own name.

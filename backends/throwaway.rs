@@ -13,8 +13,8 @@ use crate::fault::change;
 use crate::image::Image;
 use crate::kernel::btrfs_control;
 use crate::kernel::loopdev::LoopDevice;
-use crate::namespace::{MountPoint, PrivateNamespace};
 use crate::path::TreeName;
+use crate::private_mounts::{MountPoint, PrivateNamespace};
 use crate::process::Program;
 
 /// Makes Btrfs file systems.

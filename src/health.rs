@@ -157,6 +157,10 @@ fn unfinished(unfinished: &Unfinished) -> Problem {
             format!("`{name}` lies among the old roots and was not made by Blankroot"),
             "move it elsewhere; Blankroot never touches it",
         ),
+        Unfinished::Leftover(name) => problem(
+            format!("a power cut left `{name}`, which is not whole"),
+            "delete it when you like; Blankroot never touches it",
+        ),
         Unfinished::UnreadableRecord { name, why } => problem(
             format!("the record `{name}` cannot be read: {why}"),
             "look at it; the old root that it belongs to is never touched",

@@ -10,15 +10,15 @@ use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::search::{default_subvolume, nested};
-use super::survey::child;
 use super::top::{Access, Look, Subvolume, Top, id_of, tree_of};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::kernel::btrfs as ioctl;
+use crate::old_roots::child;
 use crate::path::TreeName;
-use crate::record::{self, Record};
+use crate::record::{self, Record, Records};
 use crate::survey::{OldRoot, Survey, Tree};
-use crate::{Layout, LockedBackend, Origin};
+use crate::{Layout, LockedBackend, Origin, temporary};
 
 /// The file system, open for changes, with the lock that every Blankroot process takes for them.
 pub struct Locked<'a> {
@@ -64,17 +64,23 @@ impl<'a> Locked<'a> {
     }
 
     fn make_empty(&self, parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-        let temporary = unused_name(parent, name)?;
-        let path = path_in(parent, OsStr::new(&temporary));
+        let temporary = temporary::unused(parent, name)?;
+        let path = path_in(parent, &temporary);
         change("btrfs: create subvolume", || util(Named::create(path.as_path(), None)))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let made = fs::openat(parent, temporary.as_str(), flags, Mode::empty())?;
+        let made = fs::openat(parent, temporary.as_os_str(), flags, Mode::empty())?;
         change("btrfs: chmod subvolume", || Ok(fs::fchmod(&made, Mode::from_raw_mode(0o755))?))?;
         change("btrfs: make read-only", || {
             util(Named::get(path.as_path()).and_then(|subvolume| subvolume.set_ro(true)))
         })?;
         change("btrfs: name subvolume", || {
-            Ok(fs::renameat_with(parent, &temporary, parent, name, RenameFlags::NOREPLACE)?)
+            Ok(fs::renameat_with(
+                parent,
+                temporary.as_os_str(),
+                parent,
+                name,
+                RenameFlags::NOREPLACE,
+            )?)
         })
     }
 
@@ -141,9 +147,14 @@ impl LockedBackend for Locked<'_> {
     }
 
     fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree> {
-        let name = child(&self.layout.old, &record.name)?;
+        let name = child(&self.layout.old, OsStr::new(&record.name))?;
         let action = format!("make a fresh copy of {} as {name}", blank.name);
         let source = self.top.subvolume(blank)?;
+        let live = self.present(&self.layout.live, &action)?;
+        if record.blank != blank.id || record.live != id_of(&live.info) {
+            return Err(Error::new(action, "the record names other trees than there are")
+                .mend("run the command again"));
+        }
         make_old_dir(&self.top, &self.layout.old)?;
         let old = self.expect_free(&name, &action)?;
         record::write(old.as_fd(), record)?;
@@ -159,6 +170,10 @@ impl LockedBackend for Locked<'_> {
         let fresh = self.present(aside, &action)?;
         if id_of(&fresh.info) == live.id || fresh.info.read_only {
             return Err(Error::new(action, "what is to become live is no fresh copy of blank"));
+        }
+        let is_old = child(&self.layout.old, aside.file_name())? == *aside;
+        if !is_old || !Records::read(self.old_dir()?.as_fd())?.has(aside.file_name(), &live.id) {
+            return Err(Error::new(action, "no record says that live is to be set aside there"));
         }
         let live_parent = self.top.open_parent(&live.name).map_err(|e| Error::io(&*action, e))?;
         let old = self.top.open_parent(aside).map_err(|e| Error::io(&*action, e))?;
@@ -237,19 +252,6 @@ fn snapshot(
 /// that no rename of a parent can make it name another.
 fn path_in(dir: BorrowedFd<'_>, name: &OsStr) -> PathBuf {
     Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name)
-}
-
-/// A name next to `name` that nothing has.
-fn unused_name(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<String> {
-    for attempt in 0..1000 {
-        let candidate = format!(".{}.new-{attempt}", name.display());
-        match fs::statat(dir, candidate.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => return Ok(candidate),
-            Ok(_) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// libbtrfsutil's errors carry no errno, but leave it behind in the thread.

@@ -7,6 +7,8 @@ mod locked;
 mod mounts;
 mod search;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod top;
 
 use std::os::fd::BorrowedFd;

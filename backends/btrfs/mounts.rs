@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::kernel::{btrfs as ioctl, btrfs_control};
 use crate::mountinfo::Mount;
 use crate::survey::LiveMount;
-use crate::{live_mounts, namespaces};
+use crate::{live_mounts, mount_tables};
 
 /// The kernel's own interfaces, which have no other place.
 const PROC: &str = "/proc";
@@ -37,11 +37,11 @@ pub fn mounted_top(device: &Path) -> Result<OwnedFd> {
             && canonicalize(Path::new(std::ffi::OsStr::from_bytes(&mount.source)))
                 .is_ok_and(|source| source == wanted)
     };
-    let mine = namespaces::all(proc.as_fd())?.tables.into_iter().find(|t| t.seen_by.is_none());
+    let mine = mount_tables::all(proc.as_fd())?.tables.into_iter().find(|t| t.seen_by.is_none());
     let mounts = mine.map(|table| table.mounts).unwrap_or_default();
     let found = mounts.iter().filter(is_top);
     found
-        .filter_map(|mount| namespaces::open_mount_point(proc.as_fd(), None, mount).ok())
+        .filter_map(|mount| mount_tables::open_mount_point(proc.as_fd(), None, mount).ok())
         .next()
         .ok_or_else(|| {
             Error::new(action(), "that needs root, unless its top level is mounted already")

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::items::{FileExtent, InodeItem, RootRef, Target, dir_items, kind};
-use super::top::Top;
+use super::items::{FileExtent, InodeItem, RootRef, Target, dir_items, inode_refs, kind};
+use super::top::{ROOT_INODE, Top};
 use crate::error::{Error, Result};
 use crate::kernel::tree_search::{Item, Key, SearchBuffer};
 use crate::survey::Tree;
@@ -146,6 +146,25 @@ pub fn nested(top: &Top, id: u64) -> Result<Vec<Nested>> {
         })
         .map_err(|e| Error::io(format!("read which subvolumes are inside subvolume {id}"), e))?;
     Ok(found)
+}
+
+/// The path of directory `ino` below the root of subvolume `tree`, with a slash at its end; empty
+/// for the root itself. However long it is, where `BTRFS_IOC_INO_LOOKUP` ends at 4080 bytes.
+pub fn path_of(top: &Top, tree: u64, mut ino: u64) -> io::Result<Vec<u8>> {
+    let mut search = Searcher::tree(top.as_fd(), tree, top);
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    while ino != ROOT_INODE {
+        let mut above = None;
+        search.each_of(ino, kind::INODE_REF, |item| {
+            above =
+                inode_refs(item.key.offset, item.data).next().map(|n| (n.parent, n.name.into()));
+        })?;
+        // Deleted, or moved under what is below it, since it was found.
+        let (parent, name) = above.ok_or(io::ErrorKind::NotFound)?;
+        names.push(name);
+        ino = parent;
+    }
+    Ok(names.iter().rev().flat_map(|name| [name.as_slice(), b"/"].concat()).collect())
 }
 
 /// Bytes on disk of the data extents that were written in `tree` since it was made; `None` where

@@ -1,17 +1,21 @@
 //! Reads what is on the file system: live, blank, old roots, half-done work, room.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::search::{default_subvolume, nested};
-use super::top::{Look, Top, tree_of};
+use super::search::{default_subvolume, nested, path_of};
+use super::top::{Top, id_of};
+use rustix::io::Errno;
+
 use crate::Layout;
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::kernel::btrfs::{self as ioctl, SubvolumeInfo};
+use crate::old_roots::{OldRoots, leftovers_of_capture};
 use crate::path::{TreeName, TreePath};
-use crate::record::{Record, Records};
-use crate::survey::{OldRoot, Space, Survey, Tree, Unfinished};
+use crate::record::Record;
+use crate::survey::{Obstacle, Space, Survey, Tree, Unfinished};
 
 /// A metadata block for each level that making a snapshot and exchanging two names may write, as
 /// the kernel reserves them before it starts: 256 blocks cover both with room to spare.
@@ -27,7 +31,15 @@ pub fn survey(top: &Top, layout: &Layout) -> Result<Survey> {
     let blank = top.look(&layout.blank)?;
     let blank_info = blank.info();
     let default = privileged(default_subvolume(top))?;
-    let old = OldDir::read(top, layout, default, blank_info.as_ref())?;
+    let old = old_roots(top, layout, default, blank_info.as_ref())?;
+    let has_old_dir = old.is_some();
+    let (mut old, obstacles) = match old.unwrap_or_else(|| Ok(OldRoots::default())) {
+        Ok(old) => (old, Vec::new()),
+        Err(obstacle) => (OldRoots::default(), vec![obstacle]),
+    };
+    if let Ok(beside) = top.open_parent(&layout.blank) {
+        old.unfinished.extend(leftovers_of_capture(beside.as_fd(), &layout.blank)?);
+    }
     let (live_mounts, nested) = match live_info {
         Some(info) => (super::mounts::of_subvolume(top, info.id)?, nested_paths(top, info.id)?),
         None => (Vec::new(), Vec::new()),
@@ -36,13 +48,13 @@ pub fn survey(top: &Top, layout: &Layout) -> Result<Survey> {
         file_system: top.info().fsid.hyphenated().to_string(),
         live: live.slot(&layout.live, blank_info.as_ref()),
         blank: blank.slot(&layout.blank, None),
-        has_old_dir: old.is_there,
+        has_old_dir,
         old_roots: old.roots,
         unfinished: old.unfinished,
         live_mounts,
         nested,
         live_is_default: live_info.is_some_and(|info| default == Some(info.id)),
-        obstacles: Vec::new(),
+        obstacles,
         space: space(top.as_fd(), top.info()).ok(),
     })
 }
@@ -59,7 +71,7 @@ fn privileged<T>(asked: Result<T>) -> Result<Option<T>> {
 fn nested_paths(top: &Top, live: u64) -> Result<Vec<TreePath>> {
     let mut paths = Vec::new();
     for child in privileged(nested(top, live))?.unwrap_or_default() {
-        let mut path = ioctl::inode_path(top, live, child.dir)
+        let mut path = path_of(top, live, child.dir)
             .map_err(|e| Error::io(format!("find where subvolume {} is", child.id), e))?;
         path.extend_from_slice(&child.name);
         paths.extend(TreePath::parse(&path));
@@ -68,97 +80,42 @@ fn nested_paths(top: &Top, live: u64) -> Result<Vec<TreePath>> {
     Ok(paths)
 }
 
-/// What the directory of old roots holds.
-#[derive(Default)]
-struct OldDir {
-    is_there: bool,
-    roots: Vec<OldRoot>,
-    unfinished: Vec<Unfinished>,
-}
-
-impl OldDir {
-    fn read(
-        top: &Top,
-        layout: &Layout,
-        default: Option<u64>,
-        blank: Option<&SubvolumeInfo>,
-    ) -> Result<Self> {
-        let dir = match top.open_dir(&layout.old) {
-            Ok(dir) => dir,
-            Err(rustix::io::Errno::NOENT) => return Ok(Self::default()),
-            Err(error) => {
-                return Err(Error::io(
-                    format!("open the directory of old roots {}", layout.old),
-                    error,
-                )
+/// The old roots, oldest first, or why they cannot be read.
+fn old_roots(
+    top: &Top,
+    layout: &Layout,
+    default: Option<u64>,
+    blank: Option<&SubvolumeInfo>,
+) -> Result<Option<Result<OldRoots, Obstacle>>> {
+    let dir = match top.open_dir(&layout.old) {
+        Ok(dir) => dir,
+        Err(Errno::NOENT) => return Ok(None),
+        // Who may not look can still compare live with blank.
+        Err(Errno::ACCESS) => {
+            let reason = format!("the old roots in `{}` are for root alone to see", layout.old);
+            return Ok(Some(Err(Obstacle { reason, mend: Some("run it as root".into()) })));
+        }
+        Err(error) => {
+            let action = format!("open the directory of old roots {}", layout.old);
+            return Err(Error::io(action, error)
                 .mend("`old` under [root] must name a plain directory, or nothing yet"));
-            }
-        };
-        let records = Records::read(dir.as_fd())?;
-        let mut old = Self { is_there: true, ..Self::default() };
-        let mut by_age = Vec::new();
-        let mut claimed = Vec::new();
-        for record in records.readable {
-            let name = child(&layout.old, &record.name)?;
-            claimed.push(record.name.clone());
-            match top.look(&name)? {
-                Look::Missing => old.unfinished.push(Unfinished::RecordOnly(record)),
-                Look::Subvolume(found) => {
-                    let tree = tree_of(name, &found.info, blank);
-                    old.sort_in(tree, &found.info, record, default, &mut by_age);
-                }
-                Look::Other(_) => old.unfinished.push(Unfinished::Foreign(name)),
-            }
         }
-        by_age.sort_by_key(|(age, _): &((u64, u64), OldRoot)| *age);
-        old.roots = by_age.into_iter().map(|(_, root)| root).collect();
-        for (file, why) in records.unreadable {
-            let name = TreeName::new(join(&layout.old, file.as_encoded_bytes()));
-            old.unfinished.extend(name.map(|name| Unfinished::UnreadableRecord { name, why }));
-        }
-        for entry in records
-            .entries
-            .iter()
-            .filter(|e| !claimed.iter().any(|name| e.as_os_str() == name.as_str()))
-        {
-            let name = TreeName::new(join(&layout.old, entry.as_encoded_bytes()));
-            old.unfinished.extend(name.map(Unfinished::Foreign));
-        }
-        Ok(old)
-    }
-
-    /// Tells by identity whether a recorded name holds the old root or the copy that was to replace
-    /// it.
-    fn sort_in(
-        &mut self,
-        tree: Tree,
-        info: &SubvolumeInfo,
-        record: Record,
-        default: Option<u64>,
-        by_age: &mut Vec<((u64, u64), OldRoot)>,
-    ) {
-        if tree.id == record.live {
-            let root = OldRoot { tree, record, own_bytes: None };
-            if default == Some(info.id) {
-                self.unfinished.push(Unfinished::DefaultLeftBehind(root.clone()));
-            }
-            by_age.push(((info.otransid, info.id), root));
-        } else if tree.copy_of.as_ref() == Some(&record.blank) {
-            self.unfinished.push(Unfinished::FreshCopy { tree, record });
-        } else {
-            self.unfinished.push(Unfinished::Foreign(tree.name));
+    };
+    let mut infos = HashMap::new();
+    let look = |name: &TreeName| {
+        let found = top.look(name)?;
+        infos.extend(found.info().map(|info| (id_of(&info), info)));
+        Ok(found.slot(name, blank))
+    };
+    let is_copy = |tree: &Tree, record: &Record| tree.copy_of.as_ref() == Some(&record.blank);
+    let mut old = OldRoots::read(dir.as_fd(), &layout.old, look, is_copy)?;
+    old.roots.sort_by_key(|root| infos.get(&root.tree.id).map(|info| (info.otransid, info.id)));
+    for root in &old.roots {
+        if default.is_some() && infos.get(&root.tree.id).map(|info| info.id) == default {
+            old.unfinished.push(Unfinished::DefaultLeftBehind(root.clone()));
         }
     }
-}
-
-/// A name in the directory of old roots.
-pub fn child(old: &TreeName, name: &str) -> Result<TreeName> {
-    old.child(name)
-        .map_err(|why| Error::new(format!("use `{name}` as the name of an old root"), why))
-}
-
-fn join(old: &TreeName, name: &[u8]) -> Vec<u8> {
-    [old.as_bytes(), b"/", name].concat()
+    Ok(Some(Ok(old)))
 }
 
 /// Room for metadata: what is free in its block groups, less the reserve that only deleting may

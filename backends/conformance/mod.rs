@@ -111,7 +111,7 @@ fn blank(testbed: &dyn Testbed) -> Tree {
 }
 
 /// A record for the next rollback.
-fn next_record(testbed: &dyn Testbed) -> Record {
+pub(crate) fn next_record(testbed: &dyn Testbed) -> Record {
     let old = File::open(testbed.path(&testbed.layout().old)).unwrap();
     let taken: Vec<OsString> = Records::read(old.as_fd()).unwrap().taken();
     let time = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
@@ -125,7 +125,7 @@ fn name_of(testbed: &dyn Testbed, record: &Record) -> TreeName {
 }
 
 /// A rollback as a plan would do it; returns the old root.
-fn rollback(testbed: &dyn Testbed) -> OldRoot {
+pub(crate) fn rollback(testbed: &dyn Testbed) -> OldRoot {
     let record = next_record(testbed);
     let (live, blank) = (live(testbed), blank(testbed));
     let backend = testbed.backend();

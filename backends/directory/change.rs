@@ -5,16 +5,17 @@ use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, AtFlags, Mode, RenameFlags};
+use rustix::fs::{self, Mode, RenameFlags};
 
 use crate::copy::{copy_tree, make_dir};
 use crate::error::{Error, Result};
 use crate::fault::change;
+use crate::old_roots::child;
 use crate::path::TreeName;
 use crate::record::{self, Record, Records};
 use crate::stat::Place;
 use crate::survey::{OldRoot, Slot, Survey, Tree};
-use crate::{LockedBackend, Origin};
+use crate::{LockedBackend, Origin, temporary};
 
 use super::remove::remove_tree;
 use super::{Directory, find, identity, mounts};
@@ -61,7 +62,7 @@ impl<'a> Locked<'a> {
     ) -> Result<()> {
         let failed = |e| Error::io(action(), e);
         let (parent, last) = self.of.open_parent(name).map_err(failed)?;
-        let temporary = unused_name(parent.as_fd(), &last).map_err(failed)?;
+        let temporary = unused_name(parent.as_fd(), name).map_err(failed)?;
         let filled = fill(parent.as_fd(), &temporary).and_then(|()| {
             let finish = || {
                 let root = crate::descent::open_dir(parent.as_fd(), &temporary)?;
@@ -136,7 +137,7 @@ impl LockedBackend for Locked<'_> {
             return Err(changed(action, "the record names other trees than there are"));
         }
         let old = self.old_dir(action)?;
-        let name = find::child(self.of, OsStr::new(&record.name))?;
+        let name = child(&self.of.layout.old, OsStr::new(&record.name))?;
         // A record must never lie beside something that is not ours: it would become ours.
         if find::slot(self.of, &name, false)? != Slot::Missing {
             return Err(Error::new(action, format!("{name} is taken")));
@@ -160,12 +161,8 @@ impl LockedBackend for Locked<'_> {
         let action = "swap live and its fresh copy";
         self.expect(live, action)?;
         let old = self.old_dir(action)?;
-        let records = Records::read(old.as_fd())?.readable;
-        let is_prepared = |record: &Record| {
-            record.live == live.id
-                && find::child(self.of, OsStr::new(&record.name)).is_ok_and(|name| name == *aside)
-        };
-        if !records.iter().any(is_prepared) {
+        let is_old = child(&self.of.layout.old, aside.file_name())? == *aside;
+        if !is_old || !Records::read(old.as_fd())?.has(aside.file_name(), &live.id) {
             return Err(changed(action, &format!("no record of this live goes with {aside}")));
         }
         let Slot::Present(_) = find::slot(self.of, aside, false)? else {
@@ -191,7 +188,7 @@ impl LockedBackend for Locked<'_> {
         let record = &old_root.record;
         let action = format!("delete the old root {}", record.name);
         let old = self.old_dir(&action)?;
-        let name = find::child(self.of, OsStr::new(&record.name))?;
+        let name = child(&self.of.layout.old, OsStr::new(&record.name))?;
         if name != old_root.tree.name || !Records::read(old.as_fd())?.readable.contains(record) {
             return Err(changed(&action, "no record of ours says that it may be deleted"));
         }
@@ -224,20 +221,10 @@ fn empty_tree(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     change("directory: set mode", || Ok(fs::fchmod(&root, mode)?))
 }
 
-/// A name that nothing has and that nobody looks for.
-fn unused_name(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<CString> {
-    // Cut, so that it stays a valid name.
-    let stem = name.to_bytes();
-    let stem = &stem[..stem.len().min(230)];
-    for number in 0_u32.. {
-        let tried = CString::new([b".", stem, format!(".tmp-{number}").as_bytes()].concat())?;
-        match fs::statat(dir, &tried, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(rustix::io::Errno::NOENT) => return Ok(tried),
-            Ok(_) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
+/// A name next to `name` that nothing has.
+fn unused_name(dir: BorrowedFd<'_>, name: &TreeName) -> io::Result<CString> {
+    let unused = temporary::unused(dir, name.file_name())?;
+    Ok(CString::new(unused.as_encoded_bytes())?)
 }
 
 /// Deletes the copy that failed: it was made by this very call. Best effort, since nothing looks for

@@ -1,8 +1,8 @@
 //! What is there: reads names, identities and records, and never walks.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use chrono::{DateTime, Utc};
@@ -11,10 +11,10 @@ use rustix::fs;
 use crate::boundary::Boundary;
 use crate::changes::FileType;
 use crate::error::{Error, Result};
+use crate::old_roots::{OldRoots, leftovers_of_capture};
 use crate::path::TreeName;
-use crate::record::{Record, Records};
 use crate::stat::{Place, Stat};
-use crate::survey::{OldRoot, Slot, Survey, Tree, Unfinished};
+use crate::survey::{Slot, Survey, Tree};
 
 use super::{Directory, identity, mounts};
 
@@ -22,14 +22,16 @@ use super::{Directory, identity, mounts};
 pub(super) fn survey(of: &Directory) -> Result<Survey> {
     let live = slot(of, &of.layout.live, false)?;
     let old_dir = open_old(of)?;
-    let (mut old_roots, mut unfinished) = (Vec::new(), Vec::new());
-    if let Some(old_dir) = &old_dir {
-        for found in old_entries(of, old_dir.as_fd())? {
-            match found {
-                Found::OldRoot(old_root) => old_roots.push(old_root),
-                Found::Unfinished(state) => unfinished.push(state),
-            }
+    let mut old = match &old_dir {
+        Some(dir) => {
+            let look = |name: &TreeName| slot(of, name, false);
+            // Nothing tells of a plain directory what it is a copy of.
+            OldRoots::read(dir.as_fd(), &of.layout.old, look, |_, _| true)?
         }
+        None => OldRoots::default(),
+    };
+    if let Ok((beside, _)) = of.open_parent(&of.layout.blank) {
+        old.unfinished.extend(leftovers_of_capture(beside.as_fd(), &of.layout.blank)?);
     }
     let live_mounts = match live.tree() {
         Some(tree) => mounts::of(of.seen.as_fd(), &tree.name)?,
@@ -40,8 +42,8 @@ pub(super) fn survey(of: &Directory) -> Result<Survey> {
         blank: slot(of, &of.layout.blank, true)?,
         live,
         has_old_dir: old_dir.is_some(),
-        old_roots,
-        unfinished,
+        old_roots: old.roots,
+        unfinished: old.unfinished,
         live_mounts,
         // Only a walk could find them.
         nested: Vec::new(),
@@ -102,56 +104,6 @@ pub(super) fn stat(of: &Directory, name: &TreeName) -> io::Result<Entry> {
     let (parent, last) = of.open_parent(name)?;
     let stat = boundary.stat(Place { dir: parent.as_fd(), name: &last })?;
     Ok(Entry { is_beyond_mount: boundary.is_beyond_mount(&stat), stat })
-}
-
-enum Found {
-    OldRoot(OldRoot),
-    Unfinished(Unfinished),
-}
-
-fn old_entries(of: &Directory, dir: BorrowedFd<'_>) -> Result<Vec<Found>> {
-    let records = Records::read(dir)?;
-    let mut found = Vec::new();
-    let mut claimed = Vec::new();
-    for (name, why) in records.unreadable {
-        claimed.extend(name.as_bytes().strip_suffix(b".json").map(<[u8]>::to_vec));
-        let name = child(of, &name)?;
-        found.push(Found::Unfinished(Unfinished::UnreadableRecord { name, why }));
-    }
-    for record in records.readable {
-        claimed.push(record.name.as_bytes().to_vec());
-        found.push(judge(of, record)?);
-    }
-    for name in records.entries {
-        if !claimed.iter().any(|claimed| claimed == name.as_bytes()) {
-            found.push(Found::Unfinished(Unfinished::Foreign(child(of, &name)?)));
-        }
-    }
-    Ok(found)
-}
-
-/// One comparison of identities tells whether the swap has happened.
-fn judge(of: &Directory, record: Record) -> Result<Found> {
-    let name = child(of, OsStr::new(&record.name))?;
-    Ok(match slot(of, &name, false)? {
-        Slot::Missing => Found::Unfinished(Unfinished::RecordOnly(record)),
-        Slot::NotATree(_) => Found::Unfinished(Unfinished::Foreign(name)),
-        Slot::Present(tree) if tree.id == record.live => {
-            Found::OldRoot(OldRoot { tree, record, own_bytes: None })
-        }
-        Slot::Present(tree) => Found::Unfinished(Unfinished::FreshCopy { tree, record }),
-    })
-}
-
-/// The name of an entry in the directory of old roots.
-pub(super) fn child(of: &Directory, name: &OsStr) -> Result<TreeName> {
-    let old = &of.layout.old;
-    let action = || format!("use the name `{}` in {}", name.display(), of.place_of(old));
-    if name.as_bytes().contains(&b'/') {
-        return Err(Error::new(action(), "it contains a slash"));
-    }
-    TreeName::new([old.as_bytes(), b"/", name.as_bytes()].concat())
-        .map_err(|why| Error::new(action(), format!("it {why}")))
 }
 
 /// The last component of a layout's name, for system calls.

@@ -116,20 +116,12 @@ struct RawSpaceHead {
     total: u64,
 }
 
-#[repr(C)]
-struct RawInodeLookup {
-    tree_id: u64,
-    objectid: u64,
-    name: [u8; 4080],
-}
-
 const _: () = {
     // The ioctl numbers contain these sizes.
     assert!(size_of::<RawFsInfo>() == 1024);
     assert!(size_of::<RawSubvolumeInfo>() == 504);
     assert!(size_of::<RawVolumeArgsV2>() == 4096);
     assert!(size_of::<RawDeviceInfo>() == 4096);
-    assert!(size_of::<RawInodeLookup>() == 4096);
 };
 
 mod raw {
@@ -140,7 +132,6 @@ mod raw {
     nix::ioctl_write_ptr!(destroy_v2, MAGIC, 63, RawVolumeArgsV2);
     nix::ioctl_readwrite!(device_info, MAGIC, 30, RawDeviceInfo);
     nix::ioctl_readwrite!(space_info, MAGIC, 20, RawSpaceHead);
-    nix::ioctl_readwrite!(inode_lookup, MAGIC, 18, RawInodeLookup);
 }
 
 /// Facts of the file system that `fd` is on.
@@ -240,14 +231,4 @@ pub fn space_info(fd: impl AsFd) -> io::Result<Vec<SpaceInfo>> {
         .take(found)
         .map(|entry| SpaceInfo { flags: entry[0], total: entry[1], used: entry[2] })
         .collect())
-}
-
-/// The path of inode `ino` below the root of subvolume `tree`, with a slash at its end; empty for
-/// the root itself. Needs privilege.
-pub fn inode_path(fd: impl AsFd, tree: u64, ino: u64) -> io::Result<Vec<u8>> {
-    let mut args = RawInodeLookup { tree_id: tree, objectid: ino, name: [0; 4080] };
-    // SAFETY: the kernel reads and writes at most the 4096 bytes of `args`.
-    unsafe { raw::inode_lookup(fd.as_fd().as_raw_fd(), &raw mut args) }?;
-    let end = args.name.iter().position(|&b| b == 0).unwrap_or(args.name.len());
-    Ok(args.name[..end].to_vec())
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::btrfs::create_subvolume;
 use crate::error::{Error, Result};
-use crate::namespace::{MountPoint, PrivateNamespace};
 use crate::path::TreeName;
+use crate::private_mounts::{MountPoint, PrivateNamespace};
 use crate::throwaway::Throwaway;
 
 use super::{DISK, HOST, STORAGE, make_dirs};

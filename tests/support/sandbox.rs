@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::{env, thread};
 
-use backends::namespace::{MountPoint, PrivateNamespace};
+use backends::private_mounts::{MountPoint, PrivateNamespace};
 use backends::throwaway::Throwaway;
 use tempfile::TempDir;
 

@@ -68,6 +68,14 @@ impl Listing {
 }
 
 impl Entry {
+    /// The inode of the directory that this leads to, if it does and it is of the same subvolume.
+    pub fn directory(&self) -> Option<u64> {
+        match self.target {
+            Target::Inode(ino) if self.file_type == FileType::Dir => Some(ino),
+            _ => None,
+        }
+    }
+
     /// What this entry adds to its directory's size: the kernel counts each name twice, once for
     /// each of the two items that hold it.
     pub fn directory_bytes(&self) -> u64 {

@@ -7,8 +7,13 @@
 
 mod descend;
 mod files;
+mod frame;
+mod halves;
 mod leads;
 mod listing;
+mod pairing;
+mod placement;
+mod rows;
 mod scan;
 
 use std::collections::HashMap;
@@ -64,7 +69,9 @@ fn floor(top: &Top, a: &SubvolumeInfo, b: &SubvolumeInfo) -> io::Result<Option<u
     let (a, b) = (lineage(a, &known), lineage(b, &known));
     for (uuid, copied_a) in &a {
         if let Some((_, copied_b)) = b.iter().find(|(other, _)| other == uuid) {
-            return Ok([copied_a, copied_b].into_iter().flatten().min().copied());
+            let copied = [copied_a, copied_b].into_iter().flatten().min();
+            // A tree has nothing to differ in from itself.
+            return Ok(Some(copied.copied().unwrap_or(u64::MAX)));
         }
     }
     Ok(None)

@@ -217,6 +217,9 @@ fn unfinished(what: &Unfinished) -> String {
             format!("{}: mounts that name no tree still lead to this old root", name(&root.record))
         }
         Unfinished::Foreign(name) => format!("{name}: not made by Blankroot; never touched"),
+        Unfinished::Leftover(name) => {
+            format!("{name}: left unfinished by a power cut; never touched, harmless")
+        }
         Unfinished::UnreadableRecord { name, why } => {
             format!("{name}: cannot read this record: {why}; what it belongs to is never touched")
         }

@@ -169,6 +169,7 @@ enum JsonUnfinished<'a> {
     FreshCopy { old_root: &'a str, tree: JsonTree<'a> },
     DefaultLeftBehind { old_root: &'a str, tree: JsonTree<'a> },
     Foreign { name: JsonPath<'a> },
+    Leftover { name: JsonPath<'a> },
     UnreadableRecord { name: JsonPath<'a>, why: &'a str },
 }
 
@@ -184,6 +185,7 @@ impl<'a> JsonUnfinished<'a> {
                 tree: JsonTree::new(&root.tree),
             },
             Unfinished::Foreign(name) => Self::Foreign { name: JsonPath::new(name.as_bytes()) },
+            Unfinished::Leftover(name) => Self::Leftover { name: JsonPath::new(name.as_bytes()) },
             Unfinished::UnreadableRecord { name, why } => {
                 Self::UnreadableRecord { name: JsonPath::new(name.as_bytes()), why }
             }

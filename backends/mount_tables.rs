@@ -25,7 +25,7 @@ const OWN: &str = "thread-self";
 
 /// The mounts of one namespace that no earlier table has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Namespace {
+pub struct MountTable {
     /// A thread that sees these mounts; `None` for our own.
     pub seen_by: Option<i32>,
     /// In the order of its table.
@@ -34,9 +34,9 @@ pub struct Namespace {
 
 /// All of them, our own first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Namespaces {
+pub struct MountTables {
     /// One for each namespace, or more where its threads have different root directories.
-    pub tables: Vec<Namespace>,
+    pub tables: Vec<MountTable>,
     /// Threads whose namespace we may not know; none where we have every capability that they have.
     pub unreadable: usize,
 }
@@ -45,8 +45,8 @@ pub struct Namespaces {
 type Key = (Vec<u8>, u64, u64);
 
 /// Reads every mount table below `proc`, the open `/proc`. Threads that end meanwhile are ignored.
-pub fn all(proc: BorrowedFd<'_>) -> Result<Namespaces> {
-    let mut found = Namespaces::default();
+pub fn all(proc: BorrowedFd<'_>) -> Result<MountTables> {
+    let mut found = MountTables::default();
     let mut seen = HashSet::from([key(proc, Path::new(OWN)).map_err(cannot("tell", OWN))?]);
     let mut known = HashSet::new();
     add(proc, None, Path::new(OWN), &mut known, &mut found)?;
@@ -99,7 +99,7 @@ fn add(
     seen_by: Option<i32>,
     entry: &Path,
     known: &mut HashSet<u64>,
-    found: &mut Namespaces,
+    found: &mut MountTables,
 ) -> Result<()> {
     let table = match read(proc, &entry.join("mountinfo")) {
         Ok(table) => table,
@@ -108,7 +108,7 @@ fn add(
     };
     let mut mounts = mountinfo::parse(&table)?;
     mounts.retain(|mount| known.insert(mount.id));
-    found.tables.push(Namespace { seen_by, mounts });
+    found.tables.push(MountTable { seen_by, mounts });
     Ok(())
 }
 

@@ -27,11 +27,11 @@ impl PrivateNamespace {
     /// `/proc/thread-self/mountinfo`.
     pub fn enter() -> Result<Self> {
         let action = "enter a private mount namespace";
-        change("namespace: unshare", || Ok(unshare(CloneFlags::CLONE_NEWNS)?))
+        change("private mounts: unshare", || Ok(unshare(CloneFlags::CLONE_NEWNS)?))
             .map_err(|e| Error::io(action, e).mend("run it as root"))?;
         // A mount is shared with the namespace it was copied from until it is told otherwise.
         let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-        change("namespace: make private", || {
+        change("private mounts: make private", || {
             Ok(mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)?)
         })
         .map_err(|e| Error::io(action, e))?;
@@ -47,7 +47,7 @@ impl PrivateNamespace {
         dir: &Path,
         options: &[u8],
     ) -> Result<MountPoint> {
-        change("namespace: mount", || {
+        change("private mounts: mount", || {
             Ok(mount(Some(source), dir, Some(fs_type), MsFlags::empty(), Some(options))?)
         })
         .map_err(|e| Error::io(format!("mount {} at {}", source.display(), shown(dir)), e))?;
@@ -76,7 +76,7 @@ impl MountPoint {
     }
 
     fn detach(&mut self, flags: MntFlags) -> io::Result<()> {
-        change("namespace: unmount", || Ok(umount2(&self.dir, flags)?))?;
+        change("private mounts: unmount", || Ok(umount2(&self.dir, flags)?))?;
         self.mounted = false;
         Ok(())
     }

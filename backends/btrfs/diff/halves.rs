@@ -1,0 +1,77 @@
+//! Both trees side by side, with what reading their inodes and directories needs.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use super::Side;
+use super::frame::Names;
+use super::listing::Listing;
+use crate::btrfs::items::InodeItem;
+use crate::btrfs::search::Searcher;
+use crate::btrfs::top::Top;
+use crate::changes::FileType;
+
+/// One of the trees with what reading it needs.
+pub struct Half<'a> {
+    pub side: &'a Side<'a>,
+    pub search: Searcher<'a>,
+}
+
+impl<'a> Half<'a> {
+    pub fn new(top: &Top, side: &'a Side<'a>) -> Self {
+        Self { side, search: Searcher::subvolume(side.subvolume.fd.as_fd(), top) }
+    }
+
+    pub fn inode(&mut self, ino: u64) -> io::Result<Option<InodeItem>> {
+        match self.side.touched.inode(ino) {
+            Some(item) => Ok(Some(*item)),
+            None => self.search.inode(ino),
+        }
+    }
+
+    pub fn listing(&mut self, dir: Option<u64>) -> io::Result<Names<'a>> {
+        let Some(ino) = dir else { return Ok(Names::Own(Listing::default())) };
+        let touched = &self.side.touched;
+        if touched.is_new(ino) {
+            let (listing, entries) = touched.new_entries(ino);
+            return Ok(Names::Scanned(listing, entries));
+        }
+        let mut listing = Listing::default();
+        self.search.each_entry(ino, |item| listing.push_items(item, 0))?;
+        Ok(Names::Own(listing))
+    }
+}
+
+/// Both of them.
+pub struct Halves<'a> {
+    pub older: Half<'a>,
+    pub newer: Half<'a>,
+}
+
+impl Halves<'_> {
+    /// The same inode in both trees, and not written to in either.
+    pub fn is_untouched(&self, ino: u64) -> bool {
+        self.newer.side.touched.inode(ino).is_none() && self.older.side.touched.inode(ino).is_none()
+    }
+
+    pub fn leads_on(&self, ino: u64) -> bool {
+        [&self.newer, &self.older].iter().any(|half| half.side.touched.leads.has(ino))
+    }
+
+    /// What a lead goes to: something touched, or a directory on the way to it.
+    pub fn type_of(&self, ino: u64) -> FileType {
+        let touched =
+            self.newer.side.touched.inode(ino).or_else(|| self.older.side.touched.inode(ino));
+        touched.and_then(|item| FileType::from_mode(item.mode)).unwrap_or(FileType::Dir)
+    }
+
+    /// Whether owner, mode or extended attributes differ.
+    pub fn metadata_differs(
+        &mut self,
+        (new_ino, new): (u64, &InodeItem),
+        (old_ino, old): (u64, &InodeItem),
+    ) -> io::Result<bool> {
+        Ok((new.mode, new.uid, new.gid) != (old.mode, old.uid, old.gid)
+            || self.newer.search.xattrs(new_ino)? != self.older.search.xattrs(old_ino)?)
+    }
+}

@@ -1,0 +1,107 @@
+//! What the kernel would delete without a word, and we do not.
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc;
+
+use btrfsutil::subvolume::Subvolume;
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
+
+use super::bed::Bed;
+use crate::conformance::{Testbed, rollback};
+use crate::private_mounts::PrivateNamespace;
+use crate::survey::{OldRoot, Unfinished};
+
+/// Discarding is refused for a reason that contains `why`, and nothing is gone.
+fn assert_refused(bed: &Bed, old_root: &OldRoot, why: &str) {
+    let refused = bed.backend().lock().unwrap().discard(old_root).unwrap_err().to_string();
+    assert!(refused.contains(why), "{refused}");
+    assert_eq!(bed.survey().old_roots, std::slice::from_ref(old_root));
+    assert!(bed.path(&old_root.tree.name).join("plain").exists());
+}
+
+fn discard(bed: &Bed, old_root: &OldRoot) {
+    bed.backend().lock().unwrap().discard(old_root).unwrap();
+    assert_eq!((bed.survey().old_roots, bed.survey().unfinished), (Vec::new(), Vec::new()));
+    assert!(!bed.path(&old_root.tree.name).exists());
+}
+
+#[test]
+fn a_mounted_old_root_is_not_deleted() {
+    let Some(bed) = Bed::captured() else { return };
+    let old_root = rollback(&bed);
+    let place = tempfile::tempdir().unwrap();
+    let name = &old_root.tree.name;
+    let mount = bed.throwaway().mount(bed.namespace(), Some(name), place.path()).unwrap();
+    assert_refused(&bed, &old_root, &format!("it is mounted at {}", place.path().display()));
+    mount.unmount().unwrap();
+    discard(&bed, &old_root);
+}
+
+#[test]
+fn an_old_root_of_which_a_directory_is_bound_somewhere_is_not_deleted() {
+    let Some(bed) = Bed::captured() else { return };
+    let old_root = rollback(&bed);
+    let place = tempfile::tempdir().unwrap();
+    mount_bind(bed.path(&old_root.tree.name).join("dir"), place.path()).unwrap();
+    assert_refused(&bed, &old_root, &format!("it is mounted at {}", place.path().display()));
+    unmount(place.path(), UnmountFlags::empty()).unwrap();
+    discard(&bed, &old_root);
+}
+
+#[test]
+fn an_old_root_that_is_mounted_in_another_namespace_is_not_deleted() {
+    let Some(bed) = Bed::captured() else { return };
+    let old_root = rollback(&bed);
+    let place = tempfile::tempdir().unwrap();
+    let (from, to) = (bed.path(&old_root.tree.name), place.path().to_path_buf());
+    let (done, wait) = mpsc::channel::<()>();
+    let (ready, started) = mpsc::channel();
+    let other = std::thread::spawn(move || {
+        let _namespace = PrivateNamespace::enter().unwrap();
+        mount_bind(&from, &to).unwrap();
+        ready.send(rustix::thread::gettid().as_raw_nonzero().get()).unwrap();
+        let _ = wait.recv();
+    });
+    let thread = started.recv().unwrap();
+    assert_refused(&bed, &old_root, &format!("in the mount namespace of process {thread}"));
+    drop(done);
+    other.join().unwrap();
+    discard(&bed, &old_root);
+}
+
+#[test]
+fn nested_subvolumes_of_an_old_root_go_first_unless_one_is_mounted() {
+    let Some(bed) = Bed::captured() else { return };
+    for nested in ["dir/nested", "dir/nested/inner", "other"] {
+        Subvolume::create(bed.live().join(nested).as_path(), None).unwrap();
+        fs::write(bed.live().join(nested).join("file"), "x").unwrap();
+    }
+    let old_root = rollback(&bed);
+    let path = bed.path(&old_root.tree.name);
+    let place = tempfile::tempdir().unwrap();
+    mount_bind(path.join("dir/nested/inner"), place.path()).unwrap();
+    assert_refused(&bed, &old_root, &format!("it is mounted at {}", place.path().display()));
+    for nested in ["dir/nested/file", "dir/nested/inner/file", "other/file"] {
+        assert!(path.join(nested).exists(), "{nested}");
+    }
+    unmount(place.path(), UnmountFlags::empty()).unwrap();
+    discard(&bed, &old_root);
+}
+
+#[test]
+fn the_default_subvolume_is_moved_along_and_never_deleted() {
+    let Some(bed) = Bed::captured() else { return };
+    let set_default = |path: &Path| Subvolume::get(path).unwrap().set_default().unwrap();
+    assert!(!bed.survey().live_is_default);
+    set_default(&bed.live());
+    assert!(bed.survey().live_is_default);
+    let old_root = rollback(&bed);
+    let left = [Unfinished::DefaultLeftBehind(old_root.clone())];
+    assert_eq!((bed.survey().live_is_default, &bed.survey().unfinished[..]), (false, &left[..]));
+    assert_refused(&bed, &old_root, "it is the default subvolume");
+    bed.backend().lock().unwrap().make_live_default().unwrap();
+    assert!(bed.survey().live_is_default);
+    assert_eq!(bed.survey().unfinished, []);
+    discard(&bed, &old_root);
+}

@@ -1,0 +1,15 @@
+//! The promises of every backend, and what only Btrfs has to keep, on throwaway file systems.
+
+mod bed;
+mod diffing;
+mod directory_sizes;
+mod discarding;
+mod lineage;
+mod opening;
+mod trees;
+
+use bed::Bed;
+
+use crate::conformance::conformance_tests;
+
+conformance_tests!(Bed::make);

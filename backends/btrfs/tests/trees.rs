@@ -1,0 +1,127 @@
+//! Trees are told apart by their UUIDs, whatever names they have.
+
+use std::fs;
+
+use btrfsutil::subvolume::Subvolume;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::bed::{Bed, name};
+use crate::conformance::{Testbed, next_record, rollback};
+use crate::survey::{Slot, Unfinished};
+
+#[test]
+fn a_subvolume_that_took_the_name_of_another_is_refused() {
+    let Some(bed) = Bed::captured() else { return };
+    let (live, blank, record) = (bed.live_tree(), bed.blank_tree(), next_record(&bed));
+    let backend = bed.backend();
+    let mut locked = backend.lock().unwrap();
+    locked.prepare(&blank, &record).unwrap();
+    let aside = bed.layout().old.child(&record.name).unwrap();
+    // The name of a read-only subvolume cannot be changed.
+    Subvolume::get(bed.blank().as_path()).unwrap().set_ro(false).unwrap();
+    for taken in [&live.name, &blank.name] {
+        fs::rename(bed.path(taken), bed.top().join("elsewhere")).unwrap();
+        bed.create(taken);
+        let next = next_record(&bed);
+        let refused = if *taken == live.name {
+            locked.swap(&live, &aside).unwrap_err()
+        } else {
+            locked.prepare(&blank, &next).map(drop).unwrap_err()
+        };
+        assert!(refused.to_string().contains("another tree has taken its name"), "{refused}");
+        for tree in [&live, &blank].into_iter().filter(|tree| tree.name == *taken) {
+            assert!(backend.view(tree).is_err());
+        }
+        fs::remove_dir(bed.path(taken)).unwrap();
+        fs::rename(bed.top().join("elsewhere"), bed.path(taken)).unwrap();
+    }
+    assert_eq!((bed.live_tree().id, bed.blank_tree().id), (live.id.clone(), blank.id));
+    locked.swap(&live, &aside).unwrap();
+}
+
+#[test]
+fn an_old_root_whose_name_another_subvolume_took_is_not_deleted() {
+    let Some(bed) = Bed::captured() else { return };
+    let old_root = rollback(&bed);
+    let path = bed.path(&old_root.tree.name);
+    fs::rename(&path, bed.top().join("elsewhere")).unwrap();
+    bed.create(&old_root.tree.name);
+    assert!(bed.backend().lock().unwrap().discard(&old_root).is_err());
+    assert!(path.exists() && bed.top().join("elsewhere").exists());
+    assert_eq!(bed.survey().unfinished, [Unfinished::Foreign(old_root.tree.name)]);
+}
+
+#[test]
+fn what_is_no_subvolume_is_no_tree() {
+    let Some(bed) = Bed::make() else { return };
+    let layout = bed.layout();
+    fs::rename(bed.live(), bed.top().join("elsewhere")).unwrap();
+    fs::create_dir(bed.live()).unwrap();
+    std::os::unix::fs::symlink("../elsewhere", bed.blank()).unwrap();
+    for slot in [bed.survey().live, bed.survey().blank] {
+        assert!(matches!(&slot, Slot::NotATree(why) if !why.is_empty()), "{slot:?}");
+    }
+    fs::remove_file(bed.blank()).unwrap();
+    assert!(bed.backend().lock().unwrap().capture(crate::Origin::Live).is_err());
+    assert_eq!(bed.survey().blank, Slot::Missing, "{}", layout.blank);
+}
+
+#[test]
+fn a_subvolume_without_a_record_is_never_swapped_in() {
+    let Some(bed) = Bed::captured() else { return };
+    let live = bed.live_tree();
+    let old = bed.layout().old.child("000001-3f2a1c9e").unwrap();
+    for aside in [&old, &name(b"mine")] {
+        bed.snapshot(&bed.layout().blank, aside);
+        assert!(bed.backend().lock().unwrap().swap(&live, aside).is_err(), "{aside}");
+    }
+    assert_eq!(bed.live_tree().id, live.id);
+}
+
+#[test]
+fn a_fresh_copy_is_pristine_until_something_is_written() {
+    let Some(bed) = Bed::captured() else { return };
+    rollback(&bed);
+    assert_eq!(bed.live_tree().pristine, Some(true));
+    fs::write(bed.live().join("new"), "").unwrap();
+    bed.sync();
+    assert_eq!(bed.live_tree().pristine, Some(false));
+}
+
+#[test]
+fn nested_subvolumes_are_named_and_travel_with_the_old_root() {
+    let Some(bed) = Bed::captured() else { return };
+    let nested = bed.live().join("dir/nest ed\n");
+    let inner = nested.join("inner");
+    for path in [&nested, &inner] {
+        Subvolume::create(path.as_path(), None).unwrap();
+        fs::write(path.join("file"), "x").unwrap();
+    }
+    bed.sync();
+    let shown: Vec<String> = bed.survey().nested.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["/dir/nest ed\\n"]);
+    let old_root = rollback(&bed);
+    assert!(bed.path(&old_root.tree.name).join("dir/nest ed\n/inner/file").exists());
+    assert!(!nested.exists());
+    assert_eq!(bed.survey().nested, []);
+}
+
+#[test]
+fn a_mount_of_live_is_told_until_live_is_another_tree() {
+    let Some(bed) = Bed::captured() else { return };
+    let place = tempfile::tempdir().unwrap();
+    assert_eq!(bed.survey().live_mounts, []);
+    let live = bed.layout().live;
+    let _mount = bed.throwaway().mount(bed.namespace(), Some(&live), place.path()).unwrap();
+    let shown: Vec<_> = bed.survey().live_mounts.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, [place.path().display().to_string()]);
+    let was_live = bed.live_tree();
+    rollback(&bed);
+    assert_eq!(bed.survey().live_mounts, []);
+    // Exchanged back: the mount shows live again.
+    let old = bed.survey().old_roots.remove(0).tree;
+    assert_eq!(old.id, was_live.id);
+    let (old, live) = (bed.path(&old.name), bed.live());
+    renameat_with(CWD, old, CWD, live, RenameFlags::EXCHANGE).unwrap();
+    assert_eq!(bed.survey().live_mounts.len(), 1);
+}

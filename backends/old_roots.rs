@@ -1,0 +1,100 @@
+//! Reads the directory of old roots: records say what should be there, identities what is.
+
+use std::ffi::OsStr;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::error::{Error, Result};
+use crate::path::TreeName;
+use crate::record::{self, Record, Records};
+use crate::survey::{OldRoot, Slot, Tree, Unfinished};
+use crate::temporary;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct OldRoots {
+    /// In the order of their names.
+    pub roots: Vec<OldRoot>,
+    /// Everything else.
+    pub unfinished: Vec<Unfinished>,
+}
+
+impl OldRoots {
+    /// Reads the open directory `dir`, which has the name `old`.
+    ///
+    /// `look` tells what a name in it holds, and `may_be_copy` whether a tree may be the copy that
+    /// was made for a record.
+    pub fn read(
+        dir: BorrowedFd<'_>,
+        old: &TreeName,
+        mut look: impl FnMut(&TreeName) -> Result<Slot>,
+        may_be_copy: impl Fn(&Tree, &Record) -> bool,
+    ) -> Result<Self> {
+        let records = Records::read(dir)?;
+        let mut found = Self::default();
+        let mut claimed = Vec::new();
+        for record in records.readable {
+            claimed.push(record.name.clone().into());
+            let name = child(old, OsStr::new(&record.name))?;
+            let slot = look(&name)?;
+            found.judge(name, slot, record, &may_be_copy);
+        }
+        for (file, why) in records.unreadable {
+            claimed.extend(record::stem(&file).map(OsStr::to_os_string));
+            let name = child(old, &file)?;
+            found.unfinished.push(Unfinished::UnreadableRecord { name, why });
+        }
+        for entry in records.entries.iter().filter(|entry| !claimed.contains(entry)) {
+            found.unfinished.push(Unfinished::Foreign(child(old, entry)?));
+        }
+        for entry in &records.leftovers {
+            found.unfinished.push(Unfinished::Leftover(child(old, entry)?));
+        }
+        Ok(found)
+    }
+
+    /// One comparison of identities tells whether the swap has happened.
+    fn judge(
+        &mut self,
+        name: TreeName,
+        slot: Slot,
+        record: Record,
+        may_be_copy: &impl Fn(&Tree, &Record) -> bool,
+    ) {
+        match slot {
+            Slot::Missing => self.unfinished.push(Unfinished::RecordOnly(record)),
+            Slot::Present(tree) if tree.id == record.live => {
+                self.roots.push(OldRoot { tree, record, own_bytes: None });
+            }
+            Slot::Present(tree) if may_be_copy(&tree, &record) => {
+                self.unfinished.push(Unfinished::FreshCopy { tree, record });
+            }
+            Slot::Present(_) | Slot::NotATree(_) => {
+                self.unfinished.push(Unfinished::Foreign(name));
+            }
+        }
+    }
+}
+
+/// What interrupted captures left beside the name of blank; `dir` is the open directory of it.
+pub fn leftovers_of_capture(dir: BorrowedFd<'_>, blank: &TreeName) -> Result<Vec<Unfinished>> {
+    let names = crate::descent::names(dir)
+        .map_err(|e| Error::io(format!("list what is beside {blank}"), e))?;
+    let mut found = Vec::new();
+    for name in names {
+        let name = OsStr::from_bytes(name.to_bytes());
+        if temporary::is_of(name, blank.file_name()) {
+            let name = blank.sibling(name);
+            found.extend(name.map(Unfinished::Leftover));
+        }
+    }
+    Ok(found)
+}
+
+/// A name in the directory of old roots.
+pub fn child(old: &TreeName, name: &OsStr) -> Result<TreeName> {
+    old.child(name).map_err(|why| {
+        let name = crate::path::Escaped(name.as_encoded_bytes());
+        Error::new(format!("use `{name}` as a name in {old}"), format!("it {why}"))
+    })
+}
