@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use backends::TreeName;
-use backends::namespace::MountPoint;
+use backends::private_mounts::MountPoint;
 use backends::process::Program;
 use support::base;
 use support::sandbox::{Sandbox, on_btrfs, on_btrfs_of};
