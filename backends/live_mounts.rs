@@ -4,7 +4,7 @@
 //! and deletion, also for a bind mount of a directory inside. So it is the truth at any moment,
 //! where `subvol=` and the source are only what they were called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -41,7 +41,7 @@ pub fn find(
     is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
 ) -> Result<Found> {
     let tables = mount_tables::all(proc)?;
-    let proven = file_systems(proc, &tables, is_ours);
+    let proven = file_systems(proc, &tables, subvolid, is_ours);
     let same = |mount: &Mount| proven.get(&mount.dev).copied().unwrap_or(Tri::Unknown);
     let mounts = mounts_of_subvolume(&tables, same, subvolid);
     Ok(Found { mounts, unreadable: tables.unreadable })
@@ -68,16 +68,24 @@ pub fn mounts_of_subvolume(
     found
 }
 
-/// For each Btrfs file system that is mounted anywhere, by its device number, whether it is ours.
-/// One mount that can be opened proves it for all mounts with that number.
+/// For each Btrfs file system of which a mount may show `subvolid`, by its device number, whether it
+/// is ours. One mount that can be opened proves it for all mounts with that number; no other mount is
+/// opened, since that keeps others from unmounting it for a moment.
 fn file_systems(
     proc: BorrowedFd<'_>,
     tables: &MountTables,
+    subvolid: u64,
     mut is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
 ) -> BTreeMap<(u32, u32), Tri> {
+    let all = || tables.tables.iter().flat_map(|table| &table.mounts);
+    let asked: BTreeSet<(u32, u32)> = all()
+        .filter(|mount| is_btrfs(mount) && shows(mount, subvolid) != Tri::No)
+        .map(|mount| mount.dev)
+        .collect();
     let mut proven = BTreeMap::new();
     for table in &tables.tables {
-        for mount in table.mounts.iter().filter(|mount| is_btrfs(mount)) {
+        let mounts = table.mounts.iter().filter(|m| is_btrfs(m) && asked.contains(&m.dev));
+        for mount in mounts {
             let answer = proven.entry(mount.dev).or_insert(Tri::Unknown);
             if *answer != Tri::Unknown {
                 continue;

@@ -4,6 +4,7 @@
 use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -69,10 +70,22 @@ impl MountPoint {
         &self.dir
     }
 
-    /// Unmounts it now; an error if it is in use.
+    /// Unmounts it now; an error if it stays in use. Whoever surveys the machine's mount tables may
+    /// have it open for a moment, and nothing tells when that has passed.
     pub fn unmount(mut self) -> Result<()> {
-        self.detach(MntFlags::empty())
-            .map_err(|e| Error::io(format!("unmount {}", shown(&self.dir)), e))
+        let patience = Instant::now() + Duration::from_secs(2);
+        loop {
+            match self.detach(MntFlags::empty()) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < patience =>
+                {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                done => {
+                    return done.map_err(|e| Error::io(format!("unmount {}", shown(&self.dir)), e));
+                }
+            }
+        }
     }
 
     fn detach(&mut self, flags: MntFlags) -> io::Result<()> {
