@@ -141,9 +141,9 @@ fn taken(survey: &Survey) -> Vec<OsString> {
             OsString::from(&record.name)
         }
         Unfinished::DefaultLeftBehind(old_root) => OsString::from(&old_root.record.name),
-        Unfinished::Foreign(name) | Unfinished::UnreadableRecord { name, .. } => {
-            name.file_name().to_os_string()
-        }
+        Unfinished::Foreign(name)
+        | Unfinished::Leftover(name)
+        | Unfinished::UnreadableRecord { name, .. } => name.file_name().to_os_string(),
     });
     survey.old_roots.iter().map(|old| OsString::from(&old.record.name)).chain(unfinished).collect()
 }
