@@ -125,7 +125,7 @@ pub fn xattrs_differ(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure
 /// Whether two regular files differ in a byte, or in their length. Holes count as zeros.
 pub fn content_differs(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure> {
     let (a, b) = (Content::open(older, Side::Older)?, Content::open(newer, Side::Newer)?);
-    Ok(a.size != b.size || differ_in(&a, &b, &[0..a.size])?)
+    Ok(a.size != b.size || differ_in(&a, &b, std::slice::from_ref(&(0..a.size)))?)
 }
 
 /// Whether two regular files differ in a byte of these ranges, which ascend, or in their length.

@@ -1,6 +1,6 @@
 //! Names every moment at which a disk or a host is changed, so that tests can fail or cut each.
 //!
-//! Without the feature `faults` a [`change`] is a plain call. With it, a test may arm one [`Fault`]
+//! Without the feature `faults` a [`change`] is a plain call. With it, a test may arm one `Fault`
 //! for the current thread and see which points a run passes.
 
 /// Runs one change under its name.

@@ -3,6 +3,24 @@
 //! This crate is mechanism: it knows file systems and nothing of keep lists, verdicts or boots.
 //! Reading ([`Backend`]) and changing ([`LockedBackend`]) are two types, so that who holds the
 //! first cannot change a disk.
+//!
+//! A rollback is three calls under the lock: [`LockedBackend::survey`] tells what is there,
+//! [`LockedBackend::prepare`] writes a [`Record`] and makes a fresh copy of blank under the record's
+//! name, [`LockedBackend::swap`] exchanges it with live. Whether the last one happened is told by
+//! comparing identities, so an interruption at any moment leaves a state that a survey recognises.
+//! [`LockedBackend::discard`] deletes one old root, by identity, and nothing else ever deletes a
+//! tree that has been live.
+//!
+//! | where to look | for |
+//! | --- | --- |
+//! | [`directory`], [`tmpfs`], `btrfs` | the file systems |
+//! | [`survey`], [`record`], [`old_roots`], [`temporary`] | what is there, and what is half done |
+//! | [`walk`](mod@walk), [`compare`], [`changes`], [`order`] | what differs between two trees |
+//! | [`descent`], [`boundary`], [`stat`], [`xattrs`], [`copy`] | going through a tree |
+//! | [`mountinfo`], [`mount_tables`], [`live_mounts`], [`mounted`] | what is mounted where |
+//! | [`throwaway`], [`image`], [`private_mounts`] | file systems for tests and for the demo |
+//! | [`fault`] | the named points at which a test cuts the power |
+//! | [`kernel`] | the one room with unsafe code |
 
 pub mod boundary;
 #[cfg(feature = "btrfs")]
@@ -17,6 +35,7 @@ pub mod directory;
 pub mod error;
 pub mod fault;
 pub mod file;
+pub mod file_type;
 pub mod image;
 pub mod kernel;
 pub mod live_mounts;
@@ -116,14 +135,18 @@ pub trait Backend: Send + Sync {
     fn changes(&self, from: &Tree, to: &Tree) -> Result<FastChanges>;
     /// Bytes of data in `tree` that were written since it was copied from its origin; `None` where
     /// the backend cannot tell without a walk.
-    fn own_bytes(&self, tree: &Tree) -> Result<Option<u64>>;
+    fn own_bytes(&self, _tree: &Tree) -> Result<Option<u64>> {
+        Ok(None)
+    }
     /// What this backend can do.
     fn abilities(&self) -> Abilities;
     /// The identity of the tree that holds the open directory `dir`; `None` if it is on another file
     /// system.
     fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>>;
     /// How the reader can make `tree` read-only, where that is a matter of a command.
-    fn how_to_make_read_only(&self, tree: &Tree) -> Option<String>;
+    fn how_to_make_read_only(&self, _tree: &Tree) -> Option<String> {
+        None
+    }
     /// Takes the lock that every change needs; an error if another process holds it.
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>>;
 }

@@ -42,21 +42,11 @@ pub fn at(dir: &Path) -> Result<Mounted> {
         return Err(Error::new(action(), "its mount is not in this process's mount table")
             .mend("name the root of a mounted file system with --root"));
     };
-    let path = in_file_system(&mount, whole.as_os_str().as_bytes()).ok_or_else(|| {
+    let path = mount.in_file_system(whole.as_os_str().as_bytes()).ok_or_else(|| {
         Error::new(action(), "the mount table and its path do not agree")
             .mend("run the command again")
     })?;
     Ok(Mounted { mount, path })
-}
-
-/// The path from the top of the file system on of what is at `path` below the mount point.
-fn in_file_system(mount: &Mount, path: &[u8]) -> Option<Vec<u8>> {
-    let point = mount.mount_point.strip_suffix(b"/").unwrap_or(&mount.mount_point);
-    let path = path.strip_suffix(b"/").unwrap_or(path);
-    let below = path.strip_prefix(point).filter(|rest| matches!(rest, [] | [b'/', ..]))?;
-    let root = mount.root.strip_suffix(b"/").unwrap_or(&mount.root);
-    let whole = [root, below].concat();
-    Some(whole.strip_prefix(b"/").unwrap_or(&whole).to_vec())
 }
 
 #[cfg(test)]
@@ -76,7 +66,7 @@ mod tests {
         ] {
             let line = format!("1 0 0:1 {root} {point} rw - btrfs x rw");
             let mount = &mountinfo::parse(line.as_bytes()).unwrap()[0];
-            let found = in_file_system(mount, path.as_bytes());
+            let found = mount.in_file_system(path.as_bytes());
             assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{root} {point} {path}");
         }
     }

@@ -27,6 +27,17 @@ pub struct Mount {
 }
 
 impl Mount {
+    /// Where in the file system, from its top on and without a leading slash, that lies which this
+    /// mount shows at `path`; `None` if `path` is not below its mount point.
+    pub fn in_file_system(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let point = self.mount_point.strip_suffix(b"/").unwrap_or(&self.mount_point);
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        let below = path.strip_prefix(point).filter(|rest| matches!(rest, [] | [b'/', ..]))?;
+        let root = self.root.strip_suffix(b"/").unwrap_or(&self.root);
+        let whole = [root, below].concat();
+        Some(whole.strip_prefix(b"/").unwrap_or(&whole).to_vec())
+    }
+
     /// The value of one of the file system's own options (empty if it has none).
     ///
     /// The first one counts: Btrfs prints `subvolid=` before `subvol=`, whose value is a name that

@@ -67,6 +67,7 @@ macro_rules! conformance_tests {
             discard_refuses_what_the_record_does_not_name,
             discard_refuses_a_copy_that_was_never_live,
             foreign_entries_are_reported_and_never_touched,
+            what_a_power_cut_left_unfinished_is_reported_and_never_touched,
             a_record_that_cannot_be_read_is_reported,
             a_view_shows_what_mounts_hide,
             a_view_refuses_another_tree,

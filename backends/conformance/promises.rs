@@ -9,10 +9,9 @@ use rustix::mount::{MountFlags, mount};
 use super::{
     Testbed, blank, fill, listing, live, name_of, next_record, own_mounts, rollback, survey,
 };
-use crate::record;
 use crate::survey::{Slot, TreeId, Unfinished};
 use crate::walk::walk;
-use crate::{ChangeKind, FastChanges, Origin};
+use crate::{ChangeKind, FastChanges, Origin, record, temporary};
 
 /// Fills live and takes blank from it.
 fn capture(testbed: &dyn Testbed) {
@@ -304,6 +303,29 @@ pub(crate) fn foreign_entries_are_reported_and_never_touched(testbed: &dyn Testb
         .map(|name| Unfinished::Foreign(testbed.layout().old.child(name).unwrap()));
     assert_eq!(survey(testbed).unfinished, foreign);
     assert!(old.join("000007-not ours/file").exists() && old.join("notes").exists());
+}
+
+pub(crate) fn what_a_power_cut_left_unfinished_is_reported_and_never_touched(
+    testbed: &dyn Testbed,
+) {
+    capture(testbed);
+    let layout = testbed.layout();
+    let record = next_record(testbed);
+    let file = format!("{}.json", record.name);
+    let left = [
+        layout.old.child(temporary::name(file.as_ref(), 0)).unwrap(),
+        layout.old.child(temporary::name(record.name.as_ref(), 0)).unwrap(),
+        layout.blank.sibling(temporary::name(layout.blank.file_name(), 0)).unwrap(),
+    ];
+    for name in &left {
+        fs::create_dir(testbed.path(name)).unwrap();
+        fs::write(testbed.path(name).join("half"), "").unwrap();
+    }
+    assert_eq!(survey(testbed).unfinished, left.clone().map(Unfinished::Leftover));
+    let made = rollback(testbed);
+    testbed.backend().lock().unwrap().discard(&made).unwrap();
+    assert_eq!(survey(testbed).unfinished, left.clone().map(Unfinished::Leftover));
+    assert!(left.iter().all(|name| testbed.path(name).join("half").exists()));
 }
 
 pub(crate) fn a_record_that_cannot_be_read_is_reported(testbed: &dyn Testbed) {

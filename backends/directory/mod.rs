@@ -87,11 +87,6 @@ impl Backend for Directory {
         Ok(FastChanges::Unavailable(why.to_string()))
     }
 
-    fn own_bytes(&self, _tree: &Tree) -> Result<Option<u64>> {
-        // Only a walk could tell.
-        Ok(None)
-    }
-
     fn abilities(&self) -> Abilities {
         Abilities { needs_rollback: true, constant_time: false, fast_changes: false }
     }
@@ -100,10 +95,6 @@ impl Backend for Directory {
         let action = "find out which directory this is";
         let stat = Place { dir, name: c"." }.stat().map_err(|e| Error::io(action, e))?;
         Ok(Some(identity(&stat)))
-    }
-
-    fn how_to_make_read_only(&self, _tree: &Tree) -> Option<String> {
-        None
     }
 
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {

@@ -149,6 +149,32 @@ fn mounts_that_show_live_or_a_part_of_it_are_found() {
     assert_eq!(points, expected.each_ref().map(|path| path.as_os_str().as_bytes()));
 }
 
+#[test]
+fn an_old_root_that_is_mounted_in_another_namespace_is_not_deleted() {
+    if !own_mounts() {
+        return;
+    }
+    let testbed = Plain::make().unwrap();
+    testbed.backend().lock().unwrap().capture(Origin::Live).unwrap();
+    let old_root = crate::conformance::rollback(&testbed);
+    let place = tempfile::tempdir().unwrap();
+    let (from, to) = (testbed.path(&old_root.tree.name), place.path().to_path_buf());
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    let (ready, started) = std::sync::mpsc::channel();
+    let other = std::thread::spawn(move || {
+        assert!(own_mounts());
+        mount_bind(&from, &to).unwrap();
+        ready.send(()).unwrap();
+        let _ = wait.recv();
+    });
+    started.recv().unwrap();
+    let refused = testbed.backend().lock().unwrap().discard(&old_root).unwrap_err().to_string();
+    assert!(refused.contains("in the mount namespace of process"), "{refused}");
+    drop(done);
+    other.join().unwrap();
+    testbed.backend().lock().unwrap().discard(&old_root).unwrap();
+}
+
 /// Rolls back, with the power going at each moment in turn; then starts again.
 #[cfg(feature = "faults")]
 #[test]

@@ -55,7 +55,7 @@ impl Placement {
         match (self, other) {
             (Self::Inline(a), Self::Inline(b)) if a == b => Vec::new(),
             (Self::Runs(a), Self::Runs(b)) => differing(a, b, size),
-            _ => vec![0..size],
+            _ => std::iter::once(0..size).collect(),
         }
     }
 }
@@ -99,6 +99,7 @@ fn place(run: Option<&Run>, at: u64, size: u64) -> (Option<(u64, u64)>, u64) {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "one range is meant")]
 mod tests {
     use super::*;
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use btrfsutil::subvolume::{DeleteFlags, Subvolume};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, RenameFlags, rename, renameat_with};
 
 use super::bed::Bed;
 use crate::ChangeKind::{self, Added, Modified, Removed};
@@ -40,7 +40,7 @@ fn every_name_is_replaced_by_another_of_its_length() {
         let Some(bed) = bed() else { return };
         let dir = bed.live().join("d");
         for name in NAMES {
-            fs::rename(dir.join(name), dir.join(name.to_uppercase())).unwrap();
+            rename(dir.join(name), dir.join(name.to_uppercase())).unwrap();
             if sync_between {
                 bed.sync();
             }
@@ -81,7 +81,7 @@ fn a_name_is_given_back_to_a_file_made_anew() {
     fs::write(dir.join("bbb"), "bbb").unwrap();
     fs::write(dir.join("new"), "x").unwrap();
     fs::write(dir.join("ccc.tmp"), "ddd").unwrap();
-    fs::rename(dir.join("ccc.tmp"), dir.join("ccc")).unwrap();
+    rename(dir.join("ccc.tmp"), dir.join("ccc")).unwrap();
     assert_rows(&bed, &[("/d/ccc", Modified), ("/d/new", Added)]);
 }
 
@@ -105,7 +105,7 @@ fn two_names_are_exchanged() {
 fn a_rename_replaces_another_file() {
     let Some(bed) = bed() else { return };
     let dir = bed.live().join("d");
-    fs::rename(dir.join("bbb"), dir.join("ccc")).unwrap();
+    rename(dir.join("bbb"), dir.join("ccc")).unwrap();
     // As long as what was lost.
     fs::write(dir.join("new"), "x").unwrap();
     assert_rows(&bed, &[("/d/bbb", Removed), ("/d/ccc", Modified), ("/d/new", Added)]);
@@ -118,7 +118,7 @@ fn hard_links_come_and_go() {
     fs::remove_file(dir.join("aaa")).unwrap();
     fs::hard_link(dir.join("bbb"), dir.join("lnk")).unwrap();
     bed.sync();
-    fs::rename(dir.join("ccc"), bed.live().join("e/ccc")).unwrap();
+    rename(dir.join("ccc"), bed.live().join("e/ccc")).unwrap();
     fs::hard_link(bed.live().join("e/one more"), dir.join("old")).unwrap();
     let expected = [
         ("/d/aaa", Removed),
@@ -150,7 +150,7 @@ fn nested_subvolumes_and_their_stubs_come_and_go() {
     Subvolume::get(dir.join("new").as_path()).unwrap().delete(DeleteFlags::empty()).unwrap();
     fs::remove_dir(dir.join("two")).unwrap();
     Subvolume::create(dir.join("two").as_path(), None).unwrap();
-    fs::rename(dir.join("xxx"), dir.join("one")).unwrap();
+    rename(dir.join("xxx"), dir.join("one")).unwrap();
     assert_rows(&bed, &[("/d/one", ChangeKind::Replaced), ("/d/xxx", Removed)]);
 }
 
@@ -160,7 +160,7 @@ fn a_log_that_is_replayed_after_a_power_cut_keeps_sizes_and_entries_in_step() {
     bed.sync();
     let dir = bed.live().join("d");
     fs::remove_file(dir.join("bbb")).unwrap();
-    fs::rename(dir.join("ccc"), dir.join("CCC")).unwrap();
+    rename(dir.join("ccc"), dir.join("CCC")).unwrap();
     fs::write(dir.join("new"), "new").unwrap();
     fs::remove_file(dir.join("aaa")).unwrap();
     fs::hard_link(dir.join("ddd"), dir.join("lnk")).unwrap();
@@ -179,7 +179,7 @@ fn a_log_that_is_replayed_after_a_power_cut_keeps_sizes_and_entries_in_step() {
     ];
     assert_rows(&bed, &expected);
     // And once more on top of it.
-    fs::rename(bed.live().join("d/ddd"), bed.live().join("d/DDD")).unwrap();
+    rename(bed.live().join("d/ddd"), bed.live().join("d/DDD")).unwrap();
     File::open(bed.live().join("d")).unwrap().sync_all().unwrap();
     bed.cut_the_power();
     let rows = bed.exact_changes();

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Mode, OFlags, openat, rename};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
@@ -82,7 +82,7 @@ fn without_privilege_a_mounted_top_level_is_walked_with_the_same_answer() {
         return;
     };
     fs::write(bed.live().join("a/file"), "b").unwrap();
-    fs::rename(bed.live().join("b/file"), bed.live().join("b/other")).unwrap();
+    rename(bed.live().join("b/file"), bed.live().join("b/other")).unwrap();
     fs::set_permissions(bed.top(), fs::Permissions::from_mode(0o755)).unwrap();
     let expected = bed.exact_changes();
     assert_eq!(expected.len(), 3);

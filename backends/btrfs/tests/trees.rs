@@ -3,7 +3,7 @@
 use std::fs;
 
 use btrfsutil::subvolume::Subvolume;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, RenameFlags, rename, renameat_with};
 
 use super::bed::{Bed, name};
 use crate::conformance::{Testbed, next_record, rollback};
@@ -20,7 +20,7 @@ fn a_subvolume_that_took_the_name_of_another_is_refused() {
     // The name of a read-only subvolume cannot be changed.
     Subvolume::get(bed.blank().as_path()).unwrap().set_ro(false).unwrap();
     for taken in [&live.name, &blank.name] {
-        fs::rename(bed.path(taken), bed.top().join("elsewhere")).unwrap();
+        rename(bed.path(taken), bed.top().join("elsewhere")).unwrap();
         bed.create(taken);
         let next = next_record(&bed);
         let refused = if *taken == live.name {
@@ -33,7 +33,7 @@ fn a_subvolume_that_took_the_name_of_another_is_refused() {
             assert!(backend.view(tree).is_err());
         }
         fs::remove_dir(bed.path(taken)).unwrap();
-        fs::rename(bed.top().join("elsewhere"), bed.path(taken)).unwrap();
+        rename(bed.top().join("elsewhere"), bed.path(taken)).unwrap();
     }
     assert_eq!((bed.live_tree().id, bed.blank_tree().id), (live.id.clone(), blank.id));
     locked.swap(&live, &aside).unwrap();
@@ -44,7 +44,7 @@ fn an_old_root_whose_name_another_subvolume_took_is_not_deleted() {
     let Some(bed) = Bed::captured() else { return };
     let old_root = rollback(&bed);
     let path = bed.path(&old_root.tree.name);
-    fs::rename(&path, bed.top().join("elsewhere")).unwrap();
+    rename(&path, bed.top().join("elsewhere")).unwrap();
     bed.create(&old_root.tree.name);
     assert!(bed.backend().lock().unwrap().discard(&old_root).is_err());
     assert!(path.exists() && bed.top().join("elsewhere").exists());
@@ -55,7 +55,7 @@ fn an_old_root_whose_name_another_subvolume_took_is_not_deleted() {
 fn what_is_no_subvolume_is_no_tree() {
     let Some(bed) = Bed::make() else { return };
     let layout = bed.layout();
-    fs::rename(bed.live(), bed.top().join("elsewhere")).unwrap();
+    rename(bed.live(), bed.top().join("elsewhere")).unwrap();
     fs::create_dir(bed.live()).unwrap();
     std::os::unix::fs::symlink("../elsewhere", bed.blank()).unwrap();
     for slot in [bed.survey().live, bed.survey().blank] {
