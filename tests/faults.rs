@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "faults/init.rs"]
+mod init;
 #[path = "faults/stage.rs"]
 mod stage;
 

@@ -225,7 +225,7 @@ impl Stage {
         }
     }
 
-    pub fn walk(&self, name: &TreeName) -> oracle::Tree {
+    fn walk(&self, name: &TreeName) -> oracle::Tree {
         oracle::walk(&self.path(name))
     }
 
@@ -234,8 +234,39 @@ impl Stage {
     }
 }
 
+/// A live of its own without a blank.
+pub struct Fresh {
+    pub dir: PathBuf,
+    pub device: PathBuf,
+    pub layout: Layout,
+}
+
+impl Fresh {
+    /// Makes live and fills it, durably.
+    pub fn build(top: &Path, device: &Path, fill: fn(&Path)) -> Self {
+        let (dir, layout) = place(top);
+        fs::create_dir(&dir).unwrap();
+        create_subvolume(&dir.join("root")).unwrap();
+        fill(&dir.join("root"));
+        support::sandbox::sync(&dir);
+        Self { dir, device: device.to_path_buf(), layout }
+    }
+
+    pub fn backend(&self) -> Btrfs {
+        Btrfs::open(&self.device, self.layout.clone()).unwrap()
+    }
+
+    pub fn walk(&self, name: &TreeName) -> oracle::Tree {
+        oracle::walk(&self.path(name))
+    }
+
+    pub fn path(&self, name: &TreeName) -> PathBuf {
+        self.dir.parent().unwrap().join(name.as_path())
+    }
+}
+
 /// A directory that no other stage has, and the names in it.
-pub fn place(top: &Path) -> (PathBuf, Layout) {
+fn place(top: &Path) -> (PathBuf, Layout) {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let case = format!("case {}", NEXT.fetch_add(1, Ordering::Relaxed));
     let name = |name: &str| TreeName::new(format!("{case}/{name}")).unwrap();
