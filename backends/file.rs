@@ -1,5 +1,9 @@
 //! The room for files that must be whole or absent, whatever happens: written aside, made durable,
 //! then given their name in one call.
+//!
+//! A crash before that call leaves a file `.NAME.PID-N.tmp` next to NAME. It is harmless: no reader
+//! of NAME or of old roots looks at it, and a later write takes another name. Nothing deletes it,
+//! since a boot never deletes; whoever finds one may.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -10,6 +14,10 @@ use std::path::Path;
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags};
 
 use crate::fault::change;
+
+/// So many temporary files of crashed processes with our process id are stepped over: an initrd
+/// hands out the same few ids at every boot, and no number of crashes in it may stop the next run.
+const LEFTOVERS: u32 = 1 << 16;
 
 /// Creates `name` in `dir` with `content`; fails with `EEXIST` if the name is taken.
 pub fn create(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<()> {
@@ -51,7 +59,7 @@ pub fn read(dir: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
 
 fn write_aside(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<String> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    for attempt in 0..64 {
+    for attempt in 0..=LEFTOVERS {
         let temporary = format!(".{}.{}-{attempt}.tmp", name.display(), std::process::id());
         let opened = change("file: create", || {
             Ok(fs::openat(dir, &temporary, flags, Mode::from_raw_mode(mode))?)

@@ -129,6 +129,21 @@ fn the_same_crash_in_twenty_boots_leaves_one_fresh_copy_at_the_most() {
     });
 }
 
+#[test]
+fn temporary_files_of_many_crashes_of_one_process_id_do_not_stop_the_next_run() {
+    on_btrfs(|sandbox| {
+        let stage = Stage::build(sandbox.top(), sandbox.throwaway().device(), Variant::Plain);
+        for _ in 0..70 {
+            let (result, _) =
+                run_with(Some(Fault::CutAfter("file: write")), None, || stage.roll_back());
+            assert!(result.is_err());
+        }
+        stage.check_safe("70 crashes");
+        stage.roll_back().unwrap();
+        stage.check_converged("70 crashes");
+    });
+}
+
 /// A disk after each change of `work`, and one from before it.
 fn cut_everywhere(
     throwaway: Throwaway,
@@ -174,6 +189,12 @@ fn the_power_may_go_after_any_change_and_the_next_boot_converges() {
                 let mount = throwaway.mount(sandbox.namespace(), None, dir.path()).unwrap();
                 stage.boot(throwaway.device());
                 stage.check_safe(&what);
+                // A copy that was made and an exchange that was synced are promised to be durable.
+                let after = |point| points.iter().position(|p| *p == point).unwrap() < number;
+                let copied = stage.is_replaced() || stage.has_fresh_copy();
+                assert!(copied || !after("btrfs: snapshot"), "{what}: the copy is lost");
+                let replaced = stage.is_replaced() || !after("btrfs: sync");
+                assert!(replaced, "{what}: the exchange is lost");
                 stage.roll_back().unwrap_or_else(|error| panic!("{what}: {error}"));
                 stage.check_converged(&what);
                 mount.unmount().unwrap();

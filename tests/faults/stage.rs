@@ -157,6 +157,16 @@ impl Stage {
         blankroot::commands::run(&cli)
     }
 
+    /// Whether another tree than the one that was lived in is live.
+    pub fn is_replaced(&self) -> bool {
+        self.survey().live.tree().is_some_and(|live| live.id != self.lived.0)
+    }
+
+    /// Whether an interrupted run left a copy that the next can take.
+    pub fn has_fresh_copy(&self) -> bool {
+        self.survey().unfinished.iter().any(|u| matches!(u, Unfinished::FreshCopy { .. }))
+    }
+
     /// What must hold at every moment.
     pub fn check_safe(&self, what: &str) {
         let survey = self.survey();
