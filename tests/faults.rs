@@ -1,7 +1,7 @@
 //! Whatever fails, and whenever the power goes: live is there, blank is untouched, what was lived in
 //! is whole, and the next run converges.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "faults/init.rs"]
 mod init;
