@@ -30,6 +30,13 @@ mod armed {
         CutBefore(&'static str),
         /// The power goes after the call took effect.
         CutAfter(&'static str),
+        /// As `Fail`, but only the change with this position in the run, from 0: one name may be
+        /// passed several times.
+        FailNth(usize, i32),
+        /// As `CutBefore`, by position.
+        CutBeforeNth(usize),
+        /// As `CutAfter`, by position.
+        CutAfterNth(usize),
     }
 
     type Watcher = Box<dyn FnMut(&'static str)>;
@@ -61,8 +68,10 @@ mod armed {
     /// Runs one change under its name, or what is armed for it.
     pub fn change<T>(point: &'static str, run: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let armed = STATE.with_borrow_mut(|state| {
+            let position = state.passed.len();
             state.passed.push(point);
-            if state.fault == Some(Fault::CutBefore(point)) {
+            let cuts = [Fault::CutBefore(point), Fault::CutBeforeNth(position)];
+            if state.fault.is_some_and(|fault| cuts.contains(&fault)) {
                 state.cut = true;
             }
             if state.cut {
@@ -72,10 +81,13 @@ mod armed {
                 Some(Fault::Fail(at, errno)) if at == point => {
                     Err(io::Error::from_raw_os_error(errno))
                 }
-                _ => Ok(()),
+                Some(Fault::FailNth(at, errno)) if at == position => {
+                    Err(io::Error::from_raw_os_error(errno))
+                }
+                _ => Ok(position),
             }
         });
-        armed?;
+        let position = armed?;
         let result = run();
         let watcher = STATE.with_borrow_mut(|state| state.after_each.take());
         if let Some(mut watcher) = watcher {
@@ -83,7 +95,8 @@ mod armed {
             STATE.with_borrow_mut(|state| state.after_each = Some(watcher));
         }
         STATE.with_borrow_mut(|state| {
-            if state.fault == Some(Fault::CutAfter(point)) {
+            let cuts = [Fault::CutAfter(point), Fault::CutAfterNth(position)];
+            if state.fault.is_some_and(|fault| cuts.contains(&fault)) {
                 state.cut = true;
                 return Err(io::Error::other("the power was cut (by a test)"));
             }

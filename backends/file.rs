@@ -1,5 +1,9 @@
 //! The room for files that must be whole or absent, whatever happens: written aside, made durable,
 //! then given their name in one call.
+//!
+//! A crash before that call leaves a file `.NAME.tmp-N` next to NAME. It is harmless: no reader
+//! of NAME or of old roots looks at it, and a later write takes another name. Nothing deletes it,
+//! since a boot never deletes; whoever finds one may.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

@@ -12,8 +12,9 @@ use rustix::io::Errno;
 const MARK: &[u8] = b".tmp-";
 /// Bytes of the final name that are kept, so that the temporary one is valid too.
 const STEM: usize = 230;
-/// More than this many leftovers of one name mean that something else is wrong.
-pub const ATTEMPTS: u32 = 1000;
+/// So many leftovers of one name are stepped over: no number of crashes at a boot may stop the next
+/// run, and more than this mean that something else is wrong.
+pub const ATTEMPTS: u32 = 1 << 16;
 
 /// The temporary name number `attempt` of what is to be `name`.
 pub fn name(name: &OsStr, attempt: u32) -> OsString {

@@ -1,0 +1,191 @@
+//! The same for `init`: configuration and blank are whole or absent, live is as it was, and the next
+//! run completes what is missing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use backends::fault::{Fault, run_with};
+use backends::{Backend, Origin};
+use blankroot::apply;
+use blankroot::plan::init::{self, ConfigFile, Situation, Wanted};
+use support::oracle;
+use support::sandbox::on_btrfs;
+
+use crate::stage::{Fresh, fill};
+use crate::{ERRNOS, check_disk, cut_everywhere, small_disk};
+
+/// Every change that `init` makes for a blank of live.
+const LIVE: [&str; 9] = [
+    "file: create",
+    "file: write",
+    "file: sync",
+    "file: link",
+    "file: unlink temporary",
+    "file: sync directory",
+    "btrfs: make old dir",
+    "btrfs: snapshot",
+    "btrfs: sync",
+];
+
+/// Every change that `init --empty` makes.
+const EMPTY: [&str; 12] = [
+    "file: create",
+    "file: write",
+    "file: sync",
+    "file: link",
+    "file: unlink temporary",
+    "file: sync directory",
+    "btrfs: make old dir",
+    "btrfs: create subvolume",
+    "btrfs: chmod subvolume",
+    "btrfs: make read-only",
+    "btrfs: name subvolume",
+    "btrfs: sync",
+];
+
+const KINDS: [(Origin, &[&str]); 2] = [(Origin::Live, &LIVE), (Origin::Empty, &EMPTY)];
+const CONFIG: &str = "etc/blankroot.toml";
+const TEXT: &str = "# the configuration, which init only writes\n";
+
+/// A root without blank, and what it held before.
+struct Setup {
+    fresh: Fresh,
+    origin: Origin,
+    before: oracle::Tree,
+}
+
+impl Setup {
+    fn build(top: &Path, device: &Path, origin: Origin) -> Self {
+        let fresh = Fresh::build(top, device, fill);
+        let before = fresh.walk(&fresh.layout.live);
+        Self { fresh, origin, before }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.fresh.path(&self.fresh.layout.live).join(CONFIG)
+    }
+
+    /// What the command does after it has parsed its arguments.
+    fn run(&self) -> Result<(), String> {
+        let path = self.config();
+        let config = if path.exists() {
+            ConfigFile::There { path, blank_line: None }
+        } else {
+            ConfigFile::New { path, text: TEXT.into() }
+        };
+        let backend = self.fresh.backend();
+        let mut locked = backend.lock().map_err(|e| e.to_string())?;
+        let survey = locked.survey().map_err(|e| e.to_string())?;
+        let situation = Situation {
+            config: &config,
+            layout: Some(&self.fresh.layout),
+            survey: &survey,
+            abilities: backend.abilities(),
+            how_to_make_read_only: None,
+        };
+        let plan = init::plan(&Wanted::New(self.origin), situation)
+            .map_err(|refusals| format!("refused: {refusals:?}"))?;
+        apply::init(&plan.steps, locked.as_mut(), |_| {}).map_err(|e| e.to_string())
+    }
+
+    fn check_safe(&self, what: &str) {
+        let survey = self.fresh.backend().survey().unwrap();
+        let live = survey.live.tree().unwrap_or_else(|| panic!("{what}: live is missing"));
+        let now = self.fresh.walk(&live.name);
+        for row in oracle::changes(&self.before, &now) {
+            let path = String::from_utf8_lossy(&row.path).into_owned();
+            let temporary = path.starts_with("etc/.blankroot.toml.") && path.ends_with(".tmp");
+            assert!(path == CONFIG || temporary, "{what}: live has another content: {row:?}");
+        }
+        if let Some(config) = now.get(CONFIG.as_bytes()) {
+            assert_eq!(config.content, TEXT.as_bytes(), "{what}: the configuration is not whole");
+        }
+        if let Some(blank) = survey.blank.tree() {
+            assert!(blank.read_only, "{what}: blank is writable");
+            let held = self.fresh.walk(&blank.name);
+            match self.origin {
+                Origin::Live => {
+                    let rows = oracle::changes(&held, &now);
+                    assert!(rows.is_empty(), "{what}: blank differs from live: {rows:?}");
+                }
+                Origin::Empty => {
+                    assert_eq!(held.len(), 1, "{what}: blank is not empty");
+                    let mode = held.values().next().unwrap().facts.mode;
+                    assert_eq!(mode, 0o755, "{what}: the mode of blank");
+                }
+            }
+        }
+    }
+
+    fn check_converged(&self, what: &str) {
+        self.check_safe(what);
+        let survey = self.fresh.backend().survey().unwrap();
+        assert!(survey.blank.tree().is_some(), "{what}: there is no blank");
+        assert!(survey.has_old_dir, "{what}: there is no directory of old roots");
+        assert!(survey.unfinished.is_empty(), "{what}: left {:?}", survey.unfinished);
+        assert!(self.config().exists(), "{what}: there is no configuration");
+    }
+}
+
+#[test]
+fn init_passes_exactly_the_points_that_are_named_here() {
+    on_btrfs(|sandbox| {
+        for (origin, table) in KINDS {
+            let setup = Setup::build(sandbox.top(), sandbox.throwaway().device(), origin);
+            let (result, passed) = run_with(None, None, || setup.run());
+            result.unwrap();
+            assert_eq!(passed, table, "{origin:?}");
+            setup.check_converged("init");
+        }
+    });
+}
+
+#[test]
+fn any_call_of_init_may_fail_or_be_the_last_and_the_next_run_converges() {
+    on_btrfs(|sandbox| {
+        for (origin, table) in KINDS {
+            for (position, point) in table.iter().enumerate() {
+                let cuts = [Fault::CutBeforeNth(position), Fault::CutAfterNth(position)];
+                let fails = ERRNOS.map(|errno| Fault::FailNth(position, errno));
+                for fault in cuts.into_iter().chain(fails) {
+                    let what = format!("init {origin:?}, {fault:?} ({point})");
+                    let setup = Setup::build(sandbox.top(), sandbox.throwaway().device(), origin);
+                    let (result, _) = run_with(Some(fault), None, || setup.run());
+                    assert!(result.is_err(), "{what}: nobody noticed");
+                    setup.check_safe(&what);
+                    setup.run().unwrap_or_else(|error| panic!("{what}: the next run: {error}"));
+                    setup.check_converged(&what);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn the_power_may_go_after_any_change_of_init_and_the_next_run_converges() {
+    on_btrfs(|sandbox| {
+        for (origin, table) in KINDS {
+            let dir = tempfile::tempdir().unwrap();
+            let throwaway = small_disk();
+            let mount = throwaway.mount(sandbox.namespace(), None, dir.path()).unwrap();
+            let mut setup = Setup::build(dir.path(), throwaway.device(), origin);
+            let cuts = cut_everywhere(throwaway, || setup.run());
+            mount.unmount().unwrap();
+            let points: Vec<_> = cuts.iter().skip(1).map(|(point, _)| *point).collect();
+            assert_eq!(points, table, "{origin:?}");
+            for (number, (point, cut)) in cuts.into_iter().enumerate() {
+                let what = format!("init {origin:?}, power cut after {number}: {point}");
+                let throwaway = cut.attach().unwrap();
+                check_disk(throwaway.device(), &what);
+                let mount = throwaway.mount(sandbox.namespace(), None, dir.path()).unwrap();
+                setup.fresh.device = throwaway.device().to_path_buf();
+                setup.check_safe(&what);
+                // From "file: sync directory" on the configuration is promised to be durable.
+                assert!(number < 6 || fs::exists(setup.config()).unwrap(), "{what}: it is lost");
+                setup.run().unwrap_or_else(|error| panic!("{what}: {error}"));
+                setup.check_converged(&what);
+                mount.unmount().unwrap();
+            }
+        }
+    });
+}
