@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use backends::TreeName;
 use backends::namespace::{MountPoint, PrivateNamespace};
 use backends::throwaway::Throwaway;
+use nix::mount::{MsFlags, mount};
 use support::kernel::snapshot;
 use tempfile::TempDir;
 
@@ -52,7 +53,9 @@ impl<'n> Field<'n> {
 
     /// Mounts the tree `name` at `dir`, too.
     pub fn mount_tree(&self, name: &str, dir: &Path) -> Result<MountPoint> {
-        Ok(self.throwaway.mount(self.namespace, Some(&TreeName::new(name)?), dir)?)
+        let mount = self.throwaway.mount(self.namespace, Some(&TreeName::new(name)?), dir)?;
+        without_atime(dir)?;
+        Ok(mount)
     }
 
     /// Writes everything to the disk, so that nothing is dirty.
@@ -66,7 +69,7 @@ impl<'n> Field<'n> {
             mount.unmount()?;
         }
         self.mount = Some(self.throwaway.mount(self.namespace, None, self.dir.path())?);
-        Ok(())
+        without_atime(self.dir.path())
     }
 
     /// Writes a configuration with these trees and returns its path.
@@ -80,4 +83,11 @@ impl<'n> Field<'n> {
         fs::write(&path, text)?;
         Ok(path)
     }
+}
+
+/// Else the first walk of a peer would write to every directory that it reads, and what is measured
+/// next would no longer be the changes that were made.
+fn without_atime(dir: &Path) -> Result<()> {
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NOATIME;
+    Ok(mount(None::<&str>, dir, None::<&str>, flags, None::<&str>)?)
 }

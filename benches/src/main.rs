@@ -80,8 +80,10 @@ fn compare(options: &Options) -> Result<ExitCode> {
     if options.wants('e') {
         rows.extend(rollback::measure(options, &namespace)?);
     }
-    report.push('\n');
-    report.push_str(&table::markdown(&rows));
+    if !rows.is_empty() {
+        report.push('\n');
+        report.push_str(&table::markdown(&rows));
+    }
     if let Some(week) = week {
         report.push_str(&format!("\n{week}\n"));
     }
