@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use backends::namespace::PrivateNamespace;
+use backends::namespace::{MountPoint, PrivateNamespace};
 use rustix::fs::{CWD, RenameFlags, renameat_with, syncfs};
 use support::kernel::{create_subvolume, snapshot};
 
@@ -60,6 +60,8 @@ pub fn measure(options: &Options, namespace: &PrivateNamespace) -> Result<Vec<Ro
 
 /// A file system with a live tree that is rolled back again and again.
 struct Stage<'n> {
+    /// `/run`, in memory as on any machine: what is written to it costs no disk. Goes first.
+    _run: MountPoint,
     field: Field<'n>,
     host: PathBuf,
     command: Measured,
@@ -83,10 +85,11 @@ impl<'n> Stage<'n> {
             fs::create_dir_all(host.join(dir))?;
         }
         fs::write(host.join("proc/cmdline"), "quiet noresume\n")?;
+        let run = namespace.mount(Path::new("tmpfs"), "tmpfs", &host.join("run"), b"mode=0755")?;
         let config = field.config(LIVE, BLANK)?;
         let args = [Path::new("rollback"), "--config".as_ref(), &config, "--host".as_ref(), &host];
         let command = Measured::new(&options.blankroot, args);
-        Ok(Self { field, host, command, runs: 0 })
+        Ok(Self { field, host, command, runs: 0, _run: run })
     }
 
     /// A live tree that was written to since blank, on a clean file system, in another boot.
