@@ -1,7 +1,4 @@
-//! The 1,900 changes: the mix of a machine in use, spread over all directories alike.
-//!
-//! That spread is the worst case for a search for what was written: nearly every change lies in
-//! another block of the file system's tree. On a real machine changes come in clusters.
+//! The 1,900 changes: the mix of a machine in use, spread over all directories alike or over a few.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -9,10 +6,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use rustix::fs::{CWD, XattrFlags, renameat_with, setxattr};
 
 use crate::Result;
-use crate::tree::{Shape, file};
+use crate::tree::{FILES, Shape, file};
 
 /// New files, each in the directory of a random file.
 const NEW: usize = 700;
@@ -34,10 +32,30 @@ pub const ROWS: usize = COUNT + RENAMED;
 /// The same every time.
 const SEED: u64 = 20_261_122;
 
+/// In which directories the changes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Spread {
+    /// In all alike. The worst case for a search for what was written: nearly every change lies in
+    /// another block of the file system's tree.
+    Everywhere,
+    /// In one of twenty, as on a machine where some programs write much and most files lie still.
+    Clustered,
+}
+
+impl Spread {
+    /// What a table adds, to follow "1900 changes in … files".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Everywhere => "",
+            Self::Clustered => ", in one of twenty directories",
+        }
+    }
+}
+
 /// Makes the changes in the tree `root`. The same changes in every tree of the same directories,
 /// whatever lies between them.
-pub fn apply(root: &Path, shape: Shape) -> Result<()> {
-    let mut pick = Picker { root, files: shape.files(), state: SEED, taken: HashSet::new() };
+pub fn apply(root: &Path, shape: Shape, spread: Spread) -> Result<()> {
+    let mut pick = Picker { root, shape, spread, state: SEED, taken: HashSet::new() };
     for number in 0..NEW {
         fs::write(pick.file().with_file_name(new_name(number)), content(number))?;
     }
@@ -74,7 +92,8 @@ fn content(number: usize) -> Vec<u8> {
 /// Draws files, none of them twice.
 struct Picker<'a> {
     root: &'a Path,
-    files: usize,
+    shape: Shape,
+    spread: Spread,
     state: u64,
     taken: HashSet<usize>,
 }
@@ -82,7 +101,9 @@ struct Picker<'a> {
 impl Picker<'_> {
     fn file(&mut self) -> PathBuf {
         loop {
-            let number = (self.random() % self.files as u64) as usize;
+            let every = if self.spread == Spread::Clustered { 20 } else { 1 };
+            let drawn = (self.random() % (self.shape.files() / every) as u64) as usize;
+            let number = drawn / FILES * FILES * every + drawn % FILES;
             if self.taken.insert(number) {
                 return self.root.join(file(number));
             }

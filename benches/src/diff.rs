@@ -6,6 +6,7 @@ use std::path::Path;
 
 use backends::namespace::PrivateNamespace;
 
+use crate::changes::Spread;
 use crate::field::Field;
 use crate::measure::{Measured, in_turns, peak, seconds};
 use crate::snapper::Snapper;
@@ -57,7 +58,7 @@ pub fn measure(options: &Options, namespace: &PrivateNamespace) -> Result<Vec<Ro
         return Ok(rows);
     }
     let snapper = Snapper::prepare(&field, namespace, LIVE)?;
-    change(&field, shape)?;
+    change(&field, shape, options.spread)?;
     let ours = ours(options, &field, LIVE, BLANK)?;
     expect_rows(&ours, changes::ROWS)?;
     if options.wants('a') {
@@ -86,7 +87,7 @@ fn against_peers(
         ("`rsync -an --delete`", Measured::new(Path::new("rsync"), rsync), 1.0 / 50.0),
         ("`snapper status`", snapper.status(), 1.0 / 100.0),
     ];
-    let what = format!("{} changes in 500,000 files", changes::COUNT);
+    let what = format!("{} changes in 500,000 files{}", changes::COUNT, options.spread.words());
     let mut rows = Vec::new();
     let mut highest = 0;
     for (name, peer, limit) in peers {
@@ -122,12 +123,12 @@ fn all_new(options: &Options, field: &Field<'_>, shape: Shape) -> Result<[Row; 2
 fn ten_times(options: &Options, namespace: &PrivateNamespace, small: &Measured) -> Result<Row> {
     let shape = Shape { filler: FILLER, ..Shape::of(FILES) };
     let field = build(namespace, shape)?;
-    change(&field, shape)?;
+    change(&field, shape, options.spread)?;
     let large = ours(options, &field, LIVE, BLANK)?;
     expect_rows(&large, changes::ROWS)?;
     say("diff of ten times the files");
     let [large_runs, small_runs] = in_turns(options.rounds, &large, small)?;
-    let what = format!("{} changes in 5,000,000 files", changes::COUNT);
+    let what = format!("{} changes in 5,000,000 files{}", changes::COUNT, options.spread.words());
     let peer = ("itself in 500,000 files", seconds(&small_runs));
     Ok(Row::times(&what, seconds(&large_runs), peer, 1.5))
 }
@@ -149,8 +150,8 @@ fn build<'n>(namespace: &'n PrivateNamespace, shape: Shape) -> Result<Field<'n>>
 }
 
 /// Makes the changes in live, and freezes it for `btrfs send`.
-fn change(field: &Field<'_>, shape: Shape) -> Result<()> {
-    changes::apply(&field.tree(LIVE), shape)?;
+fn change(field: &Field<'_>, shape: Shape, spread: Spread) -> Result<()> {
+    changes::apply(&field.tree(LIVE), shape, spread)?;
     field.snapshot(LIVE, FROZEN, true)?;
     field.sync()
 }

@@ -63,10 +63,12 @@ impl<'n> Field<'n> {
         Ok(rustix::fs::syncfs(File::open(self.dir.path())?)?)
     }
 
-    /// Unmounts and mounts again: everything is on the disk and nothing in the kernel's memory.
+    /// Writes everything to the disk, unmounts and mounts again, so that nothing of it is in the
+    /// kernel's memory; unless another process, which looked at this one's mounts, still holds one.
     pub fn remount(&mut self) -> Result<()> {
         if let Some(mount) = self.mount.take() {
-            mount.unmount()?;
+            rustix::fs::syncfs(File::open(self.dir.path())?)?;
+            drop(mount);
         }
         self.mount = Some(self.throwaway.mount(self.namespace, None, self.dir.path())?);
         without_atime(self.dir.path())
