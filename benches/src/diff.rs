@@ -1,0 +1,157 @@
+//! `diff` of half a million files: against the peers, against ten times as many, and of a tree that
+//! is new as a whole.
+
+use std::fs;
+use std::path::Path;
+
+use backends::namespace::PrivateNamespace;
+
+use crate::changes::Spread;
+use crate::field::Field;
+use crate::measure::{Measured, in_turns, peak, seconds};
+use crate::snapper::Snapper;
+use crate::table::Row;
+use crate::tree::{self, Shape};
+use crate::{Options, Result, changes, say};
+
+/// Files that may change.
+const FILES: usize = 500_000;
+/// Directories that never change for each one that may, in the large tree.
+const FILLER: usize = 9;
+
+/// Live, in which the changes are, and the blank that it was copied from.
+const LIVE: &str = "live";
+const BLANK: &str = "blank";
+/// A read-only snapshot of live, which `btrfs send` needs.
+const FROZEN: &str = "frozen";
+/// A live tree that is new as a whole, and its empty blank.
+const ALL_NEW: &str = "all-new";
+const EMPTY: &str = "empty";
+
+/// Our command for these trees.
+fn ours(options: &Options, field: &Field<'_>, live: &str, blank: &str) -> Result<Measured> {
+    let config = field.config(live, blank)?;
+    let args = ["--config".as_ref(), config.as_os_str()];
+    let args = ["diff", "--format", "json"].map(AsRef::as_ref).into_iter().chain(args);
+    Ok(Measured::new(&options.blankroot, args))
+}
+
+/// An error unless `diff` says that there are `rows` changes, found the fast way.
+fn expect_rows(command: &Measured, rows: usize) -> Result<()> {
+    let document: serde_json::Value = serde_json::from_slice(&command.output()?)?;
+    let (total, method) = (&document["summary"]["total"], &document["method"]);
+    if total == rows && method == "fast" {
+        return Ok(());
+    }
+    Err(format!("diff told {total} changes the way `{method}`, not {rows} the fast way").into())
+}
+
+/// The measurements that need the tree of half a million files.
+pub fn measure(options: &Options, namespace: &PrivateNamespace) -> Result<Vec<Row>> {
+    let shape = Shape::of(FILES);
+    let field = build(namespace, shape)?;
+    let mut rows = Vec::new();
+    if options.wants('c') {
+        rows.extend(all_new(options, &field, shape)?);
+    }
+    if !options.wants('a') && !options.wants('b') {
+        return Ok(rows);
+    }
+    let snapper = Snapper::prepare(&field, namespace, LIVE)?;
+    change(&field, shape, options.spread)?;
+    let ours = ours(options, &field, LIVE, BLANK)?;
+    expect_rows(&ours, changes::ROWS)?;
+    if options.wants('a') {
+        rows.extend(against_peers(options, &field, &snapper, &ours)?);
+    }
+    drop(snapper);
+    if options.wants('b') {
+        rows.push(ten_times(options, namespace, &ours)?);
+    }
+    Ok(rows)
+}
+
+/// `diff` of live with its changes against each peer.
+fn against_peers(
+    options: &Options,
+    field: &Field<'_>,
+    snapper: &Snapper,
+    ours: &Measured,
+) -> Result<Vec<Row>> {
+    let tree = |name: &str, end: &str| format!("{}{end}", field.tree(name).display());
+    let (blank, frozen) = (tree(BLANK, ""), tree(FROZEN, ""));
+    let send = ["send", "-q", "--no-data", "-p", &blank, "-f", "/dev/null", &frozen];
+    let rsync = ["-an", "--delete", &tree(LIVE, "/"), &tree(BLANK, "/")];
+    let peers = [
+        ("`btrfs send --no-data -p`", Measured::new(Path::new("btrfs"), send), 0.35),
+        ("`rsync -an --delete`", Measured::new(Path::new("rsync"), rsync), 1.0 / 50.0),
+        ("`snapper status`", snapper.status(), 1.0 / 100.0),
+    ];
+    let what = format!("{} changes in 500,000 files{}", changes::COUNT, options.spread.words());
+    let mut rows = Vec::new();
+    let mut highest = 0;
+    for (name, peer, limit) in peers {
+        say(&format!("diff and {name}"));
+        let [our_runs, peer_runs] = in_turns(options.rounds, ours, &peer)?;
+        highest = highest.max(peak(&our_runs));
+        rows.push(Row::times(&what, seconds(&our_runs), (name, seconds(&peer_runs)), limit));
+    }
+    rows.push(Row::memory(&format!("memory for {what}"), highest, changes::ROWS));
+    Ok(rows)
+}
+
+/// `diff` of a tree that is new as a whole against `find`, which prints the same facts.
+fn all_new(options: &Options, field: &Field<'_>, shape: Shape) -> Result<[Row; 2]> {
+    let ours = ours(options, field, ALL_NEW, EMPTY)?;
+    let changes = shape.names();
+    expect_rows(&ours, changes)?;
+    let tree = field.tree(ALL_NEW);
+    let facts = ["-printf", "%p %y %s %m %U %G %T@\\n"].map(AsRef::as_ref);
+    let args = std::iter::once(tree.as_os_str()).chain(facts);
+    let find = Measured::new(Path::new("find"), args);
+    say("diff and `find` of a tree that is new as a whole");
+    let [our_runs, peer_runs] = in_turns(options.rounds, &ours, &find)?;
+    let what = "500,000 new files in an empty tree";
+    let peer = ("`find -printf`", seconds(&peer_runs));
+    Ok([
+        Row::times(what, seconds(&our_runs), peer, 1.0),
+        Row::memory(&format!("memory for {what}"), peak(&our_runs), changes),
+    ])
+}
+
+/// `diff` of the same changes in ten times as many files.
+fn ten_times(options: &Options, namespace: &PrivateNamespace, small: &Measured) -> Result<Row> {
+    let shape = Shape { filler: FILLER, ..Shape::of(FILES) };
+    let field = build(namespace, shape)?;
+    change(&field, shape, options.spread)?;
+    let large = ours(options, &field, LIVE, BLANK)?;
+    expect_rows(&large, changes::ROWS)?;
+    say("diff of ten times the files");
+    let [large_runs, small_runs] = in_turns(options.rounds, &large, small)?;
+    let what = format!("{} changes in 5,000,000 files{}", changes::COUNT, options.spread.words());
+    let peer = ("itself in 500,000 files", seconds(&small_runs));
+    Ok(Row::times(&what, seconds(&large_runs), peer, 1.5))
+}
+
+/// A file system with the tree as it is when it is new as a whole, as blank, and as live.
+fn build<'n>(namespace: &'n PrivateNamespace, shape: Shape) -> Result<Field<'n>> {
+    say(&format!("making a tree of {} names", shape.names()));
+    let mut field = Field::new(namespace)?;
+    support::kernel::create_subvolume(&field.tree("start"))?;
+    // For snapper; a part of every tree, and so no change.
+    fs::create_dir(field.tree("start").join(".snapshots"))?;
+    field.snapshot("start", EMPTY, true)?;
+    field.snapshot(EMPTY, ALL_NEW, false)?;
+    tree::build(&field.tree(ALL_NEW), shape)?;
+    field.snapshot(ALL_NEW, BLANK, true)?;
+    field.snapshot(BLANK, LIVE, false)?;
+    field.remount()?;
+    Ok(field)
+}
+
+/// Makes the changes in live, and freezes it for `btrfs send`.
+fn change(field: &Field<'_>, shape: Shape, spread: Spread) -> Result<()> {
+    changes::apply(&field.tree(LIVE), shape, spread)?;
+    field.snapshot(LIVE, FROZEN, true)?;
+    field.sync()
+}

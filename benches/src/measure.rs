@@ -1,0 +1,130 @@
+//! Runs a command as a whole process and tells how long it took and how much memory it held.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+
+use crate::Result;
+
+/// The first argument that makes this program measure the rest of its arguments.
+///
+/// A process of its own does it, since a child's peak of memory counts that of the process that it
+/// was started from, and this one holds whole trees at times.
+pub const ARGUMENT: &str = "--measure";
+
+/// A program and its arguments.
+#[derive(Clone, Debug)]
+pub struct Measured(Vec<OsString>);
+
+/// What one run took.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// From start to exit.
+    pub time: Duration,
+    /// Peak of resident memory, in bytes (`ru_maxrss`).
+    pub peak: u64,
+}
+
+impl Measured {
+    /// `program` with `args`.
+    pub fn new<A: AsRef<OsStr>>(program: &Path, args: impl IntoIterator<Item = A>) -> Self {
+        let args = args.into_iter().map(|arg| arg.as_ref().to_owned());
+        Self(std::iter::once(program.into()).chain(args).collect())
+    }
+
+    /// Runs it once, its output to `/dev/null`.
+    #[expect(clippy::disallowed_methods, reason = "measuring processes is what this is for")]
+    pub fn run(&self) -> Result<Run> {
+        let output = Command::new(env::current_exe()?)
+            .arg(ARGUMENT)
+            .args(&self.0)
+            .stdin(Stdio::null())
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+        match (output.status.success(), numbers.next(), numbers.next()) {
+            (true, Some(Ok(nanos)), Some(Ok(kib))) => {
+                Ok(Run { time: Duration::from_nanos(nanos), peak: kib << 10 })
+            }
+            _ => {
+                let stderr = String::from_utf8_lossy(&output.stderr);
+                Err(format!("cannot run {:?}: {}: {stderr}", self.0, output.status).into())
+            }
+        }
+    }
+
+    /// Runs it once and returns its output.
+    #[expect(clippy::disallowed_methods, reason = "measuring processes is what this is for")]
+    pub fn output(&self) -> Result<Vec<u8>> {
+        let (program, args) = self.0.split_first().ok_or("there is no command to run")?;
+        let output = Command::new(program).args(args).stdin(Stdio::null()).output()?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        Err(format!("cannot run {:?}: {}: {stderr}", self.0, output.status).into())
+    }
+}
+
+/// One warm-up of each, then each `rounds` times, taking turns.
+pub fn in_turns(rounds: usize, ours: &Measured, peer: &Measured) -> Result<[Vec<Run>; 2]> {
+    ours.run()?;
+    peer.run()?;
+    let mut runs = [Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        runs[0].push(ours.run()?);
+        runs[1].push(peer.run()?);
+    }
+    Ok(runs)
+}
+
+/// The median of the times, in seconds.
+pub fn seconds(runs: &[Run]) -> f64 {
+    median(runs.iter().map(|run| run.time.as_secs_f64()))
+}
+
+/// The highest peak of memory, in bytes.
+pub fn peak(runs: &[Run]) -> u64 {
+    runs.iter().map(|run| run.peak).max().unwrap_or(0)
+}
+
+/// The median; of an even count, the mean of the two in the middle.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    match (values.len(), values.len() / 2) {
+        (0, _) => f64::NAN,
+        (len, half) if len.is_multiple_of(2) => values[half - 1].midpoint(values[half]),
+        (_, half) => values[half],
+    }
+}
+
+/// The other end of [`Measured::run`]: prints nanoseconds and KiB.
+#[expect(clippy::disallowed_methods, reason = "measuring processes is what this is for")]
+pub fn in_this_process(command: &[OsString]) -> Result<ExitCode> {
+    let (program, args) = command.split_first().ok_or("there is no command to measure")?;
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null());
+    let started = Instant::now();
+    let status = command.spawn()?.wait()?;
+    let took = started.elapsed().as_nanos();
+    let peak = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss();
+    println!("{took} {peak}");
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median([]).is_nan());
+    }
+}

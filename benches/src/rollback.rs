@@ -1,0 +1,125 @@
+//! `rollback` of a small and of a large tree, and the bare system calls that it cannot do without.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use backends::namespace::{MountPoint, PrivateNamespace};
+use rustix::fs::{CWD, RenameFlags, renameat_with, syncfs};
+use support::kernel::{create_subvolume, snapshot};
+
+use crate::field::Field;
+use crate::measure::{Measured, median};
+use crate::table::Row;
+use crate::tree::{self, Shape};
+use crate::{Options, Result, say};
+
+const SMALL: usize = 10_000;
+const LARGE: usize = 1_000_000;
+/// A rollback takes milliseconds, and what the disk under it takes varies: more rounds than usual.
+const ROUNDS_FOR_EACH: usize = 5;
+/// What counts as the same time.
+const NOISE: f64 = 1.25;
+
+const LIVE: &str = "live";
+const BLANK: &str = "blank";
+
+/// Times of one tree, in seconds.
+#[derive(Default)]
+struct Times {
+    ours: Vec<f64>,
+    bare: Vec<f64>,
+}
+
+/// Measures both sizes in turns.
+pub fn measure(options: &Options, namespace: &PrivateNamespace) -> Result<Vec<Row>> {
+    let stages = [SMALL, LARGE].map(|files| Stage::new(options, namespace, files));
+    let [small, large] = stages;
+    let (mut small, mut large) = (small?, large?);
+    say("rollback and its bare system calls");
+    for stage in [&mut small, &mut large] {
+        stage.ours()?;
+        stage.bare()?;
+    }
+    let (mut of_small, mut of_large) = (Times::default(), Times::default());
+    for _ in 0..options.rounds * ROUNDS_FOR_EACH {
+        for (stage, times) in [(&mut small, &mut of_small), (&mut large, &mut of_large)] {
+            times.ours.push(stage.ours()?);
+            times.bare.push(stage.bare()?);
+        }
+    }
+    let [small, small_bare] = [of_small.ours, of_small.bare].map(median);
+    let [large, large_bare] = [of_large.ours, of_large.bare].map(median);
+    let bare = "snapshot, exchange and sync alone";
+    Ok(vec![
+        Row::times("rollback of 10,000 files", small, (bare, small_bare), 1.5),
+        Row::times("rollback of 1,000,000 files", large, (bare, large_bare), 1.5),
+        Row::times("rollback of 1,000,000 files", large, ("of 10,000 files", small), NOISE),
+    ])
+}
+
+/// A file system with a live tree that is rolled back again and again.
+struct Stage<'n> {
+    /// `/run`, in memory as on any machine: what is written to it costs no disk. Goes first.
+    _run: MountPoint,
+    field: Field<'n>,
+    host: PathBuf,
+    command: Measured,
+    runs: usize,
+}
+
+impl<'n> Stage<'n> {
+    fn new(options: &Options, namespace: &'n PrivateNamespace, files: usize) -> Result<Self> {
+        let shape = Shape::of(files);
+        say(&format!("making a tree of {} names", shape.names()));
+        let mut field = Field::new(namespace)?;
+        create_subvolume(&field.tree("start"))?;
+        tree::build(&field.tree("start"), shape)?;
+        field.snapshot("start", BLANK, true)?;
+        field.snapshot(BLANK, LIVE, false)?;
+        // For the bare calls, apart from what ours keeps its records of.
+        fs::create_dir(field.tree("bare"))?;
+        field.remount()?;
+        let host = field.outside().join("host");
+        for dir in ["proc/sys/kernel/random", "sys/class/block", "run", "dev"] {
+            fs::create_dir_all(host.join(dir))?;
+        }
+        fs::write(host.join("proc/cmdline"), "quiet noresume\n")?;
+        let run = namespace.mount(Path::new("tmpfs"), "tmpfs", &host.join("run"), b"mode=0755")?;
+        let config = field.config(LIVE, BLANK)?;
+        let args = [Path::new("rollback"), "--config".as_ref(), &config, "--host".as_ref(), &host];
+        let command = Measured::new(&options.blankroot, args);
+        Ok(Self { field, host, command, runs: 0, _run: run })
+    }
+
+    /// A live tree that was written to since blank, on a clean file system, in another boot.
+    fn use_live(&mut self) -> Result<()> {
+        self.runs += 1;
+        fs::write(self.field.tree(LIVE).join("used"), format!("{}\n", self.runs))?;
+        let boot = format!("00000000-0000-4000-8000-{:012}\n", self.runs);
+        fs::write(self.host.join("proc/sys/kernel/random/boot_id"), boot)?;
+        self.field.sync()
+    }
+
+    /// The whole command.
+    fn ours(&mut self) -> Result<f64> {
+        self.use_live()?;
+        let run = self.command.run()?;
+        if self.field.tree(LIVE).join("used").exists() {
+            return Err("rollback ended well, but live is no fresh copy of blank".into());
+        }
+        Ok(run.time.as_secs_f64())
+    }
+
+    /// What no rollback can do without, in this process and without a look at anything.
+    fn bare(&mut self) -> Result<f64> {
+        self.use_live()?;
+        let (blank, live) = (self.field.tree(BLANK), self.field.tree(LIVE));
+        let aside = self.field.tree("bare").join(self.runs.to_string());
+        let started = Instant::now();
+        snapshot(&blank, &aside, false)?;
+        renameat_with(CWD, &aside, CWD, &live, RenameFlags::EXCHANGE)?;
+        syncfs(File::open(&live)?)?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+}

@@ -1,0 +1,98 @@
+//! The one table: what was measured, of us and of the peer, and whether it is within the limit.
+
+use std::fmt::Write;
+
+/// One comparison.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What was measured.
+    pub what: String,
+    /// Our figure, with its unit.
+    pub ours: String,
+    /// The peer's name and figure.
+    pub peer: String,
+    /// Ours divided by the peer's.
+    pub ratio: f64,
+    /// The highest ratio that is promised.
+    pub limit: f64,
+}
+
+impl Row {
+    /// Compares two times, in seconds.
+    pub fn times(what: &str, ours: f64, (name, peer): (&str, f64), limit: f64) -> Self {
+        Self {
+            what: what.to_string(),
+            ours: duration(ours),
+            peer: format!("{name}: {}", duration(peer)),
+            ratio: ours / peer,
+            limit,
+        }
+    }
+
+    /// Compares a peak of memory with 64 MiB and 250 bytes for each of `changes`.
+    pub fn memory(what: &str, peak: u64, changes: usize) -> Self {
+        let allowed = (64 << 20) + 250 * changes as u64;
+        Self {
+            what: what.to_string(),
+            ours: mebibytes(peak),
+            peer: format!("64 MiB and 250 bytes a change: {}", mebibytes(allowed)),
+            ratio: peak as f64 / allowed as f64,
+            limit: 1.0,
+        }
+    }
+
+    /// Whether the limit is kept.
+    pub fn is_ok(&self) -> bool {
+        self.ratio <= self.limit
+    }
+}
+
+/// The table in Markdown.
+pub fn markdown(rows: &[Row]) -> String {
+    let mut text = "| what | Blankroot | against | ratio | limit | |\n".to_string();
+    text.push_str("| --- | ---: | ---: | ---: | ---: | --- |\n");
+    for row in rows {
+        let Row { what, ours, peer, .. } = row;
+        let (ratio, limit) = (figure(row.ratio), figure(row.limit));
+        let verdict = if row.is_ok() { "ok" } else { "MISSED" };
+        let _ = writeln!(text, "| {what} | {ours} | {peer} | {ratio} | {limit} | {verdict} |");
+    }
+    text
+}
+
+fn duration(seconds: f64) -> String {
+    if seconds < 0.1 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+/// Two digits that matter, and no more.
+fn figure(ratio: f64) -> String {
+    if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missed_limit_is_told() {
+        let rows = [
+            Row::times("a tree", 0.02, ("peer", 1.5), 0.02),
+            Row::times("a tree", 1.0, ("peer", 2.0), 0.35),
+            Row::memory("memory", 64 << 20, 4),
+        ];
+        assert_eq!(rows.each_ref().map(Row::is_ok), [true, false, true]);
+        let text = markdown(&rows);
+        let row = "| a tree | 1.00 s | peer: 2.00 s | 0.50 | 0.35 | MISSED |";
+        assert_eq!(text.lines().nth(3), Some(row));
+        assert_eq!(text.matches("MISSED").count(), 1);
+    }
+
+    #[test]
+    fn what_could_not_be_measured_is_no_success() {
+        assert!(!Row::times("nothing", f64::NAN, ("peer", 1.0), 1.0).is_ok());
+    }
+}
