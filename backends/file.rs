@@ -16,16 +16,27 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags};
 use crate::fault::change;
 use crate::temporary;
 
-/// Creates `name` in `dir` with `content`; fails with `EEXIST` if the name is taken.
+/// Creates `name` in `dir` with `content`, durably; fails with `EEXIST` if the name is taken.
 pub fn create(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<()> {
+    create_before_commit(dir, name, content, mode)?;
+    sync_dir(dir)
+}
+
+/// The same where the caller makes the file system durable next: the content is safe when this
+/// returns, the name is not yet.
+pub fn create_before_commit(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    content: &[u8],
+    mode: u32,
+) -> io::Result<()> {
     let temporary = write_aside(dir, name, content, mode)?;
     let linked = change("file: link", || {
         Ok(fs::linkat(dir, temporary.as_os_str(), dir, name, AtFlags::empty())?)
     });
     let removed = unlink_temporary(dir, &temporary);
     linked?;
-    removed?;
-    sync_dir(dir)
+    removed
 }
 
 /// Puts `content` at `name` in `dir`, in place of what was there.

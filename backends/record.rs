@@ -129,11 +129,13 @@ impl Records {
     }
 }
 
-/// Writes `record` into `old`, durably; fails if its name is taken.
+/// Writes `record` into `old`; fails if its name is taken. Making the copy, which comes next, makes
+/// its name durable too.
 pub fn write(old: BorrowedFd<'_>, record: &Record) -> Result<()> {
     let action = || format!("write the record of the old root {}", record.name);
     let text = serde_json::to_vec_pretty(record).map_err(|e| Error::new(action(), e))?;
-    crate::file::create(old, &record.file_name(), &text, 0o600).map_err(|e| Error::io(action(), e))
+    crate::file::create_before_commit(old, &record.file_name(), &text, 0o600)
+        .map_err(|e| Error::io(action(), e))
 }
 
 /// Removes the record of an old root that is gone.

@@ -24,13 +24,13 @@ const ERRNOS: [i32; 4] = [28, 5, 1, 16];
 
 /// Every change that a rollback makes, in order.
 const ROLLBACK: [&str; 19] = [
+    "btrfs: sync before survey",
     "btrfs: make old dir",
     "file: create",
     "file: write",
     "file: sync",
     "file: link",
     "file: unlink temporary",
-    "file: sync directory",
     "btrfs: snapshot",
     "btrfs: exchange",
     "btrfs: sync",

@@ -67,7 +67,7 @@ impl Backend for Btrfs {
     }
 
     fn own_bytes(&self, tree: &Tree) -> Result<Option<u64>> {
-        search::bytes_written_since_copy(&self.top, tree)
+        diff::own_bytes(&self.top, tree, &self.layout.blank)
     }
 
     fn abilities(&self) -> Abilities {

@@ -4,11 +4,10 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::items::{FileExtent, InodeItem, RootRef, Target, dir_items, inode_refs, kind};
+use super::items::{FileExtent, InodeItem, RootRef, Source, Target, dir_items, inode_refs, kind};
 use super::top::{ROOT_INODE, Top};
 use crate::error::{Error, Result};
 use crate::kernel::tree_search::{Item, Key, SearchBuffer};
-use crate::survey::Tree;
 
 /// The tree of tree roots (`BTRFS_ROOT_TREE_OBJECTID`).
 const ROOT_TREE: u64 = 1;
@@ -167,32 +166,24 @@ pub fn path_of(top: &Top, tree: u64, mut ino: u64) -> io::Result<Vec<u8>> {
     Ok(names.iter().rev().flat_map(|name| [name.as_slice(), b"/"].concat()).collect())
 }
 
-/// Bytes on disk of the data extents that were written in `tree` since it was made; `None` where
-/// this process may not search trees.
-pub fn bytes_written_since_copy(top: &Top, tree: &Tree) -> Result<Option<u64>> {
-    let subvolume = top.subvolume(tree)?;
-    let floor = subvolume.info.otransid;
+/// Bytes on disk of the data extents that a transaction from `floor` on wrote for a subvolume.
+pub fn bytes_written(search: &mut Searcher<'_>, floor: u64) -> io::Result<u64> {
     let mut seen = HashSet::new();
     let mut bytes = 0u64;
     let range = (Key::first(0, 0), Key::last(u64::MAX, u8::MAX));
-    let searched = Searcher::subvolume(subvolume.fd.as_fd(), top).each(range, floor, |item| {
+    search.each(range, floor, |item| {
         if item.key.kind != kind::EXTENT_DATA {
             return;
         }
         let extent = FileExtent::parse(item.key.offset, item.data);
         if let Some(extent) = extent.filter(|extent| extent.generation >= floor) {
-            match extent.source {
-                super::items::Source::Disk { address, .. } if !seen.insert(address) => {}
-                super::items::Source::Inline(data) | super::items::Source::Packed(data) => {
-                    bytes = bytes.saturating_add(data.len() as u64);
-                }
-                _ => bytes = bytes.saturating_add(extent.disk_bytes),
-            }
+            let more = match extent.source {
+                Source::Disk { address, .. } if !seen.insert(address) => 0,
+                Source::Inline(data) | Source::Packed(data) => data.len() as u64,
+                Source::Disk { .. } | Source::Zero => extent.disk_bytes,
+            };
+            bytes = bytes.saturating_add(more);
         }
-    });
-    match searched {
-        Ok(()) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
-        Err(error) => Err(Error::io(format!("search the subvolume {}", tree.name), error)),
-    }
+    })?;
+    Ok(bytes)
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use backends::namespace::PrivateNamespace;
+use backends::private_mounts::PrivateNamespace;
 
 use crate::changes::Spread;
 use crate::field::Field;

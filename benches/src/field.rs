@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use backends::TreeName;
-use backends::namespace::{MountPoint, PrivateNamespace};
+use backends::private_mounts::{MountPoint, PrivateNamespace};
 use backends::throwaway::Throwaway;
 use nix::mount::{MsFlags, mount};
 use support::kernel::snapshot;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
 
-use backends::namespace::PrivateNamespace;
+use backends::private_mounts::PrivateNamespace;
 use backends::throwaway::Throwaway;
 use changes::Spread;
 use clap::Parser;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use backends::namespace::{MountPoint, PrivateNamespace};
+use backends::private_mounts::{MountPoint, PrivateNamespace};
 use nix::mount::{MsFlags, mount};
 
 use crate::Result;

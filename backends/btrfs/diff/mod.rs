@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::kernel::btrfs::SubvolumeInfo;
 use crate::kernel::tree_search::Key;
 use crate::survey::Tree;
-use crate::{Changes, FastChanges};
+use crate::{Changes, FastChanges, TreeName};
 
 /// One of the two trees that are compared.
 pub(super) struct Side<'a> {
@@ -60,6 +60,26 @@ fn fast(top: &Top, older: &Subvolume, newer: &Subvolume) -> io::Result<Option<Ch
     let older = Side { subvolume: older, touched: scan(older)? };
     let newer = Side { subvolume: newer, touched: scan(newer)? };
     descend::changes(top, &older, &newer).map(Some)
+}
+
+/// Bytes of data that `tree` has had written since it parted from blank, or since ever where it did
+/// not come from it; `None` where this process may not search trees.
+pub fn own_bytes(top: &Top, tree: &Tree, blank: &TreeName) -> Result<Option<u64>> {
+    let subvolume = top.subvolume(tree)?;
+    let blank = top.look(blank)?.info();
+    let read = || {
+        let floor = match blank {
+            Some(blank) => floor(top, &subvolume.info, &blank)?.unwrap_or(0),
+            None => 0,
+        };
+        let mut search = super::search::Searcher::subvolume(subvolume.fd.as_fd(), top);
+        super::search::bytes_written(&mut search, floor)
+    };
+    match read() {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) => Err(Error::io(format!("search the subvolume {}", tree.name), error)),
+    }
 }
 
 /// The transaction from which on the two trees may differ: the first in which either was copied

@@ -44,6 +44,10 @@ impl<'a> Halves<'a> {
         let (Some(newer), Some(older)) = (self.newer.inode(ino)?, self.older.inode(ino)?) else {
             return Ok(false);
         };
+        // The size and the entries were read at two moments; meanwhile it must not have changed.
+        if self.newer.search.inode(ino)? != Some(newer) {
+            return Ok(false);
+        }
         let (_, news) = self.newer.side.touched.new_entries(ino);
         let added: u64 = news.iter().map(Entry::directory_bytes).sum();
         Ok(newer.size == older.size.saturating_add(added))
