@@ -52,7 +52,7 @@ pub fn all(proc: BorrowedFd<'_>) -> Result<MountTables> {
     add(proc, None, Path::new(OWN), &mut known, &mut found)?;
     for process in numbers(proc, Path::new("."))? {
         let tasks = PathBuf::from(process.to_string()).join("task");
-        for thread in numbers(proc, &tasks)? {
+        for thread in threads(proc, process, &tasks)? {
             let entry = tasks.join(thread.to_string());
             match key(proc, &entry) {
                 Ok(key) => {
@@ -117,6 +117,15 @@ fn key(proc: BorrowedFd<'_>, entry: &Path) -> io::Result<Key> {
     let wanted = StatxFlags::INO | StatxFlags::MNT_ID;
     let root = fs::statx(proc, entry.join("root"), AtFlags::empty(), wanted)?;
     Ok((namespace.into_bytes(), root.stx_mnt_id, root.stx_ino))
+}
+
+/// The threads of a process. Most have but the one that has the process's number, and the links of
+/// their directory tell: two, and one for each thread (`proc_task_getattr` in the kernel).
+fn threads(proc: BorrowedFd<'_>, process: i32, tasks: &Path) -> Result<Vec<i32>> {
+    match fs::statx(proc, tasks, AtFlags::empty(), StatxFlags::NLINK) {
+        Ok(stat) if stat.stx_nlink == 3 => Ok(vec![process]),
+        Ok(_) | Err(_) => numbers(proc, tasks),
+    }
 }
 
 fn read(proc: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
