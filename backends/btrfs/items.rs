@@ -69,6 +69,11 @@ pub struct InodeItem {
 }
 
 impl InodeItem {
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        FileType::from_mode(self.mode) == Some(FileType::Dir)
+    }
+
     /// Reads the item; `None` if it is cut short.
     pub fn parse(data: &[u8]) -> Option<Self> {
         Some(Self {

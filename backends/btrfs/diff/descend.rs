@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::Side;
+use super::ahead;
 use super::files::Files;
 use super::halves::{Half, Halves};
 use super::listing::Entry;
@@ -15,7 +16,9 @@ use crate::changes::{ChangeKind, Changes, ChangesWriter, FileType};
 pub fn changes(top: &Top, older: &Side<'_>, newer: &Side<'_>) -> io::Result<Changes> {
     let files = Files::new(older.subvolume.fd.as_fd(), newer.subvolume.fd.as_fd())?;
     let mut rows = Rows { files, writer: ChangesWriter::new() };
-    let mut halves = Halves { older: Half::new(top, older), newer: Half::new(top, newer) };
+    let (old, new) = ahead::read(top, older, newer)?;
+    let (older, newer) = (Half::new(top, older, old), Half::new(top, newer, new));
+    let mut halves = Halves { older, newer };
     root(&mut halves, &mut rows.writer)?;
     let mut stack = vec![halves.frame(Some(ROOT_INODE), Some(ROOT_INODE))?];
     while let Some(frame) = stack.last_mut() {

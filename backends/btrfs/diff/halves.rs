@@ -1,9 +1,11 @@
 //! Both trees side by side, with what reading their inodes and directories needs.
 
+use std::borrow::Cow;
 use std::io;
 use std::os::fd::AsFd;
 
 use super::Side;
+use super::ahead::{Ahead, Xattrs};
 use super::frame::Names;
 use super::listing::Listing;
 use crate::btrfs::items::InodeItem;
@@ -15,17 +17,28 @@ use crate::changes::FileType;
 pub struct Half<'a> {
     pub side: &'a Side<'a>,
     pub search: Searcher<'a>,
+    ahead: Ahead,
 }
 
 impl<'a> Half<'a> {
-    pub fn new(top: &Top, side: &'a Side<'a>) -> Self {
-        Self { side, search: Searcher::subvolume(side.subvolume.fd.as_fd(), top) }
+    pub fn new(top: &Top, side: &'a Side<'a>, ahead: Ahead) -> Self {
+        Self { side, search: Searcher::subvolume(side.subvolume.fd.as_fd(), top), ahead }
     }
 
     pub fn inode(&mut self, ino: u64) -> io::Result<Option<InodeItem>> {
         match self.side.touched.inode(ino) {
             Some(item) => Ok(Some(*item)),
-            None => self.search.inode(ino),
+            None => match self.ahead.inodes.get(&ino) {
+                Some((item, _)) => Ok(*item),
+                None => self.search.inode(ino),
+            },
+        }
+    }
+
+    fn xattrs(&mut self, ino: u64) -> io::Result<Cow<'_, Xattrs>> {
+        match self.ahead.inodes.get(&ino) {
+            Some((_, xattrs)) => Ok(Cow::Borrowed(xattrs)),
+            None => self.search.xattrs(ino).map(Cow::Owned),
         }
     }
 
@@ -35,6 +48,9 @@ impl<'a> Half<'a> {
         if touched.is_new(ino) {
             let (listing, entries) = touched.new_entries(ino);
             return Ok(Names::Scanned(listing, entries));
+        }
+        if let Some(listing) = self.ahead.listings.remove(&ino) {
+            return Ok(Names::Own(listing));
         }
         let mut listing = Listing::default();
         self.search.each_entry(ino, |item| listing.push_items(item, 0))?;
@@ -72,6 +88,6 @@ impl Halves<'_> {
         (old_ino, old): (u64, &InodeItem),
     ) -> io::Result<bool> {
         Ok((new.mode, new.uid, new.gid) != (old.mode, old.uid, old.gid)
-            || self.newer.search.xattrs(new_ino)? != self.older.search.xattrs(old_ino)?)
+            || self.newer.xattrs(new_ino)? != self.older.xattrs(old_ino)?)
     }
 }

@@ -5,6 +5,7 @@
 //! the inode's item with the number of the running transaction. An inode whose item is older than
 //! the parting, in both trees, is the same in both. What is named too much costs a comparison.
 
+mod ahead;
 mod descend;
 mod files;
 mod frame;

@@ -55,6 +55,12 @@ impl Touched {
         self.inode(ino).is_some_and(|item| item.generation >= self.floor)
     }
 
+    /// The touched inodes that are older than the floor, so that the other tree may have them.
+    pub fn old_inodes(&self) -> Vec<u64> {
+        let old = self.inodes.iter().filter(|inode| inode.item.generation < self.floor);
+        old.map(|inode| inode.ino).collect()
+    }
+
     /// The entries of directory `ino` that were made since the floor, and the listing that has
     /// their names.
     pub fn new_entries(&self, ino: u64) -> (&Listing, &[Entry]) {
