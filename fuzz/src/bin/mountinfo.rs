@@ -3,8 +3,8 @@
 #![no_main]
 
 use backends::live_mounts::{Tri, mounts_of_subvolume};
+use backends::mount_tables::{MountTable, MountTables};
 use backends::mountinfo::{Mount, parse, unescape};
-use backends::namespaces::{Namespace, Namespaces};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|table: &[u8]| {
@@ -59,8 +59,8 @@ fn escape(field: &[u8]) -> Vec<u8> {
 fn check_subvolume(mounts: Vec<Mount>) {
     let btrfs = mounts.iter().filter(|mount| mount.fs_type == b"btrfs").cloned();
     let btrfs: Vec<Mount> = btrfs.collect();
-    let tables = vec![Namespace { seen_by: Some(7), mounts }];
-    let all = Namespaces { tables, unreadable: 0 };
+    let tables = vec![MountTable { seen_by: Some(7), mounts }];
+    let all = MountTables { tables, unreadable: 0 };
     assert_eq!(mounts_of_subvolume(&all, |_| Tri::No, 256), []);
     let mut found = mounts_of_subvolume(&all, |_| Tri::Yes, 256).into_iter();
     for mount in btrfs {
