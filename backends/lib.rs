@@ -129,6 +129,10 @@ pub enum FastChanges {
 pub trait Backend: Send + Sync {
     /// What is there: live, blank, old roots, half-done work. Reads names and records, never walks.
     fn survey(&self) -> Result<Survey>;
+    /// What the names of live and of blank hold: all that a comparison needs of a survey.
+    fn live_and_blank(&self) -> Result<(Slot, Slot)> {
+        self.survey().map(|survey| (survey.live, survey.blank))
+    }
     /// A directory handle on a tree, for reading.
     fn view(&self, tree: &Tree) -> Result<View>;
     /// What differs in `to` against `from`, the fast way.

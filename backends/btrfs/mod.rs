@@ -18,7 +18,7 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use crate::error::{Error, Result};
 use crate::path::shell_word;
-use crate::survey::{Survey, Tree, TreeId};
+use crate::survey::{Slot, Survey, Tree, TreeId};
 use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
 
 pub use create::create_subvolume;
@@ -50,6 +50,12 @@ impl Btrfs {
 impl Backend for Btrfs {
     fn survey(&self) -> Result<Survey> {
         survey::survey(&self.top, &self.layout)
+    }
+
+    fn live_and_blank(&self) -> Result<(Slot, Slot)> {
+        let (live, blank) = (self.top.look(&self.layout.live)?, self.top.look(&self.layout.blank)?);
+        let info = blank.info();
+        Ok((live.slot(&self.layout.live, info.as_ref()), blank.slot(&self.layout.blank, None)))
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {

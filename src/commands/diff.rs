@@ -21,13 +21,12 @@ pub fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     let only = args.paths.iter().map(|path| in_tree(path, root)).collect::<Result<Vec<_>, _>>()?;
     let config = load_config(cli, root)?;
     let backend = config.open_backend(root)?;
-    let survey = backend.survey()?;
-    let live =
-        needed("live", &survey.live, "set `live` in the configuration to the name of the root")?;
+    let (live, blank) = backend.live_and_blank()?;
+    let live = needed("live", &live, "set `live` in the configuration to the name of the root")?;
     warn_if_elsewhere(backend.as_ref(), live, root);
     let needs_blank = backend.abilities().needs_rollback;
     let blank = if needs_blank {
-        Some(needed("blank", &survey.blank, "make it with `blankroot init`")?)
+        Some(needed("blank", &blank, "make it with `blankroot init`")?)
     } else {
         None
     };
