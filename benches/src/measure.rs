@@ -70,14 +70,15 @@ impl Measured {
     }
 }
 
-/// One warm-up of each, then each `rounds` times, taking turns.
+/// Each `rounds` times, taking turns. What the other one read pushes caches out, so that each run
+/// that counts comes right after one of the same command that does not.
 pub fn in_turns(rounds: usize, ours: &Measured, peer: &Measured) -> Result<[Vec<Run>; 2]> {
-    ours.run()?;
-    peer.run()?;
     let mut runs = [Vec::new(), Vec::new()];
     for _ in 0..rounds {
-        runs[0].push(ours.run()?);
-        runs[1].push(peer.run()?);
+        for (runs, command) in runs.iter_mut().zip([ours, peer]) {
+            command.run()?;
+            runs.push(command.run()?);
+        }
     }
     Ok(runs)
 }
