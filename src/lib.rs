@@ -4,6 +4,7 @@
 //! This crate is policy: configuration, verdicts, plans and what people see. The crate `backends` is
 //! mechanism. ARCHITECTURE.md has the map.
 
+pub mod accounts;
 pub mod apply;
 pub mod classify;
 pub mod cli;
@@ -16,5 +17,6 @@ pub mod facts;
 pub mod health;
 pub mod host;
 pub mod keep;
+pub mod known;
 pub mod plan;
 pub mod report;

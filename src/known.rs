@@ -1,0 +1,154 @@
+//! State that is known by name: what it is, what only its owner may see, what programs replace by a
+//! rename, and what has to be there early. As data, so that a line is all that a new one takes.
+
+use backends::TreePath;
+
+use crate::config::How;
+use crate::keep::Home;
+
+/// What is known of one path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// `/…` on the machine or `~/…` in a home; a last component may have one `*`.
+    pub pattern: &'static str,
+    /// What it is, to follow "is ".
+    pub what: &'static str,
+    /// Only its owner may look into it: 0700 for a directory, 0600 for a file.
+    pub secret: bool,
+    /// Its program writes a new file and renames it over the old one, which fails on a bound file.
+    pub renamed_over: bool,
+    /// It is needed before the root's own units run.
+    pub early: bool,
+}
+
+impl Known {
+    /// How it comes to its place unless its entry says so.
+    pub fn how(&self) -> Option<How> {
+        match (self.early, self.renamed_over) {
+            // A link into a storage that is not mounted yet leads nowhere.
+            (true, _) => Some(How::Bind),
+            (false, true) => Some(How::Symlink),
+            (false, false) => None,
+        }
+    }
+}
+
+const fn known(pattern: &'static str, what: &'static str) -> Known {
+    Known { pattern, what, secret: false, renamed_over: false, early: false }
+}
+
+const fn secret(pattern: &'static str, what: &'static str) -> Known {
+    Known { secret: true, ..known(pattern, what) }
+}
+
+const fn early(pattern: &'static str, what: &'static str) -> Known {
+    Known { early: true, ..known(pattern, what) }
+}
+
+const fn renamed_over(pattern: &'static str, what: &'static str) -> Known {
+    Known { renamed_over: true, ..known(pattern, what) }
+}
+
+/// All of it. The first that names a path counts.
+pub const ALL: &[Known] = &[
+    early("/etc/machine-id", "the machine's identity; the journal of each boot is kept under it"),
+    early("/var/log", "the logs, and the journal from the first moment on"),
+    early("/var/log/journal", "the journal"),
+    early("/var/lib/nixos", "the numbers of users and groups that NixOS gave out"),
+    early("/var/lib/systemd", "the state of systemd: random seed, timers, clock"),
+    secret("/etc/ssh/ssh_host_*_key", "a private host key"),
+    secret("/etc/NetworkManager/system-connections", "networks with their passwords"),
+    secret("/etc/wireguard", "private keys of networks"),
+    secret("/etc/cryptsetup-keys.d", "the keys of encrypted disks"),
+    secret("/var/lib/bluetooth", "the keys of paired devices"),
+    secret("/var/lib/iwd", "networks with their passwords"),
+    secret("/var/lib/sops-nix", "the key to the machine's secrets"),
+    secret("/var/lib/tailscale", "the machine's key to its network"),
+    secret("~/.ssh", "private keys"),
+    secret("~/.gnupg", "private keys"),
+    secret("~/.password-store", "passwords"),
+    secret("~/.local/share/keyrings", "the keyring"),
+    secret("~/.local/share/kwalletd", "the wallet"),
+    secret("~/.aws", "keys to a cloud"),
+    secret("~/.kube", "keys to clusters"),
+    secret("~/.netrc", "passwords"),
+    secret("~/.config/sops", "the key to secrets"),
+    Known { secret: true, ..renamed_over("/etc/shadow", "the hashes of passwords") },
+    Known { secret: true, ..renamed_over("/etc/gshadow", "the hashes of passwords of groups") },
+    renamed_over("/etc/passwd", "the list of users"),
+    renamed_over("/etc/group", "the list of groups"),
+    renamed_over("/etc/subuid", "the ranges of numbers of users"),
+    renamed_over("/etc/subgid", "the ranges of numbers of groups"),
+    renamed_over("/etc/hostname", "the machine's name, as hostnamectl writes it"),
+    renamed_over("/etc/machine-info", "the machine's description, as hostnamectl writes it"),
+    renamed_over("/etc/locale.conf", "the locale, as localectl writes it"),
+    renamed_over("/etc/vconsole.conf", "the keyboard, as localectl writes it"),
+    renamed_over("/etc/blankroot.toml", "this configuration"),
+    renamed_over("~/.config/fish/fish_variables", "universal variables of the fish shell"),
+    renamed_over("~/.zsh_history", "the history of zsh"),
+    renamed_over("~/.config/mimeapps.list", "which program opens what"),
+    renamed_over("~/.config/user-dirs.dirs", "the names of standard directories"),
+    renamed_over("~/.config/user-dirs.locale", "the language of standard directories"),
+    renamed_over("~/.gitconfig", "the configuration of git"),
+    renamed_over("~/.config/monitors.xml", "the layout of screens"),
+    renamed_over("~/.local/share/recently-used.xbel", "recent documents"),
+    renamed_over("~/.local/share/user-places.xbel", "bookmarks of file managers"),
+];
+
+/// What is known of a path; `home` is the home that it lies in, if it does.
+pub fn about(path: &TreePath, home: Option<&Home>) -> Option<&'static Known> {
+    let below_home = home
+        .and_then(|home| path.as_bytes().strip_prefix(home.path.as_bytes())?.strip_prefix(b"/"));
+    ALL.iter().find(|known| match (known.pattern.strip_prefix("~/"), below_home) {
+        (Some(pattern), Some(below)) => matches(pattern, below),
+        (Some(_), None) => false,
+        (None, _) => matches(&known.pattern[1..], path.as_bytes()),
+    })
+}
+
+/// Parents that are not 0755 and root's: `/var/lib/private` at 0755 stops every service with a
+/// dynamic user (systemd.exec(5)).
+pub fn parent_mode(path: &TreePath) -> Option<u16> {
+    match path.as_bytes() {
+        b"var/lib/private" | b"var/cache/private" | b"var/log/private" | b"root" => Some(0o700),
+        b"tmp" | b"var/tmp" => Some(0o1777),
+        _ => None,
+    }
+}
+
+fn matches(pattern: &str, path: &[u8]) -> bool {
+    let Some((start, end)) = pattern.split_once('*') else { return pattern.as_bytes() == path };
+    path.strip_prefix(start.as_bytes())
+        .and_then(|rest| rest.strip_suffix(end.as_bytes()))
+        .is_some_and(|between| !between.contains(&b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> TreePath {
+        TreePath::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_is_known_is_found_in_a_home_and_outside() {
+        let alice = Home { user: "alice".into(), path: path("/home/alice") };
+        let key = about(&path("/etc/ssh/ssh_host_ed25519_key"), None).unwrap();
+        assert!(key.secret && key.how().is_none());
+        assert!(about(&path("/etc/ssh/ssh_host_ed25519_key.pub"), None).is_none());
+        assert!(about(&path("/home/alice/.ssh"), Some(&alice)).is_some_and(|known| known.secret));
+        assert!(about(&path("/home/alice/.ssh"), None).is_none());
+        assert!(about(&path("/home/alicea/.ssh"), Some(&alice)).is_none());
+        assert_eq!(about(&path("/etc/machine-id"), None).unwrap().how(), Some(How::Bind));
+    }
+
+    #[test]
+    fn every_pattern_is_a_clean_path_that_finds_itself() {
+        let root = Home { user: "root".into(), path: path("/root") };
+        for known in ALL {
+            let place = known.pattern.replace("~/", "/root/").replace('*', "x");
+            assert_eq!(about(&path(&place), Some(&root)), Some(known), "{place}");
+        }
+    }
+}
