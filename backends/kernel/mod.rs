@@ -6,5 +6,6 @@
 pub mod btrfs;
 pub mod btrfs_control;
 pub mod loopdev;
+pub mod mount_attributes;
 #[cfg(feature = "btrfs")]
 pub mod tree_search;
