@@ -47,6 +47,9 @@ pub struct Home {
     pub user: String,
     /// Where it is on the machine.
     pub path: TreePath,
+    /// The directory that stands for it in the storage, relative to that; the root for the storage
+    /// itself. What lies between it and an entry's data is the user's.
+    pub data: TreePath,
 }
 
 impl KeepEntry {
@@ -79,9 +82,13 @@ fn resolve(entry: &Entry, storage: &Storage, user: Option<&UserEntries>) -> Keep
     KeepEntry {
         path: entry.path.clone(),
         kind: entry.kind,
-        storage: storage.path.clone(),
+        storage: entry.storage.as_ref().map_or(&storage.path, |(path, _)| path).clone(),
         data: entry.data.clone(),
-        home: user.map(|user| Home { user: user.name.clone(), path: user.home.clone() }),
+        home: user.map(|user| Home {
+            user: user.name.clone(),
+            path: user.home.clone(),
+            data: user.data.clone(),
+        }),
         owner: entry.owner.clone(),
         parent: entry.parent.clone(),
         how: entry.how,
@@ -91,7 +98,7 @@ fn resolve(entry: &Entry, storage: &Storage, user: Option<&UserEntries>) -> Keep
         notrim: entry.notrim,
         hide_mounts: entry.hide_mounts.unwrap_or(storage.hide_mounts),
         allow_trash: entry.allow_trash.unwrap_or(storage.allow_trash),
-        options: entry.options.clone(),
+        options: storage.options.iter().chain(&entry.options).cloned().collect(),
         place: entry.place,
     }
 }

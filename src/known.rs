@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn what_is_known_is_found_in_a_home_and_outside() {
-        let alice = Home { user: "alice".into(), path: path("/home/alice") };
+        let alice =
+            Home { user: "alice".into(), path: path("/home/alice"), data: path("home/alice") };
         let key = about(&path("/etc/ssh/ssh_host_ed25519_key"), None).unwrap();
         assert!(key.secret && key.how().is_none());
         assert!(about(&path("/etc/ssh/ssh_host_ed25519_key.pub"), None).is_none());
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn every_pattern_is_a_clean_path_that_finds_itself() {
-        let root = Home { user: "root".into(), path: path("/root") };
+        let root = Home { user: "root".into(), path: path("/root"), data: path("root") };
         for known in ALL {
             let place = known.pattern.replace("~/", "/root/").replace('*', "x");
             assert_eq!(about(&path(&place), Some(&root)), Some(known), "{place}");

@@ -6,6 +6,7 @@ mod bad;
 mod editing;
 mod good;
 mod never_panics;
+mod places;
 mod starting;
 
 const FILE: &str = "/etc/blankroot.toml";
