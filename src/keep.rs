@@ -63,8 +63,13 @@ impl KeepEntry {
 
 /// Every kept path that is in force, sorted by path; each path once.
 pub fn list(config: &Config) -> Vec<KeepEntry> {
+    of(&config.storages)
+}
+
+/// The same of some storages.
+pub fn of(storages: &[Storage]) -> Vec<KeepEntry> {
     let mut list: Vec<KeepEntry> = Vec::new();
-    for storage in config.storages.iter().filter(|storage| storage.enable) {
+    for storage in storages.iter().filter(|storage| storage.enable) {
         list.extend(enabled(&storage.entries).map(|entry| resolve(entry, storage, None)));
         for user in &storage.users {
             list.extend(enabled(&user.entries).map(|entry| resolve(entry, storage, Some(user))));

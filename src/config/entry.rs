@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use super::account::Ownership;
 use super::entry_path::{Base, read_path, resolve};
+use super::own;
 use super::problem::{Place, Problems, quoted};
 use super::reader::{Reader, Text, type_words};
 
@@ -101,7 +102,7 @@ fn read(
     match value.get_ref() {
         DeValue::String(text) => {
             let (path, data) =
-                resolve(Text { text, place }, None, base, base.strip_prefix, problems)?;
+                resolve(Text { text, place }, None, base, base.lists.strip_prefix, problems)?;
             Some(Entry { place, ..plain(path, data, base.kind) })
         }
         DeValue::Table(table) => {
@@ -144,6 +145,9 @@ fn read_table(
     base: &Base<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<Entry> {
+    if base.lists.own {
+        own::refuse_in_entry(&mut table, problems);
+    }
     let given = table.key_place("path", problems).is_some();
     let path = table.string("path", problems);
     if !given {
@@ -163,11 +167,7 @@ fn read_table(
         owner: Ownership::read(&mut table, problems),
         parent: table
             .table("parent", "`parent` of an entry", problems)
-            .map(|mut parent| {
-                let owner = Ownership::read(&mut parent, problems);
-                parent.finish(problems);
-                owner
-            })
+            .map(|parent| read_parent(parent, base, problems))
             .unwrap_or_default(),
         how: table.choice("how", &ways, problems),
         create: table.boolean("create", problems),
@@ -182,10 +182,22 @@ fn read_table(
         place: path.map_or(table.place, |text| text.place),
         ..plain(TreePath::root(), TreePath::root(), base.kind)
     };
+    if base.lists.own && entry.how == Some(How::Bind) {
+        own::refuse_bind(table.key_place("how", problems), problems);
+    }
     table.finish(problems);
-    let strip = strip.unwrap_or(base.strip_prefix);
+    let strip = strip.unwrap_or(base.lists.strip_prefix);
     let (path, data) = resolve(path?, data, base, strip, problems)?;
     Some(Entry { path, data, ..entry })
+}
+
+fn read_parent(mut table: Reader<'_>, base: &Base<'_>, problems: &mut Problems<'_>) -> Ownership {
+    if base.lists.own {
+        own::refuse_owner(&mut table, problems);
+    }
+    let owner = Ownership::read(&mut table, problems);
+    table.finish(problems);
+    owner
 }
 
 /// Reads `options`: mount options, one a string.

@@ -6,15 +6,23 @@ use super::entry::EntryKind;
 use super::problem::{Problems, quoted};
 use super::reader::Text;
 
-/// Where the entries of one list lie and what they inherit.
+/// One list of entries.
 pub(super) struct Base<'b> {
     pub(super) kind: EntryKind,
+    pub(super) lists: Lists<'b>,
+}
+
+/// Where the entries of both lists of a table lie, and what they inherit.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Lists<'b> {
     /// The home that paths are relative to; `None` where they are absolute.
     pub(super) home: Option<&'b TreePath>,
     /// The directory in the storage that data is relative to; the storage itself for `None`.
     pub(super) data: Option<&'b TreePath>,
     /// Drop the first component at the destination, unless the entry says otherwise.
     pub(super) strip_prefix: bool,
+    /// They stand in a user's own file, where nothing can need root.
+    pub(super) own: bool,
 }
 
 /// Where the entry is on the machine, and where in storage.
@@ -30,7 +38,7 @@ pub(super) fn resolve(
 ) -> Option<(TreePath, TreePath)> {
     let data = data.map(|data| read_data(data, base, problems));
     // What says where its data is has nothing to drop.
-    match resolved(text, base, strip && data.is_none()) {
+    match resolved(text, &base.lists, strip && data.is_none()) {
         Ok((path, same)) => Some((path, data.unwrap_or(Some(same))?)),
         Err((why, mend)) => {
             problems.add(place, format!("the path {} {why}", quoted(text)), mend);
@@ -47,7 +55,7 @@ fn read_data(data: Text<'_>, base: &Base<'_>, problems: &mut Problems<'_>) -> Op
         problems.add(data.place, format!("the data {} is no entry's own", quoted(data.text)), mend);
         return None;
     }
-    join(base.data, own.as_bytes()).ok()
+    join(base.lists.data, own.as_bytes()).ok()
 }
 
 /// Checks a place in a storage: relative to it, `.` for the storage itself.
@@ -74,20 +82,26 @@ pub(super) fn read_place(
 
 type Wrong = (&'static str, String);
 
-fn resolved(text: &str, base: &Base<'_>, strip: bool) -> Result<(TreePath, TreePath), Wrong> {
+fn resolved(text: &str, lists: &Lists<'_>, strip: bool) -> Result<(TreePath, TreePath), Wrong> {
     let own = parse_path(text)?;
-    match base.home {
+    match lists.home {
         None if !text.starts_with('/') => {
             return Err(("is not absolute", format!("write {}", quoted(&format!("/{text}")))));
         }
         Some(_) if text.starts_with('/') || text.starts_with('~') => {
-            let mend = "write it as seen from there, such as \".ssh\"; other paths belong to the \
-                        lists of [[storage]] itself";
+            let mend = if lists.own {
+                "write it as seen from there, such as \".ssh\"; other paths are for root to keep, \
+                 in /etc/blankroot.toml"
+            } else {
+                "write it as seen from there, such as \".ssh\"; other paths belong to the lists of \
+                 [[storage]] itself"
+            };
             return Err(("is not relative to the user's home", mend.to_string()));
         }
         _ if own == TreePath::root() => {
-            let (why, mend) = match base.home {
+            let (why, mend) = match lists.home {
                 None => ("is the root itself", "keep what is below it, by name"),
+                Some(_) if lists.own => ("is the whole home", "keep what is below it, by name"),
                 Some(_) => ("is the whole home", "keep the home by its absolute path instead"),
             };
             return Err((why, mend.to_string()));
@@ -95,7 +109,7 @@ fn resolved(text: &str, base: &Base<'_>, strip: bool) -> Result<(TreePath, TreeP
         _ => {}
     }
     let below = if strip { without_first(&own)? } else { own.as_bytes() };
-    Ok((join(base.home, below)?, join(base.data, own.as_bytes())?))
+    Ok((join(lists.home, below)?, join(lists.data, own.as_bytes())?))
 }
 
 /// Checks an absolute path of the machine that is not its root; `whose` is "the storage" or alike.
@@ -119,7 +133,7 @@ pub(super) fn read_path(
 }
 
 /// Checks a path as TOML spells it.
-fn parse_path(text: &str) -> Result<TreePath, Wrong> {
+pub(super) fn parse_path(text: &str) -> Result<TreePath, Wrong> {
     let path = TreePath::parse(text.as_bytes())
         .map_err(|why| (why, "write the path without it".to_string()))?;
     if path.as_bytes().split(|&b| b == b'/').any(|part| part.len() > 255) {

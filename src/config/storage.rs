@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::account::check_name;
 use super::entry::{Entry, EntryKind, read_list, read_options};
-use super::entry_path::{Base, read_path, read_place};
+use super::entry_path::{Base, Lists, read_path, read_place};
 use super::problem::{Place, Problems, quoted};
 use super::reader::{Reader, Text, type_words};
 
@@ -64,8 +64,12 @@ pub struct UserEntries {
 
 const TITLE: &str = "[[storage]]";
 
-/// Reads all storages.
-pub(super) fn read_all(root: &mut Reader<'_>, problems: &mut Problems<'_>) -> Vec<Storage> {
+/// Reads all storages, each with `read`.
+pub(super) fn read_all(
+    root: &mut Reader<'_>,
+    problems: &mut Problems<'_>,
+    read: impl Fn(Reader<'_>, &mut Problems<'_>) -> Option<Storage>,
+) -> Vec<Storage> {
     let list = match root.value("storage", problems) {
         None => return Vec::new(),
         Some((DeValue::Array(list), _)) => list,
@@ -91,16 +95,22 @@ pub(super) fn read_all(root: &mut Reader<'_>, problems: &mut Problems<'_>) -> Ve
     storages
 }
 
-fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<Storage> {
-    let given = table.key_place("path", problems).is_some();
-    let text = table.string("path", problems);
-    if !given {
-        problems.add(
-            table.place,
-            "[[storage]] does not say its `path`",
-            "add `path = \"/persist\"`",
-        );
+/// The `path` of a storage, which it must say.
+pub(super) fn path_text<'a>(
+    table: &mut Reader<'a>,
+    example: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Text<'a>> {
+    if table.key_place("path", problems).is_none() {
+        let what = "[[storage]] does not say its `path`";
+        problems.add(table.place, what, format!("add `path = \"{example}\"`"));
     }
+    table.string("path", problems)
+}
+
+/// Reads one storage of the system's configuration.
+pub(super) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<Storage> {
+    let text = path_text(&mut table, "/persist", problems);
     let path = text.and_then(|text| read_path(text, "the storage", problems));
     let strip_prefix = table.boolean("strip_prefix", problems).unwrap_or_default();
     let storage = Storage {
@@ -111,7 +121,7 @@ fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<Storage> {
         allow_other: read_allow_other(&mut table, problems),
         options: read_options(&mut table, problems),
         // HM1's `removePrefixDirectory` is of homes: the storage's setting is for its users alone.
-        entries: read_entries(&mut table, None, false, problems),
+        entries: read_entries(&mut table, Lists::default(), problems),
         users: read_users(&mut table, strip_prefix, problems),
         place: text.map_or(table.place, |text| text.place),
     };
@@ -131,18 +141,15 @@ fn read_allow_other(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Opti
     allow
 }
 
-fn read_entries(
+/// Reads `directories` and `files`.
+pub(super) fn read_entries(
     table: &mut Reader<'_>,
-    home: Option<(&TreePath, &TreePath)>,
-    strip_prefix: bool,
+    lists: Lists<'_>,
     problems: &mut Problems<'_>,
 ) -> Vec<Entry> {
     [EntryKind::Dir, EntryKind::File]
         .into_iter()
-        .flat_map(|kind| {
-            let (home, data) = home.unzip();
-            read_list(table, &Base { kind, home, data, strip_prefix }, problems)
-        })
+        .flat_map(|kind| read_list(table, &Base { kind, lists }, problems))
         .collect()
 }
 
@@ -203,7 +210,8 @@ fn read_user(
     // With an unknown home the entries still show their own problems.
     let fallback = TreePath::root();
     let both = [&home, &data].map(|dir| dir.as_ref().unwrap_or(&fallback));
-    let entries = read_entries(&mut table, Some((both[0], both[1])), strip_prefix, problems);
+    let lists = Lists { home: Some(both[0]), data: Some(both[1]), strip_prefix, own: false };
+    let entries = read_entries(&mut table, lists, problems);
     table.finish(problems);
     Some(UserEntries { name: name.to_string(), home: home?, data: data?, strip_prefix, entries })
 }

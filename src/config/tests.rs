@@ -6,6 +6,7 @@ mod bad;
 mod editing;
 mod good;
 mod never_panics;
+mod own;
 mod places;
 mod starting;
 

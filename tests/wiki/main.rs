@@ -13,7 +13,7 @@ const PAGE: &str = include_str!("expected.txt");
 
 fn list() -> Vec<KeepEntry> {
     let config = Config::parse(Path::new("tests/wiki/blankroot.toml"), TOML.as_bytes());
-    keep::list(&config.unwrap_or_else(|error| panic!("{error}")))
+    keep::list(&config.map_err(|error| error.to_string()).unwrap())
 }
 
 fn entry<'l>(list: &'l [KeepEntry], path: &str) -> &'l KeepEntry {
