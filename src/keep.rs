@@ -55,6 +55,9 @@ pub struct Home {
     pub uid: Option<u32>,
     /// The number of the primary group, where that needs no lookup.
     pub gid: Option<u32>,
+    /// The directory that stands for it in the storage, relative to that; the root for the storage
+    /// itself. What lies between it and an entry's data is the user's.
+    pub data: TreePath,
 }
 
 impl KeepEntry {
@@ -68,8 +71,13 @@ impl KeepEntry {
 
 /// Every kept path that is in force, sorted by path; each path once.
 pub fn list(config: &Config) -> Vec<KeepEntry> {
+    of(&config.storages)
+}
+
+/// The same of some storages.
+pub fn of(storages: &[Storage]) -> Vec<KeepEntry> {
     let mut list: Vec<KeepEntry> = Vec::new();
-    for storage in config.storages.iter().filter(|storage| storage.enable) {
+    for storage in storages.iter().filter(|storage| storage.enable) {
         list.extend(enabled(&storage.entries).map(|entry| resolve(entry, storage, None)));
         for user in &storage.users {
             list.extend(enabled(&user.entries).map(|entry| resolve(entry, storage, Some(user))));
@@ -97,13 +105,14 @@ fn resolve(entry: &Entry, storage: &Storage, user: Option<&UserEntries>) -> Keep
     KeepEntry {
         path: entry.path.clone(),
         kind: entry.kind,
-        storage: storage.path.clone(),
+        storage: entry.storage.as_ref().map_or(&storage.path, |(path, _)| path).clone(),
         data: entry.data.clone(),
         home: user.map(|user| Home {
             user: user.name.clone(),
             path: user.home.clone(),
             uid: None,
             gid: None,
+            data: user.data.clone(),
         }),
         owner: entry.owner.clone(),
         parent: entry.parent.clone(),
@@ -114,7 +123,7 @@ fn resolve(entry: &Entry, storage: &Storage, user: Option<&UserEntries>) -> Keep
         notrim: entry.notrim,
         hide_mounts: entry.hide_mounts.unwrap_or(storage.hide_mounts),
         allow_trash: entry.allow_trash.unwrap_or(storage.allow_trash),
-        options: entry.options.clone(),
+        options: storage.options.iter().chain(&entry.options).cloned().collect(),
         place: entry.place,
     }
 }

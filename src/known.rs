@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn home(user: &str, dir: &str) -> Home {
-        Home { user: user.into(), path: path(dir), uid: None, gid: None }
+        Home { user: user.into(), path: path(dir), data: path(dir), uid: None, gid: None }
     }
 
     #[test]

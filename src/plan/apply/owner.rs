@@ -130,12 +130,8 @@ impl<'p> Owners<'p> {
             return true;
         }
         let Some(stored) = dir.below(&one.entry.storage) else { return false };
-        // Right in the storage, the whole of it is the user's, but not the storage itself.
-        if one.entry.data.is_within(&home.path) {
-            stored.is_within(&home.path)
-        } else {
-            stored.depth() > 0
-        }
+        // The storage itself is nobody's home.
+        stored.depth() > 0 && stored.is_within(&home.data)
     }
 }
 
