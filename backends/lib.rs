@@ -51,6 +51,7 @@ pub mod path;
 pub mod private_mounts;
 pub mod process;
 pub mod record;
+pub mod remove;
 pub mod stage;
 pub mod stat;
 pub mod survey;
