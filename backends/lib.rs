@@ -17,6 +17,7 @@
 //! | [`survey`], [`record`], [`old_roots`], [`temporary`] | what is there, and what is half done |
 //! | [`walk`](mod@walk), [`compare`], [`changes`], [`order`] | what differs between two trees |
 //! | [`descent`], [`boundary`], [`stat`], [`xattrs`], [`copy`] | going through a tree |
+//! | [`census`], [`in_use`] | what a tree is made of, and who has something of it open |
 //! | [`mountinfo`], [`mount_tables`], [`live_mounts`], [`mounted`] | what is mounted where |
 //! | [`throwaway`], [`image`], [`private_mounts`] | file systems for tests and for the demo |
 //! | [`fault`] | the named points at which a test cuts the power |
@@ -25,6 +26,7 @@
 pub mod boundary;
 #[cfg(feature = "btrfs")]
 pub mod btrfs;
+pub mod census;
 pub mod changes;
 pub mod compare;
 #[cfg(test)]
@@ -37,6 +39,7 @@ pub mod fault;
 pub mod file;
 pub mod file_type;
 pub mod image;
+pub mod in_use;
 pub mod kernel;
 pub mod live_mounts;
 pub mod mount_tables;
@@ -48,6 +51,7 @@ pub mod path;
 pub mod private_mounts;
 pub mod process;
 pub mod record;
+pub mod remove;
 pub mod stage;
 pub mod stat;
 pub mod survey;

@@ -40,6 +40,8 @@ pub struct Stat {
     pub born: Option<Moment>,
     /// When it was read last.
     pub accessed: Moment,
+    /// When anything of it was changed last, which nobody can set.
+    pub changed: Moment,
 }
 
 impl Stat {
@@ -115,5 +117,6 @@ fn from_statx(found: &Statx) -> io::Result<Stat> {
             .contains(StatxFlags::BTIME)
             .then_some((found.stx_btime.tv_sec, found.stx_btime.tv_nsec)),
         accessed: (found.stx_atime.tv_sec, found.stx_atime.tv_nsec),
+        changed: (found.stx_ctime.tv_sec, found.stx_ctime.tv_nsec),
     })
 }

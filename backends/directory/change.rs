@@ -13,11 +13,11 @@ use crate::fault::change;
 use crate::old_roots::child;
 use crate::path::TreeName;
 use crate::record::{self, Record, Records};
+use crate::remove::remove_tree;
 use crate::stat::Place;
 use crate::survey::{OldRoot, Slot, Survey, Tree};
 use crate::{LockedBackend, Origin, temporary};
 
-use super::remove::remove_tree;
 use super::{Directory, find, identity, mounts};
 
 /// A [`Directory`] that nobody else changes meanwhile.
