@@ -89,11 +89,11 @@ impl<'b> Baseline<'b> {
 pub(super) fn of(
     machine: &Machine,
     one: &Arranged,
+    path: &TreePath,
     found: &Found,
     observed: &Observed,
     baseline: &mut Baseline<'_>,
 ) -> Result<Content, String> {
-    let path = &one.made_at;
     let told = |why: io::Error| backends::error::describe(&why);
     if found.stat.facts.file_type == FileType::Dir && is_empty(machine, path).map_err(told)? {
         return Ok(Content::Empty);

@@ -97,7 +97,8 @@ fn found(opened: &OwnedFd, parent: &Stat) -> io::Result<Found> {
     Ok(Found { stat, target, mounted, content })
 }
 
-/// Finds out what each place has that kept data is to be seen at.
+/// Finds out what each place has that kept data is to be seen at. What live has below a parent that
+/// is yet to be moved into storage will be there, too.
 fn judge_targets(
     machine: &Machine,
     arranged: &[Arranged],
@@ -105,19 +106,32 @@ fn judge_targets(
     observed: &mut Observed,
 ) {
     for one in arranged.iter().filter(|one| one.made_at != one.source) {
-        let mounted = observed.found(&one.seen_at).is_some_and(|found| found.mounted.is_some());
-        let Some(found) = observed.found(&one.made_at).filter(|_| !mounted) else { continue };
-        if found.content == Content::Empty {
-            continue;
+        judge(machine, one, &one.made_at, baseline, observed);
+        if one.seen_at != one.made_at && matches!(observed.at(&one.made_at), Seen::Absent) {
+            judge(machine, one, &one.seen_at, baseline, observed);
         }
-        let judged = content::of(machine, one, found, observed, baseline);
-        match (judged, observed.places.get_mut(&one.made_at)) {
-            (Ok(content), Some(Seen::There(found))) => found.content = content,
-            (Err(why), Some(seen)) => {
-                *seen = Seen::Unreadable(format!("look into {}: {why}", one.made_at), None);
-            }
-            (_, None | Some(Seen::Absent | Seen::Unreadable(..))) => {}
+    }
+}
+
+fn judge(
+    machine: &Machine,
+    one: &Arranged,
+    path: &TreePath,
+    baseline: &mut Baseline<'_>,
+    observed: &mut Observed,
+) {
+    let mounted = observed.found(&one.seen_at).is_some_and(|found| found.mounted.is_some());
+    let Some(found) = observed.found(path).filter(|_| !mounted) else { return };
+    if found.content == Content::Empty {
+        return;
+    }
+    let judged = content::of(machine, one, path, found, observed, baseline);
+    match (judged, observed.places.get_mut(path)) {
+        (Ok(content), Some(Seen::There(found))) => found.content = content,
+        (Err(why), Some(seen)) => {
+            *seen = Seen::Unreadable(format!("look into {path}: {why}"), None);
         }
+        (_, None | Some(Seen::Absent | Seen::Unreadable(..))) => {}
     }
 }
 

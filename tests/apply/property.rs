@@ -11,17 +11,40 @@ use proptest::test_runner::{Config as Runs, RngAlgorithm, TestRng, TestRunner};
 use crate::ground::{Ground, as_root, config};
 
 const PATHS: [&str; 14] = [
-    "a", "a/b", "a/b/c", "a/b/c d", "a/x", "var/lib", "var/lib/private/s", "var/lib/private",
-    "var/log", "e/ö", "e/f/g", "etc/machine-id", "etc/ssh/ssh_host_x_key", "root/r",
+    "a",
+    "a/b",
+    "a/b/c",
+    "a/b/c d",
+    "a/x",
+    "var/lib",
+    "var/lib/private/s",
+    "var/lib/private",
+    "var/log",
+    "e/ö",
+    "e/f/g",
+    "etc/machine-id",
+    "etc/ssh/ssh_host_x_key",
+    "root/r",
 ];
 const HOME_PATHS: [&str; 7] =
     [".ssh", ".config/kdeglobals", "Firefox/.mozilla", ".local/share/x", ".local", "p/q", "p"];
 const OPTIONS: [&str; 16] = [
-    "how = \"symlink\"", "how = \"bind\"", "mode = \"0700\"", "mode = \"u=rwx,g=rx,o=\"",
-    "user = \"colord\"", "group = 44", "create = true", "create = false", "in_initrd = true",
-    "parent = { mode = \"0711\" }", "parent = { user = \"colord\", mode = \"0750\" }",
-    "options = [\"noexec\", \"nosuid\"]", "options = [\"ro\"]", "hide_mounts = true",
-    "enable = false", "allow_trash = true",
+    "how = \"symlink\"",
+    "how = \"bind\"",
+    "mode = \"0700\"",
+    "mode = \"u=rwx,g=rx,o=\"",
+    "user = \"colord\"",
+    "group = 44",
+    "create = true",
+    "create = false",
+    "in_initrd = true",
+    "parent = { mode = \"0711\" }",
+    "parent = { user = \"colord\", mode = \"0750\" }",
+    "options = [\"noexec\", \"nosuid\"]",
+    "options = [\"ro\"]",
+    "hide_mounts = true",
+    "enable = false",
+    "allow_trash = true",
 ];
 
 /// One entry: in which list, which path, which options.
@@ -52,8 +75,12 @@ fn listed() -> impl Strategy<Value = Listed> {
 
 fn there() -> impl Strategy<Value = There> {
     let storage = prop_oneof![Just(None), Just(Some(0)), Just(Some(1))];
-    (storage, any::<bool>(), 0..PATHS.len(), 0..7u8)
-        .prop_map(|(storage, home, path, what)| There { storage, home, path, what })
+    (storage, any::<bool>(), 0..PATHS.len(), 0..7u8).prop_map(|(storage, home, path, what)| There {
+        storage,
+        home,
+        path,
+        what,
+    })
 }
 
 fn text(list: &[Listed]) -> String {
@@ -141,7 +168,12 @@ fn after_any_list_on_any_tree_the_second_plan_is_empty() {
             let ground = Ground::new();
             tree.iter().for_each(|there| make(ground.root(), there));
             let (plan, outcome, left) = ground.apply(&config, Asked { adopt, mounts: true });
-            prop_assert!(outcome.is_complete(), "{plan}\n{:?} {:?}", outcome.failed, outcome.not_tried);
+            prop_assert!(
+                outcome.is_complete(),
+                "{plan}\n{:?} {:?}",
+                outcome.failed,
+                outcome.not_tried
+            );
             prop_assert!(left.steps.is_empty(), "done:\n{plan}\nleft:\n{left}");
             prop_assert_eq!(&left.refusals, &plan.refusals);
             Ok(())

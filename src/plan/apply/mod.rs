@@ -14,7 +14,7 @@ use backends::TreePath;
 
 use crate::accounts::Accounts;
 use crate::config::How;
-use crate::observe::{Observed, Seen};
+use crate::observe::{Found, Observed, Seen};
 use owner::{Belongs, Owners, Unknown};
 
 pub use arrange::{Arranged, ancestors, arrange, places};
@@ -59,8 +59,14 @@ pub fn plan(
     asked: Asked,
 ) -> ApplyPlan {
     let owners = Owners::new(arranged, accounts, observed);
-    let mut planner =
-        Planner { observed, owners, asked, plan: ApplyPlan::default(), made: BTreeMap::new() };
+    let mut planner = Planner {
+        observed,
+        owners,
+        asked,
+        plan: ApplyPlan::default(),
+        made: BTreeMap::new(),
+        adopted: Vec::new(),
+    };
     for one in arranged {
         let before = planner.plan.steps.len();
         if let Err((why, mend)) = planner.within(one).and_then(|()| planner.entry(one)) {
@@ -82,9 +88,29 @@ struct Planner<'p> {
     plan: ApplyPlan,
     /// What there will be by then, and whose.
     made: BTreeMap<TreePath, Belongs>,
+    /// Places in storage that will have what live has at another place.
+    adopted: Vec<(TreePath, TreePath)>,
 }
 
-impl Planner<'_> {
+impl<'p> Planner<'p> {
+    /// What will be at a place once the steps before are done.
+    fn at(&self, path: &TreePath) -> &'p Seen {
+        let copied = self
+            .adopted
+            .iter()
+            .rev()
+            .find_map(|(source, from)| path.below(source).map(|rest| from.join_path(&rest)));
+        self.observed.at(copied.as_ref().unwrap_or(path))
+    }
+
+    /// What will have a name by then.
+    fn found(&self, path: &TreePath) -> Option<&'p Found> {
+        match self.at(path) {
+            Seen::There(found) => Some(found),
+            Seen::Absent | Seen::Unreadable(..) => None,
+        }
+    }
+
     /// What lies in an entry that is not in force would be made at the wrong place.
     fn within(&self, one: &Arranged) -> Result<(), Unknown> {
         let Some(parent) = &one.within else { return Ok(()) };
@@ -104,7 +130,7 @@ impl Planner<'_> {
         }
         let how = self.how(one);
         if self.adopts(one) {
-            return self.adopt(one, how);
+            return self.adopt(one, belongs, how);
         }
         self.source(one, belongs, how)?;
         self.target(one, how)
@@ -138,10 +164,8 @@ impl Planner<'_> {
     /// program can make it through the link.
     fn how(&self, one: &Arranged) -> How {
         one.how().unwrap_or_else(|| {
-            let stored = self.observed.found(&one.source);
-            let is_file = |found: &crate::observe::Found| {
-                found.stat.facts.file_type == backends::FileType::File
-            };
+            let stored = self.found(&one.source);
+            let is_file = |found: &Found| found.stat.facts.file_type == backends::FileType::File;
             let bind = stored.map_or(one.entry.create, is_file);
             if bind { How::Bind } else { How::Symlink }
         })
@@ -160,7 +184,7 @@ impl Planner<'_> {
             if self.made.contains_key(&dir) {
                 break;
             }
-            match self.observed.at(&dir) {
+            match self.at(&dir) {
                 Seen::There(found) if found.stat.facts.file_type == backends::FileType::Dir => {
                     break;
                 }

@@ -20,7 +20,7 @@ impl Planner<'_> {
         if self.made.contains_key(path) {
             return Ok(());
         }
-        match self.observed.at(path) {
+        match self.at(path) {
             Seen::Unreadable(why, mend) => {
                 Err((why.clone(), mend.clone().unwrap_or_else(|| LOOK.to_string())))
             }
@@ -54,7 +54,12 @@ impl Planner<'_> {
         self.make(one.source.clone(), making, belongs);
     }
 
-    fn enforce(&mut self, one: &Arranged, found: &Found, belongs: Belongs) -> Result<(), Unknown> {
+    pub(super) fn enforce(
+        &mut self,
+        one: &Arranged,
+        found: &Found,
+        belongs: Belongs,
+    ) -> Result<(), Unknown> {
         let facts = &found.stat.facts;
         let owner = Owner {
             uid: belongs.user.unwrap_or(facts.uid),
@@ -62,6 +67,13 @@ impl Planner<'_> {
         };
         let new_owner = (owner.uid, owner.gid) != (facts.uid, facts.gid);
         let mode = belongs.declared_mode.filter(|&mode| mode != facts.mode);
+        if !matches!(facts.file_type, FileType::File | FileType::Dir) {
+            if new_owner || mode.is_some() {
+                let (source, word) = (&one.source, facts.file_type.word());
+                self.plan.notes.push(format!("{source} is a {word}: its owner and mode stay"));
+            }
+            return Ok(());
+        }
         if facts.file_type == FileType::File
             && found.stat.links > 1
             && (new_owner || mode.is_some())

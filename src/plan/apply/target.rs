@@ -13,12 +13,10 @@ impl Planner<'_> {
     /// Makes the place, and mounts or links what is in storage to it.
     pub(super) fn target(&mut self, one: &Arranged, how: How) -> Result<(), Unknown> {
         let options = MountOptions::of(&one.entry)?;
-        if let Some(found) =
-            self.observed.found(&one.seen_at).filter(|found| found.mounted.is_some())
-        {
+        if let Some(found) = self.found(&one.seen_at).filter(|found| found.mounted.is_some()) {
             return self.mounted(one, &found.clone(), how, options);
         }
-        let here = match self.observed.at(&one.made_at) {
+        let here = match self.at(&one.made_at) {
             Seen::Unreadable(why, mend) => {
                 return Err((why.clone(), mend.clone().unwrap_or_else(|| LOOK.to_string())));
             }
@@ -58,7 +56,7 @@ impl Planner<'_> {
         options: MountOptions,
     ) -> Result<(), Unknown> {
         let path = &one.seen_at;
-        let stored = self.observed.found(&one.source);
+        let stored = self.found(&one.source);
         if !stored.is_some_and(|stored| stored.stat.is_same_file(&found.stat)) {
             let why = format!("something other than {} is mounted at {path}", one.source);
             return Err((why, format!("see what it is with `findmnt {path}`, and unmount it")));
@@ -91,7 +89,7 @@ impl Planner<'_> {
             return Ok(());
         };
         if found.content == Content::Data {
-            return Err(in_the_way(one, found, self.observed.found(&one.source)));
+            return Err(in_the_way(one, found, self.found(&one.source)));
         }
         if !fits(one, found) {
             let making = self.placeholder(one);
@@ -109,7 +107,7 @@ impl Planner<'_> {
             return Ok(());
         };
         if found.content == Content::Data {
-            return Err(in_the_way(one, found, self.observed.found(&one.source)));
+            return Err(in_the_way(one, found, self.found(&one.source)));
         }
         self.plan.steps.push(ApplyStep::Replace { path, making });
         Ok(())
@@ -125,7 +123,7 @@ impl Planner<'_> {
     /// An empty place with the owner and mode of what will cover it, so that both sides agree.
     fn placeholder(&self, one: &Arranged) -> Making {
         let planned = self.made.get(&one.source).map(|belongs| (belongs.owner, belongs.mode));
-        let stored = self.observed.found(&one.source).map(|found| {
+        let stored = self.found(&one.source).map(|found| {
             let facts = &found.stat.facts;
             (Owner { uid: facts.uid, gid: facts.gid }, facts.mode)
         });
@@ -139,15 +137,14 @@ impl Planner<'_> {
     /// Whether what is at the place is to become what storage has: data that nothing else has if
     /// that was asked for, and what blank has where storage has nothing yet.
     pub(super) fn adopts(&self, one: &Arranged) -> bool {
-        let stored = self.observed.found(&one.source);
-        if let Some(seen) = self.observed.found(&one.seen_at).filter(|seen| seen.mounted.is_some())
-        {
+        let stored = self.found(&one.source);
+        if let Some(seen) = self.found(&one.seen_at).filter(|seen| seen.mounted.is_some()) {
             // Without a file for it, systemd mounts the id that it made up for this boot.
             let other = !stored.is_some_and(|stored| stored.stat.is_same_file(&seen.stat));
             let nothing_yet = stored.is_none_or(|stored| stored.content == Content::Empty);
             return one.known.is_some_and(|known| known.identity) && other && nothing_yet;
         }
-        self.observed.found(&one.made_at).is_some_and(|found| {
+        self.found(&one.made_at).is_some_and(|found| {
             let links = found.target.as_ref().is_some_and(|target| leads_to(target, one));
             match found.content {
                 Content::Data => self.asked.adopt && !links,
@@ -158,13 +155,18 @@ impl Planner<'_> {
     }
 
     /// Moves what is at the place into storage, and goes on from there.
-    pub(super) fn adopt(&mut self, one: &Arranged, how: How) -> Result<(), Unknown> {
-        let Some(found) = self.observed.found(&one.made_at).cloned() else { return Ok(()) };
+    pub(super) fn adopt(
+        &mut self,
+        one: &Arranged,
+        belongs: Belongs,
+        how: How,
+    ) -> Result<(), Unknown> {
+        let Some(found) = self.found(&one.made_at).cloned() else { return Ok(()) };
         if !fits(one, &found) {
-            return Err(in_the_way(one, &found, self.observed.found(&one.source)));
+            return Err(in_the_way(one, &found, self.found(&one.source)));
         }
         let options = MountOptions::of(&one.entry)?;
-        match self.observed.at(&one.source) {
+        match self.at(&one.source) {
             Seen::Absent => self.parents(&one.source, &one.entry.path, one)?,
             Seen::There(_) => {
                 let source = one.source.clone();
@@ -175,7 +177,12 @@ impl Planner<'_> {
             }
         }
         let (path, source) = (one.made_at.clone(), one.source.clone());
+        self.adopted.push((source.clone(), path.clone()));
         self.plan.steps.push(ApplyStep::Adopt { path: path.clone(), source });
+        // The copy has no other name, whatever the original has.
+        let mut copy = found;
+        copy.stat.links = 1;
+        self.enforce(one, &copy, belongs)?;
         if how == How::Symlink {
             let making = Making::Link(relative(&one.seen_at, &one.source));
             self.plan.steps.push(ApplyStep::Replace { path, making });
