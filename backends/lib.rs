@@ -38,6 +38,7 @@ pub mod file;
 pub mod file_type;
 pub mod image;
 pub mod kernel;
+mod kin;
 pub mod live_mounts;
 pub mod mount_tables;
 pub mod mounted;
