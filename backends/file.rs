@@ -16,6 +16,9 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags};
 use crate::fault::change;
 use crate::temporary;
 
+/// A file of ours is far smaller; no size that a file tells of itself is worth more memory.
+const LARGE: usize = 64 << 10;
+
 /// Creates `name` in `dir` with `content`, durably; fails with `EEXIST` if the name is taken.
 pub fn create(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<()> {
     create_before_commit(dir, name, content, mode)?;
@@ -56,12 +59,14 @@ pub fn replace(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> 
 pub fn read(dir: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let mut file = File::from(fs::openat2(dir, path, flags, Mode::empty(), resolve)?);
-    if !file.metadata()?.is_file() {
+    let file = File::from(fs::openat2(dir, path, flags, Mode::empty(), resolve)?);
+    let found = file.metadata()?;
+    if !found.is_file() {
         return Err(io::Error::other("it is not a plain file"));
     }
-    let mut content = Vec::new();
-    file.read_to_end(&mut content)?;
+    // The size is known by now; `take` spares asking for it again.
+    let mut content = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0).min(LARGE) + 1);
+    file.take(u64::MAX).read_to_end(&mut content)?;
     Ok(content)
 }
 

@@ -9,11 +9,11 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
@@ -23,6 +23,9 @@ use crate::mountinfo::{self, Mount};
 /// Our own thread's entry in `/proc`: `self` would be the process's first thread, whose mount
 /// namespace may be another one.
 const OWN: &str = "thread-self";
+
+/// Bytes to ask for at once: small pieces make the kernel start over.
+const READ_AT_ONCE: usize = 16 << 10;
 
 /// The mounts of one namespace that no earlier table has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,8 +151,9 @@ fn entry_of(process: i32, thread: i32) -> PathBuf {
 
 fn read(proc: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
     let opened = fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut content = Vec::new();
-    File::from(opened).read_to_end(&mut content)?;
+    // Most tables fit at once. `take` spares the question for a size, which is 0 here.
+    let mut content = Vec::with_capacity(READ_AT_ONCE);
+    File::from(opened).take(u64::MAX).read_to_end(&mut content)?;
     Ok(content)
 }
 
@@ -160,7 +164,9 @@ fn numbers(proc: BorrowedFd<'_>, path: &Path) -> Result<Vec<i32>> {
     let list = || -> io::Result<Vec<i32>> {
         let mut numbers = Vec::new();
         let dir = fs::openat(proc, path, flags, Mode::empty())?;
-        for entry in fs::Dir::read_from(dir.as_fd())? {
+        let mut buffer = Vec::with_capacity(READ_AT_ONCE);
+        let mut entries = RawDir::new(dir, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
             numbers.extend(entry?.file_name().to_str().ok().and_then(|n| n.parse::<i32>().ok()));
         }
         numbers.sort_unstable();
@@ -186,6 +192,7 @@ fn cannot(verb: &str, entry: &str) -> impl FnOnce(io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
     use std::os::unix::fs::symlink;
 
     use super::*;

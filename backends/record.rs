@@ -116,11 +116,6 @@ impl Records {
         Ok(records)
     }
 
-    /// Whether a record says that `live` is to be set aside under `name`.
-    pub fn has(&self, name: &OsStr, live: &TreeId) -> bool {
-        self.readable.iter().any(|r| OsStr::new(&r.name) == name && r.live == *live)
-    }
-
     /// Every name that a new old root must not take.
     pub fn taken(&self) -> Vec<OsString> {
         let records = self.readable.iter().map(|record| OsString::from(&record.name));
@@ -136,6 +131,14 @@ pub fn write(old: BorrowedFd<'_>, record: &Record) -> Result<()> {
     let text = serde_json::to_vec_pretty(record).map_err(|e| Error::new(action(), e))?;
     crate::file::create_before_commit(old, &record.file_name(), &text, 0o600)
         .map_err(|e| Error::io(action(), e))
+}
+
+/// Whether a record in `old` says that `live` is to be set aside under `name`. One that cannot be
+/// read says nothing.
+pub fn says(old: BorrowedFd<'_>, name: &OsStr, live: &TreeId) -> bool {
+    let mut file = name.to_os_string();
+    file.push(OsStr::from_bytes(SUFFIX));
+    read_one(old, &file, name).is_ok_and(|record| record.live == *live)
 }
 
 /// Removes the record of an old root that is gone.

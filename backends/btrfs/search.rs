@@ -34,13 +34,20 @@ impl<'fd> Searcher<'fd> {
     }
 
     /// Searches in the tree of tree roots.
+    ///
+    /// What is looked for there are a few items at a time, and the kernel touches a whole buffer.
     pub fn roots(top: &'fd Top) -> Self {
-        Self::tree(top.as_fd(), ROOT_TREE, top)
+        Self::with_room(top.as_fd(), ROOT_TREE, top, 2 * top.info().node_size as usize)
     }
 
     fn tree(fd: BorrowedFd<'fd>, tree: u64, top: &Top) -> Self {
+        Self::with_room(fd, tree, top, BUFFER)
+    }
+
+    /// `bytes` of room, more than a block, since an item may be that large.
+    fn with_room(fd: BorrowedFd<'fd>, tree: u64, top: &Top, bytes: usize) -> Self {
         let node_size = top.info().node_size;
-        Self { fd, tree, node_size, buffer: SearchBuffer::new(BUFFER) }
+        Self { fd, tree, node_size, buffer: SearchBuffer::new(bytes) }
     }
 
     /// Calls `each` for every item from `min` to `max` in blocks that `min_transid` or a later

@@ -15,7 +15,7 @@ use crate::path::TreeName;
 use crate::record::{self, Record, Records};
 use crate::stat::Place;
 use crate::survey::{OldRoot, Slot, Survey, Tree};
-use crate::{LockedBackend, Origin, temporary};
+use crate::{Backend, LockedBackend, Origin, View, temporary};
 
 use super::remove::remove_tree;
 use super::{Directory, find, identity, mounts};
@@ -102,6 +102,10 @@ impl LockedBackend for Locked<'_> {
         find::survey(self.of)
     }
 
+    fn view(&self, tree: &Tree) -> Result<View> {
+        self.of.view(tree)
+    }
+
     fn make_old_dir(&mut self) -> Result<()> {
         self.ensure_old_dir(&|| format!("make {}", self.of.place_of(&self.of.layout.old)))
     }
@@ -162,7 +166,7 @@ impl LockedBackend for Locked<'_> {
         self.expect(live, action)?;
         let old = self.old_dir(action)?;
         let is_old = child(&self.of.layout.old, aside.file_name())? == *aside;
-        if !is_old || !Records::read(old.as_fd())?.has(aside.file_name(), &live.id) {
+        if !is_old || !record::says(old.as_fd(), aside.file_name(), &live.id) {
             return Err(changed(action, &format!("no record of this live goes with {aside}")));
         }
         let Slot::Present(_) = find::slot(self.of, aside, false)? else {
