@@ -6,6 +6,8 @@
 //! the swap.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -15,6 +17,7 @@ use rustix::fs;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, describe};
+use crate::file::create_before_commit;
 use crate::path::Escaped;
 use crate::survey::TreeId;
 use crate::{descent, temporary};
@@ -125,11 +128,15 @@ impl Records {
 }
 
 /// Writes `record` into `old`; fails if its name is taken. Making the copy, which comes next, makes
-/// its name durable too.
-pub fn write(old: BorrowedFd<'_>, record: &Record) -> Result<()> {
+/// its name durable; `settle` sees to it that its content then is, as [`create_before_commit`] tells.
+pub fn write(
+    old: BorrowedFd<'_>,
+    record: &Record,
+    settle: impl Fn(&File) -> io::Result<()>,
+) -> Result<()> {
     let action = || format!("write the record of the old root {}", record.name);
     let text = serde_json::to_vec_pretty(record).map_err(|e| Error::new(action(), e))?;
-    crate::file::create_before_commit(old, &record.file_name(), &text, 0o600)
+    create_before_commit(old, &record.file_name(), &text, 0o600, settle)
         .map_err(|e| Error::io(action(), e))
 }
 

@@ -10,6 +10,7 @@ use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::search::{default_subvolume, nested};
+use super::settle::settle;
 use super::top::{Access, Look, Subvolume, Top, id_of, tree_of};
 use crate::error::{Error, Result};
 use crate::fault::change;
@@ -161,7 +162,7 @@ impl LockedBackend for Locked<'_> {
         }
         make_old_dir(&self.top, &self.layout.old)?;
         let old = self.expect_free(&name, &action)?;
-        record::write(old.as_fd(), record)?;
+        record::write(old.as_fd(), record, |file| settle(&self.top, file))?;
         // The kernel commits the transaction that makes a snapshot before it returns.
         snapshot(&source, old.as_fd(), name.file_name(), SnapshotFlags::empty())
             .map_err(|e| Error::io(&*action, e))?;

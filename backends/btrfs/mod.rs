@@ -6,6 +6,7 @@ pub mod items;
 mod locked;
 mod mounts;
 mod search;
+mod settle;
 mod survey;
 #[cfg(test)]
 mod tests;

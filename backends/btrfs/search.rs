@@ -33,9 +33,12 @@ impl<'fd> Searcher<'fd> {
         Self::tree(fd, 0, top)
     }
 
-    /// Searches in the tree of tree roots.
-    ///
-    /// What is looked for there are a few items at a time, and the kernel touches a whole buffer.
+    /// The same for a few items at a time: the kernel touches a whole buffer at each search.
+    pub fn few(fd: BorrowedFd<'fd>, top: &Top) -> Self {
+        Self::with_room(fd, 0, top, 2 * top.info().node_size as usize)
+    }
+
+    /// Searches in the tree of tree roots, of which only a few items at a time are asked for.
     pub fn roots(top: &'fd Top) -> Self {
         Self::with_room(top.as_fd(), ROOT_TREE, top, 2 * top.info().node_size as usize)
     }

@@ -2,6 +2,7 @@
 //! and durable, and the swap is one call.
 
 use std::ffi::{CStr, CString, OsStr};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -147,7 +148,7 @@ impl LockedBackend for Locked<'_> {
             return Err(Error::new(action, format!("{name} is taken")));
         }
         let source = self.of.open_tree(&blank.name).map_err(|e| Error::io(action, e))?;
-        record::write(old.as_fd(), record)?;
+        record::write(old.as_fd(), record, File::sync_all)?;
         let action = || format!("make the fresh copy {}", self.of.place_of(&name));
         let copied =
             self.place(&name, &action, &|parent, name| copy_tree(source.as_fd(), parent, name));

@@ -5,6 +5,7 @@
 #[cfg(feature = "btrfs")]
 pub mod btrfs;
 pub mod btrfs_control;
+pub mod fiemap;
 pub mod kinship;
 pub mod loopdev;
 #[cfg(feature = "btrfs")]
