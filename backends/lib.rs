@@ -41,6 +41,7 @@ pub mod file_type;
 pub mod image;
 pub mod in_use;
 pub mod kernel;
+mod kin;
 pub mod live_mounts;
 pub mod mount_tables;
 pub mod mounted;
@@ -163,6 +164,8 @@ pub trait Backend: Send + Sync {
 pub trait LockedBackend {
     /// The survey that a plan must be made from: nothing else changes the disk's trees meanwhile.
     fn survey(&self) -> Result<Survey>;
+    /// A directory handle on a tree, for reading; who holds the lock needs no `Backend` beside it.
+    fn view(&self, tree: &Tree) -> Result<View>;
     /// Makes the directory for old roots, where only root may look; nothing if it is there.
     fn make_old_dir(&mut self) -> Result<()>;
     /// Makes the blank snapshot under the layout's name, and the directory for old roots.

@@ -33,14 +33,24 @@ impl<'fd> Searcher<'fd> {
         Self::tree(fd, 0, top)
     }
 
-    /// Searches in the tree of tree roots.
+    /// The same for a few items at a time: the kernel touches a whole buffer at each search.
+    pub fn few(fd: BorrowedFd<'fd>, top: &Top) -> Self {
+        Self::with_room(fd, 0, top, 2 * top.info().node_size as usize)
+    }
+
+    /// Searches in the tree of tree roots, of which only a few items at a time are asked for.
     pub fn roots(top: &'fd Top) -> Self {
-        Self::tree(top.as_fd(), ROOT_TREE, top)
+        Self::with_room(top.as_fd(), ROOT_TREE, top, 2 * top.info().node_size as usize)
     }
 
     fn tree(fd: BorrowedFd<'fd>, tree: u64, top: &Top) -> Self {
+        Self::with_room(fd, tree, top, BUFFER)
+    }
+
+    /// `bytes` of room, more than a block, since an item may be that large.
+    fn with_room(fd: BorrowedFd<'fd>, tree: u64, top: &Top, bytes: usize) -> Self {
         let node_size = top.info().node_size;
-        Self { fd, tree, node_size, buffer: SearchBuffer::new(BUFFER) }
+        Self { fd, tree, node_size, buffer: SearchBuffer::new(bytes) }
     }
 
     /// Calls `each` for every item from `min` to `max` in blocks that `min_transid` or a later

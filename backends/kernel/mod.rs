@@ -5,6 +5,8 @@
 #[cfg(feature = "btrfs")]
 pub mod btrfs;
 pub mod btrfs_control;
+pub mod fiemap;
+pub mod kinship;
 pub mod loopdev;
 pub mod mount_attributes;
 #[cfg(feature = "btrfs")]

@@ -6,6 +6,7 @@ mod directory_sizes;
 mod discarding;
 mod lineage;
 mod opening;
+mod settling;
 mod trees;
 
 use bed::Bed;
