@@ -22,7 +22,7 @@ const INODES: usize = 1 << 16;
 /// Directories are read ahead up to this sum of their sizes, which count each name's bytes twice.
 const DIRECTORY_BYTES: u64 = 4 << 20;
 /// To look into a gap takes as long as to list this many bytes of a directory's size.
-const GAP_BYTES: u64 = 512;
+const GAP_BYTES: u64 = 256;
 /// Fewer are not worth a thread.
 const PER_THREAD: usize = 32;
 
