@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use btrfsutil::subvolume::Subvolume;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, RenameFlags, rename, renameat_with};
 
 use super::bed::Bed;
 
@@ -59,7 +59,7 @@ fn change(random: &mut Random, live: &Path) -> std::io::Result<()> {
     match random.below(16) {
         0..6 => fs::remove_file(a),
         6 => fs::write(a, "other"),
-        7..10 => fs::rename(a, b),
+        7..10 => rename(a, b).map_err(Into::into),
         10 => renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).map_err(Into::into),
         11 => fs::hard_link(a, b),
         12 => symlink("nowhere", a),
@@ -67,7 +67,7 @@ fn change(random: &mut Random, live: &Path) -> std::io::Result<()> {
         14 => fs::remove_dir(a),
         _ => {
             Subvolume::create(a.as_path(), None).map_err(std::io::Error::other)?;
-            if random.below(3) == 0 { fs::rename(a, b) } else { Ok(()) }
+            if random.below(3) == 0 { rename(a, b).map_err(Into::into) } else { Ok(()) }
         }
     }
 }
