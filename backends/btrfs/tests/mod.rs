@@ -4,6 +4,7 @@ mod bed;
 mod diffing;
 mod directory_sizes;
 mod discarding;
+mod full_directories;
 mod lineage;
 mod opening;
 mod settling;
