@@ -1,9 +1,12 @@
 //! A root and two storages on file systems of their own, in a mount namespace of this thread alone.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use backends::mountinfo;
 use backends::private_mounts::{MountPoint, PrivateNamespace};
 use backends::throwaway::Throwaway;
 use blankroot::apply::persist::Outcome;
@@ -55,6 +58,32 @@ impl Ground {
 
     pub fn path(&self, path: &str) -> PathBuf {
         self.dir.path().join(path)
+    }
+
+    /// Plans and does.
+    pub fn apply_once(&self, config: &Config, asked: Asked) -> (ApplyPlan, Outcome) {
+        let machine = Machine::open(self.root()).unwrap();
+        let open = || config.open_backend(self.root()).map(Some);
+        let mut persistence = Persistence::new(&machine, &keep::list(config), open).unwrap();
+        let plan = persistence.plan(asked).unwrap();
+        let outcome = persistence.execute(&plan, &mut |_, _| {});
+        (plan, outcome)
+    }
+
+    /// Unmounts whatever was mounted since it was made.
+    pub fn unmount_all(&self) {
+        let table = fs::read("/proc/thread-self/mountinfo").unwrap();
+        let own = |path: &[u8]| {
+            let mut own = STORAGES.iter().map(|storage| self.path(storage));
+            path == self.root().as_os_str().as_bytes()
+                || own.any(|own| own.as_os_str().as_bytes() == path)
+        };
+        for mount in mountinfo::parse(&table).unwrap().iter().rev() {
+            let point = Path::new(OsStr::from_bytes(&mount.mount_point));
+            if point.starts_with(self.root()) && !own(&mount.mount_point) {
+                nix::mount::umount2(point, nix::mount::MntFlags::MNT_DETACH).unwrap();
+            }
+        }
     }
 
     /// Plans and does; the plan, what became of it, and the plan that is left then.

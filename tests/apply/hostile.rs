@@ -12,6 +12,7 @@ use blankroot::config::Config;
 use blankroot::host::beneath;
 use blankroot::plan::apply::Asked;
 use nix::mount::{MntFlags, umount2};
+use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, renameat_with, unlinkat};
 
 use crate::ground::{Ground, as_root, config};
@@ -60,6 +61,9 @@ fn hand_over(path: &Path) {
 
 /// Exchanges a directory of hers for a link to the bait and back, in both trees.
 fn swap(pairs: &[(std::path::PathBuf, std::path::PathBuf)], stop: &AtomicBool) -> u64 {
+    // This thread alone acts as her from now on (setfsuid(2)).
+    setfsgid(Gid::from_raw(ALICE));
+    setfsuid(Uid::from_raw(ALICE));
     let mut swaps = 0;
     while !stop.load(Ordering::Relaxed) {
         for (one, other) in pairs {
@@ -70,6 +74,15 @@ fn swap(pairs: &[(std::path::PathBuf, std::path::PathBuf)], stop: &AtomicBool) -
         }
     }
     swaps
+}
+
+/// Ends the swapping even if a round fails.
+struct Ends<'s>(&'s AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -105,6 +118,7 @@ fn a_user_who_swaps_parents_for_links_leads_nothing_elsewhere() {
         let swaps = thread::scope(|scope| {
             // A thread starts in the namespace of the one that starts it.
             let swapper = scope.spawn(|| swap(&pairs, &stop));
+            let ends = Ends(&stop);
             for round in 0..ROUNDS {
                 let (plan, outcome) =
                     ground.apply_once(&config, Asked { adopt: false, mounts: true });
@@ -116,7 +130,7 @@ fn a_user_who_swaps_parents_for_links_leads_nothing_elsewhere() {
                 undo(&ground, round);
                 assert_eq!(bait(&ground), before, "round {round}");
             }
-            stop.store(true, Ordering::Relaxed);
+            drop(ends);
             swapper.join().unwrap()
         });
         println!("{ROUNDS} rounds, {swaps} swaps: {complete} went through, {stopped} did not");

@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends there")]
 
 mod ground;
+mod hostile;
 mod property;
