@@ -9,3 +9,4 @@ mod reading;
 mod refusals;
 mod rollback;
 mod status;
+mod wiki;
