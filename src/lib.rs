@@ -18,5 +18,6 @@ pub mod health;
 pub mod host;
 pub mod keep;
 pub mod known;
+pub mod leftovers;
 pub mod plan;
 pub mod report;

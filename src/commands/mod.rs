@@ -3,6 +3,7 @@
 mod demo;
 mod diff;
 mod init;
+mod leftovers;
 mod rollback;
 pub(crate) mod show;
 mod status;
