@@ -1,12 +1,14 @@
 //! `diff --storage`: what the storages hold that nothing keeps, and that nothing happens to it.
 
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use backends::private_mounts::MountPoint;
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use serde_json::{Value, json};
 use support::kernel::create_subvolume;
 use support::{names, oracle};
@@ -16,7 +18,7 @@ use crate::machine::{Machine, on_initialised};
 const CONFIG: &str = r#"
 [[storage]]
 path = "/persist"
-directories = ["/var/log", "/a", { path = "/srv/off", enable = false }]
+directories = ["/var/log", "/a", { path = "/srv/off", enable = false }, "/srv/off/in"]
 files = ["/etc/machine-id"]
 [storage.users.alice]
 directories = [".ssh", ".config/app"]
@@ -119,6 +121,10 @@ fn the_topmost_path_that_nothing_declares_is_told_in_every_form_and_left_alone()
         let dir = &json["leftovers"][1];
         assert_eq!((&dir["path"]["text"], &dir["type"]), (&json!("/persist/a.b"), &json!("dir")));
         assert_eq!((&dir["files"], &dir["dirs"], &dir["bytes"]), (&json!(1), &json!(2), &json!(5)));
+        let plain = machine.run(&["diff", "--storage"]).out;
+        let coloured = machine.run(&["diff", "--storage", "--color", "always"]).out;
+        assert!(coloured.contains("\x1b[31m?"), "{coloured}");
+        assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
         assert_eq!(paths(machine, &["/persist/home"]), expected[2..4]);
         assert_eq!(paths(machine, &["/persist/a.b/c"]), expected[1..2]);
         assert_eq!(oracle::changes(&before, &oracle::walk(machine.top())), []);
@@ -129,6 +135,7 @@ fn the_topmost_path_that_nothing_declares_is_told_in_every_form_and_left_alone()
 fn what_is_declared_but_not_enabled_is_told_with_its_line() {
     with_storage(|machine, persist| {
         write(&persist.join("srv/off/deep/x"), "12345");
+        write(&persist.join("srv/off/in/x"), "kept");
         write(&persist.join("srv/else"), "1");
         write(&persist.join("closed/opt/other/x"), "1");
         let json = document(machine);
@@ -146,7 +153,7 @@ fn what_is_declared_but_not_enabled_is_told_with_its_line() {
             [
                 ("/persist/closed/opt/other", Some("not-enabled"), Some(other.into())),
                 ("/persist/srv/else", Some("undeclared"), None),
-                ("/persist/srv/off", Some("not-enabled"), Some(off.into())),
+                ("/persist/srv/off/deep", Some("not-enabled"), Some(off.into())),
             ]
         );
         let human = machine.run(&["diff", "--storage"]).expect(0);
@@ -259,6 +266,27 @@ fn any_name_is_told_whole_and_on_one_line() {
             let named = ran.out.lines().filter(|line| line.starts_with('?')).count();
             assert_eq!(named, expected.len(), "{ran:?}");
         }
+    });
+}
+
+#[test]
+fn a_tree_deeper_than_any_path_is_weighed_to_its_bottom() {
+    with_storage(|machine, persist| {
+        let mode = Mode::from_raw_mode(0o755);
+        let mut dir = OwnedFd::from(File::open(persist).unwrap());
+        let name = "d".repeat(200);
+        for _ in 0..300 {
+            mkdirat(&dir, &name, mode).unwrap();
+            dir = openat(&dir, &name, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        }
+        let file = openat(&dir, "bottom", OFlags::CREATE | OFlags::WRONLY, mode).unwrap();
+        rustix::io::write(&file, b"12345").unwrap();
+        let json = document(machine);
+        let deep = &json["leftovers"][0];
+        assert_eq!(
+            (&deep["dirs"], &deep["files"], &deep["bytes"]),
+            (&json!(300), &json!(1), &json!(5))
+        );
     });
 }
 
