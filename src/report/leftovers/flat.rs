@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
+use backends::FileType;
 use backends::path::Escaped;
 use chrono::{DateTime, TimeZone};
 
@@ -22,7 +23,10 @@ pub fn write<Tz: TimeZone>(
     for leftover in &leftovers.found {
         let (why, weight) = (&leftover.why, &leftover.weight);
         let age = weight.newest.map_or("-".to_string(), |(time, _)| figures::age(time, now));
-        let size = figures::size(weight.bytes);
+        let size = match leftover.facts.file_type {
+            FileType::File | FileType::Dir => figures::size(weight.bytes),
+            _ => "-".to_string(),
+        };
         let file_type = leftover.facts.file_type.word();
         writeln!(
             out,

@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, Write};
 
 use backends::FileType;
+use backends::weigh::Weight;
 use chrono::{DateTime, TimeZone};
 use unicode_width::UnicodeWidthStr;
 
@@ -22,8 +23,12 @@ pub fn write<Tz: TimeZone>(
     out: impl Write,
 ) -> io::Result<()> {
     let mut out = BufWriter::new(out);
+    let cells: Vec<Cells> = leftovers.found.iter().map(|one| Cells::of(one, now)).collect();
+    let widths = Widths::of(&cells);
     for storage in &leftovers.storages {
-        write_storage(storage, leftovers, style, now, &mut out)?;
+        let found = leftovers.found.iter().zip(&cells);
+        let found = found.filter(|(one, _)| one.storage == storage.path).collect::<Vec<_>>();
+        write_storage(storage, &found, &widths, style, &mut out)?;
     }
     let (count, bytes) = total(leftovers);
     for path in &leftovers.mounted_over {
@@ -32,7 +37,7 @@ pub fn write<Tz: TimeZone>(
     }
     match (leftovers.storages.len(), count) {
         (0, _) => writeln!(out, "No storage is declared.")?,
-        (_, 0) => writeln!(out, "Nothing is left over: all that was found is declared.")?,
+        (_, 0) => writeln!(out, "Nothing is left over.")?,
         _ => {
             let what = figures::count_of(count, "leftover", "leftovers");
             writeln!(out, "\n{what}, {}. None of it is ever deleted.", figures::size(bytes))?;
@@ -43,15 +48,13 @@ pub fn write<Tz: TimeZone>(
     out.flush()
 }
 
-fn write_storage<Tz: TimeZone>(
+fn write_storage(
     storage: &Looked,
-    leftovers: &Leftovers,
+    found: &[(&Leftover, &Cells)],
+    widths: &Widths,
     style: &Style,
-    now: &DateTime<Tz>,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let found: Vec<&Leftover> =
-        leftovers.found.iter().filter(|one| one.storage == storage.path).collect();
     let state = match (storage.there, storage.enabled) {
         (false, true) => "  is not there",
         (false, false) => "  is not there, and not enabled",
@@ -61,11 +64,9 @@ fn write_storage<Tz: TimeZone>(
     };
     let path = format_args!("{}/", storage.path);
     writeln!(out, "  {}{}", style.paint(style.directory(), path), style.paint(QUIET, state))?;
-    let cells: Vec<Cells> = found.iter().map(|one| Cells::of(one, storage, now)).collect();
-    let widths = Widths::of(&cells);
-    for (at, (leftover, cells)) in found.iter().zip(&cells).enumerate() {
+    for (at, (leftover, cells)) in found.iter().enumerate() {
         let guide = if at + 1 == found.len() { "└─ " } else { "├─ " };
-        write_line(leftover, cells, guide, &widths, style, out)?;
+        write_line(leftover, cells, guide, widths, style, out)?;
     }
     Ok(())
 }
@@ -79,14 +80,13 @@ struct Cells {
 }
 
 impl Cells {
-    fn of<Tz: TimeZone>(leftover: &Leftover, storage: &Looked, now: &DateTime<Tz>) -> Self {
+    fn of<Tz: TimeZone>(leftover: &Leftover, now: &DateTime<Tz>) -> Self {
         let (path, weight) = (leftover.path.as_bytes(), &leftover.weight);
         // Both are whole paths, and one lies in the other.
-        let below = path.get(storage.path.as_bytes().len() + 1..).unwrap_or(path);
+        let below = path.get(leftover.storage.as_bytes().len() + 1..).unwrap_or(path);
         let count = match leftover.facts.file_type {
             FileType::File => String::new(),
-            FileType::Dir if weight.files > 0 => figures::count_of(weight.files, "file", "files"),
-            FileType::Dir => "empty".to_string(),
+            FileType::Dir => count(weight),
             other => other.word().to_string(),
         };
         let shows_size = leftover.facts.file_type == FileType::File || weight.bytes > 0;
@@ -96,6 +96,16 @@ impl Cells {
             size: if shows_size { figures::size(weight.bytes) } else { String::new() },
             age: weight.newest.map_or(String::new(), |(time, _)| figures::age(time, now)),
         }
+    }
+}
+
+/// Files, or directories where there is nothing else.
+fn count(weight: &Weight) -> String {
+    match (weight.files, weight.dirs.saturating_sub(1), weight.mounts + weight.subvolumes) {
+        (0, 0, 0) => "empty".to_string(),
+        (0, 0, _) => String::new(),
+        (0, dirs, _) => figures::count_of(dirs, "directory", "directories"),
+        (files, _, _) => figures::count_of(files, "file", "files"),
     }
 }
 

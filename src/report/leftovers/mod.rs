@@ -64,3 +64,6 @@ fn remarks(leftover: &Leftover) -> String {
     }
     remarks.join("; ")
 }
+
+#[cfg(test)]
+mod tests;
