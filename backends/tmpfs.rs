@@ -109,6 +109,10 @@ impl LockedBackend for Locked<'_> {
         self.of.survey()
     }
 
+    fn view(&self, tree: &Tree) -> Result<View> {
+        self.of.view(tree)
+    }
+
     fn make_old_dir(&mut self) -> Result<()> {
         Err(self.refuse("keep old roots of"))
     }

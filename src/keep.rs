@@ -1,8 +1,12 @@
 //! The keep list as data: every kept path that is in force, merged over all storages and users.
 
+use std::path::{Path, PathBuf};
+
 use backends::TreePath;
 
-use crate::config::{Config, Entry, EntryKind, How, Ownership, Place, Storage, UserEntries};
+use crate::config::{
+    Config, DEFAULT_FILE, Entry, EntryKind, How, Ownership, Place, Storage, UserEntries,
+};
 
 /// One kept path, with the settings of its storage filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +51,10 @@ pub struct Home {
     pub user: String,
     /// Where it is on the machine.
     pub path: TreePath,
+    /// The user's number, where that needs no lookup.
+    pub uid: Option<u32>,
+    /// The number of the primary group, where that needs no lookup.
+    pub gid: Option<u32>,
     /// The directory that stands for it in the storage, relative to that; the root for the storage
     /// itself. What lies between it and an entry's data is the user's.
     pub data: TreePath,
@@ -79,6 +87,16 @@ pub fn of(storages: &[Storage]) -> Vec<KeepEntry> {
     list
 }
 
+/// Where a storage has the configuration itself, if it is on the keep list and there already.
+pub fn kept_configuration(config: &Config, root: &Path) -> Option<PathBuf> {
+    let entry = list(config)
+        .into_iter()
+        .find(|entry| entry.path.as_bytes() == DEFAULT_FILE.trim_start_matches('/').as_bytes())?;
+    let kept = root.join(entry.source().as_path());
+    // Not there is not there, whatever the reason: then nothing but the first one is known.
+    kept.symlink_metadata().is_ok_and(|kept| kept.is_file()).then_some(kept)
+}
+
 fn enabled(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
     entries.iter().filter(|entry| entry.enable)
 }
@@ -92,6 +110,8 @@ fn resolve(entry: &Entry, storage: &Storage, user: Option<&UserEntries>) -> Keep
         home: user.map(|user| Home {
             user: user.name.clone(),
             path: user.home.clone(),
+            uid: None,
+            gid: None,
             data: user.data.clone(),
         }),
         owner: entry.owner.clone(),
@@ -109,9 +129,25 @@ fn resolve(entry: &Entry, storage: &Storage, user: Option<&UserEntries>) -> Keep
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
+pub(crate) mod fixture {
+    //! Keep lists for tests, written as in a configuration.
 
+    use super::*;
+
+    /// The list of a storage `/persist` whose lists, and more, are `text`.
+    pub fn entries(text: &str) -> Vec<KeepEntry> {
+        let text = format!("[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/persist\"\n{text}");
+        list(&Config::parse(Path::new("f"), text.as_bytes()).unwrap())
+    }
+
+    /// One directory.
+    pub fn entry(text: &str) -> KeepEntry {
+        entries(&format!("directories = [{text}]")).remove(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
     use super::*;
 
     fn keep_list(text: &str) -> Vec<KeepEntry> {

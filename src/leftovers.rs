@@ -66,7 +66,7 @@ pub enum Why {
     },
     /// It had this name until `apply --adopt` or `keep` put other data in its place.
     SetAside {
-        /// The name.
+        /// The name, or the start of a long one.
         of: Vec<u8>,
     },
     /// It was to get this name, and whoever wrote it was cut off before it was whole.

@@ -7,7 +7,8 @@ use backends::temporary;
 
 use super::Why;
 
-/// What stands between a name and a number where other data took its place.
+/// What stands between a name and a number where other data took its place; see
+/// [`before_name`](crate::host::making::before_name).
 const BEFORE: &[u8] = b".before-";
 
 /// What a name of ours says; `None` for any other.
@@ -24,13 +25,17 @@ pub fn of(name: &[u8]) -> Option<Why> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::making::before_name;
 
     #[test]
     fn our_own_names_are_told_from_all_others() {
         let before = |of: &[u8]| Some(Why::SetAside { of: of.to_vec() });
-        assert_eq!(of(b".machine-id.before-1"), before(b"machine-id"));
-        assert_eq!(of(b"..ssh.before-12"), before(b".ssh"));
-        assert_eq!(of(b".a\n\xff.before-3.before-4"), before(b"a\n\xff.before-3"));
+        for name in [&b"machine-id"[..], b".ssh", b"a\n\xff.before-3"] {
+            let aside = before_name(OsStr::from_bytes(name), 12);
+            assert_eq!(of(aside.as_bytes()), before(name));
+        }
+        let aside = before_name(OsStr::from_bytes(&[b'x'; 255]), u32::MAX);
+        assert!(matches!(of(aside.as_bytes()), Some(Why::SetAside { .. })));
         assert_eq!(of(b".a.tmp-0"), Some(Why::Temporary { of: b"a".to_vec() }));
         for other in ["a.before-1", ".a.before-", ".before-1", ".a.before-1x", ".a.before", ""] {
             assert_eq!(of(other.as_bytes()), None, "{other}");
