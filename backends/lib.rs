@@ -16,7 +16,7 @@
 //! | [`directory`], [`tmpfs`], `btrfs` | the file systems |
 //! | [`survey`], [`record`], [`old_roots`], [`temporary`] | what is there, and what is half done |
 //! | [`walk`](mod@walk), [`compare`], [`changes`], [`order`] | what differs between two trees |
-//! | [`descent`], [`boundary`], [`stat`], [`xattrs`], [`copy`] | going through a tree |
+//! | [`descent`], [`boundary`], [`stat`], [`xattrs`], [`copy`], [`weigh`] | going through a tree |
 //! | [`census`], [`in_use`] | what a tree is made of, and who has something of it open |
 //! | [`mountinfo`], [`mount_tables`], [`live_mounts`], [`mounted`] | what is mounted where |
 //! | [`throwaway`], [`image`], [`private_mounts`] | file systems for tests and for the demo |
@@ -60,6 +60,7 @@ pub mod temporary;
 pub mod throwaway;
 pub mod tmpfs;
 pub mod walk;
+pub mod weigh;
 pub mod xattrs;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

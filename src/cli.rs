@@ -69,6 +69,9 @@ pub enum Command {
     ///
     /// Each change has a verdict: `stray` will be gone at the next boot and nobody decided so,
     /// `kept` is on the keep list, `forgotten` was declared disposable.
+    ///
+    /// With `--storage` it shows leftovers: the topmost paths in the storages that no entry declares.
+    /// They are never deleted.
     #[command(after_long_help = help::DIFF)]
     Diff(Diff),
     /// Put every kept path in its place: make, own, mount and link what is not there yet
@@ -149,6 +152,9 @@ pub struct Diff {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as help")]
     pub root: Root,
+    /// Show instead what lies in the storages and nothing keeps, with size and age
+    #[arg(long, conflicts_with = "stat")]
+    pub storage: bool,
     /// One line a change, nothing folded
     #[arg(long, conflicts_with_all = ["stat", "null"])]
     pub flat: bool,
@@ -244,6 +250,7 @@ mod tests {
             "blankroot diff --flat --stat",
             "blankroot diff -0 --flat",
             "blankroot diff -0 --format json",
+            "blankroot diff --storage --stat",
             "blankroot",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

@@ -18,6 +18,7 @@ pub mod health;
 pub mod host;
 pub mod keep;
 pub mod known;
+pub mod leftovers;
 pub mod mount_options;
 pub mod observe;
 pub mod persistence;

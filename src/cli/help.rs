@@ -53,10 +53,12 @@ long_help!(DIFF, DIFF_EXAMPLES, DIFF_CODES,
         "blankroot diff --flat /etc": "Each change below /etc on a line of its own",
         "blankroot diff -0 /var/lib | xargs -0 ls -ld": "Hand the paths to another program",
         "blankroot diff --format json | jq '.summary'": "For programs",
+        "blankroot diff --storage": "What the storages hold that nothing keeps any more",
+        "blankroot diff --storage -0 | xargs -0 ls -ld": "Look at all of that",
     }
     codes {
-        0: "the changes were shown, however many there are",
-        2: "they could not be told",
+        0: "the changes were shown, or the leftovers, however many there are",
+        2: "they could not be told, or a storage is not there",
     }
 );
 

@@ -10,7 +10,7 @@ use backends::path::Escaped;
 use backends::{Backend, Error, Slot, Tree, TreePath};
 
 use super::show::{self, Progress};
-use super::{Failure, load_config};
+use super::{Failure, leftovers, load_config};
 use crate::classify::classify;
 use crate::cli::{Cli, Diff, Format};
 use crate::diff::{diff, everything};
@@ -20,6 +20,9 @@ pub fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
     let only = args.paths.iter().map(|path| in_tree(path, root)).collect::<Result<Vec<_>, _>>()?;
     let config = load_config(cli, root)?;
+    if args.storage {
+        return leftovers::run(cli, args, &config, &only);
+    }
     let backend = config.open_backend(root)?;
     let (live, blank) = backend.live_and_blank()?;
     let live = needed("live", &live, "set `live` in the configuration to the name of the root")?;

@@ -4,6 +4,7 @@ mod apply;
 mod demo;
 mod diff;
 mod init;
+mod leftovers;
 mod rollback;
 pub(crate) mod show;
 mod status;

@@ -38,19 +38,34 @@ where
 
 /// How long before `now` that was: `3 days ago`.
 pub fn ago<Tz: TimeZone>(time: DateTime<Utc>, now: &DateTime<Tz>) -> String {
-    let passed = now.to_utc().signed_duration_since(time);
-    let Ok(seconds) = u64::try_from(passed.num_seconds()) else {
-        return "in the future: one of the clocks was wrong".to_string();
-    };
+    match passed(time.timestamp(), now) {
+        None => "in the future: one of the clocks was wrong".to_string(),
+        Some(0..60) => "just now".to_string(),
+        Some(seconds) => format!("{} ago", span(seconds)),
+    }
+}
+
+/// How old something is that was written `seconds` after 1970: `3 weeks`.
+pub fn age<Tz: TimeZone>(seconds: i64, now: &DateTime<Tz>) -> String {
+    passed(seconds, now).map_or_else(|| "in the future".to_string(), span)
+}
+
+/// Seconds since then; `None` if that is still to come.
+fn passed<Tz: TimeZone>(seconds: i64, now: &DateTime<Tz>) -> Option<u64> {
+    u64::try_from(now.timestamp().saturating_sub(seconds)).ok()
+}
+
+fn span(seconds: u64) -> String {
     let (number, one, many) = match seconds {
-        0..60 => return "just now".to_string(),
+        0..60 => return "moments".to_string(),
         60..3_600 => (seconds / 60, "minute", "minutes"),
         3_600..86_400 => (seconds / 3_600, "hour", "hours"),
-        86_400..5_184_000 => (seconds / 86_400, "day", "days"),
+        86_400..1_209_600 => (seconds / 86_400, "day", "days"),
+        1_209_600..5_184_000 => (seconds / 604_800, "week", "weeks"),
         5_184_000..63_072_000 => (seconds / 2_592_000, "month", "months"),
         _ => (seconds / 31_536_000, "year", "years"),
     };
-    format!("{} ago", count_of(number, one, many))
+    count_of(number, one, many)
 }
 
 #[cfg(test)]
@@ -77,7 +92,12 @@ mod tests {
         assert_eq!(before(59), "just now");
         assert_eq!(before(60), "1 minute ago");
         assert_eq!(before(3 * 86_400 + 5), "3 days ago");
+        assert_eq!(before(23 * 86_400), "3 weeks ago");
         assert_eq!(before(70 * 86_400), "2 months ago");
         assert!(before(-5).starts_with("in the future"));
+        assert_eq!(
+            [1_000_000_000, 999_000_000, i64::MIN].map(|time| age(time, &now)).join(", "),
+            "moments, 11 days, 292,471,208,677 years"
+        );
     }
 }

@@ -21,7 +21,7 @@ use backends::Tree;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::json_value::{JsonPath, Timestamps, timestamp};
+use super::json_value::{JsonPath, Octal, Timestamps, timestamp};
 use super::summary::{KINDS, Summary, Tally, VERDICTS};
 use super::{DiffReport, Row};
 use crate::diff::Method;
@@ -161,16 +161,6 @@ impl<'a> JsonChange<'a> {
             verdict: row.verdict.word(),
             rule: row.rule,
         }
-    }
-}
-
-/// Permission bits as four octal digits.
-struct Octal(u16);
-
-impl Serialize for Octal {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let digits = [9, 6, 3, 0].map(|shift| b'0' + (self.0 >> shift & 7) as u8);
-        serializer.serialize_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 

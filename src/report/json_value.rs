@@ -1,9 +1,10 @@
 //! The values that all JSON output shares: paths that may not be UTF-8, and points in time.
 
+use backends::TreePath;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Datelike as _, Utc};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// A path or a name: `{"text": "…"}`, or `{"bytes": "<base64>"}` when it is not UTF-8.
 #[derive(Debug, Serialize)]
@@ -22,6 +23,27 @@ impl<'a> JsonPath<'a> {
             Ok(text) => Self::Text(text),
             Err(_) => Self::Bytes(STANDARD.encode(path)),
         }
+    }
+}
+
+/// A path in a tree as it is seen on the machine: from `/` on.
+#[derive(Debug)]
+pub struct Absolute<'a>(pub &'a TreePath);
+
+impl Serialize for Absolute<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        JsonPath::new(&[b"/", self.0.as_bytes()].concat()).serialize(serializer)
+    }
+}
+
+/// Permission bits as four octal digits.
+#[derive(Debug)]
+pub struct Octal(pub u16);
+
+impl Serialize for Octal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let digits = [9, 6, 3, 0].map(|shift| b'0' + (self.0 >> shift & 7) as u8);
+        serializer.serialize_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 

@@ -1,12 +1,13 @@
 //! What people and programs see of a diff and of a status survey: from data to text, nothing else.
 //!
 //! One module a format: [`tree`], [`flat`], [`stat`] and [`json`] show a [`DiffReport`], [`status`]
-//! shows a survey. Nothing here reads a clock, the environment or a disk.
+//! shows a survey, [`leftovers`] what lies in storages undeclared. Nothing here reads a clock, the environment or a disk.
 
 mod figures;
 pub mod flat;
 pub mod json;
 mod json_value;
+pub mod leftovers;
 pub(crate) mod paint;
 pub mod stat;
 pub mod status;

@@ -3,6 +3,7 @@
 
 mod init;
 mod interrupted;
+mod leftovers;
 mod machine;
 mod other_backends;
 mod reading;

@@ -44,7 +44,12 @@ fn use_all(machine: &Machine<'_>, list: &[KeepEntry]) {
         if entry.home.is_some() {
             chown(&file, Some(USER), Some(USER)).unwrap();
         }
-        support::apply::set_xattr(&file, "user.number", number.to_string().as_bytes()).unwrap();
+        support::apply::set_xattr(
+            &file.canonicalize().unwrap(),
+            "user.number",
+            number.to_string().as_bytes(),
+        )
+        .unwrap();
     }
 }
 

@@ -106,7 +106,7 @@ fn a_healthy_machine() {
            Boot: rolled back at 2026-11-22 15:59 (1 hour ago) in 43 ms; set aside 000009-3f2a1c9e
                  3f2a1c9e-7a01-4b6e-9d0a-000000000000
            Live: root, a copy of root-blank, made 2026-11-22 15:59 (1 hour ago)
-          Blank: root-blank, read-only, made 2026-11-01 16:59 (21 days ago)
+          Blank: root-blank, read-only, made 2026-11-01 16:59 (3 weeks ago)
         Mounted: /
          Nested: /var/lib/machines
       Old roots: 2, 120.2 MiB of their own

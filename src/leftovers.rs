@@ -1,0 +1,213 @@
+//! Leftovers: what lies in a storage and no entry declares any more. Found, weighed, never touched.
+
+mod claims;
+mod own_name;
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+use backends::weigh::{Found, Scales, Weight};
+use backends::{Error, Facts, FileType, Result, TreePath};
+use rustix::fs::{self, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use crate::config::Config;
+use crate::host::HostRoot;
+use claims::{Claim, Node};
+
+/// What the storages hold beside what is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// The storages that are declared, each once, in the order of the file.
+    pub storages: Vec<Looked>,
+    /// Each topmost path that no entry declares, sorted by path bytes.
+    pub found: Vec<Leftover>,
+    /// Where something is mounted inside a storage; what is there was not looked at. Sorted.
+    pub mounted_over: Vec<TreePath>,
+}
+
+/// A storage that was looked into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// Where it is on the machine.
+    pub path: TreePath,
+    /// The line that declares it.
+    pub line: u32,
+    /// Whether it is in force.
+    pub enabled: bool,
+    /// Whether it is there.
+    pub there: bool,
+}
+
+/// One leftover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// Where it is on the machine.
+    pub path: TreePath,
+    /// The storage that it lies in.
+    pub storage: TreePath,
+    /// What is known of it.
+    pub why: Why,
+    /// What it is itself.
+    pub facts: Facts,
+    /// It with all that is below.
+    pub weight: Weight,
+}
+
+/// Why something in a storage is a leftover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing declares it.
+    Undeclared,
+    /// What declares it, in this line, is not enabled.
+    NotEnabled {
+        /// The line.
+        line: u32,
+    },
+    /// It had this name until `apply --adopt` or `keep` put other data in its place.
+    SetAside {
+        /// The name, or the start of a long one.
+        of: Vec<u8>,
+    },
+    /// It was to get this name, and whoever wrote it was cut off before it was whole.
+    Temporary {
+        /// The name, or the start of a long one.
+        of: Vec<u8>,
+    },
+}
+
+/// Looks into all storages, below the host's root. `only` narrows to what is at, below or above one
+/// of these paths; empty: all. `progress` is told how many names were looked at so far.
+pub fn find(
+    host: &HostRoot,
+    config: &Config,
+    only: &[TreePath],
+    progress: &dyn Fn(u64),
+) -> Result<Leftovers> {
+    let claims = claims::of(config);
+    let mut leftovers = Leftovers::default();
+    let mut looked_at = 0;
+    for storage in &config.storages {
+        let path = &storage.path;
+        if leftovers.storages.iter().any(|looked| looked.path == *path) {
+            continue;
+        }
+        let opened = open(host, path)?;
+        // One that is declared twice is in force if one of the declarations is.
+        let enabled = config.storages.iter().any(|other| other.path == *path && other.enable);
+        let (line, there) = (storage.place.line, opened.is_some());
+        leftovers.storages.push(Looked { path: path.clone(), line, enabled, there });
+        if let (Some(root), Some(claims)) = (opened, claims.at(path)) {
+            let scales = Scales::new(root.as_fd(), path.clone(), looked_at, progress)?;
+            let search = Search { scales, storage: path, config, only, into: &mut leftovers };
+            looked_at = search.run(claims)?;
+        }
+    }
+    leftovers.found.sort_by(|a, b| a.path.cmp(&b.path));
+    leftovers.mounted_over.sort();
+    Ok(leftovers)
+}
+
+/// Opens a storage; `None` if it is not there.
+fn open(host: &HostRoot, path: &TreePath) -> Result<Option<OwnedFd>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let action = || format!("look into the storage {path}");
+    match fs::openat2(host.as_fd(), path.as_path(), flags, Mode::empty(), resolve) {
+        Ok(root) => Ok(Some(root)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(Errno::LOOP) => Err(Error::new(action(), "a symbolic link is on the way to it")
+            .mend("write the real path into the configuration, as `realpath` shows it")),
+        Err(Errno::NOTDIR) => Err(Error::new(action(), "it is no directory")),
+        Err(Errno::ACCESS) => Err(Error::io(action(), Errno::ACCESS).mend("run this as root")),
+        Err(error) => Err(Error::io(action(), error)),
+    }
+}
+
+/// One directory on the way down: names that were not looked at yet, what entries say of them, and
+/// the line that declares the directory, if it is not enabled.
+struct Level<'c> {
+    names: std::vec::IntoIter<CString>,
+    claims: &'c Node,
+    not_enabled: Option<u32>,
+}
+
+struct Search<'a> {
+    scales: Scales<'a>,
+    storage: &'a TreePath,
+    config: &'a Config,
+    only: &'a [TreePath],
+    into: &'a mut Leftovers,
+}
+
+impl Search<'_> {
+    /// Goes through the directories that lead to declared data; all beside those are leftovers.
+    fn run(mut self, claims: &Node) -> Result<u64> {
+        let names = self.scales.names()?.into_iter();
+        let mut levels = vec![Level { names, claims, not_enabled: None }];
+        while let Some(level) = levels.last_mut() {
+            let Some(name) = level.names.next() else {
+                levels.pop();
+                self.scales.leave();
+                continue;
+            };
+            let (claims, not_enabled) = (level.claims.child(name.to_bytes()), level.not_enabled);
+            if let Some((claims, not_enabled)) = self.see(&name, claims, not_enabled)? {
+                let names = self.scales.names()?.into_iter();
+                levels.push(Level { names, claims, not_enabled });
+            }
+        }
+        Ok(self.scales.looked_at())
+    }
+
+    /// Looks at one name, and enters it if it leads to declared data.
+    fn see<'c>(
+        &mut self,
+        name: &CString,
+        claims: Option<&'c Node>,
+        not_enabled: Option<u32>,
+    ) -> Result<Option<(&'c Node, Option<u32>)>> {
+        if claims.is_some_and(Node::is_taken) {
+            return Ok(None);
+        }
+        let Some(found) = self.scales.look(name)? else { return Ok(None) };
+        if found.mounted_over {
+            self.into.mounted_over.push(self.scales.path_of(Some(name)));
+            return Ok(None);
+        }
+        let not_enabled = match claims.and_then(|node| node.claim) {
+            Some(Claim::NotEnabled { line }) => Some(line),
+            _ => not_enabled,
+        };
+        let is_dir = matches!(found.stat.facts.file_type, FileType::Dir | FileType::Subvolume);
+        if let Some(node) = claims.filter(|node| is_dir && node.leads_on()) {
+            return Ok(self.scales.enter(name)?.then_some((node, not_enabled)));
+        }
+        self.add(name, &found, not_enabled)?;
+        Ok(None)
+    }
+
+    fn add(&mut self, name: &CString, found: &Found, not_enabled: Option<u32>) -> Result<()> {
+        let path = self.scales.path_of(Some(name));
+        let shown = |only: &TreePath| path.is_within(only) || only.is_within(&path);
+        let narrowed = !self.only.is_empty() && !self.only.iter().any(shown);
+        if narrowed || self.config.forget.covers(path.as_bytes()).is_some() {
+            return Ok(());
+        }
+        let weight = self.scales.weigh(name, found)?;
+        // mke2fs(8) makes it, and fsck wants it to stay.
+        if name.as_bytes() == b"lost+found" && (weight.files, weight.dirs) == (0, 1) {
+            return Ok(());
+        }
+        let why = match not_enabled {
+            Some(line) => Why::NotEnabled { line },
+            None => own_name::of(name.to_bytes()).unwrap_or(Why::Undeclared),
+        };
+        let (storage, facts) = (self.storage.clone(), found.stat.facts);
+        self.into.found.push(Leftover { path, storage, why, facts, weight });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
