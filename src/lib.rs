@@ -20,3 +20,4 @@ pub mod keep;
 pub mod known;
 pub mod plan;
 pub mod report;
+pub mod units;
