@@ -55,20 +55,32 @@ impl Generator<'_> {
         None => "blankroot",
     };
 
-    /// Runs it, and tells what went wrong in the kernel's log and on standard error.
+    /// Runs it, and tells what went wrong on standard error and in the kernel's log.
     pub fn run(&self) -> Result<Generated, NotGenerated> {
-        let host = HostRoot::open(self.root).inspect_err(say)?;
-        let done = self.generate(&host);
-        match &done {
-            Ok(generated) => {
-                generated.warnings.iter().for_each(|text| tell(&host, Level::Warning, text));
-            }
-            Err(error) => tell(&host, Level::Error, &error.to_string()),
-        }
+        let done = self.generate();
+        let (level, messages) = match &done {
+            Ok(generated) => (Level::Warning, generated.warnings.clone()),
+            Err(error) => (Level::Error, vec![error.to_string()]),
+        };
+        messages.iter().for_each(|message| self.tell(level, message));
         done
     }
 
-    fn generate(&self, host: &HostRoot) -> Result<Generated, NotGenerated> {
+    fn tell(&self, level: Level, message: &str) {
+        say(&message);
+        let logged = HostRoot::open(self.root).map_err(|error| error.to_string());
+        let logged = logged.and_then(|host| match kernel_log::write(&host, level, message) {
+            Err(error) if !is_not_found(&error) => Err(describe(&error)),
+            _ => Ok(()),
+        });
+        if let Err(why) = logged {
+            say(&format_args!("cannot write to /dev/kmsg: {why}"));
+        }
+    }
+
+    /// Runs it silently.
+    pub fn generate(&self) -> Result<Generated, NotGenerated> {
+        let host = &HostRoot::open(self.root)?;
         // The initrd's copy of the list is about another root than the one that runs there.
         if is_there(host, Path::new(INITRD))? {
             return Ok(Generated::default());
@@ -139,16 +151,6 @@ fn is_there(host: &HostRoot, path: &Path) -> Result<bool, Error> {
 
 fn tree_path(path: &[u8]) -> Result<TreePath, Error> {
     TreePath::parse(path).map_err(|why| Error::new("name the configuration", why))
-}
-
-fn tell(host: &HostRoot, level: Level, message: &str) {
-    say(&message);
-    match kernel_log::write(host, level, message) {
-        Err(error) if !is_not_found(&error) => {
-            say(&format_args!("cannot write to /dev/kmsg: {}", describe(&error)));
-        }
-        _ => {}
-    }
 }
 
 fn say(message: &impl Display) {
