@@ -137,13 +137,12 @@ fn whatever_fails_no_half_of_a_set_is_left() {
     let (result, passed) = run_with(None, None, || Root::with(LIST).generate());
     result.unwrap();
     assert!(passed.contains(&"units: link") && passed.contains(&"units: make directory"));
-    for at in 0..passed.len() {
+    for (at, point) in passed.iter().enumerate() {
         for errno in ERRNOS {
             let root = Root::with(LIST);
             fs::write(root.units().join("other.mount"), "of fstab").unwrap();
             let fault = Some(Fault::FailNth(at, errno));
             let (result, _) = run_with(fault, None, || root.generate());
-            let point = passed[at];
             let error = result.err().unwrap_or_else(|| panic!("{at}, {point}: nobody noticed"));
             assert!(error.to_string().starts_with("cannot "), "{error}");
             let left: Vec<PathBuf> = root.written().into_keys().collect();
