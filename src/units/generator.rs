@@ -4,17 +4,14 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
+use backends::Error;
 use backends::error::describe;
-use backends::{Error, TreePath};
 
+use super::configuration::{self, Loaded};
 use super::kernel_log::{self, Level};
 use super::{Units, write};
-use crate::config::{Config, ConfigError, DEFAULT_FILE};
+use crate::config::ConfigError;
 use crate::host::{HostRoot, is_not_found};
-use crate::keep::{self, KeepEntry};
-
-/// What makes a root an initrd (os-release(5)).
-const INITRD: &str = "etc/initrd-release";
 
 /// One run of the generator.
 #[derive(Debug)]
@@ -80,14 +77,20 @@ impl Generator<'_> {
 
     /// Runs it silently.
     pub fn generate(&self) -> Result<Generated, NotGenerated> {
-        let host = &HostRoot::open(self.root)?;
-        // The initrd's copy of the list is about another root than the one that runs there.
-        if is_there(host, Path::new(INITRD))? {
-            return Ok(Generated::default());
-        }
-        let Some((config, origin)) = load(host)? else { return Ok(Generated::default()) };
-        let units = Units::of(&config, self.command, &origin)
-            .map_err(|why| Error::new("make units", format!("a path {why}")))?;
+        let mut warnings = Vec::new();
+        let units = match configuration::load(&HostRoot::open(self.root)?)? {
+            Loaded::Nothing => return Ok(Generated::default()),
+            Loaded::Config(config, origin) => Units::of(&config, self.command, &origin),
+            Loaded::Behind(target) => {
+                warnings.push(format!(
+                    "no mount units, `blankroot apply` makes all mounts later: the configuration is \
+                     a link to {target}, which is not mounted yet\n  mend: keep it with `how = \
+                     \"bind\"`, or mount its storage in the initrd"
+                ));
+                Units::without_list(&target, self.command)
+            }
+        };
+        let units = units.map_err(|why| Error::new("make units", format!("a path {why}")))?;
         let there = write::into(self.normal_dir, &units)?;
         let left = units.left.iter().map(|left| {
             let (path, why) = (&left.path, left.why);
@@ -101,56 +104,9 @@ impl Generator<'_> {
                  in /etc/fstab, keep that line or the entry of the keep list"
             )
         });
-        let warnings = left.chain(doubled).collect();
+        warnings.extend(left.chain(doubled));
         Ok(Generated { units: units.files.len() - there.len(), warnings })
     }
-}
-
-/// The configuration that is in force, and its file; `None` where there is none at all.
-fn load(host: &HostRoot) -> Result<Option<(Config, TreePath)>, NotGenerated> {
-    let path = tree_path(DEFAULT_FILE.as_bytes())?;
-    if !is_there(host, path.as_path())? {
-        return Ok(None);
-    }
-    let text = read(host, &path).map_err(|error| {
-        let mend = "if it is a link into storage, mount the storage in the initrd, or keep the \
-                    file with `how = \"bind\"`";
-        let failed = Error::io(format!("read the configuration {path}"), error);
-        NotGenerated::Error(failed.mend(mend))
-    })?;
-    let config = Config::parse(Path::new(DEFAULT_FILE), &text)?;
-    // Live's copy may be blank's, which is older than what the owner has written since.
-    let Some(source) = kept_source(&keep::list(&config), &path) else {
-        return Ok(Some((config, path)));
-    };
-    match read(host, &source) {
-        Ok(text) => {
-            let file = Path::new("/").join(source.as_path());
-            Ok(Some((Config::parse(&file, &text)?, source)))
-        }
-        Err(error) if is_not_found(&error) => Ok(Some((config, path))),
-        Err(error) => Err(Error::io(format!("read the kept configuration {source}"), error).into()),
-    }
-}
-
-/// Where the data of the file is, if it or a directory that holds it is kept.
-fn kept_source(list: &[KeepEntry], file: &TreePath) -> Option<TreePath> {
-    let entry = list.iter().filter(|entry| file.is_within(&entry.path));
-    let entry = entry.max_by_key(|entry| entry.path.as_bytes().len())?;
-    let below = &file.as_bytes()[entry.path.as_bytes().len()..];
-    TreePath::parse(&[entry.source().as_bytes(), below].concat()).ok()
-}
-
-fn read(host: &HostRoot, path: &TreePath) -> io::Result<Vec<u8>> {
-    host.read(path.as_path())
-}
-
-fn is_there(host: &HostRoot, path: &Path) -> Result<bool, Error> {
-    host.has(path).map_err(|e| Error::io(format!("look for {}", path.display()), e))
-}
-
-fn tree_path(path: &[u8]) -> Result<TreePath, Error> {
-    TreePath::parse(path).map_err(|why| Error::new("name the configuration", why))
 }
 
 fn say(message: &impl Display) {

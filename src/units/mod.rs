@@ -1,6 +1,7 @@
 //! The keep list as systemd units, for the generator: a mount for each path that is bound, and the
 //! services around them. Pure: what is written where is decided here, and written elsewhere.
 
+mod configuration;
 mod generator;
 mod kernel_log;
 mod machine_id;
@@ -87,6 +88,15 @@ impl Units {
             .files
             .extend(ways.filter_map(|(entry, way)| machine_id::drop_in(entry, way, &origin)));
         Ok(units)
+    }
+
+    /// Where the list cannot be read before its own storage is mounted: the services alone, which
+    /// read it then and do everything. `file` is where it will be.
+    pub fn without_list(file: &TreePath, command: &str) -> Result<Self, &'static str> {
+        let (command, origin) = (Value::new(command)?, Value::path(file)?);
+        let files = services::units(&BTreeSet::from([file]), &command, &origin);
+        let wanted = files.iter().map(|unit| unit.name.clone()).collect();
+        Ok(Self { files, wanted, left: Vec::new() })
     }
 
     fn add(&mut self, entry: &KeepEntry, homes: &[TreePath], origin: &Value) {
