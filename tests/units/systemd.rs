@@ -67,7 +67,9 @@ impl<'d> Systemd<'d> {
         command.arg(&self.manager).args(["--test", "--system", "--unit=multi-user.target"]);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        units(&String::from_utf8(output.stdout).unwrap())
+        let read = units(&String::from_utf8(output.stdout).unwrap());
+        assert!(!read.is_empty(), "this systemd shows units in another form");
+        read
     }
 
     fn command(&self, program: &Path) -> assert_cmd::Command {
@@ -108,7 +110,9 @@ fn units(dump: &str) -> HashMap<String, Settings> {
     let (mut units, mut current) = (HashMap::<String, Settings>::new(), None);
     for line in dump.lines() {
         let line = line.trim_start();
-        if let Some(name) = line.strip_prefix("-> Unit ") {
+        // The arrow depends on systemd's version and its locale.
+        let unit = line.strip_prefix("-> Unit ").or_else(|| line.strip_prefix("\u{2192} Unit "));
+        if let Some(name) = unit {
             current = Some(units.entry(name.trim_end_matches(':').to_string()).or_default());
         } else if let (Some(unit), Some((key, value))) = (&mut current, line.split_once(": ")) {
             unit.0.push((key.to_string(), value.to_string()));
