@@ -93,10 +93,8 @@ impl Generator<'_> {
         let units = units.map_err(|why| Error::new("make units", format!("a path {why}")))?;
         let there = write::into(self.normal_dir, &units)?;
         let left = units.left.iter().map(|left| {
-            let (path, why) = (&left.path, left.why);
-            format!(
-                "no mount unit for {path}, which `blankroot apply` mounts later: its path {why}"
-            )
+            let (path, why) = (&left.path, &left.why);
+            format!("no mount unit for {path}, which `blankroot apply` mounts later: {why}")
         });
         let doubled = there.iter().map(|name| {
             format!(

@@ -60,8 +60,8 @@ pub struct Units {
 pub struct Left {
     /// Where it belongs.
     pub path: TreePath,
-    /// Why it has no unit, to follow "the path ".
-    pub why: &'static str,
+    /// Why it has no unit.
+    pub why: String,
 }
 
 impl Units {

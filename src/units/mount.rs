@@ -7,7 +7,7 @@ use super::way::{self, Way};
 use super::{ADOPT, APPLY, HELD, PREPARE, Unit, name};
 use crate::keep::KeepEntry;
 
-/// The unit; the error says why there can be none, to follow "the path ".
+/// The unit; the error says why there can be none.
 ///
 /// `homes` are directories whose owners may put links where they like.
 pub fn unit(
@@ -15,19 +15,20 @@ pub fn unit(
     way: Way,
     homes: &[TreePath],
     origin: &Value,
-) -> Result<Unit, &'static str> {
-    let name = name::of_mount(&entry.path)?;
-    let target = Value::path(&entry.path)?;
-    let source = Value::path(&entry.source())?;
-    let options = Value::new(&options(entry))?;
-    let described = Value::new(&entry.path.to_string())?;
+) -> Result<Unit, String> {
+    let target = path(&entry.path)?;
+    let name = name::of_mount(&entry.path).map_err(|why| format!("its path {why}"))?;
+    let source = path(&entry.source())?;
+    let options =
+        Value::new(&options(entry)).map_err(|why| format!("the list of its options {why}"))?;
+    let described = path_for_people(entry)?;
 
     let text = UnitText::new(origin)
         .section("Unit")
         .value("Description", &described.after(&format!("Kept {}", entry.kind.word())))
         .value("SourcePath", origin)
         .set("DefaultDependencies", "no")
-        .value("RequiresMountsFor", &Value::path(&entry.storage)?.quoted())
+        .value("RequiresMountsFor", &path(&entry.storage)?.quoted())
         // Wanted, not required: it fails when one entry does, and the others are mounted still.
         .set("Wants", PREPARE)
         .set("After", &format!("local-fs-pre.target {PREPARE}"))
@@ -41,6 +42,14 @@ pub fn unit(
         .set("Type", "none")
         .value("Options", &options);
     Ok(Unit { name, text: text.finish() })
+}
+
+fn path(path: &TreePath) -> Result<Value, String> {
+    Value::path(path).map_err(|why| format!("the path {path} {why}"))
+}
+
+fn path_for_people(entry: &KeepEntry) -> Result<Value, String> {
+    Value::new(&entry.path.to_string()).map_err(|why| format!("its path {why}"))
 }
 
 /// What the initrd has mounted stays until the very end, as systemd keeps all its mounts.
@@ -58,11 +67,11 @@ fn conditions(
     entry: &KeepEntry,
     way: Way,
     homes: &[TreePath],
-) -> Result<UnitText, &'static str> {
+) -> Result<UnitText, String> {
     let mut text = text;
     let source = entry.source();
     for side in [&source, &entry.path] {
-        text = text.value(way::condition(entry.kind), &Value::path(side)?);
+        text = text.value(way::condition(entry.kind), &path(side)?);
     }
     let mut links: Vec<TreePath> =
         users_data(entry, homes).iter().filter_map(|data| within(&entry.storage, data)).collect();
@@ -71,7 +80,7 @@ fn conditions(
         links.push(entry.path.clone());
     }
     for link in &links {
-        text = text.unless("ConditionPathIsSymbolicLink", &Value::path(link)?);
+        text = text.unless("ConditionPathIsSymbolicLink", &path(link)?);
     }
     Ok(text.set("ConditionPathExists", &format!("!/{HELD}/%n")))
 }

@@ -224,11 +224,42 @@ fn what_no_unit_can_express_is_left_to_apply_and_the_rest_is_not() {
          directories = [\"/a\\nWhat=/etc\", \"/b \", \"/c\\\\\", \"{long}\", \"/good\"]",
     ));
     assert_eq!(names(&units), [&SERVICES[..], &["good.mount"]].concat());
-    let left: Vec<String> =
-        units.left.iter().map(|left| format!("{} {}", left.path, left.why)).collect();
-    assert_eq!(left[0], "/a\\nWhat=/etc has a control character, which a unit file cannot have");
-    assert_eq!(left.len(), 4, "{left:?}");
-    assert!(left[3].ends_with("x is too long for the name of a unit"), "{left:?}");
+    let left: Vec<&str> = units.left.iter().map(|left| left.why.as_str()).collect();
+    assert_eq!(
+        left,
+        [
+            "the path /a\\nWhat=/etc has a control character, which a unit file cannot have",
+            "the path /b  ends with a backslash or a space, which a unit file cannot have there",
+            "the path /c\\\\ ends with a backslash or a space, which a unit file cannot have there",
+            "its path is too long for the name of a unit",
+        ]
+    );
+}
+
+/// Then all of the path in storage is the user's.
+#[test]
+fn data_of_a_home_that_lies_elsewhere_in_storage_is_not_reached_through_a_link_either() {
+    let text = "[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/dot/files\"\n\
+                [storage.users.bob]\ndirectories = [\".config/x\"]";
+    let config = Config::parse(Path::new("f"), text.as_bytes()).unwrap();
+    let mut entry = keep::list(&config).remove(0);
+    entry.data = TreePath::parse(b"stow/.config/x").unwrap();
+    let unit = mount::unit(&entry, Way::Bind, &homes(&config, &[]), &Value::new("f").unwrap());
+    let text = unit.unwrap().text;
+    let guards: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("ConditionPathIsSymbolicLink=!"))
+        .collect();
+    assert_eq!(
+        guards,
+        [
+            "/dot/files/stow",
+            "/dot/files/stow/.config",
+            "/dot/files/stow/.config/x",
+            "/home/bob/.config",
+            "/home/bob/.config/x",
+        ]
+    );
 }
 
 #[test]
