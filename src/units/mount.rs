@@ -97,13 +97,15 @@ fn options(entry: &KeepEntry) -> String {
     std::iter::once("bind").chain(own).chain(flags).collect::<Vec<_>>().join(",")
 }
 
-/// The steps in storage that a user can replace: all of them, where the data of a home does not lie
-/// under the home's own path.
+/// The steps in storage that a user can replace: those below where the data of the home lies, or
+/// all of them, where the entry's own lies elsewhere.
 fn users_data(entry: &KeepEntry, homes: &[TreePath]) -> Vec<TreePath> {
-    let below = below_homes(&entry.data, homes);
     match &entry.home {
-        Some(_) if below.is_empty() => below_homes(&entry.data, &[TreePath::root()]),
-        _ => below,
+        None => below_homes(&entry.data, homes),
+        Some(home) if entry.data.is_within(&home.data) => {
+            below_homes(&entry.data, std::slice::from_ref(&home.data))
+        }
+        Some(_) => below_homes(&entry.data, &[TreePath::root()]),
     }
 }
 

@@ -239,27 +239,24 @@ fn what_no_unit_can_express_is_left_to_apply_and_the_rest_is_not() {
 /// Then all of the path in storage is the user's.
 #[test]
 fn data_of_a_home_that_lies_elsewhere_in_storage_is_not_reached_through_a_link_either() {
-    let text = "[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/dot/files\"\n\
-                [storage.users.bob]\ndirectories = [\".config/x\"]";
-    let config = Config::parse(Path::new("f"), text.as_bytes()).unwrap();
-    let mut entry = keep::list(&config).remove(0);
-    entry.data = TreePath::parse(b"stow/.config/x").unwrap();
-    let unit = mount::unit(&entry, Way::Bind, &homes(&config, &[]), &Value::new("f").unwrap());
-    let text = unit.unwrap().text;
-    let guards: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("ConditionPathIsSymbolicLink=!"))
-        .collect();
-    assert_eq!(
-        guards,
-        [
-            "/dot/files/stow",
-            "/dot/files/stow/.config",
-            "/dot/files/stow/.config/x",
-            "/home/bob/.config",
-            "/home/bob/.config/x",
-        ]
-    );
+    for (data, whole) in [(".", "/stow/.config/x"), ("other/place", "/other/place/stow/.config/x")]
+    {
+        let units = units(&format!(
+            "[[storage]]\npath = \"/dot/files\"\n[storage.users.bob]\ndata = \"{data}\"\n\
+             directories = [{{ path = \"stow/.config/x\", strip_prefix = true }}]"
+        ));
+        let text = text(&units, "home-bob-.config-x.mount");
+        assert!(text.contains(&format!("\nWhat=/dot/files{whole}\n")), "{text}");
+        let guards: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("ConditionPathIsSymbolicLink=!"))
+            .collect();
+        let start = format!("/dot/files{}", whole.trim_end_matches("/stow/.config/x"));
+        let below =
+            ["/stow", "/stow/.config", "/stow/.config/x"].map(|step| format!("{start}{step}"));
+        assert_eq!(guards[..3], below);
+        assert_eq!(guards[3..], ["/home/bob/.config", "/home/bob/.config/x"]);
+    }
 }
 
 #[test]
