@@ -1,7 +1,9 @@
 //! Which configuration a boot goes by, at a moment when storage may not be mounted yet.
 
+use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
 
 use backends::{Error, TreePath};
 use rustix::fs;
@@ -65,11 +67,22 @@ fn kept_source(list: &[KeepEntry], file: &TreePath) -> Option<TreePath> {
     TreePath::parse(&[entry.source().as_bytes(), below].concat()).ok()
 }
 
-/// Where an absolute link leads, which is what `apply` makes; none of anything else.
+/// Where the link at `path` leads, by its words alone: `apply` puts no links on the way. None of
+/// what is no link.
 fn link_target(host: &HostRoot, path: &TreePath) -> Option<TreePath> {
     let target = fs::readlinkat(host, path.as_path(), Vec::new()).ok()?;
-    let target = target.to_bytes();
-    target.starts_with(b"/").then(|| TreePath::parse(target).ok())?
+    let target = Path::new(OsStr::from_bytes(target.to_bytes()));
+    let mut place = path.as_path().parent().unwrap_or(Path::new("")).to_path_buf();
+    for part in target.components() {
+        match part {
+            Component::RootDir | Component::Prefix(_) => place.clear(),
+            Component::CurDir => {}
+            // Above the root is the root.
+            Component::ParentDir => drop(place.pop()),
+            Component::Normal(name) => place.push(name),
+        }
+    }
+    TreePath::parse(place.as_os_str().as_bytes()).ok()
 }
 
 fn read(host: &HostRoot, path: &TreePath) -> io::Result<Vec<u8>> {
