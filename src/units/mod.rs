@@ -3,6 +3,7 @@
 
 mod configuration;
 mod generator;
+pub mod held;
 mod kernel_log;
 mod machine_id;
 mod mount;
