@@ -11,7 +11,7 @@ use backends::{Error, Result, TreePath};
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 
 use super::{HELD, name};
-use crate::host::HostRoot;
+use crate::host::{HostRoot, is_not_found};
 
 /// Holds the mounts on these paths back, and no others, until the next call or the next boot.
 pub fn set<'p>(host: &HostRoot, paths: impl IntoIterator<Item = &'p TreePath>) -> Result<()> {
@@ -22,8 +22,15 @@ pub fn set<'p>(host: &HostRoot, paths: impl IntoIterator<Item = &'p TreePath>) -
 }
 
 fn update(host: &HostRoot, wanted: &BTreeSet<OsString>) -> io::Result<()> {
+    let there: BTreeSet<OsString> = match host.names(HELD) {
+        Ok(names) => names.into_iter().collect(),
+        Err(error) if is_not_found(&error) => BTreeSet::new(),
+        Err(error) => return Err(error),
+    };
+    if there == *wanted {
+        return Ok(());
+    }
     let dir = host.make_dirs(HELD)?;
-    let there: BTreeSet<OsString> = host.names(HELD)?.into_iter().collect();
     wanted.difference(&there).try_for_each(|name| hold(dir.as_fd(), name))?;
     there.difference(wanted).try_for_each(|name| {
         change("units: let go", || Ok(fs::unlinkat(&dir, name.as_os_str(), AtFlags::empty())?))
@@ -44,6 +51,8 @@ mod tests {
     fn the_last_call_says_what_is_held_back() {
         let dir = tempfile::tempdir().unwrap();
         let host = HostRoot::open(dir.path()).unwrap();
+        set(&host, []).unwrap();
+        assert!(!host.has("run").unwrap(), "nothing to hold back, nothing made");
         let paths = ["/var/log", "/a b", "/srv"].map(|path| TreePath::parse(path.as_bytes()));
         let [log, odd, srv] = paths.map(Result::unwrap);
         set(&host, [&log, &odd]).unwrap();
