@@ -24,3 +24,4 @@ pub mod observe;
 pub mod persistence;
 pub mod plan;
 pub mod report;
+pub mod units;

@@ -43,6 +43,7 @@ pub fn run(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
         drop(progress);
         tell(&plan, &outcome, &mut out)?;
         let host = HostRoot::open(&args.host.host)?;
+        crate::units::held::set(&host, plan.refusals.iter().map(|refusal| &refusal.path))?;
         persistence::announce(&plan, &outcome, &machine, &host)?;
         if !outcome.is_complete() {
             tell_refusals(&plan);

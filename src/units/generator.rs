@@ -1,0 +1,113 @@
+//! What systemd starts before any unit: reads the configuration and writes the units.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::Path;
+
+use backends::Error;
+use backends::error::describe;
+
+use super::configuration::{self, Loaded};
+use super::kernel_log::{self, Level};
+use super::{Units, write};
+use crate::config::ConfigError;
+use crate::host::{HostRoot, is_not_found};
+
+/// One run of the generator.
+#[derive(Debug)]
+pub struct Generator<'g> {
+    /// The root whose configuration is read.
+    pub root: &'g Path,
+    /// Where units belong that outweigh those of packages and not those of administrators.
+    pub normal_dir: &'g Path,
+    /// What the services start: a path, or a name that systemd looks up.
+    pub command: &'g str,
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Generated {
+    /// How many units were written.
+    pub units: usize,
+    /// What the owner should know.
+    pub warnings: Vec<String>,
+}
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum NotGenerated {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Something could not be done.
+    #[error(transparent)]
+    Error(#[from] Error),
+}
+
+impl Generator<'_> {
+    /// What the services start unless the package that is being built says otherwise: systemd looks a
+    /// bare name up itself.
+    pub const COMMAND: &'static str = match option_env!("BLANKROOT_COMMAND") {
+        Some(path) => path,
+        None => "blankroot",
+    };
+
+    /// Runs it, and tells what went wrong on standard error and in the kernel's log.
+    pub fn run(&self) -> Result<Generated, NotGenerated> {
+        let done = self.generate();
+        let (level, messages) = match &done {
+            Ok(generated) => (Level::Warning, generated.warnings.clone()),
+            Err(error) => (Level::Error, vec![error.to_string()]),
+        };
+        messages.iter().for_each(|message| self.tell(level, message));
+        done
+    }
+
+    fn tell(&self, level: Level, message: &str) {
+        say(&message);
+        let logged = HostRoot::open(self.root).map_err(|error| error.to_string());
+        let logged = logged.and_then(|host| match kernel_log::write(&host, level, message) {
+            Err(error) if !is_not_found(&error) => Err(describe(&error)),
+            _ => Ok(()),
+        });
+        if let Err(why) = logged {
+            say(&format_args!("cannot write to /dev/kmsg: {why}"));
+        }
+    }
+
+    /// Runs it silently.
+    pub fn generate(&self) -> Result<Generated, NotGenerated> {
+        let mut warnings = Vec::new();
+        let units = match configuration::load(&HostRoot::open(self.root)?)? {
+            Loaded::Nothing => return Ok(Generated::default()),
+            Loaded::Config(config, origin) => Units::of(&config, self.command, &origin),
+            Loaded::Behind(target) => {
+                warnings.push(format!(
+                    "no mount units, `blankroot apply` makes all mounts later: the configuration is \
+                     a link to {target}, which is not mounted yet\n  mend: keep it with `how = \
+                     \"bind\"`, or mount its storage in the initrd"
+                ));
+                Units::without_list(&target, self.command)
+            }
+        };
+        let units = units.map_err(|why| Error::new("make units", format!("a path {why}")))?;
+        let there = write::into(self.normal_dir, &units)?;
+        let left = units.left.iter().map(|left| {
+            let (path, why) = (&left.path, &left.why);
+            format!("no mount unit for {path}, which `blankroot apply` mounts later: {why}")
+        });
+        let doubled = there.iter().map(|name| {
+            format!(
+                "cannot write the unit {name}: another generator has made it\n  mend: if it is \
+                 in /etc/fstab, keep that line or the entry of the keep list"
+            )
+        });
+        warnings.extend(left.chain(doubled));
+        Ok(Generated { units: units.files.len() - there.len(), warnings })
+    }
+}
+
+fn say(message: &impl Display) {
+    // Nobody is left to tell that standard error is closed.
+    let _ = writeln!(io::stderr(), "blankroot-generator: {message}");
+}

@@ -1,0 +1,65 @@
+//! Which mounts are held back: a target with data that nothing else has must not be covered, and
+//! `apply` is what finds it, before the mount units start.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use backends::fault::change;
+use backends::{Error, Result, TreePath};
+use rustix::fs::{self, AtFlags, Mode, OFlags};
+
+use super::{HELD, name};
+use crate::host::{HostRoot, is_not_found};
+
+/// Holds the mounts on these paths back, and no others, until the next call or the next boot.
+pub fn set<'p>(host: &HostRoot, paths: impl IntoIterator<Item = &'p TreePath>) -> Result<()> {
+    // A path without a unit has nothing to hold back.
+    let names = paths.into_iter().filter_map(|path| name::of_mount(path).ok());
+    let wanted: BTreeSet<OsString> = names.map(OsString::from).collect();
+    update(host, &wanted).map_err(|e| Error::io(format!("hold mounts back in /{HELD}"), e))
+}
+
+fn update(host: &HostRoot, wanted: &BTreeSet<OsString>) -> io::Result<()> {
+    let there: BTreeSet<OsString> = match host.names(HELD) {
+        Ok(names) => names.into_iter().collect(),
+        Err(error) if is_not_found(&error) => BTreeSet::new(),
+        Err(error) => return Err(error),
+    };
+    if there == *wanted {
+        return Ok(());
+    }
+    let dir = host.make_dirs(HELD)?;
+    wanted.difference(&there).try_for_each(|name| hold(dir.as_fd(), name))?;
+    there.difference(wanted).try_for_each(|name| {
+        change("units: let go", || Ok(fs::unlinkat(&dir, name.as_os_str(), AtFlags::empty())?))
+    })
+}
+
+fn hold(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o644);
+    change("units: hold", || Ok(fs::openat(dir, name, flags, mode).map(drop)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_call_says_what_is_held_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = HostRoot::open(dir.path()).unwrap();
+        set(&host, []).unwrap();
+        assert!(!host.has("run").unwrap(), "nothing to hold back, nothing made");
+        let paths = ["/var/log", "/a b", "/srv"].map(|path| TreePath::parse(path.as_bytes()));
+        let [log, odd, srv] = paths.map(Result::unwrap);
+        set(&host, [&log, &odd]).unwrap();
+        assert_eq!(host.names(HELD).unwrap(), ["a\\x20b.mount", "var-log.mount"]);
+        set(&host, [&log, &srv]).unwrap();
+        assert_eq!(host.names(HELD).unwrap(), ["srv.mount", "var-log.mount"]);
+        set(&host, []).unwrap();
+        assert!(host.names(HELD).unwrap().is_empty());
+    }
+}

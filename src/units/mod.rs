@@ -1,0 +1,131 @@
+//! The keep list as systemd units, for the generator: a mount for each path that is bound, and the
+//! services around them. Pure: what is written where is decided here, and written elsewhere.
+
+mod configuration;
+mod generator;
+pub mod held;
+mod kernel_log;
+mod machine_id;
+mod mount;
+pub mod name;
+mod services;
+mod text;
+mod way;
+mod write;
+
+use std::collections::BTreeSet;
+
+use backends::TreePath;
+
+use crate::config::Config;
+use crate::keep::{self, KeepEntry};
+
+pub use generator::{Generated, Generator, NotGenerated};
+use text::Value;
+use way::Way;
+
+/// Makes sources and targets, so that mounts find them.
+const PREPARE: &str = "blankroot-prepare.service";
+/// Does what is not a mount or was not mounted, and tells what failed.
+const APPLY: &str = "blankroot-apply.service";
+/// Adopts at shutdown.
+const ADOPT: &str = "blankroot-adopt.service";
+/// What starts all of it. Each unit is wanted, not required: see docs/decisions/0010.
+const WANTED_BY: &str = "local-fs.target.wants";
+/// The directory below the root in which a file with a mount unit's name keeps that unit from
+/// mounting: its target has data that the mount would hide.
+pub const HELD: &str = "run/blankroot/held";
+
+/// One file of a unit directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Its name, relative to the directory.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
+
+/// All that the generator writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Units {
+    /// Unit files and drop-ins, in the order in which they are written.
+    pub files: Vec<Unit>,
+    /// The units that the boot starts.
+    pub wanted: Vec<String>,
+    /// Mounts that no unit can express; `apply` makes them after all others.
+    pub left: Vec<Left>,
+}
+
+/// A mount without a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Where it belongs.
+    pub path: TreePath,
+    /// Why it has no unit.
+    pub why: String,
+}
+
+impl Units {
+    /// Everything for one configuration; nothing where nothing is kept. `command` is what runs
+    /// Blankroot, `origin` the configuration's file on the machine.
+    ///
+    /// The error says what is wrong with one of these two names.
+    pub fn of(config: &Config, command: &str, origin: &TreePath) -> Result<Self, &'static str> {
+        let list = keep::list(config);
+        if list.is_empty() {
+            return Ok(Self::default());
+        }
+        let (command, origin) = (Value::new(command)?, Value::path(origin)?);
+        let storages: BTreeSet<&TreePath> = list.iter().map(|entry| &entry.storage).collect();
+        let files = services::units(&storages, &command, &origin);
+        let mut units = Self { files, ..Self::default() };
+        let homes = homes(config, &list);
+        for entry in &list {
+            units.add(entry, &homes, &origin);
+        }
+        units.wanted = units.files.iter().map(|unit| unit.name.clone()).collect();
+        let ways = list.iter().map(|entry| (entry, Way::of(entry)));
+        units
+            .files
+            .extend(ways.filter_map(|(entry, way)| machine_id::drop_in(entry, way, &origin)));
+        Ok(units)
+    }
+
+    /// Where the list cannot be read before its own storage is mounted: the services alone, which
+    /// read it then and do everything. `file` is where it will be.
+    pub fn without_list(file: &TreePath, command: &str) -> Result<Self, &'static str> {
+        let (command, origin) = (Value::new(command)?, Value::path(file)?);
+        let files = services::units(&BTreeSet::from([file]), &command, &origin);
+        let wanted = files.iter().map(|unit| unit.name.clone()).collect();
+        Ok(Self { files, wanted, left: Vec::new() })
+    }
+
+    fn add(&mut self, entry: &KeepEntry, homes: &[TreePath], origin: &Value) {
+        let way = Way::of(entry);
+        if way == Way::Link {
+            return;
+        }
+        match mount::unit(entry, way, homes, origin) {
+            Ok(unit) => self.files.push(unit),
+            Err(why) => self.left.push(Left { path: entry.path.clone(), why }),
+        }
+    }
+}
+
+/// The homes of all users that the configuration names, and whatever else lies in `/home`: an entry
+/// may name its path in a home as a whole.
+fn homes(config: &Config, list: &[KeepEntry]) -> Vec<TreePath> {
+    let named = config.storages.iter().flat_map(|storage| &storage.users);
+    let mut homes: Vec<TreePath> = named.map(|user| user.home.clone()).collect();
+    for path in list.iter().flat_map(|entry| [&entry.path, &entry.data]) {
+        let Some(below) = path.as_bytes().strip_prefix(b"home/") else { continue };
+        let user = below.split(|&byte| byte == b'/').next().unwrap_or_default();
+        homes.extend(TreePath::parse(&[b"home/", user].concat()));
+    }
+    homes.sort();
+    homes.dedup();
+    homes
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! The generator and its units, as the installed systemd reads them.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod escaping;
+mod generator;
+mod order;
+mod root;
+mod systemd;
+mod values;
