@@ -2,6 +2,7 @@
 
 mod demo;
 mod diff;
+mod doctor;
 mod init;
 mod rollback;
 pub(crate) mod show;
@@ -53,6 +54,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Rollback(args) => return rollback::run(cli, args).into(),
         Command::Diff(args) => diff::run(cli, args),
         Command::Status(args) => status::run(cli, args),
+        Command::Doctor(args) => doctor::run(cli, args),
         Command::Demo(args) => demo::run(cli, args),
     };
     match done {

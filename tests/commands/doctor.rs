@@ -1,0 +1,164 @@
+//! `doctor`: what it finds on a machine whose blank, live and storage are real.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
+
+use serde_json::Value;
+use support::kernel::create_subvolume;
+
+use crate::machine::{Machine, Ran, on_machine};
+
+const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
+    alice:x:1000:100:Alice:/home/alice:/bin/bash\n\
+    daemon:x:1:1::/:/usr/sbin/nologin\n";
+const GROUP: &str = "root:x:0:\ndaemon:x:1:\nusers:x:100:\n";
+const SHADOW: &str = "root:!:20000::::::\nalice:$y$j9T$salt$hash:20000::::::\n";
+
+fn write(dir: &Path, name: &str, content: &str, mode: u32) {
+    let path = dir.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A machine as it should be: accounts in blank, and a storage on a subvolume of its own.
+fn set_up(machine: &mut Machine<'_>, lists: &str) {
+    let live = machine.live();
+    write(live, "etc/passwd", PASSWD, 0o644);
+    write(live, "etc/group", GROUP, 0o644);
+    write(live, "etc/shadow", SHADOW, 0o600);
+    fs::create_dir(live.join("persist")).unwrap();
+    machine.run(&["init", "--dry-run"]).expect(0);
+    create_subvolume(&machine.top().join("persist")).unwrap();
+    // The first run writes the configuration, which blank then holds with the keep list.
+    machine.run(&["init"]).expect(0);
+    let config = live.join("etc/blankroot.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let text = format!("{text}\n[[storage]]\npath = \"/persist\"\n{lists}");
+    fs::write(&config, &text).unwrap();
+    machine.set_read_only("root-blank", false);
+    fs::write(machine.top().join("root-blank/etc/blankroot.toml"), &text).unwrap();
+    machine.set_read_only("root-blank", true);
+}
+
+fn findings(ran: &Ran) -> Vec<(String, String)> {
+    let json: Value = serde_json::from_str(&ran.out).unwrap();
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap().to_string();
+    let list = json["findings"].as_array().unwrap().iter();
+    list.map(|finding| (text(finding, "id"), text(finding, "what"))).collect()
+}
+
+fn ids(machine: &Machine<'_>, code: i32) -> Vec<String> {
+    let ran = machine.run(&["doctor", "--format", "json"]).expect(code);
+    findings(&ran).into_iter().map(|(id, _)| id).collect()
+}
+
+#[test]
+fn a_machine_as_it_should_be_has_nothing_to_mend() {
+    on_machine(|machine| {
+        set_up(machine, "files = [{ path = \"/etc/hostname\", how = \"symlink\" }]\n");
+        let mounted = machine.mount_at("persist", &machine.live().join("persist"));
+        symlink("/persist/etc/hostname", machine.live().join("etc/hostname")).unwrap();
+        machine.run(&["doctor"]).expect(0).says("Nothing needs attention.");
+        mounted.unmount().unwrap();
+    });
+}
+
+#[test]
+fn what_is_wrong_is_found_on_real_trees() {
+    on_machine(|machine| {
+        let lists = "directories = [\"/var/lib/app\", { path = \"/srv\", user = \"bob\" }]\n\
+            files = [{ path = \"/etc/hostname\", how = \"symlink\" }, \"/etc/app.key\"]\n\
+            [storage.users.alice]\ndirectories = [\".ssh\"]\n";
+        set_up(machine, lists);
+        let storage = machine.live().join("persist");
+        let mounted = machine.mount_at("persist", &storage);
+        let live = machine.live().to_path_buf();
+        // Her password was changed, and bob came, since blank was made.
+        write(&live, "etc/shadow", &SHADOW.replace("hash", "new"), 0o600);
+        write(&live, "etc/passwd", &format!("{PASSWD}bob:x:1001:100::/home/bob:/bin/sh\n"), 0o644);
+        // A program replaced the link; another's data never got into storage.
+        write(&live, "etc/hostname", "newer\n", 0o644);
+        write(&storage, "etc/hostname", "older\n", 0o644);
+        fs::create_dir_all(live.join("var/lib/app")).unwrap();
+        write(&live, "var/lib/app/data", "x", 0o644);
+        // A key that everybody can read, and files of nobody.
+        let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n", "x".repeat(60));
+        write(&storage, "etc/app.key", &key, 0o644);
+        write(&live, "etc/app.key", "", 0o644);
+        write(&storage, "srv/site", "x", 0o644);
+        chown(storage.join("srv/site"), Some(1001), Some(100)).unwrap();
+        write(&storage, "home/alice/.ssh/id_ed25519", &key, 0o600);
+        let ran = machine.run(&["doctor", "--format", "json"]).expect(1);
+        let found = findings(&ran);
+        for (id, says) in [
+            ("password-reverts", "the password of alice will be the older one again"),
+            ("secret-readable", "/persist/etc/app.key, which is a private key"),
+            ("owner-unknown", "no user has the number 1001: 1 file, such as /persist/srv/site"),
+            ("owner-drift", "/persist/home/alice/.ssh belongs to the user number 0, and alice"),
+            ("unknown-account", "no user `bob`"),
+            ("not-in-place", "/var/lib/app is not in its place: its data is still in live"),
+            ("link-replaced", "/etc/hostname is a file of its own by now"),
+        ] {
+            let hit = found.iter().any(|(found, what)| found == id && what.contains(says));
+            assert!(hit, "no {id} with `{says}` in {found:#?}");
+        }
+        let human = machine.run(&["doctor"]).expect(1);
+        assert!(!human.out.contains('\x1b'), "{human:#?}");
+        mounted.unmount().unwrap();
+    });
+}
+
+#[test]
+fn a_storage_on_the_wiped_root_is_found_wherever_it_hides() {
+    on_machine(|machine| {
+        set_up(machine, "");
+        // A plain directory of live.
+        assert_eq!(ids(machine, 1), ["storage-on-wiped-root"]);
+        // A subvolume in live, which travels with it.
+        fs::remove_dir(machine.live().join("persist")).unwrap();
+        create_subvolume(&machine.live().join("persist")).unwrap();
+        assert_eq!(ids(machine, 1), ["storage-on-wiped-root"]);
+        // Memory.
+        let memory = Path::new("none");
+        let at = machine.live().join("persist");
+        let mounted = machine.sandbox.namespace().mount(memory, "tmpfs", &at, b"").unwrap();
+        let found = ids(machine, 1);
+        assert!(found.contains(&"storage-on-wiped-root".to_string()), "{found:?}");
+        mounted.unmount().unwrap();
+        fs::remove_dir(&at).unwrap();
+        assert_eq!(ids(machine, 1), ["storage-missing"]);
+    });
+}
+
+#[test]
+fn a_blank_without_passwords_locks_everybody_out_and_a_kept_shadow_lets_them_in() {
+    on_machine(|machine| {
+        write(machine.live(), "etc/shadow", "", 0o600);
+        set_up(machine, "files = [{ path = \"/etc/shadow\", how = \"symlink\" }]\n");
+        machine.set_read_only("root-blank", false);
+        fs::write(machine.top().join("root-blank/etc/shadow"), "root:*:::::::\n").unwrap();
+        machine.set_read_only("root-blank", true);
+        let storage = machine.live().join("persist");
+        let mounted = machine.mount_at("persist", &storage);
+        let found = ids(machine, 1);
+        assert!(found.contains(&"no-login".to_string()), "{found:?}");
+        write(&storage, "etc/shadow", SHADOW, 0o600);
+        fs::remove_file(machine.live().join("etc/shadow")).unwrap();
+        symlink("/persist/etc/shadow", machine.live().join("etc/shadow")).unwrap();
+        assert_eq!(ids(machine, 0), [""; 0]);
+        mounted.unmount().unwrap();
+    });
+}
+
+#[test]
+fn what_cannot_be_checked_is_listed() {
+    on_machine(|machine| {
+        set_up(machine, "");
+        machine.rename("root-blank", "away");
+        let ran = machine.run(&["doctor"]).expect(2);
+        let ran = ran.says("could not check what the next boot starts from");
+        ran.says("open blank: it is missing").says("storage-on-wiped-root");
+    });
+}
