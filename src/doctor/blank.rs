@@ -48,7 +48,7 @@ fn secret(blank: &BlankFacts, Secret { path, what, kept }: &Secret) -> Finding {
         return Finding::new(
             &checks::BLANK_SECRET,
             Severity::Note,
-            format!("blank has an older copy of {path}, which is {what}"),
+            format!("blank has an older copy of {path} ({what})"),
             "it is not used, since the path is kept; but whoever gets blank gets it",
             format!(
                 "nothing, while blank stays on this machine; else delete it there{}",
@@ -59,7 +59,7 @@ fn secret(blank: &BlankFacts, Secret { path, what, kept }: &Secret) -> Finding {
     Finding::new(
         &checks::BLANK_SECRET,
         Severity::Warning,
-        format!("blank holds {path}, which is {what}"),
+        format!("blank holds {path} ({what})"),
         "it is the same at every boot, on every machine that blank is copied to, and in every old \
          root; a newer one is lost",
         format!("`blankroot keep {}`, then delete it in blank{}", shell(path), how(blank)),

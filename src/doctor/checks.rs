@@ -134,8 +134,8 @@ mod tests {
             (IN_STORAGE, "directories = [\"/persist/x\"]", "lies in the storage"),
             (
                 SAME_DATA,
-                "directories = [\"/b/c\", { path = \"/a/b/c\", strip_prefix = true }]",
-                "is kept twice",
+                "directories = [\"/a/b\", { path = \"/a/b\", strip_prefix = true }]",
+                "has the same data as",
             ),
         ];
         let told = |lists: &str| {

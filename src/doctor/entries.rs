@@ -85,26 +85,36 @@ fn unknown_accounts(facts: &Facts, accounts: &Accounts) -> Vec<Finding> {
             }
         }
     }
-    let finding = |((kind, name), place): ((&str, String), String)| {
-        let name = Escaped(name.as_bytes());
-        Finding::new(
-            &checks::UNKNOWN_ACCOUNT,
-            if facts.nixos { Severity::Note } else { Severity::Danger },
-            format!("there will be no {kind} `{name}`, whom {place} names"),
-            "what it is to own cannot be given to anybody, so that the entry fails at the next boot",
-            match kind {
-                "user" => format!(
-                    "correct the name, write its number, or make the account (`useradd {name}`) \
-                     and keep /etc/passwd"
-                ),
-                _ => format!(
-                    "correct the name, write its number, or make the group (`groupadd {name}`) \
-                     and keep /etc/group"
-                ),
-            },
+    unknown.into_iter().map(|((kind, name), place)| stranger(facts, kind, &name, &place)).collect()
+}
+
+fn stranger(facts: &Facts, kind: &str, name: &str, place: &str) -> Finding {
+    let now = facts.now.as_ref().and_then(|people| people.accounts.as_ref());
+    let is_now = now.is_some_and(|now| match kind {
+        "user" => now.user(name).is_some(),
+        _ => now.group(name).is_some(),
+    });
+    let (file, add) = match kind {
+        "user" => ("/etc/passwd", "useradd"),
+        _ => ("/etc/group", "groupadd"),
+    };
+    let name = Escaped(name.as_bytes());
+    let (what, mend) = if is_now {
+        (
+            format!("the {kind} `{name}`, whom {place} names, is gone after the next boot"),
+            format!("`blankroot keep {file}`, or make the {kind} in blank, too"),
+        )
+    } else {
+        (
+            format!("there is no {kind} `{name}`, whom {place} names"),
+            format!("correct the name, or write its number, or `{add} {name}` and keep {file}"),
         )
     };
-    unknown.into_iter().map(finding).collect()
+    // NixOS makes its accounts anew, so that blank's say little.
+    let severity = if facts.nixos { Severity::Note } else { Severity::Danger };
+    let why =
+        "what it is to own cannot be given to anybody, so that the entry fails at the next boot";
+    Finding::new(&checks::UNKNOWN_ACCOUNT, severity, what, why, mend)
 }
 
 fn homes(facts: &Facts, accounts: &Accounts) -> Vec<Finding> {

@@ -235,7 +235,7 @@ pub struct BlankFacts {
 pub struct Secret {
     /// Where it is.
     pub path: TreePath,
-    /// What it is, to follow "is ".
+    /// What it is, in words.
     pub what: String,
     /// Its path is kept, so that the copy in blank is not used.
     pub kept: bool,

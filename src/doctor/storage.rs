@@ -108,7 +108,7 @@ fn secrets(storage: &StorageFacts) -> Vec<Finding> {
         Finding::new(
             &checks::SECRET_READABLE,
             Severity::Danger,
-            format!("every user can read {path}, which is {what}"),
+            format!("every user can read {path} ({what})"),
             "any program on the machine can copy it",
             format!(
                 "`chmod go= {}`; if it may have been read already, make a new one",

@@ -29,7 +29,6 @@ fn set_up(machine: &mut Machine<'_>, lists: &str) {
     write(live, "etc/group", GROUP, 0o644);
     write(live, "etc/shadow", SHADOW, 0o600);
     fs::create_dir(live.join("persist")).unwrap();
-    machine.run(&["init", "--dry-run"]).expect(0);
     create_subvolume(&machine.top().join("persist")).unwrap();
     // The first run writes the configuration, which blank then holds with the keep list.
     machine.run(&["init"]).expect(0);
@@ -94,10 +93,10 @@ fn what_is_wrong_is_found_on_real_trees() {
         let found = findings(&ran);
         for (id, says) in [
             ("password-reverts", "the password of alice will be the older one again"),
-            ("secret-readable", "/persist/etc/app.key, which is a private key"),
+            ("secret-readable", "/persist/etc/app.key (a private key)"),
             ("owner-unknown", "no user has the number 1001: 1 file, such as /persist/srv/site"),
             ("owner-drift", "/persist/home/alice/.ssh belongs to the user number 0, and alice"),
-            ("unknown-account", "no user `bob`"),
+            ("unknown-account", "the user `bob`, whom"),
             ("not-in-place", "/var/lib/app is not in its place: its data is still in live"),
             ("link-replaced", "/etc/hostname is a file of its own by now"),
         ] {
@@ -105,6 +104,9 @@ fn what_is_wrong_is_found_on_real_trees() {
             assert!(hit, "no {id} with `{says}` in {found:#?}");
         }
         let human = machine.run(&["doctor"]).expect(1);
+        if let Ok(color) = std::env::var("SHOW_DOCTOR") {
+            println!("{}", machine.run(&["doctor", "--color", &color]).out);
+        }
         assert!(!human.out.contains('\x1b'), "{human:#?}");
         mounted.unmount().unwrap();
     });
@@ -160,5 +162,117 @@ fn what_cannot_be_checked_is_listed() {
         let ran = machine.run(&["doctor"]).expect(2);
         let ran = ran.says("could not check what the next boot starts from");
         ran.says("open blank: it is missing").says("storage-on-wiped-root");
+    });
+}
+
+#[test]
+fn what_blank_holds_and_where_the_configuration_is_are_found() {
+    on_machine(|machine| {
+        set_up(machine, "directories = [\"/etc/wireguard\"]\n");
+        let mounted = machine.mount_at("persist", &machine.live().join("persist"));
+        let blank = machine.top().join("root-blank");
+        machine.set_read_only("root-blank", false);
+        write(&blank, "etc/ssh/ssh_host_ed25519_key", "secret", 0o600);
+        write(&blank, "etc/ssh/ssh_host_ed25519_key.pub", "public", 0o644);
+        write(&blank, "etc/wireguard/wg0.conf", "PrivateKey = x", 0o600);
+        write(&blank, "root/.ssh/known_hosts", "public", 0o600);
+        write(&blank, "home/user name/.ssh/id_rsa", "secret", 0o600);
+        write(&blank, "etc/ssl/private/a b.key", "-----BEGIN PRIVATE KEY-----\n", 0o600);
+        write(&blank, "etc/machine-id", "0123456789abcdef0123456789abcdef\n", 0o444);
+        write(&blank, "var/lib/systemd/random-seed", "seed", 0o600);
+        fs::remove_file(blank.join("etc/blankroot.toml")).unwrap();
+        fs::set_permissions(&blank, fs::Permissions::from_mode(0o777)).unwrap();
+        machine.set_read_only("root-blank", true);
+        let ran = machine.run(&["doctor", "--format", "json"]).expect(1);
+        let mut found = findings(&ran);
+        found.retain(|(id, _)| id.starts_with("blank-") || id.starts_with("config-"));
+        let found: Vec<String> = found.iter().map(|(id, what)| format!("{id}: {what}")).collect();
+        let expected = [
+            "blank-owner: the top directory of blank belongs to 0:0 and has the mode 0777",
+            "config-lost: ",
+            "blank-secret: blank holds /etc/ssh/ssh_host_ed25519_key (a private host key)",
+            "blank-secret: blank holds /home/user name/.ssh (private keys)",
+            "blank-secret: blank holds /etc/ssl/private (private keys)",
+            "blank-random-seed: blank holds a random seed, /var/lib/systemd/random-seed",
+            "blank-secret: blank has an older copy of /etc/wireguard (private keys of networks)",
+            "blank-machine-id: blank holds /etc/machine-id",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "no `{expected}` but {found:#?}");
+        }
+        mounted.unmount().unwrap();
+    });
+}
+
+#[test]
+fn a_home_in_memory_and_a_way_behind_a_link_are_found() {
+    on_machine(|machine| {
+        set_up(machine, "directories = [\"/var/lib/app\", \"/srv/www\"]\n");
+        let storage = machine.mount_at("persist", &machine.live().join("persist"));
+        let (home, srv) = (machine.live().join("home"), machine.live().join("srv"));
+        symlink("/persist/srv", srv).unwrap();
+        let none = Path::new("none");
+        let namespace = machine.sandbox.namespace();
+        let memory = namespace.mount(none, "tmpfs", &home, b"").unwrap();
+        let ids = ids(machine, 1);
+        assert_eq!(ids, ["not-in-place", "behind-a-link", "tmpfs-open", "tmpfs-size"]);
+        memory.unmount().unwrap();
+        let memory = namespace.mount(none, "tmpfs", &home, b"size=1m,mode=755").unwrap();
+        let ran = machine.run(&["doctor", "--format", "json"]).expect(1);
+        assert!(!ran.out.contains("tmpfs-"), "{ran:#?}");
+        memory.unmount().unwrap();
+        storage.unmount().unwrap();
+    });
+}
+
+#[test]
+fn an_ssh_key_in_storage_lets_root_in() {
+    on_machine(|machine| {
+        write(machine.live(), "etc/ssh/sshd_config", "", 0o644);
+        set_up(machine, "directories = [{ path = \"/root/.ssh\", how = \"symlink\" }]\n");
+        machine.set_read_only("root-blank", false);
+        fs::write(machine.top().join("root-blank/etc/shadow"), "").unwrap();
+        machine.set_read_only("root-blank", true);
+        let storage = machine.live().join("persist");
+        let mounted = machine.mount_at("persist", &storage);
+        write(&storage, "root/.ssh/authorized_keys", "# none yet\n", 0o600);
+        fs::create_dir(machine.live().join("root")).unwrap();
+        symlink("/persist/root/.ssh", machine.live().join("root/.ssh")).unwrap();
+        assert_eq!(ids(machine, 1), ["no-login"]);
+        write(&storage, "root/.ssh/authorized_keys", "ssh-ed25519 AAAA root\n", 0o600);
+        assert_eq!(ids(machine, 1), ["login-lost", "login-by-key-alone"]);
+        mounted.unmount().unwrap();
+    });
+}
+
+#[test]
+fn a_storage_inside_a_plain_directory_that_is_live_is_found() {
+    on_machine(|machine| {
+        machine.unmount();
+        let trees = machine.top().join("trees");
+        let live = trees.join("live");
+        fs::create_dir_all(live.join("persist")).unwrap();
+        let text = format!(
+            "[root]\nbackend = \"directory\"\npath = \"{}\"\nlive = \"live\"\n\
+             [[storage]]\npath = \"/persist\"\n",
+            trees.display()
+        );
+        write(&live, "etc/passwd", PASSWD, 0o644);
+        write(&live, "etc/shadow", SHADOW, 0o600);
+        write(&live, "etc/group", GROUP, 0o644);
+        write(&live, "etc/blankroot.toml", &text, 0o644);
+        let live = live.to_str().unwrap();
+        machine.run(&["init", "--root", live]).expect(0);
+        let doctor = || machine.run(&["doctor", "--root", live, "--format", "json"]);
+        let found = findings(&doctor().expect(1));
+        assert_eq!(
+            found.iter().map(|(id, _)| &id[..]).collect::<Vec<_>>(),
+            ["storage-on-wiped-root"]
+        );
+        let at = trees.join("live/persist");
+        let mounted = machine.mount_at("root", &at);
+        assert_eq!(findings(&doctor().expect(0)), []);
+        mounted.unmount().unwrap();
     });
 }
