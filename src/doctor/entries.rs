@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use backends::FileType;
 use backends::path::Escaped;
 
 use super::checks;
-use super::facts::Facts;
+use super::facts::{Data, EntryFacts, Facts};
 use super::finding::{Finding, Severity};
 use crate::accounts::Accounts;
 use crate::config::{Account, EntryKind, Mode, Ownership};
@@ -141,16 +142,27 @@ fn homes(facts: &Facts, accounts: &Accounts) -> Vec<Finding> {
 
 fn modes(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for entry in facts.entries.iter().map(|facts| &facts.entry) {
-        let own = (entry.owner.mode, entry.kind, format!("{}", entry.path));
-        let parent = (entry.parent.mode, EntryKind::Dir, format!("the parents of {}", entry.path));
-        for (mode, kind, whose) in [own, parent] {
+    for EntryFacts { entry, data, .. } in &facts.entries {
+        let place = facts.at(entry.place);
+        let bits = |owner: &Ownership| owner.mode.map(Mode::bits);
+        let mut judge = |mode: Option<u16>, kind, whose: String| {
             let wrong = mode.and_then(|mode| Some((mode, wrong_mode(mode, kind)?)));
             if let Some((mode, (severity, what, why, mend))) = wrong {
-                let bits = format!("{:04o}", mode.bits());
-                let what = format!("the mode {bits} of {whose} {what} ({})", facts.at(entry.place));
+                let what = format!("the mode {mode:04o} of {whose} {what}");
                 findings.push(Finding::new(&checks::BAD_MODE, severity, what, why, mend));
             }
+        };
+        judge(bits(&entry.owner), entry.kind, format!("{} ({place})", entry.path));
+        let parents = format!("the parents of {} ({place})", entry.path);
+        judge(bits(&entry.parent), EntryKind::Dir, parents);
+        // What was declared is put right at each run; else what is there stays.
+        if let (None, Data::Present(node)) = (entry.owner.mode, data) {
+            let kind = match node.file_type {
+                FileType::Dir | FileType::Subvolume => EntryKind::Dir,
+                FileType::File => EntryKind::File,
+                _ => continue,
+            };
+            judge(Some(node.mode), kind, entry.source().to_string());
         }
     }
     findings
@@ -158,8 +170,7 @@ fn modes(facts: &Facts) -> Vec<Finding> {
 
 type Wrong = (Severity, &'static str, &'static str, &'static str);
 
-fn wrong_mode(mode: Mode, kind: EntryKind) -> Option<Wrong> {
-    let bits = mode.bits();
+fn wrong_mode(bits: u16, kind: EntryKind) -> Option<Wrong> {
     if bits & 0o002 != 0 && (kind == EntryKind::File || bits & 0o1000 == 0) {
         return Some((
             Severity::Danger,

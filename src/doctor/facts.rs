@@ -78,6 +78,8 @@ pub struct People {
     pub shadow: Shadow,
     /// An SSH server is set up.
     pub ssh: bool,
+    /// There is an etc/nologin, which keeps out everybody but root (nologin(5)).
+    pub nologin: bool,
     /// For each user who has one, a file with keys that an SSH server lets in.
     pub keys: BTreeMap<String, TreePath>,
     /// Other sources of accounts, in words: "systemd-homed".
@@ -252,8 +254,9 @@ pub enum OwnConfig {
     Nothing,
 }
 
-impl fmt::Display for Unchecked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.why)
+impl Unchecked {
+    /// Because of this error, in one line with its mend.
+    pub fn new(what: impl Into<String>, why: &impl fmt::Display) -> Self {
+        Self { what: what.into(), why: why.to_string().replace("\n  ", "; ").replace('\n', "; ") }
     }
 }

@@ -57,6 +57,9 @@ fn ways(people: &People, user: &User, today: i64) -> Result<Ways, &'static str> 
     if [&b"nologin"[..], b"false", b"sync", b"halt", b"shutdown"].contains(&shell) {
         return Err("has no login shell");
     }
+    if people.nologin && user.uid != 0 {
+        return Err("is kept out by etc/nologin");
+    }
     let line = people.shadow.line(&user.name);
     if line.is_some_and(|line| line.is_closed(today)) {
         return Err("is expired");

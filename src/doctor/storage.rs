@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use backends::TreePath;
+use backends::path::Escaped;
 
-use super::checks::{self, Check};
+use super::checks;
 use super::facts::{Data, Facts, Lies, StorageFacts};
 use super::finding::{Finding, Severity};
 use super::way::shell;
+use crate::accounts::{Accounts, User};
 use crate::config::Account;
 use crate::report::figures;
 
@@ -53,8 +55,11 @@ fn one(facts: &Facts, storage: &StorageFacts) -> Vec<Finding> {
 
 fn survives(facts: &Facts, storage: &StorageFacts) -> Option<Finding> {
     let (path, place) = (&storage.path, facts.at(storage.place));
-    let mend = "put it on a file system or subvolume of its own that is mounted there at boot (a \
-                line in /etc/fstab), and move the data there";
+    let mend = format!(
+        "if /etc/fstab has a line for it, `mount {}`; else put it on a file system or subvolume of \
+         its own that is mounted there at boot, and move the data there",
+        shell(path)
+    );
     match storage.lies {
         Lies::Missing => Some(Finding::new(
             &checks::STORAGE_MISSING,
@@ -160,7 +165,7 @@ fn unknown(
 fn drift(facts: &Facts) -> Vec<Finding> {
     let accounts = facts.after.as_ref().and_then(|people| people.accounts.as_ref());
     let Some(accounts) = accounts.filter(|_| !facts.nixos) else { return Vec::new() };
-    let mut findings = Vec::new();
+    let mut findings = renumbered(facts, accounts);
     for facts in &facts.entries {
         let Data::Present(node) = facts.data else { continue };
         let entry = &facts.entry;
@@ -172,22 +177,37 @@ fn drift(facts: &Facts) -> Vec<Finding> {
         let source = entry.source();
         for (kind, expected, found) in [("user", user, node.uid), ("group", group, node.gid)] {
             let Some((name, id)) = expected.filter(|&(_, id)| id != found) else { continue };
-            findings.push(drifted(&checks::OWNER_DRIFT, kind, (&name, id), found, &source));
+            findings.push(drifted(kind, (&name, id), found, &source));
         }
     }
     findings
 }
 
-fn drifted(
-    check: &Check,
-    kind: &str,
-    (name, id): (&str, u32),
-    found: u32,
-    at: &TreePath,
-) -> Finding {
+/// Users whose number the next boot changes.
+fn renumbered(facts: &Facts, after: &Accounts) -> Vec<Finding> {
+    let now = facts.now.as_ref().and_then(|people| people.accounts.as_ref());
+    let users = now.map_or(&[][..], |now| now.users()).iter();
+    let finding = |user: &User| {
+        let later = after.user(&user.name).filter(|later| later.uid != user.uid)?;
+        let name = Escaped(user.name.as_bytes());
+        Some(Finding::new(
+            &checks::OWNER_DRIFT,
+            Severity::Warning,
+            format!(
+                "{name} has the number {} now, and {} after the next boot",
+                user.uid, later.uid
+            ),
+            "what is kept belongs to the number, and not to the name",
+            "`blankroot keep /etc/passwd /etc/group`, so that numbers stay",
+        ))
+    };
+    users.filter_map(finding).collect()
+}
+
+fn drifted(kind: &str, (name, id): (&str, u32), found: u32, at: &TreePath) -> Finding {
     let option = if kind == "user" { "chown" } else { "chgrp" };
     Finding::new(
-        check,
+        &checks::OWNER_DRIFT,
         Severity::Warning,
         format!("{at} belongs to the {kind} number {found}, and {name} has the number {id}"),
         format!("{name} cannot use what is kept there; the number may belong to another {kind}"),
@@ -202,7 +222,7 @@ fn from(kind: &str, found: u32) -> String {
 
 fn name(account: &Account) -> String {
     match account {
-        Account::Name(name) => backends::path::Escaped(name.as_bytes()).to_string(),
+        Account::Name(name) => Escaped(name.as_bytes()).to_string(),
         Account::Id(id) => id.to_string(),
     }
 }

@@ -43,14 +43,8 @@ fn how(entry: &EntryFacts) -> How {
 fn not_there(facts: &Facts, entry: &EntryFacts, target: &Target) -> Option<Finding> {
     let (path, source) = (&entry.entry.path, entry.entry.source());
     let (why, mend) = match target {
-        Target::RightMount if entry.entry.how == Some(How::Symlink) => {
-            (format!("{source} is mounted there, and a link was declared"), remount(path))
-        }
-        Target::RightLink if entry.entry.how == Some(How::Bind) => (
-            "it is a link to its data, and a mount was declared".to_string(),
-            format!("`rm {}`, then {APPLY}", shell(path)),
-        ),
-        Target::RightMount | Target::RightLink | Target::Unknown => return None,
+        Target::Unknown => return None,
+        Target::RightMount | Target::RightLink => return other_way(entry, target),
         Target::BehindLink { link, to } => return Some(behind_link(facts, entry, link, to)),
         Target::File { .. } if is_replaced(entry) => return Some(replaced(entry)),
         Target::Absent | Target::Dir { empty: true } | Target::File { empty: true } => {
@@ -68,7 +62,7 @@ fn not_there(facts: &Facts, entry: &EntryFacts, target: &Target) -> Option<Findi
         Target::Dir { .. } | Target::File { .. } => match entry.data {
             Data::Absent => (
                 format!("its data is still in live, and nothing is at {source} in storage"),
-                format!("{ADOPT}"),
+                ADOPT.to_string(),
             ),
             _ => (
                 format!("live has data of its own there, beside that at {source} in storage"),
@@ -91,9 +85,26 @@ fn not_there(facts: &Facts, entry: &EntryFacts, target: &Target) -> Option<Findi
         &checks::NOT_MOUNTED,
         Severity::Danger,
         format!("{path} is not in its place: {why}"),
-        "what programs write there goes to the root that the next boot replaces",
+        "what programs write there does not get into storage, and may be gone after the next boot",
         mend,
     ))
+}
+
+/// The right data, but not the way that was declared.
+fn other_way(entry: &EntryFacts, target: &Target) -> Option<Finding> {
+    let (path, source) = (&entry.entry.path, entry.entry.source());
+    let (what, mend) = match (target, entry.entry.how) {
+        (Target::RightMount, Some(How::Symlink)) => {
+            (format!("{source} is mounted at {path}, and a link was declared"), remount(path))
+        }
+        (Target::RightLink, Some(How::Bind)) => (
+            format!("{path} is a link to {source}, and a mount was declared"),
+            format!("`rm {}`, then {APPLY}", shell(path)),
+        ),
+        _ => return None,
+    };
+    let why = "programs reach the same data; but it was declared otherwise for some reason";
+    Some(Finding::new(&checks::NOT_MOUNTED, Severity::Note, what, why, mend))
 }
 
 fn remount(path: &backends::TreePath) -> String {

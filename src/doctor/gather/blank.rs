@@ -132,10 +132,12 @@ fn holds(tree: BorrowedFd<'_>, path: &TreePath, keys: bool) -> Result<bool> {
             let facts = place.stat().map_err(failed)?.facts;
             match facts.file_type {
                 FileType::Dir if depth < 2 => dirs.push((below, depth + 1)),
-                FileType::File if facts.size > 0 && !is_public(name.as_bytes()) => {
-                    if !keys || is_private_key(&head(place).map_err(failed)?) {
-                        return Ok(true);
-                    }
+                FileType::File
+                    if facts.size > 0
+                        && !is_public(name.as_bytes())
+                        && (!keys || is_private_key(&head(place).map_err(failed)?)) =>
+                {
+                    return Ok(true);
                 }
                 _ => {}
             }

@@ -48,22 +48,27 @@ impl Survey<'_> {
     pub fn run(&self, unchecked: &mut Vec<Unchecked>) -> Content {
         let mut content = Content::default();
         let mut heads = 0;
+        let mut failed = Vec::new();
         let root = Waiting { path: self.storage.clone(), open: true, secret: None };
         let mut waiting = VecDeque::from([root]);
         while let Some(dir) = waiting.pop_front() {
             match self.list(&dir, &mut content, &mut heads) {
                 Ok(below) => waiting.extend(below),
                 Err(error) if is_gone(&error) || is_mount(&error) => {}
-                Err(error) => {
-                    let what = format!("what is in {}", dir.path);
-                    let why = backends::error::describe(&error);
-                    unchecked.push(Unchecked { what, why });
-                }
+                Err(error) => failed.push((dir.path, error)),
             }
             if content.seen >= self.limit {
-                content.cut = !waiting.is_empty();
+                content.cut |= !waiting.is_empty();
                 break;
             }
+        }
+        if let Some((path, error)) = failed.first() {
+            let others = match failed.len() - 1 {
+                0 => String::new(),
+                more => format!(" and in {more} other directories"),
+            };
+            let why = backends::error::describe(error);
+            unchecked.push(Unchecked::new(format!("what is in {path}{others}"), &why));
         }
         content
     }
@@ -83,7 +88,9 @@ impl Survey<'_> {
         let this = Place { dir: opened.as_fd(), name: c"." }.stat()?;
         let open = dir.open && this.facts.mode & 0o001 != 0;
         let mut below = Vec::new();
-        for name in tree::names(opened.as_fd(), self.limit)? {
+        let names = tree::names(opened.as_fd(), self.limit)?;
+        content.cut |= names.len() == self.limit;
+        for name in names {
             let path = [dir.path.as_bytes(), b"/", name.as_bytes()].concat();
             let (Ok(path), Ok(c_name)) = (TreePath::parse(&path), CString::new(name.as_bytes()))
             else {

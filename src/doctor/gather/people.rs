@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use backends::{Result, TreePath};
 
+use super::tomorrow::Found;
 use crate::accounts::{Accounts, User};
 use crate::doctor::facts::{People, Unchecked};
 use crate::doctor::shadow::Shadow;
@@ -12,7 +13,7 @@ use crate::doctor::sources;
 
 /// A tree to read from: files by path, each with its origin in words, and names of directories.
 pub(super) struct Reader<'a> {
-    pub read: &'a dyn Fn(&TreePath) -> Result<(Option<Vec<u8>>, String)>,
+    pub read: &'a dyn Fn(&TreePath) -> Result<Found>,
     pub names: &'a dyn Fn(&TreePath) -> Result<Vec<OsString>>,
     /// When that is, to follow what could not be checked: "now".
     pub when: &'static str,
@@ -21,8 +22,7 @@ pub(super) struct Reader<'a> {
 /// Reads all that tells who can log in; without passwd or shadow being readable there is no answer.
 pub(super) fn gather(reader: &Reader<'_>, unchecked: &mut Vec<Unchecked>) -> Option<People> {
     let mut cannot = |what: &str, error: backends::Error| {
-        let what = format!("{what} {}", reader.when);
-        unchecked.push(Unchecked { what, why: error.to_string().replace('\n', ";") });
+        unchecked.push(Unchecked::new(format!("{what} {}", reader.when), &error));
     };
     let mut file = |path: &str| match (reader.read)(&tree_path(path)) {
         Ok(found) => Some(found),
@@ -35,6 +35,7 @@ pub(super) fn gather(reader: &Reader<'_>, unchecked: &mut Vec<Unchecked>) -> Opt
     let (shadow, shadow_origin) = file("etc/shadow")?;
     let (group, _) = file("etc/group")?;
     let (switch, _) = file("etc/nsswitch.conf")?;
+    let (nologin, _) = file("etc/nologin")?;
     let ssh = ["etc/ssh/sshd_config", "usr/etc/ssh/sshd_config"]
         .iter()
         .any(|path| matches!((reader.read)(&tree_path(path)), Ok((Some(_), _))));
@@ -55,7 +56,7 @@ pub(super) fn gather(reader: &Reader<'_>, unchecked: &mut Vec<Unchecked>) -> Opt
         false => format!("{origin} and {shadow_origin}"),
     };
     let shadow = Shadow::parse(&shadow.unwrap_or_default());
-    Some(People { accounts, shadow, ssh, keys, elsewhere, origin })
+    Some(People { accounts, shadow, ssh, nologin: nologin.is_some(), keys, elsewhere, origin })
 }
 
 /// For each user a file with keys, at the places where sshd(8) looks unless told otherwise, and at

@@ -20,8 +20,7 @@ pub(super) fn gather(
     unchecked: &mut Vec<Unchecked>,
 ) -> EntryFacts {
     let mut cannot = |error: Error| {
-        let what = format!("whether {} is in its place", entry.path);
-        unchecked.push(Unchecked { what, why: error.to_string().replace('\n', ";") });
+        unchecked.push(Unchecked::new(format!("whether {} is in its place", entry.path), &error));
     };
     let stored = match stored(root, &entry) {
         Ok(stored) => Some(stored),

@@ -18,6 +18,9 @@ use crate::keep::KeepEntry;
 /// As many links as the kernel follows on one way.
 const LINKS: usize = 40;
 
+/// The content of a file, if there is one, and where that comes from, in words.
+pub(super) type Found = (Option<Vec<u8>>, String);
+
 /// The tree of the next boot, to read from.
 pub(super) struct Tomorrow<'a> {
     pub root: &'a HostRoot,
@@ -37,8 +40,8 @@ struct Place<'a> {
 }
 
 impl Tomorrow<'_> {
-    /// The content of a file, and where it comes from in words; `None` if nothing has that name.
-    pub fn read(&self, path: &TreePath) -> Result<(Option<Vec<u8>>, String)> {
+    /// Reads a short file.
+    pub fn read(&self, path: &TreePath) -> Result<Found> {
         let mut path = path.clone();
         for _ in 0..LINKS {
             let Some(place) = self.place(&path)? else {

@@ -42,22 +42,19 @@ impl<W: Write> View<'_, W> {
         writeln!(self.out, "{} {state}", self.style.paint(paint, "●"))
     }
 
-    /// Findings of one check: the reason and the mend once, if they are the same for all.
+    /// Findings of one check: a reason or a mend that the next one has as well is left to that.
     fn group(&mut self, group: &[Finding]) -> io::Result<()> {
         writeln!(self.out)?;
-        let all =
-            |text: fn(&Finding) -> &String| group.windows(2).all(|w| text(&w[0]) == text(&w[1]));
-        let (same_why, same_mend) = (all(|f| &f.why), all(|f| &f.mend));
         for (at, finding) in group.iter().enumerate() {
-            let last = at + 1 == group.len();
+            let next = group.get(at + 1);
             let label = format!("{}:", finding.severity.word());
             let label = self.style.paint(Self::paint(finding.severity), label);
             let id = self.style.paint(QUIET, format!("[{}]", finding.id));
             writeln!(self.out, "{label} {} {id}", finding.what)?;
-            if !same_why || last {
+            if next.is_none_or(|next| next.why != finding.why) {
                 self.line("why: ", &finding.why)?;
             }
-            if !same_mend || last {
+            if next.is_none_or(|next| next.mend != finding.mend) {
                 self.line("mend:", &finding.mend)?;
             }
         }
