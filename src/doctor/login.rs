@@ -120,9 +120,9 @@ fn nobody(facts: &Facts, after: &People) -> Finding {
         severity,
         format!("nobody can log in after the next boot: {who}"),
         why,
-        "give the accounts a place that survives: `blankroot keep /etc/passwd /etc/shadow \
-         /etc/group /etc/gshadow`; boot with `blankroot=skip` on the kernel command line if you \
-         are locked out already",
+        "see that somebody has a password now (`passwd NAME`), and give it a place that survives: \
+         `blankroot keep /etc/passwd /etc/shadow /etc/group /etc/gshadow`; who is locked out \
+         already boots with `blankroot=skip` on the kernel command line",
     )
 }
 

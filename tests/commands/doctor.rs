@@ -113,6 +113,40 @@ fn what_is_wrong_is_found_on_real_trees() {
 }
 
 #[test]
+fn a_key_is_open_only_if_there_is_a_way_to_it() {
+    on_machine(|machine| {
+        set_up(machine, "[storage.users.alice]\ndirectories = [\".ssh\"]\n");
+        let storage = machine.live().join("persist");
+        let mounted = machine.mount_at("persist", &storage);
+        let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n", "x".repeat(60));
+        write(&storage, "home/alice/.ssh/id_rsa", &key, 0o644);
+        write(&storage, "home/alice/.ssh/id_rsa.pub", "public", 0o644);
+        let home = machine.live().join("home/alice");
+        fs::create_dir(&home).unwrap();
+        let mode = |dir: &Path, mode| {
+            fs::set_permissions(dir, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let open = |machine: &Machine<'_>| {
+            let found = findings(&machine.run(&["doctor", "--format", "json"]).expect(1));
+            let open = found.into_iter().filter(|(id, _)| id == "secret-readable");
+            open.map(|(_, what)| what).collect::<Vec<_>>()
+        };
+        mode(&storage.join("home/alice"), 0o700);
+        mode(&home, 0o700);
+        assert_eq!(open(machine), [""; 0]);
+        // Nobody comes to it through storage, but through live.
+        mode(&home, 0o755);
+        assert_eq!(
+            open(machine),
+            ["every user can read /persist/home/alice/.ssh/id_rsa (private keys)"]
+        );
+        mode(&storage.join("home/alice/.ssh"), 0o700);
+        assert_eq!(open(machine), [""; 0]);
+        mounted.unmount().unwrap();
+    });
+}
+
+#[test]
 fn a_storage_on_the_wiped_root_is_found_wherever_it_hides() {
     on_machine(|machine| {
         set_up(machine, "");

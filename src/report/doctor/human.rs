@@ -83,7 +83,7 @@ impl<W: Write> View<'_, W> {
             writeln!(self.out, "{label} {}", unchecked.what)?;
             self.line("why: ", &unchecked.why)?;
         }
-        Ok(())
+        writeln!(self.out, "Run it as root, or mend what kept it from looking; then run it again.")
     }
 
     fn foot(&mut self, report: &DoctorReport<'_>) -> io::Result<()> {
