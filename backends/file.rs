@@ -16,21 +16,26 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags};
 use crate::fault::change;
 use crate::temporary;
 
+/// A file of ours is far smaller; no size that a file tells of itself is worth more memory.
+const LARGE: usize = 64 << 10;
+
 /// Creates `name` in `dir` with `content`, durably; fails with `EEXIST` if the name is taken.
 pub fn create(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<()> {
-    create_before_commit(dir, name, content, mode)?;
+    create_before_commit(dir, name, content, mode, File::sync_all)?;
     sync_dir(dir)
 }
 
-/// The same where the caller makes the file system durable next: the content is safe when this
-/// returns, the name is not yet.
+/// The same where the caller makes the file system durable next: the name is not safe yet when this
+/// returns. `settle` sees to it that the name will at no moment be safe without the content: it
+/// makes the content durable, or part of what will be durable together with the name.
 pub fn create_before_commit(
     dir: BorrowedFd<'_>,
     name: &OsStr,
     content: &[u8],
     mode: u32,
+    settle: impl Fn(&File) -> io::Result<()>,
 ) -> io::Result<()> {
-    let temporary = write_aside(dir, name, content, mode)?;
+    let temporary = write_aside(dir, name, content, mode, settle)?;
     let linked = change("file: link", || {
         Ok(fs::linkat(dir, temporary.as_os_str(), dir, name, AtFlags::empty())?)
     });
@@ -41,7 +46,7 @@ pub fn create_before_commit(
 
 /// Puts `content` at `name` in `dir`, in place of what was there.
 pub fn replace(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<()> {
-    let temporary = write_aside(dir, name, content, mode)?;
+    let temporary = write_aside(dir, name, content, mode, File::sync_all)?;
     let renamed =
         change("file: rename", || Ok(fs::renameat(dir, temporary.as_os_str(), dir, name)?));
     if let Err(error) = renamed {
@@ -56,12 +61,14 @@ pub fn replace(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> 
 pub fn read(dir: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let mut file = File::from(fs::openat2(dir, path, flags, Mode::empty(), resolve)?);
-    if !file.metadata()?.is_file() {
+    let file = File::from(fs::openat2(dir, path, flags, Mode::empty(), resolve)?);
+    let found = file.metadata()?;
+    if !found.is_file() {
         return Err(io::Error::other("it is not a plain file"));
     }
-    let mut content = Vec::new();
-    file.read_to_end(&mut content)?;
+    // The size is known by now; `take` spares asking for it again.
+    let mut content = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0).min(LARGE) + 1);
+    file.take(u64::MAX).read_to_end(&mut content)?;
     Ok(content)
 }
 
@@ -70,6 +77,7 @@ fn write_aside(
     name: &OsStr,
     content: &[u8],
     mode: u32,
+    settle: impl Fn(&File) -> io::Result<()>,
 ) -> io::Result<OsString> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     for attempt in 0..temporary::ATTEMPTS {
@@ -83,7 +91,7 @@ fn write_aside(
             Err(error) => return Err(error),
         };
         let written = change("file: write", || file.write_all(content))
-            .and_then(|()| change("file: sync", || file.sync_all()));
+            .and_then(|()| change("file: sync", || settle(&file)));
         return match written {
             Ok(()) => Ok(temporary),
             Err(error) => {

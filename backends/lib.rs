@@ -17,6 +17,7 @@
 //! | [`survey`], [`record`], [`old_roots`], [`temporary`] | what is there, and what is half done |
 //! | [`walk`](mod@walk), [`compare`], [`changes`], [`order`] | what differs between two trees |
 //! | [`descent`], [`boundary`], [`stat`], [`xattrs`], [`copy`] | going through a tree |
+//! | [`census`], [`in_use`] | what a tree is made of, and who has something of it open |
 //! | [`mountinfo`], [`mount_tables`], [`live_mounts`], [`mounted`] | what is mounted where |
 //! | [`throwaway`], [`image`], [`private_mounts`] | file systems for tests and for the demo |
 //! | [`fault`] | the named points at which a test cuts the power |
@@ -25,6 +26,7 @@
 pub mod boundary;
 #[cfg(feature = "btrfs")]
 pub mod btrfs;
+pub mod census;
 pub mod changes;
 pub mod compare;
 #[cfg(test)]
@@ -37,7 +39,9 @@ pub mod fault;
 pub mod file;
 pub mod file_type;
 pub mod image;
+pub mod in_use;
 pub mod kernel;
+mod kin;
 pub mod live_mounts;
 pub mod mount_tables;
 pub mod mounted;
@@ -48,6 +52,7 @@ pub mod path;
 pub mod private_mounts;
 pub mod process;
 pub mod record;
+pub mod remove;
 pub mod stage;
 pub mod stat;
 pub mod survey;
@@ -159,6 +164,8 @@ pub trait Backend: Send + Sync {
 pub trait LockedBackend {
     /// The survey that a plan must be made from: nothing else changes the disk's trees meanwhile.
     fn survey(&self) -> Result<Survey>;
+    /// A directory handle on a tree, for reading; who holds the lock needs no `Backend` beside it.
+    fn view(&self, tree: &Tree) -> Result<View>;
     /// Makes the directory for old roots, where only root may look; nothing if it is there.
     fn make_old_dir(&mut self) -> Result<()>;
     /// Makes the blank snapshot under the layout's name, and the directory for old roots.

@@ -9,19 +9,23 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::kin::Kin;
 use crate::mountinfo::{self, Mount};
 
 /// Our own thread's entry in `/proc`: `self` would be the process's first thread, whose mount
 /// namespace may be another one.
 const OWN: &str = "thread-self";
+
+/// Bytes to ask for at once: small pieces make the kernel start over.
+const READ_AT_ONCE: usize = 16 << 10;
 
 /// The mounts of one namespace that no earlier table has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,14 +54,23 @@ pub fn all(proc: BorrowedFd<'_>) -> Result<MountTables> {
     let mut seen = HashSet::from([key(proc, Path::new(OWN)).map_err(cannot("tell", OWN))?]);
     let mut known = HashSet::new();
     add(proc, None, Path::new(OWN), &mut known, &mut found)?;
+    let status = read(proc, &Path::new(OWN).join("status"));
+    // A `/proc` that does not tell is read the long way.
+    let mut kin = Kin::new(&status.unwrap_or_default());
     for process in numbers(proc, Path::new("."))? {
-        let tasks = PathBuf::from(process.to_string()).join("task");
-        for thread in threads(proc, process, &tasks)? {
-            let entry = tasks.join(thread.to_string());
+        for thread in threads(proc, process)? {
+            if kin.has(thread) {
+                continue;
+            }
+            let entry = entry_of(process, thread);
             match key(proc, &entry) {
                 Ok(key) => {
-                    if seen.insert(key) {
-                        add(proc, Some(thread), &entry, &mut known, &mut found)?;
+                    // Who ended before its table was read leaves that to the next one who sees it.
+                    if seen.contains(&key)
+                        || add(proc, Some(thread), &entry, &mut known, &mut found)?
+                    {
+                        seen.insert(key);
+                        kin.remember(thread);
                     }
                 }
                 Err(error) if has_ended(&error) => {}
@@ -94,22 +107,23 @@ pub fn open_mount_point(
     Ok(opened)
 }
 
+/// Whether there was a table to read: none of a thread that has ended.
 fn add(
     proc: BorrowedFd<'_>,
     seen_by: Option<i32>,
     entry: &Path,
     known: &mut HashSet<u64>,
     found: &mut MountTables,
-) -> Result<()> {
+) -> Result<bool> {
     let table = match read(proc, &entry.join("mountinfo")) {
         Ok(table) => table,
-        Err(error) if seen_by.is_some() && has_ended(&error) => return Ok(()),
+        Err(error) if seen_by.is_some() && has_ended(&error) => return Ok(false),
         Err(error) => return Err(cannot("read", &entry.to_string_lossy())(error)),
     };
     let mut mounts = mountinfo::parse(&table)?;
     mounts.retain(|mount| known.insert(mount.id));
     found.tables.push(MountTable { seen_by, mounts });
-    Ok(())
+    Ok(true)
 }
 
 fn key(proc: BorrowedFd<'_>, entry: &Path) -> io::Result<Key> {
@@ -121,17 +135,25 @@ fn key(proc: BorrowedFd<'_>, entry: &Path) -> io::Result<Key> {
 
 /// The threads of a process. Most have but the one that has the process's number, and the links of
 /// their directory tell: two, and one for each thread (`proc_task_getattr` in the kernel).
-fn threads(proc: BorrowedFd<'_>, process: i32, tasks: &Path) -> Result<Vec<i32>> {
-    match fs::statx(proc, tasks, AtFlags::empty(), StatxFlags::NLINK) {
+fn threads(proc: BorrowedFd<'_>, process: i32) -> Result<Vec<i32>> {
+    let tasks = PathBuf::from(process.to_string()).join("task");
+    match fs::statx(proc, &tasks, AtFlags::empty(), StatxFlags::NLINK) {
         Ok(stat) if stat.stx_nlink == 3 => Ok(vec![process]),
-        Ok(_) | Err(_) => numbers(proc, tasks),
+        Ok(_) | Err(_) => numbers(proc, &tasks),
     }
+}
+
+/// A thread's entry; a process's first thread has its process's, which is a shorter way.
+fn entry_of(process: i32, thread: i32) -> PathBuf {
+    let entry = PathBuf::from(process.to_string());
+    if thread == process { entry } else { entry.join("task").join(thread.to_string()) }
 }
 
 fn read(proc: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
     let opened = fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut content = Vec::new();
-    File::from(opened).read_to_end(&mut content)?;
+    // Most tables fit at once. `take` spares the question for a size, which is 0 here.
+    let mut content = Vec::with_capacity(READ_AT_ONCE);
+    File::from(opened).take(u64::MAX).read_to_end(&mut content)?;
     Ok(content)
 }
 
@@ -142,7 +164,9 @@ fn numbers(proc: BorrowedFd<'_>, path: &Path) -> Result<Vec<i32>> {
     let list = || -> io::Result<Vec<i32>> {
         let mut numbers = Vec::new();
         let dir = fs::openat(proc, path, flags, Mode::empty())?;
-        for entry in fs::Dir::read_from(dir.as_fd())? {
+        let mut buffer = Vec::with_capacity(READ_AT_ONCE);
+        let mut entries = RawDir::new(dir, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
             numbers.extend(entry?.file_name().to_str().ok().and_then(|n| n.parse::<i32>().ok()));
         }
         numbers.sort_unstable();
@@ -168,6 +192,7 @@ fn cannot(verb: &str, entry: &str) -> impl FnOnce(io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -184,6 +209,10 @@ mod tests {
             symlink("../..", entry.join("root")).unwrap();
             std::fs::write(entry.join("mountinfo"), TABLE.replace("1 0", &format!("{thread} 0")))
                 .unwrap();
+            for name in ["ns", "root", "mountinfo"] {
+                let of_process = dir.path().join(thread).join(name);
+                symlink(format!("task/{thread}/{name}"), of_process).unwrap();
+            }
         }
         symlink("1/task/1", dir.path().join(OWN)).unwrap();
         dir
@@ -202,6 +231,20 @@ mod tests {
         let found = all(open(&dir).as_fd()).unwrap();
         let seen: Vec<_> = found.tables.iter().map(|table| table.seen_by).collect();
         assert_eq!((seen, found.unreadable), (vec![None], 0));
+    }
+
+    #[test]
+    fn a_namespace_whose_first_thread_ended_is_read_by_the_next() {
+        let dir = proc(&[("1", "mnt:[10]"), ("7", "mnt:[11]"), ("9", "mnt:[11]")]);
+        for thread in ["7", "9"] {
+            let root = dir.path().join(thread).join("task").join(thread).join("root");
+            std::fs::remove_file(&root).unwrap();
+            symlink("../../..", root).unwrap();
+        }
+        std::fs::remove_file(dir.path().join("7/task/7/mountinfo")).unwrap();
+        let found = all(open(&dir).as_fd()).unwrap();
+        let seen: Vec<_> = found.tables.iter().map(|table| table.seen_by).collect();
+        assert_eq!(seen, [None, Some(9)]);
     }
 
     #[test]

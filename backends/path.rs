@@ -130,8 +130,39 @@ impl TreePath {
         Self(bytes)
     }
 
+    /// The directory that this lies in; none for the tree's root.
+    pub fn parent(&self) -> Option<Self> {
+        match self.0.iter().rposition(|&b| b == b'/') {
+            Some(at) => Some(Self(self.0[..at].to_vec())),
+            None if self.0.is_empty() => None,
+            None => Some(Self::root()),
+        }
+    }
+
+    /// Its last component; none for the tree's root.
+    pub fn name(&self) -> Option<&OsStr> {
+        let name = self.0.rsplit(|&b| b == b'/').next().filter(|name| !name.is_empty());
+        name.map(OsStr::from_bytes)
+    }
+
+    /// How many components it has.
+    pub fn depth(&self) -> usize {
+        if self.0.is_empty() { 0 } else { self.0.iter().filter(|&&b| b == b'/').count() + 1 }
+    }
+
+    /// What is left of it below `dir`, if it lies there.
+    pub fn below(&self, dir: &Self) -> Option<Self> {
+        let rest = self.is_within(dir).then(|| &self.0[dir.0.len()..])?;
+        Some(Self(rest.strip_prefix(b"/").unwrap_or(rest).to_vec()))
+    }
+
+    /// This directory's path with another one below it.
+    pub fn join_path(&self, below: &Self) -> Self {
+        if below.0.is_empty() { self.clone() } else { self.join(&below.0) }
+    }
+
     /// The path of what has `name` in this directory.
-    pub(crate) fn join(&self, name: &[u8]) -> Self {
+    pub fn join(&self, name: &[u8]) -> Self {
         let slash: &[u8] = if self.0.is_empty() { b"" } else { b"/" };
         Self([&self.0, slash, name].concat())
     }
@@ -249,6 +280,20 @@ mod tests {
         let path = |s: &str| TreePath::parse(s.as_bytes()).unwrap();
         assert!(path("/etc/x").is_within(&path("/")) && path("/etc").is_within(&path("etc/")));
         assert!(!path("/etcetera").is_within(&path("/etc")));
+    }
+
+    #[test]
+    fn a_path_knows_its_parent_and_what_is_left_below_a_directory() {
+        let path = |s: &str| TreePath::parse(s.as_bytes()).unwrap();
+        assert_eq!(path("/a/b").parent(), Some(path("/a")));
+        assert_eq!(path("/a").parent(), Some(TreePath::root()));
+        assert_eq!(TreePath::root().parent(), None);
+        assert_eq!((path("/a/b").name(), TreePath::root().name()), (Some(OsStr::new("b")), None));
+        assert_eq!((path("/a/b").depth(), TreePath::root().depth()), (2, 0));
+        assert_eq!(path("/a/b/c").below(&path("/a")), Some(path("b/c")));
+        assert_eq!(path("/ab").below(&path("/a")), None);
+        assert_eq!(path("/a").join_path(&path("b/c")), path("/a/b/c"));
+        assert_eq!(path("/a").join_path(&TreePath::root()), path("/a"));
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! the swap.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -15,6 +17,7 @@ use rustix::fs;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, describe};
+use crate::file::create_before_commit;
 use crate::path::Escaped;
 use crate::survey::TreeId;
 use crate::{descent, temporary};
@@ -116,11 +119,6 @@ impl Records {
         Ok(records)
     }
 
-    /// Whether a record says that `live` is to be set aside under `name`.
-    pub fn has(&self, name: &OsStr, live: &TreeId) -> bool {
-        self.readable.iter().any(|r| OsStr::new(&r.name) == name && r.live == *live)
-    }
-
     /// Every name that a new old root must not take.
     pub fn taken(&self) -> Vec<OsString> {
         let records = self.readable.iter().map(|record| OsString::from(&record.name));
@@ -130,12 +128,24 @@ impl Records {
 }
 
 /// Writes `record` into `old`; fails if its name is taken. Making the copy, which comes next, makes
-/// its name durable too.
-pub fn write(old: BorrowedFd<'_>, record: &Record) -> Result<()> {
+/// its name durable; `settle` sees to it that its content then is, as [`create_before_commit`] tells.
+pub fn write(
+    old: BorrowedFd<'_>,
+    record: &Record,
+    settle: impl Fn(&File) -> io::Result<()>,
+) -> Result<()> {
     let action = || format!("write the record of the old root {}", record.name);
     let text = serde_json::to_vec_pretty(record).map_err(|e| Error::new(action(), e))?;
-    crate::file::create_before_commit(old, &record.file_name(), &text, 0o600)
+    create_before_commit(old, &record.file_name(), &text, 0o600, settle)
         .map_err(|e| Error::io(action(), e))
+}
+
+/// Whether a record in `old` says that `live` is to be set aside under `name`. One that cannot be
+/// read says nothing.
+pub fn says(old: BorrowedFd<'_>, name: &OsStr, live: &TreeId) -> bool {
+    let mut file = name.to_os_string();
+    file.push(OsStr::from_bytes(SUFFIX));
+    read_one(old, &file, name).is_ok_and(|record| record.live == *live)
 }
 
 /// Removes the record of an old root that is gone.

@@ -40,6 +40,8 @@ pub struct Stat {
     pub born: Option<Moment>,
     /// When it was read last.
     pub accessed: Moment,
+    /// When anything of it was changed last, which nobody can set.
+    pub changed: Moment,
 }
 
 impl Stat {
@@ -49,12 +51,18 @@ impl Stat {
     }
 }
 
+/// Looks at an open file, whatever was needed to open it; `O_PATH` is enough.
+pub fn of_open(file: BorrowedFd<'_>) -> io::Result<Stat> {
+    from_statx(&fs::statx(file, c"", AtFlags::EMPTY_PATH, MASK)?)
+}
+
+const MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
+
 impl Place<'_> {
     /// Looks at the file itself: follows no link and triggers no automount.
     pub fn stat(self) -> io::Result<Stat> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
-        from_statx(&fs::statx(self.dir, self.name, flags, mask)?)
+        from_statx(&fs::statx(self.dir, self.name, flags, MASK)?)
     }
 
     /// Opens a regular file for reading, leaving its access time alone where that is allowed.
@@ -109,5 +117,6 @@ fn from_statx(found: &Statx) -> io::Result<Stat> {
             .contains(StatxFlags::BTIME)
             .then_some((found.stx_btime.tv_sec, found.stx_btime.tv_nsec)),
         accessed: (found.stx_atime.tv_sec, found.stx_atime.tv_nsec),
+        changed: (found.stx_ctime.tv_sec, found.stx_ctime.tv_nsec),
     })
 }

@@ -177,3 +177,22 @@ pub struct Survey {
     /// Reasons not to roll back that nothing above expresses.
     pub obstacles: Vec<Obstacle>,
 }
+
+impl Survey {
+    /// A file system with these two and nothing else that is worth telling.
+    pub fn new(file_system: impl Into<String>, live: Slot, blank: Slot) -> Self {
+        Self {
+            file_system: file_system.into(),
+            live,
+            blank,
+            has_old_dir: false,
+            old_roots: Vec::new(),
+            unfinished: Vec::new(),
+            live_mounts: Vec::new(),
+            nested: Vec::new(),
+            live_is_default: false,
+            space: None,
+            obstacles: Vec::new(),
+        }
+    }
+}

@@ -52,26 +52,10 @@ impl Backend for Tmpfs {
     fn survey(&self) -> Result<Survey> {
         let id = identity(&self.stat()?);
         let name = TreeName::new("tmpfs").map_err(|e| Error::new(self.action("name"), e))?;
-        Ok(Survey {
-            file_system: id.to_string(),
-            live: Slot::Present(Tree {
-                id,
-                name,
-                read_only: false,
-                created: None,
-                copy_of: None,
-                pristine: None,
-            }),
-            blank: Slot::Missing,
-            has_old_dir: false,
-            old_roots: Vec::new(),
-            unfinished: Vec::new(),
-            live_mounts: Vec::new(),
-            nested: Vec::new(),
-            live_is_default: false,
-            space: None,
-            obstacles: Vec::new(),
-        })
+        let file_system = id.to_string();
+        let live =
+            Tree { id, name, read_only: false, created: None, copy_of: None, pristine: None };
+        Ok(Survey::new(file_system, Slot::Present(live), Slot::Missing))
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {
@@ -123,6 +107,10 @@ impl Locked<'_> {
 impl LockedBackend for Locked<'_> {
     fn survey(&self) -> Result<Survey> {
         self.of.survey()
+    }
+
+    fn view(&self, tree: &Tree) -> Result<View> {
+        self.of.view(tree)
     }
 
     fn make_old_dir(&mut self) -> Result<()> {

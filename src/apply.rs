@@ -1,6 +1,8 @@
 //! The only executor: does the steps of a plan one after the other, and decides nothing.
 
+pub mod adopt;
 pub mod keep;
+pub mod persist;
 
 use std::ffi::OsStr;
 use std::fmt;

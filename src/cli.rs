@@ -71,6 +71,13 @@ pub enum Command {
     /// `kept` is on the keep list, `forgotten` was declared disposable.
     #[command(after_long_help = help::DIFF)]
     Diff(Diff),
+    /// Put every kept path in its place: make, own, mount and link what is not there yet
+    ///
+    /// Nothing that is there is hidden or lost: data at a place that neither blank nor the storage
+    /// has is a reason to leave that entry alone, unless `--adopt` moves it into storage. What is in
+    /// its place already is left as it is, so that it can be run again at any time.
+    #[command(after_long_help = help::APPLY)]
+    Apply(Apply),
     /// Tell whether this boot was rolled back, and what is wrong with the set-up
     ///
     /// Also tells what the next rollback would meet, and lists the old roots with their sizes.
@@ -162,6 +169,29 @@ pub struct Diff {
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     #[arg(conflicts_with_all = ["flat", "stat", "null"])]
     pub format: Format,
+}
+
+/// The arguments of `apply`.
+#[derive(Args, Debug)]
+pub struct Apply {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub root: Root,
+    /// Move data that is in the way into storage; what storage had before stays beside it
+    #[arg(long)]
+    pub adopt: bool,
+    /// Mount nothing: only make what mounts need, and the links; for systemd's mount units
+    #[arg(long)]
+    pub no_mounts: bool,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Find the storages below DIR instead of below the root
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub storages: Option<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub host: Host,
 }
 
 /// The arguments of `status`.

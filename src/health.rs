@@ -186,19 +186,8 @@ mod tests {
     }
 
     fn survey() -> Survey {
-        Survey {
-            file_system: "x".into(),
-            live: tree("live", "root", false),
-            blank: tree("blank", "root-blank", true),
-            has_old_dir: true,
-            old_roots: Vec::new(),
-            unfinished: Vec::new(),
-            live_mounts: Vec::new(),
-            nested: Vec::new(),
-            live_is_default: false,
-            space: None,
-            obstacles: Vec::new(),
-        }
+        let blank = tree("blank", "root-blank", true);
+        Survey { has_old_dir: true, ..Survey::new("x", tree("live", "root", false), blank) }
     }
 
     fn facts(stamp: Result<Option<Stamp>, String>) -> Facts {

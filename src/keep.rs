@@ -1,8 +1,12 @@
 //! The keep list as data: every kept path that is in force, merged over all storages and users.
 
+use std::path::{Path, PathBuf};
+
 use backends::TreePath;
 
-use crate::config::{Config, Entry, EntryKind, How, Ownership, Place, Storage, UserEntries};
+use crate::config::{
+    Config, DEFAULT_FILE, Entry, EntryKind, How, Ownership, Place, Storage, UserEntries,
+};
 
 /// One kept path, with the settings of its storage filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +51,13 @@ pub struct Home {
     pub user: String,
     /// Where it is on the machine.
     pub path: TreePath,
+    /// The user's number, where that needs no lookup.
+    pub uid: Option<u32>,
+    /// The number of the primary group, where that needs no lookup.
+    pub gid: Option<u32>,
+    /// The directory that stands for it in the storage, relative to that; the root for the storage
+    /// itself. What lies between it and an entry's data is the user's.
+    pub data: TreePath,
 }
 
 impl KeepEntry {
@@ -60,8 +71,13 @@ impl KeepEntry {
 
 /// Every kept path that is in force, sorted by path; each path once.
 pub fn list(config: &Config) -> Vec<KeepEntry> {
+    of(&config.storages)
+}
+
+/// The same of some storages.
+pub fn of(storages: &[Storage]) -> Vec<KeepEntry> {
     let mut list: Vec<KeepEntry> = Vec::new();
-    for storage in config.storages.iter().filter(|storage| storage.enable) {
+    for storage in storages.iter().filter(|storage| storage.enable) {
         list.extend(enabled(&storage.entries).map(|entry| resolve(entry, storage, None)));
         for user in &storage.users {
             list.extend(enabled(&user.entries).map(|entry| resolve(entry, storage, Some(user))));
@@ -69,6 +85,16 @@ pub fn list(config: &Config) -> Vec<KeepEntry> {
     }
     list.sort_by(|a, b| a.path.cmp(&b.path));
     list
+}
+
+/// Where a storage has the configuration itself, if it is on the keep list and there already.
+pub fn kept_configuration(config: &Config, root: &Path) -> Option<PathBuf> {
+    let entry = list(config)
+        .into_iter()
+        .find(|entry| entry.path.as_bytes() == DEFAULT_FILE.trim_start_matches('/').as_bytes())?;
+    let kept = root.join(entry.source().as_path());
+    // Not there is not there, whatever the reason: then nothing but the first one is known.
+    kept.symlink_metadata().is_ok_and(|kept| kept.is_file()).then_some(kept)
 }
 
 fn enabled(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
@@ -79,9 +105,15 @@ fn resolve(entry: &Entry, storage: &Storage, user: Option<&UserEntries>) -> Keep
     KeepEntry {
         path: entry.path.clone(),
         kind: entry.kind,
-        storage: storage.path.clone(),
+        storage: entry.storage.as_ref().map_or(&storage.path, |(path, _)| path).clone(),
         data: entry.data.clone(),
-        home: user.map(|user| Home { user: user.name.clone(), path: user.home.clone() }),
+        home: user.map(|user| Home {
+            user: user.name.clone(),
+            path: user.home.clone(),
+            uid: None,
+            gid: None,
+            data: user.data.clone(),
+        }),
         owner: entry.owner.clone(),
         parent: entry.parent.clone(),
         how: entry.how,
@@ -91,15 +123,31 @@ fn resolve(entry: &Entry, storage: &Storage, user: Option<&UserEntries>) -> Keep
         notrim: entry.notrim,
         hide_mounts: entry.hide_mounts.unwrap_or(storage.hide_mounts),
         allow_trash: entry.allow_trash.unwrap_or(storage.allow_trash),
-        options: entry.options.clone(),
+        options: storage.options.iter().chain(&entry.options).cloned().collect(),
         place: entry.place,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
+pub(crate) mod fixture {
+    //! Keep lists for tests, written as in a configuration.
 
+    use super::*;
+
+    /// The list of a storage `/persist` whose lists, and more, are `text`.
+    pub fn entries(text: &str) -> Vec<KeepEntry> {
+        let text = format!("[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/persist\"\n{text}");
+        list(&Config::parse(Path::new("f"), text.as_bytes()).unwrap())
+    }
+
+    /// One directory.
+    pub fn entry(text: &str) -> KeepEntry {
+        entries(&format!("directories = [{text}]")).remove(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
     use super::*;
 
     fn keep_list(text: &str) -> Vec<KeepEntry> {

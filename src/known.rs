@@ -11,12 +11,14 @@ use crate::keep::Home;
 pub struct Known {
     /// `/…` on the machine or `~/…` in a home; a last component may have one `*`.
     pub pattern: &'static str,
-    /// What it is, to follow "is ".
+    /// What it is, in a few words.
     pub what: &'static str,
     /// Only its owner may look into it: 0700 for a directory, 0600 for a file.
     pub secret: bool,
     /// Its program writes a new file and renames it over the old one, which fails on a bound file.
     pub renamed_over: bool,
+    /// What the machine is known by: what it has now is what it keeps.
+    pub identity: bool,
     /// It is needed before the root's own units run.
     pub early: bool,
 }
@@ -34,7 +36,7 @@ impl Known {
 }
 
 const fn known(pattern: &'static str, what: &'static str) -> Known {
-    Known { pattern, what, secret: false, renamed_over: false, early: false }
+    Known { pattern, what, secret: false, renamed_over: false, identity: false, early: false }
 }
 
 const fn secret(pattern: &'static str, what: &'static str) -> Known {
@@ -51,7 +53,10 @@ const fn renamed_over(pattern: &'static str, what: &'static str) -> Known {
 
 /// All of it. The first that names a path counts.
 pub const ALL: &[Known] = &[
-    early("/etc/machine-id", "the machine's identity; the journal of each boot is kept under it"),
+    Known {
+        identity: true,
+        ..early("/etc/machine-id", "the machine's identity; each boot's journal is kept under it")
+    },
     early("/var/log", "the logs, and the journal from the first moment on"),
     early("/var/log/journal", "the journal"),
     early("/var/lib/nixos", "the numbers of users and groups that NixOS gave out"),
@@ -131,9 +136,13 @@ mod tests {
         TreePath::parse(text.as_bytes()).unwrap()
     }
 
+    fn home(user: &str, dir: &str) -> Home {
+        Home { user: user.into(), path: path(dir), data: path(dir), uid: None, gid: None }
+    }
+
     #[test]
     fn what_is_known_is_found_in_a_home_and_outside() {
-        let alice = Home { user: "alice".into(), path: path("/home/alice") };
+        let alice = home("alice", "/home/alice");
         let key = about(&path("/etc/ssh/ssh_host_ed25519_key"), None).unwrap();
         assert!(key.secret && key.how().is_none());
         assert!(about(&path("/etc/ssh/ssh_host_ed25519_key.pub"), None).is_none());
@@ -145,7 +154,7 @@ mod tests {
 
     #[test]
     fn every_pattern_is_a_clean_path_that_finds_itself() {
-        let root = Home { user: "root".into(), path: path("/root") };
+        let root = home("root", "/root");
         for known in ALL {
             let place = known.pattern.replace("~/", "/root/").replace('*', "x");
             assert_eq!(about(&path(&place), Some(&root)), Some(known), "{place}");

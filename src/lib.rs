@@ -19,5 +19,8 @@ pub mod health;
 pub mod host;
 pub mod keep;
 pub mod known;
+pub mod mount_options;
+pub mod observe;
+pub mod persistence;
 pub mod plan;
 pub mod report;

@@ -10,15 +10,16 @@ use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::search::{default_subvolume, nested};
+use super::settle::settle;
 use super::top::{Access, Look, Subvolume, Top, id_of, tree_of};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::kernel::btrfs as ioctl;
 use crate::old_roots::child;
 use crate::path::TreeName;
-use crate::record::{self, Record, Records};
+use crate::record::{self, Record};
 use crate::survey::{OldRoot, Survey, Tree};
-use crate::{Layout, LockedBackend, Origin, temporary};
+use crate::{Layout, LockedBackend, Origin, View, temporary};
 
 /// The file system, open for changes, with the lock that every Blankroot process takes for them.
 pub struct Locked<'a> {
@@ -124,6 +125,10 @@ impl LockedBackend for Locked<'_> {
         super::survey::survey(&self.top, self.layout)
     }
 
+    fn view(&self, tree: &Tree) -> Result<View> {
+        super::view(&self.top, tree)
+    }
+
     fn make_old_dir(&mut self) -> Result<()> {
         make_old_dir(&self.top, &self.layout.old)?;
         let action = || format!("make the directory of old roots {}", self.layout.old);
@@ -157,7 +162,7 @@ impl LockedBackend for Locked<'_> {
         }
         make_old_dir(&self.top, &self.layout.old)?;
         let old = self.expect_free(&name, &action)?;
-        record::write(old.as_fd(), record)?;
+        record::write(old.as_fd(), record, |file| settle(&self.top, file))?;
         // The kernel commits the transaction that makes a snapshot before it returns.
         snapshot(&source, old.as_fd(), name.file_name(), SnapshotFlags::empty())
             .map_err(|e| Error::io(&*action, e))?;
@@ -172,7 +177,7 @@ impl LockedBackend for Locked<'_> {
             return Err(Error::new(action, "what is to become live is no fresh copy of blank"));
         }
         let is_old = child(&self.layout.old, aside.file_name())? == *aside;
-        if !is_old || !Records::read(self.old_dir()?.as_fd())?.has(aside.file_name(), &live.id) {
+        if !is_old || !record::says(self.old_dir()?.as_fd(), aside.file_name(), &live.id) {
             return Err(Error::new(action, "no record says that live is to be set aside there"));
         }
         let live_parent = self.top.open_parent(&live.name).map_err(|e| Error::io(&*action, e))?;

@@ -6,6 +6,7 @@ pub mod items;
 mod locked;
 mod mounts;
 mod search;
+mod settle;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -59,13 +60,7 @@ impl Backend for Btrfs {
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {
-        let subvolume = self.top.subvolume(tree)?;
-        // An atime update would be a write to the very tree that is only looked at.
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOATIME;
-        openat(&subvolume.fd, ".", flags, Mode::empty())
-            .or_else(|_| openat(&subvolume.fd, ".", flags - OFlags::NOATIME, Mode::empty()))
-            .map(View::new)
-            .map_err(|e| Error::io(format!("open the subvolume {}", tree.name), e))
+        view(&self.top, tree)
     }
 
     fn changes(&self, from: &Tree, to: &Tree) -> Result<FastChanges> {
@@ -93,6 +88,22 @@ impl Backend for Btrfs {
     }
 
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
-        Ok(Box::new(locked::Locked::new(self.device(), &self.layout)?))
+        Ok(Box::new(lock(self.device(), &self.layout)?))
     }
+}
+
+/// Opens the file system on `device` for changes and takes the lock, in one mount: who is going to
+/// change it needs no other one to look at it first.
+pub fn lock<'a>(device: &Path, layout: &'a Layout) -> Result<impl LockedBackend + use<'a>> {
+    locked::Locked::new(device, layout)
+}
+
+fn view(top: &Top, tree: &Tree) -> Result<View> {
+    let subvolume = top.subvolume(tree)?;
+    // An atime update would be a write to the very tree that is only looked at.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOATIME;
+    openat(&subvolume.fd, ".", flags, Mode::empty())
+        .or_else(|_| openat(&subvolume.fd, ".", flags - OFlags::NOATIME, Mode::empty()))
+        .map(View::new)
+        .map_err(|e| Error::io(format!("open the subvolume {}", tree.name), e))
 }

@@ -17,6 +17,9 @@ const ROOT_TREE_DIR: u64 = 6;
 const LAST_INODE: u64 = u64::MAX - 255;
 /// Bytes of a search's result. Measured: larger buffers cost the kernel more than they save.
 const BUFFER: usize = 128 * 1024;
+/// Items that a search which may skip some gets at once. Measured: copying an item takes a fifth of
+/// a microsecond, another call as long as seven of them.
+const STEP: u32 = 64;
 
 /// Searches in one tree, with a buffer that is used again and again.
 #[derive(Debug)]
@@ -33,32 +36,66 @@ impl<'fd> Searcher<'fd> {
         Self::tree(fd, 0, top)
     }
 
-    /// Searches in the tree of tree roots.
+    /// The same for a few items at a time: the kernel touches a whole buffer at each search.
+    pub fn few(fd: BorrowedFd<'fd>, top: &Top) -> Self {
+        Self::with_room(fd, 0, top, 2 * top.info().node_size as usize)
+    }
+
+    /// Searches in the tree of tree roots, of which only a few items at a time are asked for.
     pub fn roots(top: &'fd Top) -> Self {
-        Self::tree(top.as_fd(), ROOT_TREE, top)
+        Self::with_room(top.as_fd(), ROOT_TREE, top, 2 * top.info().node_size as usize)
     }
 
     fn tree(fd: BorrowedFd<'fd>, tree: u64, top: &Top) -> Self {
+        Self::with_room(fd, tree, top, BUFFER)
+    }
+
+    /// `bytes` of room, more than a block, since an item may be that large.
+    fn with_room(fd: BorrowedFd<'fd>, tree: u64, top: &Top, bytes: usize) -> Self {
         let node_size = top.info().node_size;
-        Self { fd, tree, node_size, buffer: SearchBuffer::new(BUFFER) }
+        Self { fd, tree, node_size, buffer: SearchBuffer::new(bytes) }
     }
 
     /// Calls `each` for every item from `min` to `max` in blocks that `min_transid` or a later
     /// transaction wrote, in order.
     pub fn each(
         &mut self,
-        (mut min, max): (Key, Key),
+        range: (Key, Key),
         min_transid: u64,
         mut each: impl FnMut(Item<'_>),
     ) -> io::Result<()> {
+        self.steps(range, min_transid, u32::MAX, |item| {
+            each(item);
+            None
+        })
+    }
+
+    /// As [`Searcher::each`], where `each` answers from which key on more is wanted, if not from
+    /// the very next. What lies between may be told or not.
+    pub fn each_but(
+        &mut self,
+        range: (Key, Key),
+        min_transid: u64,
+        each: impl FnMut(Item<'_>) -> Option<Key>,
+    ) -> io::Result<()> {
+        self.steps(range, min_transid, STEP, each)
+    }
+
+    fn steps(
+        &mut self,
+        (mut min, max): (Key, Key),
+        min_transid: u64,
+        limit: u32,
+        mut each: impl FnMut(Item<'_>) -> Option<Key>,
+    ) -> io::Result<()> {
         loop {
-            self.buffer.search(self.fd, self.tree, (min, max), min_transid, u32::MAX)?;
-            let mut last = None;
+            self.buffer.search(self.fd, self.tree, (min, max), min_transid, limit)?;
+            let mut next = None;
             for item in self.buffer.items() {
-                last = Some(item.key);
-                each(item);
+                let key = item.key;
+                next = each(item).max(key.next());
             }
-            match last.and_then(Key::next) {
+            match next {
                 Some(next) if next <= max && self.buffer.may_have_more(self.node_size) => {
                     min = next;
                 }
@@ -97,15 +134,62 @@ impl<'fd> Searcher<'fd> {
         self.each_of(ino, kind::DIR_INDEX, each)
     }
 
-    /// The extended attributes of `ino` with their values, sorted by name.
-    pub fn xattrs(&mut self, ino: u64) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let mut found = Vec::new();
-        self.each_of(ino, kind::XATTR_ITEM, |item| {
-            found.extend(dir_items(item.data).map(|x| (x.name.to_vec(), x.value.to_vec())));
-        })?;
-        found.sort();
+    /// What is known of `ino` alone: its item, its names, its extended attributes. `each_name` is
+    /// given the items with its names.
+    pub fn facts(&mut self, ino: u64, each_name: impl FnMut(Item<'_>)) -> io::Result<InodeFacts> {
+        let mut found = InodeFacts::default();
+        self.each_facts((ino, ino), each_name, |_, facts| found = facts)?;
         Ok(found)
     }
+
+    /// The same of every inode from `first` to `last`, in order.
+    pub fn each_facts(
+        &mut self,
+        (first, last): (u64, u64),
+        mut each_name: impl FnMut(Item<'_>),
+        mut each: impl FnMut(u64, InodeFacts),
+    ) -> io::Result<()> {
+        let mut open: Option<(u64, InodeFacts)> = None;
+        let range = (Key::first(first, kind::INODE_ITEM), Key::last(last, kind::XATTR_ITEM));
+        let mut close = |open: Option<(u64, InodeFacts)>| {
+            if let Some((ino, mut facts)) = open {
+                facts.xattrs.sort();
+                each(ino, facts);
+            }
+        };
+        self.each_but(range, 0, |item| {
+            let ino = item.key.objectid;
+            if open.as_ref().is_none_or(|(of, _)| *of != ino) {
+                close(open.replace((ino, InodeFacts::default())));
+            }
+            let (_, facts) = open.as_mut()?;
+            match item.key.kind {
+                kind::INODE_ITEM => facts.item = InodeItem::parse(item.data),
+                kind::INODE_REF | kind::INODE_EXTREF => each_name(item),
+                kind::XATTR_ITEM => {
+                    let attributes = dir_items(item.data);
+                    facts.xattrs.extend(attributes.map(|x| (x.name.to_vec(), x.value.to_vec())));
+                }
+                kind::DIR_ITEM.. => return Key::last_of(ino).next(),
+                _ => {}
+            }
+            None
+        })?;
+        close(open);
+        Ok(())
+    }
+}
+
+/// Extended attributes with their values, sorted.
+pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// An inode as a tree has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InodeFacts {
+    /// `None` where there is none any more.
+    pub item: Option<InodeItem>,
+    /// What `getxattr` would tell.
+    pub xattrs: Xattrs,
 }
 
 /// The number of the subvolume that a mount without a name leads to.

@@ -205,7 +205,7 @@ pub(crate) fn a_record_without_its_copy_is_recognised(testbed: &dyn Testbed) {
     capture(testbed);
     let record = next_record(testbed);
     let old = File::open(testbed.path(&testbed.layout().old)).unwrap();
-    record::write(old.as_fd(), &record).unwrap();
+    record::write(old.as_fd(), &record, File::sync_all).unwrap();
     assert_eq!(survey(testbed).unfinished, [Unfinished::RecordOnly(record.clone())]);
     assert!(rollback(testbed).record.name > record.name);
 }

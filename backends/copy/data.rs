@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
@@ -15,10 +16,19 @@ use super::{Failure, make_file};
 
 /// Bytes that are copied by hand at a time.
 const CHUNK: usize = 256 * 1024;
+/// Bytes that the kernel copies at a time, so that there is something to tell meanwhile.
+const PIECE: usize = 64 << 20;
 
 /// Copies a regular file to a new name. `can_clone` is cleared when sharing extents is not possible
 /// between these file systems, so that it is not tried for every file.
-pub(super) fn copy(from: Place<'_>, to: Place<'_>, can_clone: &mut bool) -> Result<(), Failure> {
+///
+/// `progress` is told of bytes as they are copied.
+pub(super) fn copy(
+    from: Place<'_>,
+    to: Place<'_>,
+    can_clone: &mut bool,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), Failure> {
     let source = from.open_file().map_err(Failure::reading)?;
     let size = source.metadata()?.len();
     let target = make_file(to)?;
@@ -27,7 +37,12 @@ pub(super) fn copy(from: Place<'_>, to: Place<'_>, can_clone: &mut bool) -> Resu
     }
     if *can_clone {
         match change("copy: clone", || Ok(fs::ioctl_ficlone(&target, &source)?)) {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                progress(size);
+                return Ok(());
+            }
+            // Of this file alone: one of the two is not copied on write (chattr(1), `C`).
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
             Err(error) if is_unsupported(&error) => *can_clone = false,
             Err(error) => return Err(error.into()),
         }
@@ -35,9 +50,11 @@ pub(super) fn copy(from: Place<'_>, to: Place<'_>, can_clone: &mut bool) -> Resu
     change("copy: set length", || target.set_len(size))?;
     let mut at = 0;
     while let Some((start, end)) = next_range(&source, at, size)? {
-        copy_range(&source, &target, start, end)?;
+        progress(start - at);
+        copy_range(&source, &target, start, end, progress)?;
         at = end;
     }
+    progress(size.saturating_sub(at));
     Ok(())
 }
 
@@ -57,25 +74,38 @@ fn next_range(file: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>>
     Ok((start < size).then_some((start, end.min(size))))
 }
 
-fn copy_range(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
+fn copy_range(
+    source: &File,
+    target: &File,
+    start: u64,
+    end: u64,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<()> {
     let (mut from, mut to) = (start, start);
     while from < end {
-        let len = usize::try_from(end - from).unwrap_or(usize::MAX).min(1 << 30);
+        let len = usize::try_from(end - from).unwrap_or(PIECE).min(PIECE);
         let copied = change("copy: data", || {
             Ok(fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), len)?)
         });
         match copied {
             // Cut short meanwhile: the rest stays a hole.
             Ok(0) => return Ok(()),
-            Ok(_) => {}
-            Err(error) if is_unsupported(&error) => return by_hand(source, target, from, end),
+            Ok(count) => progress(count as u64),
+            Err(error) if is_unsupported(&error) => {
+                return by_hand(source, target, from..end, progress);
+            }
             Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
-fn by_hand(source: &File, target: &File, mut at: u64, end: u64) -> io::Result<()> {
+fn by_hand(
+    source: &File,
+    target: &File,
+    Range { start: mut at, end }: Range<u64>,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     while at < end {
         let len = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
@@ -85,6 +115,7 @@ fn by_hand(source: &File, target: &File, mut at: u64, end: u64) -> io::Result<()
         }
         change("copy: data by hand", || target.write_all_at(&buffer[..got], at))?;
         at += got as u64;
+        progress(got as u64);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! Copies a whole tree: content, holes, hard links, special files, owners, modes, extended
+//! Copies a file or a whole tree: content, holes, hard links, special files, owners, modes, extended
 //! attributes and times. What cannot be copied is an error that names the path.
 
+pub mod aside;
 mod attributes;
 mod data;
 
@@ -19,16 +20,60 @@ use crate::fault::change;
 use crate::path::TreePath;
 use crate::stat::{Place, Stat, is_gone};
 
-/// Copies the tree whose root directory is open as `from` to a new directory `name` in `to`.
+/// What there is to tell of a copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Files that have further names outside of what was copied; the copy is a file of its own.
+    pub linked_outside: Vec<TreePath>,
+}
+
+/// Told of names and of bytes as they are copied.
+pub type Progress<'p> = &'p mut dyn FnMut(u64, u64);
+
+/// Copies what has the one name to the other, which nothing must have. `shown` is the path of what
+/// is copied, for messages.
 ///
-/// What vanishes from `from` meanwhile counts as not there. On failure, what was copied so far
+/// What vanishes from a tree meanwhile counts as not there. On failure, what was copied so far
 /// stays; nothing is synced in any case.
+pub fn copy(
+    from: Place<'_>,
+    to: Place<'_>,
+    shown: &TreePath,
+    progress: Progress<'_>,
+) -> Result<Copied> {
+    let failed_at = |why| failed(shown, why);
+    let stat = from.stat().map_err(failed_at)?;
+    if stat.facts.file_type == FileType::Dir {
+        let root = open_dir(from.dir, from.name).map_err(failed_at)?;
+        return tree(root.as_fd(), to.dir, to.name, shown, progress);
+    }
+    match copy_file(from, &stat, to, &mut true, progress) {
+        Ok(()) => {}
+        Err(Failure::Gone) => return Err(Error::new(format!("copy {shown}"), "it vanished")),
+        Err(Failure::Of(why)) => return Err(failed_at(why)),
+    }
+    let linked_outside = if stat.links > 1 { vec![shown.clone()] } else { Vec::new() };
+    Ok(Copied { linked_outside })
+}
+
+/// Copies the tree whose root directory is open as `from` to a new directory `name` in `to`, with
+/// the same promises.
 pub fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<()> {
-    let root = TreePath::root();
-    let boundary = Boundary::of(from).map_err(|why| failed(&root, why))?;
-    make_dir(to, name).map_err(|why| failed(&root, why))?;
-    let target = open_dir(to, name).map_err(|why| failed(&root, why))?;
-    let names = descent::names(from).map_err(|why| failed(&root, why))?;
+    tree(from, to, name, &TreePath::root(), &mut |_, _| {}).map(drop)
+}
+
+fn tree(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    name: &CStr,
+    shown: &TreePath,
+    progress: Progress<'_>,
+) -> Result<Copied> {
+    let failed = |why| failed(shown, why);
+    let boundary = Boundary::of(from).map_err(failed)?;
+    make_dir(to, name).map_err(failed)?;
+    let target = open_dir(to, name).map_err(failed)?;
+    let names = descent::names(from).map_err(failed)?;
     let mut copier = Copier {
         boundary,
         source: Descent::new(from),
@@ -38,8 +83,11 @@ pub fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Resul
         way: Vec::new(),
         first_names: HashMap::new(),
         can_clone: true,
+        shown,
+        progress,
     };
-    copier.run()
+    copier.run()?;
+    Ok(Copied { linked_outside: copier.linked_outside() })
 }
 
 /// Makes an empty directory that nobody else can look into yet.
@@ -53,6 +101,14 @@ struct Frame {
     stat: Stat,
 }
 
+/// A file with more than one name.
+struct Linked {
+    /// Where it was copied to first.
+    first: Vec<CString>,
+    /// Names that were not met in the tree so far.
+    missing: u32,
+}
+
 struct Copier<'a> {
     boundary: Boundary,
     source: Descent<'a>,
@@ -61,10 +117,12 @@ struct Copier<'a> {
     frames: Vec<Frame>,
     /// The names from the root down to the current directory.
     way: Vec<CString>,
-    /// Where each file with more than one name was copied to first.
-    first_names: HashMap<(u64, (u32, u32)), Vec<CString>>,
+    /// The files with more than one name.
+    first_names: HashMap<(u64, (u32, u32)), Linked>,
     /// Whether sharing extents has not failed yet.
     can_clone: bool,
+    shown: &'a TreePath,
+    progress: Progress<'a>,
 }
 
 impl Copier<'_> {
@@ -100,32 +158,30 @@ impl Copier<'_> {
         }
         let from = Place { dir: self.source.current().map_err(Failure::reading)?, name };
         let to = Place { dir: self.target.current()?, name };
-        match stat.facts.file_type {
-            FileType::File => data::copy(from, to, &mut self.can_clone)?,
-            FileType::Symlink => {
-                let target = fs::readlinkat(from.dir, name, Vec::new());
-                let target = target.map_err(|why| Failure::reading(why.into()))?;
-                change("copy: make link", || Ok(fs::symlinkat(&*target, to.dir, name)?))?;
-            }
-            FileType::Subvolume => {
-                return Err(Failure::Of(io::Error::other("it is a subvolume of its own")));
-            }
-            _ => make_node(&stat, to)?,
-        }
-        attributes::copy(from, &stat, to)?;
+        copy_file(from, &stat, to, &mut self.can_clone, self.progress)?;
         if stat.links > 1 {
-            let way = self.way.iter().cloned().chain([name.to_owned()]).collect();
-            self.first_names.insert((stat.inode, stat.device), way);
+            let first = self.way.iter().cloned().chain([name.to_owned()]).collect();
+            let linked = Linked { first, missing: stat.links - 1 };
+            self.first_names.insert((stat.inode, stat.device), linked);
         }
         Ok(())
     }
 
+    fn linked_outside(&self) -> Vec<TreePath> {
+        let outside = self.first_names.values().filter(|linked| linked.missing > 0);
+        let mut paths: Vec<TreePath> = outside
+            .map(|linked| below(self.shown, linked.first.iter().map(CString::as_c_str)))
+            .collect();
+        paths.sort();
+        paths
+    }
+
     /// Gives a file that was copied already its further name.
     fn link(&mut self, name: &CStr, stat: &Stat) -> Result<bool, Failure> {
-        let Some(first) = self.first_names.get(&(stat.inode, stat.device)) else {
+        let Some(linked) = self.first_names.get_mut(&(stat.inode, stat.device)) else {
             return Ok(false);
         };
-        let Some((first_name, way)) = first.split_last() else { return Ok(false) };
+        let Some((first_name, way)) = linked.first.split_last() else { return Ok(false) };
         let way: Vec<&CStr> = way.iter().map(CString::as_c_str).collect();
         let opened = descent::open_path(self.target_root, &way)?;
         let first_dir = opened.as_ref().map_or(self.target_root, AsFd::as_fd);
@@ -134,6 +190,8 @@ impl Copier<'_> {
         change("copy: link", || {
             Ok(fs::linkat(first.dir, first.name, to.dir, to.name, AtFlags::empty())?)
         })?;
+        linked.missing = linked.missing.saturating_sub(1);
+        (self.progress)(1, 0);
         Ok(true)
     }
 
@@ -150,6 +208,7 @@ impl Copier<'_> {
         self.target.enter(name)?;
         self.way.push(name.to_owned());
         self.frames.push(Frame { names: names.into_iter(), stat });
+        (self.progress)(1, 0);
         Ok(())
     }
 
@@ -172,10 +231,39 @@ impl Copier<'_> {
     }
 
     fn path_of(&self, name: &CStr) -> TreePath {
-        let names = self.way.iter().map(CString::as_c_str).chain([name]);
-        let names = names.map(CStr::to_bytes).filter(|name| !name.is_empty());
-        TreePath::from_clean(names.collect::<Vec<_>>().join(&b'/'))
+        below(self.shown, self.way.iter().map(CString::as_c_str).chain([name]))
     }
+}
+
+fn below<'n>(shown: &TreePath, names: impl Iterator<Item = &'n CStr>) -> TreePath {
+    let names = names.map(CStr::to_bytes).filter(|name| !name.is_empty());
+    let below = names.collect::<Vec<_>>().join(&b'/');
+    if below.is_empty() { shown.clone() } else { shown.join(&below) }
+}
+
+/// Copies one file that is no directory.
+fn copy_file(
+    from: Place<'_>,
+    stat: &Stat,
+    to: Place<'_>,
+    can_clone: &mut bool,
+    progress: Progress<'_>,
+) -> Result<(), Failure> {
+    match stat.facts.file_type {
+        FileType::File => data::copy(from, to, can_clone, &mut |bytes| progress(0, bytes))?,
+        FileType::Symlink => {
+            let target = fs::readlinkat(from.dir, from.name, Vec::new());
+            let target = target.map_err(|why| Failure::reading(why.into()))?;
+            change("copy: make link", || Ok(fs::symlinkat(&*target, to.dir, to.name)?))?;
+        }
+        FileType::Subvolume => {
+            return Err(Failure::Of(io::Error::other("it is a subvolume of its own")));
+        }
+        _ => make_node(stat, to)?,
+    }
+    attributes::copy(from, stat, to)?;
+    progress(1, 0);
+    Ok(())
 }
 
 /// Why one file was not copied.

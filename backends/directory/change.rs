@@ -2,6 +2,7 @@
 //! and durable, and the swap is one call.
 
 use std::ffi::{CStr, CString, OsStr};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -13,11 +14,11 @@ use crate::fault::change;
 use crate::old_roots::child;
 use crate::path::TreeName;
 use crate::record::{self, Record, Records};
+use crate::remove::remove_tree;
 use crate::stat::Place;
 use crate::survey::{OldRoot, Slot, Survey, Tree};
-use crate::{LockedBackend, Origin, temporary};
+use crate::{Backend, LockedBackend, Origin, View, temporary};
 
-use super::remove::remove_tree;
 use super::{Directory, find, identity, mounts};
 
 /// A [`Directory`] that nobody else changes meanwhile.
@@ -102,6 +103,10 @@ impl LockedBackend for Locked<'_> {
         find::survey(self.of)
     }
 
+    fn view(&self, tree: &Tree) -> Result<View> {
+        self.of.view(tree)
+    }
+
     fn make_old_dir(&mut self) -> Result<()> {
         self.ensure_old_dir(&|| format!("make {}", self.of.place_of(&self.of.layout.old)))
     }
@@ -143,7 +148,7 @@ impl LockedBackend for Locked<'_> {
             return Err(Error::new(action, format!("{name} is taken")));
         }
         let source = self.of.open_tree(&blank.name).map_err(|e| Error::io(action, e))?;
-        record::write(old.as_fd(), record)?;
+        record::write(old.as_fd(), record, File::sync_all)?;
         let action = || format!("make the fresh copy {}", self.of.place_of(&name));
         let copied =
             self.place(&name, &action, &|parent, name| copy_tree(source.as_fd(), parent, name));
@@ -162,7 +167,7 @@ impl LockedBackend for Locked<'_> {
         self.expect(live, action)?;
         let old = self.old_dir(action)?;
         let is_old = child(&self.of.layout.old, aside.file_name())? == *aside;
-        if !is_old || !Records::read(old.as_fd())?.has(aside.file_name(), &live.id) {
+        if !is_old || !record::says(old.as_fd(), aside.file_name(), &live.id) {
             return Err(changed(action, &format!("no record of this live goes with {aside}")));
         }
         let Slot::Present(_) = find::slot(self.of, aside, false)? else {

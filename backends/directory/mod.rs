@@ -6,7 +6,6 @@
 mod change;
 mod find;
 mod mounts;
-mod remove;
 #[cfg(test)]
 mod tests;
 

@@ -95,7 +95,7 @@ fn no_tree_is_too_deep_to_copy_compare_and_delete() {
         let (parent, name) = (File::open(testbed.path(tree).parent().unwrap()), tree.file_name());
         let (parent, name) = (parent.unwrap(), CString::new(name.as_bytes()).unwrap());
         let stat = Place { dir: parent.as_fd(), name: &name }.stat().unwrap();
-        super::remove::remove_tree(parent.as_fd(), &name, &stat).unwrap();
+        crate::remove::remove_tree(parent.as_fd(), &name, &stat).unwrap();
     }
 }
 

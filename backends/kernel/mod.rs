@@ -5,6 +5,9 @@
 #[cfg(feature = "btrfs")]
 pub mod btrfs;
 pub mod btrfs_control;
+pub mod fiemap;
+pub mod kinship;
 pub mod loopdev;
+pub mod mount_attributes;
 #[cfg(feature = "btrfs")]
 pub mod tree_search;

@@ -57,6 +57,11 @@ impl Key {
         Self { objectid, kind, offset: u64::MAX }
     }
 
+    /// The highest key of one object.
+    pub fn last_of(objectid: u64) -> Self {
+        Self::last(objectid, u8::MAX)
+    }
+
     /// The next higher key, if there is one.
     pub fn next(self) -> Option<Self> {
         if let Some(offset) = self.offset.checked_add(1) {
@@ -75,6 +80,7 @@ pub struct SearchBuffer {
     /// `u64` for its alignment: the head comes first, then what was found.
     words: Vec<u64>,
     items: u32,
+    limit: u32,
 }
 
 const HEAD: usize = size_of::<RawSearchHead>();
@@ -83,7 +89,7 @@ impl SearchBuffer {
     /// With room for `bytes` of results. Larger is not faster: the kernel touches every page of
     /// what is left of it once for each block that it reads.
     pub fn new(bytes: usize) -> Self {
-        Self { words: vec![0; HEAD.div_ceil(8) + bytes.div_ceil(8)], items: 0 }
+        Self { words: vec![0; HEAD.div_ceil(8) + bytes.div_ceil(8)], items: 0, limit: 0 }
     }
 
     /// Searches tree `tree` (0: the subvolume that `fd` is in) for items from `min` to `max` that
@@ -124,15 +130,16 @@ impl SearchBuffer {
             raw::tree_search_v2(fd.as_fd().as_raw_fd(), place)?;
             place.read()
         };
-        self.items = head.key.nr_items;
+        (self.items, self.limit) = (head.key.nr_items, limit);
         Ok(())
     }
 
-    /// Whether the last search ended for want of room rather than of items: an item of up to
-    /// `node_size` bytes might not have fitted.
+    /// Whether the last search ended at its limit or for want of room rather than of items: an
+    /// item of up to `node_size` bytes might not have fitted.
     pub fn may_have_more(&self, node_size: u32) -> bool {
         let used: usize = self.items().map(|item| ITEM_HEAD + item.data.len()).sum();
-        self.items > 0 && self.bytes().len() - used < node_size as usize + ITEM_HEAD
+        let full = self.bytes().len() - used < node_size as usize + ITEM_HEAD;
+        self.items > 0 && (full || self.items >= self.limit)
     }
 
     /// The items that were found, in order.

@@ -6,7 +6,6 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use rustix::fs::{CWD, XattrFlags, renameat_with, setxattr};
 
 use crate::Result;
@@ -33,21 +32,21 @@ pub const ROWS: usize = COUNT + RENAMED;
 const SEED: u64 = 20_261_122;
 
 /// In which directories the changes are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
+    /// In one of twenty, as on a machine where some programs write much and most files lie still.
+    Clustered,
     /// In all alike. The worst case for a search for what was written: nearly every change lies in
     /// another block of the file system's tree.
     Everywhere,
-    /// In one of twenty, as on a machine where some programs write much and most files lie still.
-    Clustered,
 }
 
 impl Spread {
     /// What a table adds, to follow "1900 changes in … files".
     pub fn words(self) -> &'static str {
         match self {
-            Self::Everywhere => "",
-            Self::Clustered => ", in one of twenty directories",
+            Self::Clustered => "",
+            Self::Everywhere => ", spread over all directories (the worst case)",
         }
     }
 }

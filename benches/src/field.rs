@@ -36,6 +36,11 @@ impl<'n> Field<'n> {
         Ok(field)
     }
 
+    /// The block device that it is on.
+    pub fn device(&self) -> &Path {
+        self.throwaway.device()
+    }
+
     /// Where the tree `name` is.
     pub fn tree(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

@@ -10,7 +10,6 @@ use std::{env, fs};
 
 use backends::private_mounts::PrivateNamespace;
 use backends::throwaway::Throwaway;
-use changes::Spread;
 use clap::Parser;
 
 mod changes;
@@ -43,9 +42,6 @@ struct Options {
     /// rollback; f, a week's history. Memory is told with a and c
     #[arg(long, value_name = "LETTERS", default_value = "abcef")]
     only: String,
-    /// Where the changes of parts a and b are
-    #[arg(long, value_name = "WHERE", default_value = "everywhere")]
-    spread: Spread,
     /// Put the table into FILE, between its markers, too
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,

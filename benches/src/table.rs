@@ -13,8 +13,8 @@ pub struct Row {
     pub peer: String,
     /// Ours divided by the peer's.
     pub ratio: f64,
-    /// The highest ratio that is promised.
-    pub limit: f64,
+    /// The highest ratio that is promised, if one is.
+    pub limit: Option<f64>,
 }
 
 impl Row {
@@ -25,7 +25,7 @@ impl Row {
             ours: duration(ours),
             peer: format!("{name}: {}", duration(peer)),
             ratio: ours / peer,
-            limit,
+            limit: Some(limit),
         }
     }
 
@@ -37,13 +37,18 @@ impl Row {
             ours: mebibytes(peak),
             peer: format!("64 MiB and 250 bytes a change: {}", mebibytes(allowed)),
             ratio: peak as f64 / allowed as f64,
-            limit: 1.0,
+            limit: Some(1.0),
         }
     }
 
-    /// Whether the limit is kept.
+    /// The same with nothing promised: it is told, and not judged.
+    pub fn without_limit(self) -> Self {
+        Self { limit: None, ..self }
+    }
+
+    /// Whether the limit is kept, if there is one.
     pub fn is_ok(&self) -> bool {
-        self.ratio <= self.limit
+        self.limit.is_none_or(|limit| self.ratio <= limit)
     }
 }
 
@@ -53,8 +58,12 @@ pub fn markdown(rows: &[Row]) -> String {
     text.push_str("| --- | ---: | ---: | ---: | ---: | --- |\n");
     for row in rows {
         let Row { what, ours, peer, .. } = row;
-        let (ratio, limit) = (figure(row.ratio), figure(row.limit));
-        let verdict = if row.is_ok() { "ok" } else { "MISSED" };
+        let (ratio, limit) = (figure(row.ratio), row.limit.map_or("none".into(), figure));
+        let verdict = match row.limit {
+            None => "",
+            Some(_) if row.is_ok() => "ok",
+            Some(_) => "MISSED",
+        };
         let _ = writeln!(text, "| {what} | {ours} | {peer} | {ratio} | {limit} | {verdict} |");
     }
     text
@@ -89,6 +98,14 @@ mod tests {
         let row = "| a tree | 1.00 s | peer: 2.00 s | 0.50 | 0.35 | MISSED |";
         assert_eq!(text.lines().nth(3), Some(row));
         assert_eq!(text.matches("MISSED").count(), 1);
+    }
+
+    #[test]
+    fn what_is_not_promised_is_told_and_not_judged() {
+        let row = Row::times("the worst case", 1.0, ("peer", 2.0), 0.35).without_limit();
+        assert!(row.is_ok());
+        let text = markdown(&[row]);
+        assert!(text.ends_with("| the worst case | 1.00 s | peer: 2.00 s | 0.50 | none |  |\n"));
     }
 
     #[test]

@@ -3,11 +3,9 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use backends::btrfs::Btrfs;
-use backends::{Backend, Changes, FastChanges, Layout, TreeName};
-use support::histories::{self, BLANK, History, LIVE, Lineage, Outcome, Stage};
-use support::oracle;
+use support::histories::{self, History, Lineage, Stage};
 use support::sandbox::on_btrfs;
+use support::{fast, oracle};
 
 use crate::{Result, say};
 
@@ -28,7 +26,7 @@ pub fn compare() -> Result<String> {
         let told = RefCell::new(String::new());
         let played = Stage::new(sandbox).play(&history, |end| {
             let started = Instant::now();
-            let found = fast(end)?;
+            let found = fast::changes(end)?;
             let took = started.elapsed().as_secs_f64() * 1e3;
             *told.borrow_mut() = format!(
                 "After a history of {OPERATIONS} operations (seed {SEED}) `diff` took {took:.1} ms \
@@ -42,23 +40,4 @@ pub fn compare() -> Result<String> {
     });
     outcome
         .map_err(|why| format!("a history of {OPERATIONS} operations (seed {SEED}): {why}").into())
-}
-
-/// The fast answer for the trees at the end of the history.
-fn fast(end: &Outcome<'_>) -> std::result::Result<Changes, String> {
-    let layout = Layout {
-        live: TreeName::new(LIVE)?,
-        blank: TreeName::new(BLANK)?,
-        old: TreeName::new("old-roots")?,
-    };
-    let device = end.sandbox.throwaway().device();
-    let backend = Btrfs::open(device, layout).map_err(|e| e.to_string())?;
-    let survey = backend.survey().map_err(|e| e.to_string())?;
-    let (Some(blank), Some(live)) = (survey.blank.tree(), survey.live.tree()) else {
-        return Err(format!("live or blank was not found: {survey:?}"));
-    };
-    match backend.changes(blank, live).map_err(|e| e.to_string())? {
-        FastChanges::Exact(changes) => Ok(changes),
-        FastChanges::Unavailable(why) => Err(format!("the fast way did not run: {why}")),
-    }
 }

@@ -60,6 +60,19 @@ long_help!(DIFF, DIFF_EXAMPLES, DIFF_CODES,
     }
 );
 
+long_help!(APPLY, APPLY_EXAMPLES, APPLY_CODES,
+    examples {
+        "blankroot apply --dry-run": "See what is not in its place, and what would be done",
+        "blankroot apply": "Do it; a second time there is nothing to do",
+        "blankroot apply --adopt": "Move data that is in the way into storage",
+    }
+    codes {
+        0: "every kept path is in its place",
+        1: "some are not; each reason was told, and every other one is",
+        2: "nothing could be told or done",
+    }
+);
+
 long_help!(STATUS, STATUS_EXAMPLES, STATUS_CODES,
     examples {
         "blankroot status": "In words",
@@ -99,6 +112,7 @@ long_help!(DEMO, DEMO_EXAMPLES, DEMO_CODES,
 pub const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
     ("init", INIT_CODES),
     ("rollback", ROLLBACK_CODES),
+    ("apply", APPLY_CODES),
     ("diff", DIFF_CODES),
     ("status", STATUS_CODES),
     ("doctor", DOCTOR_CODES),
@@ -108,6 +122,7 @@ pub const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
 const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("init", INIT_EXAMPLES),
     ("rollback", ROLLBACK_EXAMPLES),
+    ("apply", APPLY_EXAMPLES),
     ("diff", DIFF_EXAMPLES),
     ("status", STATUS_EXAMPLES),
     ("doctor", DOCTOR_EXAMPLES),

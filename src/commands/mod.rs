@@ -1,5 +1,6 @@
 //! The commands: parse, dispatch, show; what to do is decided elsewhere.
 
+mod apply;
 mod demo;
 mod diff;
 mod doctor;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
 use crate::config::{Config, ConfigError, DEFAULT_FILE};
+use crate::keep;
 use crate::plan::InitRefusal;
 
 /// Why a command ended without its result.
@@ -52,6 +54,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     let done = match &cli.command {
         Command::Init(args) => init::run(cli, args),
         Command::Rollback(args) => return rollback::run(cli, args).into(),
+        Command::Apply(args) => apply::run(cli, args),
         Command::Diff(args) => diff::run(cli, args),
         Command::Status(args) => status::run(cli, args),
         Command::Doctor(args) => doctor::run(cli, args),
@@ -92,6 +95,15 @@ fn config_file(cli: &Cli, root: &Path) -> PathBuf {
     }
 }
 
+/// Reads the configuration. The one below `root` may be blank's older one: where it keeps itself, and
+/// a storage has it, that one counts.
 fn load_config(cli: &Cli, root: &Path) -> Result<Config, ConfigError> {
-    Config::load(&config_file(cli, root))
+    let config = Config::load(&config_file(cli, root))?;
+    if cli.config.is_some() {
+        return Ok(config);
+    }
+    match keep::kept_configuration(&config, root) {
+        Some(kept) => Config::load(&kept),
+        None => Ok(config),
+    }
 }

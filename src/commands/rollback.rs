@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use backends::{Backend, Error, Layout, LockedBackend, Survey};
+use backends::{Backend, Error, Layout, LockedBackend, Survey, Tree, View};
 use chrono::Utc;
 
 use super::status::with_fstab;
@@ -70,13 +70,11 @@ impl Run {
         if !refusals.is_empty() {
             return self.refuse(&refusals);
         }
-        let done = config.open_backend(root).and_then(|backend| {
-            if self.dry_run {
-                self.pretend(backend.as_ref(), layout)
-            } else {
-                self.change(backend.as_ref(), layout)
-            }
-        });
+        let done = if self.dry_run {
+            config.open_backend(root).and_then(|backend| self.pretend(backend.as_ref(), layout))
+        } else {
+            config.with_lock(root, |locked| self.change(locked, layout))
+        };
         done.unwrap_or_else(|error| {
             show::problem(&error);
             self.stamp(Outcome::Failed { reasons: vec![error.to_string()] });
@@ -86,7 +84,8 @@ impl Run {
 
     /// Plans without the lock, which would need the file system open for changes.
     fn pretend(&self, backend: &dyn Backend, layout: &Layout) -> Result<Exit, Error> {
-        Ok(match self.plan(backend, &backend.survey()?, layout)? {
+        let view = |tree: &Tree| backend.view(tree);
+        Ok(match self.plan(view, &backend.survey()?, layout)? {
             Ok(plan) => {
                 say(&plan.to_string());
                 Exit::Done
@@ -95,22 +94,21 @@ impl Run {
         })
     }
 
-    fn change(&self, backend: &dyn Backend, layout: &Layout) -> Result<Exit, Error> {
-        let mut locked = backend.lock()?;
+    fn change(&self, locked: &mut dyn LockedBackend, layout: &Layout) -> Result<Exit, Error> {
         let survey = locked.survey()?;
-        Ok(match self.plan(backend, &survey, layout)? {
-            Ok(plan) => self.execute(&plan, locked.as_mut(), &survey, layout),
+        Ok(match self.plan(|tree| locked.view(tree), &survey, layout)? {
+            Ok(plan) => self.execute(&plan, locked, &survey, layout),
             Err(refusals) => self.refuse(&refusals),
         })
     }
 
     fn plan(
         &self,
-        backend: &dyn Backend,
+        view: impl FnOnce(&Tree) -> Result<View, Error>,
         survey: &Survey,
         layout: &Layout,
     ) -> Result<Result<Plan, Vec<Refusal>>, Error> {
-        let facts = with_fstab(self.facts.clone(), backend, survey)?;
+        let facts = with_fstab(self.facts.clone(), view, survey)?;
         Ok(rollback::plan(survey, &facts, layout))
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 
-use backends::{Backend, Error, Survey};
+use backends::{Backend, Error, Survey, Tree, View};
 use chrono::{Local, Utc};
 
 use super::{Failure, load_config, show};
@@ -24,7 +24,7 @@ pub fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
     for old_root in &mut survey.old_roots {
         old_root.own_bytes = backend.own_bytes(&old_root.tree)?;
     }
-    let facts = with_fstab(facts, backend.as_ref(), &survey)?;
+    let facts = with_fstab(facts, |tree| backend.view(tree), &survey)?;
     let running = running(backend.as_ref(), &args.root.root)?;
     let abilities = backend.abilities();
     let problems = health::problems(&survey, &facts, config.root.layout(), &running, abilities);
@@ -53,9 +53,13 @@ fn running(backend: &dyn Backend, root: &Path) -> Result<Running, Error> {
 }
 
 /// Adds what blank's fstab says of the root; nothing where there is no blank.
-pub fn with_fstab(facts: Facts, backend: &dyn Backend, survey: &Survey) -> Result<Facts, Error> {
+pub fn with_fstab(
+    facts: Facts,
+    view: impl FnOnce(&Tree) -> Result<View, Error>,
+    survey: &Survey,
+) -> Result<Facts, Error> {
     let Some(blank) = survey.blank.tree() else { return Ok(facts) };
-    let view = backend.view(blank)?;
+    let view = view(blank)?;
     let text = fstab::read(view.as_fd()).map_err(|e| Error::io("read blank's fstab", e))?;
     Ok(facts.with_fstab(&text))
 }

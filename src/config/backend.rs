@@ -5,7 +5,7 @@ use std::path::Path;
 
 use backends::directory::Directory;
 use backends::tmpfs::Tmpfs;
-use backends::{Backend, Error, Layout, Result};
+use backends::{Backend, Error, Layout, LockedBackend, Result};
 
 use super::Config;
 use super::root::RootConfig;
@@ -15,6 +15,21 @@ impl Config {
     /// to a file system that has no other name.
     pub fn open_backend(&self, root: &Path) -> Result<Box<dyn Backend>> {
         self.root.open(root)
+    }
+
+    /// Opens the same for changes, under the lock, and does `work` with it.
+    pub fn with_lock<T>(
+        &self,
+        root: &Path,
+        work: impl FnOnce(&mut dyn LockedBackend) -> Result<T>,
+    ) -> Result<T> {
+        match &self.root {
+            #[cfg(feature = "btrfs")]
+            RootConfig::Btrfs { device, layout } => {
+                work(&mut backends::btrfs::lock(device, layout)?)
+            }
+            other => work(other.open(root)?.lock()?.as_mut()),
+        }
     }
 }
 

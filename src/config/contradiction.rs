@@ -1,5 +1,7 @@
 //! Declarations that are fine one by one and cannot be true together.
 
+mod shared;
+
 use std::collections::HashMap;
 
 use backends::TreePath;
@@ -11,23 +13,32 @@ use super::storage::Storage;
 
 /// Reports what contradicts another declaration; what is not enabled contradicts nothing.
 pub(super) fn check(storages: &[Storage], forget: &ForgetList, problems: &mut Problems<'_>) {
-    let storages: Vec<&Storage> = storages.iter().filter(|storage| storage.enable).collect();
-    let mut entries: Vec<&Entry> = storages
+    let all = storages;
+    let storages: Vec<&Storage> = all.iter().filter(|storage| storage.enable).collect();
+    let mut declared: Vec<Declared<'_>> = storages
         .iter()
-        .flat_map(|storage| {
-            storage.entries.iter().chain(storage.users.iter().flat_map(|user| &user.entries))
-        })
-        .filter(|entry| entry.enable)
+        .flat_map(|storage| storage.all_entries().map(|entry| (&storage.path, entry)))
+        .filter(|(_, entry)| entry.enable)
         .collect();
-    entries.sort_by_key(|entry| entry.place);
+    declared.sort_by_key(|(_, entry)| entry.place);
+    for (storage, entry) in &mut declared {
+        if let Some((other, place)) = &entry.storage {
+            *storage = other;
+            shared::declared_storage(other, *place, all, problems);
+        }
+    }
+    let entries: Vec<&Entry> = declared.iter().map(|&(_, entry)| entry).collect();
     same_storages(&storages, problems);
     let by_path = same_paths(&entries, problems);
     below_files(&entries, &by_path, problems);
     storages_and_entries(&storages, &entries, problems);
-    same_data(&storages, problems);
+    shared::same_data(&declared, problems);
+    shared::same_parents(&declared, problems);
     kept_and_forgotten(&by_path, forget, problems);
 }
 
+/// An entry and the storage that holds its data.
+type Declared<'e> = (&'e TreePath, &'e Entry);
 type ByPath<'e> = HashMap<&'e TreePath, &'e Entry>;
 
 fn same_storages(storages: &[&Storage], problems: &mut Problems<'_>) {
@@ -102,32 +113,6 @@ fn storages_and_entries(storages: &[&Storage], entries: &[&Entry], problems: &mu
                 );
                 let mend = "keep only what lies beside the storage, or move the storage";
                 problems.add(entry.place, what, mend);
-            }
-        }
-    }
-}
-
-/// With `strip_prefix`, or with one storage in another, two paths may claim the same data.
-fn same_data(storages: &[&Storage], problems: &mut Problems<'_>) {
-    let mut seen: HashMap<Vec<u8>, &Entry> = HashMap::new();
-    for storage in storages {
-        let users = storage.users.iter().flat_map(|user| &user.entries);
-        for entry in storage.entries.iter().chain(users).filter(|entry| entry.enable) {
-            let data = [storage.path.as_bytes(), b"/", entry.data.as_bytes()].concat();
-            match seen.get(&data) {
-                // The same path twice was reported as such.
-                Some(first) if first.path != entry.path => problems.add(
-                    entry.place,
-                    format!(
-                        "`{}` has the same data as `{}` in line {}",
-                        entry.path, first.path, first.place.line
-                    ),
-                    "give each kept path data of its own",
-                ),
-                Some(_) => {}
-                None => {
-                    seen.insert(data, entry);
-                }
             }
         }
     }

@@ -7,11 +7,13 @@ use std::path::Path;
 
 use backends::path::Escaped;
 use backends::{Error, Result, TreePath};
-use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, RawString, Table, TableLike, Value};
+use toml_edit::{
+    Array, ArrayOfTables, DocumentMut, InlineTable, Item, RawString, Table, TableLike, Value,
+};
 
 use super::entry::EntryKind;
 use super::problem::{quoted, shown};
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, UserEntries};
 use crate::keep;
 
 /// Adds `path` to the keep list, with its data in `storage`, which is declared if it is not yet.
@@ -52,10 +54,10 @@ pub fn add_entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind) -
         }
         let added = match storages.iter_mut().find(|table| same(table)) {
             Some(table) => match user_of(config, &storage_name, path) {
-                Some((user, below)) => {
-                    user_table(table, user).is_some_and(|table| push(table, kind.list_key(), below))
-                }
-                None => push(table, kind.list_key(), &named),
+                Some((user, below)) => user_table(table, &user.name).is_some_and(|table| {
+                    push(table, kind.list_key(), in_home(below, user.strip_prefix))
+                }),
+                None => push(table, kind.list_key(), named.as_str().into()),
             },
             None => false,
         };
@@ -80,7 +82,8 @@ pub fn add_forget(text: &str, pattern: &str) -> Result<String> {
     edit(text, &action, present, |document, _| {
         let fresh = !document.contains_key("forget");
         let item = document.entry("forget").or_insert_with(|| Item::Table(last_table()));
-        let added = item.as_table_like_mut().is_some_and(|table| push(table, "paths", pattern));
+        let added =
+            item.as_table_like_mut().is_some_and(|table| push(table, "paths", pattern.into()));
         if fresh {
             move_trailing_comments(document, |document| {
                 document.get_mut("forget").and_then(Item::as_table_mut).map(Table::decor_mut)
@@ -90,18 +93,30 @@ pub fn add_forget(text: &str, pattern: &str) -> Result<String> {
     })
 }
 
+/// A path in a home as an entry. Where entries lose their first component, one that is named as it
+/// is in the home must not.
+fn in_home(below: &str, strip_prefix: bool) -> Value {
+    if !strip_prefix {
+        return below.into();
+    }
+    let mut table = InlineTable::new();
+    table.insert("path", below.into());
+    table.insert("strip_prefix", false.into());
+    table.into()
+}
+
 /// The user of this storage in whose home `path` lies, and the rest of the path.
 fn user_of<'c>(
     config: &'c Config,
     storage: &TreePath,
     path: &'c TreePath,
-) -> Option<(&'c str, &'c str)> {
+) -> Option<(&'c UserEntries, &'c str)> {
     let storages = config.storages.iter().filter(|one| one.enable && one.path == *storage);
-    storages.flat_map(|storage| &storage.users).filter(|user| !user.strip_prefix).find_map(|user| {
+    storages.flat_map(|storage| &storage.users).find_map(|user| {
         let below = path.as_bytes().strip_prefix(user.home.as_bytes())?.strip_prefix(b"/")?;
         // A path below a home may not start with a tilde; by its whole path it can be kept.
         let below = std::str::from_utf8(below).ok().filter(|below| !below.starts_with('~'))?;
-        Some((user.name.as_str(), below))
+        Some((user, below))
     })
 }
 
@@ -193,16 +208,16 @@ fn move_trailing_comments(
     }
 }
 
-/// Adds `text` to the list `key`, which is made if there is none; `false` if it is no list.
-fn push(table: &mut dyn TableLike, key: &str, text: &str) -> bool {
+/// Adds `value` to the list `key`, which is made if there is none; `false` if it is no list.
+fn push(table: &mut dyn TableLike, key: &str, value: Value) -> bool {
     match table.get_mut(key) {
         Some(item) => match item.as_array_mut() {
-            Some(array) => push_in_style(array, text),
+            Some(array) => push_in_style(array, value),
             None => return false,
         },
         None => {
             let mut array = Array::new();
-            array.push_formatted(Value::from(text).decorated("\n  ", ""));
+            array.push_formatted(value.decorated("\n  ", ""));
             array.set_trailing("\n");
             array.set_trailing_comma(true);
             table.insert(key, array.into());
@@ -212,7 +227,7 @@ fn push(table: &mut dyn TableLike, key: &str, text: &str) -> bool {
 }
 
 /// Adds to the end of a list as its elements are laid out: on one line, or on one line each.
-fn push_in_style(array: &mut Array, text: &str) {
+fn push_in_style(array: &mut Array, value: Value) {
     let last = array.len().checked_sub(1);
     let mut tail = String::new();
     let mut lead = String::new();
@@ -227,7 +242,7 @@ fn push_in_style(array: &mut Array, text: &str) {
     let one_line = !lead.contains('\n') && !tail.contains('\n');
     if one_line {
         let prefix = if last.is_some() { " " } else { "" };
-        array.push_formatted(Value::from(text).decorated(prefix, ""));
+        array.push_formatted(value.decorated(prefix, ""));
         array.set_trailing(tail);
         return;
     }
@@ -235,7 +250,7 @@ fn push_in_style(array: &mut Array, text: &str) {
         Some(indent) if indent.trim().is_empty() => indent,
         _ => "  ",
     };
-    array.push_formatted(Value::from(text).decorated(format!("{comments}\n{indent}"), ""));
+    array.push_formatted(value.decorated(format!("{comments}\n{indent}"), ""));
     let closing = tail.rfind('\n').map_or("", |at| &tail[at + 1..]);
     array.set_trailing(format!("\n{closing}"));
     array.set_trailing_comma(true);

@@ -6,7 +6,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::account::Ownership;
-use super::entry_path::{Base, resolve};
+use super::entry_path::{Base, read_path, resolve};
+use super::own;
 use super::problem::{Place, Problems, quoted};
 use super::reader::{Reader, Text, type_words};
 
@@ -51,6 +52,8 @@ pub enum How {
 pub struct Entry {
     /// Where it is on the machine.
     pub path: TreePath,
+    /// The storage that holds its data, where that is not the one that it is declared in.
+    pub storage: Option<(TreePath, Place)>,
     /// Where its data is, relative to the storage.
     pub data: TreePath,
     /// A directory or a file.
@@ -98,7 +101,8 @@ fn read(
     let place = problems.place(&value.span());
     match value.get_ref() {
         DeValue::String(text) => {
-            let (path, data) = resolve(Text { text, place }, base, base.strip_prefix, problems)?;
+            let (path, data) =
+                resolve(Text { text, place }, None, base, base.lists.strip_prefix, problems)?;
             Some(Entry { place, ..plain(path, data, base.kind) })
         }
         DeValue::Table(table) => {
@@ -119,6 +123,7 @@ fn read(
 fn plain(path: TreePath, data: TreePath, kind: EntryKind) -> Entry {
     Entry {
         path,
+        storage: None,
         data,
         kind,
         enable: true,
@@ -140,24 +145,29 @@ fn read_table(
     base: &Base<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<Entry> {
+    if base.lists.own {
+        own::refuse_in_entry(&mut table, problems);
+    }
     let given = table.key_place("path", problems).is_some();
     let path = table.string("path", problems);
     if !given {
         let what = format!("{} does not say its `path`", table.title);
         problems.add(table.place, what, "add `path = \"…\"`");
     }
-    let strip = table.boolean("strip_prefix", problems).unwrap_or(base.strip_prefix);
+    let strip = table.boolean("strip_prefix", problems);
+    let data_given = table.key_place("data", problems);
+    let data = table.string("data", problems);
+    if let (Some(place), Some(true)) = (data_given, strip) {
+        let what = "`data` and `strip_prefix` both say where the data is";
+        problems.add(place, what, "remove one of the two");
+    }
     let ways = [("bind", How::Bind), ("symlink", How::Symlink)];
     let entry = Entry {
         enable: table.boolean("enable", problems).unwrap_or(true),
         owner: Ownership::read(&mut table, problems),
         parent: table
             .table("parent", "`parent` of an entry", problems)
-            .map(|mut parent| {
-                let owner = Ownership::read(&mut parent, problems);
-                parent.finish(problems);
-                owner
-            })
+            .map(|parent| read_parent(parent, base, problems))
             .unwrap_or_default(),
         how: table.choice("how", &ways, problems),
         create: table.boolean("create", problems),
@@ -166,15 +176,32 @@ fn read_table(
         hide_mounts: table.boolean("hide_mounts", problems),
         allow_trash: table.boolean("allow_trash", problems),
         options: read_options(&mut table, problems),
+        storage: table
+            .string("storage", problems)
+            .and_then(|text| Some((read_path(text, "the storage", problems)?, text.place))),
         place: path.map_or(table.place, |text| text.place),
         ..plain(TreePath::root(), TreePath::root(), base.kind)
     };
+    if base.lists.own && entry.how == Some(How::Bind) {
+        own::refuse_bind(table.key_place("how", problems), problems);
+    }
     table.finish(problems);
-    let (path, data) = resolve(path?, base, strip, problems)?;
+    let strip = strip.unwrap_or(base.lists.strip_prefix);
+    let (path, data) = resolve(path?, data, base, strip, problems)?;
     Some(Entry { path, data, ..entry })
 }
 
-fn read_options(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Vec<String> {
+fn read_parent(mut table: Reader<'_>, base: &Base<'_>, problems: &mut Problems<'_>) -> Ownership {
+    if base.lists.own {
+        own::refuse_owner(&mut table, problems);
+    }
+    let owner = Ownership::read(&mut table, problems);
+    table.finish(problems);
+    owner
+}
+
+/// Reads `options`: mount options, one a string.
+pub(super) fn read_options(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Vec<String> {
     let mut options = Vec::new();
     for value in table.list("options", problems) {
         let place = problems.place(&value.span());

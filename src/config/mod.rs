@@ -10,6 +10,7 @@ mod entry_path;
 pub mod forget;
 pub mod line;
 pub mod mode;
+pub mod own;
 pub mod problem;
 mod reader;
 pub mod rollback;
@@ -58,29 +59,14 @@ pub struct Config {
 impl Config {
     /// Reads and checks `file`.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read(file).map_err(|error| {
-            let mend = if error.kind() == io::ErrorKind::NotFound {
-                "run `blankroot init` to make one, or name it with `--config FILE`"
-            } else {
-                "run this as root, or name another file with `--config FILE`"
-            };
-            let action = format!("read the configuration {}", shown(file));
-            ConfigError::Unreadable(backends::Error::io(action, error).mend(mend))
-        })?;
-        Self::parse(file, &text)
+        let missing = "run `blankroot init` to make one, or name it with `--config FILE`";
+        let other = "run this as root, or name another file with `--config FILE`";
+        Self::parse(file, &read(file, missing, other)?)
     }
 
     /// Checks `text`; `file` is only named in messages. All problems come back at once.
     pub fn parse(file: &Path, text: &[u8]) -> Result<Self, ConfigError> {
-        let valid = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-        let mut problems = Problems::new(valid);
-        if valid.len() < text.len() {
-            let place = problems.place(&(valid.len()..valid.len()));
-            problems.add(place, "this byte is not UTF-8 text", "save the file as UTF-8");
-        }
-        let table = read_toml(valid, &mut problems);
-        let parts = table.and_then(|table| read_parts(&table, &mut problems));
-        let (root, rollback, storages, forget) = problems.into_result(file, parts)?;
+        let (root, rollback, storages, forget) = parse_with(file, text, read_parts)?;
         Ok(Self { file: file.to_path_buf(), root, rollback, storages, forget })
     }
 
@@ -88,6 +74,31 @@ impl Config {
     pub fn source(&self, place: Place) -> String {
         format!("({}:{})", shown(&self.file), place.line)
     }
+}
+
+fn read(file: &Path, missing: &str, other: &str) -> Result<Vec<u8>, ConfigError> {
+    std::fs::read(file).map_err(|error| {
+        let mend = if error.kind() == io::ErrorKind::NotFound { missing } else { other };
+        let action = format!("read the configuration {}", shown(file));
+        ConfigError::Unreadable(backends::Error::io(action, error).mend(mend))
+    })
+}
+
+/// What `read` makes of the document, or all problems.
+fn parse_with<T>(
+    file: &Path,
+    text: &[u8],
+    read: impl FnOnce(&DeTable<'_>, &mut Problems<'_>) -> Option<T>,
+) -> Result<T, ConfigError> {
+    let valid = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let mut problems = Problems::new(valid);
+    if valid.len() < text.len() {
+        let place = problems.place(&(valid.len()..valid.len()));
+        problems.add(place, "this byte is not UTF-8 text", "save the file as UTF-8");
+    }
+    let table = read_toml(valid, &mut problems);
+    let parts = table.and_then(|table| read(&table, &mut problems));
+    problems.into_result(file, parts)
 }
 
 /// The document, or its errors of syntax.
@@ -135,7 +146,7 @@ fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Parts>
         .table("rollback", "[rollback]", problems)
         .map(|table| Rollback::read(table, problems))
         .unwrap_or_default();
-    let storages = storage::read_all(&mut top, problems);
+    let storages = storage::read_all(&mut top, problems, storage::read);
     let forget = top
         .table("forget", "[forget]", problems)
         .map(|table| ForgetList::read(table, problems))

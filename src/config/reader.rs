@@ -28,11 +28,13 @@ pub(super) struct Reader<'a> {
 const FOREIGN_WORDS: &[(&str, &str)] = &[
     ("directory", "path"),
     ("file", "path"),
+    ("persistentstoragepath", "storage"),
     ("persistentstoragepath", "path"),
     ("method", "how"),
     ("parentdirectory", "parent"),
     ("removeprefixdirectory", "strip_prefix"),
     ("mountoptions", "options"),
+    ("commonmountoptions", "options"),
     ("createlinktarget", "create"),
 ];
 
@@ -222,9 +224,8 @@ pub(super) fn list_of(words: impl Iterator<Item = String>, last: &str) -> String
 fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
     let plain = |key: &str| key.to_lowercase().replace(['_', '-'], "");
     let wanted = plain(key);
-    if let Some(&(_, ours)) = FOREIGN_WORDS.iter().find(|&&(word, _)| word == wanted)
-        && let Some(ours) = known.iter().find(|&&word| word == ours)
-    {
+    let mut foreign = FOREIGN_WORDS.iter().filter(|(word, _)| *word == wanted);
+    if let Some((_, ours)) = foreign.find(|(_, ours)| known.contains(ours)) {
         return Some(ours);
     }
     // Beyond this length no typing error makes one of our keys; the distance costs its square.

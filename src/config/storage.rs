@@ -7,8 +7,8 @@ use backends::path::Escaped;
 use toml::de::DeValue;
 
 use super::account::check_name;
-use super::entry::{Entry, EntryKind, read_list};
-use super::entry_path::{Base, parse_path};
+use super::entry::{Entry, EntryKind, read_list, read_options};
+use super::entry_path::{Base, Lists, read_path, read_place};
 use super::problem::{Place, Problems, quoted};
 use super::reader::{Reader, Text, type_words};
 
@@ -25,6 +25,8 @@ pub struct Storage {
     pub allow_trash: bool,
     /// Accepted for those who come from FUSE mounts; with bind mounts it is always true.
     pub allow_other: Option<bool>,
+    /// Mount options of all its entries, one a string.
+    pub options: Vec<String>,
     /// Kept paths of the system.
     pub entries: Vec<Entry>,
     /// Kept paths of users.
@@ -38,6 +40,11 @@ impl Storage {
     pub fn host_path(&self) -> PathBuf {
         Path::new("/").join(self.path.as_path())
     }
+
+    /// The entries of the system and of all users, enabled or not.
+    pub fn all_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().chain(self.users.iter().flat_map(|user| &user.entries))
+    }
 }
 
 /// What is kept of one user.
@@ -47,6 +54,8 @@ pub struct UserEntries {
     pub name: String,
     /// The user's home.
     pub home: TreePath,
+    /// The directory in the storage that stands for the home; the storage itself for the root.
+    pub data: TreePath,
     /// Entries that do not say otherwise lose their first component at the destination.
     pub strip_prefix: bool,
     /// Kept paths, resolved to whole paths already.
@@ -55,8 +64,12 @@ pub struct UserEntries {
 
 const TITLE: &str = "[[storage]]";
 
-/// Reads all storages.
-pub(super) fn read_all(root: &mut Reader<'_>, problems: &mut Problems<'_>) -> Vec<Storage> {
+/// Reads all storages, each with `read`.
+pub(super) fn read_all(
+    root: &mut Reader<'_>,
+    problems: &mut Problems<'_>,
+    read: impl Fn(Reader<'_>, &mut Problems<'_>) -> Option<Storage>,
+) -> Vec<Storage> {
     let list = match root.value("storage", problems) {
         None => return Vec::new(),
         Some((DeValue::Array(list), _)) => list,
@@ -82,16 +95,22 @@ pub(super) fn read_all(root: &mut Reader<'_>, problems: &mut Problems<'_>) -> Ve
     storages
 }
 
-fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<Storage> {
-    let given = table.key_place("path", problems).is_some();
-    let text = table.string("path", problems);
-    if !given {
-        problems.add(
-            table.place,
-            "[[storage]] does not say its `path`",
-            "add `path = \"/persist\"`",
-        );
+/// The `path` of a storage, which it must say.
+pub(super) fn path_text<'a>(
+    table: &mut Reader<'a>,
+    example: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Text<'a>> {
+    if table.key_place("path", problems).is_none() {
+        let what = "[[storage]] does not say its `path`";
+        problems.add(table.place, what, format!("add `path = \"{example}\"`"));
     }
+    table.string("path", problems)
+}
+
+/// Reads one storage of the system's configuration.
+pub(super) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<Storage> {
+    let text = path_text(&mut table, "/persist", problems);
     let path = text.and_then(|text| read_path(text, "the storage", problems));
     let strip_prefix = table.boolean("strip_prefix", problems).unwrap_or_default();
     let storage = Storage {
@@ -99,9 +118,10 @@ fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<Storage> {
         enable: table.boolean("enable", problems).unwrap_or(true),
         hide_mounts: table.boolean("hide_mounts", problems).unwrap_or_default(),
         allow_trash: table.boolean("allow_trash", problems).unwrap_or_default(),
-        allow_other: table.boolean("allow_other", problems),
+        allow_other: read_allow_other(&mut table, problems),
+        options: read_options(&mut table, problems),
         // HM1's `removePrefixDirectory` is of homes: the storage's setting is for its users alone.
-        entries: read_entries(&mut table, None, false, problems),
+        entries: read_entries(&mut table, Lists::default(), problems),
         users: read_users(&mut table, strip_prefix, problems),
         place: text.map_or(table.place, |text| text.place),
     };
@@ -109,15 +129,27 @@ fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<Storage> {
     path.map(|_| storage)
 }
 
-fn read_entries(
+/// FUSE shows its mounts to nobody else unless told so. A bind mount cannot hide that way, and a
+/// wish that nothing fulfils is no setting.
+fn read_allow_other(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Option<bool> {
+    let allow = table.boolean("allow_other", problems);
+    if let (Some(false), Some(place)) = (allow, table.key_place("allow_other", problems)) {
+        let what = "`allow_other` is always true: what is kept is bound, and only its mode decides \
+                    who may look";
+        problems.add(place, what, "remove it, and give what others must not see a `mode`");
+    }
+    allow
+}
+
+/// Reads `directories` and `files`.
+pub(super) fn read_entries(
     table: &mut Reader<'_>,
-    home: Option<&TreePath>,
-    strip_prefix: bool,
+    lists: Lists<'_>,
     problems: &mut Problems<'_>,
 ) -> Vec<Entry> {
     [EntryKind::Dir, EntryKind::File]
         .into_iter()
-        .flat_map(|kind| read_list(table, &Base { kind, home, strip_prefix }, problems))
+        .flat_map(|kind| read_list(table, &Base { kind, lists }, problems))
         .collect()
 }
 
@@ -169,29 +201,17 @@ fn read_user(
         }
     };
     let strip_prefix = table.boolean("strip_prefix", problems).unwrap_or(strip_prefix);
+    let given = table.key_place("data", problems).is_some();
+    let data = match table.string("data", problems) {
+        Some(text) => read_place(text, problems),
+        None if given => None,
+        None => home.clone(),
+    };
     // With an unknown home the entries still show their own problems.
     let fallback = TreePath::root();
-    let entries =
-        read_entries(&mut table, Some(home.as_ref().unwrap_or(&fallback)), strip_prefix, problems);
+    let both = [&home, &data].map(|dir| dir.as_ref().unwrap_or(&fallback));
+    let lists = Lists { home: Some(both[0]), data: Some(both[1]), strip_prefix, own: false };
+    let entries = read_entries(&mut table, lists, problems);
     table.finish(problems);
-    Some(UserEntries { name: name.to_string(), home: home?, strip_prefix, entries })
-}
-
-fn read_path(
-    Text { text, place }: Text<'_>,
-    whose: &str,
-    problems: &mut Problems<'_>,
-) -> Option<TreePath> {
-    let checked = match parse_path(text) {
-        Ok(_) if !text.starts_with('/') => {
-            Err(("is not an absolute path", "write the whole path, from `/` on".to_string()))
-        }
-        Ok(path) if path == TreePath::root() => {
-            Err(("is the root itself", "write a directory below it".to_string()))
-        }
-        other => other,
-    };
-    checked
-        .map_err(|(why, mend)| problems.add(place, format!("{whose} {} {why}", quoted(text)), mend))
-        .ok()
+    Some(UserEntries { name: name.to_string(), home: home?, data: data?, strip_prefix, entries })
 }

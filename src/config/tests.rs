@@ -6,6 +6,8 @@ mod bad;
 mod editing;
 mod good;
 mod never_panics;
+mod own;
+mod places;
 mod starting;
 
 const FILE: &str = "/etc/blankroot.toml";

@@ -28,19 +28,7 @@ fn tree(text: &str, read_only: bool) -> Slot {
 }
 
 fn survey(blank: Slot) -> Survey {
-    Survey {
-        file_system: "x".into(),
-        live: tree("root", false),
-        blank,
-        has_old_dir: false,
-        old_roots: Vec::new(),
-        unfinished: Vec::new(),
-        live_mounts: Vec::new(),
-        nested: Vec::new(),
-        live_is_default: false,
-        space: None,
-        obstacles: Vec::new(),
-    }
+    Survey::new("x", tree("root", false), blank)
 }
 
 fn there() -> ConfigFile {

@@ -1,6 +1,7 @@
 //! Decides what to do, as data: survey + facts → plan, or refusals with their reasons. Pure: what is
 //! decided here is printed by `--dry-run` and executed elsewhere.
 
+pub mod apply;
 pub mod correction;
 pub mod init;
 pub mod keep;

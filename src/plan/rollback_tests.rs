@@ -39,17 +39,9 @@ fn record(at: &str, live: &str, blank: &str) -> Record {
 fn survey() -> Survey {
     let blank = Tree { read_only: true, pristine: Some(true), ..tree("blank", "root-blank") };
     Survey {
-        file_system: "c0ffee".into(),
-        live: Slot::Present(tree("live", "root")),
-        blank: Slot::Present(blank),
         has_old_dir: true,
-        old_roots: Vec::new(),
-        unfinished: Vec::new(),
-        live_mounts: Vec::new(),
-        nested: Vec::new(),
-        live_is_default: false,
         space: Some(Space { available: 1 << 30, needed: 1 << 20 }),
-        obstacles: Vec::new(),
+        ..Survey::new("c0ffee", Slot::Present(tree("live", "root")), Slot::Present(blank))
     }
 }
 

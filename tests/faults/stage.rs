@@ -6,10 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use backends::btrfs::Btrfs;
-use backends::{Backend, Layout, Survey, Tree, TreeId, TreeName, Unfinished};
+use backends::{Backend, Layout, LockedBackend, Survey, Tree, TreeId, TreeName, Unfinished};
 use blankroot::apply;
 use blankroot::cli::Cli;
 use blankroot::facts::stamp::Outcome;
@@ -120,7 +120,7 @@ impl Stage {
         let host = HostRoot::open(self.host.path()).unwrap();
         let facts = Facts::gather(&host, Utc::now()).unwrap();
         let backend = self.backend();
-        let mut locked = backend.lock().map_err(|e| e.to_string())?;
+        let mut locked = lock(&backend).map_err(|e| e.to_string())?;
         let survey = locked.survey().map_err(|e| e.to_string())?;
         let plan =
             rollback::plan(&survey, &facts, &self.layout).map_err(|r| format!("refused: {r:?}"))?;
@@ -243,6 +243,20 @@ impl Stage {
 
     fn path(&self, name: &TreeName) -> PathBuf {
         self.dir.parent().unwrap().join(name.as_path())
+    }
+}
+
+/// Takes the lock. A program that another test starts has, until it is loaded, all that was open
+/// here, and so a lock that was let go by now.
+fn lock(backend: &Btrfs) -> Result<Box<dyn LockedBackend + '_>, backends::Error> {
+    let patience = Instant::now() + Duration::from_secs(10);
+    loop {
+        match backend.lock() {
+            Err(error) if error.to_string().contains("at work") && Instant::now() < patience => {
+                std::thread::yield_now();
+            }
+            taken => return taken,
+        }
     }
 }
 

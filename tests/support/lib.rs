@@ -5,6 +5,8 @@
 
 pub mod apply;
 pub mod base;
+#[cfg(feature = "btrfs")]
+pub mod fast;
 pub mod histories;
 pub mod kernel;
 pub mod names;

@@ -16,9 +16,9 @@ use crate::changes::{ChangeKind, Changes, ChangesWriter, FileType};
 pub fn changes(top: &Top, older: &Side<'_>, newer: &Side<'_>) -> io::Result<Changes> {
     let files = Files::new(older.subvolume.fd.as_fd(), newer.subvolume.fd.as_fd())?;
     let mut rows = Rows { files, writer: ChangesWriter::new() };
-    let (old, new) = ahead::read(top, older, newer)?;
+    let (old, new, account) = ahead::read(top, older, newer)?;
     let (older, newer) = (Half::new(top, older, old), Half::new(top, newer, new));
-    let mut halves = Halves { older, newer };
+    let mut halves = Halves { older, newer, account };
     root(&mut halves, &mut rows.writer)?;
     let mut stack = vec![halves.frame(Some(ROOT_INODE), Some(ROOT_INODE))?];
     while let Some(frame) = stack.last_mut() {

@@ -19,6 +19,11 @@ impl Names<'_> {
         }
     }
 
+    /// The positions of all entries.
+    pub fn all(&self) -> Vec<u32> {
+        (0..self.entries().len() as u32).collect()
+    }
+
     pub fn entry(&self, at: u32) -> &Entry {
         &self.entries()[at as usize]
     }

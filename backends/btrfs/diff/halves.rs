@@ -5,11 +5,12 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::Side;
-use super::ahead::{Ahead, Xattrs};
+use super::account::Account;
+use super::ahead::Ahead;
 use super::frame::Names;
 use super::listing::Listing;
 use crate::btrfs::items::InodeItem;
-use crate::btrfs::search::Searcher;
+use crate::btrfs::search::{Searcher, Xattrs};
 use crate::btrfs::top::Top;
 use crate::changes::FileType;
 
@@ -17,7 +18,7 @@ use crate::changes::FileType;
 pub struct Half<'a> {
     pub side: &'a Side<'a>,
     pub search: Searcher<'a>,
-    ahead: Ahead,
+    pub ahead: Ahead,
 }
 
 impl<'a> Half<'a> {
@@ -29,7 +30,7 @@ impl<'a> Half<'a> {
         match self.side.touched.inode(ino) {
             Some(item) => Ok(Some(*item)),
             None => match self.ahead.inodes.get(&ino) {
-                Some((item, _)) => Ok(*item),
+                Some(facts) => Ok(facts.item),
                 None => self.search.inode(ino),
             },
         }
@@ -37,8 +38,8 @@ impl<'a> Half<'a> {
 
     fn xattrs(&mut self, ino: u64) -> io::Result<Cow<'_, Xattrs>> {
         match self.ahead.inodes.get(&ino) {
-            Some((_, xattrs)) => Ok(Cow::Borrowed(xattrs)),
-            None => self.search.xattrs(ino).map(Cow::Owned),
+            Some(facts) => Ok(Cow::Borrowed(&facts.xattrs)),
+            None => Ok(Cow::Owned(self.search.facts(ino, |_| {})?.xattrs)),
         }
     }
 
@@ -53,7 +54,7 @@ impl<'a> Half<'a> {
             return Ok(Names::Own(listing));
         }
         let mut listing = Listing::default();
-        self.search.each_entry(ino, |item| listing.push_items(item, 0))?;
+        self.search.each_entry(ino, |item| listing.push_items(item))?;
         Ok(Names::Own(listing))
     }
 }
@@ -62,6 +63,7 @@ impl<'a> Half<'a> {
 pub struct Halves<'a> {
     pub older: Half<'a>,
     pub newer: Half<'a>,
+    pub account: Account<'a>,
 }
 
 impl Halves<'_> {

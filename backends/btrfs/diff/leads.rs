@@ -18,9 +18,8 @@ struct Lead {
     len: u8,
 }
 
-/// Names of inodes by their directories: those of touched inodes that are older than the floor, and
-/// of every directory on the way to them. Newer inodes lie in directories that were touched when
-/// they got their names, and are found there.
+/// Names of inodes by their directories: those of touched inodes, and of every directory on the way
+/// to them. What lies in a new directory is among that directory's entries instead.
 #[derive(Debug, Default)]
 pub struct Leads {
     names: Vec<u8>,
@@ -36,13 +35,14 @@ impl Leads {
         self.leads.push(Lead { parent: name.parent, child, start, len });
     }
 
-    /// Adds the names in an item of an inode and says how many there are.
-    pub fn push_item(&mut self, item: Item<'_>) -> u32 {
+    /// Adds the names in an item of an inode, but for those in directories that `left_out` names,
+    /// and says how many there are with those.
+    pub fn push_item(&mut self, item: Item<'_>, left_out: impl Fn(u64) -> bool) -> u32 {
         let mut count = 0;
         each_name(item, |name| {
             count += 1;
             // The root has the name `..` in itself, which leads nowhere.
-            if item.key.objectid != ROOT_INODE {
+            if item.key.objectid != ROOT_INODE && !left_out(name.parent) {
                 self.push(item.key.objectid, name);
             }
         });
@@ -55,11 +55,9 @@ impl Leads {
         self.leads.extend(other.leads.iter().map(|l| Lead { start: l.start + base, ..*l }));
     }
 
-    /// Forgets what is known of the names of some inodes.
-    pub fn forget(&mut self, children: &HashSet<u64>) {
-        if !children.is_empty() {
-            self.leads.retain(|lead| !children.contains(&lead.child));
-        }
+    /// Forgets all but the names that `keep`, given a directory and what it leads to, wants.
+    pub fn retain(&mut self, keep: impl Fn(u64, u64) -> bool) {
+        self.leads.retain(|lead| keep(lead.parent, lead.child));
     }
 
     /// Adds the directories on the way from the root to every name, and sorts.
@@ -71,16 +69,21 @@ impl Leads {
             // A touched directory leads to itself: its own names are among those given.
             if touched.inode(lead.parent).is_none() && reached.insert(lead.parent) {
                 search.each_of(lead.parent, kind::INODE_REF, |item| {
-                    self.push_item(item);
+                    self.push_item(item, |_| false);
                 })?;
             }
         }
+        self.sort();
+        Ok(())
+    }
+
+    /// Puts the names in their order; what comes after finds them.
+    pub fn sort(&mut self) {
         let names = std::mem::take(&mut self.names);
         let key = |lead: &Lead| (lead.parent, name_in(&names, lead));
         self.leads.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
         self.leads.dedup_by(|a, b| key(a) == key(b));
         self.names = names;
-        Ok(())
     }
 
     /// The names in directory `parent` that lead on, sorted, each with its inode.

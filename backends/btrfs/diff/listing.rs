@@ -31,18 +31,13 @@ impl Listing {
         self.entries.push(Entry { start, index, len, file_type, target });
     }
 
-    /// Adds the entries of one `DIR_INDEX` item that were made in transaction `since` or later.
-    pub fn push_items(&mut self, item: Item<'_>, since: u64) {
-        for entry in dir_items(item.data).filter(|entry| entry.transid >= since) {
+    /// Adds the entries of one `DIR_INDEX` item.
+    pub fn push_items(&mut self, item: Item<'_>) {
+        for entry in dir_items(item.data) {
             if let Some(file_type) = entry.file_type() {
                 self.push(entry.name, item.key.offset, file_type, entry.target);
             }
         }
-    }
-
-    /// Adds a copy of an entry of another listing.
-    pub fn push_entry(&mut self, other: &Self, entry: &Entry) {
-        self.push(other.name(entry), entry.index, entry.file_type, entry.target);
     }
 
     /// Adds all entries of `other` behind its own.
@@ -74,11 +69,5 @@ impl Entry {
             Target::Inode(ino) if self.file_type == FileType::Dir => Some(ino),
             _ => None,
         }
-    }
-
-    /// What this entry adds to its directory's size: the kernel counts each name twice, once for
-    /// each of the two items that hold it.
-    pub fn directory_bytes(&self) -> u64 {
-        2 * u64::from(self.len)
     }
 }

@@ -6,83 +6,71 @@ use super::frame::{Event, Frame, Names};
 use super::halves::Halves;
 use super::listing::{Entry, Listing};
 use crate::btrfs::items::Target;
+use crate::changes::FileType;
 
 impl<'a> Halves<'a> {
     /// A directory with what is to be done in it; `None` where a tree does not have it.
     pub fn frame(&mut self, newer: Option<u64>, older: Option<u64>) -> io::Result<Frame<'a>> {
         if let (Some(ino), true) = (newer, newer == older)
-            && self.lost_nothing(ino)?
+            && let Some(frame) = self.frame_of_names(ino)?
         {
-            return Ok(self.frame_of_news(ino));
+            return Ok(frame);
         }
         let (newer_names, older_names) = (self.newer.listing(newer)?, self.older.listing(older)?);
         let events = if newer == older {
             self.pair_by_index(&newer_names, &older_names)
         } else {
-            let all = |names: &Names<'_>| (0..names.entries().len() as u32).collect();
-            let (new, old) = (all(&newer_names), all(&older_names));
-            self.pair_by_name(&newer_names, new, &older_names, old)
+            self.pair_by_name(&newer_names, newer_names.all(), &older_names, older_names.all())
         };
         Ok(Frame::new(newer_names, older_names, events))
     }
 
-    /// Whether a directory that both trees have kept every entry that it had: either it was not
-    /// touched, or its size grew by just what its new entries add.
-    ///
-    /// Why that is a proof: the kernel adds twice a name's length to the directory's size with each
-    /// entry, a subvolume's and a stub's too, takes it off with each that goes, and puts the running
-    /// transaction into each entry that it makes, in a rename, an exchange and the replay of a log
-    /// as well. What is older than the floor was in the older tree, which nobody has written to. So
-    /// the sizes differ by what came less what went, and what came is known.
-    fn lost_nothing(&mut self, ino: u64) -> io::Result<bool> {
-        if self.is_untouched(ino) {
-            return Ok(true);
+    /// A directory that both trees have, from the names in it that were touched and those that lead
+    /// on; `None` if there may be others that matter.
+    fn frame_of_names(&mut self, ino: u64) -> io::Result<Option<Frame<'a>>> {
+        let untouched = self.is_untouched(ino);
+        if !untouched && !self.all_is_known(ino)? {
+            return Ok(None);
         }
-        if !self.older.side.touched.is_empty() {
-            return Ok(false);
-        }
-        let (Some(newer), Some(older)) = (self.newer.inode(ino)?, self.older.inode(ino)?) else {
-            return Ok(false);
-        };
-        // The size and the entries were read at two moments; meanwhile it must not have changed.
-        if self.newer.search.inode(ino)? != Some(newer) {
-            return Ok(false);
-        }
-        let (_, news) = self.newer.side.touched.new_entries(ino);
-        let added: u64 = news.iter().map(Entry::directory_bytes).sum();
-        Ok(newer.size == older.size.saturating_add(added))
-    }
-
-    /// A directory that lost nothing: only its new entries matter, and the old ones that lead on.
-    fn frame_of_news(&self, ino: u64) -> Frame<'a> {
-        let (listing, news) = self.newer.side.touched.new_entries(ino);
-        let mut newer = Listing::default();
-        for entry in news {
-            newer.push_entry(listing, entry);
-        }
-        let news_end = newer.len();
-        let mut news: Vec<&[u8]> = news.iter().map(|entry| listing.name(entry)).collect();
-        news.sort_unstable();
-        let mut older = Listing::default();
-        let mut leads: Vec<_> = [&self.newer, &self.older]
-            .iter()
-            .flat_map(|half| half.side.touched.leads.of(ino))
-            .filter(|(name, _)| news.binary_search(name).is_err())
-            .collect();
+        let (mut newer, mut older) = (Listing::default(), Listing::default());
+        let sides = [&self.newer, &self.older].map(|half| half.side.touched.leads.of(ino));
+        let mut leads: Vec<_> = sides.into_iter().flatten().collect();
         leads.sort_unstable();
         leads.dedup();
         for (name, child) in leads {
-            let file_type = self.type_of(child);
-            newer.push(name, 0, file_type, Target::Inode(child));
-            older.push(name, 0, file_type, Target::Inode(child));
+            let (file_type, target) = (self.type_of(child), Target::Inode(child));
+            newer.push(name, 0, file_type, target);
+            if untouched || self.is_untouched(child) {
+                older.push(name, 0, file_type, target);
+            }
         }
-        let mut events = Vec::new();
-        for (at, entry) in newer.entries().iter().enumerate() {
-            let same = at.checked_sub(news_end).and_then(|at| Some((at, older.entries().get(at)?)));
-            let same = same.map(|(at, entry)| (at as u32, entry));
-            self.push_events(&mut events, Some((at as u32, entry)), same);
+        let former = (!untouched).then(|| self.account.former.of(ino));
+        for (name, child) in former.into_iter().flatten() {
+            let item = self.older.ahead.inodes.get(&child).and_then(|facts| facts.item);
+            match item.and_then(|item| FileType::from_mode(item.mode)) {
+                Some(file_type) => older.push(name, 0, file_type, Target::Inode(child)),
+                None => return Ok(None),
+            }
         }
-        Frame::new(Names::Own(newer), Names::Own(older), events)
+        let (newer, older) = (Names::Own(newer), Names::Own(older));
+        let events = self.pair_by_name(&newer, newer.all(), &older, older.all());
+        Ok(Some(Frame::new(newer, older, events)))
+    }
+
+    /// Whether every name that came into a directory or left it is known.
+    fn all_is_known(&mut self, ino: u64) -> io::Result<bool> {
+        let (Some(newer), Some(older)) = (self.newer.inode(ino)?, self.older.inode(ino)?) else {
+            return Ok(false);
+        };
+        if !self.account.balances(ino, &older, &newer) {
+            return Ok(false);
+        }
+        // The size and the names were read at two moments; meanwhile it must not have changed.
+        let again = match self.newer.ahead.inodes.get(&ino) {
+            Some(facts) => facts.item,
+            None => self.newer.search.inode(ino)?,
+        };
+        Ok(again == Some(newer))
     }
 
     /// Pairs the entries of one directory in its two states. An entry that was not touched kept its

@@ -16,6 +16,10 @@ use crate::kernel::tree_search::{Item, Key};
 
 /// Ranges of inode numbers for each thread: enough that an uneven spread evens out.
 const RANGES_PER_THREAD: usize = 8;
+/// Longer runs of inode numbers that are not seen are taken for blocks that were not written.
+const GAP: u64 = 16;
+/// More of them in one range of inode numbers are not kept: an old tree is full of them.
+const GAPS: usize = 1 << 12;
 
 /// An inode whose item was written since the floor.
 #[derive(Clone, Copy, Debug)]
@@ -31,13 +35,14 @@ pub struct Touched {
     floor: u64,
     /// Sorted by inode number.
     inodes: Vec<TouchedInode>,
-    /// The entries of touched directories that were made since the floor, each directory's
-    /// together. Of a directory that is itself new, these are all.
+    /// The entries of the directories that were made since the floor, each directory's together.
     entries: Listing,
     /// Directory inode and where its run in `entries` starts; sorted by inode number.
     runs: Vec<(u64, usize)>,
-    /// The ways to what is older than the floor.
+    /// The names of touched inodes in older directories, and the ways to them.
     pub leads: Leads,
+    /// Short runs of inode numbers that were passed over and may be those of deleted inodes.
+    pub gaps: Vec<(u64, u64)>,
 }
 
 impl Touched {
@@ -61,8 +66,7 @@ impl Touched {
         old.map(|inode| inode.ino).collect()
     }
 
-    /// The entries of directory `ino` that were made since the floor, and the listing that has
-    /// their names.
+    /// The entries of the new directory `ino`, and the listing that has their names.
     pub fn new_entries(&self, ino: u64) -> (&Listing, &[Entry]) {
         let run = self.runs.binary_search_by_key(&ino, |run| run.0);
         let range = run.ok().and_then(|run| {
@@ -80,6 +84,7 @@ impl Touched {
         self.runs.extend(other.runs.iter().map(|(ino, start)| (*ino, start + base)));
         self.entries.append(&other.entries);
         self.leads.append(&other.leads);
+        self.gaps.extend(other.gaps);
     }
 }
 
@@ -93,11 +98,11 @@ pub fn touched(top: &Top, fd: BorrowedFd<'_>, floor: u64) -> io::Result<Touched>
         incomplete.extend(part.incomplete);
     }
     let mut leads = std::mem::take(&mut touched.leads);
-    leads.forget(&incomplete);
+    leads.retain(|parent, child| !incomplete.contains(&child) && !touched.is_new(parent));
     for ino in incomplete {
         let names = (Key::first(ino, kind::INODE_REF), Key::last(ino, kind::INODE_EXTREF));
         search.each(names, 0, |item| {
-            leads.push_item(item);
+            leads.push_item(item, |_| false);
         })?;
     }
     leads.complete(&touched, &mut search)?;
@@ -149,55 +154,83 @@ struct Part {
     touched: Touched,
     /// Old inodes of which not every name was seen: their names lie in several blocks.
     incomplete: Vec<u64>,
-    /// Names that were seen of the inode that is being read.
-    names_seen: u32,
+    /// Whether the last of the touched inodes is being read, and how many names of it were seen.
+    open: Option<u32>,
+    /// The last inode that was passed, touched or not.
+    passed: u64,
 }
 
 impl Part {
     fn scan(search: &mut Searcher<'_>, floor: u64, range: (Key, Key)) -> io::Result<Self> {
         let touched = Touched { floor, ..Touched::default() };
-        let mut part = Self { touched, incomplete: Vec::new(), names_seen: 0 };
-        search.each(range, floor, |item| part.take(item))?;
+        let mut part = Self { touched, incomplete: Vec::new(), open: None, passed: u64::MAX };
+        search.each_but(range, floor, |item| part.take(item))?;
         part.close_inode();
         Ok(part)
     }
 
-    fn take(&mut self, item: Item<'_>) {
+    /// Takes an item and says from which on there is more to take, if not from the next.
+    ///
+    /// What is in a directory is told by the names of what was touched. The entries are read of new
+    /// directories alone, and of their two copies the one in the order in which they were made.
+    fn take(&mut self, item: Item<'_>) -> Option<Key> {
         let ino = item.key.objectid;
-        let floor = self.touched.floor;
         if item.key.kind == kind::INODE_ITEM {
-            self.close_inode();
-            // The block is new, but the item may be old.
-            if let Some(item) = InodeItem::parse(item.data).filter(|item| item.transid >= floor) {
-                self.touched.inodes.push(TouchedInode { ino, item });
-            }
-            return;
+            self.enter(ino, item);
+            return None;
         }
-        let Some(current) = self.touched.inodes.last().filter(|current| current.ino == ino) else {
-            return;
-        };
+        let current = self.touched.inodes.last().filter(|current| current.ino == ino);
+        let is_new = current.is_some_and(|current| current.item.generation >= self.touched.floor);
         match item.key.kind {
-            kind::INODE_REF | kind::INODE_EXTREF if current.item.generation < floor => {
-                self.names_seen += self.touched.leads.push_item(item);
+            kind::INODE_REF | kind::INODE_EXTREF if current.is_some() => {
+                let Touched { inodes, leads, floor, .. } = &mut self.touched;
+                let seen = leads.push_item(item, |dir| is_new && is_new_in(inodes, dir, *floor));
+                self.open = self.open.map(|names| names + seen);
+                None
             }
-            kind::DIR_INDEX => {
+            kind::DIR_ITEM if is_new => Some(Key::first(ino, kind::DIR_INDEX)),
+            kind::DIR_INDEX if is_new => {
                 if self.touched.runs.last().is_none_or(|run| run.0 != ino) {
                     self.touched.runs.push((ino, self.touched.entries.len()));
                 }
-                self.touched.entries.push_items(item, floor);
+                self.touched.entries.push_items(item);
+                None
             }
-            _ => {}
+            kind::DIR_ITEM | kind::DIR_INDEX => Key::last_of(ino).next(),
+            _ => None,
+        }
+    }
+
+    /// Begins another inode.
+    fn enter(&mut self, ino: u64, item: Item<'_>) {
+        self.close_inode();
+        let passed = std::mem::replace(&mut self.passed, ino);
+        if let Some(width @ 1..=GAP) = ino.checked_sub(passed.saturating_add(1))
+            && self.touched.gaps.len() < GAPS
+        {
+            self.touched.gaps.push((ino - width, ino - 1));
+        }
+        // The block is new, but the item may be old.
+        let floor = self.touched.floor;
+        if let Some(item) = InodeItem::parse(item.data).filter(|item| item.transid >= floor) {
+            self.touched.inodes.push(TouchedInode { ino, item });
+            self.open = Some(0);
         }
     }
 
     fn close_inode(&mut self) {
-        let seen = std::mem::take(&mut self.names_seen);
-        if let Some(last) = self.touched.inodes.last()
+        if let Some(seen) = self.open.take()
+            && let Some(last) = self.touched.inodes.last()
             && last.item.generation < self.touched.floor
             && seen < last.item.links
-            && self.incomplete.last() != Some(&last.ino)
         {
             self.incomplete.push(last.ino);
         }
     }
+}
+
+/// Whether `dir` is known to be new; the names in it are among its entries.
+fn is_new_in(inodes: &[TouchedInode], dir: u64, floor: u64) -> bool {
+    let at = inodes.binary_search_by_key(&dir, |inode| inode.ino);
+    at.is_ok_and(|at| inodes[at].item.generation >= floor)
 }

@@ -4,8 +4,10 @@ mod bed;
 mod diffing;
 mod directory_sizes;
 mod discarding;
+mod full_directories;
 mod lineage;
 mod opening;
+mod settling;
 mod trees;
 
 use bed::Bed;

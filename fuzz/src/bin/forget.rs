@@ -4,10 +4,10 @@
 
 use std::path::Path;
 
-use backends::changes::ChangesWriter;
-use backends::{ChangeKind, Facts, FileType, TreePath};
+use backends::TreePath;
 use blankroot::classify::{Verdict, classify};
 use blankroot::config::Config;
+use blankroot_fuzz::added;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -37,32 +37,15 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn check(config: &Config, path: &[u8]) {
-    let facts = Facts {
-        file_type: FileType::Dir,
-        mode: 0o755,
-        uid: 0,
-        gid: 0,
-        size: 0,
-        mtime: 0,
-        mtime_nanos: 0,
-    };
-    let mut writer = ChangesWriter::new();
     let mut covered = Vec::new();
-    let mut end = 0;
-    for name in path.split(|&b| b == b'/') {
-        end += name.len();
-        let (named, covers) =
-            (config.forget.names(&path[..end]), config.forget.covers(&path[..end]));
+    let changes = added(path, |above| {
+        let (named, covers) = (config.forget.names(above), config.forget.covers(above));
         // The outermost that is named counts.
         let inherited = covered.last().copied().flatten();
         assert_eq!(covers, inherited.or(named));
         assert!(covers.is_none_or(|index| index < config.forget.patterns().len()));
         covered.push(covers);
-        writer.record(name, ChangeKind::Added, facts);
-        writer.descend(name);
-        end += 1;
-    }
-    let changes = writer.finish();
+    });
     let verdicts = classify(&changes, config);
     assert_eq!(verdicts.iter().len(), covered.len());
     for ((verdict, rule), covers) in verdicts.iter().zip(covered) {

@@ -8,7 +8,7 @@ fn problems(text: &str) -> Vec<String> {
 }
 
 /// The problems of a text that comes after a valid `[root]` of two lines.
-fn after_root(text: &str) -> Vec<String> {
+pub(super) fn after_root(text: &str) -> Vec<String> {
     problems(&format!("[root]\nbackend = \"tmpfs\"\n{text}"))
 }
 

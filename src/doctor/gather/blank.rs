@@ -79,11 +79,18 @@ fn is_machine_id(text: &[u8]) -> bool {
 
 /// Every place that a known pattern may mean in this tree, each with the home that it lies in.
 fn places(tree: BorrowedFd<'_>) -> Result<Vec<(TreePath, Option<Home>)>> {
-    let mut homes = vec![Home { user: "root".to_string(), path: path("root") }];
+    let home = |user: &str, path: TreePath| Home {
+        user: user.to_string(),
+        data: path.clone(),
+        path,
+        uid: None,
+        gid: None,
+    };
+    let mut homes = vec![home("root", path("root"))];
     for name in names(tree, &path("home"))? {
-        let home = [b"home/".as_slice(), name.as_bytes()].concat();
-        if let Ok(path) = TreePath::parse(&home) {
-            homes.push(Home { user: String::new(), path });
+        let below = [b"home/".as_slice(), name.as_bytes()].concat();
+        if let Ok(path) = TreePath::parse(&below) {
+            homes.push(home("", path));
         }
     }
     let mut places = Vec::new();

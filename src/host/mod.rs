@@ -2,6 +2,14 @@
 //!
 //! Nothing else in this crate knows where the host's root is, so a test hands over a directory tree.
 
+pub mod beneath;
+mod machine;
+pub mod making;
+pub mod mounting;
+pub mod user_options;
+
+pub use machine::Machine;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};

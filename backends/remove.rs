@@ -1,4 +1,4 @@
-//! Deletes a whole tree: never follows a link, never crosses a mount, never takes another tree.
+//! Deletes a file or a whole tree: never follows a link, never crosses a mount, never takes another.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -7,15 +7,28 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, AtFlags, IFlags};
 use rustix::io::Errno;
 
+use crate::changes::FileType;
 use crate::descent::{self, Descent, open_dir};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::path::TreePath;
 use crate::stat::{Place, Stat};
 
+/// Deletes what has this name, with all that is in it, if it is still the one that `stat` tells of.
+pub fn remove(place: Place<'_>, stat: &Stat) -> Result<()> {
+    if stat.facts.file_type == FileType::Dir {
+        return remove_tree(place.dir, place.name, stat);
+    }
+    let failed = |why| Error::io("delete a file", why);
+    if !place.stat().map_err(failed)?.is_same_file(stat) {
+        return Err(Error::new("delete a file", "another one has its name by now"));
+    }
+    unlink("remove: file", place.dir, place.name, AtFlags::empty()).map_err(failed)
+}
+
 /// Deletes the directory `name` in `dir` with all that is in it, if it is still the one that `stat`
 /// tells of.
-pub(super) fn remove_tree(dir: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> Result<()> {
+pub(crate) fn remove_tree(dir: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> Result<()> {
     let failed = |why| Error::io("delete the tree's root directory", why);
     let root = open_dir(dir, name).map_err(failed)?;
     let found = Place { dir: root.as_fd(), name: c"." }.stat().map_err(failed)?;

@@ -1,0 +1,183 @@
+//! What a tree is made of, found without reading any content: which files, how much, and a mark that
+//! is another one once anything in it was changed.
+
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{self, AtFlags};
+
+use crate::boundary::Boundary;
+use crate::changes::FileType;
+use crate::descent::{self, Descent, open_dir};
+use crate::error::{Error, Result};
+use crate::path::TreePath;
+use crate::stat::{Place, Stat, is_gone};
+
+/// A file or a whole tree, as it was at one moment.
+#[derive(Clone, Debug)]
+pub struct Census {
+    /// The topmost file.
+    pub top: Stat,
+    /// The inode numbers of all of it; they are all on the device of `top`.
+    inodes: HashSet<u64>,
+    /// Names in it, the topmost one too.
+    pub names: u64,
+    /// Bytes of its regular files; each counts once, whatever its number of names.
+    pub bytes: u64,
+    /// The first name in it that something is mounted over.
+    pub mounted_over: Option<TreePath>,
+    /// The first subvolume in it.
+    pub subvolume: Option<TreePath>,
+    mark: u64,
+}
+
+impl Census {
+    /// Looks at the file or tree that has this name. `shown` is its path, for messages.
+    ///
+    /// What vanishes meanwhile counts as not there; what is mounted inside and nested subvolumes are
+    /// not looked into.
+    pub fn take(place: Place<'_>, shown: &TreePath) -> Result<Self> {
+        let failed = |why| Error::io(format!("look at {shown}"), why);
+        let top = place.stat().map_err(failed)?;
+        if top.facts.file_type != FileType::Dir {
+            let mut hasher = DefaultHasher::new();
+            mark(&mut hasher, c"", &top);
+            let bytes = if top.facts.file_type == FileType::File { top.facts.size } else { 0 };
+            return Ok(Self { bytes, mark: hasher.finish(), ..Self::start(top) });
+        }
+        let root = open_dir(place.dir, place.name).map_err(failed)?;
+        Self::of_dir(root.as_fd(), shown)
+    }
+
+    /// Looks at the tree whose root directory is open.
+    pub fn of_dir(root: BorrowedFd<'_>, shown: &TreePath) -> Result<Self> {
+        let boundary =
+            Boundary::of(root).map_err(|why| Error::io(format!("look at {shown}"), why))?;
+        let census = Self::start(*boundary.root());
+        let mut hasher = DefaultHasher::new();
+        mark(&mut hasher, c"", boundary.root());
+        let walk = Walk { boundary, descent: Descent::new(root), way: Vec::new(), hasher, census };
+        walk.run(shown)
+    }
+
+    /// Whether nothing was written, made, renamed, removed or given other attributes in between.
+    pub fn is_unchanged_since(&self, earlier: &Self) -> bool {
+        self.mark == earlier.mark && self.top.is_same_file(&earlier.top)
+    }
+
+    /// Whether it has the file with this inode number on this device.
+    pub fn has(&self, inode: u64, device: (u32, u32)) -> bool {
+        device == self.top.device && self.inodes.contains(&inode)
+    }
+
+    /// Whether it is an empty directory or an empty file.
+    pub fn is_empty(&self) -> bool {
+        match self.top.facts.file_type {
+            FileType::Dir => self.names == 1,
+            FileType::File => self.bytes == 0,
+            _ => false,
+        }
+    }
+
+    fn start(top: Stat) -> Self {
+        let inodes = HashSet::from([top.inode]);
+        let (mounted_over, subvolume) = (None, None);
+        Self { top, inodes, names: 1, bytes: 0, mounted_over, subvolume, mark: 0 }
+    }
+}
+
+/// Whatever is written to a file or a directory moves its time of change, which nobody can set back.
+fn mark(hasher: &mut DefaultHasher, name: &CStr, stat: &Stat) {
+    name.hash(hasher);
+    (stat.inode, stat.changed, stat.facts.size, stat.facts.mode).hash(hasher);
+    (stat.facts.mtime, stat.facts.mtime_nanos, stat.links).hash(hasher);
+}
+
+struct Walk<'r> {
+    boundary: Boundary,
+    descent: Descent<'r>,
+    way: Vec<CString>,
+    hasher: DefaultHasher,
+    census: Census,
+}
+
+impl Walk<'_> {
+    fn run(mut self, shown: &TreePath) -> Result<Census> {
+        let failed = |way: &[CString], name: &CStr, why| {
+            Error::io(format!("look at {}", path(shown, way, name)), why)
+        };
+        let mut frames = vec![self.list().map_err(|why| failed(&[], c"", why))?];
+        while let Some(names) = frames.last_mut() {
+            let Some(name) = names.pop() else {
+                frames.pop();
+                self.descent.leave();
+                self.way.pop();
+                // Where a directory ends is part of what it is.
+                self.hasher.write_u8(0);
+                continue;
+            };
+            match self.look(&name, shown) {
+                Ok(true) => {
+                    frames.push(self.list().map_err(|why| failed(&self.way, &name, why))?);
+                    self.way.push(name);
+                }
+                Ok(false) => {}
+                Err(why) if is_gone(&why) => {}
+                Err(why) => return Err(failed(&self.way, &name, why)),
+            }
+        }
+        self.census.mark = self.hasher.finish();
+        Ok(self.census)
+    }
+
+    fn list(&mut self) -> io::Result<Vec<CString>> {
+        match self.descent.current().and_then(descent::names) {
+            Err(why) if is_gone(&why) => Ok(Vec::new()),
+            names => names,
+        }
+    }
+
+    /// Counts one name; goes into what is a directory and says so.
+    fn look(&mut self, name: &CStr, shown: &TreePath) -> io::Result<bool> {
+        let place = Place { dir: self.descent.current()?, name };
+        let stat = self.boundary.stat(place)?;
+        mark(&mut self.hasher, name, &stat);
+        self.census.names += 1;
+        if self.boundary.is_beyond_mount(&stat) {
+            self.census.mounted_over.get_or_insert_with(|| path(shown, &self.way, name));
+            return Ok(false);
+        }
+        if stat.facts.file_type == FileType::Subvolume {
+            self.census.subvolume.get_or_insert_with(|| path(shown, &self.way, name));
+            return Ok(false);
+        }
+        let first = self.census.inodes.insert(stat.inode);
+        if first && stat.facts.file_type == FileType::File {
+            self.census.bytes += stat.facts.size;
+        }
+        if stat.facts.file_type != FileType::Dir {
+            return Ok(false);
+        }
+        self.descent.enter(name)?;
+        Ok(true)
+    }
+}
+
+fn path(shown: &TreePath, way: &[CString], name: &CStr) -> TreePath {
+    let names = way.iter().map(CString::as_c_str).chain([name]);
+    names
+        .filter(|name| !name.is_empty())
+        .fold(shown.clone(), |path, name| path.join(name.to_bytes()))
+}
+
+/// Whether something has this name; a link that leads nowhere has it too.
+pub fn exists(place: Place<'_>) -> io::Result<bool> {
+    match fs::statat(place.dir, place.name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(rustix::io::Errno::NOENT) => Ok(false),
+        Err(why) => Err(why.into()),
+    }
+}

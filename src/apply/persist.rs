@@ -1,0 +1,154 @@
+//! Does the steps that put a keep list in force, and decides nothing: a step that fails takes those
+//! that need it along, and every other one is done.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::AsFd;
+
+use backends::stat::of_open;
+use backends::{Error, FileType, Result, TreePath};
+use rustix::fs::OFlags;
+
+use super::adopt::adopt;
+use crate::host::{Machine, making, mounting};
+use crate::plan::apply::{ApplyStep, Making};
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The positions of the steps that took effect.
+    pub done: Vec<usize>,
+    /// The steps that failed, and why.
+    pub failed: Vec<(usize, Error)>,
+    /// The steps that were not tried, and the path that they would have needed.
+    pub not_tried: Vec<(usize, TreePath)>,
+    /// What was set aside, and under which name.
+    pub set_aside: Vec<(TreePath, TreePath)>,
+}
+
+impl Outcome {
+    /// Whether everything took effect.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && self.not_tried.is_empty()
+    }
+}
+
+/// Does the steps; `progress` is told of names and bytes that are copied.
+pub fn apply(
+    steps: &[ApplyStep],
+    machine: &Machine,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut broken: Vec<TreePath> = Vec::new();
+    for (at, step) in steps.iter().enumerate() {
+        let missing = step
+            .needs()
+            .find_map(|path| broken.iter().find(|broken| path.is_within(broken)).cloned());
+        if let Some(missing) = missing {
+            broken.push(step.path().clone());
+            outcome.not_tried.push((at, missing));
+            continue;
+        }
+        let done = match step {
+            ApplyStep::Adopt { path, source } => adopt(machine, path, source, progress),
+            ApplyStep::SetAside { source } => set_aside(machine, source, &mut outcome),
+            step => run(step, machine),
+        };
+        match done {
+            Ok(()) => outcome.done.push(at),
+            Err(error) => {
+                broken.push(step.path().clone());
+                outcome.failed.push((at, error));
+            }
+        }
+    }
+    outcome
+}
+
+fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
+    let done = match step {
+        ApplyStep::Make { path, making } => {
+            in_parent(machine, path, |dir, name| make(dir, name, making))
+        }
+        ApplyStep::Replace { path, making } => in_parent(machine, path, |dir, name| {
+            making::replace(dir, name, |aside| make(dir, aside, making))
+        }),
+        ApplyStep::Unlink { path, target } => {
+            in_parent(machine, path, |dir, name| making::unlink(dir, name, target))
+        }
+        ApplyStep::SetOwner { path, owner } => open(machine, path)
+            .and_then(|open| making::set_owner(open.as_fd(), (owner.uid, owner.gid))),
+        ApplyStep::SetMode { path, mode } => {
+            open(machine, path).and_then(|open| making::set_mode(open.as_fd(), *mode))
+        }
+        ApplyStep::Bind { source, path, options } => {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW;
+            machine.open_at(source, flags).and_then(|source| {
+                let place = machine.open_at(path, flags)?;
+                mounting::bind(source.as_fd(), place.as_fd(), options.kernel)
+            })
+        }
+        ApplyStep::SetOptions { path, options } => machine
+            .open_at(path, OFlags::PATH | OFlags::NOFOLLOW)
+            .and_then(|mount| mounting::set_attributes(mount.as_fd(), options.kernel)),
+        ApplyStep::SetAside { .. } | ApplyStep::Adopt { .. } => Ok(()),
+    };
+    done.map_err(|why| failed(step, why))
+}
+
+fn failed(step: &ApplyStep, why: io::Error) -> Error {
+    let error = Error::io(step.to_string(), why);
+    match error.errno() {
+        Some(nix::libc::ELOOP) => error.mend(
+            "a link has come to lie on the way, or in the place: see who made it, and remove it",
+        ),
+        Some(nix::libc::EPERM | nix::libc::EACCES) => error.mend("run this as root"),
+        _ => error,
+    }
+}
+
+fn in_parent(
+    machine: &Machine,
+    path: &TreePath,
+    run: impl FnOnce(std::os::fd::BorrowedFd<'_>, &OsStr) -> io::Result<()>,
+) -> io::Result<()> {
+    let name = path.name().ok_or_else(|| io::Error::other("it is the root itself"))?;
+    let parent = machine.parent_of(path)?;
+    run(parent.as_fd(), name)
+}
+
+fn make(dir: std::os::fd::BorrowedFd<'_>, name: &OsStr, what: &Making) -> io::Result<()> {
+    match what {
+        Making::Dir(owner, mode) => making::dir(dir, name, (owner.uid, owner.gid), *mode),
+        Making::File(owner, mode) => making::file(dir, name, (owner.uid, owner.gid), *mode),
+        Making::Link(target) => making::link(dir, name, target),
+    }
+}
+
+/// Opens what is to get another owner or mode. A file with a second name might be somebody else's.
+fn open(machine: &Machine, path: &TreePath) -> io::Result<std::os::fd::OwnedFd> {
+    // Should a fifo have come to lie there, opening it must not wait.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = machine.open_at(path, flags)?;
+    let stat = of_open(opened.as_fd())?;
+    match stat.facts.file_type {
+        FileType::Dir => Ok(opened),
+        FileType::File if stat.links == 1 => Ok(opened),
+        FileType::File => Err(io::Error::other("it has another name somewhere")),
+        _ => Err(io::Error::other("it is neither a file nor a directory")),
+    }
+}
+
+fn set_aside(machine: &Machine, source: &TreePath, outcome: &mut Outcome) -> Result<()> {
+    let mut aside = None;
+    in_parent(machine, source, |dir, name| {
+        aside = Some(making::set_aside(dir, name)?);
+        Ok(())
+    })
+    .map_err(|why| Error::io(format!("set {source} aside"), why))?;
+    if let (Some(name), Some(parent)) = (aside, source.parent()) {
+        outcome.set_aside.push((source.clone(), parent.join(name.as_encoded_bytes())));
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Makes things in a directory that somebody else may control: nothing that is made here can lead
+//! a later step elsewhere.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use backends::fault::change;
+use backends::stat::of_open;
+use backends::temporary;
+use backends::{FileType, path::Escaped};
+use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, RenameFlags, Uid};
+use rustix::io::Errno;
+
+/// Makes an empty directory with an owner and a mode, whatever the umask.
+pub fn dir(parent: BorrowedFd<'_>, name: &OsStr, owner: (u32, u32), mode: u16) -> io::Result<()> {
+    let private = Mode::RWXU;
+    change("apply: make directory", || Ok(fs::mkdirat(parent, name, private)?))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = fs::openat(parent, name, flags, Mode::empty())?;
+    check_is_fresh(made.as_fd(), FileType::Dir)?;
+    if !is_empty(made.as_fd())? {
+        return Err(changed());
+    }
+    give(made.as_fd(), owner, mode)
+}
+
+/// Makes an empty file with an owner and a mode, whatever the umask.
+pub fn file(parent: BorrowedFd<'_>, name: &OsStr, owner: (u32, u32), mode: u16) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let private = Mode::RUSR | Mode::WUSR;
+    let made = change("apply: make file", || Ok(fs::openat(parent, name, flags, private)?))?;
+    give(made.as_fd(), owner, mode)
+}
+
+/// Makes a link. Its owner decides nothing.
+pub fn link(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result<()> {
+    change("apply: make link", || Ok(fs::symlinkat(OsStr::from_bytes(target), parent, name)?))
+}
+
+/// What was made a moment ago belongs to whoever made it. Anything else was put in its place by
+/// somebody who controls the directory, and must not be given away.
+fn check_is_fresh(made: BorrowedFd<'_>, file_type: FileType) -> io::Result<()> {
+    let stat = of_open(made)?;
+    let own = rustix::process::geteuid().as_raw();
+    if stat.facts.file_type == file_type && stat.facts.uid == own { Ok(()) } else { Err(changed()) }
+}
+
+fn changed() -> io::Error {
+    io::Error::other("somebody else changed it at the same moment")
+}
+
+fn is_empty(dir: BorrowedFd<'_>) -> io::Result<bool> {
+    for name in fs::Dir::read_from(dir)? {
+        if !matches!(name?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn give(made: BorrowedFd<'_>, owner: (u32, u32), mode: u16) -> io::Result<()> {
+    let facts = of_open(made)?.facts;
+    if (facts.uid, facts.gid) != owner {
+        set_owner(made, owner)?;
+    }
+    // A new owner may have dropped bits.
+    if of_open(made)?.facts.mode == mode { Ok(()) } else { set_mode(made, mode) }
+}
+
+/// Gives an open file or directory another owner.
+pub fn set_owner(open: BorrowedFd<'_>, (uid, gid): (u32, u32)) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    change("apply: set owner", || Ok(fs::fchown(open, Some(uid), Some(gid))?))
+}
+
+/// Gives an open file or directory another mode.
+pub fn set_mode(open: BorrowedFd<'_>, mode: u16) -> io::Result<()> {
+    change("apply: set mode", || Ok(fs::fchmod(open, Mode::from_raw_mode(mode.into()))?))
+}
+
+/// Makes something under a temporary name and exchanges it with `name`, which is left under that
+/// name.
+pub fn replace(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    make: impl FnOnce(&OsStr) -> io::Result<()>,
+) -> io::Result<()> {
+    let aside = temporary::unused(parent, name)?;
+    make(&aside)?;
+    change("apply: exchange", || {
+        Ok(fs::renameat_with(parent, aside.as_os_str(), parent, name, RenameFlags::EXCHANGE)?)
+    })
+}
+
+/// Renames to the first name of a leftover that nothing has, and returns it.
+pub fn set_aside(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OsString> {
+    for number in 1..=temporary::ATTEMPTS {
+        let aside = before_name(name, number);
+        let renamed = change("apply: set aside", || {
+            Ok(fs::renameat_with(parent, name, parent, aside.as_os_str(), RenameFlags::NOREPLACE)?)
+        });
+        match renamed {
+            Ok(()) => {
+                change("apply: sync directory", || sync_dir(parent))?;
+                return Ok(aside);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// The name of what storage had before: `.NAME.before-1`.
+pub fn before_name(name: &OsStr, number: u32) -> OsString {
+    // The longest number and the dot must fit into 255 bytes.
+    let stem = name.as_bytes().get(..230).unwrap_or(name.as_bytes());
+    OsString::from_vec([b".", stem, format!(".before-{number}").as_bytes()].concat())
+}
+
+/// Makes the names in a directory durable, which may be open for its path alone.
+pub fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(fs::fsync(fs::openat(dir, ".", flags, Mode::empty())?)?)
+}
+
+/// Removes a link that says `target`, and nothing else.
+pub fn unlink(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result<()> {
+    let says = fs::readlinkat(parent, name, Vec::new());
+    match says {
+        Ok(says) if says.as_bytes() == target => {}
+        Ok(says) => {
+            let text = format!("it leads to {} by now", Escaped(says.as_bytes()));
+            return Err(io::Error::other(text));
+        }
+        Err(Errno::INVAL) => return Err(io::Error::other("it is no link any more")),
+        Err(error) => return Err(error.into()),
+    }
+    change("apply: unlink", || Ok(fs::unlinkat(parent, name, AtFlags::empty())?))
+}

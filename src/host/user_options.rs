@@ -1,0 +1,115 @@
+//! The `x-…` options of mounts, for programs that look at mounts: the kernel does not keep them, so
+//! libmount does, in `/run/mount/utab`, and findmnt, umount and file managers read them there.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+use backends::mountinfo::{self, Mount};
+use backends::stat::of_open;
+use backends::{Error, Result, TreePath, file};
+use rustix::fs::{self, FlockOperation, Mode, OFlags};
+
+use super::{HostRoot, Machine, is_not_found};
+use crate::mount_options::MountOptions;
+
+const DIR: &str = "run/mount";
+const TABLE: &str = "utab";
+const LOCK: &str = "utab.lock";
+
+/// Adds the options of these mounts, in the place of what is said of them already.
+pub fn announce(
+    machine: &Machine,
+    host: &HostRoot,
+    mounts: &[(&TreePath, &MountOptions)],
+) -> Result<()> {
+    let failed = |e| Error::io("write the mounts' options to /run/mount/utab", e);
+    let table = std::fs::read("/proc/thread-self/mountinfo").map_err(failed)?;
+    let table = mountinfo::parse(&table)?;
+    let mut lines = Vec::new();
+    for (path, options) in mounts {
+        let opened = machine.open_at(path, OFlags::PATH | OFlags::NOFOLLOW).map_err(failed)?;
+        let id = of_open(opened.as_fd()).map_err(failed)?.mount;
+        // A mount that is gone by now needs no options.
+        if let Some(mount) = table.iter().find(|mount| Some(mount.id) == id) {
+            lines.push((mount.mount_point.clone(), line(mount, &options.user)));
+        }
+    }
+    update(host, &lines).map_err(failed)
+}
+
+/// One line, as libmount writes it.
+fn line(mount: &Mount, options: &[String]) -> Vec<u8> {
+    let options = options.join(",");
+    [
+        &b"SRC="[..],
+        &escape(&mount.source),
+        b" TARGET=",
+        &escape(&mount.mount_point),
+        b" ROOT=",
+        &escape(&mount.root),
+        b" OPTS=",
+        &escape(options.as_bytes()),
+    ]
+    .concat()
+}
+
+/// Names in a mount table have these bytes in octal (getmntent(3)).
+fn escape(text: &[u8]) -> Vec<u8> {
+    let octal = |&byte: &u8| match byte {
+        b' ' | b'\t' | b'\n' | b'\\' | b'"' => format!("\\{byte:03o}").into_bytes(),
+        _ => vec![byte],
+    };
+    text.iter().flat_map(octal).collect()
+}
+
+fn update(host: &HostRoot, lines: &[(Vec<u8>, Vec<u8>)]) -> io::Result<()> {
+    let dir = host.make_dirs(DIR)?;
+    // libmount takes this lock, too, before it writes.
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let mode = Mode::from_raw_mode(0o644);
+    let lock = backends::fault::change("apply: open the lock of utab", || {
+        Ok(fs::openat(&dir, LOCK, flags, mode)?)
+    })?;
+    fs::flock(&lock, FlockOperation::LockExclusive)?;
+    let old = match host.read(format!("{DIR}/{TABLE}")) {
+        Err(error) if is_not_found(&error) => Vec::new(),
+        read => read?,
+    };
+    let text = merged(&old, lines);
+    if text == old {
+        return Ok(());
+    }
+    file::replace(dir.as_fd(), std::ffi::OsStr::from_bytes(TABLE.as_bytes()), &text, 0o644)
+}
+
+/// The table with these lines in the place of others of the same targets.
+fn merged(old: &[u8], lines: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+    let targets: Vec<Vec<u8>> =
+        lines.iter().map(|(target, _)| [&b"TARGET="[..], &escape(target)].concat()).collect();
+    let is_ours = |line: &&[u8]| {
+        !line.split(|&b| b == b' ').any(|field| targets.iter().any(|target| field == target))
+    };
+    let kept = old.split(|&b| b == b'\n').filter(|line| !line.is_empty()).filter(is_ours);
+    let all = kept.map(<[u8]>::to_vec).chain(lines.iter().map(|(_, line)| line.clone()));
+    all.flat_map(|line| [line, b"\n".to_vec()].concat()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_has_one_line_and_odd_names_are_escaped() {
+        let info = b"7 1 0:30 /a\\040b /mnt/a\\040b rw - btrfs /dev/sda2 rw\n";
+        let mount = &mountinfo::parse(info).unwrap()[0];
+        let new = line(mount, &["x-gvfs-hide".into(), "x-foo=1".into()]);
+        let text = "SRC=/dev/sda2 TARGET=/mnt/a\\040b ROOT=/a\\040b OPTS=x-gvfs-hide,x-foo=1";
+        assert_eq!(String::from_utf8_lossy(&new), text);
+        let old = b"SRC=/x TARGET=/mnt/a\\040b ROOT=/ OPTS=x-old\nSRC=/x TARGET=/mnt/a ROOT=/\n";
+        let whole = merged(old, &[(mount.mount_point.clone(), new.clone())]);
+        let expected = format!("SRC=/x TARGET=/mnt/a ROOT=/\n{text}\n");
+        assert_eq!(String::from_utf8_lossy(&whole), expected);
+        assert_eq!(merged(&whole, &[(mount.mount_point.clone(), new)]), whole);
+    }
+}

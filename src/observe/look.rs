@@ -1,0 +1,163 @@
+//! Looks at places below one root, without following a link.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use backends::stat::{self, Stat};
+use backends::{FileType, Result, TreePath};
+use rustix::fs::{self, OFlags};
+use rustix::io::Errno;
+
+use super::content::{self, Baseline};
+use super::{Content, Found, Observed, Seen};
+use crate::host::Machine;
+use crate::plan::apply::{Arranged, ancestors, places};
+
+/// Looks at every place of a keep list. `baseline` tells what blank has.
+pub fn observe(
+    machine: &Machine,
+    arranged: &[Arranged],
+    baseline: &mut Baseline<'_>,
+) -> Result<Observed> {
+    let mut observed = Observed::default();
+    let top = stat::of_open(machine.root().as_fd())
+        .map_err(|e| backends::Error::io("look at the root directory", e))?;
+    for path in places(arranged) {
+        let seen = look(machine, &path, &observed, &top);
+        observed.places.insert(path, seen);
+    }
+    judge_targets(machine, arranged, baseline, &mut observed);
+    let storages: BTreeSet<&TreePath> = arranged.iter().map(|one| &one.entry.storage).collect();
+    for storage in storages {
+        if observed.found(storage).is_some()
+            && is_wiped(machine, storage, &top, &observed, baseline)?
+        {
+            observed.wiped.insert(storage.clone());
+        }
+    }
+    Ok(observed)
+}
+
+fn look(machine: &Machine, path: &TreePath, so_far: &Observed, top: &Stat) -> Seen {
+    // Sorted by path, so that the parent was looked at before.
+    let parent = path.parent().filter(|parent| parent.depth() > 0);
+    let parent = match parent.map(|parent| so_far.at(&parent).clone()) {
+        Some(Seen::Absent) => return Seen::Absent,
+        Some(Seen::Unreadable(why, mend)) => return Seen::Unreadable(why, mend),
+        Some(Seen::There(found)) => found.stat,
+        None => *top,
+    };
+    let flags = OFlags::PATH | OFlags::NOFOLLOW;
+    match machine.open_at(path, flags) {
+        Ok(opened) => {
+            found(&opened, &parent).map_or_else(|why| unreadable(path, &why), Seen::There)
+        }
+        Err(why) if why.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => Seen::Absent,
+        Err(why) => {
+            if let Some((link, real)) = link_on_the_way(so_far, path) {
+                let why = format!("look at {path}: {link} is a link");
+                return Seen::Unreadable(why, real);
+            }
+            unreadable(path, &why)
+        }
+    }
+}
+
+fn unreadable(path: &TreePath, why: &io::Error) -> Seen {
+    Seen::Unreadable(format!("look at {path}: {}", backends::error::describe(why)), None)
+}
+
+/// The parent that is a link, and what to write instead.
+fn link_on_the_way(so_far: &Observed, path: &TreePath) -> Option<(TreePath, Option<String>)> {
+    ancestors(path).find_map(|parent| {
+        let target = so_far.found(&parent)?.target.clone()?;
+        let mend = TreePath::parse(&target).ok().filter(|_| target.starts_with(b"/"));
+        let mend = mend.and_then(|real| Some(real.join_path(&path.below(&parent)?)));
+        Some((parent, mend.map(|real| format!("name the real path, {real}"))))
+    })
+}
+
+fn found(opened: &OwnedFd, parent: &Stat) -> io::Result<Found> {
+    let stat = stat::of_open(opened.as_fd())?;
+    let target = match stat.facts.file_type {
+        FileType::Symlink => Some(fs::readlinkat(opened, c"", Vec::new())?.into_bytes()),
+        _ => None,
+    };
+    let mounted = match (stat.mount, parent.mount) {
+        (Some(own), Some(other)) if own != other => Some(fs::fstatvfs(opened)?.f_flag),
+        _ => None,
+    };
+    let empty = match stat.facts.file_type {
+        FileType::Dir => false,
+        FileType::File => stat.facts.size == 0,
+        _ => false,
+    };
+    let content = if empty { Content::Empty } else { Content::Data };
+    Ok(Found { stat, target, mounted, content })
+}
+
+/// Finds out what each place has that kept data is to be seen at. What live has below a parent that
+/// is yet to be moved into storage will be there, too.
+fn judge_targets(
+    machine: &Machine,
+    arranged: &[Arranged],
+    baseline: &mut Baseline<'_>,
+    observed: &mut Observed,
+) {
+    for one in arranged.iter().filter(|one| one.made_at != one.source) {
+        judge(machine, one, &one.made_at, baseline, observed);
+        if one.seen_at != one.made_at && matches!(observed.at(&one.made_at), Seen::Absent) {
+            judge(machine, one, &one.seen_at, baseline, observed);
+        }
+    }
+}
+
+fn judge(
+    machine: &Machine,
+    one: &Arranged,
+    path: &TreePath,
+    baseline: &mut Baseline<'_>,
+    observed: &mut Observed,
+) {
+    let mounted = observed.found(&one.seen_at).is_some_and(|found| found.mounted.is_some());
+    let Some(found) = observed.found(path).filter(|_| !mounted) else { return };
+    if found.content == Content::Empty {
+        return;
+    }
+    let judged = content::of(machine, one, path, found, observed, baseline);
+    match (judged, observed.places.get_mut(path)) {
+        (Ok(content), Some(Seen::There(found))) => found.content = content,
+        (Err(why), Some(seen)) => {
+            *seen = Seen::Unreadable(format!("look into {path}: {why}"), None);
+        }
+        (_, None | Some(Seen::Absent | Seen::Unreadable(..))) => {}
+    }
+}
+
+/// Whether a storage goes with live: it lies on the very mount of the root, in a subvolume of live,
+/// say, or another mount shows a part of live there.
+fn is_wiped(
+    machine: &Machine,
+    storage: &TreePath,
+    top: &Stat,
+    observed: &Observed,
+    baseline: &mut Baseline<'_>,
+) -> Result<bool> {
+    let same_mount = observed.found(storage).is_some_and(|found| found.stat.mount == top.mount);
+    if same_mount && machine.has_storages_below_root() {
+        return Ok(true);
+    }
+    baseline.holds(machine, storage)
+}
+
+/// Whether a directory has no name in it.
+pub(super) fn is_empty(machine: &Machine, path: &TreePath) -> io::Result<bool> {
+    let opened = machine.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    for name in fs::Dir::new(opened)? {
+        if !matches!(name?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

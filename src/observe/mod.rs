@@ -1,0 +1,75 @@
+//! What is there before a keep list is applied: every place that a plan looks at, looked at once.
+
+mod content;
+mod look;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use backends::TreePath;
+use backends::stat::Stat;
+use rustix::fs::StatVfsMountFlags;
+
+pub use content::Baseline;
+pub use look::observe;
+
+/// One place.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// Nothing has this name.
+    Absent,
+    /// Something has.
+    There(Found),
+    /// It could not be told; the text completes "cannot …: ", with a mend where there is one.
+    Unreadable(String, Option<String>),
+}
+
+/// What has a name.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What the kernel tells of it.
+    pub stat: Stat,
+    /// What it says, if it is a link.
+    pub target: Option<Vec<u8>>,
+    /// The options of the mount whose root it is; `None` if it is no mount's root.
+    pub mounted: Option<StatVfsMountFlags>,
+    /// What would be hidden if something else took its place.
+    pub content: Content,
+}
+
+/// What something has that lies where kept data is to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// No byte and no name.
+    Empty,
+    /// What blank has at the same place: the next boot brings it back.
+    AsInBlank,
+    /// What storage has.
+    AsInStorage,
+    /// What nothing else has, as far as is known.
+    Data,
+}
+
+/// All that was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Every place.
+    pub places: BTreeMap<TreePath, Seen>,
+    /// The storages that lie on live itself, and would be wiped with it.
+    pub wiped: BTreeSet<TreePath>,
+}
+
+impl Observed {
+    /// What was seen at a place; a place that was not looked at counts as unreadable.
+    pub fn at(&self, path: &TreePath) -> &Seen {
+        static NOT_LOOKED_AT: Seen = Seen::Unreadable(String::new(), None);
+        self.places.get(path).unwrap_or(&NOT_LOOKED_AT)
+    }
+
+    /// What has a name.
+    pub fn found(&self, path: &TreePath) -> Option<&Found> {
+        match self.at(path) {
+            Seen::There(found) => Some(found),
+            Seen::Absent | Seen::Unreadable(..) => None,
+        }
+    }
+}

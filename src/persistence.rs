@@ -1,0 +1,76 @@
+//! Puts a keep list in force on a machine: looks, plans, does. What `apply` runs, and what `keep`
+//! runs for what it has moved.
+
+use backends::{Backend, Result};
+
+use crate::accounts::Accounts;
+use crate::apply::persist::{self, Outcome};
+use crate::host::{Machine, user_options};
+use crate::keep::KeepEntry;
+use crate::observe::{Baseline, observe};
+use crate::plan::apply::{ApplyPlan, ApplyStep, Arranged, Asked, arrange, plan};
+
+/// A keep list on a machine.
+pub struct Persistence<'m> {
+    machine: &'m Machine,
+    accounts: Accounts,
+    arranged: Vec<Arranged>,
+    baseline: Baseline<'m>,
+}
+
+impl<'m> Persistence<'m> {
+    /// `open` opens what holds the machine's root, if anything restores it.
+    pub fn new(
+        machine: &'m Machine,
+        list: &[KeepEntry],
+        open: impl Fn() -> Result<Option<Box<dyn Backend>>> + 'm,
+    ) -> Result<Self> {
+        Ok(Self {
+            machine,
+            accounts: Accounts::read(machine.root())?,
+            arranged: arrange(list),
+            baseline: Baseline::new(open),
+        })
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.arranged.len()
+    }
+
+    /// Whether there is nothing to keep.
+    pub fn is_empty(&self) -> bool {
+        self.arranged.is_empty()
+    }
+
+    /// What has to be done by now.
+    pub fn plan(&mut self, asked: Asked) -> Result<ApplyPlan> {
+        let observed = observe(self.machine, &self.arranged, &mut self.baseline)?;
+        Ok(plan(&self.arranged, &observed, &self.accounts, asked))
+    }
+
+    /// Does it; `progress` is told of names and bytes that are copied.
+    pub fn execute(&self, plan: &ApplyPlan, progress: &mut dyn FnMut(u64, u64)) -> Outcome {
+        persist::apply(&plan.steps, self.machine, progress)
+    }
+}
+
+/// Tells programs that look at mounts of the `x-…` options of those that were made.
+pub fn announce(
+    plan: &ApplyPlan,
+    outcome: &Outcome,
+    machine: &Machine,
+    host: &crate::host::HostRoot,
+) -> Result<()> {
+    let made = outcome.done.iter().filter_map(|&at| plan.steps.get(at));
+    let mounts = made.filter_map(|step| match step {
+        ApplyStep::Bind { path, options, .. } | ApplyStep::SetOptions { path, options }
+            if !options.user.is_empty() =>
+        {
+            Some((path, options))
+        }
+        _ => None,
+    });
+    let mounts: Vec<_> = mounts.collect();
+    if mounts.is_empty() { Ok(()) } else { user_options::announce(machine, host, &mounts) }
+}

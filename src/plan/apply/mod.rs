@@ -1,0 +1,245 @@
+//! Plans how every kept path comes to its place: keep list + what is there → steps, and refusals
+//! with their reasons. Pure.
+
+mod arrange;
+mod owner;
+mod source;
+mod step;
+mod target;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use backends::TreePath;
+
+use crate::accounts::Accounts;
+use crate::config::How;
+use crate::observe::{Found, Observed, Seen};
+use owner::{Belongs, Owners, Unknown};
+
+pub use arrange::{Arranged, ancestors, arrange, places};
+pub use step::{ApplyStep, Making, Owner};
+
+/// What will be done, in order, and what will not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApplyPlan {
+    /// Parents come before what lies in them. A step that fails takes those below it along.
+    pub steps: Vec<ApplyStep>,
+    /// Entries that cannot be put in force.
+    pub refusals: Vec<EntryRefusal>,
+    /// What the owner may want to know.
+    pub notes: Vec<String>,
+}
+
+/// Why one entry cannot be put in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryRefusal {
+    /// The entry's path.
+    pub path: TreePath,
+    /// The reason.
+    pub why: String,
+    /// What to do about it.
+    pub mend: String,
+}
+
+/// What a run may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Move data that lies at a target into storage.
+    pub adopt: bool,
+    /// Mount, and not only make what mounts need.
+    pub mounts: bool,
+}
+
+/// Plans a whole keep list. Every entry is tried.
+pub fn plan(
+    arranged: &[Arranged],
+    observed: &Observed,
+    accounts: &Accounts,
+    asked: Asked,
+) -> ApplyPlan {
+    let owners = Owners::new(arranged, accounts, observed);
+    let mut planner = Planner {
+        observed,
+        owners,
+        asked,
+        plan: ApplyPlan::default(),
+        made: BTreeMap::new(),
+        adopted: Vec::new(),
+    };
+    for one in arranged {
+        let before = planner.plan.steps.len();
+        if let Err((why, mend)) = planner.within(one).and_then(|()| planner.entry(one)) {
+            // What was planned for it already is harmless alone, but it was not asked for.
+            for step in planner.plan.steps.drain(before..) {
+                planner.made.remove(step.path());
+            }
+            let path = one.entry.path.clone();
+            planner.plan.refusals.push(EntryRefusal { path, why, mend });
+        }
+    }
+    planner.plan
+}
+
+struct Planner<'p> {
+    observed: &'p Observed,
+    owners: Owners<'p>,
+    asked: Asked,
+    plan: ApplyPlan,
+    /// What there will be by then, and whose.
+    made: BTreeMap<TreePath, Belongs>,
+    /// Places in storage that will have what live has at another place.
+    adopted: Vec<(TreePath, TreePath)>,
+}
+
+impl<'p> Planner<'p> {
+    /// What will be at a place once the steps before are done.
+    fn at(&self, path: &TreePath) -> &'p Seen {
+        let copied = self
+            .adopted
+            .iter()
+            .rev()
+            .find_map(|(source, from)| path.below(source).map(|rest| from.join_path(&rest)));
+        self.observed.at(copied.as_ref().unwrap_or(path))
+    }
+
+    /// What will have a name by then.
+    fn found(&self, path: &TreePath) -> Option<&'p Found> {
+        match self.at(path) {
+            Seen::There(found) => Some(found),
+            Seen::Absent | Seen::Unreadable(..) => None,
+        }
+    }
+
+    /// What lies in an entry that is not in force would be made at the wrong place.
+    fn within(&self, one: &Arranged) -> Result<(), Unknown> {
+        let Some(parent) = &one.within else { return Ok(()) };
+        if self.plan.refusals.iter().any(|refusal| refusal.path == *parent) {
+            let why = format!("it lies in {parent}, which is kept, too, and cannot be");
+            return Err((why, format!("do first what {parent} needs")));
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, one: &Arranged) -> Result<(), Unknown> {
+        self.check_storage(&one.entry.storage)?;
+        let belongs = self.owners.of(one)?;
+        if one.made_at == one.source {
+            // It is seen where it should be as soon as its parent is.
+            return self.source(one, belongs, How::Bind);
+        }
+        let how = self.how(one);
+        if self.adopts(one) {
+            return self.adopt(one, belongs, how);
+        }
+        self.source(one, belongs, how)?;
+        self.target(one, how)
+    }
+
+    fn check_storage(&self, storage: &TreePath) -> Result<(), Unknown> {
+        match self.observed.at(storage) {
+            Seen::Unreadable(why, mend) => {
+                return Err((why.clone(), mend.clone().unwrap_or_else(|| LOOK.to_string())));
+            }
+            Seen::There(found) if found.stat.facts.file_type == backends::FileType::Dir => {}
+            Seen::There(_) => {
+                let why = format!("the storage {storage} is no directory");
+                return Err((why, "mount the storage there, or name its directory".into()));
+            }
+            Seen::Absent => {
+                let why = format!("the storage {storage} is not there");
+                let mend = format!("mount it first: `mount {storage}`, and see that fstab has it");
+                return Err((why, mend));
+            }
+        }
+        if self.observed.wiped.contains(storage) {
+            let why = format!("the storage {storage} lies on live itself, and would go with it");
+            let mend = "put it on a subvolume or file system of its own, and mount that there";
+            return Err((why, mend.into()));
+        }
+        Ok(())
+    }
+
+    /// How an entry comes to its place. A file that nobody has made yet is linked, so that its
+    /// program can make it through the link.
+    fn how(&self, one: &Arranged) -> How {
+        one.how().unwrap_or_else(|| {
+            let stored = self.found(&one.source);
+            let is_file = |found: &Found| found.stat.facts.file_type == backends::FileType::File;
+            let bind = stored.map_or(one.entry.create, is_file);
+            if bind { How::Bind } else { How::Symlink }
+        })
+    }
+
+    /// Plans the directories that lead to `path`. `twin` is the path on the other side.
+    fn parents(&mut self, path: &TreePath, twin: &TreePath, one: &Arranged) -> Result<(), Unknown> {
+        let mut missing = Vec::new();
+        let mut other = Some(twin.clone());
+        for dir in ancestors(path) {
+            // The two sides are the same directory as long as their names are.
+            other = other.and_then(|below| {
+                let same = below.name() == path_name_below(path, &dir);
+                below.parent().filter(|parent| same && parent.depth() > 0)
+            });
+            if self.made.contains_key(&dir) {
+                break;
+            }
+            match self.at(&dir) {
+                Seen::There(found) if found.stat.facts.file_type == backends::FileType::Dir => {
+                    break;
+                }
+                Seen::There(_) => {
+                    let why = format!("its parent {dir} is no directory");
+                    return Err((why, format!("move {dir} away, or keep another path")));
+                }
+                Seen::Unreadable(why, mend) => {
+                    return Err((why.clone(), mend.clone().unwrap_or_else(|| LOOK.to_string())));
+                }
+                Seen::Absent => missing.push((dir, other.clone())),
+            }
+        }
+        for (dir, other) in missing.into_iter().rev() {
+            let planned = other.as_ref().and_then(|other| self.made.get(other).copied());
+            let belongs = self.owners.of_parent(&dir, other.as_ref(), one)?;
+            self.make_dir(dir, planned.unwrap_or(belongs));
+        }
+        Ok(())
+    }
+
+    fn make_dir(&mut self, path: TreePath, belongs: Belongs) {
+        let making = Making::Dir(belongs.owner, belongs.mode);
+        self.make(path, making, belongs);
+    }
+
+    fn make(&mut self, path: TreePath, making: Making, belongs: Belongs) {
+        self.plan.steps.push(ApplyStep::Make { path: path.clone(), making });
+        self.made.insert(path, belongs);
+    }
+}
+
+/// The mend where nothing better is known.
+const LOOK: &str = "see that the path can be read, and run this as root";
+
+/// The name right below `dir` on the way to `path`.
+fn path_name_below<'n>(path: &'n TreePath, dir: &TreePath) -> Option<&'n std::ffi::OsStr> {
+    use std::os::unix::ffi::OsStrExt;
+    let rest = path.as_bytes().get(dir.as_bytes().len()..)?;
+    let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+    let name = rest.split(|&b| b == b'/').next().filter(|name| !name.is_empty())?;
+    Some(std::ffi::OsStr::from_bytes(name))
+}
+
+impl fmt::Display for EntryRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot keep {}: {}\n  mend: {}", self.path, self.why, self.mend)
+    }
+}
+
+impl fmt::Display for ApplyPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{}. {step}", at + 1)?;
+        }
+        Ok(())
+    }
+}

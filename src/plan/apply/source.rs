@@ -1,0 +1,114 @@
+//! Plans the side of an entry that lies in storage.
+
+use backends::FileType;
+
+use super::owner::{Belongs, Unknown};
+use super::step::{ApplyStep, Making, Owner};
+use super::{Arranged, LOOK, Planner};
+use crate::config::{EntryKind, How};
+use crate::observe::{Found, Seen};
+
+impl Planner<'_> {
+    /// Makes the data's place where it is not there, and enforces what is declared of it.
+    pub(super) fn source(
+        &mut self,
+        one: &Arranged,
+        belongs: Belongs,
+        how: How,
+    ) -> Result<(), Unknown> {
+        let path = &one.source;
+        if self.made.contains_key(path) {
+            return Ok(());
+        }
+        match self.at(path) {
+            Seen::Unreadable(why, mend) => {
+                Err((why.clone(), mend.clone().unwrap_or_else(|| LOOK.to_string())))
+            }
+            Seen::Absent => {
+                self.parents(path, &one.entry.path, one)?;
+                // A link may lead to what its program has yet to make.
+                if one.entry.create || how == How::Bind {
+                    self.make_source(one, belongs);
+                }
+                Ok(())
+            }
+            Seen::There(found) => {
+                let found = found.clone();
+                check_type(one, &found, how)?;
+                self.enforce(one, &found, belongs)
+            }
+        }
+    }
+
+    fn make_source(&mut self, one: &Arranged, belongs: Belongs) {
+        let Belongs { owner, mode, .. } = belongs;
+        if one.known.is_some_and(|known| known.secret) && belongs.declared_mode.is_none() {
+            let what = one.known.map_or("", |known| known.what);
+            let path = &one.entry.path;
+            self.plan.notes.push(format!("{path} ({what}): made for its owner alone to look into"));
+        }
+        let making = match one.entry.kind {
+            EntryKind::Dir => Making::Dir(owner, mode),
+            EntryKind::File => Making::File(owner, mode),
+        };
+        self.make(one.source.clone(), making, belongs);
+    }
+
+    pub(super) fn enforce(
+        &mut self,
+        one: &Arranged,
+        found: &Found,
+        belongs: Belongs,
+    ) -> Result<(), Unknown> {
+        let facts = &found.stat.facts;
+        let owner = Owner {
+            uid: belongs.user.unwrap_or(facts.uid),
+            gid: belongs.group.unwrap_or(facts.gid),
+        };
+        let new_owner = (owner.uid, owner.gid) != (facts.uid, facts.gid);
+        let mode = belongs.declared_mode.filter(|&mode| mode != facts.mode);
+        if !matches!(facts.file_type, FileType::File | FileType::Dir) {
+            if new_owner || mode.is_some() {
+                let (source, word) = (&one.source, facts.file_type.word());
+                self.plan.notes.push(format!("{source} is a {word}: its owner and mode stay"));
+            }
+            return Ok(());
+        }
+        if facts.file_type == FileType::File
+            && found.stat.links > 1
+            && (new_owner || mode.is_some())
+        {
+            let why = format!(
+                "{} has another name somewhere, so its owner and mode are not changed",
+                one.source
+            );
+            return Err((why, "give the file its declared owner and mode by hand".into()));
+        }
+        let path = one.source.clone();
+        if new_owner {
+            self.plan.steps.push(ApplyStep::SetOwner { path: path.clone(), owner });
+        }
+        // A new owner drops setuid bits (chown(2)).
+        let restored = (new_owner && facts.mode & 0o6000 != 0).then_some(facts.mode);
+        if let Some(mode) = mode.or(belongs.declared_mode.filter(|_| new_owner)).or(restored) {
+            self.plan.steps.push(ApplyStep::SetMode { path, mode });
+        }
+        Ok(())
+    }
+}
+
+fn check_type(one: &Arranged, found: &Found, how: How) -> Result<(), Unknown> {
+    let (path, kind) = (&one.source, one.entry.kind);
+    let file_type = found.stat.facts.file_type;
+    let is_dir = matches!(file_type, FileType::Dir | FileType::Subvolume);
+    if is_dir != (kind == EntryKind::Dir) || (is_dir && file_type != FileType::Dir) {
+        let why = format!("it is declared a {}, but {path} is a {}", kind.word(), file_type.word());
+        let mend = format!("move it to the list of the other kind, or move {path} away");
+        return Err((why, mend));
+    }
+    if file_type == FileType::Symlink && how == How::Bind {
+        let why = format!("{path} is a link, and could lead the mount anywhere");
+        return Err((why, "write `how = \"symlink\"` to its entry, or replace the link".into()));
+    }
+    Ok(())
+}

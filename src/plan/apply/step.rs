@@ -1,0 +1,161 @@
+//! The steps of `apply`, in the words that `--dry-run` prints.
+
+use std::fmt;
+
+use backends::TreePath;
+use backends::path::Escaped;
+
+use crate::mount_options::MountOptions;
+
+/// An owner by numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
+/// What an empty file or directory, or a link, is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Making {
+    /// An empty directory.
+    Dir(Owner, u16),
+    /// An empty file.
+    File(Owner, u16),
+    /// A link that says this.
+    Link(Vec<u8>),
+}
+
+/// One step. Every path is on the machine, below its root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApplyStep {
+    /// Make what is not there.
+    Make {
+        /// Nothing has this name yet.
+        path: TreePath,
+        /// What it will be.
+        making: Making,
+    },
+    /// Give a declared owner.
+    SetOwner {
+        /// What has another one.
+        path: TreePath,
+        /// The owner to be.
+        owner: Owner,
+    },
+    /// Give a declared mode.
+    SetMode {
+        /// What has another one.
+        path: TreePath,
+        /// The mode to be.
+        mode: u16,
+    },
+    /// Rename what storage has to a name of a leftover.
+    SetAside {
+        /// The data in storage.
+        source: TreePath,
+    },
+    /// Copy what live has into storage, and compare the two.
+    Adopt {
+        /// What live has.
+        path: TreePath,
+        /// Its place in storage; nothing has that name by then.
+        source: TreePath,
+    },
+    /// Exchange what holds nothing that would be lost for something else, and leave it beside.
+    Replace {
+        /// What is in the way.
+        path: TreePath,
+        /// What will be there instead.
+        making: Making,
+    },
+    /// Remove a link that leads to the data already, to make room for a mount.
+    Unlink {
+        /// The link.
+        path: TreePath,
+        /// What it says.
+        target: Vec<u8>,
+    },
+    /// Mount data in storage over an empty place.
+    Bind {
+        /// The data.
+        source: TreePath,
+        /// The place.
+        path: TreePath,
+        /// What the mount allows.
+        options: MountOptions,
+    },
+    /// Change what a mount allows.
+    SetOptions {
+        /// Where it is mounted.
+        path: TreePath,
+        /// What it is to allow.
+        options: MountOptions,
+    },
+}
+
+impl ApplyStep {
+    /// The path that the step changes.
+    pub fn path(&self) -> &TreePath {
+        match self {
+            Self::Make { path, .. }
+            | Self::SetOwner { path, .. }
+            | Self::SetMode { path, .. }
+            | Self::Replace { path, .. }
+            | Self::Unlink { path, .. }
+            | Self::Bind { path, .. }
+            | Self::SetOptions { path, .. } => path,
+            Self::SetAside { source } | Self::Adopt { source, .. } => source,
+        }
+    }
+
+    /// Every path that must be as planned before the step makes sense.
+    pub fn needs(&self) -> impl Iterator<Item = &TreePath> {
+        let other = match self {
+            Self::Bind { source, .. } => Some(source),
+            Self::Adopt { path, .. } => Some(path),
+            _ => None,
+        };
+        [self.path()].into_iter().chain(other)
+    }
+}
+
+impl fmt::Display for Making {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, Owner { uid, gid }, mode) = match self {
+            Self::Dir(owner, mode) => ("directory", owner, mode),
+            Self::File(owner, mode) => ("empty file", owner, mode),
+            Self::Link(target) => return write!(f, "link to {}", Escaped(target)),
+        };
+        write!(f, "{kind} ({uid}:{gid}, {mode:04o})")
+    }
+}
+
+impl fmt::Display for ApplyStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Make { path, making } => write!(f, "make {path}: {making}"),
+            Self::SetOwner { path, owner } => {
+                write!(f, "give {path} to {}:{}", owner.uid, owner.gid)
+            }
+            Self::SetMode { path, mode } => write!(f, "set the mode of {path} to {mode:04o}"),
+            Self::SetAside { source } => {
+                write!(f, "rename {source} to a name beside it, as a leftover")
+            }
+            Self::Adopt { path, source } => {
+                write!(f, "copy {path} to {source}, and compare the two")
+            }
+            Self::Replace { path, making } => {
+                write!(f, "put in the place of {path}: {making}; what is there stays beside it")
+            }
+            Self::Unlink { path, target } => {
+                write!(f, "remove the link {path} to {}", Escaped(target))
+            }
+            Self::Bind { source, path, .. } => write!(f, "mount {source} at {path}"),
+            Self::SetOptions { path, .. } => {
+                write!(f, "change the options of the mount at {path} to those declared")
+            }
+        }
+    }
+}

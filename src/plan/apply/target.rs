@@ -1,0 +1,238 @@
+//! Plans the side of an entry that is seen on the machine.
+
+use backends::{FileType, TreePath};
+
+use super::owner::{Belongs, Unknown};
+use super::step::{ApplyStep, Making, Owner};
+use super::{Arranged, LOOK, Planner};
+use crate::config::{EntryKind, How};
+use crate::mount_options::MountOptions;
+use crate::observe::{Content, Found, Seen};
+
+impl Planner<'_> {
+    /// Makes the place, and mounts or links what is in storage to it.
+    pub(super) fn target(&mut self, one: &Arranged, how: How) -> Result<(), Unknown> {
+        let options = MountOptions::of(&one.entry)?;
+        if let Some(found) = self.found(&one.seen_at).filter(|found| found.mounted.is_some()) {
+            return self.mounted(one, &found.clone(), how, options);
+        }
+        let here = match self.at(&one.made_at) {
+            Seen::Unreadable(why, mend) => {
+                return Err((why.clone(), mend.clone().unwrap_or_else(|| LOOK.to_string())));
+            }
+            Seen::Absent => None,
+            Seen::There(found) => Some(found.clone()),
+        };
+        if let Some(target) = here.as_ref().and_then(|found| found.target.as_ref()) {
+            let leads_there = leads_to(target, one);
+            match (one.how(), how) {
+                (None, _) | (Some(How::Symlink), _) if leads_there => return Ok(()),
+                (_, How::Bind) if leads_there => {
+                    let (path, target) = (one.made_at.clone(), target.clone());
+                    self.plan.steps.push(ApplyStep::Unlink { path: path.clone(), target });
+                    self.make_place(one, path);
+                    self.bind(one, options);
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        match how {
+            How::Symlink => self.link(one, here.as_ref()),
+            How::Bind => {
+                self.place(one, here.as_ref())?;
+                self.bind(one, options);
+                Ok(())
+            }
+        }
+    }
+
+    /// What to do about something that is mounted there already.
+    fn mounted(
+        &mut self,
+        one: &Arranged,
+        found: &Found,
+        how: How,
+        options: MountOptions,
+    ) -> Result<(), Unknown> {
+        let path = &one.seen_at;
+        let stored = self.found(&one.source);
+        if !stored.is_some_and(|stored| stored.stat.is_same_file(&found.stat)) {
+            let why = format!("something other than {} is mounted at {path}", one.source);
+            return Err((why, format!("see what it is with `findmnt {path}`, and unmount it")));
+        }
+        if how == How::Symlink && one.entry.how.is_some() {
+            let why = format!("it is declared a link, but {} is mounted there", one.source);
+            return Err((why, format!("run `umount {path}`, and then this again")));
+        }
+        if self.asked.mounts && !found.mounted.is_some_and(|flags| options.are_in_force(flags)) {
+            self.plan.steps.push(ApplyStep::SetOptions { path: path.clone(), options });
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, one: &Arranged, options: MountOptions) {
+        if self.asked.mounts {
+            let (source, path) = (one.source.clone(), one.seen_at.clone());
+            self.plan.steps.push(ApplyStep::Bind { source, path, options });
+        }
+    }
+
+    /// Sees to it that there is something to mount over.
+    fn place(&mut self, one: &Arranged, here: Option<&Found>) -> Result<(), Unknown> {
+        let path = one.made_at.clone();
+        let Some(found) = here else {
+            if !self.made.contains_key(&path) {
+                self.parents(&path, &one.source, one)?;
+                self.make_place(one, path);
+            }
+            return Ok(());
+        };
+        if found.content == Content::Data {
+            return Err(in_the_way(one, found, self.found(&one.source)));
+        }
+        if !fits(one, found) {
+            let making = self.placeholder(one);
+            self.plan.steps.push(ApplyStep::Replace { path, making });
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, one: &Arranged, here: Option<&Found>) -> Result<(), Unknown> {
+        let path = one.made_at.clone();
+        let making = Making::Link(relative(&one.seen_at, &one.source));
+        let Some(found) = here else {
+            self.parents(&path, &one.source, one)?;
+            self.plan.steps.push(ApplyStep::Make { path, making });
+            return Ok(());
+        };
+        if found.content == Content::Data {
+            return Err(in_the_way(one, found, self.found(&one.source)));
+        }
+        self.plan.steps.push(ApplyStep::Replace { path, making });
+        Ok(())
+    }
+
+    fn make_place(&mut self, one: &Arranged, path: TreePath) {
+        let making = self.placeholder(one);
+        let (Making::Dir(owner, mode) | Making::File(owner, mode)) = making else { return };
+        let belongs = Belongs { owner, mode, user: None, group: None, declared_mode: None };
+        self.make(path, making, belongs);
+    }
+
+    /// An empty place with the owner and mode of what will cover it, so that both sides agree.
+    fn placeholder(&self, one: &Arranged) -> Making {
+        let planned = self.made.get(&one.source).map(|belongs| (belongs.owner, belongs.mode));
+        let stored = self.found(&one.source).map(|found| {
+            let facts = &found.stat.facts;
+            (Owner { uid: facts.uid, gid: facts.gid }, facts.mode)
+        });
+        let (owner, mode) = planned.or(stored).unwrap_or((Owner { uid: 0, gid: 0 }, 0o700));
+        match one.entry.kind {
+            EntryKind::Dir => Making::Dir(owner, mode),
+            EntryKind::File => Making::File(owner, mode),
+        }
+    }
+
+    /// Whether what is at the place is to become what storage has: data that nothing else has if
+    /// that was asked for, and what blank has where storage has nothing yet.
+    pub(super) fn adopts(&self, one: &Arranged) -> bool {
+        let stored = self.found(&one.source);
+        if let Some(seen) = self.found(&one.seen_at).filter(|seen| seen.mounted.is_some()) {
+            // Without a file for it, systemd mounts the id that it made up for this boot.
+            let other = !stored.is_some_and(|stored| stored.stat.is_same_file(&seen.stat));
+            let nothing_yet = stored.is_none_or(|stored| stored.content == Content::Empty);
+            return one.known.is_some_and(|known| known.identity) && other && nothing_yet;
+        }
+        self.found(&one.made_at).is_some_and(|found| {
+            let links = found.target.as_ref().is_some_and(|target| leads_to(target, one));
+            match found.content {
+                Content::Data => self.asked.adopt && !links,
+                Content::AsInBlank => stored.is_none() && !links && fits(one, found),
+                Content::Empty | Content::AsInStorage => false,
+            }
+        })
+    }
+
+    /// Moves what is at the place into storage, and goes on from there.
+    pub(super) fn adopt(
+        &mut self,
+        one: &Arranged,
+        belongs: Belongs,
+        how: How,
+    ) -> Result<(), Unknown> {
+        let Some(found) = self.found(&one.made_at).cloned() else { return Ok(()) };
+        if !fits(one, &found) {
+            return Err(in_the_way(one, &found, self.found(&one.source)));
+        }
+        let options = MountOptions::of(&one.entry)?;
+        match self.at(&one.source) {
+            Seen::Absent => self.parents(&one.source, &one.entry.path, one)?,
+            Seen::There(_) => {
+                let source = one.source.clone();
+                self.plan.steps.push(ApplyStep::SetAside { source });
+            }
+            Seen::Unreadable(why, mend) => {
+                return Err((why.clone(), mend.clone().unwrap_or_else(|| LOOK.to_string())));
+            }
+        }
+        let (path, source) = (one.made_at.clone(), one.source.clone());
+        self.adopted.push((source.clone(), path.clone()));
+        self.plan.steps.push(ApplyStep::Adopt { path: path.clone(), source });
+        // The copy has no other name, whatever the original has.
+        let mut copy = found;
+        copy.stat.links = 1;
+        self.enforce(one, &copy, belongs)?;
+        if how == How::Symlink {
+            let making = Making::Link(relative(&one.seen_at, &one.source));
+            self.plan.steps.push(ApplyStep::Replace { path, making });
+        } else {
+            self.bind(one, options);
+        }
+        Ok(())
+    }
+}
+
+/// Whether something is of the kind that was declared.
+fn fits(one: &Arranged, found: &Found) -> bool {
+    match one.entry.kind {
+        EntryKind::Dir => found.stat.facts.file_type == FileType::Dir,
+        EntryKind::File => found.stat.facts.file_type == FileType::File,
+    }
+}
+
+fn in_the_way(one: &Arranged, found: &Found, stored: Option<&Found>) -> Unknown {
+    let word = match found.stat.facts.file_type {
+        FileType::Dir => "directory",
+        other => other.word(),
+    };
+    let path = &one.made_at;
+    let other = match stored {
+        Some(_) => format!("and {} has data of its own", one.source),
+        None => format!("and {} is not there yet", one.source),
+    };
+    let why = format!("{path} is a {word} with data that nothing else has, {other}");
+    let mend = match stored {
+        Some(_) => format!(
+            "compare the two, then remove {path}, or run `blankroot apply --adopt`, which takes it \
+             and leaves what storage has beside it"
+        ),
+        None => "run `blankroot apply --adopt` to move it into storage".to_string(),
+    };
+    (why, mend)
+}
+
+/// Whether a link leads to an entry's data, from where it is seen.
+fn leads_to(target: &[u8], one: &Arranged) -> bool {
+    target == relative(&one.seen_at, &one.source).as_slice()
+        || target
+            .strip_prefix(b"/")
+            .is_some_and(|path| TreePath::parse(path).is_ok_and(|path| path == one.source))
+}
+
+/// The way from the directory that holds `link` to `target`: so the link is right wherever live is
+/// mounted. No directory on the way to `link` may be a link itself.
+pub(super) fn relative(link: &TreePath, target: &TreePath) -> Vec<u8> {
+    let depth = link.depth().saturating_sub(1);
+    [b"../".repeat(depth).as_slice(), target.as_bytes()].concat()
+}
