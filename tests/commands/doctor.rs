@@ -113,6 +113,32 @@ fn what_is_wrong_is_found_on_real_trees() {
 }
 
 #[test]
+fn what_apply_put_in_its_place_has_nothing_to_mend() {
+    on_machine(|machine| {
+        let lists = "directories = [\"/var/lib/app\", { path = \"/srv/www\", how = \"symlink\" }]\n\
+            files = [\"/etc/hostname\", { path = \"/etc/adjtime\", create = true }]\n\
+            [storage.users.alice]\ndirectories = [\".ssh\"]\nfiles = [\".netrc\"]\n";
+        set_up(machine, lists);
+        let storage = machine.live().join("persist");
+        let mounted = machine.mount_at("persist", &storage);
+        fs::create_dir_all(machine.live().join("var/lib/app")).unwrap();
+        write(machine.live(), "var/lib/app/data", "x", 0o644);
+        assert_eq!(ids(machine, 1), ["not-in-place"; 6]);
+        // It refuses to hide data, and doctor still says why; then it moves it.
+        machine.run(&["apply"]).expect(1);
+        machine.run(&["doctor"]).expect(1).says("its data is still in live").says("--adopt");
+        machine.run(&["apply", "--adopt"]).expect(0);
+        assert_eq!(ids(machine, 0), [""; 0]);
+        let at = |path: &str| machine.live().join(path);
+        for path in ["var/lib/app", "etc/adjtime", "home/alice/.ssh"] {
+            rustix::mount::unmount(at(path), rustix::mount::UnmountFlags::DETACH).unwrap();
+        }
+        assert_eq!(ids(machine, 1), ["not-in-place"; 3]);
+        mounted.unmount().unwrap();
+    });
+}
+
+#[test]
 fn a_key_is_open_only_if_there_is_a_way_to_it() {
     on_machine(|machine| {
         set_up(machine, "[storage.users.alice]\ndirectories = [\".ssh\"]\n");

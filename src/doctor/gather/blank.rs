@@ -88,18 +88,14 @@ fn places(tree: BorrowedFd<'_>) -> Result<Vec<(TreePath, Option<Home>)>> {
     };
     let mut homes = vec![home("root", path("root"))];
     for name in names(tree, &path("home"))? {
-        let below = [b"home/".as_slice(), name.as_bytes()].concat();
-        if let Ok(path) = TreePath::parse(&below) {
-            homes.push(home("", path));
-        }
+        homes.push(home("", path("home").join(name.as_bytes())));
     }
     let mut places = Vec::new();
     for known in ALL.iter().filter(|known| known.secret) {
         match known.pattern.strip_prefix("~/") {
-            Some(below) => places.extend(homes.iter().filter_map(|home| {
-                let path = [home.path.as_bytes(), b"/", below.as_bytes()].concat();
-                Some((TreePath::parse(&path).ok()?, Some(home.clone())))
-            })),
+            Some(below) => places.extend(
+                homes.iter().map(|home| (home.path.join_path(&path(below)), Some(home.clone()))),
+            ),
             None => places.extend(matching(tree, known.pattern)?.into_iter().map(|p| (p, None))),
         }
     }
@@ -111,10 +107,8 @@ fn matching(tree: BorrowedFd<'_>, pattern: &str) -> Result<Vec<TreePath>> {
     let Some((dir, _)) = pattern.rsplit_once('/').filter(|(_, last)| last.contains('*')) else {
         return Ok(vec![path(pattern)]);
     };
-    let below = |name: &std::ffi::OsString| {
-        TreePath::parse(&[dir.as_bytes(), b"/", name.as_bytes()].concat()).ok()
-    };
-    Ok(names(tree, &path(dir))?.iter().filter_map(below).collect())
+    let dir = path(dir);
+    Ok(names(tree, &dir)?.iter().map(|name| dir.join(name.as_bytes())).collect())
 }
 
 /// Whether there is content at `path`: in a file, or in one that is at most two directories deep.
@@ -130,11 +124,9 @@ fn holds(tree: BorrowedFd<'_>, path: &TreePath, keys: bool) -> Result<bool> {
     while let Some((dir, depth)) = dirs.pop() {
         let opened = tree::open_dir(tree, &dir).map_err(failed)?;
         for name in tree::names(opened.as_fd(), NAMES).map_err(failed)? {
-            let below = [dir.as_bytes(), b"/", name.as_bytes()].concat();
-            let (Ok(c_name), Ok(below)) = (CString::new(name.as_bytes()), TreePath::parse(&below))
-            else {
-                continue;
-            };
+            let below = dir.join(name.as_bytes());
+            let c_name = CString::new(name.as_bytes())
+                .map_err(|e| Error::new(format!("look into {path} in blank"), e))?;
             let place = Place { dir: opened.as_fd(), name: &c_name };
             let facts = place.stat().map_err(failed)?.facts;
             match facts.file_type {

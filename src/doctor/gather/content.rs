@@ -91,11 +91,8 @@ impl Survey<'_> {
         let names = tree::names(opened.as_fd(), self.limit)?;
         content.cut |= names.len() == self.limit;
         for name in names {
-            let path = [dir.path.as_bytes(), b"/", name.as_bytes()].concat();
-            let (Ok(path), Ok(c_name)) = (TreePath::parse(&path), CString::new(name.as_bytes()))
-            else {
-                continue;
-            };
+            let path = dir.path.join(name.as_bytes());
+            let c_name = CString::new(name.as_bytes())?;
             let place = Place { dir: opened.as_fd(), name: &c_name };
             let stat = match place.stat() {
                 Ok(stat) => stat,
@@ -116,8 +113,7 @@ impl Survey<'_> {
 
     fn open_below(&self, path: &TreePath) -> io::Result<std::os::fd::OwnedFd> {
         let storage = tree::open_beneath(self.root, self.storage)?;
-        let below = path.as_bytes().get(self.storage.as_bytes().len()..).unwrap_or_default();
-        let below = TreePath::parse(below).map_err(io::Error::other)?;
+        let below = path.below(self.storage).unwrap_or_default();
         tree::open_dir(storage.as_fd(), &below)
     }
 
@@ -133,7 +129,7 @@ impl Survey<'_> {
     }
 
     fn is_open_in_live(&self, path: &TreePath) -> bool {
-        (1..tree::depth(path)).all(|components| {
+        (1..path.depth()).all(|components| {
             match tree::look(self.root, &tree::first(path, components)) {
                 Ok(tree::Look::Seen(seen)) => seen.node.mode & 0o001 != 0,
                 _ => false,

@@ -63,7 +63,7 @@ fn target(root: &HostRoot, entry: &KeepEntry, stored: Option<&Seen>) -> Result<T
         }
         Look::Link { left: 0, to } => return Ok(Target::OtherLink(to)),
         Look::Link { left, to } => {
-            let link = tree::first(path, tree::depth(path).saturating_sub(left));
+            let link = tree::first(path, path.depth().saturating_sub(left));
             return Ok(Target::BehindLink { link, to });
         }
         Look::Seen(seen) => seen,
@@ -87,7 +87,7 @@ fn target(root: &HostRoot, entry: &KeepEntry, stored: Option<&Seen>) -> Result<T
 
 /// Whether something is mounted right there.
 fn is_mounted(root: &HostRoot, path: &TreePath, seen: &Seen) -> io::Result<bool> {
-    let parent = tree::first(path, tree::depth(path).saturating_sub(1));
+    let parent = path.parent().unwrap_or_default();
     match tree::look(root.as_fd(), &parent) {
         Ok(Look::Seen(parent)) => Ok(parent.mount()? != seen.mount()?),
         Ok(_) => Err(io::Error::other("its parent changes at this moment")),

@@ -85,12 +85,11 @@ impl Tomorrow<'_> {
 
     fn place(&self, path: &TreePath) -> Result<Option<Place<'_>>> {
         if let Some(entry) = self.kept(path) {
-            let below = &path.as_bytes()[entry.path.as_bytes().len()..];
+            let below = path.below(&entry.path).unwrap_or_default();
             let source = entry.source();
             // Without data in storage, blank's own stays.
             if !matches!(tree::look(self.root.as_fd(), &source)?, Look::Nothing) {
-                let inside = TreePath::parse(&[source.as_bytes(), below].concat());
-                let path = inside.map_err(|e| Error::new(format!("look at {path}"), e))?;
+                let path = source.join_path(&below);
                 let origin = format!("the storage {}", entry.storage);
                 return Ok(Some(Place { tree: self.root.as_fd(), path, origin }));
             }
@@ -118,7 +117,7 @@ impl Tomorrow<'_> {
 
 /// Where `path` really leads, if the part of it before its last `left` components is a link.
 fn through(path: &TreePath, left: usize, to: &[u8]) -> Option<TreePath> {
-    let at = tree::depth(path).checked_sub(left)?;
+    let at = path.depth().checked_sub(left)?;
     let real = follow(&tree::first(path, at), to)?;
     let rest: Vec<&[u8]> = path.as_bytes().split(|&b| b == b'/').skip(at).collect();
     TreePath::parse(&[real.as_bytes(), b"/", &rest.join(&b'/')].concat()).ok()

@@ -60,11 +60,6 @@ pub(super) fn first(path: &TreePath, components: usize) -> TreePath {
     TreePath::parse(&parts.join(&b'/')).unwrap_or_default()
 }
 
-/// How many components a path has.
-pub(super) fn depth(path: &TreePath) -> usize {
-    path.as_bytes().split(|&b| b == b'/').filter(|part| !part.is_empty()).count()
-}
-
 /// The names in a directory, sorted; at most `limit`.
 pub(super) fn names(dir: BorrowedFd<'_>, limit: usize) -> io::Result<Vec<OsString>> {
     use std::os::unix::ffi::OsStrExt;
@@ -159,7 +154,7 @@ fn open(tree: BorrowedFd<'_>, path: &TreePath, flags: OFlags) -> io::Result<Owne
 }
 
 fn first_link(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Look> {
-    let whole = depth(path);
+    let whole = path.depth();
     for components in 1..whole {
         match seen(tree, &first(path, components))? {
             Some(seen) if seen.node.file_type == FileType::Symlink => {
