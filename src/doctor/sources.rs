@@ -1,8 +1,11 @@
-//! Reads what lets people in besides passwd and shadow: nsswitch.conf(5), authorized_keys (sshd(8)),
-//! and the memory of the machine (proc_meminfo(5)). Pure; the texts are foreign input.
+//! Reads what lets people in besides passwd and shadow: nsswitch.conf(5), authorized_keys (sshd(8));
+//! the memory of the machine (proc_meminfo(5)), and what fstab(5) mounts from it. Pure; the texts are
+//! foreign input.
 
 use std::collections::BTreeSet;
 
+use backends::TreePath;
+use backends::mountinfo::{is_in_memory, unescape};
 use backends::path::Escaped;
 
 /// The sources of accounts beside files, in words.
@@ -40,6 +43,47 @@ pub fn memory(meminfo: &[u8]) -> Option<u64> {
     let line = meminfo.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"MemTotal:"))?;
     let text = std::str::from_utf8(line).ok()?.trim().strip_suffix("kB")?;
     text.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// A file system in memory that fstab(5) mounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FstabMemory {
+    /// Where.
+    pub path: TreePath,
+    /// Its limit in bytes, if one is set; 0 for a share of a memory that is not known.
+    pub limit: Option<u64>,
+    /// The mode of its root directory.
+    pub mode: u16,
+}
+
+/// The file systems in memory that an fstab mounts; `ram` is the memory of which sizes may be shares.
+pub fn fstab_memory(text: &[u8], ram: Option<u64>) -> Vec<FstabMemory> {
+    let entry = |line: &[u8]| {
+        let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
+        fields.next().filter(|device| !device.starts_with(b"#"))?;
+        let path = TreePath::parse(&unescape(fields.next()?)).ok()?;
+        fields.next().filter(|fs_type| is_in_memory(fs_type))?;
+        let options = unescape(fields.next().unwrap_or_default()).into_owned();
+        let value = |name: &[u8]| {
+            let options = options.split(|&b| b == b',');
+            // Of an option that is given twice the last counts.
+            options.filter_map(|option| option.strip_prefix(name)).next_back()
+        };
+        let mode = value(b"mode=").and_then(|mode| std::str::from_utf8(mode).ok());
+        Some(FstabMemory {
+            path,
+            limit: value(b"size=").and_then(|size| share(size, ram).or_else(|| limit(size))),
+            // tmpfs(5)
+            mode: mode.and_then(|mode| u16::from_str_radix(mode, 8).ok()).unwrap_or(0o1777),
+        })
+    };
+    text.split(|&b| b == b'\n').filter_map(entry).collect()
+}
+
+/// A size such as `25%`.
+fn share(size: &[u8], ram: Option<u64>) -> Option<u64> {
+    let percent = std::str::from_utf8(size.strip_suffix(b"%")?).ok()?.parse::<u64>().ok()?;
+    Some(ram.unwrap_or(0).saturating_mul(percent) / 100)
 }
 
 /// The limit of a tmpfs as a mount table tells it (`3145728k`), in bytes.
@@ -85,9 +129,24 @@ mod tests {
         assert_eq!((limit(b"2G"), limit(b"50%"), limit(b"")), (Some(2 << 30), None, None));
     }
 
+    #[test]
+    fn memory_in_an_fstab_is_found_with_its_options() {
+        let text = b"# tmpfs /x tmpfs\n/dev/sda / ext4 size=1k 0 0\nnone /a\\040b tmpfs\n\
+            tmpfs\t/home/ tmpfs size=1g,mode=700,size=25%,mode=0755 0 0\nx /r ramfs rw,size=2m\n";
+        let found = fstab_memory(text, Some(400));
+        let found: Vec<_> = found.iter().map(|m| (m.path.to_string(), m.limit, m.mode)).collect();
+        let expected = [
+            ("/a b".to_string(), None, 0o1777),
+            ("/home".to_string(), Some(100), 0o755),
+            ("/r".to_string(), Some(2 << 20), 0o1777),
+        ];
+        assert_eq!(found, expected);
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_a_parser_fail(bytes: Vec<u8>) {
+            let _ = fstab_memory(&bytes, Some(u64::MAX));
             let _ = (memory(&bytes), limit(&bytes), has_keys(&bytes), of_nsswitch(&bytes));
         }
     }

@@ -282,6 +282,13 @@ fn a_home_in_memory_and_a_way_behind_a_link_are_found() {
         let ran = machine.run(&["doctor", "--format", "json"]).expect(1);
         assert!(!ran.out.contains("tmpfs-"), "{ran:#?}");
         memory.unmount().unwrap();
+        // What fstab will mount counts, too.
+        let fstab = "tmpfs /home tmpfs size=25% 0 0\ntmpfs /tmp tmpfs defaults 0 0\n";
+        write(machine.live(), "etc/fstab", fstab, 0o644);
+        let ran = machine.run(&["doctor", "--format", "json"]).expect(1);
+        let found = findings(&ran).into_iter().filter(|(id, _)| id.starts_with("tmpfs-"));
+        let found: Vec<String> = found.map(|(_, what)| what).collect();
+        assert_eq!(found, ["every user may write at the top of /home (mode 1777)"]);
         storage.unmount().unwrap();
     });
 }

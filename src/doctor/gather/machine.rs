@@ -60,10 +60,9 @@ pub(super) fn memory(sources: &Sources<'_>, mounts: &Mounts, facts: &mut Facts) 
         .filter(|user| user.uid == 0 || (1000..60_000).contains(&user.uid))
         .filter_map(|user| TreePath::parse(&user.home).ok())
         .collect();
-    for (path, mount) in mounts.in_memory() {
-        if path != TreePath::root() && !homes.iter().any(|home| home.is_within(&path)) {
-            continue;
-        }
+    let concerned =
+        |path: &TreePath| path.depth() == 0 || homes.iter().any(|home| home.is_within(path));
+    for (path, mount) in mounts.in_memory().filter(|(path, _)| concerned(path)) {
         match tree::look(sources.root.as_fd(), &path)? {
             Look::Seen(seen) => facts.memory.push(MemoryMount {
                 limit: mount.option(b"size").and_then(|size| sources::limit(&size)),
@@ -71,6 +70,18 @@ pub(super) fn memory(sources: &Sources<'_>, mounts: &Mounts, facts: &mut Facts) 
                 path,
             }),
             Look::Nothing | Look::Link { .. } => {}
+        }
+    }
+    // What is not mounted yet, as before the first boot.
+    let fstab = match sources.root.read("etc/fstab") {
+        Ok(text) => text,
+        Err(error) if is_not_found(&error) => Vec::new(),
+        Err(error) => return Err(Error::io("read /etc/fstab", error)),
+    };
+    for mount in sources::fstab_memory(&fstab, facts.ram) {
+        if concerned(&mount.path) && facts.memory.iter().all(|there| there.path != mount.path) {
+            let sources::FstabMemory { path, limit, mode } = mount;
+            facts.memory.push(MemoryMount { path, limit, mode });
         }
     }
     Ok(())
