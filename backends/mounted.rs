@@ -24,6 +24,15 @@ pub struct Mounted {
     pub path: Vec<u8>,
 }
 
+/// Every mount that this thread sees, a later one above an earlier one.
+pub fn all() -> Result<Vec<Mount>> {
+    let mut table = Vec::new();
+    File::open(TABLE)
+        .and_then(|mut f| io::Read::read_to_end(&mut f, &mut table))
+        .map_err(|e| Error::io("read the mount table", e))?;
+    mountinfo::parse(&table)
+}
+
 /// The mount that shows the directory `dir`.
 pub fn at(dir: &Path) -> Result<Mounted> {
     let action = || format!("find what is mounted at {}", Escaped(dir.as_os_str().as_bytes()));
@@ -33,11 +42,7 @@ pub fn at(dir: &Path) -> Result<Mounted> {
     let whole = std::fs::canonicalize(dir).map_err(failed)?;
     let stat = fs::statx(opened.as_fd(), "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
         .map_err(|e| failed(e.into()))?;
-    let mut table = Vec::new();
-    File::open(TABLE)
-        .and_then(|mut f| io::Read::read_to_end(&mut f, &mut table))
-        .map_err(failed)?;
-    let mount = mountinfo::parse(&table)?.into_iter().find(|mount| mount.id == stat.stx_mnt_id);
+    let mount = all()?.into_iter().find(|mount| mount.id == stat.stx_mnt_id);
     let Some(mount) = mount else {
         return Err(Error::new(action(), "its mount is not in this process's mount table")
             .mend("name the root of a mounted file system with --root"));

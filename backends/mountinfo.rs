@@ -27,6 +27,11 @@ pub struct Mount {
 }
 
 impl Mount {
+    /// Whether its files are in memory alone, gone when the machine is switched off.
+    pub fn is_in_memory(&self) -> bool {
+        is_in_memory(&self.fs_type)
+    }
+
     /// Where in the file system, from its top on and without a leading slash, that lies which this
     /// mount shows at `path`; `None` if `path` is not below its mount point.
     pub fn in_file_system(&self, path: &[u8]) -> Option<Vec<u8>> {
@@ -51,6 +56,11 @@ impl Mount {
             }
         })
     }
+}
+
+/// Whether a file system of this type is in memory alone.
+pub fn is_in_memory(fs_type: &[u8]) -> bool {
+    matches!(fs_type, b"tmpfs" | b"ramfs" | b"devtmpfs")
 }
 
 /// Reads a whole table; an error names the line that is malformed.

@@ -69,6 +69,11 @@ impl Accounts {
         self.groups.get(name).copied()
     }
 
+    /// Whether some group has this number.
+    pub fn has_gid(&self, gid: u32) -> bool {
+        self.groups.values().any(|&known| known == gid)
+    }
+
     /// The number of a declared user; the error completes "cannot …: ".
     pub fn uid(&self, account: &Account) -> Result<u32, String> {
         match account {

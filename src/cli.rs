@@ -86,6 +86,13 @@ pub enum Command {
     /// Also tells what the next rollback would meet, and lists the old roots with their sizes.
     #[command(after_long_help = help::STATUS)]
     Status(Status),
+    /// Tell whether the set-up is safe: logins, storages, kept paths, secrets, blank
+    ///
+    /// Looks at what no other program does: can anybody log in after the next boot, does a storage
+    /// survive it, is each kept path in its place and if not why, can every user read a secret,
+    /// whose files are in storage, and what does blank hold that it should not? Changes nothing.
+    #[command(after_long_help = help::DOCTOR)]
+    Doctor(Doctor),
     /// Play the whole story on a throwaway file system
     ///
     /// Sets a small machine up, lets it live a little, and rolls it back, with the very code that
@@ -196,6 +203,20 @@ pub struct Apply {
 /// The arguments of `status`.
 #[derive(Args, Debug)]
 pub struct Status {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub root: Root,
+    /// For whom to write
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: Format,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub host: Host,
+}
+
+/// The arguments of `doctor`.
+#[derive(Args, Debug)]
+pub struct Doctor {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as help")]
     pub root: Root,

@@ -12,6 +12,7 @@ pub mod commands;
 pub mod config;
 mod demo;
 pub mod diff;
+pub mod doctor;
 pub mod exit;
 pub mod facts;
 pub mod health;

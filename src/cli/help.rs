@@ -87,6 +87,18 @@ long_help!(STATUS, STATUS_EXAMPLES, STATUS_CODES,
     }
 );
 
+long_help!(DOCTOR, DOCTOR_EXAMPLES, DOCTOR_CODES,
+    examples {
+        "blankroot doctor": "Before the first reboot, and after each change of the keep list",
+        "blankroot doctor --format json | jq '.findings[].id'": "For programs",
+    }
+    codes {
+        0: "nothing was found that is worse than a note",
+        1: "something was found; it is listed with its mend",
+        2: "not everything could be checked; what could not is listed, beside what was found",
+    }
+);
+
 long_help!(DEMO, DEMO_EXAMPLES, DEMO_CODES,
     examples {
         "blankroot demo": "See everything in half a minute",
@@ -105,6 +117,7 @@ pub const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
     ("apply", APPLY_CODES),
     ("diff", DIFF_CODES),
     ("status", STATUS_CODES),
+    ("doctor", DOCTOR_CODES),
     ("demo", DEMO_CODES),
 ];
 
@@ -114,6 +127,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("apply", APPLY_EXAMPLES),
     ("diff", DIFF_EXAMPLES),
     ("status", STATUS_EXAMPLES),
+    ("doctor", DOCTOR_EXAMPLES),
     ("demo", DEMO_EXAMPLES),
 ];
 

@@ -3,6 +3,7 @@
 mod apply;
 mod demo;
 mod diff;
+mod doctor;
 mod init;
 mod leftovers;
 mod rollback;
@@ -57,6 +58,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Apply(args) => apply::run(cli, args),
         Command::Diff(args) => diff::run(cli, args),
         Command::Status(args) => status::run(cli, args),
+        Command::Doctor(args) => doctor::run(cli, args),
         Command::Demo(args) => demo::run(cli, args),
     };
     match done {

@@ -1,9 +1,11 @@
 //! What people and programs see of a diff and of a status survey: from data to text, nothing else.
 //!
 //! One module a format: [`tree`], [`flat`], [`stat`] and [`json`] show a [`DiffReport`], [`status`]
-//! shows a survey, [`leftovers`] what lies in storages undeclared. Nothing here reads a clock, the environment or a disk.
+//! shows a survey, [`leftovers`] what lies in storages undeclared, [`doctor`] findings. Nothing here
+//! reads a clock, the environment or a disk.
 
-mod figures;
+pub mod doctor;
+pub(crate) mod figures;
 pub mod flat;
 pub mod json;
 mod json_value;

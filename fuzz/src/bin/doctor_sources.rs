@@ -1,0 +1,30 @@
+//! The small texts that `doctor` reads: other sources of accounts, keys, sizes. What is told of them
+//! prints on one line, and neither comments nor what follows a key's line change it.
+#![no_main]
+
+use blankroot::doctor::key::{HEAD, is_private_key};
+use blankroot::doctor::sources::{fstab_memory, has_keys, limit, memory, of_nsswitch};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &[u8]| {
+    let sources = of_nsswitch(text);
+    for source in &sources {
+        assert!(!source.is_empty() && !source.contains(char::is_control), "{source:?}");
+    }
+    assert_eq!(of_nsswitch(&[b"# passwd: x\n", text].concat()), sources);
+    assert_eq!(has_keys(&[b"# none\n\n", text].concat()), has_keys(text));
+    if text.len() < HEAD {
+        assert_eq!(is_private_key(&[text, b"\n"].concat()), is_private_key(text));
+    }
+    assert_eq!(memory(text).map(|bytes| bytes % 1024), memory(text).map(|_| 0));
+    let mounts = fstab_memory(text, Some(100));
+    assert!(mounts.len() <= text.split(|&b| b == b'\n').count());
+    for mount in &mounts {
+        assert!(!mount.path.to_string().contains(char::is_control));
+        assert_eq!(backends::TreePath::parse(mount.path.as_bytes()).as_ref(), Ok(&mount.path));
+    }
+    assert_eq!(fstab_memory(&[b"# x / tmpfs\n", text].concat(), Some(100)), mounts);
+    if let Some(bytes) = limit(text) {
+        assert_eq!(limit(bytes.to_string().as_bytes()), Some(bytes));
+    }
+});

@@ -1,0 +1,113 @@
+//! What is in blank that should not be in every copy of it; and whether the configuration survives.
+
+use super::checks;
+use super::facts::{BlankFacts, Facts, OwnConfig, Secret};
+use super::finding::{Finding, Severity};
+use super::way::shell;
+
+pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(blank) = &facts.blank {
+        findings.extend(owner(blank));
+        findings.extend(blank.secrets.iter().map(|found| secret(blank, found)));
+        findings.extend(identity(blank));
+    }
+    findings.extend(own_config(facts));
+    findings
+}
+
+fn owner(blank: &BlankFacts) -> Option<Finding> {
+    let root = blank.root;
+    if (root.uid, root.gid, root.mode) == (0, 0, 0o755) {
+        return None;
+    }
+    let dangerous = root.uid != 0 || root.mode & 0o022 != 0 || root.mode & 0o555 != 0o555;
+    Some(Finding::new(
+        &checks::BLANK_OWNER,
+        if dangerous { Severity::Danger } else { Severity::Warning },
+        format!(
+            "the top directory of blank belongs to {}:{} and has the mode {:04o}",
+            root.uid, root.gid, root.mode
+        ),
+        "after the next boot it is `/`: it should be 0:0 and 0755, or services refuse to start, or \
+         others than root may write there",
+        format!("`chown 0:0` and `chmod 0755` its top directory, in blank itself{}", how(blank)),
+    ))
+}
+
+/// How to change blank, to follow a mend.
+fn how(blank: &BlankFacts) -> String {
+    match &blank.read_only_again {
+        Some(how) => format!("; blank is read-only: {how}, the latter with `false` before"),
+        None => String::new(),
+    }
+}
+
+fn secret(blank: &BlankFacts, Secret { path, what, kept }: &Secret) -> Finding {
+    if *kept {
+        return Finding::new(
+            &checks::BLANK_SECRET,
+            Severity::Note,
+            format!("blank has an older copy of {path} ({what})"),
+            "it is not used, since the path is kept; but whoever gets blank gets it",
+            format!(
+                "nothing, while blank stays on this machine; else delete it there{}",
+                how(blank)
+            ),
+        );
+    }
+    Finding::new(
+        &checks::BLANK_SECRET,
+        Severity::Warning,
+        format!("blank holds {path} ({what})"),
+        "it is the same at every boot, on every machine that blank is copied to, and in every old \
+         root; a newer one is lost",
+        format!("`blankroot keep {}`, then delete it in blank{}", shell(path), how(blank)),
+    )
+}
+
+fn identity(blank: &BlankFacts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if blank.machine_id {
+        findings.push(Finding::new(
+            &checks::BLANK_MACHINE_ID,
+            Severity::Note,
+            "blank holds /etc/machine-id",
+            "every machine that blank is copied to has the same identity, which DHCP and the \
+             journal go by",
+            "nothing, while blank stays on this machine; else keep /etc/machine-id and empty it in \
+             blank",
+        ));
+    }
+    if let Some(path) = &blank.random_seed {
+        findings.push(Finding::new(
+            &checks::BLANK_SEED,
+            Severity::Warning,
+            format!("blank holds a random seed, {path}"),
+            "every boot would start from the same seed, and so would each machine that blank is \
+             copied to",
+            format!("`blankroot keep /var/lib/systemd`, then delete it in blank{}", how(blank)),
+        ));
+    }
+    findings
+}
+
+fn own_config(facts: &Facts) -> Option<Finding> {
+    let (severity, what) = match facts.own_config? {
+        OwnConfig::Same => return None,
+        OwnConfig::Other => (
+            Severity::Warning,
+            format!("the next boot finds another {} than the one in force now", facts.file),
+        ),
+        OwnConfig::Nothing => {
+            (Severity::Danger, format!("{} will be gone after the next boot", facts.file))
+        }
+    };
+    Some(Finding::new(
+        &checks::CONFIG_LOST,
+        severity,
+        what,
+        "what was decided since blank was made is forgotten, and what is kept by it is not kept",
+        "`blankroot keep /etc/blankroot.toml`; the initrd has a copy of its own, to be built anew",
+    ))
+}

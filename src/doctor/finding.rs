@@ -1,0 +1,56 @@
+//! One thing that a check found: what, why it matters, and what to do.
+
+use super::checks::Check;
+
+/// How much a finding matters, what matters most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Data or access will be lost, or a secret is open.
+    Danger,
+    /// Something does not do what was declared, or may go wrong.
+    Warning,
+    /// Worth knowing; nothing has to be done.
+    Note,
+}
+
+impl Severity {
+    /// All of them, in their order.
+    pub const ALL: [Self; 3] = [Self::Danger, Self::Warning, Self::Note];
+
+    /// The word for it in all output.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Danger => "danger",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// One finding. Each text is one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The check that found it.
+    pub id: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What was found.
+    pub what: String,
+    /// Why it matters.
+    pub why: String,
+    /// What to do about it.
+    pub mend: String,
+}
+
+impl Finding {
+    pub(super) fn new(
+        check: &Check,
+        severity: Severity,
+        what: impl Into<String>,
+        why: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        let (what, why, mend) = (what.into(), why.into(), mend.into());
+        Self { id: check.id, severity, what, why, mend }
+    }
+}

@@ -1,0 +1,107 @@
+//! Gathers the facts: everything that `doctor` reads is read here, and what cannot be read is listed.
+
+mod blank;
+mod content;
+mod machine;
+mod mounts;
+mod people;
+mod storages;
+mod targets;
+mod tomorrow;
+mod tree;
+mod trees;
+
+use std::path::Path;
+
+use backends::{Backend, Error, Result, TreePath};
+use chrono::{DateTime, Utc};
+
+use self::mounts::Mounts;
+use self::tomorrow::Tomorrow;
+use super::facts::{Facts, OwnConfig, Unchecked};
+use crate::config::problem::shown;
+use crate::config::{Config, DEFAULT_FILE};
+use crate::host::HostRoot;
+use crate::keep;
+
+/// Where everything is.
+pub struct Sources<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Where live is mounted.
+    pub root_path: &'a Path,
+    /// The same, open.
+    pub root: &'a HostRoot,
+    /// Whose memory it is.
+    pub host: &'a HostRoot,
+    /// The file system that holds the root, or why it cannot be opened.
+    pub backend: Result<Box<dyn Backend>>,
+    /// What time it is.
+    pub clock: DateTime<Utc>,
+}
+
+/// Gathers all facts; an error only where nothing at all can be told.
+pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
+    let mounts = Mounts::read(sources.root_path)?;
+    let mut facts = Facts {
+        today: sources.clock.timestamp().div_euclid(86_400),
+        file: shown(&sources.config.file),
+        ..Facts::default()
+    };
+    let trees = trees::open(sources, &mut facts.unchecked);
+    let entries = keep::list(sources.config);
+    storages::gather(sources, &trees, &mounts, &entries, &mut facts);
+    let lies = facts.storages.iter().map(|s| (s.path.clone(), s.lies)).collect();
+    let tomorrow = Tomorrow {
+        root: sources.root,
+        blank: trees.blank.as_ref(),
+        blank_name: trees.blank_name.clone(),
+        entries: &entries,
+        storages: &lies,
+        mounts: &mounts,
+    };
+    machine::accounts(sources, &trees, &tomorrow, &mut facts);
+    machine::memory(sources, &mounts, &mut facts)?;
+    if trees.known {
+        own_config(sources, &tomorrow, &mut facts);
+        facts.nixos_ids_survive = Some(tomorrow.survives(&path("var/lib/nixos")));
+    }
+    if let Some(view) = &trees.blank {
+        let survives = |path: &TreePath| tomorrow.survives(path);
+        match blank::gather(view, trees.read_only_again.clone(), survives) {
+            Ok(blank) => facts.blank = Some(blank),
+            Err(error) => cannot(&mut facts.unchecked, "blank for secrets", &error),
+        }
+    }
+    let live = trees.live_is_root;
+    for entry in entries.iter().cloned() {
+        facts.entries.push(targets::gather(sources.root, entry, live, &mut facts.unchecked));
+    }
+    Ok(facts)
+}
+
+fn own_config(sources: &Sources<'_>, tomorrow: &Tomorrow<'_>, facts: &mut Facts) {
+    let now = std::fs::read(&sources.config.file)
+        .map_err(|e| Error::io(format!("read {}", facts.file), e));
+    let later = tomorrow.read(&path(DEFAULT_FILE));
+    match (now, later) {
+        (Ok(now), Ok((later, _))) => {
+            facts.own_config = Some(match later {
+                Some(later) if later == now => OwnConfig::Same,
+                Some(_) => OwnConfig::Other,
+                None => OwnConfig::Nothing,
+            });
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            cannot(&mut facts.unchecked, "whether the configuration survives", &error);
+        }
+    }
+}
+
+fn cannot(unchecked: &mut Vec<Unchecked>, what: &str, error: &Error) {
+    unchecked.push(Unchecked::new(what, error));
+}
+
+fn path(text: &str) -> TreePath {
+    TreePath::parse(text.as_bytes()).unwrap_or_default()
+}

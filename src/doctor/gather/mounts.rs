@@ -1,0 +1,115 @@
+//! What is mounted below the root that is looked at, and what of it a rollback replaces.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use backends::mountinfo::Mount;
+use backends::{Error, Result, TreePath, mounted};
+
+use crate::doctor::facts::Lies;
+
+/// The mounts as seen from the root.
+pub(super) struct Mounts {
+    /// Where the root is, without a slash at its end.
+    prefix: Vec<u8>,
+    /// The file system that holds the root, and the root's place in it.
+    device: (u32, u32),
+    place: Vec<u8>,
+    all: Vec<Mount>,
+}
+
+impl Mounts {
+    pub fn read(root: &Path) -> Result<Self> {
+        let at = mounted::at(root)?;
+        let whole =
+            std::fs::canonicalize(root).map_err(|e| Error::io("find the root's own path", e))?;
+        let bytes = whole.as_os_str().as_bytes();
+        let prefix = bytes.strip_suffix(b"/").unwrap_or(bytes).to_vec();
+        Ok(Self { prefix, device: at.mount.dev, place: at.path, all: mounted::all()? })
+    }
+
+    /// Where the file at `path` lies, by the mounts alone.
+    pub fn lies(&self, path: &TreePath) -> Lies {
+        let whole = [&self.prefix, b"/".as_slice(), path.as_bytes()].concat();
+        let shown = |mount: &&Mount| mount.in_file_system(&whole).is_some();
+        // Of several mounts at one place the last is on top.
+        let Some(mount) = self.all.iter().filter(shown).max_by_key(|m| m.mount_point.len()) else {
+            return Lies::Unknown;
+        };
+        let place = mount.in_file_system(&whole).unwrap_or_default();
+        if mount.dev == self.device && is_within(&place, &self.place) {
+            Lies::InLive
+        } else if mount.is_in_memory() {
+            Lies::InMemory
+        } else {
+            Lies::Safe
+        }
+    }
+
+    /// The mounts in memory at or below the root, and where each is, seen from there.
+    pub fn in_memory(&self) -> impl Iterator<Item = (TreePath, &Mount)> {
+        self.all.iter().filter(|mount| mount.is_in_memory()).filter_map(|mount| {
+            let point = mount.mount_point.strip_suffix(b"/").unwrap_or(&mount.mount_point);
+            let below = point.strip_prefix(self.prefix.as_slice())?;
+            if !matches!(below, [] | [b'/', ..]) {
+                return None;
+            }
+            Some((TreePath::parse(below).ok()?, mount))
+        })
+    }
+}
+
+fn is_within(path: &[u8], dir: &[u8]) -> bool {
+    dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use backends::mountinfo;
+
+    use super::*;
+
+    fn mounts(root: (&str, &str), table: &str) -> Mounts {
+        let all = mountinfo::parse(table.as_bytes()).unwrap();
+        let (prefix, place) = (root.0.as_bytes().to_vec(), root.1.as_bytes().to_vec());
+        Mounts { prefix, device: (0, 1), place, all }
+    }
+
+    #[test]
+    fn only_what_is_mounted_from_beside_the_root_is_safe() {
+        let table = "\
+            1 0 0:1 /root /mnt rw - btrfs x rw\n\
+            2 1 0:1 /persist /mnt/persist rw - btrfs x rw\n\
+            3 1 0:1 /root/nested /mnt/nested rw - btrfs x rw\n\
+            4 1 0:1 /root/var/p /mnt/bound rw - btrfs x rw\n\
+            5 1 0:2 / /mnt/tmp rw - tmpfs x rw\n\
+            6 1 0:3 / /mnt/home rw - ext4 x rw\n\
+            7 1 0:1 /root2 /mnt/beside rw - btrfs x rw\n";
+        let mounts = mounts(("/mnt", "root"), table);
+        for (path, lies) in [
+            ("/etc/passwd", Lies::InLive),
+            ("/persist/x", Lies::Safe),
+            ("/persistent", Lies::InLive),
+            ("/nested", Lies::InLive),
+            ("/bound/x", Lies::InLive),
+            ("/tmp", Lies::InMemory),
+            ("/home/alice", Lies::Safe),
+            ("/beside", Lies::Safe),
+        ] {
+            assert_eq!(mounts.lies(&TreePath::parse(path.as_bytes()).unwrap()), lies, "{path}");
+        }
+        let memory: Vec<String> = mounts.in_memory().map(|(path, _)| path.to_string()).collect();
+        assert_eq!(memory, ["/tmp"]);
+    }
+
+    #[test]
+    fn a_root_in_memory_is_wiped_and_what_is_mounted_over_a_place_counts() {
+        let table = "\
+            1 0 0:1 / / rw - tmpfs x rw\n\
+            2 1 0:4 / /persist rw - ext4 x rw\n\
+            3 2 0:5 / /persist rw - tmpfs x rw\n";
+        let mounts = mounts(("", ""), table);
+        assert_eq!(mounts.lies(&TreePath::root()), Lies::InLive);
+        assert_eq!(mounts.lies(&TreePath::parse(b"/persist").unwrap()), Lies::InMemory);
+    }
+}

@@ -1,0 +1,73 @@
+//! Looks at each storage: what it lies on, its directory, and what is in it.
+
+use std::os::fd::AsFd;
+
+use backends::{Error, FileType, Result};
+
+use super::content::Survey;
+use super::mounts::Mounts;
+use super::tree::{self, Look};
+use super::trees::Trees;
+use super::{Sources, cannot};
+use crate::config::Storage;
+use crate::doctor::facts::{Content, Facts, Lies, Node, StorageFacts};
+use crate::keep::KeepEntry;
+
+/// How many names of one storage are looked at.
+const NAMES: usize = 200_000;
+
+pub(super) fn gather(
+    sources: &Sources<'_>,
+    trees: &Trees,
+    mounts: &Mounts,
+    entries: &[KeepEntry],
+    facts: &mut Facts,
+) {
+    for storage in sources.config.storages.iter().filter(|storage| storage.enable) {
+        let found = one(sources, trees, mounts, storage);
+        let (lies, root) = found.unwrap_or_else(|error| {
+            let what = format!("the storage {}", storage.path);
+            cannot(&mut facts.unchecked, &what, &error);
+            (Lies::Unknown, None)
+        });
+        let survey = Survey {
+            root: sources.root.as_fd(),
+            storage: &storage.path,
+            entries: entries.iter().filter(|entry| entry.storage == storage.path).collect(),
+            limit: NAMES,
+        };
+        let content = match root {
+            Some(_) => survey.run(&mut facts.unchecked),
+            None => Content::default(),
+        };
+        let (path, place) = (storage.path.clone(), storage.place);
+        facts.storages.push(StorageFacts { path, place, lies, root, content });
+    }
+}
+
+fn one(
+    sources: &Sources<'_>,
+    trees: &Trees,
+    mounts: &Mounts,
+    storage: &Storage,
+) -> Result<(Lies, Option<Node>)> {
+    let action = || format!("look at {}", storage.path);
+    let seen = match tree::look(sources.root.as_fd(), &storage.path)? {
+        Look::Nothing => return Ok((Lies::Missing, None)),
+        Look::Link { .. } => {
+            return Err(Error::new(action(), "it, or a directory on the way to it, is a link")
+                .mend("write its real path into the configuration"));
+        }
+        Look::Seen(seen) if seen.node.file_type == FileType::Dir => seen,
+        Look::Seen(seen) => {
+            let why = format!("it is no directory, but a {}", seen.node.file_type);
+            return Err(Error::new(action(), why));
+        }
+    };
+    let dir = tree::open_beneath(sources.root.as_fd(), &storage.path)
+        .map_err(|e| Error::io(action(), e))?;
+    let id = sources.backend.as_ref().ok().map(|b| b.identify(dir.as_fd())).transpose()?;
+    let is_live = trees.live.as_ref().is_some_and(|live| id.flatten().as_ref() == Some(&live.id));
+    let lies = if is_live { Lies::InLive } else { mounts.lies(&storage.path) };
+    Ok((lies, Some(seen.node)))
+}

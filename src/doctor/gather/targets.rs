@@ -1,0 +1,96 @@
+//! What is at each kept path, and what its storage has for it.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use backends::{Error, FileType, Result, TreePath};
+
+use super::tree::{self, Look, Seen};
+use crate::doctor::facts::{Data, EntryFacts, Target, Unchecked};
+use crate::doctor::way::follow;
+use crate::host::HostRoot;
+use crate::keep::KeepEntry;
+use crate::known;
+
+/// Looks at one entry; `live` says whether live is what the root shows.
+pub(super) fn gather(
+    root: &HostRoot,
+    entry: KeepEntry,
+    live: bool,
+    unchecked: &mut Vec<Unchecked>,
+) -> EntryFacts {
+    let mut cannot = |error: Error| {
+        unchecked.push(Unchecked::new(format!("whether {} is in its place", entry.path), &error));
+    };
+    let stored = match stored(root, &entry) {
+        Ok(stored) => Some(stored),
+        Err(error) => {
+            cannot(error);
+            None
+        }
+    };
+    let data = match &stored {
+        Some(Some(seen)) => Data::Present(seen.node),
+        Some(None) => Data::Absent,
+        None => Data::Unknown,
+    };
+    let target = live.then(|| {
+        target(root, &entry, stored.flatten().as_ref()).unwrap_or_else(|error| {
+            cannot(error);
+            Target::Unknown
+        })
+    });
+    let known = known::about(&entry.path, entry.home.as_ref());
+    EntryFacts { entry, known, data, target }
+}
+
+fn stored(root: &HostRoot, entry: &KeepEntry) -> Result<Option<Seen>> {
+    let source = entry.source();
+    match tree::look(root.as_fd(), &source)? {
+        Look::Nothing => Ok(None),
+        Look::Seen(seen) => Ok(Some(seen)),
+        Look::Link { .. } => Err(Error::new(format!("look at {source}"), "a link is on the way")
+            .mend("put a directory in the link's place, or name the real path of the storage")),
+    }
+}
+
+fn target(root: &HostRoot, entry: &KeepEntry, stored: Option<&Seen>) -> Result<Target> {
+    let path = &entry.path;
+    let seen = match tree::look(root.as_fd(), path)? {
+        Look::Nothing => return Ok(Target::Absent),
+        Look::Link { left: 0, to } if follow(path, &to) == Some(entry.source()) => {
+            return Ok(Target::RightLink);
+        }
+        Look::Link { left: 0, to } => return Ok(Target::OtherLink(to)),
+        Look::Link { left, to } => {
+            let link = tree::first(path, path.depth().saturating_sub(left));
+            return Ok(Target::BehindLink { link, to });
+        }
+        Look::Seen(seen) => seen,
+    };
+    if stored.is_some_and(|stored| stored.is_same_file(&seen)) {
+        return Ok(Target::RightMount);
+    }
+    let failed = |e: io::Error| Error::io(format!("look at {path}"), e);
+    if is_mounted(root, path, &seen).map_err(failed)? {
+        return Ok(Target::OtherMount);
+    }
+    Ok(match seen.node.file_type {
+        FileType::Dir => {
+            let dir = tree::open_beneath(root.as_fd(), path).map_err(failed)?;
+            Target::Dir { empty: tree::names(dir.as_fd(), 1).map_err(failed)?.is_empty() }
+        }
+        FileType::File => Target::File { empty: seen.size == 0 },
+        other => Target::Odd(other),
+    })
+}
+
+/// Whether something is mounted right there.
+fn is_mounted(root: &HostRoot, path: &TreePath, seen: &Seen) -> io::Result<bool> {
+    let parent = path.parent().unwrap_or_default();
+    match tree::look(root.as_fd(), &parent) {
+        Ok(Look::Seen(parent)) => Ok(parent.mount()? != seen.mount()?),
+        Ok(_) => Err(io::Error::other("its parent changes at this moment")),
+        Err(error) => Err(io::Error::other(error.to_string())),
+    }
+}

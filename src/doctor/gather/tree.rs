@@ -1,0 +1,172 @@
+//! Looks at single paths in an open tree, never through a link: a link is an answer of its own.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use backends::path::Escaped;
+use backends::{Error, FileType, Result, TreePath};
+use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::io::Errno;
+
+use crate::doctor::facts::Node;
+use crate::host::is_not_found;
+
+/// A file that is looked into is a short text; more than this is something else.
+const LIMIT: u64 = 1 << 20;
+
+/// What a name holds.
+pub(super) struct Seen {
+    pub fd: OwnedFd,
+    pub node: Node,
+    pub size: u64,
+    pub device: u64,
+    pub inode: u64,
+}
+
+/// What is at a path.
+pub(super) enum Look {
+    Nothing,
+    /// The path itself, or a part of the way to it, is a link.
+    Link {
+        /// How many components of the path come after the link.
+        left: usize,
+        to: Vec<u8>,
+    },
+    Seen(Seen),
+}
+
+/// Looks at `path` in the tree, without following links.
+pub(super) fn look(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Look> {
+    let failed = |e: io::Error| Error::io(format!("look at {path}"), e);
+    match seen(tree, path) {
+        Ok(None) => Ok(Look::Nothing),
+        Ok(Some(seen)) if seen.node.file_type == FileType::Symlink => {
+            Ok(Look::Link { left: 0, to: text_of_link(&seen).map_err(failed)? })
+        }
+        Ok(Some(seen)) => Ok(Look::Seen(seen)),
+        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            first_link(tree, path).map_err(failed)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The first `components` components of a path.
+pub(super) fn first(path: &TreePath, components: usize) -> TreePath {
+    let parts: Vec<&[u8]> = path.as_bytes().split(|&b| b == b'/').take(components).collect();
+    // Parts of a clean path make a clean path.
+    TreePath::parse(&parts.join(&b'/')).unwrap_or_default()
+}
+
+/// The names in a directory, sorted; at most `limit`.
+pub(super) fn names(dir: BorrowedFd<'_>, limit: usize) -> io::Result<Vec<OsString>> {
+    use std::os::unix::ffi::OsStrExt;
+    let mut names = Vec::new();
+    for entry in fs::Dir::read_from(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(std::ffi::OsStr::from_bytes(name).to_os_string());
+        }
+        if names.len() == limit {
+            break;
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Opens a directory of a tree for listing, without passing links or mounts.
+pub(super) fn open_dir(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    Ok(fs::openat2(tree, path.as_path(), flags, Mode::empty(), resolve)?)
+}
+
+/// The same through mounts.
+pub(super) fn open_beneath(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<OwnedFd> {
+    open(tree, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC)
+}
+
+impl Seen {
+    /// The number of the mount through which it was reached.
+    pub fn mount(&self) -> io::Result<u64> {
+        let found = fs::statx(&self.fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+        match StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID) {
+            true => Ok(found.stx_mnt_id),
+            false => Err(io::Error::other("this kernel does not number its mounts")),
+        }
+    }
+
+    /// Whether both are one and the same file.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+/// The content of a short file; the error is about `path`.
+pub(super) fn content(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Vec<u8>> {
+    let read = || -> io::Result<Vec<u8>> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = File::from(open(tree, path, flags)?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a plain file"));
+        }
+        let mut text = Vec::new();
+        file.take(LIMIT + 1).read_to_end(&mut text)?;
+        if text.len() as u64 > LIMIT {
+            return Err(io::Error::other("it is larger than 1 MiB"));
+        }
+        Ok(text)
+    };
+    read().map_err(|e| Error::io(format!("read /{}", Escaped(path.as_bytes())), e))
+}
+
+/// What a name holds; a link on the way is `ELOOP`.
+fn seen(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Option<Seen>> {
+    let fd = match open(tree, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC) {
+        Ok(fd) => fd,
+        Err(error) if is_not_found(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let stat = fs::fstat(fd.as_fd())?;
+    let Some(file_type) = FileType::from_mode(stat.st_mode) else {
+        return Err(io::Error::other("it has a file type that Linux does not know"));
+    };
+    let mode = (stat.st_mode & 0o7777) as u16;
+    let node = Node { file_type, mode, uid: stat.st_uid, gid: stat.st_gid };
+    let size = u64::try_from(stat.st_size).unwrap_or_default();
+    Ok(Some(Seen { fd, node, size, device: stat.st_dev, inode: stat.st_ino }))
+}
+
+fn open(tree: BorrowedFd<'_>, path: &TreePath, flags: OFlags) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let mut attempts = 0;
+    loop {
+        match fs::openat2(tree, path.as_path(), flags, Mode::empty(), resolve) {
+            // A rename anywhere meanwhile makes the kernel ask for another try (openat2(2)).
+            Err(Errno::AGAIN) if attempts < 32 => attempts += 1,
+            result => return Ok(result?),
+        }
+    }
+}
+
+fn first_link(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Look> {
+    let whole = path.depth();
+    for components in 1..whole {
+        match seen(tree, &first(path, components))? {
+            Some(seen) if seen.node.file_type == FileType::Symlink => {
+                return Ok(Look::Link { left: whole - components, to: text_of_link(&seen)? });
+            }
+            Some(_) => {}
+            None => return Ok(Look::Nothing),
+        }
+    }
+    Err(io::Error::other("a link on the way vanished meanwhile"))
+}
+
+fn text_of_link(link: &Seen) -> io::Result<Vec<u8>> {
+    Ok(fs::readlinkat(&link.fd, "", Vec::new())?.into_bytes())
+}

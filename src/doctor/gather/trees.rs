@@ -1,0 +1,63 @@
+//! Opens what the configuration names: live, blank, and what the next boot starts from.
+
+use std::os::fd::AsFd;
+
+use backends::{Error, Result, Tree, View};
+
+use super::{Sources, cannot};
+use crate::config::problem::shown;
+use crate::doctor::facts::Unchecked;
+
+/// The trees of the root's file system.
+#[derive(Default)]
+pub(super) struct Trees {
+    pub live: Option<Tree>,
+    pub blank: Option<View>,
+    pub blank_name: String,
+    pub read_only_again: Option<String>,
+    /// What the next boot starts from is known.
+    pub known: bool,
+    /// Live is what the root shows.
+    pub live_is_root: bool,
+}
+
+pub(super) fn open(sources: &Sources<'_>, unchecked: &mut Vec<Unchecked>) -> Trees {
+    // Where that cannot be told, `--root` is taken at its word.
+    let mut trees = Trees { live_is_root: true, ..Trees::default() };
+    let what = "what the next boot starts from, and with it who can log in then";
+    if let Err(error) = fill(sources, &mut trees) {
+        cannot(unchecked, what, &error);
+    }
+    if trees.live.is_some() && !trees.live_is_root {
+        let why = format!("what is mounted at {} is not live", shown(sources.root_path));
+        let what = "whether kept paths are in their places, and who can log in now";
+        unchecked.push(Unchecked::new(what, &why));
+    }
+    trees
+}
+
+fn fill(sources: &Sources<'_>, trees: &mut Trees) -> Result<()> {
+    let backend = match &sources.backend {
+        Ok(backend) => backend,
+        Err(error) => return Err(Error::new("open the root's file system", error)),
+    };
+    let (live, blank) = backend.live_and_blank()?;
+    let running = backend.identify(
+        sources.root.dir(".").map_err(|e| Error::io("open the running root", e))?.as_fd(),
+    )?;
+    trees.live_is_root = live.tree().is_none_or(|live| Some(&live.id) == running.as_ref());
+    trees.live = live.tree().cloned();
+    if !backend.abilities().needs_rollback {
+        trees.blank_name = "an empty root".to_string();
+        trees.known = true;
+        return Ok(());
+    }
+    let Some(blank) = blank.tree() else {
+        return Err(Error::new("open blank", "it is missing").mend("run `blankroot init`"));
+    };
+    trees.blank = Some(backend.view(blank)?);
+    trees.blank_name = format!("blank (`{}`)", blank.name);
+    trees.read_only_again = backend.how_to_make_read_only(blank);
+    trees.known = true;
+    Ok(())
+}

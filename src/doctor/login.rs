@@ -1,0 +1,224 @@
+//! Can anybody log in after the next boot, and with which password?
+
+use super::checks;
+use super::facts::{Facts, People};
+use super::finding::{Finding, Severity};
+use super::shadow::Password;
+use crate::accounts::User;
+
+/// Numbers of people's accounts (login.defs(5), systemd's UIDS-GIDS).
+const PEOPLE: std::ops::Range<u32> = 1000..60_000;
+
+/// How an account opens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ways {
+    password: bool,
+    nothing: bool,
+    key: bool,
+}
+
+impl Ways {
+    fn any(self) -> bool {
+        self.password || self.nothing || self.key
+    }
+}
+
+pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+    let Some(after) = &facts.after else { return Vec::new() };
+    let mut findings = Vec::new();
+    let open: Vec<(&User, Ways)> = users(after)
+        .iter()
+        .filter_map(|user| Some((user, ways(after, user, facts.today).ok()?)))
+        .filter(|(_, ways)| ways.any())
+        .collect();
+    if open.is_empty() {
+        findings.push(nobody(facts, after));
+    } else {
+        findings.extend(lost(facts, after));
+        if open.iter().all(|(_, ways)| !ways.password && !ways.nothing) {
+            findings.push(key_alone(&open));
+        }
+    }
+    findings.extend(reverted(facts, after));
+    findings.extend(open.iter().filter(|(_, ways)| ways.nothing).map(|(user, _)| empty(user)));
+    if !after.elsewhere.is_empty() {
+        findings.push(elsewhere(after));
+    }
+    findings
+}
+
+fn users(people: &People) -> &[User] {
+    people.accounts.as_ref().map_or(&[], |accounts| accounts.users())
+}
+
+/// How an account opens; the error says why it does not, to follow its name.
+fn ways(people: &People, user: &User, today: i64) -> Result<Ways, &'static str> {
+    let shell = user.shell.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    if [&b"nologin"[..], b"false", b"sync", b"halt", b"shutdown"].contains(&shell) {
+        return Err("has no login shell");
+    }
+    if people.nologin && user.uid != 0 {
+        return Err("is kept out by etc/nologin");
+    }
+    let line = people.shadow.line(&user.name);
+    if line.is_some_and(|line| line.is_closed(today)) {
+        return Err("is expired");
+    }
+    let key = people.ssh && people.keys.contains_key(&user.name);
+    let password = match (user.password.as_str(), line) {
+        ("x", Some(line)) => Password::of(&line.password),
+        ("x", None) => Password::Locked,
+        (field, _) => Password::of(field.as_bytes()),
+    };
+    match password {
+        Password::Locked if !key => match (line, user.password.as_str()) {
+            (None, "x") => Err("has no password in etc/shadow"),
+            _ => Err("is locked"),
+        },
+        _ => Ok(Ways {
+            password: password == Password::Hash,
+            nothing: password == Password::Empty,
+            key,
+        }),
+    }
+}
+
+fn nobody(facts: &Facts, after: &People) -> Finding {
+    let mut reasons: Vec<String> = users(after)
+        .iter()
+        .filter(|user| user.uid == 0 || PEOPLE.contains(&user.uid))
+        .map(|user| {
+            let why = ways(after, user, facts.today).err().unwrap_or("is locked");
+            format!("{} {why}", name(user))
+        })
+        .collect();
+    if after.accounts.is_none() {
+        reasons.push("there is no etc/passwd".to_string());
+    }
+    if reasons.is_empty() {
+        reasons.push("there are no accounts of people".to_string());
+    }
+    let who = reasons.join(", ");
+    let why = format!(
+        "the next boot takes accounts and passwords from {}; what was set by hand since is gone, \
+         and so is the way in",
+        after.origin
+    );
+    if facts.nixos {
+        return Finding::new(
+            &checks::NO_LOGIN,
+            Severity::Warning,
+            format!("only the NixOS configuration can let anybody in after the next boot: {who}"),
+            format!("{why}. NixOS writes declared passwords into etc/shadow at every boot"),
+            "make sure that it declares `users.users.NAME.hashedPasswordFile` (a file in a \
+             storage) or `hashedPassword` for somebody; a password set with `passwd` alone is lost",
+        );
+    }
+    let severity = if after.elsewhere.is_empty() { Severity::Danger } else { Severity::Warning };
+    Finding::new(
+        &checks::NO_LOGIN,
+        severity,
+        format!("nobody can log in after the next boot: {who}"),
+        why,
+        "see that somebody has a password now (`passwd NAME`), and give it a place that survives: \
+         `blankroot keep /etc/passwd /etc/shadow /etc/group /etc/gshadow`; who is locked out \
+         already boots with `blankroot=skip` on the kernel command line",
+    )
+}
+
+/// Whoever can log in now and cannot any more.
+fn lost(facts: &Facts, after: &People) -> Vec<Finding> {
+    let Some(now) = &facts.now else { return Vec::new() };
+    let can_now = |user: &&User| ways(now, user, facts.today).is_ok();
+    let mut findings = Vec::new();
+    for user in users(now).iter().filter(can_now) {
+        let later = users(after).iter().find(|later| later.name == user.name);
+        let why = match later.map(|later| ways(after, later, facts.today)) {
+            None => "has no account there",
+            Some(Err(why)) => why,
+            Some(Ok(_)) => continue,
+        };
+        let mend = match facts.nixos {
+            true => {
+                "declare the password in the NixOS configuration: \
+                     `users.users.NAME.hashedPasswordFile`"
+            }
+            false => "`blankroot keep /etc/passwd /etc/shadow /etc/group /etc/gshadow`",
+        };
+        let severity = if facts.nixos { Severity::Note } else { Severity::Warning };
+        let name = name(user);
+        findings.push(Finding::new(
+            &checks::LOGIN_LOST,
+            severity,
+            format!("{name} can log in now, but not after the next boot: {name} {why}"),
+            format!("the next boot takes accounts and passwords from {}", after.origin),
+            mend,
+        ));
+    }
+    findings
+}
+
+fn reverted(facts: &Facts, after: &People) -> Vec<Finding> {
+    let Some(now) = &facts.now else { return Vec::new() };
+    let hash = |people: &People, user: &User| {
+        let line = people.shadow.line(&user.name)?;
+        (Password::of(&line.password) == Password::Hash).then(|| line.password.clone())
+    };
+    let changed = users(now).iter().filter(|user| {
+        let (now, after) = (hash(now, user), hash(after, user));
+        now.is_some() && after.is_some() && now != after
+    });
+    let names: Vec<String> = changed.map(name).collect();
+    if names.is_empty() || facts.nixos {
+        return Vec::new();
+    }
+    vec![Finding::new(
+        &checks::PASSWORD_REVERTS,
+        Severity::Warning,
+        format!("the password of {} will be the older one again", names.join(", ")),
+        format!("it was changed since, and the next boot takes passwords from {}", after.origin),
+        "`blankroot keep /etc/shadow`, so that changes survive",
+    )]
+}
+
+fn empty(user: &User) -> Finding {
+    let name = name(user);
+    Finding::new(
+        &checks::EMPTY_PASSWORD,
+        Severity::Warning,
+        format!("{name} needs no password after the next boot"),
+        "whoever sits at the machine gets in, and most programs that ask for a password let in, too",
+        format!(
+            "set one with `passwd {name}`, or lock it with `passwd -l {name}`; then keep \
+                 /etc/shadow or make blank anew, so that it stays"
+        ),
+    )
+}
+
+fn key_alone(open: &[(&User, Ways)]) -> Finding {
+    let names: Vec<String> = open.iter().map(|(user, _)| name(user)).collect();
+    Finding::new(
+        &checks::KEY_ALONE,
+        Severity::Note,
+        format!("after the next boot only SSH keys let anybody in ({})", names.join(", ")),
+        "nobody can log in at the machine itself, for instance while the network is down",
+        "nothing, if that is meant; else set a password for root and keep /etc/shadow",
+    )
+}
+
+fn elsewhere(after: &People) -> Finding {
+    let sources: Vec<&str> = after.elsewhere.iter().map(String::as_str).collect();
+    Finding::new(
+        &checks::ACCOUNTS_ELSEWHERE,
+        Severity::Note,
+        format!("accounts of {} were not looked at", sources.join(", ")),
+        "only etc/passwd and etc/shadow were; these accounts may let more people in, and their own \
+         state has to survive as well",
+        "keep what the service needs (/var/lib/sss for sssd; /var/lib/systemd/home and /home for \
+         systemd-homed)",
+    )
+}
+
+fn name(user: &User) -> String {
+    backends::path::Escaped(user.name.as_bytes()).to_string()
+}

@@ -1,0 +1,179 @@
+//! Why is a kept path not what leads to its data?
+
+use backends::path::Escaped;
+
+use super::checks;
+use super::facts::{Data, EntryFacts, Facts, Lies, Target};
+use super::finding::{Finding, Severity};
+use super::way::{follow, shell};
+use crate::config::{EntryKind, How};
+
+const APPLY: &str = "`blankroot apply`";
+const ADOPT: &str = "`blankroot apply --adopt` moves it into storage";
+
+pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+    facts.entries.iter().flat_map(|entry| one(facts, entry)).collect()
+}
+
+fn one(facts: &Facts, entry: &EntryFacts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(renamed_over(facts, entry));
+    // A storage that is not there is told once, and not for each of its entries.
+    let missing = |storage: &super::facts::StorageFacts| {
+        storage.path == entry.entry.storage && storage.lies == Lies::Missing
+    };
+    if !facts.storages.iter().any(missing) {
+        findings.extend(entry.target.as_ref().and_then(|target| not_there(facts, entry, target)));
+    }
+    findings
+}
+
+/// How it is meant to come to its place, where that can be told.
+fn how(entry: &EntryFacts) -> How {
+    let EntryFacts { entry, known, data, .. } = entry;
+    let by_kind = match (entry.kind, data) {
+        (EntryKind::Dir, _) => How::Bind,
+        (EntryKind::File, Data::Present(_)) => How::Bind,
+        (EntryKind::File, _) if entry.create => How::Bind,
+        (EntryKind::File, _) => How::Symlink,
+    };
+    entry.how.or_else(|| known.and_then(|known| known.how())).unwrap_or(by_kind)
+}
+
+fn not_there(facts: &Facts, entry: &EntryFacts, target: &Target) -> Option<Finding> {
+    let (path, source) = (&entry.entry.path, entry.entry.source());
+    let (why, mend) = match target {
+        Target::Unknown => return None,
+        Target::RightMount | Target::RightLink => return other_way(entry, target),
+        Target::BehindLink { link, to } => return Some(behind_link(facts, entry, link, to)),
+        Target::File { .. } if is_replaced(entry) => return Some(replaced(entry)),
+        Target::Absent | Target::Dir { empty: true } | Target::File { empty: true } => {
+            match entry.data {
+                Data::Absent => (
+                    format!("nothing is at {source} in storage yet, and nothing was set up here"),
+                    format!("{APPLY}, which makes what is missing"),
+                ),
+                _ => (
+                    "nothing was set up here, although its data is in storage".to_string(),
+                    format!("{APPLY}; if that says why it fails, mend that first"),
+                ),
+            }
+        }
+        Target::Dir { .. } | Target::File { .. } => match entry.data {
+            Data::Absent => (
+                format!("its data is still in live, and nothing is at {source} in storage"),
+                ADOPT.to_string(),
+            ),
+            _ => (
+                format!("live has data of its own there, beside that at {source} in storage"),
+                format!("compare the two; {ADOPT} and sets the older data aside there"),
+            ),
+        },
+        Target::OtherLink(to) => (
+            format!("it is a link to {}, and its data is at {source}", Escaped(to)),
+            format!("`rm {}`, then {APPLY}", shell(path)),
+        ),
+        Target::OtherMount => {
+            (format!("something else is mounted there, and not {source}"), remount(path))
+        }
+        Target::Odd(file_type) => (
+            format!("it is a {file_type}, which cannot be kept"),
+            format!("remove it, or remove the entry in {}", facts.at(entry.entry.place)),
+        ),
+    };
+    Some(Finding::new(
+        &checks::NOT_MOUNTED,
+        Severity::Danger,
+        format!("{path} is not in its place: {why}"),
+        "what programs write there does not get into storage, and may be gone after the next boot",
+        mend,
+    ))
+}
+
+/// The right data, but not the way that was declared.
+fn other_way(entry: &EntryFacts, target: &Target) -> Option<Finding> {
+    let (path, source) = (&entry.entry.path, entry.entry.source());
+    let (what, mend) = match (target, entry.entry.how) {
+        (Target::RightMount, Some(How::Symlink)) => {
+            (format!("{source} is mounted at {path}, and a link was declared"), remount(path))
+        }
+        (Target::RightLink, Some(How::Bind)) => (
+            format!("{path} is a link to {source}, and a mount was declared"),
+            format!("`rm {}`, then {APPLY}", shell(path)),
+        ),
+        _ => return None,
+    };
+    let why = "programs reach the same data; but it was declared otherwise for some reason";
+    Some(Finding::new(&checks::NOT_MOUNTED, Severity::Note, what, why, mend))
+}
+
+fn remount(path: &backends::TreePath) -> String {
+    format!("`umount {}`, remove its entry in /etc/fstab if it has one, then {APPLY}", shell(path))
+}
+
+/// A file that was to be a link, or is known to be renamed over, cannot be somebody's older data.
+fn is_replaced(entry: &EntryFacts) -> bool {
+    entry.entry.kind == EntryKind::File
+        && how(entry) == How::Symlink
+        && matches!(entry.data, Data::Present(_))
+}
+
+fn replaced(entry: &EntryFacts) -> Finding {
+    let (path, source) = (&entry.entry.path, entry.entry.source());
+    Finding::new(
+        &checks::REPLACED_LINK,
+        Severity::Danger,
+        format!("{path} is a file of its own by now, and no link to {source}"),
+        "a program wrote a new file and renamed it over the link; the newer content is in live \
+         alone and will be gone at the next boot",
+        format!("{ADOPT}; the unit of Blankroot does so at each shutdown"),
+    )
+}
+
+fn renamed_over(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
+    let known = entry.known.filter(|known| known.renamed_over && !known.early)?;
+    if entry.entry.how != Some(How::Bind) || entry.entry.kind != EntryKind::File {
+        return None;
+    }
+    Some(Finding::new(
+        &checks::RENAMED_OVER,
+        Severity::Warning,
+        format!("{} is mounted as a file ({})", entry.entry.path, facts.at(entry.entry.place)),
+        format!(
+            "it is {}; its program writes a new file and renames it over the old one, and the \
+             kernel refuses that on a mounted file (EBUSY)",
+            known.what
+        ),
+        "write `how = \"symlink\"` in its entry, or keep the directory that it is in",
+    ))
+}
+
+fn behind_link(facts: &Facts, entry: &EntryFacts, link: &backends::TreePath, to: &[u8]) -> Finding {
+    let real = follow(link, to);
+    let lands = facts
+        .storages
+        .iter()
+        .find(|storage| real.as_ref().is_some_and(|real| real.is_within(&storage.path)));
+    let other = facts
+        .entries
+        .iter()
+        .map(|other| &other.entry)
+        .find(|other| real.as_ref().is_some_and(|real| real.is_within(&other.path)));
+    let where_to = match (lands, other) {
+        (Some(storage), _) => format!(", into the storage {}", storage.path),
+        (None, Some(other)) => format!(", into {}, which is kept, too", other.path),
+        (None, None) => String::new(),
+    };
+    let place = facts.at(entry.entry.place);
+    Finding::new(
+        &checks::BEHIND_LINK,
+        Severity::Danger,
+        format!(
+            "the way to {} passes the link {link}, which leads to {}{where_to}",
+            entry.entry.path,
+            Escaped(to)
+        ),
+        "nothing is set up behind a link, since it could lead anywhere; so the path is not kept",
+        format!("write the real path into {place}, or remove the link (`rm {}`)", shell(link)),
+    )
+}
