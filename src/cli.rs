@@ -183,9 +183,16 @@ pub struct Apply {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as help")]
     pub root: Root,
+    /// Put a user's own list in force, without root: the one in ~/.config/blankroot.toml
+    #[arg(long, conflicts_with_all = ["no_mounts", "storages", "host"])]
+    pub user: bool,
     /// Move data that is in the way into storage; what storage had before stays beside it
     #[arg(long)]
     pub adopt: bool,
+    /// The same only for a file that its program put in the place of its link, and where the
+    /// storage has nothing yet; for the end of a boot
+    #[arg(long)]
+    pub adopt_replaced: bool,
     /// Mount nothing: only make what mounts need, and the links; for systemd's mount units
     #[arg(long)]
     pub no_mounts: bool,

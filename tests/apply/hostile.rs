@@ -10,7 +10,7 @@ use std::thread;
 
 use blankroot::config::Config;
 use blankroot::host::beneath;
-use blankroot::plan::apply::Asked;
+use blankroot::plan::apply::{Adopt, Asked};
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, renameat_with, unlinkat};
@@ -121,7 +121,7 @@ fn a_user_who_swaps_parents_for_links_leads_nothing_elsewhere() {
             let ends = Ends(&stop);
             for round in 0..ROUNDS {
                 let (plan, outcome) =
-                    ground.apply_once(&config, Asked { adopt: false, mounts: true });
+                    ground.apply_once(&config, Asked { adopt: Adopt::Nothing, mounts: true });
                 if outcome.is_complete() && plan.refusals.is_empty() {
                     complete += 1;
                 } else {

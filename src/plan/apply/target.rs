@@ -4,7 +4,7 @@ use backends::{FileType, TreePath};
 
 use super::owner::{Belongs, Unknown};
 use super::step::{ApplyStep, Making, Owner};
-use super::{Arranged, LOOK, Planner};
+use super::{Adopt, Arranged, LOOK, Planner};
 use crate::config::{EntryKind, How};
 use crate::mount_options::MountOptions;
 use crate::observe::{Content, Found, Seen};
@@ -136,7 +136,7 @@ impl Planner<'_> {
 
     /// Whether what is at the place is to become what storage has: data that nothing else has if
     /// that was asked for, and what blank has where storage has nothing yet.
-    pub(super) fn adopts(&self, one: &Arranged) -> bool {
+    pub(super) fn adopts(&self, one: &Arranged, how: How) -> bool {
         let stored = self.found(&one.source);
         if let Some(seen) = self.found(&one.seen_at).filter(|seen| seen.mounted.is_some()) {
             // Without a file for it, systemd mounts the id that it made up for this boot.
@@ -147,7 +147,15 @@ impl Planner<'_> {
         self.found(&one.made_at).is_some_and(|found| {
             let links = found.target.as_ref().is_some_and(|target| leads_to(target, one));
             match found.content {
-                Content::Data => self.asked.adopt && !links,
+                Content::Data if links => false,
+                Content::Data => match self.asked.adopt {
+                    Adopt::Nothing => false,
+                    Adopt::Replaced => {
+                        let is_file = found.stat.facts.file_type == FileType::File;
+                        stored.is_none() || (how == How::Symlink && is_file)
+                    }
+                    Adopt::Everything => true,
+                },
                 Content::AsInBlank => stored.is_none() && !links && fits(one, found),
                 Content::Empty | Content::AsInStorage => false,
             }
