@@ -2,7 +2,7 @@
 //! attributes and times. What cannot be copied is an error that names the path.
 
 pub mod aside;
-mod attributes;
+pub(crate) mod attributes;
 mod data;
 
 use std::collections::HashMap;
