@@ -155,7 +155,8 @@ impl<'p> Planner<'p> {
         }
         let how = self.how(one);
         if self.adopts(one, how) {
-            return self.adopt(one, belongs, how);
+            // By then it exists in storage.
+            return self.adopt(one, belongs, one.how().unwrap_or(How::Bind));
         }
         self.source(one, belongs, how)?;
         self.target(one, how)
