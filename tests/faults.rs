@@ -5,6 +5,8 @@
 
 #[path = "faults/init.rs"]
 mod init;
+#[path = "faults/keep.rs"]
+mod keep;
 #[path = "faults/stage.rs"]
 mod stage;
 
