@@ -4,4 +4,5 @@
 
 mod ground;
 mod hostile;
+mod hostile_keep;
 mod property;
