@@ -19,7 +19,7 @@ use crate::config::{Config, EntryKind, edit};
 use crate::host::{Machine, beneath, is_not_found};
 use crate::keep;
 use crate::persistence::Persistence;
-use crate::plan::apply::{ApplyPlan, Arranged, Asked, arrange};
+use crate::plan::apply::{Adopt, ApplyPlan, Arranged, Asked, arrange};
 
 /// What was asked for.
 pub struct Request<'r> {
@@ -114,7 +114,8 @@ impl Looking<'_> {
         let list = keep::list(&after);
         let arranged = arrange(&list);
         let mut persistence = Persistence::new(machine, &list, open)?;
-        let apply = persistence.plan(Asked { adopt: request.old_root.is_none(), mounts: true })?;
+        let adopt = if request.old_root.is_none() { Adopt::Everything } else { Adopt::Nothing };
+        let apply = persistence.plan(Asked { adopt, mounts: true })?;
         let mut situations = Vec::new();
         for one in wanted {
             let Some(arranged) = arranged.iter().find(|other| other.entry.path == one.path) else {

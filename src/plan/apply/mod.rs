@@ -111,12 +111,14 @@ struct Planner<'p> {
 impl<'p> Planner<'p> {
     /// What will be at a place once the steps before are done.
     fn at(&self, path: &TreePath) -> &'p Seen {
-        let copied = self
-            .adopted
-            .iter()
-            .rev()
-            .find_map(|(source, from)| path.below(source).map(|rest| from.join_path(&rest)));
-        self.observed.at(copied.as_ref().unwrap_or(path))
+        // What was copied last may come from what was copied before.
+        let mut from = path.clone();
+        for (source, original) in self.adopted.iter().rev() {
+            if let Some(rest) = from.below(source) {
+                from = original.join_path(&rest);
+            }
+        }
+        self.observed.at(&from)
     }
 
     /// What will have a name by then.
