@@ -106,22 +106,9 @@ impl KeepPlan {
                 if !made.insert(step.to_string()) {
                     continue;
                 }
-                match (step, old_root) {
-                    (ApplyStep::Adopt { source, .. }, Some(name)) => {
-                        store.push(copy_from(name, &moved.path, source));
-                    }
-                    (ApplyStep::Make { path, .. }, Some(name)) if *path == moved.source => {
-                        store.push(copy_from(name, &moved.path, path));
-                    }
-                    (ApplyStep::Adopt { .. }, None) => {
-                        moved.from_live = true;
-                        store.push(KeepStep::Store(step.clone()));
-                    }
-                    _ if step.path().is_within(&arranged.entry.storage) => {
-                        store.push(KeepStep::Store(step.clone()));
-                    }
-                    _ => cover.push(KeepStep::Cover(step.clone())),
-                }
+                let sorted = sort(step, &mut moved, arranged, old_root);
+                if matches!(sorted, KeepStep::Cover(_)) { &mut cover } else { &mut store }
+                    .push(sorted);
             }
             if store.len() + cover.len() == before && config.is_none() {
                 let line = arranged.entry.place.line;
@@ -142,6 +129,22 @@ impl KeepPlan {
         plan.steps = [check, store, write.into_iter().collect(), confirm, cover].concat();
         plan.config = config;
         Ok(plan)
+    }
+}
+
+/// Which side a step of `apply` is on, and what an old root changes about it.
+fn sort(step: &ApplyStep, moved: &mut Moved, one: &Arranged, old_root: Option<&str>) -> KeepStep {
+    match (step, old_root) {
+        (ApplyStep::Adopt { source, .. }, Some(name)) => copy_from(name, &moved.path, source),
+        (ApplyStep::Make { path, .. }, Some(name)) if *path == moved.source => {
+            copy_from(name, &moved.path, path)
+        }
+        (ApplyStep::Adopt { .. }, None) => {
+            moved.from_live = true;
+            KeepStep::Store(step.clone())
+        }
+        _ if step.path().is_within(&one.entry.storage) => KeepStep::Store(step.clone()),
+        _ => KeepStep::Cover(step.clone()),
     }
 }
 

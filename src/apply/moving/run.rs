@@ -132,7 +132,7 @@ impl<'r> Run<'r> {
         let old = to.stat().map_err(failed)?;
         let copy = Aside::make(there.place(), to, (path, &source), self.progress)?;
         let (_, aside) = copy.exchange()?;
-        // What was copied a moment ago, by this very run.
+        // What live had until a moment ago, and has no longer.
         remove(Place { dir: parent.as_fd(), name: &aside }, &old)
     }
 
