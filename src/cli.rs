@@ -144,6 +144,10 @@ pub struct Init {
     /// top of the file system
     #[arg(long, value_name = "NAME")]
     pub adopt: Option<std::ffi::OsString>,
+    /// Declare the storage DIR in the new configuration, and keep the configuration itself there, so
+    /// that what is added to it later outlives a rollback
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub storage: Option<PathBuf>,
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
