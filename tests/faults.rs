@@ -3,12 +3,20 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "faults/apply.rs"]
+mod apply;
 #[path = "faults/init.rs"]
 mod init;
 #[path = "faults/keep.rs"]
 mod keep;
+#[path = "faults/kept.rs"]
+mod kept;
+#[path = "faults/scenario.rs"]
+mod scenario;
 #[path = "faults/stage.rs"]
 mod stage;
+#[path = "faults/tables.rs"]
+mod tables;
 
 use std::cell::RefCell;
 use std::path::Path;

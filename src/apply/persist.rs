@@ -68,9 +68,10 @@ pub fn apply(
 
 fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
     let done = match step {
-        ApplyStep::Make { path, making } => {
-            in_parent(machine, path, |dir, name| make(dir, name, making))
-        }
+        ApplyStep::Make { path, making } => in_parent(machine, path, |dir, name| match making {
+            Making::Link(_) => make(dir, name, making),
+            _ => making::whole(dir, name, |aside| make(dir, aside, making)),
+        }),
         ApplyStep::Replace { path, making } => in_parent(machine, path, |dir, name| {
             making::replace(dir, name, |aside| make(dir, aside, making))
         }),

@@ -1,5 +1,5 @@
 //! Makes things in a directory that somebody else may control: nothing that is made here can lead
-//! a later step elsewhere.
+//! a later step elsewhere, and nothing has its name before it is whole.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -23,7 +23,7 @@ pub fn dir(parent: BorrowedFd<'_>, name: &OsStr, owner: (u32, u32), mode: u16) -
     if !is_empty(made.as_fd())? {
         return Err(changed());
     }
-    give(made.as_fd(), owner, mode)
+    or_discard(give(made.as_fd(), owner, mode), parent, name)
 }
 
 /// Makes an empty file with an owner and a mode, whatever the umask.
@@ -31,7 +31,7 @@ pub fn file(parent: BorrowedFd<'_>, name: &OsStr, owner: (u32, u32), mode: u16) 
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let private = Mode::RUSR | Mode::WUSR;
     let made = change("apply: make file", || Ok(fs::openat(parent, name, flags, private)?))?;
-    give(made.as_fd(), owner, mode)
+    or_discard(give(made.as_fd(), owner, mode), parent, name)
 }
 
 /// Makes a link. Its owner decides nothing.
@@ -78,6 +78,45 @@ pub fn set_owner(open: BorrowedFd<'_>, (uid, gid): (u32, u32)) -> io::Result<()>
 /// Gives an open file or directory another mode.
 pub fn set_mode(open: BorrowedFd<'_>, mode: u16) -> io::Result<()> {
     change("apply: set mode", || Ok(fs::fchmod(open, Mode::from_raw_mode(mode.into()))?))
+}
+
+/// Makes something under a temporary name and then gives it its own, which nothing must have: what
+/// an interrupted run had not given its owner and mode would keep the wrong ones for good, since
+/// those of what is there are nobody's to change.
+pub fn whole(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    make: impl FnOnce(&OsStr) -> io::Result<()>,
+) -> io::Result<()> {
+    let aside = temporary::unused(parent, name)?;
+    make(&aside)?;
+    let named = change("apply: name", || rename_to_unused(parent, &aside, name));
+    or_discard(named, parent, &aside)
+}
+
+/// NFS, and ZFS before 2.2, have no rename that spares what is there (`EINVAL`, renameat2(2)): there
+/// the name is looked at right before.
+fn rename_to_unused(dir: BorrowedFd<'_>, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    match fs::renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL) => match fs::statat(dir, to, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(fs::renameat(dir, from, dir, to)?),
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(Errno::EXIST.into()),
+        },
+        renamed => Ok(renamed?),
+    }
+}
+
+/// Removes what was made under a temporary name if it could not be completed. Best effort: nobody
+/// looks for that name.
+fn or_discard(done: io::Result<()>, dir: BorrowedFd<'_>, made: &OsStr) -> io::Result<()> {
+    if done.is_err() {
+        let _ = change("apply: discard", || match fs::unlinkat(dir, made, AtFlags::REMOVEDIR) {
+            Err(Errno::NOTDIR) => Ok(fs::unlinkat(dir, made, AtFlags::empty())?),
+            removed => Ok(removed?),
+        });
+    }
+    done
 }
 
 /// Makes something under a temporary name and exchanges it with `name`, which is left under that

@@ -1,0 +1,150 @@
+//! The same for `apply`: no byte is lost on either side, nothing is hidden, the failed step is named,
+//! all other entries are in force, and the next run finishes.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use backends::fault::{Fault, run_with};
+use backends::throwaway::{PowerCut, Throwaway};
+use support::sandbox::{Sandbox, on_btrfs};
+use tempfile::TempDir;
+
+use crate::kept::{Disk, End, Kept};
+use crate::scenario::Scenario;
+use crate::tables::table;
+use crate::{ERRNOS, check_disk, small_disk};
+
+/// Runs `story` with the storage on live's file system, then with it on another one.
+fn with_both(story: impl Fn(&Sandbox, Disk<'_>, Disk<'_>) + Sync) {
+    on_btrfs(|sandbox| {
+        let disk = Disk { top: sandbox.top(), device: sandbox.throwaway().device() };
+        story(sandbox, disk, disk);
+        let (throwaway, dir) = (small_disk(), tempfile::tempdir().unwrap());
+        let mount = throwaway.mount(sandbox.namespace(), None, dir.path()).unwrap();
+        story(sandbox, disk, Disk { top: dir.path(), device: throwaway.device() });
+        mount.unmount().unwrap();
+    });
+}
+
+/// Does what nothing disturbs, and returns what it leads to.
+fn undisturbed(sandbox: &Sandbox, disk: Disk<'_>, other: Disk<'_>, scenario: Scenario) -> End {
+    let kept = Kept::build(sandbox.namespace(), disk, other, scenario);
+    let (ran, passed) = run_with(None, None, || kept.run());
+    let own = disk.device == other.device;
+    assert_eq!(passed, table(scenario, own), "{scenario:?}, own file system: {own}");
+    let end = kept.end();
+    kept.check_converged(&ran, &end, &format!("{scenario:?}, undisturbed"));
+    end
+}
+
+#[test]
+fn apply_passes_exactly_the_points_that_are_named_here() {
+    with_both(|sandbox, disk, other| {
+        for scenario in Scenario::ALL {
+            undisturbed(sandbox, disk, other, scenario);
+        }
+    });
+}
+
+#[test]
+fn any_call_of_apply_may_fail_or_be_the_last_and_the_next_run_finishes() {
+    with_both(|sandbox, disk, other| {
+        for scenario in Scenario::ALL {
+            let end = undisturbed(sandbox, disk, other, scenario);
+            let own = disk.device == other.device;
+            for (position, point) in table(scenario, own).into_iter().enumerate() {
+                let cuts = [Fault::CutBeforeNth(position), Fault::CutAfterNth(position)];
+                let fails = ERRNOS.map(|errno| Fault::FailNth(position, errno));
+                for fault in cuts.into_iter().chain(fails) {
+                    let what = format!("{scenario:?}, own {own}, {fault:?} ({point})");
+                    let kept = Kept::build(sandbox.namespace(), disk, other, scenario);
+                    let (ran, _) = run_with(Some(fault), None, || kept.run());
+                    match fault {
+                        Fault::FailNth(_, errno) => {
+                            kept.check_safe(false, &what);
+                            kept.check_failure(&ran, errno, &what);
+                        }
+                        _ => kept.check_safe(true, &what),
+                    }
+                    let next = kept.run();
+                    kept.check_converged(&next, &end, &format!("{what}: the next run"));
+                }
+            }
+        }
+    });
+}
+
+/// Two disks and where their top levels are mounted; the second is the first where storage and live
+/// share a file system.
+struct Pair {
+    disks: Vec<Throwaway>,
+    dirs: Vec<TempDir>,
+}
+
+impl Pair {
+    fn new(own: bool) -> Self {
+        let count = if own { 1 } else { 2 };
+        let dirs = (0..count).map(|_| tempfile::tempdir().unwrap()).collect();
+        Self { disks: (0..count).map(|_| small_disk()).collect(), dirs }
+    }
+
+    fn copy(&self) -> Vec<PowerCut> {
+        self.disks.iter().map(|disk| disk.image_copy().unwrap()).collect()
+    }
+
+    /// Mounts the top levels for the time of `work`.
+    fn mounted<T>(&self, sandbox: &Sandbox, work: impl FnOnce(Disk<'_>, Disk<'_>) -> T) -> T {
+        let sides = || self.disks.iter().zip(&self.dirs);
+        let mounts: Vec<_> = sides()
+            .map(|(disk, dir)| disk.mount(sandbox.namespace(), None, dir.path()).unwrap())
+            .collect();
+        let found: Vec<_> =
+            sides().map(|(disk, dir)| Disk { top: dir.path(), device: disk.device() }).collect();
+        let done = work(found[0], *found.last().unwrap());
+        mounts.into_iter().for_each(|mount| mount.unmount().unwrap());
+        done
+    }
+}
+
+type Cuts = Vec<(&'static str, Vec<PowerCut>)>;
+
+/// The disks after each change of a run, and those from before it.
+fn cut_everywhere(pair: Rc<Pair>, kept: &Kept<'_>) -> Cuts {
+    let cuts = Rc::new(RefCell::new(vec![("nothing", pair.copy())]));
+    let list = Rc::clone(&cuts);
+    let watcher = move |point| list.borrow_mut().push((point, pair.copy()));
+    let (ran, _) = run_with(None, Some(Box::new(watcher)), || kept.run());
+    assert!(ran.outcome.is_complete() && ran.announced.is_ok(), "{:?}", ran.outcome);
+    cuts.take()
+}
+
+#[test]
+fn the_power_may_go_after_any_change_of_apply_and_the_next_run_finishes() {
+    on_btrfs(|sandbox| {
+        for (scenario, own) in Scenario::ALL.into_iter().flat_map(|s| [(s, true), (s, false)]) {
+            let pair = Rc::new(Pair::new(own));
+            let (mut kept, cuts, end) = pair.mounted(sandbox, |disk, other| {
+                let mut kept = Kept::build(sandbox.namespace(), disk, other, scenario);
+                let cuts = cut_everywhere(Rc::clone(&pair), &kept);
+                let end = kept.end();
+                kept.shut_down();
+                (kept, cuts, end)
+            });
+            let mut pair = Rc::into_inner(pair).unwrap();
+            pair.disks.clear();
+            for (number, (point, images)) in cuts.into_iter().enumerate() {
+                let what = format!("{scenario:?}, own {own}, power cut after {number}: {point}");
+                pair.disks = images.into_iter().map(|cut| cut.attach().unwrap()).collect();
+                pair.disks.iter().for_each(|disk| check_disk(disk.device(), &what));
+                pair.mounted(sandbox, |disk, other| {
+                    kept.boot(disk, other);
+                    kept.check_safe(true, &what);
+                    let next = kept.run();
+                    kept.check_converged(&next, &end, &what);
+                    kept.shut_down();
+                });
+                pair.disks.clear();
+            }
+        }
+    });
+}

@@ -1,0 +1,65 @@
+//! Every change that `apply` makes in each scenario, in order.
+
+use crate::scenario::Scenario;
+
+const DIR: &[&str] = &["apply: make directory", "apply: set mode", "apply: name"];
+const OWN_DIR: &[&str] =
+    &["apply: make directory", "apply: set owner", "apply: set mode", "apply: name"];
+/// With mode 0700, which it is made with.
+const PRIVATE_DIR: &[&str] = &["apply: make directory", "apply: set owner", "apply: name"];
+const FILE: &[&str] = &["apply: make file", "apply: set mode", "apply: name"];
+const LINK: &[&str] = &["apply: make link"];
+const OWNER: &[&str] = &["apply: set owner"];
+const OWNER_AND_MODE: &[&str] = &["apply: set owner", "apply: set mode"];
+const EXCHANGE: &[&str] = &["apply: exchange"];
+const MOUNT: &[&str] = &["apply: mount"];
+
+const COPY_DIR: &[&str] = &["copy: make directory"];
+const COPY_FILE: &[&str] = &["copy: make file"];
+const CLONE: &[&str] = &["copy: clone"];
+/// A clone is refused between file systems, and so is the kernel's own copying.
+const TO_ANOTHER: &[&str] =
+    &["copy: clone", "copy: set length", "copy: data", "copy: data by hand"];
+const COPY_OWN: &[&str] = &["copy: set owner", "xattr: set"];
+const COPY_MODE: &[&str] = &["copy: set mode", "copy: set times"];
+const COPY_LINK: &[&str] = &["copy: make link", "copy: set times"];
+const COPY_NODE: &[&str] = &["copy: make node", "copy: set mode", "copy: set times"];
+const COPY_SECOND_NAME: &[&str] = &["copy: link"];
+const SYNC: &[&str] = &["copy: sync"];
+const COPY_NAME: &[&str] = &["copy: name", "copy: sync name"];
+
+/// What a run passes; the storage is on live's own file system or on another one.
+pub fn table(scenario: Scenario, own: bool) -> Vec<&'static str> {
+    let first = [DIR, MOUNT].concat();
+    let last = [DIR, DIR, DIR, MOUNT].concat();
+    let data = if own { CLONE } else { TO_ANOTHER };
+    let tree = [
+        [COPY_DIR, COPY_DIR, COPY_FILE, data, COPY_OWN].concat(),
+        [COPY_MODE, COPY_MODE, COPY_LINK, COPY_NODE, COPY_SECOND_NAME, COPY_MODE, SYNC].concat(),
+    ]
+    .concat();
+    let between = match scenario {
+        Scenario::Fresh => return fresh(),
+        Scenario::Seed => [&tree, COPY_NAME, OWNER, MOUNT].concat(),
+        Scenario::Enforced => {
+            let dir = [OWNER_AND_MODE, DIR, MOUNT].concat();
+            [dir, [OWNER_AND_MODE, FILE, MOUNT].concat()].concat()
+        }
+        Scenario::PlaceToLink => [LINK, EXCHANGE].concat(),
+        _ => Vec::new(),
+    };
+    [first, between, last].concat()
+}
+
+fn fresh() -> Vec<&'static str> {
+    // Each with its parents in storage, then its place in live; by depth and path.
+    [
+        [DIR, LINK].concat(),
+        [DIR, OWN_DIR, OWN_DIR, MOUNT].concat(),
+        // The home's parent, the home as it is in live, and what lies in it.
+        [DIR, OWN_DIR, PRIVATE_DIR, OWN_DIR].concat(),
+        [PRIVATE_DIR, OWN_DIR, MOUNT].concat(),
+        [DIR, DIR, DIR, FILE, DIR, FILE, MOUNT].concat(),
+    ]
+    .concat()
+}
