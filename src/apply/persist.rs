@@ -5,13 +5,13 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
 
-use backends::stat::of_open;
+use backends::stat::{Stat, of_open};
 use backends::{Error, FileType, Result, TreePath};
 use rustix::fs::OFlags;
 
 use super::adopt::adopt;
 use crate::host::{Machine, making, mounting};
-use crate::plan::apply::{ApplyStep, Making};
+use crate::plan::apply::{ApplyStep, Making, Spare};
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -53,6 +53,10 @@ pub fn apply(
         let done = match step {
             ApplyStep::Adopt { path, source } => adopt(machine, path, source, progress),
             ApplyStep::SetAside { source } => set_aside(machine, source, &mut outcome),
+            ApplyStep::Replace { path, making, spare } => {
+                replace(machine, path, making, *spare, &mut outcome)
+                    .map_err(|why| failed(step, why))
+            }
             step => run(step, machine),
         };
         match done {
@@ -72,9 +76,6 @@ fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
             Making::Link(_) => make(dir, name, making),
             _ => making::whole(dir, name, |aside| make(dir, aside, making)),
         }),
-        ApplyStep::Replace { path, making } => in_parent(machine, path, |dir, name| {
-            making::replace(dir, name, |aside| make(dir, aside, making))
-        }),
         ApplyStep::Unlink { path, target } => {
             in_parent(machine, path, |dir, name| making::unlink(dir, name, target))
         }
@@ -93,7 +94,7 @@ fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
         ApplyStep::SetOptions { path, options } => machine
             .open_at(path, OFlags::PATH | OFlags::NOFOLLOW)
             .and_then(|mount| mounting::set_attributes(mount.as_fd(), options.kernel)),
-        ApplyStep::SetAside { .. } | ApplyStep::Adopt { .. } => Ok(()),
+        ApplyStep::SetAside { .. } | ApplyStep::Adopt { .. } | ApplyStep::Replace { .. } => Ok(()),
     };
     done.map_err(|why| failed(step, why))
 }
@@ -150,6 +151,25 @@ fn set_aside(machine: &Machine, source: &TreePath, outcome: &mut Outcome) -> Res
     .map_err(|why| Error::io(format!("set {source} aside"), why))?;
     if let (Some(name), Some(parent)) = (aside, source.parent()) {
         outcome.set_aside.push((source.clone(), parent.join(name.as_encoded_bytes())));
+    }
+    Ok(())
+}
+
+fn replace(
+    machine: &Machine,
+    path: &TreePath,
+    making: &Making,
+    spare: Option<Spare>,
+    outcome: &mut Outcome,
+) -> io::Result<()> {
+    let is_spare = |stat: &Stat| spare == Some(Spare::of(stat));
+    let mut aside = None;
+    in_parent(machine, path, |dir, name| {
+        aside = making::replace(dir, name, |aside| make(dir, aside, making), is_spare)?;
+        Ok(())
+    })?;
+    if let (Some(name), Some(parent)) = (aside, path.parent()) {
+        outcome.set_aside.push((path.clone(), parent.join(name.as_encoded_bytes())));
     }
     Ok(())
 }

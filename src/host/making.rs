@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use backends::fault::change;
-use backends::stat::of_open;
+use backends::stat::{Stat, of_open};
 use backends::temporary;
 use backends::{FileType, path::Escaped};
 use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, RenameFlags, Uid};
@@ -119,26 +119,43 @@ fn or_discard(done: io::Result<()>, dir: BorrowedFd<'_>, made: &OsStr) -> io::Re
     done
 }
 
-/// Makes something under a temporary name and exchanges it with `name`, which is left under that
-/// name.
+/// Makes something under a temporary name and exchanges it with `name`. What had that name is removed
+/// if `is_spare` says so, else it gets the name of a leftover, which is returned.
 pub fn replace(
     parent: BorrowedFd<'_>,
     name: &OsStr,
     make: impl FnOnce(&OsStr) -> io::Result<()>,
-) -> io::Result<()> {
+    is_spare: impl FnOnce(&Stat) -> bool,
+) -> io::Result<Option<OsString>> {
     let aside = temporary::unused(parent, name)?;
     make(&aside)?;
-    change("apply: exchange", || {
+    let exchanged = change("apply: exchange", || {
         Ok(fs::renameat_with(parent, aside.as_os_str(), parent, name, RenameFlags::EXCHANGE)?)
-    })
+    });
+    or_discard(exchanged, parent, &aside)?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let former = of_open(fs::openat(parent, aside.as_os_str(), flags, Mode::empty())?.as_fd())?;
+    if !is_spare(&former) {
+        return set_aside_as(parent, &aside, name).map(Some);
+    }
+    change("apply: remove what is spare", || match former.facts.file_type {
+        FileType::Dir => Ok(fs::unlinkat(parent, aside.as_os_str(), AtFlags::REMOVEDIR)?),
+        _ => Ok(fs::unlinkat(parent, aside.as_os_str(), AtFlags::empty())?),
+    })?;
+    Ok(None)
 }
 
 /// Renames to the first name of a leftover that nothing has, and returns it.
 pub fn set_aside(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OsString> {
+    set_aside_as(parent, name, name)
+}
+
+/// Renames what is `from` to the first name of a leftover of `name` that nothing has.
+fn set_aside_as(parent: BorrowedFd<'_>, from: &OsStr, name: &OsStr) -> io::Result<OsString> {
     for number in 1..=temporary::ATTEMPTS {
         let aside = before_name(name, number);
         let renamed = change("apply: set aside", || {
-            Ok(fs::renameat_with(parent, name, parent, aside.as_os_str(), RenameFlags::NOREPLACE)?)
+            Ok(fs::renameat_with(parent, from, parent, aside.as_os_str(), RenameFlags::NOREPLACE)?)
         });
         match renamed {
             Ok(()) => {

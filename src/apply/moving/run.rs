@@ -57,11 +57,6 @@ impl<'r> Run<'r> {
                     None => self.apply(step),
                 }
             }
-            KeepStep::Cover(step @ ApplyStep::Replace { path, .. }) => {
-                self.apply(step)?;
-                self.tell_what_lies_beside(path);
-                Ok(())
-            }
             KeepStep::Cover(step) => self.apply(step),
         }
     }
@@ -201,16 +196,5 @@ impl<'r> Run<'r> {
         self.kept.notes.extend(linked.iter().map(|path| {
             format!("{path} has another name outside; the copy in storage is a file of its own")
         }));
-    }
-
-    fn tell_what_lies_beside(&mut self, path: &TreePath) {
-        let left = look(self.world.machine, path).ok().flatten().and_then(|there| {
-            let left = aside::left_behind(there.parent.as_fd(), &there.name).ok()?;
-            left.into_iter().next_back()
-        });
-        if let Some(left) = left {
-            let beside = path.parent().unwrap_or_default().join(left.to_bytes());
-            self.kept.notes.push(format!("what {path} had before is {beside} by now"));
-        }
     }
 }

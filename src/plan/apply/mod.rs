@@ -18,7 +18,7 @@ use crate::observe::{Found, Observed, Seen};
 use owner::{Belongs, Owners, Unknown};
 
 pub use arrange::{Arranged, ancestors, arrange, places};
-pub use step::{ApplyStep, Making, Owner};
+pub use step::{ApplyStep, Making, Owner, Spare};
 
 /// What will be done, in order, and what will not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use backends::{FileType, TreePath};
 
 use super::owner::{Belongs, Unknown};
-use super::step::{ApplyStep, Making, Owner};
+use super::step::{ApplyStep, Making, Owner, Spare};
 use super::{Adopt, Arranged, LOOK, Planner};
 use crate::config::{EntryKind, How};
 use crate::mount_options::MountOptions;
@@ -93,7 +93,8 @@ impl Planner<'_> {
         }
         if !fits(one, found) {
             let making = self.placeholder(one);
-            self.plan.steps.push(ApplyStep::Replace { path, making });
+            let spare = spare(found);
+            self.plan.steps.push(ApplyStep::Replace { path, making, spare });
         }
         Ok(())
     }
@@ -109,7 +110,7 @@ impl Planner<'_> {
         if found.content == Content::Data {
             return Err(in_the_way(one, found, self.found(&one.source)));
         }
-        self.plan.steps.push(ApplyStep::Replace { path, making });
+        self.plan.steps.push(ApplyStep::Replace { path, making, spare: spare(found) });
         Ok(())
     }
 
@@ -193,12 +194,20 @@ impl Planner<'_> {
         self.enforce(one, &copy, belongs)?;
         if how == How::Symlink {
             let making = Making::Link(relative(&one.seen_at, &one.source));
-            self.plan.steps.push(ApplyStep::Replace { path, making });
+            // What was copied is in storage by then.
+            let spare = Some(Spare::of(&copy.stat)).filter(|_| one.entry.kind == EntryKind::File);
+            self.plan.steps.push(ApplyStep::Replace { path, making, spare });
         } else {
             self.bind(one, options);
         }
         Ok(())
     }
+}
+
+/// What holds nothing that would be lost. A directory with content is left to the next rollback.
+fn spare(found: &Found) -> Option<Spare> {
+    let whole = found.stat.facts.file_type == FileType::Dir && found.content != Content::Empty;
+    (found.content != Content::Data && !whole).then(|| Spare::of(&found.stat))
 }
 
 /// Whether something is of the kind that was declared.
