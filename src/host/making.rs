@@ -133,18 +133,29 @@ pub fn replace(
     })
 }
 
-/// Renames to the first name of a leftover that nothing has, and returns it.
-pub fn set_aside(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OsString> {
+/// Puts a finished copy in the place of `name`. What was there gets the first name of a leftover
+/// that nothing has, which is returned.
+///
+/// The copy has that name first, and then the two are exchanged: at no moment does nothing have
+/// `name`, or what was there a temporary one. If that fails, the copy is where it was.
+pub fn supersede(parent: BorrowedFd<'_>, copy: &OsStr, name: &OsStr) -> io::Result<OsString> {
+    let aside = name_beside(parent, copy, name)?;
+    let exchanged = change("apply: exchange", || {
+        Ok(fs::renameat_with(parent, aside.as_os_str(), parent, name, RenameFlags::EXCHANGE)?)
+    });
+    if let Err(error) = exchanged {
+        // Best effort: a second copy beside the data is harmless, and is listed as a leftover.
+        let _ = change("apply: take back", || rename_to_unused(parent, &aside, copy));
+        return Err(error);
+    }
+    Ok(aside)
+}
+
+fn name_beside(parent: BorrowedFd<'_>, copy: &OsStr, name: &OsStr) -> io::Result<OsString> {
     for number in 1..=temporary::ATTEMPTS {
         let aside = before_name(name, number);
-        let renamed = change("apply: set aside", || {
-            Ok(fs::renameat_with(parent, name, parent, aside.as_os_str(), RenameFlags::NOREPLACE)?)
-        });
-        match renamed {
-            Ok(()) => {
-                change("apply: sync directory", || sync_dir(parent))?;
-                return Ok(aside);
-            }
+        match change("apply: name beside", || rename_to_unused(parent, copy, &aside)) {
+            Ok(()) => return Ok(aside),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
@@ -159,10 +170,9 @@ pub fn before_name(name: &OsStr, number: u32) -> OsString {
     OsString::from_vec([b".", stem, format!(".before-{number}").as_bytes()].concat())
 }
 
-/// Makes the names in a directory durable, which may be open for its path alone.
+/// Makes the names in a directory durable, which is open for reading.
 pub fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(fs::fsync(fs::openat(dir, ".", flags, Mode::empty())?)?)
+    change("apply: sync directory", || Ok(fs::fsync(dir)?))
 }
 
 /// Removes a link that says `target`, and nothing else.
