@@ -1,23 +1,64 @@
 //! Copies what live has to its place in storage: whole, durable and compared before it has its name.
 
-use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use backends::copy::aside::Aside;
 use backends::stat::Place;
 use backends::{Error, Result, TreePath};
 use rustix::fs::OFlags;
 
-use crate::host::Machine;
+use crate::host::{Machine, beneath, making};
 
-/// Copies `path` to `source`, which nothing must have. `progress` is told of names and bytes.
-pub fn adopt(
+/// Told of names and bytes.
+type Progress<'p> = &'p mut dyn FnMut(u64, u64);
+
+/// Copies `path` to `source`, which nothing must have.
+pub fn new(
     machine: &Machine,
     path: &TreePath,
     source: &TreePath,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: Progress<'_>,
 ) -> Result<()> {
-    let failed = |why| Error::io(format!("copy {path} to {source}"), why);
+    copy(machine, path, source, progress)?.1.name().map(drop)
+}
+
+/// Copies `path` to `source`. What has that name is told to `set_aside` under its next one as soon
+/// as it has it.
+pub fn instead(
+    machine: &Machine,
+    path: &TreePath,
+    source: &TreePath,
+    set_aside: &mut dyn FnMut(TreePath),
+    progress: Progress<'_>,
+) -> Result<()> {
+    let (dir, copy) = copy(machine, path, source, progress)?;
+    let failed = |why| Error::io(format!("put the copy of {path} in the place of {source}"), why);
+    let name = source.name().unwrap_or_default();
+    let temporary = OsStr::from_bytes(copy.place().name.to_bytes());
+    match making::supersede(dir.as_fd(), temporary, name) {
+        Ok(aside) => {
+            set_aside(source.parent().unwrap_or_default().join(aside.as_bytes()));
+            making::sync_dir(dir.as_fd()).map_err(failed)
+        }
+        Err(why) => {
+            // Best effort: it has a temporary name, which nobody takes for anything else.
+            let _ = copy.discard();
+            Err(failed(why))
+        }
+    }
+}
+
+/// A finished copy, and the directory that it is in.
+fn copy(
+    machine: &Machine,
+    path: &TreePath,
+    source: &TreePath,
+    progress: Progress<'_>,
+) -> Result<(OwnedFd, Aside)> {
+    let failed = |why: io::Error| Error::io(format!("copy {path} to {source}"), why);
     let name_of = |path: &TreePath| {
         let name = path.name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
         CString::new(name).map_err(|why| failed(why.into()))
@@ -28,8 +69,20 @@ pub fn adopt(
     // Open for reading, so that it can be made durable.
     let dir = machine.base_of(source);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let to = crate::host::beneath::open(dir, parent.as_path(), flags).map_err(failed)?;
+    let to = beneath::open(dir, parent.as_path(), flags).map_err(failed)?;
     let from = Place { dir: from.as_fd(), name: &from_name };
-    let to = Place { dir: to.as_fd(), name: &to_name };
-    Aside::make(from, to, (path, source), progress)?.name().map(drop)
+    let place = Place { dir: to.as_fd(), name: &to_name };
+    let copy = Aside::make(from, place, (path, source), progress);
+    Ok((to, copy.map_err(|why| with_mend(why, &parent))?))
+}
+
+/// The two sides may be on two file systems: it is told which one has no room.
+fn with_mend(why: Error, parent: &TreePath) -> Error {
+    match why.errno() {
+        Some(nix::libc::ENOSPC | nix::libc::EDQUOT) => why.mend(format!(
+            "make room on the file system of {parent}, and run this again; until then all is as it \
+             was"
+        )),
+        _ => why,
+    }
 }

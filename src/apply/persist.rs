@@ -9,7 +9,7 @@ use backends::stat::{Stat, of_open};
 use backends::{Error, FileType, Result, TreePath};
 use rustix::fs::OFlags;
 
-use super::adopt::adopt;
+use super::adopt;
 use crate::host::{Machine, making, mounting};
 use crate::plan::apply::{ApplyStep, Making, Spare};
 
@@ -51,8 +51,13 @@ pub fn apply(
             continue;
         }
         let done = match step {
-            ApplyStep::Adopt { path, source } => adopt(machine, path, source, progress),
-            ApplyStep::SetAside { source } => set_aside(machine, source, &mut outcome),
+            ApplyStep::Adopt { path, source, sets_aside: false } => {
+                adopt::new(machine, path, source, progress)
+            }
+            ApplyStep::Adopt { path, source, sets_aside: true } => {
+                let set_aside = &mut |aside| outcome.set_aside.push((source.clone(), aside));
+                adopt::instead(machine, path, source, set_aside, progress)
+            }
             ApplyStep::Replace { path, making, spare } => {
                 replace(machine, path, making, *spare, &mut outcome)
                     .map_err(|why| failed(step, why))
@@ -73,10 +78,10 @@ pub fn apply(
 fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
     let done = match step {
         ApplyStep::Make { path, making } => in_parent(machine, path, |dir, name| match making {
-            Making::Link(_) => make(dir, name, making),
+            Making::Link { .. } => make(dir, name, making),
             _ => making::whole(dir, name, |aside| make(dir, aside, making)),
         }),
-        ApplyStep::Unlink { path, target } => {
+        ApplyStep::Unlink { path, target, .. } => {
             in_parent(machine, path, |dir, name| making::unlink(dir, name, target))
         }
         ApplyStep::SetOwner { path, owner } => open(machine, path)
@@ -94,7 +99,7 @@ fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
         ApplyStep::SetOptions { path, options } => machine
             .open_at(path, OFlags::PATH | OFlags::NOFOLLOW)
             .and_then(|mount| mounting::set_attributes(mount.as_fd(), options.kernel)),
-        ApplyStep::SetAside { .. } | ApplyStep::Adopt { .. } | ApplyStep::Replace { .. } => Ok(()),
+        ApplyStep::Adopt { .. } | ApplyStep::Replace { .. } => Ok(()),
     };
     done.map_err(|why| failed(step, why))
 }
@@ -124,7 +129,7 @@ fn make(dir: std::os::fd::BorrowedFd<'_>, name: &OsStr, what: &Making) -> io::Re
     match what {
         Making::Dir(owner, mode) => making::dir(dir, name, (owner.uid, owner.gid), *mode),
         Making::File(owner, mode) => making::file(dir, name, (owner.uid, owner.gid), *mode),
-        Making::Link(target) => making::link(dir, name, target),
+        Making::Link { target, .. } => making::link(dir, name, target),
     }
 }
 
@@ -140,19 +145,6 @@ fn open(machine: &Machine, path: &TreePath) -> io::Result<std::os::fd::OwnedFd> 
         FileType::File => Err(io::Error::other("it has another name somewhere")),
         _ => Err(io::Error::other("it is neither a file nor a directory")),
     }
-}
-
-fn set_aside(machine: &Machine, source: &TreePath, outcome: &mut Outcome) -> Result<()> {
-    let mut aside = None;
-    in_parent(machine, source, |dir, name| {
-        aside = Some(making::set_aside(dir, name)?);
-        Ok(())
-    })
-    .map_err(|why| Error::io(format!("set {source} aside"), why))?;
-    if let (Some(name), Some(parent)) = (aside, source.parent()) {
-        outcome.set_aside.push((source.clone(), parent.join(name.as_encoded_bytes())));
-    }
-    Ok(())
 }
 
 fn replace(

@@ -127,16 +127,16 @@ pub fn replace(
     make: impl FnOnce(&OsStr) -> io::Result<()>,
     is_spare: impl FnOnce(&Stat) -> bool,
 ) -> io::Result<Option<OsString>> {
-    let aside = temporary::unused(parent, name)?;
-    make(&aside)?;
-    let exchanged = change("apply: exchange", || {
-        Ok(fs::renameat_with(parent, aside.as_os_str(), parent, name, RenameFlags::EXCHANGE)?)
-    });
-    or_discard(exchanged, parent, &aside)?;
+    let made = temporary::unused(parent, name)?;
+    make(&made)?;
+    let aside = match supersede(parent, &made, name) {
+        Ok(aside) => aside,
+        Err(error) => return or_discard(Err(error), parent, &made).map(|()| None),
+    };
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let former = of_open(fs::openat(parent, aside.as_os_str(), flags, Mode::empty())?.as_fd())?;
     if !is_spare(&former) {
-        return set_aside_as(parent, &aside, name).map(Some);
+        return Ok(Some(aside));
     }
     change("apply: remove what is spare", || match former.facts.file_type {
         FileType::Dir => Ok(fs::unlinkat(parent, aside.as_os_str(), AtFlags::REMOVEDIR)?),
@@ -145,23 +145,29 @@ pub fn replace(
     Ok(None)
 }
 
-/// Renames to the first name of a leftover that nothing has, and returns it.
-pub fn set_aside(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OsString> {
-    set_aside_as(parent, name, name)
+/// Puts a finished copy in the place of `name`. What was there gets the first name of a leftover
+/// that nothing has, which is returned.
+///
+/// The copy has that name first, and then the two are exchanged: at no moment does nothing have
+/// `name`, or what was there a temporary one. If that fails, the copy is where it was.
+pub fn supersede(parent: BorrowedFd<'_>, copy: &OsStr, name: &OsStr) -> io::Result<OsString> {
+    let aside = name_beside(parent, copy, name)?;
+    let exchanged = change("apply: exchange", || {
+        Ok(fs::renameat_with(parent, aside.as_os_str(), parent, name, RenameFlags::EXCHANGE)?)
+    });
+    if let Err(error) = exchanged {
+        // Best effort: a second copy beside the data is harmless, and is listed as a leftover.
+        let _ = change("apply: take back", || rename_to_unused(parent, &aside, copy));
+        return Err(error);
+    }
+    Ok(aside)
 }
 
-/// Renames what is `from` to the first name of a leftover of `name` that nothing has.
-fn set_aside_as(parent: BorrowedFd<'_>, from: &OsStr, name: &OsStr) -> io::Result<OsString> {
+fn name_beside(parent: BorrowedFd<'_>, copy: &OsStr, name: &OsStr) -> io::Result<OsString> {
     for number in 1..=temporary::ATTEMPTS {
         let aside = before_name(name, number);
-        let renamed = change("apply: set aside", || {
-            Ok(fs::renameat_with(parent, from, parent, aside.as_os_str(), RenameFlags::NOREPLACE)?)
-        });
-        match renamed {
-            Ok(()) => {
-                change("apply: sync directory", || sync_dir(parent))?;
-                return Ok(aside);
-            }
+        match change("apply: name beside", || rename_to_unused(parent, copy, &aside)) {
+            Ok(()) => return Ok(aside),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
@@ -176,10 +182,9 @@ pub fn before_name(name: &OsStr, number: u32) -> OsString {
     OsString::from_vec([b".", stem, format!(".before-{number}").as_bytes()].concat())
 }
 
-/// Makes the names in a directory durable, which may be open for its path alone.
+/// Makes the names in a directory durable, which is open for reading.
 pub fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(fs::fsync(fs::openat(dir, ".", flags, Mode::empty())?)?)
+    change("apply: sync directory", || Ok(fs::fsync(dir)?))
 }
 
 /// Removes a link that says `target`, and nothing else.

@@ -97,7 +97,8 @@ impl KeepPlan {
             }
             let own = apply.steps.iter().filter(|step| concerns(step, arranged));
             let own: Vec<&ApplyStep> = own.collect();
-            let sets_aside = own.iter().any(|step| matches!(step, ApplyStep::SetAside { .. }));
+            let sets_aside =
+                own.iter().any(|step| matches!(step, ApplyStep::Adopt { sets_aside: true, .. }));
             if sets_aside && !adopt {
                 return Err(both_have_data(&moved));
             }

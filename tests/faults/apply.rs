@@ -2,6 +2,7 @@
 //! all other entries are in force, and the next run finishes.
 
 use std::cell::RefCell;
+use std::io::Read;
 use std::rc::Rc;
 
 use backends::fault::{Fault, run_with};
@@ -74,6 +75,36 @@ fn any_call_of_apply_may_fail_or_be_the_last_and_the_next_run_finishes() {
     });
 }
 
+/// On a storage that is full in the middle of a copy, by itself.
+#[test]
+fn a_storage_that_is_full_has_what_it_had_and_is_named() {
+    on_btrfs(|sandbox| {
+        let disk = Disk { top: sandbox.top(), device: sandbox.throwaway().device() };
+        let (throwaway, dir) = (small_disk(), tempfile::tempdir().unwrap());
+        let mount = throwaway.mount(sandbox.namespace(), None, dir.path()).unwrap();
+        let other = Disk { top: dir.path(), device: throwaway.device() };
+        let end = undisturbed(sandbox, disk, other, Scenario::AdoptFile);
+        let kept = Kept::build(sandbox.namespace(), disk, other, Scenario::AdoptFile);
+        let filler = std::fs::File::create(dir.path().join("filler")).unwrap();
+        let mut room = 64 << 20;
+        while room >= 4096 {
+            // What fits, in ever smaller pieces.
+            let all = std::io::copy(&mut std::io::repeat(7).take(room), &mut &filler);
+            room = if all.is_ok() && filler.sync_all().is_ok() { room } else { room / 2 };
+        }
+        let ran = kept.run();
+        kept.check_safe(false, "a full storage");
+        kept.check_failure(&ran, ERRNOS[0], "a full storage");
+        let text = ran.outcome.failed[0].1.to_string();
+        assert!(text.contains("mend: make room on the file system of /persist"), "{text}");
+        drop(filler);
+        std::fs::remove_file(dir.path().join("filler")).unwrap();
+        kept.check_converged(&kept.run(), &end, "a storage with room again");
+        drop(kept);
+        mount.unmount().unwrap();
+    });
+}
+
 /// Two disks and where their top levels are mounted; the second is the first where storage and live
 /// share a file system.
 struct Pair {
@@ -132,6 +163,8 @@ fn the_power_may_go_after_any_change_of_apply_and_the_next_run_finishes() {
             });
             let mut pair = Rc::into_inner(pair).unwrap();
             pair.disks.clear();
+            let points: Vec<_> = cuts.iter().skip(1).map(|(point, _)| *point).collect();
+            assert_eq!(points, table(scenario, own), "{scenario:?}, own file system: {own}");
             for (number, (point, images)) in cuts.into_iter().enumerate() {
                 let what = format!("{scenario:?}, own {own}, power cut after {number}: {point}");
                 pair.disks = images.into_iter().map(|cut| cut.attach().unwrap()).collect();
@@ -139,6 +172,10 @@ fn the_power_may_go_after_any_change_of_apply_and_the_next_run_finishes() {
                 pair.mounted(sandbox, |disk, other| {
                     kept.boot(disk, other);
                     kept.check_safe(true, &what);
+                    let copied =
+                        |point| ["copy: sync name", "apply: sync directory"].contains(&point);
+                    let durable = points.iter().take(number).any(|point| copied(*point));
+                    assert!(!durable || kept.has_adopted(), "{what}: the copy is not durable");
                     let next = kept.run();
                     kept.check_converged(&next, &end, &what);
                     kept.shut_down();

@@ -269,6 +269,14 @@ impl<'n> Kept<'n> {
         id(&self.root.path().join(path)) == id(&self.store.join(path))
     }
 
+    /// Whether storage has all of what live had.
+    pub fn has_adopted(&self) -> bool {
+        self.scenario.entries().all(|path| {
+            let lived = below(&self.live_before, path).filter(is_data);
+            lived.is_none_or(|lived| self.held(path).is_some_and(|held| same(&lived, &held)))
+        })
+    }
+
     /// What there is now.
     pub fn end(&self) -> End {
         let paths = || self.scenario.entries();

@@ -39,7 +39,15 @@ macro_rules! lists {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 4] = [Self::Fresh, Self::Seed, Self::Enforced, Self::PlaceToLink];
+    pub const ALL: [Self; 7] = [
+        Self::Fresh,
+        Self::AdoptDir,
+        Self::AdoptFile,
+        Self::Seed,
+        Self::ReplacedLink,
+        Self::Enforced,
+        Self::PlaceToLink,
+    ];
 
     /// The keep list.
     pub fn lists(self) -> &'static str {

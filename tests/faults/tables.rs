@@ -26,6 +26,8 @@ const COPY_LINK: &[&str] = &["copy: make link", "copy: set times"];
 const COPY_NODE: &[&str] = &["copy: make node", "copy: set mode", "copy: set times"];
 const COPY_SECOND_NAME: &[&str] = &["copy: link"];
 const SYNC: &[&str] = &["copy: sync"];
+/// What storage had gets another name.
+const BESIDE: &[&str] = &["apply: name beside", "apply: exchange", "apply: sync directory"];
 const COPY_NAME: &[&str] = &["copy: name", "copy: sync name"];
 
 /// What a run passes; the storage is on live's own file system or on another one.
@@ -44,6 +46,15 @@ pub fn table(scenario: Scenario, own: bool) -> Vec<&'static str> {
         Scenario::Enforced => {
             let dir = [OWNER_AND_MODE, DIR, MOUNT].concat();
             [dir, [OWNER_AND_MODE, FILE, MOUNT].concat()].concat()
+        }
+        Scenario::AdoptDir => [&tree, BESIDE, MOUNT].concat(),
+        Scenario::AdoptFile => {
+            // More than two pieces.
+            let more = if own { [].as_slice() } else { &["copy: data by hand"; 2] };
+            [COPY_FILE, data, more, COPY_MODE, SYNC, BESIDE, MOUNT].concat()
+        }
+        Scenario::ReplacedLink => {
+            [COPY_FILE, data, COPY_MODE, SYNC, BESIDE, LINK, EXCHANGE].concat()
         }
         Scenario::PlaceToLink => [LINK, EXCHANGE].concat(),
         _ => Vec::new(),

@@ -24,8 +24,13 @@ pub enum Making {
     Dir(Owner, u16),
     /// An empty file.
     File(Owner, u16),
-    /// A link that says this.
-    Link(Vec<u8>),
+    /// A link.
+    Link {
+        /// What it says.
+        target: Vec<u8>,
+        /// The data that it leads to.
+        source: TreePath,
+    },
 }
 
 /// How something is told that can go: it must not have changed since it was looked at.
@@ -71,17 +76,14 @@ pub enum ApplyStep {
         /// The mode to be.
         mode: u16,
     },
-    /// Rename what storage has to a name of a leftover.
-    SetAside {
-        /// The data in storage.
-        source: TreePath,
-    },
     /// Copy what live has into storage, and compare the two.
     Adopt {
         /// What live has.
         path: TreePath,
-        /// Its place in storage; nothing has that name by then.
+        /// Its place in storage.
         source: TreePath,
+        /// Whether storage has something there, which then gets a name of a leftover.
+        sets_aside: bool,
     },
     /// Exchange what holds nothing that would be lost for something else, and leave it beside.
     Replace {
@@ -99,6 +101,8 @@ pub enum ApplyStep {
         path: TreePath,
         /// What it says.
         target: Vec<u8>,
+        /// The data that it leads to.
+        source: TreePath,
     },
     /// Mount data in storage over an empty place.
     Bind {
@@ -129,14 +133,18 @@ impl ApplyStep {
             | Self::Unlink { path, .. }
             | Self::Bind { path, .. }
             | Self::SetOptions { path, .. } => path,
-            Self::SetAside { source } | Self::Adopt { source, .. } => source,
+            Self::Adopt { source, .. } => source,
         }
     }
 
-    /// Every path that must be as planned before the step makes sense.
+    /// Every path that must be as planned before the step makes sense. Nothing that shows data may
+    /// give way before what shows it next has all of it.
     pub fn needs(&self) -> impl Iterator<Item = &TreePath> {
         let other = match self {
-            Self::Bind { source, .. } => Some(source),
+            Self::Bind { source, .. }
+            | Self::Unlink { source, .. }
+            | Self::Make { making: Making::Link { source, .. }, .. }
+            | Self::Replace { making: Making::Link { source, .. }, .. } => Some(source),
             Self::Adopt { path, .. } => Some(path),
             _ => None,
         };
@@ -149,7 +157,7 @@ impl fmt::Display for Making {
         let (kind, Owner { uid, gid }, mode) = match self {
             Self::Dir(owner, mode) => ("directory", owner, mode),
             Self::File(owner, mode) => ("empty file", owner, mode),
-            Self::Link(target) => return write!(f, "link to {}", Escaped(target)),
+            Self::Link { target, .. } => return write!(f, "link to {}", Escaped(target)),
         };
         write!(f, "{kind} ({uid}:{gid}, {mode:04o})")
     }
@@ -163,11 +171,12 @@ impl fmt::Display for ApplyStep {
                 write!(f, "give {path} to {}:{}", owner.uid, owner.gid)
             }
             Self::SetMode { path, mode } => write!(f, "set the mode of {path} to {mode:04o}"),
-            Self::SetAside { source } => {
-                write!(f, "rename {source} to a name beside it, as a leftover")
-            }
-            Self::Adopt { path, source } => {
-                write!(f, "copy {path} to {source}, and compare the two")
+            Self::Adopt { path, source, sets_aside } => {
+                write!(f, "copy {path} to {source}, and compare the two")?;
+                if *sets_aside {
+                    write!(f, "; what is there stays beside it, as a leftover")?;
+                }
+                Ok(())
             }
             Self::Replace { path, making, spare: None } => {
                 write!(f, "put in the place of {path}: {making}; what is there stays beside it")
@@ -175,7 +184,7 @@ impl fmt::Display for ApplyStep {
             Self::Replace { path, making, spare: Some(_) } => {
                 write!(f, "put in the place of {path}: {making}")
             }
-            Self::Unlink { path, target } => {
+            Self::Unlink { path, target, .. } => {
                 write!(f, "remove the link {path} to {}", Escaped(target))
             }
             Self::Bind { source, path, .. } => write!(f, "mount {source} at {path}"),

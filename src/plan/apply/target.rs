@@ -28,8 +28,9 @@ impl Planner<'_> {
             match (one.how(), how) {
                 (None, _) | (Some(How::Symlink), _) if leads_there => return Ok(()),
                 (_, How::Bind) if leads_there => {
-                    let (path, target) = (one.made_at.clone(), target.clone());
-                    self.plan.steps.push(ApplyStep::Unlink { path: path.clone(), target });
+                    let (path, source) = (one.made_at.clone(), one.source.clone());
+                    let target = target.clone();
+                    self.plan.steps.push(ApplyStep::Unlink { path: path.clone(), target, source });
                     self.make_place(one, path);
                     self.bind(one, options);
                     return Ok(());
@@ -101,7 +102,7 @@ impl Planner<'_> {
 
     fn link(&mut self, one: &Arranged, here: Option<&Found>) -> Result<(), Unknown> {
         let path = one.made_at.clone();
-        let making = Making::Link(relative(&one.seen_at, &one.source));
+        let making = link_to_data(one);
         let Some(found) = here else {
             self.parents(&path, &one.source, one)?;
             self.plan.steps.push(ApplyStep::Make { path, making });
@@ -175,25 +176,25 @@ impl Planner<'_> {
             return Err(in_the_way(one, &found, self.found(&one.source)));
         }
         let options = MountOptions::of(&one.entry)?;
-        match self.at(&one.source) {
-            Seen::Absent => self.parents(&one.source, &one.entry.path, one)?,
-            Seen::There(_) => {
-                let source = one.source.clone();
-                self.plan.steps.push(ApplyStep::SetAside { source });
-            }
+        let sets_aside = match self.at(&one.source) {
+            Seen::Absent => false,
+            Seen::There(_) => true,
             Seen::Unreadable(why, mend) => {
                 return Err((why.clone(), mend.clone().unwrap_or_else(|| LOOK.to_string())));
             }
+        };
+        if !sets_aside {
+            self.parents(&one.source, &one.entry.path, one)?;
         }
         let (path, source) = (one.made_at.clone(), one.source.clone());
         self.adopted.push((source.clone(), path.clone()));
-        self.plan.steps.push(ApplyStep::Adopt { path: path.clone(), source });
+        self.plan.steps.push(ApplyStep::Adopt { path: path.clone(), source, sets_aside });
         // The copy has no other name, whatever the original has.
         let mut copy = found;
         copy.stat.links = 1;
         self.enforce(one, &copy, belongs)?;
         if how == How::Symlink {
-            let making = Making::Link(relative(&one.seen_at, &one.source));
+            let making = link_to_data(one);
             // What was copied is in storage by then.
             let spare = Some(Spare::of(&copy.stat)).filter(|_| one.entry.kind == EntryKind::File);
             self.plan.steps.push(ApplyStep::Replace { path, making, spare });
@@ -245,6 +246,10 @@ fn leads_to(target: &[u8], one: &Arranged) -> bool {
         || target
             .strip_prefix(b"/")
             .is_some_and(|path| TreePath::parse(path).is_ok_and(|path| path == one.source))
+}
+
+fn link_to_data(one: &Arranged) -> Making {
+    Making::Link { target: relative(&one.seen_at, &one.source), source: one.source.clone() }
 }
 
 /// The way from the directory that holds `link` to `target`: so the link is right wherever live is
