@@ -56,6 +56,7 @@ pub fn table(scenario: Scenario, own: bool) -> Vec<&'static str> {
         Scenario::ReplacedLink => {
             [COPY_FILE, data, COPY_MODE, SYNC, BESIDE, LINK, EXCHANGE].concat()
         }
+        Scenario::Options => return options(),
         Scenario::PlaceToLink => [LINK, EXCHANGE].concat(),
         _ => Vec::new(),
     };
@@ -71,6 +72,19 @@ fn fresh() -> Vec<&'static str> {
         [DIR, OWN_DIR, PRIVATE_DIR, OWN_DIR].concat(),
         [PRIVATE_DIR, OWN_DIR, MOUNT].concat(),
         [DIR, DIR, DIR, FILE, DIR, FILE, MOUNT].concat(),
+    ]
+    .concat()
+}
+
+/// All mounts are there; what changes is what one of them allows, and what is told of it.
+fn options() -> Vec<&'static str> {
+    let dir = ["host: make directory", "host: set the directory's mode"];
+    [
+        &["apply: set mount options"],
+        dir.as_slice(),
+        &dir,
+        &["apply: open the lock of utab"],
+        &["file: create", "file: write", "file: sync", "file: rename", "file: sync directory"],
     ]
     .concat()
 }
