@@ -1,7 +1,7 @@
 //! What a tree is made of, found without reading any content: which files, how much, and a mark that
 //! is another one once anything in it was changed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -31,6 +31,8 @@ pub struct Census {
     pub mounted_over: Option<TreePath>,
     /// The first subvolume in it.
     pub subvolume: Option<TreePath>,
+    /// Files that have further names outside of it.
+    pub linked_outside: Vec<TreePath>,
     mark: u64,
 }
 
@@ -43,13 +45,22 @@ impl Census {
         let failed = |why| Error::io(format!("look at {shown}"), why);
         let top = place.stat().map_err(failed)?;
         if top.facts.file_type != FileType::Dir {
-            let mut hasher = DefaultHasher::new();
-            mark(&mut hasher, c"", &top);
-            let bytes = if top.facts.file_type == FileType::File { top.facts.size } else { 0 };
-            return Ok(Self { bytes, mark: hasher.finish(), ..Self::start(top) });
+            let mut census = Self::of_file(top);
+            if top.links > 1 {
+                census.linked_outside.push(shown.clone());
+            }
+            return Ok(census);
         }
         let root = open_dir(place.dir, place.name).map_err(failed)?;
         Self::of_dir(root.as_fd(), shown)
+    }
+
+    /// Of one file that is no directory.
+    pub fn of_file(top: Stat) -> Self {
+        let mut hasher = DefaultHasher::new();
+        mark(&mut hasher, c"", &top);
+        let bytes = if top.facts.file_type == FileType::File { top.facts.size } else { 0 };
+        Self { bytes, mark: hasher.finish(), ..Self::start(top) }
     }
 
     /// Looks at the tree whose root directory is open.
@@ -59,8 +70,8 @@ impl Census {
         let census = Self::start(*boundary.root());
         let mut hasher = DefaultHasher::new();
         mark(&mut hasher, c"", boundary.root());
-        let walk = Walk { boundary, descent: Descent::new(root), way: Vec::new(), hasher, census };
-        walk.run(shown)
+        let (descent, way) = (Descent::new(root), Vec::new());
+        Walk { boundary, descent, way, hasher, linked: HashMap::new(), census }.run(shown)
     }
 
     /// Whether nothing was written, made, renamed, removed or given other attributes in between.
@@ -85,7 +96,8 @@ impl Census {
     fn start(top: Stat) -> Self {
         let inodes = HashSet::from([top.inode]);
         let (mounted_over, subvolume) = (None, None);
-        Self { top, inodes, names: 1, bytes: 0, mounted_over, subvolume, mark: 0 }
+        let linked_outside = Vec::new();
+        Self { top, inodes, names: 1, bytes: 0, mounted_over, subvolume, linked_outside, mark: 0 }
     }
 }
 
@@ -101,6 +113,8 @@ struct Walk<'r> {
     descent: Descent<'r>,
     way: Vec<CString>,
     hasher: DefaultHasher,
+    /// Files with several names: the first one, and how many were not met yet.
+    linked: HashMap<u64, (TreePath, u32)>,
     census: Census,
 }
 
@@ -130,6 +144,9 @@ impl Walk<'_> {
             }
         }
         self.census.mark = self.hasher.finish();
+        let outside = self.linked.into_values().filter(|(_, missing)| *missing > 0);
+        self.census.linked_outside = outside.map(|(path, _)| path).collect();
+        self.census.linked_outside.sort();
         Ok(self.census)
     }
 
@@ -159,6 +176,11 @@ impl Walk<'_> {
             self.census.bytes += stat.facts.size;
         }
         if stat.facts.file_type != FileType::Dir {
+            if stat.links > 1 {
+                let first = || (path(shown, &self.way, name), stat.links);
+                let (_, missing) = self.linked.entry(stat.inode).or_insert_with(first);
+                *missing = missing.saturating_sub(1);
+            }
             return Ok(false);
         }
         self.descent.enter(name)?;

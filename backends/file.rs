@@ -5,15 +5,19 @@
 //! of NAME or of old roots looks at it, and a later write takes another name. Nothing deletes it,
 //! since a boot never deletes; whoever finds one may.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags};
 
+use crate::copy::attributes;
 use crate::fault::change;
+use crate::file_type::FileType;
+use crate::stat::Place;
 use crate::temporary;
 
 /// A file of ours is far smaller; no size that a file tells of itself is worth more memory.
@@ -51,6 +55,31 @@ pub fn replace(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> 
         change("file: rename", || Ok(fs::renameat(dir, temporary.as_os_str(), dir, name)?));
     if let Err(error) = renamed {
         // Best effort: the file is ours and has a name that nobody looks for.
+        let _ = unlink_temporary(dir, &temporary);
+        return Err(error);
+    }
+    sync_dir(dir)
+}
+
+/// Gives the plain file `name` in `dir` another content; owner, mode and extended attributes stay.
+pub fn rewrite(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8]) -> io::Result<()> {
+    let of = CString::new(name.as_bytes())?;
+    let old = Place { dir, name: &of };
+    let facts = old.stat()?.facts;
+    if facts.file_type != FileType::File {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    // Nobody else may look into it before it has its owner.
+    let temporary = write_aside(dir, name, content, 0o600, File::sync_all)?;
+    let made = CString::new(temporary.as_bytes())?;
+    let new = Place { dir, name: &made };
+    let finished = attributes::give(old, &facts, new).and_then(|()| {
+        let file = new.open_file()?;
+        change("file: sync attributes", || file.sync_all())?;
+        change("file: rename", || Ok(fs::renameat(dir, temporary.as_os_str(), dir, name)?))
+    });
+    if let Err(error) = finished {
+        // Best effort, as above.
         let _ = unlink_temporary(dir, &temporary);
         return Err(error);
     }

@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod keep;
+pub mod moving;
 pub mod persist;
 
 use std::ffi::OsStr;

@@ -81,6 +81,19 @@ pub enum Command {
     /// its place already is left as it is, so that it can be run again at any time.
     #[command(after_long_help = help::APPLY)]
     Apply(Apply),
+    /// Keep paths: move their data to storage now, and mount it in its place
+    ///
+    /// The entry is added to the configuration, whose comments and order stay. Nothing is moved while
+    /// a process has it open. The data is copied and compared before anything is mounted over it, and
+    /// the original stays below the mount until the next boot.
+    #[command(after_long_help = help::KEEP)]
+    Keep(Keep),
+    /// Declare paths disposable, so that they are not reported any more
+    #[command(after_long_help = help::FORGET)]
+    Forget(Forget),
+    /// Stop keeping paths: move their data back to live, or leave it in storage
+    #[command(after_long_help = help::UNKEEP)]
+    Unkeep(Unkeep),
     /// Tell whether this boot was rolled back, and what is wrong with the set-up
     ///
     /// Also tells what the next rollback would meet, and lists the old roots with their sizes.
@@ -131,6 +144,10 @@ pub struct Init {
     /// top of the file system
     #[arg(long, value_name = "NAME")]
     pub adopt: Option<std::ffi::OsString>,
+    /// Declare the storage DIR in the new configuration, and keep the configuration itself there, so
+    /// that what is added to it later outlives a rollback
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub storage: Option<PathBuf>,
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -148,6 +165,69 @@ pub struct Rollback {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as help")]
     pub host: Host,
+}
+
+/// The arguments of `keep`.
+#[derive(Args, Debug)]
+pub struct Keep {
+    /// What to keep: a directory with all that is in it, or a file; a `/` at the end names a
+    /// directory that may be yet to come
+    #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub root: Root,
+    /// Move the data to this storage (default: the only one, or the one that holds what is kept
+    /// nearest)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub storage: Option<PathBuf>,
+    /// Take the data from the old root of this name, or of which this is a part; `status` lists them
+    #[arg(long, value_name = "OLDROOT")]
+    pub from: Option<String>,
+    /// Where storage has other data already, set that aside, under a name beside it
+    #[arg(long)]
+    pub adopt: bool,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub host: Host,
+}
+
+/// The arguments of `forget`.
+#[derive(Args, Debug)]
+pub struct Forget {
+    /// What to forget: a path with all that is below it, or a pattern in quotes
+    #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub root: Root,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// The arguments of `unkeep`.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("data").required(true))]
+pub struct Unkeep {
+    /// What to keep no more
+    #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub root: Root,
+    /// Copy the data back to live, where it goes at the next boot, and remove it from storage
+    #[arg(long, group = "data")]
+    pub move_back: bool,
+    /// Leave the data in storage
+    #[arg(long, group = "data")]
+    pub leave: bool,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// The arguments of `diff`.
@@ -183,9 +263,16 @@ pub struct Apply {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as help")]
     pub root: Root,
+    /// Put a user's own list in force, without root: the one in ~/.config/blankroot.toml
+    #[arg(long, conflicts_with_all = ["no_mounts", "storages", "host"])]
+    pub user: bool,
     /// Move data that is in the way into storage; what storage had before stays beside it
     #[arg(long)]
     pub adopt: bool,
+    /// The same only for a file that its program put in the place of its link, and where the
+    /// storage has nothing yet; for the end of a boot
+    #[arg(long)]
+    pub adopt_replaced: bool,
     /// Mount nothing: only make what mounts need, and the links; for systemd's mount units
     #[arg(long)]
     pub no_mounts: bool,

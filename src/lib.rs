@@ -21,6 +21,7 @@ pub mod keep;
 pub mod known;
 pub mod leftovers;
 pub mod mount_options;
+pub mod moving;
 pub mod observe;
 pub mod persistence;
 pub mod plan;

@@ -7,6 +7,8 @@
 mod apply;
 #[path = "faults/init.rs"]
 mod init;
+#[path = "faults/keep.rs"]
+mod keep;
 #[path = "faults/kept.rs"]
 mod kept;
 #[path = "faults/scenario.rs"]

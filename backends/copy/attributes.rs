@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::fs::{self, AtFlags, Gid, Mode, Timespec, Timestamps, Uid};
 
-use crate::changes::FileType;
+use crate::changes::{Facts, FileType};
 use crate::fault::change;
 use crate::stat::{Moment, Place, Stat};
 use crate::xattrs;
@@ -13,6 +13,18 @@ use crate::xattrs;
 /// owner's permission to write, an ACL sets permission bits, and all of it changes times.
 pub(super) fn copy(from: Place<'_>, stat: &Stat, to: Place<'_>) -> io::Result<()> {
     let wanted = &stat.facts;
+    give(from, wanted, to)?;
+    let times = Timestamps {
+        last_access: timespec(stat.accessed),
+        last_modification: timespec((wanted.mtime, wanted.mtime_nanos)),
+    };
+    change("copy: set times", || {
+        Ok(fs::utimensat(to.dir, to.name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    })
+}
+
+/// The same without times: owner, extended attributes and mode.
+pub(crate) fn give(from: Place<'_>, wanted: &Facts, to: Place<'_>) -> io::Result<()> {
     let made = to.stat()?.facts;
     if (made.uid, made.gid) != (wanted.uid, wanted.gid) {
         let (uid, gid) = (Uid::from_raw(wanted.uid), Gid::from_raw(wanted.gid));
@@ -26,13 +38,7 @@ pub(super) fn copy(from: Place<'_>, stat: &Stat, to: Place<'_>) -> io::Result<()
         let mode = Mode::from_raw_mode(wanted.mode.into());
         change("copy: set mode", || Ok(fs::chmodat(to.dir, to.name, mode, AtFlags::empty())?))?;
     }
-    let times = Timestamps {
-        last_access: timespec(stat.accessed),
-        last_modification: timespec((wanted.mtime, wanted.mtime_nanos)),
-    };
-    change("copy: set times", || {
-        Ok(fs::utimensat(to.dir, to.name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
-    })
+    Ok(())
 }
 
 fn timespec((tv_sec, nanos): Moment) -> Timespec {

@@ -12,7 +12,8 @@ use rustix::io::Errno;
 use crate::fault::change;
 use crate::stat::Place;
 
-use super::{Failure, make_file};
+use super::Failure;
+use super::single::make_file;
 
 /// Bytes that are copied by hand at a time.
 const CHUNK: usize = 256 * 1024;

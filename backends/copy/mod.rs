@@ -2,15 +2,16 @@
 //! attributes and times. What cannot be copied is an error that names the path.
 
 pub mod aside;
-mod attributes;
+pub(crate) mod attributes;
 mod data;
+mod single;
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::fs::{self, AtFlags, Mode};
 
 use crate::boundary::Boundary;
 use crate::changes::FileType;
@@ -47,7 +48,7 @@ pub fn copy(
         let root = open_dir(from.dir, from.name).map_err(failed_at)?;
         return tree(root.as_fd(), to.dir, to.name, shown, progress);
     }
-    match copy_file(from, &stat, to, &mut true, progress) {
+    match single::copy(from, &stat, to, &mut true, progress) {
         Ok(()) => {}
         Err(Failure::Gone) => return Err(Error::new(format!("copy {shown}"), "it vanished")),
         Err(Failure::Of(why)) => return Err(failed_at(why)),
@@ -158,7 +159,7 @@ impl Copier<'_> {
         }
         let from = Place { dir: self.source.current().map_err(Failure::reading)?, name };
         let to = Place { dir: self.target.current()?, name };
-        copy_file(from, &stat, to, &mut self.can_clone, self.progress)?;
+        single::copy(from, &stat, to, &mut self.can_clone, self.progress)?;
         if stat.links > 1 {
             let first = self.way.iter().cloned().chain([name.to_owned()]).collect();
             let linked = Linked { first, missing: stat.links - 1 };
@@ -241,31 +242,6 @@ fn below<'n>(shown: &TreePath, names: impl Iterator<Item = &'n CStr>) -> TreePat
     if below.is_empty() { shown.clone() } else { shown.join(&below) }
 }
 
-/// Copies one file that is no directory.
-fn copy_file(
-    from: Place<'_>,
-    stat: &Stat,
-    to: Place<'_>,
-    can_clone: &mut bool,
-    progress: Progress<'_>,
-) -> Result<(), Failure> {
-    match stat.facts.file_type {
-        FileType::File => data::copy(from, to, can_clone, &mut |bytes| progress(0, bytes))?,
-        FileType::Symlink => {
-            let target = fs::readlinkat(from.dir, from.name, Vec::new());
-            let target = target.map_err(|why| Failure::reading(why.into()))?;
-            change("copy: make link", || Ok(fs::symlinkat(&*target, to.dir, to.name)?))?;
-        }
-        FileType::Subvolume => {
-            return Err(Failure::Of(io::Error::other("it is a subvolume of its own")));
-        }
-        _ => make_node(stat, to)?,
-    }
-    attributes::copy(from, stat, to)?;
-    progress(1, 0);
-    Ok(())
-}
-
 /// Why one file was not copied.
 #[derive(Debug)]
 enum Failure {
@@ -286,26 +262,6 @@ impl From<io::Error> for Failure {
     fn from(why: io::Error) -> Self {
         Self::Of(why)
     }
-}
-
-fn make_node(stat: &Stat, to: Place<'_>) -> io::Result<()> {
-    let file_type = match stat.facts.file_type {
-        FileType::Fifo => fs::FileType::Fifo,
-        FileType::Socket => fs::FileType::Socket,
-        FileType::Block => fs::FileType::BlockDevice,
-        _ => fs::FileType::CharacterDevice,
-    };
-    let device = fs::makedev(stat.stands_for.0, stat.stands_for.1);
-    let mode = Mode::RUSR | Mode::WUSR;
-    change("copy: make node", || Ok(fs::mknodat(to.dir, to.name, file_type, mode, device)?))
-}
-
-/// Makes an empty file that nobody else can look into yet.
-fn make_file(to: Place<'_>) -> io::Result<std::fs::File> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    change("copy: make file", || {
-        Ok(fs::openat(to.dir, to.name, flags, Mode::RUSR | Mode::WUSR)?.into())
-    })
 }
 
 fn failed(path: &TreePath, why: io::Error) -> Error {

@@ -1,10 +1,10 @@
 //! Looks at each process's handles below `/proc`.
 
 use std::collections::HashSet;
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, StatxFlags};
@@ -66,41 +66,52 @@ impl Look<'_> {
                 result => result?,
             }
         }
-        self.handle(&process.join("exe"), Hold::Runs, &mut held)?;
+        self.handle(self.open(&process)?.as_fd(), c"exe", Hold::Runs, &mut held)?;
         self.handles(&process.join("map_files"), Hold::Mapped, &mut held)?;
         Ok(held)
     }
 
     fn thread(&self, thread: &Path, held: &mut Vec<Held>) -> io::Result<()> {
-        self.handle(&thread.join("cwd"), Hold::WorksIn, held)?;
-        self.handle(&thread.join("root"), Hold::RootedIn, held)?;
+        let entry = self.open(thread)?;
+        self.handle(entry.as_fd(), c"cwd", Hold::WorksIn, held)?;
+        self.handle(entry.as_fd(), c"root", Hold::RootedIn, held)?;
         self.handles(&thread.join("fd"), Hold::Open, held)
     }
 
+    fn open(&self, entry: &Path) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(fs::openat(self.proc, entry, flags, Mode::empty())?)
+    }
+
     fn handles(&self, dir: &Path, hold: Hold, held: &mut Vec<Held>) -> io::Result<()> {
-        let list = || -> io::Result<Vec<PathBuf>> {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let opened = fs::openat(self.proc, dir, flags, Mode::empty())?;
-            let names = fs::Dir::read_from(opened.as_fd())?.map(|entry| {
-                Ok(PathBuf::from(std::ffi::OsStr::from_bytes(entry?.file_name().to_bytes())))
-            });
-            names.collect()
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = match fs::openat(self.proc, dir, flags, Mode::empty()) {
+            Err(error) if has_ended(&error.into()) => return Ok(()),
+            opened => opened?,
         };
-        let names = match list() {
-            Err(why) if has_ended(&why) => return Ok(()),
-            names => names?,
-        };
-        for name in names.iter().filter(|name| !name.as_os_str().as_bytes().starts_with(b".")) {
-            self.handle(&dir.join(name), hold, held)?;
+        for name in fs::Dir::read_from(opened.as_fd())? {
+            let name = match name {
+                Err(error) if has_ended(&error.into()) => return Ok(()),
+                name => name?,
+            };
+            if !name.file_name().to_bytes().starts_with(b".") {
+                self.handle(opened.as_fd(), name.file_name(), hold, held)?;
+            }
         }
         Ok(())
     }
 
-    /// Looks at what one link below `/proc` leads to.
-    fn handle(&self, link: &Path, hold: Hold, held: &mut Vec<Held>) -> io::Result<()> {
+    /// Looks at what one link of a process leads to.
+    fn handle(
+        &self,
+        dir: BorrowedFd<'_>,
+        link: &CStr,
+        hold: Hold,
+        held: &mut Vec<Held>,
+    ) -> io::Result<()> {
         // A server that does not answer must not keep us waiting.
         let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
-        let found = match fs::statx(self.proc, link, flags, StatxFlags::BASIC_STATS) {
+        let found = match fs::statx(dir, link, flags, StatxFlags::BASIC_STATS) {
             Ok(found) => found,
             Err(error) if has_ended(&error.into()) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -117,7 +128,7 @@ impl Look<'_> {
         if !known && !deleted {
             return Ok(());
         }
-        let name = match fs::readlinkat(self.proc, link, Vec::new()) {
+        let name = match fs::readlinkat(dir, link, Vec::new()) {
             Ok(name) => name.into_bytes(),
             Err(error) if has_ended(&error.into()) => return Ok(()),
             Err(error) => return Err(error.into()),

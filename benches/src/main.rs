@@ -12,6 +12,7 @@ use backends::private_mounts::PrivateNamespace;
 use backends::throwaway::Throwaway;
 use clap::Parser;
 
+mod apply;
 mod changes;
 mod diff;
 mod field;
@@ -39,8 +40,8 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
     /// Only these parts: a, 1,900 changes; b, in ten times the files; c, everything is new; e,
-    /// rollback; f, a week's history. Memory is told with a and c
-    #[arg(long, value_name = "LETTERS", default_value = "abcef")]
+    /// rollback; f, a week's history; g, apply. Memory is told with a and c
+    #[arg(long, value_name = "LETTERS", default_value = "abcefg")]
     only: String,
     /// Put the table into FILE, between its markers, too
     #[arg(long, value_name = "FILE")]
@@ -79,6 +80,9 @@ fn compare(options: &Options) -> Result<ExitCode> {
     }
     if options.wants('e') {
         rows.extend(rollback::measure(options, &namespace)?);
+    }
+    if options.wants('g') {
+        rows.extend(apply::measure(options, &namespace)?);
     }
     if !rows.is_empty() {
         report.push('\n');

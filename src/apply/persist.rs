@@ -5,13 +5,13 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
 
-use backends::stat::of_open;
+use backends::stat::{Stat, of_open};
 use backends::{Error, FileType, Result, TreePath};
 use rustix::fs::OFlags;
 
 use super::adopt;
 use crate::host::{Machine, making, mounting};
-use crate::plan::apply::{ApplyStep, Making};
+use crate::plan::apply::{ApplyStep, Making, Spare};
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -58,6 +58,10 @@ pub fn apply(
                 let set_aside = &mut |aside| outcome.set_aside.push((source.clone(), aside));
                 adopt::instead(machine, path, source, set_aside, progress)
             }
+            ApplyStep::Replace { path, making, spare } => {
+                replace(machine, path, making, *spare, &mut outcome)
+                    .map_err(|why| failed(step, why))
+            }
             step => run(step, machine),
         };
         match done {
@@ -77,9 +81,6 @@ fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
             Making::Link { .. } => make(dir, name, making),
             _ => making::whole(dir, name, |aside| make(dir, aside, making)),
         }),
-        ApplyStep::Replace { path, making } => in_parent(machine, path, |dir, name| {
-            making::replace(dir, name, |aside| make(dir, aside, making))
-        }),
         ApplyStep::Unlink { path, target, .. } => {
             in_parent(machine, path, |dir, name| making::unlink(dir, name, target))
         }
@@ -98,7 +99,7 @@ fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
         ApplyStep::SetOptions { path, options } => machine
             .open_at(path, OFlags::PATH | OFlags::NOFOLLOW)
             .and_then(|mount| mounting::set_attributes(mount.as_fd(), options.kernel)),
-        ApplyStep::Adopt { .. } => Ok(()),
+        ApplyStep::Adopt { .. } | ApplyStep::Replace { .. } => Ok(()),
     };
     done.map_err(|why| failed(step, why))
 }
@@ -144,4 +145,23 @@ fn open(machine: &Machine, path: &TreePath) -> io::Result<std::os::fd::OwnedFd> 
         FileType::File => Err(io::Error::other("it has another name somewhere")),
         _ => Err(io::Error::other("it is neither a file nor a directory")),
     }
+}
+
+fn replace(
+    machine: &Machine,
+    path: &TreePath,
+    making: &Making,
+    spare: Option<Spare>,
+    outcome: &mut Outcome,
+) -> io::Result<()> {
+    let is_spare = |stat: &Stat| spare == Some(Spare::of(stat));
+    let mut aside = None;
+    in_parent(machine, path, |dir, name| {
+        aside = making::replace(dir, name, |aside| make(dir, aside, making), is_spare)?;
+        Ok(())
+    })?;
+    if let (Some(name), Some(parent)) = (aside, path.parent()) {
+        outcome.set_aside.push((path.clone(), parent.join(name.as_encoded_bytes())));
+    }
+    Ok(())
 }

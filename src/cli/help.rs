@@ -24,6 +24,7 @@ long_help!(INIT, INIT_EXAMPLES, INIT_CODES,
     examples {
         "blankroot init --dry-run": "See what would be done",
         "blankroot init": "Make the running root as it is now the blank one",
+        "blankroot init --storage /persist": "The same, with a storage that keeps the configuration",
         "blankroot init --adopt root-blank": "Use a snapshot that another tool made",
         "blankroot init --root /mnt": "Set up the root that an installer has mounted at /mnt",
     }
@@ -43,6 +44,43 @@ long_help!(ROLLBACK, ROLLBACK_EXAMPLES, ROLLBACK_CODES,
         2: "the configuration or the command line cannot be used",
         3: "refused or failed, and the boot may go on with the root as it is",
         4: "refused or failed, and the boot must stop",
+    }
+);
+
+long_help!(KEEP, KEEP_EXAMPLES, KEEP_CODES,
+    examples {
+        "blankroot keep --dry-run /var/lib/postgresql": "See the new lines and every step",
+        "blankroot keep /var/lib/postgresql": "Keep a directory; stop its service first",
+        "blankroot keep --storage /persist /etc/machine-id": "Keep a file, in this storage",
+        "blankroot keep --from 000012 /srv/notes": "Keep what an old root had",
+    }
+    codes {
+        0: "they are kept, by now or already",
+        1: "something was refused or failed; the reason was told, and nothing is lost",
+        2: "it could not be told what to do",
+    }
+);
+
+long_help!(FORGET, FORGET_EXAMPLES, FORGET_CODES,
+    examples {
+        "blankroot forget /root/.cache": "A directory with all that is in it",
+        "blankroot forget '/var/log/*.old'": "A pattern",
+    }
+    codes {
+        0: "they are on the list, by now or already",
+        2: "the configuration was not changed",
+    }
+);
+
+long_help!(UNKEEP, UNKEEP_EXAMPLES, UNKEEP_CODES,
+    examples {
+        "blankroot unkeep --move-back /srv/notes": "Make it a part of live again",
+        "blankroot unkeep --leave /srv/notes": "Leave the data in storage, where nothing needs it",
+    }
+    codes {
+        0: "they are kept no more",
+        1: "something was refused or failed; the reason was told, and nothing is lost",
+        2: "it could not be told what to do",
     }
 );
 
@@ -67,6 +105,7 @@ long_help!(APPLY, APPLY_EXAMPLES, APPLY_CODES,
         "blankroot apply --dry-run": "See what is not in its place, and what would be done",
         "blankroot apply": "Do it; a second time there is nothing to do",
         "blankroot apply --adopt": "Move data that is in the way into storage",
+        "blankroot apply --user": "As any user: link what ~/.config/blankroot.toml keeps",
     }
     codes {
         0: "every kept path is in its place",
@@ -115,6 +154,9 @@ pub const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
     ("init", INIT_CODES),
     ("rollback", ROLLBACK_CODES),
     ("apply", APPLY_CODES),
+    ("keep", KEEP_CODES),
+    ("forget", FORGET_CODES),
+    ("unkeep", UNKEEP_CODES),
     ("diff", DIFF_CODES),
     ("status", STATUS_CODES),
     ("doctor", DOCTOR_CODES),
@@ -125,6 +167,9 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("init", INIT_EXAMPLES),
     ("rollback", ROLLBACK_EXAMPLES),
     ("apply", APPLY_EXAMPLES),
+    ("keep", KEEP_EXAMPLES),
+    ("forget", FORGET_EXAMPLES),
+    ("unkeep", UNKEEP_EXAMPLES),
     ("diff", DIFF_EXAMPLES),
     ("status", STATUS_EXAMPLES),
     ("doctor", DOCTOR_EXAMPLES),

@@ -1,38 +1,100 @@
-//! `apply`: puts every kept path in its place.
+//! `apply`: puts every kept path in its place, the system's or a user's own.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use backends::{Backend, Result};
+use backends::{Backend, Error, Result, TreePath};
 
 use super::{Failure, load_config, show};
+use crate::accounts::Accounts;
 use crate::apply::persist::Outcome;
 use crate::cli::{Apply, Cli};
-use crate::config::Config;
+use crate::config::{Config, own};
 use crate::host::{HostRoot, Machine};
-use crate::keep;
+use crate::keep::{self, KeepEntry};
 use crate::persistence::{self, Persistence};
-use crate::plan::apply::{ApplyPlan, Asked};
+use crate::plan::apply::{Adopt, ApplyPlan, Asked};
+use crate::units::held;
 
 /// Some entries are in force and others are not.
 const INCOMPLETE: u8 = 1;
 
 pub fn run(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
+    if args.user { own(cli, args) } else { system(cli, args) }
+}
+
+fn system(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     let config = load_config(cli, &args.root.root)?;
-    let list = keep::list(&config);
-    let machine = match &args.storages {
-        None => Machine::open(&args.root.root)?,
+    let machine = machine(&config, args)?;
+    let open = || open_backend(&config, &args.root.root);
+    let persistence = Persistence::new(&machine, &keep::list(&config), open)?;
+    let (plan, done) = put_in_force(persistence, args)?;
+    if let Some(outcome) = &done {
+        let host = HostRoot::open(&args.host.host)?;
+        held::set(&host, plan.refusals.iter().map(|refusal| &refusal.path))?;
+        persistence::announce(&plan, outcome, &machine, &host)?;
+    }
+    Ok(exit(&plan, done.as_ref()))
+}
+
+/// Nothing of a user's own list needs root: it is linked, and made as whoever runs this.
+fn own(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
+    let machine = Machine::open(&args.root.root)?;
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let action = "find the home";
+    let home = home.ok_or_else(|| {
+        Error::new(action, "HOME does not say where it is").mend("set HOME to its whole path")
+    })?;
+    let below_root = TreePath::parse(home.as_os_str().as_encoded_bytes());
+    let below_root = below_root.map_err(|why| Error::new(action, format!("HOME {why}")))?;
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let accounts = Accounts::read(machine.root())?;
+    let user = accounts.users().iter().find(|user| user.uid == uid);
+    // Whoever is known elsewhere only, in LDAP say, has a number all the same.
+    let name = user.map_or_else(|| uid.to_string(), |user| user.name.clone());
+    let xdg = std::env::var_os("XDG_CONFIG_HOME");
+    let file = cli.config.clone().unwrap_or_else(|| own::default_file(&home, xdg.as_deref()));
+    let mut list = own::load(&file, &below_root, &name)?;
+    for home in list.iter_mut().filter_map(|entry: &mut KeepEntry| entry.home.as_mut()) {
+        (home.uid, home.gid) = (Some(uid), Some(gid));
+    }
+    let persistence = Persistence::new(&machine, &list, || Ok(None))?;
+    let (plan, done) = put_in_force(persistence, args)?;
+    Ok(exit(&plan, done.as_ref()))
+}
+
+fn machine(config: &Config, args: &Apply) -> Result<Machine> {
+    match &args.storages {
+        None => Machine::open(&args.root.root),
         Some(base) => {
             let storages = config.storages.iter().map(|storage| storage.path.clone()).collect();
-            Machine::with_storages_below(&args.root.root, base, storages)?
+            Machine::with_storages_below(&args.root.root, base, storages)
         }
+    }
+}
+
+fn open_backend(config: &Config, root: &Path) -> Result<Option<Box<dyn Backend>>> {
+    config.open_backend(root).map(Some)
+}
+
+/// Plans, and does it unless it is only to be shown.
+fn put_in_force(
+    mut persistence: Persistence<'_>,
+    args: &Apply,
+) -> Result<(ApplyPlan, Option<Outcome>), Failure> {
+    let adopt = match (args.adopt, args.adopt_replaced) {
+        (true, _) => Adopt::Everything,
+        (false, true) => Adopt::Replaced,
+        (false, false) => Adopt::Nothing,
     };
-    let open = || open_backend(&config, args);
-    let mut persistence = Persistence::new(&machine, &list, open)?;
-    let plan = persistence.plan(Asked { adopt: args.adopt, mounts: !args.no_mounts })?;
+    let plan = persistence.plan(Asked { adopt, mounts: !args.no_mounts })?;
     let mut out = io::stdout().lock();
     if args.dry_run {
         write!(out, "{plan}")?;
+    }
+    let outcome = if args.dry_run {
+        None
     } else {
         let progress = show::Progress::new("copying");
         let mut names = 0;
@@ -42,26 +104,19 @@ pub fn run(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
         });
         drop(progress);
         tell(&plan, &outcome, &mut out)?;
-        let host = HostRoot::open(&args.host.host)?;
-        crate::units::held::set(&host, plan.refusals.iter().map(|refusal| &refusal.path))?;
-        persistence::announce(&plan, &outcome, &machine, &host)?;
-        if !outcome.is_complete() {
-            tell_refusals(&plan);
-            return Ok(ExitCode::from(INCOMPLETE));
-        }
-    }
-    tell_refusals(&plan);
-    if !plan.refusals.is_empty() {
-        return Ok(ExitCode::from(INCOMPLETE));
-    }
-    if plan.steps.is_empty() {
+        Some(outcome)
+    };
+    if plan.steps.is_empty() && plan.refusals.is_empty() {
         writeln!(out, "nothing to do: {}", in_force(persistence.len()))?;
     }
-    Ok(ExitCode::SUCCESS)
+    out.flush()?;
+    plan.refusals.iter().for_each(show::problem);
+    Ok((plan, outcome))
 }
 
-fn open_backend(config: &Config, args: &Apply) -> Result<Option<Box<dyn Backend>>> {
-    config.open_backend(&args.root.root).map(Some)
+fn exit(plan: &ApplyPlan, outcome: Option<&Outcome>) -> ExitCode {
+    let complete = plan.refusals.is_empty() && outcome.is_none_or(Outcome::is_complete);
+    if complete { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) }
 }
 
 fn in_force(entries: usize) -> String {
@@ -92,8 +147,4 @@ fn tell(plan: &ApplyPlan, outcome: &Outcome, out: &mut impl Write) -> Result<(),
         }
     }
     Ok(())
-}
-
-fn tell_refusals(plan: &ApplyPlan) {
-    plan.refusals.iter().for_each(show::problem);
 }

@@ -3,12 +3,13 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use backends::path::Escaped;
-use backends::{Backend, Error, Slot, Tree, TreePath};
+use backends::{Backend, Error, Slot, Tree};
 
+use super::named::in_tree;
 use super::show::{self, Progress};
 use super::{Failure, leftovers, load_config};
 use crate::classify::classify;
@@ -18,7 +19,11 @@ use crate::report::{DiffReport, flat, json, stat, tree};
 
 pub fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
-    let only = args.paths.iter().map(|path| in_tree(path, root)).collect::<Result<Vec<_>, _>>()?;
+    let only = args
+        .paths
+        .iter()
+        .map(|path| in_tree(path, root, "look below"))
+        .collect::<Result<Vec<_>, _>>()?;
     let config = load_config(cli, root)?;
     if args.storage {
         return leftovers::run(cli, args, &config, &only);
@@ -77,26 +82,4 @@ fn warn_if_elsewhere(backend: &dyn Backend, live: &Tree, root: &Path) {
             live.name
         ));
     }
-}
-
-/// A path as the reader names it, inside the tree: an absolute one as it is on the machine that
-/// live is the root of, any other from the working directory on.
-fn in_tree(path: &Path, root: &Path) -> Result<TreePath, Error> {
-    let shown = || format!("look below `{}`", Escaped(path.as_os_str().as_bytes()));
-    let absolute = if path.is_absolute() {
-        path.to_path_buf()
-    } else {
-        let action = "find the working directory";
-        let here = std::env::current_dir().map_err(|e| Error::io(action, e))?;
-        let root = root.canonicalize().map_err(|e| Error::io(shown(), e))?;
-        match here.strip_prefix(&root) {
-            Ok(below) => PathBuf::from("/").join(below).join(path),
-            Err(_) => {
-                let why = "the working directory is not below the root that is looked at";
-                return Err(Error::new(shown(), why).mend("name it by its absolute path"));
-            }
-        }
-    };
-    TreePath::parse(absolute.as_os_str().as_bytes())
-        .map_err(|why| Error::new(shown(), format!("the path {why}")).mend("write it without"))
 }

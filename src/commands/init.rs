@@ -6,12 +6,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use backends::path::Escaped;
-use backends::{Backend, Error, LockedBackend, Origin, Survey, TreeName};
+use backends::{Backend, Error, LockedBackend, Origin, Survey, TreeName, TreePath};
 
 use super::{Failure, config_file};
 use crate::apply;
 use crate::cli::{Cli, Init};
-use crate::config::{Config, ConfigError, detect, line, starter};
+use crate::config::{Config, ConfigError, DEFAULT_FILE, EntryKind, detect, edit, line, starter};
+use crate::keep;
 use crate::plan::init::{self, ConfigFile, InitPlan, Situation, Wanted};
 
 pub fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
@@ -94,6 +95,7 @@ fn configuration(
         Err(error) if error.kind() == io::ErrorKind::NotFound => starter_for(path, args, wanted),
         _ => {
             let config = Config::load(path)?;
+            args.storage.as_deref().map_or(Ok(()), |dir| expect_kept(&config, dir))?;
             let text = std::fs::read_to_string(path).unwrap_or_default();
             let blank_line = line::of_root_key(&text, "blank");
             Ok((config, ConfigFile::There { path: path.to_path_buf(), blank_line }))
@@ -106,7 +108,11 @@ fn starter_for(path: &Path, args: &Init, wanted: &Wanted) -> Result<(Config, Con
     if let Wanted::Adopted(name) = wanted {
         root = root.with_blank(name.clone());
     }
-    let text = starter::starter(&root)?;
+    let mut text = starter::starter(&root)?;
+    if let Some(dir) = &args.storage {
+        expect_there(&args.root.root, dir)?;
+        text = edit::add_entry(&text, dir, &configuration_path()?, EntryKind::File)?;
+    }
     let config = Config::parse(path, text.as_bytes()).map_err(|error: ConfigError| {
         let why =
             error.problems().first().map_or(error.to_string(), |problem| problem.what.clone());
@@ -114,4 +120,36 @@ fn starter_for(path: &Path, args: &Init, wanted: &Wanted) -> Result<(Config, Con
             .mend("write one by hand and name it with `--config FILE`")
     })?;
     Ok((config, ConfigFile::New { path: path.to_path_buf(), text }))
+}
+
+fn configuration_path() -> Result<TreePath, Error> {
+    TreePath::parse(DEFAULT_FILE.as_bytes()).map_err(|why| Error::new("keep it", why))
+}
+
+/// A storage is never made: where it is not mounted yet, a directory would be wiped with live.
+fn expect_there(root: &Path, dir: &Path) -> Result<(), Error> {
+    let action = || format!("use the storage {}", Escaped(dir.as_os_str().as_bytes()));
+    let below = TreePath::parse(dir.as_os_str().as_bytes());
+    let below = below.map_err(|why| Error::new(action(), format!("its path {why}")))?;
+    match root.join(below.as_path()).metadata() {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(Error::new(action(), "it is no directory")),
+        Err(why) => Err(Error::io(action(), why).mend(
+            "make it on a file system that survives, \
+                                                       and mount it there",
+        )),
+    }
+}
+
+/// A configuration that is there already is not changed.
+fn expect_kept(config: &Config, dir: &Path) -> Result<(), Error> {
+    let path = configuration_path()?;
+    let kept = keep::list(config).into_iter().find(|entry| entry.path == path);
+    let storage = TreePath::parse(dir.as_os_str().as_bytes()).ok();
+    if kept.is_some_and(|entry| Some(entry.storage) == storage) {
+        return Ok(());
+    }
+    let action = format!("keep the configuration in {}", Escaped(dir.as_os_str().as_bytes()));
+    Err(Error::new(action, "it is there already, and does not say so")
+        .mend(format!("add `{DEFAULT_FILE}` to the `files` of that storage, before blank is made")))
 }

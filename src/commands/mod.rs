@@ -4,11 +4,16 @@ mod apply;
 mod demo;
 mod diff;
 mod doctor;
+mod editing;
+mod forget;
 mod init;
+mod keep;
 mod leftovers;
+mod named;
 mod rollback;
 pub(crate) mod show;
 mod status;
+mod unkeep;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +21,6 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
 use crate::config::{Config, ConfigError, DEFAULT_FILE};
-use crate::keep;
 use crate::plan::InitRefusal;
 
 /// Why a command ended without its result.
@@ -56,6 +60,9 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Init(args) => init::run(cli, args),
         Command::Rollback(args) => return rollback::run(cli, args).into(),
         Command::Apply(args) => apply::run(cli, args),
+        Command::Keep(args) => keep::run(cli, args),
+        Command::Forget(args) => forget::run(cli, args),
+        Command::Unkeep(args) => unkeep::run(cli, args),
         Command::Diff(args) => diff::run(cli, args),
         Command::Status(args) => status::run(cli, args),
         Command::Doctor(args) => doctor::run(cli, args),
@@ -103,7 +110,7 @@ fn load_config(cli: &Cli, root: &Path) -> Result<Config, ConfigError> {
     if cli.config.is_some() {
         return Ok(config);
     }
-    match keep::kept_configuration(&config, root) {
+    match crate::keep::kept_configuration(&config, root) {
         Some(kept) => Config::load(&kept),
         None => Ok(config),
     }

@@ -66,3 +66,43 @@ impl Drop for Progress {
         self.0.finish_and_clear();
     }
 }
+
+/// Counts bytes on a terminal while something is copied; silent elsewhere. Gone when dropped.
+pub struct Bytes(ProgressBar);
+
+impl Bytes {
+    /// Starts counting `what`; `total` is 0 where it is not known.
+    pub fn new(what: &'static str, total: u64) -> Self {
+        let bar = match (io::stderr().is_terminal(), total) {
+            (false, _) => ProgressBar::hidden(),
+            (true, 0) => ProgressBar::new_spinner(),
+            (true, total) => ProgressBar::new(total),
+        };
+        let template = match total {
+            0 => "{spinner} {msg}: {bytes}",
+            _ => "{msg}: {bar:30} {bytes} of {total_bytes}, {binary_bytes_per_sec}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+
+    /// Adds to what was copied.
+    pub fn add(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+
+    /// Writes something else while the bar is out of the way.
+    pub fn outside(&self, write: impl FnOnce()) {
+        self.0.suspend(write);
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

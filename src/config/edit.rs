@@ -1,7 +1,10 @@
-//! Adds to the lists of a configuration's text; comments, order and layout of the rest survive.
+//! Adds to the lists of a configuration's text, and takes from them; comments, order and layout of the
+//! rest survive.
 //!
 //! The edited text is checked as a whole before it is handed back: nothing that could not be read
 //! again is ever written.
+
+mod remove;
 
 use std::path::Path;
 
@@ -10,6 +13,8 @@ use backends::{Error, Result, TreePath};
 use toml_edit::{
     Array, ArrayOfTables, DocumentMut, InlineTable, Item, RawString, Table, TableLike, Value,
 };
+
+pub use remove::remove_entry;
 
 use super::entry::EntryKind;
 use super::problem::{quoted, shown};

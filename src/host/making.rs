@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use backends::fault::change;
-use backends::stat::of_open;
+use backends::stat::{Stat, of_open};
 use backends::temporary;
 use backends::{FileType, path::Escaped};
 use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, RenameFlags, Uid};
@@ -119,18 +119,30 @@ fn or_discard(done: io::Result<()>, dir: BorrowedFd<'_>, made: &OsStr) -> io::Re
     done
 }
 
-/// Makes something under a temporary name and exchanges it with `name`, which is left under that
-/// name.
+/// Makes something under a temporary name and exchanges it with `name`. What had that name is removed
+/// if `is_spare` says so, else it gets the name of a leftover, which is returned.
 pub fn replace(
     parent: BorrowedFd<'_>,
     name: &OsStr,
     make: impl FnOnce(&OsStr) -> io::Result<()>,
-) -> io::Result<()> {
-    let aside = temporary::unused(parent, name)?;
-    make(&aside)?;
-    change("apply: exchange", || {
-        Ok(fs::renameat_with(parent, aside.as_os_str(), parent, name, RenameFlags::EXCHANGE)?)
-    })
+    is_spare: impl FnOnce(&Stat) -> bool,
+) -> io::Result<Option<OsString>> {
+    let made = temporary::unused(parent, name)?;
+    make(&made)?;
+    let aside = match supersede(parent, &made, name) {
+        Ok(aside) => aside,
+        Err(error) => return or_discard(Err(error), parent, &made).map(|()| None),
+    };
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let former = of_open(fs::openat(parent, aside.as_os_str(), flags, Mode::empty())?.as_fd())?;
+    if !is_spare(&former) {
+        return Ok(Some(aside));
+    }
+    change("apply: remove what is spare", || match former.facts.file_type {
+        FileType::Dir => Ok(fs::unlinkat(parent, aside.as_os_str(), AtFlags::REMOVEDIR)?),
+        _ => Ok(fs::unlinkat(parent, aside.as_os_str(), AtFlags::empty())?),
+    })?;
+    Ok(None)
 }
 
 /// Puts a finished copy in the place of `name`. What was there gets the first name of a leftover

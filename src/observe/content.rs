@@ -16,9 +16,12 @@ use super::{Content, Found, Observed};
 use crate::host::{Machine, beneath};
 use crate::plan::apply::Arranged;
 
+/// Opens what holds the root, if there is anything of that kind.
+type Open<'b> = Box<dyn Fn() -> backends::Result<Option<Box<dyn Backend>>> + 'b>;
+
 /// Blank, and live as far as it is what is mounted as the root: opened when first asked for.
 pub struct Baseline<'b> {
-    open: Box<dyn Fn() -> backends::Result<Option<Box<dyn Backend>>> + 'b>,
+    open: Open<'b>,
     opened: Option<Opened>,
 }
 
@@ -34,9 +37,9 @@ impl<'b> Baseline<'b> {
         Self { open: Box::new(open), opened: None }
     }
 
-    /// For roots that nothing restores: whatever is there counts.
-    pub fn none() -> Self {
-        Self::new(|| Ok(None))
+    /// Whether anything restores the root at all.
+    pub fn restores(&mut self) -> backends::Result<bool> {
+        Ok(self.opened()?.backend.is_some())
     }
 
     fn opened(&mut self) -> backends::Result<&Opened> {
@@ -99,12 +102,12 @@ pub(super) fn of(
         return Ok(Content::Empty);
     }
     let here = machine.parent_of(path).map_err(told)?;
-    let Some(name) = path.name().and_then(|name| c_string(name)) else {
+    let Some(name) = path.name().and_then(c_string) else {
         return Ok(Content::Data);
     };
     if observed.found(&one.source).is_some() {
         let stored = machine.parent_of(&one.source).map_err(told)?;
-        let other = one.source.name().and_then(|name| c_string(name)).unwrap_or_default();
+        let other = one.source.name().and_then(c_string).unwrap_or_default();
         if same((stored.as_fd(), &other), (here.as_fd(), &name))? {
             return Ok(Content::AsInStorage);
         }

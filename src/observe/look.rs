@@ -53,7 +53,10 @@ fn look(machine: &Machine, path: &TreePath, so_far: &Observed, top: &Stat) -> Se
         Ok(opened) => {
             found(&opened, &parent).map_or_else(|why| unreadable(path, &why), Seen::There)
         }
-        Err(why) if why.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => Seen::Absent,
+        // Whoever wants to make something there meets the parent that is no directory.
+        Err(why) if matches!(Errno::from_io_error(&why), Some(Errno::NOENT | Errno::NOTDIR)) => {
+            Seen::Absent
+        }
         Err(why) => {
             if let Some((link, real)) = link_on_the_way(so_far, path) {
                 let why = format!("look at {path}: {link} is a link");
@@ -106,9 +109,8 @@ fn judge_targets(
     observed: &mut Observed,
 ) {
     for one in arranged.iter().filter(|one| one.made_at != one.source) {
-        judge(machine, one, &one.made_at, baseline, observed);
-        if one.seen_at != one.made_at && matches!(observed.at(&one.made_at), Seen::Absent) {
-            judge(machine, one, &one.seen_at, baseline, observed);
+        for path in one.before.iter().filter(|path| **path != one.source) {
+            judge(machine, one, path, baseline, observed);
         }
     }
 }
@@ -145,6 +147,9 @@ fn is_wiped(
     baseline: &mut Baseline<'_>,
 ) -> Result<bool> {
     let same_mount = observed.found(storage).is_some_and(|found| found.stat.mount == top.mount);
+    if !baseline.restores()? {
+        return Ok(false);
+    }
     if same_mount && machine.has_storages_below_root() {
         return Ok(true);
     }

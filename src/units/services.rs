@@ -58,7 +58,7 @@ fn adopt(storages: &str, command: &Value, origin: &Value) -> Unit {
         .section("Service")
         .set("Type", "oneshot")
         .set("RemainAfterExit", "yes")
-        .value("ExecStop", &run(command, "apply --adopt --no-mounts"))
+        .value("ExecStop", &run(command, "apply --adopt-replaced --no-mounts"))
         .set("TimeoutStopSec", "10min");
     Unit { name: ADOPT.to_string(), text: text.finish() }
 }

@@ -194,7 +194,7 @@ fn the_services_around_the_mounts() {
     [Service]
     Type=oneshot
     RemainAfterExit=yes
-    ExecStop="/usr/bin/blankroot" apply --adopt --no-mounts
+    ExecStop="/usr/bin/blankroot" apply --adopt-replaced --no-mounts
     TimeoutStopSec=10min
     "#);
 }

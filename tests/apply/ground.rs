@@ -1,12 +1,9 @@
 //! A root and two storages on file systems of their own, in a mount namespace of this thread alone.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use backends::mountinfo;
 use backends::private_mounts::{MountPoint, PrivateNamespace};
 use backends::throwaway::Throwaway;
 use blankroot::apply::persist::Outcome;
@@ -15,7 +12,7 @@ use blankroot::host::Machine;
 use blankroot::keep;
 use blankroot::persistence::Persistence;
 use blankroot::plan::apply::{ApplyPlan, Asked};
-use support::sandbox::skip;
+use support::sandbox::{skip, unmount_below};
 use tempfile::TempDir;
 
 /// Everything that `apply` looks at.
@@ -72,18 +69,8 @@ impl Ground {
 
     /// Unmounts whatever was mounted since it was made.
     pub fn unmount_all(&self) {
-        let table = fs::read("/proc/thread-self/mountinfo").unwrap();
-        let own = |path: &[u8]| {
-            let mut own = STORAGES.iter().map(|storage| self.path(storage));
-            path == self.root().as_os_str().as_bytes()
-                || own.any(|own| own.as_os_str().as_bytes() == path)
-        };
-        for mount in mountinfo::parse(&table).unwrap().iter().rev() {
-            let point = Path::new(OsStr::from_bytes(&mount.mount_point));
-            if point.starts_with(self.root()) && !own(&mount.mount_point) {
-                nix::mount::umount2(point, nix::mount::MntFlags::MNT_DETACH).unwrap();
-            }
-        }
+        let own: Vec<PathBuf> = STORAGES.iter().map(|storage| self.path(storage)).collect();
+        unmount_below(self.root(), &own);
     }
 
     /// Plans and does; the plan, what became of it, and the plan that is left then.

@@ -10,7 +10,7 @@ use std::thread;
 
 use blankroot::config::Config;
 use blankroot::host::beneath;
-use blankroot::plan::apply::Asked;
+use blankroot::plan::apply::{Adopt, Asked};
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, renameat_with, unlinkat};
@@ -19,7 +19,7 @@ use crate::ground::{Ground, as_root, config};
 
 /// How often root applies while she swaps.
 const ROUNDS: usize = 10_000;
-const ALICE: u32 = 1000;
+pub const ALICE: u32 = 1000;
 
 fn kept() -> Config {
     config(
@@ -38,7 +38,7 @@ fn kept() -> Config {
 }
 
 /// What nobody may touch: where she would like root to be led.
-fn bait(ground: &Ground) -> Vec<(String, u32, u32, Vec<u8>)> {
+pub fn bait(ground: &Ground) -> Vec<(String, u32, u32, Vec<u8>)> {
     let mut seen = Vec::new();
     for entry in fs::read_dir(ground.path("bait")).unwrap() {
         let path = entry.unwrap().path();
@@ -55,7 +55,7 @@ fn names(dir: &Path) -> Vec<u8> {
     names.flat_map(|name| name.into_encoded_bytes()).collect()
 }
 
-fn hand_over(path: &Path) {
+pub fn hand_over(path: &Path) {
     chown(path, Some(ALICE), Some(ALICE)).unwrap();
 }
 
@@ -77,7 +77,7 @@ fn swap(pairs: &[(std::path::PathBuf, std::path::PathBuf)], stop: &AtomicBool) -
 }
 
 /// Ends the swapping even if a round fails.
-struct Ends<'s>(&'s AtomicBool);
+pub struct Ends<'s>(pub &'s AtomicBool);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
@@ -121,7 +121,7 @@ fn a_user_who_swaps_parents_for_links_leads_nothing_elsewhere() {
             let ends = Ends(&stop);
             for round in 0..ROUNDS {
                 let (plan, outcome) =
-                    ground.apply_once(&config, Asked { adopt: false, mounts: true });
+                    ground.apply_once(&config, Asked { adopt: Adopt::Nothing, mounts: true });
                 if outcome.is_complete() && plan.refusals.is_empty() {
                     complete += 1;
                 } else {
@@ -160,7 +160,7 @@ fn undo(ground: &Ground, round: usize) {
 }
 
 /// A directory of hers, never one that a link leads to.
-fn open_hers(home: &Path, dir: &str) -> Option<OwnedFd> {
+pub fn open_hers(home: &Path, dir: &str) -> Option<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let home = rustix::fs::open(home, flags, Mode::empty()).unwrap();
     beneath::open(home.as_fd(), Path::new(dir), flags).ok()

@@ -1,15 +1,21 @@
-//! For random keep lists and random trees: plan, apply, plan gives an empty plan.
+//! For random keep lists and random trees: plan, apply, plan gives an empty plan, and every byte that
+//! was there is still there.
 
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use blankroot::plan::apply::Asked;
+use backends::TreePath;
+use blankroot::plan::apply::{Adopt, ApplyPlan, Asked};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Runs, RngAlgorithm, TestRng, TestRunner};
 
 use crate::ground::{Ground, as_root, config};
 
+/// Lists to try; those with contradictions are refused by the configuration.
+const CASES: u32 = 3000;
 const PATHS: [&str; 14] = [
     "a",
     "a/b",
@@ -84,6 +90,9 @@ fn there() -> impl Strategy<Value = There> {
 }
 
 fn text(list: &[Listed]) -> String {
+    let mut seen = HashSet::new();
+    let list: Vec<Listed> =
+        list.iter().filter(|one| seen.insert((one.home, one.path))).cloned().collect();
     let mut text = String::new();
     for (at, storage) in crate::ground::STORAGES.iter().enumerate() {
         text += &format!("[[storage]]\npath = \"/{storage}\"\n");
@@ -122,7 +131,8 @@ fn entry(one: &Listed) -> String {
     format!("{{ {options} }}")
 }
 
-fn make(root: &Path, there: &There) {
+fn make(root: &Path, there: &There, number: usize) {
+    let content = format!("content {number}");
     let mut path = root.to_path_buf();
     if let Some(storage) = there.storage {
         path.push(crate::ground::STORAGES[storage]);
@@ -137,35 +147,55 @@ fn make(root: &Path, there: &There) {
     let _ = fs::create_dir_all(path.parent().unwrap());
     let _ = match there.what {
         0 => fs::create_dir(&path),
-        1 => fs::create_dir(&path).and_then(|()| fs::write(path.join("data"), "of a directory")),
+        1 => fs::create_dir(&path).and_then(|()| fs::write(path.join("data"), &content)),
         2 => fs::write(&path, ""),
-        3 => fs::write(&path, "of a file"),
+        3 => fs::write(&path, &content),
         4 => symlink("/nowhere", &path),
         5 => fs::create_dir(&path)
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o711))),
-        _ => fs::write(&path, "secret")
+        _ => fs::write(&path, &content)
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o600))),
     };
 }
 
+/// What all files hold, wherever they are.
+fn contents(dir: &Path) -> BTreeSet<Vec<u8>> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let kind = path.symlink_metadata().unwrap().file_type();
+        if kind.is_dir() {
+            found.extend(contents(&path));
+        } else if kind.is_file() {
+            found.insert(fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
 #[test]
-fn after_any_list_on_any_tree_the_second_plan_is_empty() {
+fn after_any_list_on_any_tree_the_second_plan_is_empty_and_nothing_is_lost() {
     as_root(|| {
         let seed = support::histories::seed();
         println!("seed: {seed}");
         let bytes: Vec<u8> = seed.to_le_bytes().into_iter().cycle().take(32).collect();
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-        let runs = Runs { cases: 400, failure_persistence: None, ..Runs::default() };
+        let runs = Runs { cases: CASES, failure_persistence: None, ..Runs::default() };
         let strategy = (
             prop::collection::vec(listed(), 0..12),
             prop::collection::vec(there(), 0..12),
-            Just(false),
+            prop_oneof![Just(Adopt::Nothing), Just(Adopt::Replaced), Just(Adopt::Everything)],
         );
+        let used = Cell::new(0);
         let mut runner = TestRunner::new_with_rng(runs, rng);
         let result = runner.run(&strategy, |(list, tree, adopt)| {
             let Some(config) = config(&text(&list)) else { return Ok(()) };
+            used.set(used.get() + 1);
             let ground = Ground::new();
-            tree.iter().for_each(|there| make(ground.root(), there));
+            for (number, there) in tree.iter().enumerate() {
+                make(ground.root(), there, number);
+            }
+            let before = contents(ground.root());
             let (plan, outcome, left) = ground.apply(&config, Asked { adopt, mounts: true });
             prop_assert!(
                 outcome.is_complete(),
@@ -174,11 +204,19 @@ fn after_any_list_on_any_tree_the_second_plan_is_empty() {
                 outcome.not_tried
             );
             prop_assert!(left.steps.is_empty(), "done:\n{plan}\nleft:\n{left}");
-            prop_assert_eq!(&left.refusals, &plan.refusals);
+            ground.unmount_all();
+            let after = contents(ground.root());
+            prop_assert!(before.is_subset(&after), "lost:\n{plan}\n{before:?}\n{after:?}");
+            let refused = |plan: &ApplyPlan| -> Vec<TreePath> {
+                plan.refusals.iter().map(|refusal| refusal.path.clone()).collect()
+            };
+            prop_assert_eq!(refused(&left), refused(&plan));
             Ok(())
         });
         if let Err(error) = result {
             panic!("{error}");
         }
+        println!("{} lists without contradictions", used.get());
+        assert!(used.get() > CASES / 4, "too few lists were tried");
     });
 }

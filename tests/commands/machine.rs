@@ -125,6 +125,11 @@ impl<'s> Machine<'s> {
         }
     }
 
+    /// Live was unmounted by other means.
+    pub fn forget_mount(&mut self) {
+        std::mem::forget(self.mounted.take());
+    }
+
     /// Starts another boot: `/run` is empty.
     pub fn boot(&self, id: &str) {
         fs::write(self.host.path().join("proc/sys/kernel/random/boot_id"), id).unwrap();
@@ -167,7 +172,7 @@ impl<'s> Machine<'s> {
         let name = args.first().unwrap().as_ref();
         let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_blankroot"));
         command.args(args).env_clear();
-        if name != "diff" {
+        if !["diff", "forget", "unkeep"].iter().any(|without| name == *without) {
             command.arg("--host").arg(self.host.path());
         }
         if name != "rollback" && !args.iter().any(|arg| arg.as_ref() == "--root") {

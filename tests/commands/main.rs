@@ -4,6 +4,7 @@
 mod doctor;
 mod init;
 mod interrupted;
+mod keep;
 mod leftovers;
 mod machine;
 mod other_backends;

@@ -96,6 +96,7 @@ fn the_wikis_example_survives_three_rollbacks_to_the_byte() {
         snapshot(&machine.top().join("nix"), &machine.top().join("as it was"), true).unwrap();
 
         for boot in 1..=3 {
+            support::sandbox::unmount_below(machine.live(), &[machine.live().join("nix")]);
             drop(storage);
             machine.unmount();
             machine.boot(&format!("3f2a1c9e-7a01-4b6e-9d0a-00000000010{boot}"));
@@ -114,7 +115,7 @@ fn the_wikis_example_survives_three_rollbacks_to_the_byte() {
             let changes: Vec<_> = changes.iter().collect();
             assert!(changes.is_empty(), "after boot {boot}: {changes:?}");
         }
+        support::sandbox::unmount_below(machine.live(), &[machine.live().join("nix")]);
         drop(storage);
-        machine.unmount();
     });
 }

@@ -15,7 +15,7 @@ use blankroot::apply::persist::Outcome;
 use blankroot::config::Config;
 use blankroot::host::{HostRoot, Machine};
 use blankroot::persistence::{self, Persistence};
-use blankroot::plan::apply::{ApplyPlan, Asked};
+use blankroot::plan::apply::{Adopt, ApplyPlan, Asked};
 use blankroot::{keep, plan};
 use support::kernel::{create_subvolume, snapshot};
 use support::oracle;
@@ -180,7 +180,8 @@ impl<'n> Kept<'n> {
     }
 
     fn asked(&self) -> Asked {
-        Asked { adopt: self.scenario.adopts(), mounts: true }
+        let adopt = if self.scenario.adopts() { Adopt::Everything } else { Adopt::Nothing };
+        Asked { adopt, mounts: true }
     }
 
     /// What a program sees at a path.

@@ -1,12 +1,16 @@
 //! A throwaway Btrfs mounted where one thread alone sees it; or a counted skip where none can be had.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::{env, thread};
 
+use backends::mountinfo;
 use backends::private_mounts::{MountPoint, PrivateNamespace};
 use backends::throwaway::Throwaway;
+use nix::mount::{MntFlags, umount2};
 use tempfile::TempDir;
 
 /// Bytes of each disk; sparse, so that a test pays for what it writes.
@@ -66,6 +70,18 @@ impl Sandbox {
 /// Ends the current transaction of the file system that holds `path`.
 pub fn sync(path: &Path) {
     rustix::fs::syncfs(File::open(path).unwrap()).unwrap();
+}
+
+/// Unmounts, as a shutdown does, what this thread sees mounted below `dir`, last first; but not what
+/// is mounted at `dir` itself, or at one of `but`.
+pub fn unmount_below(dir: &Path, but: &[PathBuf]) {
+    let table = std::fs::read("/proc/thread-self/mountinfo").unwrap();
+    for mount in mountinfo::parse(&table).unwrap().iter().rev() {
+        let point = PathBuf::from(OsStr::from_bytes(&mount.mount_point));
+        if point.starts_with(dir) && point != dir && !but.contains(&point) {
+            umount2(&point, MntFlags::UMOUNT_NOFOLLOW).unwrap();
+        }
+    }
 }
 
 /// Runs `story` on a fresh throwaway Btrfs of one device.

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use backends::{Error, TreePath};
-use blankroot::config::edit::{add_entry, add_forget};
+use blankroot::config::edit::{add_entry, add_forget, remove_entry};
 use blankroot::config::{Config, EntryKind};
 use blankroot::keep;
 use libfuzzer_sys::fuzz_target;
@@ -58,6 +58,17 @@ fn entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind) {
     assert_eq!(listed(&after), expected);
     assert_eq!(after.forget.patterns().len(), before.forget.patterns().len());
     assert_eq!(add_entry(&edited, storage, path, kind).expect("it is there already"), edited);
+    removal(&edited, path);
+}
+
+/// Taking it out again leaves the others.
+fn removal(text: &str, path: &TreePath) {
+    let edited = remove_entry(text, path).expect("what is there can be taken out");
+    let (before, after) = check_edit(text, &edited);
+    let mut expected = listed(&before);
+    expected.retain(|(other, ..)| other != path);
+    assert_eq!(listed(&after), expected);
+    assert_eq!(remove_entry(&edited, path).expect("it is gone already"), edited);
 }
 
 /// What is common to all edits; returns both configurations.

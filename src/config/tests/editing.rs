@@ -2,7 +2,7 @@ use backends::TreePath;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::edit::{add_entry, add_forget};
+use crate::config::edit::{add_entry, add_forget, remove_entry};
 use crate::keep;
 
 fn dir(text: &str, path: &str) -> String {
@@ -124,7 +124,63 @@ fn an_edit_that_would_not_be_valid_is_refused() {
     );
 }
 
+fn removed(text: &str, path: &str) -> String {
+    let path = TreePath::parse(path.as_bytes()).unwrap();
+    let edited = remove_entry(text, &path).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(remove_entry(&edited, &path).unwrap(), edited, "a second time changes nothing");
+    edited
+}
+
+#[test]
+fn an_entry_is_taken_out_with_the_comment_on_its_line_alone() {
+    for (list, expected) in [
+        ("[\"/x\"]", "[]"),
+        ("[ \"/x\" ]", "[]"),
+        ("[\"/a\", \"/x\"]", "[\"/a\"]"),
+        ("[\"/x\", \"/a\"]", "[\"/a\"]"),
+        ("[ \"/a\", \"/x\", '/b' ]", "[ \"/a\", '/b' ]"),
+        ("[\n  \"/x\",\n]", "[]"),
+        ("[\n  \"/a\",\n  \"/x\",\n]", "[\n  \"/a\",\n]"),
+        ("[\n  \"/x\",\n  \"/a\",\n]", "[\n  \"/a\",\n]"),
+        ("[\n  \"/a\", # a\n  \"/x\" # x\n]", "[\n  \"/a\" # a\n]"),
+        ("[\n  \"/a\", # a\n  \"/x\", # x\n  \"/b\", # b\n]", "[\n  \"/a\", # a\n  \"/b\", # b\n]"),
+        (
+            "[ # all\n  # these\n  \"/x\", # x\n  # those\n  \"/a\"\n]",
+            "[ # all\n  # these\n  # those\n  \"/a\"\n]",
+        ),
+        ("[\n  # none now\n  \"/x\",\n]", "[\n  # none now\n]"),
+        ("[\n  \"/a\", # a\n  \"/x\"]", "[\n  \"/a\" # a\n]"),
+        ("[\n  \"/a\", \"/x\",\n  \"/b\",\n]", "[\n  \"/a\",\n  \"/b\",\n]"),
+        ("[\n  \"/x\", \"/a\",\n]", "[\n  \"/a\",\n]"),
+        ("[{ path = \"/x\", mode = \"0700\" }, \"/a\"]", "[\"/a\"]"),
+    ] {
+        assert_eq!(removed(&with(list), "/x"), with(expected), "{list}");
+    }
+}
+
+#[test]
+fn entries_of_users_and_of_the_second_storage_are_taken_out() {
+    let edited = removed(EXAMPLE, "/home/alice/.mozilla");
+    assert!(!edited.contains("Firefox") && edited.contains("\".ssh\""), "{edited}");
+    assert_eq!(removed(EXAMPLE, "/home/alice/.config/kdeglobals").matches("kdeglobals").count(), 0);
+    let path = TreePath::parse(b"/srv").unwrap();
+    let two = add_entry(EXAMPLE, Path::new("/more"), &path, EntryKind::Dir).unwrap();
+    let edited = removed(&two, "/srv");
+    assert!(edited.starts_with(EXAMPLE) && edited.ends_with("directories = []\n"), "{edited}");
+    assert_eq!(removed(EXAMPLE, "/not/kept"), EXAMPLE);
+}
+
 proptest! {
+    #[test]
+    fn what_was_added_is_taken_out_without_a_trace(name in "[^\0/]{1,60}", file in any::<bool>()) {
+        prop_assume!(name != "." && name != "..");
+        let kind = if file { EntryKind::File } else { EntryKind::Dir };
+        for text in [EXAMPLE.to_string(), with("[]"), with("[\"/a\"]"), with("[\n  # a\n  \"/a\", # b\n]")] {
+            let path = format!("/srv/{name}");
+            prop_assert_eq!(removed(&entry(&text, &path, kind), &path), text);
+        }
+    }
+
     #[test]
     fn any_name_can_be_added(name in "[^\0/]{1,60}", in_file in any::<bool>()) {
         prop_assume!(name != "." && name != "..");

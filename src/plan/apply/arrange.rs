@@ -24,6 +24,8 @@ pub struct Arranged {
     pub seen_at: TreePath,
     /// Where a place for it has to be made: below a parent that is kept, that is in storage.
     pub made_at: TreePath,
+    /// Where something may lie that will be at its place once its parents are in theirs.
+    pub before: BTreeSet<TreePath>,
 }
 
 impl Arranged {
@@ -47,6 +49,7 @@ pub fn arrange(list: &[KeepEntry]) -> Vec<Arranged> {
             source: entry.source(),
             seen_at: entry.path.clone(),
             made_at: entry.path.clone(),
+            before: BTreeSet::from([entry.path.clone()]),
             entry: entry.clone(),
         };
         if let Some(parent) = nearest(&by_path, &entry.path).and_then(|at| arranged.get(at)) {
@@ -57,6 +60,8 @@ pub fn arrange(list: &[KeepEntry]) -> Vec<Arranged> {
                 Some(How::Symlink) => one.made_at.clone(),
                 _ => parent.seen_at.join_path(&rest),
             };
+            one.before.extend(parent.before.iter().map(|dir| dir.join_path(&rest)));
+            one.before.extend([one.made_at.clone(), one.seen_at.clone()]);
         }
         by_path.insert(entry.path.clone(), arranged.len());
         arranged.push(one);
@@ -78,7 +83,7 @@ pub fn ancestors(path: &TreePath) -> impl Iterator<Item = TreePath> + use<> {
 pub fn places(arranged: &[Arranged]) -> BTreeSet<TreePath> {
     let mut places = BTreeSet::new();
     for one in arranged {
-        for path in [&one.source, &one.seen_at, &one.made_at] {
+        for path in one.before.iter().chain([&one.source]) {
             // Whoever has a path has its parents already.
             if places.insert(path.clone()) {
                 for parent in ancestors(path) {

@@ -7,7 +7,7 @@ mod source;
 mod step;
 mod target;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use backends::TreePath;
@@ -19,7 +19,7 @@ use crate::observe::{Found, Observed, Seen};
 use owner::{Belongs, Owners, Unknown};
 
 pub use arrange::{Arranged, ancestors, arrange, places};
-pub use step::{ApplyStep, Making, Owner};
+pub use step::{ApplyStep, Making, Owner, Spare};
 
 /// What will be done, in order, and what will not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,10 +49,21 @@ pub struct EntryRefusal {
 /// What a run may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// Move data that lies at a target into storage.
-    pub adopt: bool,
+    /// What that lies at a place is moved into storage.
+    pub adopt: Adopt,
     /// Mount, and not only make what mounts need.
     pub mounts: bool,
+}
+
+/// Which data that lies where kept data is to be seen is moved into storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopt {
+    /// None.
+    Nothing,
+    /// A file that its program put in the place of its link, and what storage has nothing of.
+    Replaced,
+    /// All that only live has.
+    Everything,
 }
 
 /// Plans a whole keep list. Every entry is tried.
@@ -62,6 +73,8 @@ pub fn plan(
     accounts: &Accounts,
     asked: Asked,
 ) -> ApplyPlan {
+    let covered = arranged.iter().filter(|one| one.made_at != one.source);
+    let places = covered.map(|one| (&one.made_at, one)).collect();
     let owners = Owners::new(arranged, accounts, observed);
     let mut planner = Planner {
         observed,
@@ -70,6 +83,7 @@ pub fn plan(
         plan: ApplyPlan::default(),
         made: BTreeMap::new(),
         adopted: Vec::new(),
+        places,
     };
     for one in arranged {
         let before = planner.plan.steps.len();
@@ -92,6 +106,8 @@ struct Planner<'p> {
     plan: ApplyPlan,
     /// What there will be by then, and whose.
     made: BTreeMap<TreePath, Belongs>,
+    /// The places of entries that are not simply seen where they are stored.
+    places: HashMap<&'p TreePath, &'p Arranged>,
     /// Places in storage that will have what live has at another place.
     adopted: Vec<(TreePath, TreePath)>,
 }
@@ -99,12 +115,14 @@ struct Planner<'p> {
 impl<'p> Planner<'p> {
     /// What will be at a place once the steps before are done.
     fn at(&self, path: &TreePath) -> &'p Seen {
-        let copied = self
-            .adopted
-            .iter()
-            .rev()
-            .find_map(|(source, from)| path.below(source).map(|rest| from.join_path(&rest)));
-        self.observed.at(copied.as_ref().unwrap_or(path))
+        // What was copied last may come from what was copied before.
+        let mut from = path.clone();
+        for (source, original) in self.adopted.iter().rev() {
+            if let Some(rest) = from.below(source) {
+                from = original.join_path(&rest);
+            }
+        }
+        self.observed.at(&from)
     }
 
     /// What will have a name by then.
@@ -122,7 +140,16 @@ impl<'p> Planner<'p> {
             let why = format!("it lies in {parent}, which is kept, too, and cannot be");
             return Err((why, format!("do first what {parent} needs")));
         }
-        Ok(())
+        self.data_is_in_reach(one)
+    }
+
+    /// Data cannot lie below the place of another entry: a link or a mount would take its way.
+    fn data_is_in_reach(&self, one: &Arranged) -> Result<(), Unknown> {
+        let in_the_way = ancestors(&one.source).find_map(|dir| self.places.get(&dir));
+        let Some(other) = in_the_way else { return Ok(()) };
+        let (source, path) = (&one.source, &other.entry.path);
+        let why = format!("its data, {source}, would lie below the place of {path}, which is kept");
+        Err((why, format!("keep both in the same storage, with {path} as it is")))
     }
 
     fn entry(&mut self, one: &Arranged) -> Result<(), Unknown> {
@@ -133,8 +160,9 @@ impl<'p> Planner<'p> {
             return self.source(one, belongs, How::Bind);
         }
         let how = self.how(one);
-        if self.adopts(one) {
-            return self.adopt(one, belongs, how);
+        if self.adopts(one, how) {
+            // By then it exists in storage.
+            return self.adopt(one, belongs, one.how().unwrap_or(How::Bind));
         }
         self.source(one, belongs, how)?;
         self.target(one, how)

@@ -4,6 +4,7 @@ use std::fmt;
 
 use backends::TreePath;
 use backends::path::Escaped;
+use backends::stat::Stat;
 
 use crate::mount_options::MountOptions;
 
@@ -30,6 +31,25 @@ pub enum Making {
         /// The data that it leads to.
         source: TreePath,
     },
+}
+
+/// How something is told that can go: it must not have changed since it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spare {
+    /// Its inode number.
+    pub inode: u64,
+    /// Its length in bytes.
+    pub size: u64,
+    /// When its content changed last.
+    pub modified: (i64, u32),
+}
+
+impl Spare {
+    /// What was looked at.
+    pub fn of(stat: &Stat) -> Self {
+        let facts = &stat.facts;
+        Self { inode: stat.inode, size: facts.size, modified: (facts.mtime, facts.mtime_nanos) }
+    }
 }
 
 /// One step. Every path is on the machine, below its root.
@@ -71,6 +91,9 @@ pub enum ApplyStep {
         path: TreePath,
         /// What will be there instead.
         making: Making,
+        /// What is in the way and can go, since blank or storage has it too, or it is empty; anything
+        /// else stays beside it.
+        spare: Option<Spare>,
     },
     /// Remove a link that leads to the data already, to make room for a mount.
     Unlink {
@@ -155,8 +178,11 @@ impl fmt::Display for ApplyStep {
                 }
                 Ok(())
             }
-            Self::Replace { path, making } => {
+            Self::Replace { path, making, spare: None } => {
                 write!(f, "put in the place of {path}: {making}; what is there stays beside it")
+            }
+            Self::Replace { path, making, spare: Some(_) } => {
+                write!(f, "put in the place of {path}: {making}")
             }
             Self::Unlink { path, target, .. } => {
                 write!(f, "remove the link {path} to {}", Escaped(target))

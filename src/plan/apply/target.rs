@@ -3,8 +3,8 @@
 use backends::{FileType, TreePath};
 
 use super::owner::{Belongs, Unknown};
-use super::step::{ApplyStep, Making, Owner};
-use super::{Arranged, LOOK, Planner};
+use super::step::{ApplyStep, Making, Owner, Spare};
+use super::{Adopt, Arranged, LOOK, Planner};
 use crate::config::{EntryKind, How};
 use crate::mount_options::MountOptions;
 use crate::observe::{Content, Found, Seen};
@@ -99,7 +99,8 @@ impl Planner<'_> {
         }
         if !fits(one, found) {
             let making = self.placeholder(one);
-            self.plan.steps.push(ApplyStep::Replace { path, making });
+            let spare = spare(found);
+            self.plan.steps.push(ApplyStep::Replace { path, making, spare });
         }
         Ok(())
     }
@@ -115,7 +116,7 @@ impl Planner<'_> {
         if found.content == Content::Data {
             return Err(in_the_way(one, found, self.found(&one.source)));
         }
-        self.plan.steps.push(ApplyStep::Replace { path, making });
+        self.plan.steps.push(ApplyStep::Replace { path, making, spare: spare(found) });
         Ok(())
     }
 
@@ -142,7 +143,7 @@ impl Planner<'_> {
 
     /// Whether what is at the place is to become what storage has: data that nothing else has if
     /// that was asked for, and what blank has where storage has nothing yet.
-    pub(super) fn adopts(&self, one: &Arranged) -> bool {
+    pub(super) fn adopts(&self, one: &Arranged, how: How) -> bool {
         let stored = self.found(&one.source);
         if let Some(seen) = self.found(&one.seen_at).filter(|seen| seen.mounted.is_some()) {
             // Without a file for it, systemd mounts the id that it made up for this boot.
@@ -153,7 +154,15 @@ impl Planner<'_> {
         self.found(&one.made_at).is_some_and(|found| {
             let links = found.target.as_ref().is_some_and(|target| leads_to(target, one));
             match found.content {
-                Content::Data => self.asked.adopt && !links,
+                Content::Data if links => false,
+                Content::Data => match self.asked.adopt {
+                    Adopt::Nothing => false,
+                    Adopt::Replaced => {
+                        let is_file = found.stat.facts.file_type == FileType::File;
+                        stored.is_none() || (how == How::Symlink && is_file)
+                    }
+                    Adopt::Everything => true,
+                },
                 Content::AsInBlank => stored.is_none() && !links && fits(one, found),
                 Content::Empty | Content::AsInStorage => false,
             }
@@ -190,12 +199,21 @@ impl Planner<'_> {
         copy.stat.links = 1;
         self.enforce(one, &copy, belongs)?;
         if how == How::Symlink {
-            self.plan.steps.push(ApplyStep::Replace { path, making: link_to_data(one) });
+            let making = link_to_data(one);
+            // What was copied is in storage by then.
+            let spare = Some(Spare::of(&copy.stat)).filter(|_| one.entry.kind == EntryKind::File);
+            self.plan.steps.push(ApplyStep::Replace { path, making, spare });
         } else {
             self.bind(one, options);
         }
         Ok(())
     }
+}
+
+/// What holds nothing that would be lost. A directory with content is left to the next rollback.
+fn spare(found: &Found) -> Option<Spare> {
+    let whole = found.stat.facts.file_type == FileType::Dir && found.content != Content::Empty;
+    (found.content != Content::Data && !whole).then(|| Spare::of(&found.stat))
 }
 
 /// Whether something is of the kind that was declared.

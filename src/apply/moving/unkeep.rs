@@ -1,0 +1,208 @@
+//! Does the steps of `unkeep`: storage loses its copy last, when live has a whole one and nothing
+//! leads to storage's any more.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+use backends::census::Census;
+use backends::copy::aside::Aside;
+use backends::fault::change;
+use backends::remove::remove;
+use backends::stat::Place;
+use backends::temporary;
+use backends::{Error, FileType, Result, TreePath};
+use rustix::fs::{self, RenameFlags};
+
+use super::{
+    Kept, Stopped, TRIES, World, changes_all_the_time, check_unused, name_of, unmount, write_config,
+};
+use crate::host::making;
+use crate::moving::look::{There, look};
+use crate::moving::unkeep::{UnkeepPlan, UnkeepStep};
+
+const LEAVES: &str = "nothing was changed";
+const UNMOUNTED: &str = "storage has the data, and it is still on the keep list; run this again, or \
+                         `blankroot apply` to see it in its place again";
+const UNDECLARED: &str =
+    "it is kept no more; live has the data, and storage a copy that nothing needs";
+
+/// What there is to tell of a run.
+#[derive(Debug, Default)]
+pub struct Unkept {
+    /// What the owner may want to know.
+    pub notes: Vec<String>,
+}
+
+/// Does the steps of a plan, with the configuration as it is and as it will be; `done` hears of each
+/// that took effect.
+pub fn unkeep(
+    plan: &UnkeepPlan,
+    world: &World<'_>,
+    config: (&str, &str),
+    progress: &mut dyn FnMut(u64, u64),
+    mut done: impl FnMut(&UnkeepStep),
+) -> Result<Unkept, Box<Stopped>> {
+    let mut state = LEAVES;
+    let mut run = Run { world, copy: None, copied: None, told: Unkept::default(), progress };
+    for step in &plan.steps {
+        let result = match step {
+            UnkeepStep::CheckUnused(source) => run.check_unused(source),
+            UnkeepStep::CopyBack { source, path } => run.copy_back(source, path),
+            UnkeepStep::Unmount(path) => run.unmount(path),
+            UnkeepStep::PutBack { source, path } => run.put_back(source, path),
+            UnkeepStep::Unlink(path) => run.unlink(path),
+            UnkeepStep::WriteConfig { .. } => write_config(world.config, config.0, config.1),
+            UnkeepStep::RemoveStored(source) => run.remove_stored(source),
+        };
+        if let Err(error) = result {
+            // Best effort: the copy has a temporary name, which nobody takes for anything else.
+            let _ = run.copy.take().map(Aside::discard);
+            return Err(Box::new(Stopped { error, state, kept: Kept::default() }));
+        }
+        state = match step {
+            UnkeepStep::Unmount(_) | UnkeepStep::Unlink(_) | UnkeepStep::PutBack { .. } => {
+                UNMOUNTED
+            }
+            UnkeepStep::WriteConfig { .. } => UNDECLARED,
+            _ => state,
+        };
+        done(step);
+    }
+    run.told.notes.extend(plan.notes.iter().cloned());
+    Ok(run.told)
+}
+
+struct Run<'r> {
+    world: &'r World<'r>,
+    copy: Option<Aside>,
+    /// What storage had when it was copied, or looked at.
+    copied: Option<Census>,
+    told: Unkept,
+    progress: &'r mut dyn FnMut(u64, u64),
+}
+
+impl Run<'_> {
+    fn expect(&self, path: &TreePath) -> Result<There> {
+        look(self.world.machine, path)?
+            .ok_or_else(|| Error::new(format!("stop keeping {path}"), "it vanished meanwhile"))
+    }
+
+    fn check_unused(&mut self, source: &TreePath) -> Result<()> {
+        let there = self.expect(source)?;
+        let census = there.census(source)?;
+        let note = check_unused(&format!("stop keeping {source}"), &there, &census)?;
+        self.told.notes.extend(note);
+        self.copied = Some(census);
+        Ok(())
+    }
+
+    fn copy_back(&mut self, source: &TreePath, path: &TreePath) -> Result<()> {
+        let there = self.expect(source)?;
+        self.copied = Some(there.census(source)?);
+        let holder = path.parent().unwrap_or_default();
+        let dir = super::open_dir_of(self.world, &holder)?;
+        let name = name_of(path)?;
+        let to = Place { dir: dir.as_fd(), name: &name };
+        self.copy = Some(Aside::make(there.place(), to, (source, path), self.progress)?);
+        Ok(())
+    }
+
+    fn unmount(&mut self, path: &TreePath) -> Result<()> {
+        let there = self.expect(path)?;
+        unmount::unmount(there.place()).map_err(|why| {
+            let busy = why.raw_os_error() == Some(nix::libc::EBUSY);
+            let error = Error::io(format!("unmount {path}"), why);
+            if busy {
+                error.mend(format!("see who uses it with `fuser -vm {path}`"))
+            } else {
+                error
+            }
+        })
+    }
+
+    fn put_back(&mut self, source: &TreePath, path: &TreePath) -> Result<()> {
+        self.confirm(source, path)?;
+        let Some(copy) = self.copy.take() else {
+            return Err(Error::new(format!("put {path} back"), "there is no copy"));
+        };
+        let Some(there) = look(self.world.machine, path)? else {
+            return copy.name().map(drop);
+        };
+        let (_, old) = copy.exchange()?;
+        let old = Place { dir: there.parent.as_fd(), name: &old };
+        let failed = |why| Error::io(format!("see to what {path} had before"), why);
+        let stat = old.stat().map_err(failed)?;
+        let is_link = stat.facts.file_type == FileType::Symlink;
+        if is_link || Census::take(old, path)?.is_empty() {
+            return remove(old, &stat);
+        }
+        let aside = self.set_aside(old, &there, path)?;
+        self.told.notes.push(format!("what {path} had before is {aside} by now"));
+        Ok(())
+    }
+
+    /// Nobody can have written through the mount since it is gone.
+    fn confirm(&mut self, source: &TreePath, path: &TreePath) -> Result<()> {
+        for _ in 0..TRIES {
+            let there = self.expect(source)?;
+            let census = there.census(source)?;
+            if self.copied.as_ref().is_some_and(|copied| census.is_unchanged_since(copied)) {
+                check_unused(&format!("stop keeping {source}"), &there, &census)?;
+                return Ok(());
+            }
+            if let Some(copy) = self.copy.take() {
+                copy.discard()?;
+            }
+            self.copy_back(source, path)?;
+        }
+        Err(changes_all_the_time(source))
+    }
+
+    fn set_aside(&self, old: Place<'_>, there: &There, path: &TreePath) -> Result<TreePath> {
+        let name = OsStr::from_bytes(there.name.to_bytes());
+        for number in 1..=temporary::ATTEMPTS {
+            let aside = making::before_name(name, number);
+            let renamed = change("move: set aside", || {
+                let (dir, how) = (old.dir, RenameFlags::NOREPLACE);
+                Ok(fs::renameat_with(dir, old.name, dir, aside.as_os_str(), how)?)
+            });
+            match renamed {
+                Ok(()) => return Ok(path.parent().unwrap_or_default().join(aside.as_bytes())),
+                Err(why) if why.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(why) => return Err(Error::io(format!("set aside what {path} had"), why)),
+            }
+        }
+        Err(Error::new(format!("set aside what {path} had"), "all names for it are taken"))
+    }
+
+    fn unlink(&mut self, path: &TreePath) -> Result<()> {
+        let there = self.expect(path)?;
+        if there.stat.facts.file_type != FileType::Symlink {
+            return Err(Error::new(format!("remove the link {path}"), "it is no link any more"));
+        }
+        remove(there.place(), &there.stat)
+    }
+
+    /// Gives it a temporary name first, so that a half of it is never taken for the whole.
+    fn remove_stored(&mut self, source: &TreePath) -> Result<()> {
+        let there = self.expect(source)?;
+        let unchanged = there.census(source)?;
+        if !self.copied.as_ref().is_some_and(|copied| unchanged.is_unchanged_since(copied)) {
+            return Err(Error::new(format!("remove {source}"), "it was changed meanwhile")
+                .mend("compare it with live, and remove it by hand"));
+        }
+        let failed = |why| Error::io(format!("remove {source}"), why);
+        let dir = there.parent.as_fd();
+        let unused = temporary::unused(dir, OsStr::from_bytes(there.name.to_bytes()));
+        let doomed =
+            CString::new(unused.map_err(failed)?.as_bytes()).map_err(|why| failed(why.into()))?;
+        let (name, how) = (there.name.as_c_str(), RenameFlags::NOREPLACE);
+        change("move: rename doomed", || {
+            Ok(fs::renameat_with(dir, name, dir, doomed.as_c_str(), how)?)
+        })
+        .map_err(failed)?;
+        remove(Place { dir, name: &doomed }, &there.stat)?;
+        change("move: sync storage", || making::sync_dir(dir)).map_err(failed)
+    }
+}

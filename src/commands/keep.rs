@@ -1,0 +1,142 @@
+//! `keep`: adds paths to the keep list and moves their data to storage, now.
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use backends::path::Escaped;
+use backends::{Error, Result, TreePath, View};
+
+use super::editing::Editing;
+use super::named::in_tree;
+use super::{Failure, load_config, show};
+use crate::apply::moving::{self, Kept, World};
+use crate::cli::{Cli, Keep};
+use crate::config::Config;
+use crate::host::{HostRoot, Machine};
+use crate::moving::KeepPlan;
+use crate::moving::request::{self, Request};
+use crate::persistence;
+
+/// Something was refused or failed.
+const FAILED: u8 = 1;
+
+pub fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
+    let root = &args.root.root;
+    let config = load_config(cli, root)?;
+    let editing = Editing::open(&config)?;
+    let paths = args.paths.iter().map(|path| named(path, root)).collect::<Result<Vec<_>>>()?;
+    let storage = args.storage.as_ref().map(|dir| in_tree(dir, root, "use the storage"));
+    let storage = storage.transpose()?;
+    let machine = Machine::open(root)?;
+    let old_root = args.from.as_ref().map(|name| find_old_root(&config, root, name)).transpose()?;
+    let request = Request {
+        paths: &paths,
+        storage: storage.as_ref(),
+        old_root: old_root.as_ref().map(|(name, view)| (name.as_str(), view)),
+        adopt: args.adopt,
+    };
+    let open = || config.open_backend(root).map(Some);
+    let plan = match request::plan(&request, &machine, &config, &editing.text, &open) {
+        Ok(plan) => plan,
+        Err(errors) => {
+            errors.iter().for_each(show::problem);
+            return Ok(ExitCode::from(FAILED));
+        }
+    };
+    let mut out = io::stdout().lock();
+    for there in &plan.there {
+        writeln!(out, "{there}")?;
+    }
+    if args.dry_run {
+        write!(out, "{plan}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let world = World {
+        machine: &machine,
+        config: &editing.file,
+        old_root: old_root.as_ref().map(|(_, view)| view.as_fd()),
+    };
+    let code = execute(&plan, &world, &mut out, &args.host.host)?;
+    if plan.config.is_some() {
+        let after = Config::load(&editing.file)?;
+        if let Some(note) = editing.notes(&after, root) {
+            writeln!(out, "note: {note}")?;
+        }
+    }
+    Ok(code)
+}
+
+fn execute(
+    plan: &KeepPlan,
+    world: &World<'_>,
+    out: &mut impl Write,
+    host: &Path,
+) -> Result<ExitCode, Failure> {
+    let bytes = plan.moved.iter().filter_map(|one| Some(one.census.as_ref()?.bytes)).sum();
+    let progress = show::Bytes::new("copying", bytes);
+    // A reader that goes away does not stop what is being done.
+    let done = moving::keep(plan, world, &mut |_, bytes| progress.add(bytes), |step| {
+        progress.outside(|| drop(writeln!(out, "done: {step}")))
+    });
+    drop(progress);
+    let (kept, stopped) = match done {
+        Ok(kept) => (kept, None),
+        Err(stopped) => {
+            let text = stopped.to_string();
+            (stopped.kept, Some(text))
+        }
+    };
+    tell(&kept, out)?;
+    let outcome = kept.outcome();
+    let told =
+        persistence::announce(&kept.applied, &outcome, world.machine, &HostRoot::open(host)?);
+    if let Some(text) = stopped {
+        show::problem(text);
+        return Ok(ExitCode::from(FAILED));
+    }
+    told?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(kept: &Kept, out: &mut impl Write) -> io::Result<()> {
+    for note in &kept.notes {
+        writeln!(out, "note: {note}")?;
+    }
+    out.flush()
+}
+
+/// The path, and whether a slash at its end says that it is a directory.
+fn named(path: &Path, root: &Path) -> Result<(TreePath, bool)> {
+    let is_dir = path.as_os_str().as_bytes().ends_with(b"/");
+    Ok((in_tree(path, root, "keep")?, is_dir))
+}
+
+/// The one old root of this name, or of which `name` is a part.
+fn find_old_root(config: &Config, root: &Path, name: &str) -> Result<(String, View)> {
+    let action = format!("find the old root `{}`", Escaped(name.as_bytes()));
+    let backend = config.open_backend(root)?;
+    let survey = backend.survey()?;
+    let names: Vec<(String, _)> = survey
+        .old_roots
+        .iter()
+        .map(|old| (Escaped(old.tree.name.file_name().as_bytes()).to_string(), &old.tree))
+        .collect();
+    let exact = names.iter().filter(|(other, _)| other == name).collect::<Vec<_>>();
+    let parts = names.iter().filter(|(other, _)| other.contains(name)).collect::<Vec<_>>();
+    let found = if exact.is_empty() { parts } else { exact };
+    match found.as_slice() {
+        [(name, tree)] => Ok((name.clone(), backend.view(tree)?)),
+        [] => {
+            Err(Error::new(action, "there is none of this name")
+                .mend("`blankroot status` lists them"))
+        }
+        several => {
+            let list: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
+            Err(Error::new(action, format!("there are several: {}", list.join(", ")))
+                .mend("write more of the name"))
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `unkeep`: takes paths from the keep list; their data goes back to live, or stays in storage.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use backends::{Error, Result, TreePath};
+
+use super::editing::Editing;
+use super::named::in_tree;
+use super::{Failure, load_config, show};
+use crate::apply::moving::{self, World};
+use crate::cli::{Cli, Unkeep};
+use crate::config::{Config, edit};
+use crate::host::Machine;
+use crate::keep;
+use crate::moving::look::look;
+use crate::moving::unkeep::{self, Data};
+use crate::plan::apply::arrange;
+
+/// Something was refused or failed.
+const FAILED: u8 = 1;
+
+pub fn run(cli: &Cli, args: &Unkeep) -> Result<ExitCode, Failure> {
+    let root = &args.root.root;
+    let paths = args
+        .paths
+        .iter()
+        .map(|path| in_tree(path, root, "stop keeping"))
+        .collect::<Result<Vec<_>>>();
+    let paths = paths?;
+    let mut code = ExitCode::SUCCESS;
+    // One after the other: each has the configuration that the one before has left.
+    for path in &paths {
+        let config = load_config(cli, root)?;
+        let editing = Editing::open(&config)?;
+        if let Err(error) = one(path, args, &config, &editing)? {
+            if let Some(error) = error {
+                show::problem(error);
+            }
+            code = ExitCode::from(FAILED);
+        }
+    }
+    Ok(code)
+}
+
+/// The inner error concerns this path alone; it is `None` if it was told already.
+fn one(
+    path: &TreePath,
+    args: &Unkeep,
+    config: &Config,
+    editing: &Editing,
+) -> Result<Result<(), Option<Error>>, Failure> {
+    let machine = Machine::open(&args.root.root)?;
+    let data = if args.move_back { Data::MoveBack } else { Data::Leave };
+    let (plan, after) = match plan(path, data, &machine, config, &editing.text) {
+        Ok(planned) => planned,
+        Err(error) => return Ok(Err(Some(error))),
+    };
+    let mut out = io::stdout().lock();
+    if args.dry_run {
+        write!(out, "{plan}")?;
+        return Ok(Ok(()));
+    }
+    let world = World { machine: &machine, config: &editing.file, old_root: None };
+    let progress = show::Bytes::new("copying", 0);
+    let done = moving::unkeep(
+        &plan,
+        &world,
+        (&editing.text, &after),
+        &mut |_, bytes| progress.add(bytes),
+        |step| progress.outside(|| drop(writeln!(out, "done: {step}"))),
+    );
+    drop(progress);
+    match done {
+        Err(stopped) => {
+            show::problem(stopped);
+            Ok(Err(None))
+        }
+        Ok(told) => {
+            for note in told.notes.into_iter().chain(editing.notes(config, &args.root.root)) {
+                writeln!(out, "note: {note}")?;
+            }
+            Ok(Ok(()))
+        }
+    }
+}
+
+fn plan(
+    path: &TreePath,
+    data: Data,
+    machine: &Machine,
+    config: &Config,
+    text: &str,
+) -> Result<(unkeep::UnkeepPlan, String)> {
+    let list = keep::list(config);
+    let arranged = arrange(&list);
+    let Some(one) = arranged.iter().find(|one| one.entry.path == *path) else {
+        let error = Error::new(format!("stop keeping {path}"), "it is not on the keep list");
+        let within = list.iter().find(|entry| path.is_within(&entry.path));
+        return Err(match within {
+            Some(entry) => error.mend(format!("{} is, which it lies in", entry.path)),
+            None => error,
+        });
+    };
+    let after = edit::remove_entry(text, path)?;
+    let stored = look(machine, &one.source)?.is_some();
+    let now = unkeep::now(machine, one)?;
+    let plan = unkeep::plan(one, &list, data, now, stored, (text, &after))?;
+    Ok((plan, after))
+}

@@ -1,0 +1,263 @@
+//! Turns what was asked of `keep` into a plan: looks at each path on both sides, and edits the
+//! configuration in memory.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use backends::census::Census;
+use backends::copy::aside::difference;
+use backends::path::shell_word;
+use backends::stat::Place;
+use backends::{Backend, Error, FileType, Result, TreePath, View};
+use rustix::fs::OFlags;
+
+use super::choose::{self, Declared};
+use super::keep::{KeepPlan, Moved, Situation};
+use super::look::{There, look};
+use crate::config::{Config, EntryKind, edit};
+use crate::host::{Machine, beneath, is_not_found};
+use crate::keep;
+use crate::persistence::Persistence;
+use crate::plan::apply::{Adopt, ApplyPlan, Arranged, Asked, arrange};
+
+/// What was asked for.
+pub struct Request<'r> {
+    /// The paths, and whether each must be a directory.
+    pub paths: &'r [(TreePath, bool)],
+    /// The storage, if one was named.
+    pub storage: Option<&'r TreePath>,
+    /// The old root that has the data, by name, and its root directory.
+    pub old_root: Option<(&'r str, &'r View)>,
+    /// What storage had before may be set aside.
+    pub adopt: bool,
+}
+
+/// A path that has to be moved, or at least to come to its place.
+struct Wanted {
+    path: TreePath,
+    census: Option<Census>,
+}
+
+/// Plans it. `text` is the configuration's, `open` opens what holds the machine's root.
+pub fn plan(
+    request: &Request<'_>,
+    machine: &Machine,
+    config: &Config,
+    text: &str,
+    open: &dyn Fn() -> Result<Option<Box<dyn Backend>>>,
+) -> Result<KeepPlan, Vec<Error>> {
+    let mut asked =
+        Looking { request, machine, config, wanted: vec![], there: vec![], text: text.into() };
+    let mut paths: Vec<&(TreePath, bool)> = request.paths.iter().collect();
+    paths.sort_by_key(|(path, _)| path.depth());
+    // All reasons are told together.
+    let tried = paths.into_iter().map(|(path, must_be_dir)| asked.path(path, *must_be_dir));
+    let refused: Vec<Error> = tried.filter_map(Result::err).collect();
+    if !refused.is_empty() {
+        return Err(refused);
+    }
+    asked.plan(text, open).map_err(|error| vec![error])
+}
+
+/// What was found out about the paths so far.
+struct Looking<'l> {
+    request: &'l Request<'l>,
+    machine: &'l Machine,
+    config: &'l Config,
+    wanted: Vec<Wanted>,
+    there: Vec<String>,
+    /// The configuration's text, edited.
+    text: String,
+}
+
+impl Looking<'_> {
+    fn path(&mut self, path: &TreePath, must_be_dir: bool) -> Result<()> {
+        if let Some(outer) = self.wanted.iter().find(|outer| path.is_within(&outer.path)) {
+            self.there.push(format!("{path} lies in {}, which will be kept", outer.path));
+            return Ok(());
+        }
+        let list = keep::list(self.config);
+        let live = match choose::declared(self.config, &list, path)? {
+            Declared::In(entry) => {
+                let line = entry.place.line;
+                let why = format!("{path} lies in {}, which is kept (line {line})", entry.path);
+                self.there.push(why);
+                return Ok(());
+            }
+            Declared::Itself(_) => look(self.machine, path)?.filter(|live| !live.is_mount),
+            Declared::Not => {
+                let live = look(self.machine, path)?;
+                let storage = choose::storage(self.config, self.request.storage, path)?;
+                let stored = look(self.machine, &storage.join_path(path))?;
+                let kind = kind(self.request, path, live.as_ref(), stored.as_ref(), must_be_dir)?;
+                let storage = Path::new("/").join(storage.as_path());
+                self.text = edit::add_entry(&self.text, &storage, path, kind)?;
+                live
+            }
+        };
+        let is_link = |live: &There| live.stat.facts.file_type == FileType::Symlink;
+        let census = live.filter(|live| !is_link(live)).map(|live| movable(&live, path));
+        self.wanted.push(Wanted { path: path.clone(), census: census.transpose()? });
+        Ok(())
+    }
+
+    /// Puts the steps in order. `text` is the configuration's, as it is.
+    fn plan(
+        self,
+        text: &str,
+        open: &dyn Fn() -> Result<Option<Box<dyn Backend>>>,
+    ) -> Result<KeepPlan> {
+        let Self { request, machine, config, wanted, there, text: edited } = self;
+        let after = Config::parse(&config.file, edited.as_bytes())
+            .map_err(|error| Error::new("read the edited configuration", error))?;
+        let list = keep::list(&after);
+        let arranged = arrange(&list);
+        let mut persistence = Persistence::new(machine, &list, open)?;
+        let adopt = if request.old_root.is_none() { Adopt::Everything } else { Adopt::Nothing };
+        let apply = persistence.plan(Asked { adopt, mounts: true })?;
+        let mut situations = Vec::new();
+        for one in wanted {
+            let Some(arranged) = arranged.iter().find(|other| other.entry.path == one.path) else {
+                return Err(Error::new(format!("keep {}", one.path), "its entry is not in force"));
+            };
+            if let Some((name, view)) = request.old_root {
+                check_old_root(&apply, machine, arranged, name, view.as_fd())?;
+            }
+            let moved = Moved {
+                from_live: is_stored(machine, arranged, one.census.as_ref())?,
+                path: one.path,
+                source: arranged.source.clone(),
+                kind: arranged.entry.kind,
+                census: one.census,
+            };
+            let old_root = request.old_root.map(|(name, _)| name);
+            situations.push(Situation { moved, arranged, old_root, adopt: request.adopt });
+        }
+        let config = (edited != text).then(|| (text.to_string(), edited));
+        let mut plan = KeepPlan::new(situations, &apply, config)?;
+        plan.there.splice(0..0, there);
+        Ok(plan)
+    }
+}
+
+/// Whether storage has the very same already: an earlier run came as far as that.
+fn is_stored(machine: &Machine, one: &Arranged, census: Option<&Census>) -> Result<bool> {
+    if census.is_none_or(Census::is_empty) || one.made_at == one.source {
+        return Ok(false);
+    }
+    match (look(machine, &one.made_at)?, look(machine, &one.source)?) {
+        (Some(live), Some(stored)) if !live.is_mount => {
+            Ok(difference(stored.place(), live.place(), &one.entry.path)?.is_none())
+        }
+        _ => Ok(false),
+    }
+}
+
+/// A directory or a file, told from what is there.
+fn kind(
+    request: &Request<'_>,
+    path: &TreePath,
+    live: Option<&There>,
+    stored: Option<&There>,
+    must_be_dir: bool,
+) -> Result<EntryKind> {
+    let action = || format!("keep {path}");
+    let file_type = match request.old_root {
+        Some((name, view)) => {
+            let stat = of_old_root(view.as_fd(), path)?;
+            let none = || Error::new(action(), format!("the old root {name} does not have it"));
+            Some(stat.ok_or_else(none)?)
+        }
+        None => {
+            if live.is_some_and(|live| live.is_mount) {
+                return Err(Error::new(action(), "something is mounted there").mend(format!(
+                    "see what it is with `findmnt {path}`; what has a file system of its own \
+                     survives anyway"
+                )));
+            }
+            live.or(stored).map(|there| there.stat.facts.file_type)
+        }
+    };
+    match file_type {
+        Some(FileType::Dir) => Ok(EntryKind::Dir),
+        Some(FileType::File) if !must_be_dir => Ok(EntryKind::File),
+        Some(FileType::File) => Err(Error::new(action(), "it is a file, and no directory")),
+        Some(FileType::Symlink) => Err(Error::new(action(), "it is a link")
+            .mend("keep what it leads to; the link itself can be a part of blank")),
+        Some(FileType::Subvolume) => Err(Error::new(action(), "it is a subvolume of its own")
+            .mend("move it out of live, and mount it there with a line in fstab")),
+        Some(other) => {
+            let why = format!("it is a {}, which its program makes anew", other.word());
+            Err(Error::new(action(), why).mend("keep the directory that it lies in, if at all"))
+        }
+        None if must_be_dir => Ok(EntryKind::Dir),
+        None => Err(Error::new(action(), "nothing is there")
+            .mend("write a `/` at its end to keep a directory that is yet to come")),
+    }
+}
+
+/// What live has, if it can be moved.
+fn movable(live: &There, path: &TreePath) -> Result<Census> {
+    let census = live.census(path)?;
+    let refused = |why: String| Error::new(format!("keep {path}"), why);
+    if let Some(below) = &census.mounted_over {
+        return Err(refused(format!("something is mounted at {below}, which lies in it"))
+            .mend("unmount it first, or keep what lies beside it"));
+    }
+    if let Some(below) = &census.subvolume {
+        return Err(refused(format!("{below}, which lies in it, is a subvolume of its own"))
+            .mend("move the subvolume out of live, and mount it there with a line in fstab"));
+    }
+    Ok(census)
+}
+
+/// Live may have nothing of its own there, and storage nothing but the same.
+fn check_old_root(
+    apply: &ApplyPlan,
+    machine: &Machine,
+    one: &Arranged,
+    name: &str,
+    old_root: BorrowedFd<'_>,
+) -> Result<()> {
+    let path = &one.entry.path;
+    let action = format!("keep {path} of the old root {name}");
+    let holder = path.parent().unwrap_or_default();
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let failed = |why| Error::io(action.clone(), why);
+    let holder = beneath::open(old_root, holder.as_path(), flags).map_err(failed)?;
+    let file_name = path.name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
+    let file_name = std::ffi::CString::new(file_name).map_err(|why| failed(why.into()))?;
+    let old = Place { dir: holder.as_fd(), name: &file_name };
+    let differs = |there: &There| Ok::<_, Error>(difference(old, there.place(), path)?.is_some());
+    if let Some(stored) = look(machine, &one.source)?
+        && differs(&stored)?
+    {
+        return Err(Error::new(action, format!("{} in storage has other data", one.source))
+            .mend(format!("compare the two, and move {} away", one.source)));
+    }
+    let refused = apply.refusals.iter().any(|refusal| refusal.path == *path);
+    let Some(live) = look(machine, &one.made_at)?.filter(|_| refused) else { return Ok(()) };
+    if live.stat.facts.file_type == FileType::Symlink || live.is_mount {
+        return Ok(());
+    }
+    let word = shell_word(std::ffi::OsStr::from_bytes(&[b"/", path.as_bytes()].concat()));
+    if differs(&live)? {
+        let mend = format!(
+            "compare the two, and move one of them away; `blankroot keep {word}` takes live's"
+        );
+        return Err(Error::new(action, format!("live has other data at {path}")).mend(mend));
+    }
+    let mend = format!("run `blankroot keep {word}`, which takes live's");
+    Err(Error::new(action, format!("live has the very same data at {path}")).mend(mend))
+}
+
+fn of_old_root(old_root: BorrowedFd<'_>, path: &TreePath) -> Result<Option<FileType>> {
+    match beneath::open(old_root, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
+        Ok(opened) => backends::stat::of_open(opened.as_fd())
+            .map(|stat| Some(stat.facts.file_type))
+            .map_err(|why| Error::io(format!("look at {path} of the old root"), why)),
+        Err(why) if is_not_found(&why) => Ok(None),
+        Err(why) => Err(Error::io(format!("look at {path} of the old root"), why)),
+    }
+}

@@ -1,0 +1,187 @@
+//! Plans to stop keeping a path: its data goes back to live and is whole there before storage loses
+//! it, or it stays in storage as a leftover that is named.
+
+use std::fmt;
+
+use backends::copy::aside::difference;
+use backends::{Error, FileType, Result, TreePath};
+
+use super::keep::{added_lines, shown};
+use super::look::look;
+use crate::config::How;
+use crate::host::Machine;
+use crate::keep::KeepEntry;
+use crate::plan::apply::Arranged;
+
+/// What becomes of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// It is copied back to live, and storage's copy is removed.
+    MoveBack,
+    /// It stays in storage.
+    Leave,
+}
+
+/// What is at the path now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Now {
+    /// Nothing.
+    Nothing,
+    /// The data from storage is mounted there.
+    Mounted,
+    /// A link leads to the data.
+    Linked,
+    /// Something of its own, of this type.
+    Own(FileType),
+    /// The same as in storage: an earlier run came this far.
+    Back,
+    /// Another mount.
+    OtherMount,
+}
+
+/// Looks at what is at the path of an entry.
+pub fn now(machine: &Machine, one: &Arranged) -> Result<Now> {
+    let Some(live) = look(machine, &one.seen_at)? else { return Ok(Now::Nothing) };
+    let stored = look(machine, &one.source)?;
+    if live.is_mount {
+        let same = stored.is_some_and(|stored| stored.stat.is_same_file(&live.stat));
+        return Ok(if same { Now::Mounted } else { Now::OtherMount });
+    }
+    let file_type = live.stat.facts.file_type;
+    let links = one.how() != Some(How::Bind) || one.entry.how.is_none();
+    if file_type == FileType::Symlink && links {
+        return Ok(Now::Linked);
+    }
+    match stored {
+        Some(stored) if difference(stored.place(), live.place(), &one.seen_at)?.is_none() => {
+            Ok(Now::Back)
+        }
+        _ => Ok(Now::Own(file_type)),
+    }
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnkeepStep {
+    /// Make sure that nobody has anything of the data open.
+    CheckUnused(TreePath),
+    /// Copy the data to a temporary name beside its place in live, and compare.
+    CopyBack {
+        /// The data in storage.
+        source: TreePath,
+        /// Its place in live.
+        path: TreePath,
+    },
+    /// Unmount it.
+    Unmount(TreePath),
+    /// Exchange the copy with what is at the place.
+    PutBack {
+        /// The data in storage, which must not have changed since it was copied.
+        source: TreePath,
+        /// The place.
+        path: TreePath,
+    },
+    /// Remove the link.
+    Unlink(TreePath),
+    /// Write the new configuration.
+    WriteConfig {
+        /// The lines that are gone.
+        lines: Vec<String>,
+    },
+    /// Remove the data from storage.
+    RemoveStored(TreePath),
+}
+
+/// What will be done, in order.
+#[derive(Clone, Debug, Default)]
+pub struct UnkeepPlan {
+    /// The first that fails ends the run.
+    pub steps: Vec<UnkeepStep>,
+    /// What the owner may want to know.
+    pub notes: Vec<String>,
+}
+
+/// Plans for one path. `stored` tells whether storage has the data; `lines` what the configuration
+/// loses.
+pub fn plan(
+    one: &Arranged,
+    list: &[KeepEntry],
+    data: Data,
+    now: Now,
+    stored: bool,
+    config: (&str, &str),
+) -> Result<UnkeepPlan> {
+    let (path, source) = (&one.seen_at, one.source.clone());
+    let action = format!("stop keeping {}", one.entry.path);
+    let inside =
+        |entry: &&KeepEntry| entry.path != one.entry.path && entry.path.is_within(&one.entry.path);
+    if let Some(inner) = list.iter().find(inside) {
+        let (below, line) = (&inner.path, inner.place.line);
+        let why = format!("{below}, which lies in it, is kept on its own (line {line})");
+        return Err(Error::new(action, why).mend(format!("stop keeping {below} first")));
+    }
+    let mut plan = UnkeepPlan::default();
+    let write = UnkeepStep::WriteConfig { lines: added_lines(config.1, config.0) };
+    if one.made_at == one.source || !stored {
+        plan.steps.extend((now == Now::Linked).then(|| UnkeepStep::Unlink(path.clone())));
+        plan.steps.push(write);
+        return Ok(plan);
+    }
+    if now == Now::OtherMount {
+        let why = format!("something other than {source} is mounted at {path}");
+        return Err(Error::new(action, why).mend(format!("unmount it first: umount {path}")));
+    }
+    plan.steps.push(UnkeepStep::CheckUnused(source.clone()));
+    let copies = data == Data::MoveBack && now != Now::Back;
+    if copies {
+        plan.steps.push(UnkeepStep::CopyBack { source: source.clone(), path: path.clone() });
+    }
+    plan.steps.extend((now == Now::Mounted).then(|| UnkeepStep::Unmount(path.clone())));
+    if copies {
+        plan.steps.push(UnkeepStep::PutBack { source: source.clone(), path: path.clone() });
+    } else if now == Now::Linked {
+        plan.steps.push(UnkeepStep::Unlink(path.clone()));
+    }
+    plan.steps.push(write);
+    match data {
+        Data::MoveBack => {
+            plan.steps.push(UnkeepStep::RemoveStored(source));
+            plan.notes
+                .push(format!("{path} is part of live again, and will be gone at the next boot"));
+        }
+        Data::Leave => plan
+            .notes
+            .push(format!("{source} stays in storage as a leftover, which nothing needs any more")),
+    }
+    Ok(plan)
+}
+
+impl fmt::Display for UnkeepStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CheckUnused(path) => write!(f, "see that nobody uses {path}"),
+            Self::CopyBack { source, path } => {
+                write!(f, "copy {source} to a temporary name beside {path}, and compare the two")
+            }
+            Self::Unmount(path) => write!(f, "unmount {path}"),
+            Self::PutBack { path, .. } => {
+                write!(f, "exchange that copy with what is at {path}, which stays beside it")
+            }
+            Self::Unlink(path) => write!(f, "remove the link {path}"),
+            Self::WriteConfig { lines } => {
+                write!(f, "take from the configuration:")?;
+                lines.iter().try_for_each(|line| write!(f, "\n   - {}", shown(line)))
+            }
+            Self::RemoveStored(source) => write!(f, "remove {source} from storage"),
+        }
+    }
+}
+
+impl fmt::Display for UnkeepPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{}. {step}", at + 1)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! The same while root keeps what she has: `keep` copies, mounts and writes nothing elsewhere.
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use backends::TreePath;
+use blankroot::apply::moving::{self, World};
+use blankroot::config::Config;
+use blankroot::host::Machine;
+use blankroot::moving::request::{self, Request};
+use nix::mount::{MntFlags, umount2};
+use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
+use rustix::fs::{AtFlags, CWD, RenameFlags, renameat_with, statat, unlinkat};
+
+use crate::ground::{Ground, STORAGES, as_root};
+use crate::hostile::{ALICE, Ends, bait, hand_over, open_hers};
+
+/// How often root keeps it while she swaps: ten thousand pass, too, and take minutes.
+const ROUNDS: usize = 2_000;
+const TEXT: &str = "[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/persist\"\n\
+                    [storage.users.alice]\ndirectories = []\n";
+
+/// Exchanges for a moment, at moments that fall anywhere in a round: hundreds of exchanges in each
+/// would have every round refused by its first look.
+fn swap_now_and_then(pairs: &[(PathBuf, PathBuf)], stop: &AtomicBool) -> u64 {
+    // This thread alone acts as her from now on (setfsuid(2)).
+    setfsgid(Gid::from_raw(ALICE));
+    setfsuid(Uid::from_raw(ALICE));
+    let (mut swaps, mut state) = (0, 0x9e37_79b9_7f4a_7c15u64);
+    while !stop.load(Ordering::Relaxed) {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let (one, other) = &pairs[(state >> 32) as usize % pairs.len()];
+        let exchange = || renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok();
+        // What is a mount point at that moment cannot be renamed.
+        if exchange() {
+            thread::sleep(Duration::from_micros(state % 200));
+            while !exchange() && !stop.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+            swaps += 2;
+        }
+        thread::sleep(Duration::from_micros(state % 8_000));
+    }
+    swaps
+}
+
+/// What the command does; whether it came to its end.
+fn keep(ground: &Ground) -> bool {
+    let file = ground.path("etc/blankroot.toml");
+    fs::write(&file, TEXT).unwrap();
+    let config = Config::load(&file).unwrap();
+    let machine = Machine::open(ground.root()).unwrap();
+    let paths = [(TreePath::parse(b"/home/alice/a/data").unwrap(), false)];
+    let request = Request { paths: &paths, storage: None, old_root: None, adopt: true };
+    let Ok(plan) = request::plan(&request, &machine, &config, TEXT, &|| Ok(None)) else {
+        return false;
+    };
+    let world = World { machine: &machine, config: &file, old_root: None };
+    moving::keep(&plan, &world, &mut |_, _| {}, |_| {}).is_ok()
+}
+
+#[test]
+fn a_user_who_swaps_parents_for_links_leads_a_keep_nowhere_else() {
+    as_root(|| {
+        let ground = Ground::new();
+        for dir in ["bait/data", "bait/b", "home/alice", "persist/home/alice"] {
+            fs::create_dir_all(ground.path(dir)).unwrap();
+        }
+        fs::write(ground.path("bait/file"), "root's own").unwrap();
+        fs::write(ground.path("bait/data/file"), "root's own").unwrap();
+        let before = (bait(&ground), fs::read(ground.path("bait/data/file")).unwrap());
+        let mut pairs = Vec::new();
+        for home in ["home/alice", "persist/home/alice"] {
+            hand_over(&ground.path(home));
+            let (dir, link) = (ground.path(home).join("a"), ground.path(home).join("a.link"));
+            fs::create_dir(&dir).unwrap();
+            hand_over(&dir);
+            symlink(ground.path("bait"), &link).unwrap();
+            pairs.push((dir, link));
+        }
+        let data = ground.path("home/alice/a/data");
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("hers"), "hers").unwrap();
+        hand_over(&data);
+        let link = ground.path("home/alice/data.link");
+        symlink(ground.path("bait/data"), &link).unwrap();
+        pairs.push((data, link));
+        let stop = AtomicBool::new(false);
+        let (mut complete, mut stopped) = (0, 0);
+        let swaps = thread::scope(|scope| {
+            let swapper = scope.spawn(|| swap_now_and_then(&pairs, &stop));
+            let ends = Ends(&stop);
+            for round in 0..ROUNDS {
+                if keep(&ground) {
+                    complete += 1
+                } else {
+                    stopped += 1
+                }
+                undo(&ground);
+                let after = (bait(&ground), fs::read(ground.path("bait/data/file")).unwrap());
+                assert_eq!(after, before, "round {round}");
+                let names = fs::read_dir(ground.path("bait/data")).unwrap().count();
+                assert_eq!(names, 1, "round {round}");
+                check_storage(&ground, round);
+                clear(&ground);
+            }
+            drop(ends);
+            swapper.join().unwrap()
+        });
+        println!("{ROUNDS} rounds, {swaps} swaps: {complete} went through, {stopped} did not");
+        assert!(complete > 0 && stopped > 0, "{complete} {stopped}: nothing was tried");
+    });
+}
+
+/// Unmounts what a round has mounted, wherever she has moved it to by now.
+fn undo(ground: &Ground) {
+    let root = ground.root().to_str().unwrap().to_string();
+    let extra = || {
+        let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        table.lines().filter(|line| line.contains(&root)).count() > 1 + STORAGES.len()
+    };
+    while extra() {
+        for dir in ["a", "a.link"] {
+            let Some(dir) = open_hers(&ground.path("home/alice"), dir) else { continue };
+            for name in ["data", "../data.link"] {
+                let place = format!("/proc/thread-self/fd/{}/{name}", dir.as_raw_fd());
+                let _ = umount2(place.as_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+            }
+        }
+    }
+}
+
+/// Empties storage, so that the next round copies again.
+fn clear(ground: &Ground) {
+    let hers = ground.path("persist/home/alice");
+    for dir in ["a", "a.link"] {
+        if let Some(kept) = open_hers(&hers, &format!("{dir}/data")) {
+            let _ = unlinkat(&kept, "hers", AtFlags::empty());
+        }
+        if let Some(dir) = open_hers(&hers, dir) {
+            let _ = unlinkat(&dir, "data", AtFlags::REMOVEDIR);
+        }
+    }
+}
+
+/// What came into storage is hers, and what is root's never did.
+fn check_storage(ground: &Ground, round: usize) {
+    for dir in ["a", "a.link"] {
+        let hers = ground.path("persist/home/alice");
+        let Some(kept) = open_hers(&hers, &format!("{dir}/data")) else { continue };
+        let stolen = statat(&kept, "file", AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        assert!(!stolen, "round {round}: root's file is in her storage");
+    }
+}

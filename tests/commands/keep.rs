@@ -1,0 +1,414 @@
+//! `keep`, `forget` and `unkeep` on a real Btrfs, with storage on another subvolume.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use backends::private_mounts::MountPoint;
+use support::kernel::create_subvolume;
+use support::{base, oracle};
+
+use crate::machine::{Machine, on_machine};
+
+const STORAGE: &str =
+    "\n[[storage]] # survives\npath = \"/persist\"\ndirectories = [\n  \"/var/log\", # logs\n]\n";
+const ODD: &[u8] = b"a b\n\xff";
+
+/// A machine with `init` done, a storage on a subvolume of its own, and something to keep.
+fn on_persistent(story: impl FnOnce(&mut Machine<'_>, &MountPoint) + Send) {
+    on_machine(|machine| {
+        let live = machine.live().to_path_buf();
+        fs::create_dir(live.join("persist")).unwrap();
+        machine.run(&["init"]).expect(0);
+        let config = live.join("etc/blankroot.toml");
+        let text = fs::read_to_string(&config).unwrap() + STORAGE;
+        fs::write(&config, text).unwrap();
+        create_subvolume(&machine.top().join("persist")).unwrap();
+        let storage = machine.mount_at("persist", &live.join("persist"));
+        fs::create_dir_all(live.join("var/log")).unwrap();
+        base_tree(&machine.top().join("seed"), &live.join("srv/notes"));
+        story(machine, &storage);
+    });
+}
+
+/// All sorts of files in a plain directory.
+fn base_tree(seed: &Path, dir: &Path) {
+    base::build(seed);
+    support::kernel::delete_subvolume(&seed.join(base::NESTED)).unwrap();
+    fs::create_dir_all(dir.parent().unwrap()).unwrap();
+    cp(seed, dir);
+    fs::write(dir.join(OsStr::from_bytes(ODD)), "odd").unwrap();
+}
+
+#[expect(clippy::disallowed_methods, reason = "what arranges files for the test")]
+fn cp(from: &Path, to: &Path) {
+    let args = ["-a".as_ref(), from.as_os_str(), to.as_os_str()];
+    assert!(Command::new("cp").args(args).status().unwrap().success());
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test arranges its files")]
+fn move_to(from: &Path, to: &Path) {
+    fs::rename(from, to).unwrap();
+}
+
+fn config(machine: &Machine<'_>) -> String {
+    fs::read_to_string(machine.live().join("etc/blankroot.toml")).unwrap()
+}
+
+/// What is mounted at a path, as this thread sees it.
+fn is_mount(path: &Path) -> bool {
+    let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    let shown = path.to_str().unwrap().replace(' ', "\\040");
+    table.lines().any(|line| line.split(' ').nth(4) == Some(&shown))
+}
+
+fn same(one: &oracle::Tree, other: &Path) {
+    assert_eq!(oracle::changes(one, &oracle::walk(other)), []);
+}
+
+#[test]
+fn a_directory_is_kept_now_and_survives_a_rollback_to_the_byte() {
+    on_persistent(|machine, _| {
+        let notes = machine.live().join("srv/notes");
+        let before = oracle::walk(&notes);
+        let text = config(machine);
+        let dry = machine.run(&["keep", "--dry-run", "/srv/notes"]).expect(0);
+        let dry = dry.says("1. see that nobody uses /srv/notes").says("   +   \"/srv/notes\",");
+        dry.says("copy /srv/notes to /persist/srv/notes")
+            .says("mount /persist/srv/notes at /srv/notes");
+        assert_eq!(config(machine), text, "a dry run changes nothing");
+        assert!(!machine.live().join("persist/srv").exists());
+
+        let ran = machine.run(&["keep", "/srv/notes"]).expect(0);
+        assert_eq!(ran.err, "", "no progress bar in a pipe");
+        ran.says("done: mount /persist/srv/notes at /srv/notes").says("is not kept itself");
+        same(&before, &notes);
+        same(&before, &machine.live().join("persist/srv/notes"));
+        assert!(is_mount(&notes));
+        assert_eq!(config(machine).replace("  \"/srv/notes\",\n", ""), text, "comments stay");
+        // The original is below the mount until the next boot.
+        same(&before, &machine.top().join("root/srv/notes"));
+        machine.run(&["keep", "/srv/notes"]).expect(0).says("/srv/notes is kept already (line");
+        let inside = machine.run(&["keep", "/srv/notes/names"]).expect(0);
+        inside.says("lies in /srv/notes, which is kept (line");
+        machine.run(&["apply"]).expect(0);
+
+        machine.run(&["keep", "/etc/blankroot.toml"]).expect(0);
+        fs::copy(machine.live().join("persist/etc/blankroot.toml"), machine.config()).unwrap();
+        let (root, persist) = (machine.live().to_path_buf(), machine.live().join("persist"));
+        nix::mount::umount2(&root, nix::mount::MntFlags::MNT_DETACH).unwrap();
+        machine.forget_mount();
+        machine.run(&["rollback"]).expect(0);
+        machine.mount();
+        assert!(!notes.exists());
+        let _storage = machine.mount_at("persist", &persist);
+        machine.run(&["apply", "--config", machine.config().to_str().unwrap()]).expect(0);
+        same(&before, &notes);
+        // Live's own configuration is blank's; the kept one counts.
+        machine.run(&["keep", "/srv/notes"]).expect(0).says("is kept already");
+    });
+}
+
+#[test]
+fn several_are_kept_at_once_and_what_is_yet_to_come_too() {
+    on_persistent(|machine, _| {
+        let paths = ["/srv/notes/names", "/srv/notes", "/var/lib/yet/to come/"];
+        let ran = machine.run(&[&["keep"][..], &paths].concat()).expect(0);
+        ran.says("/srv/notes/names lies in /srv/notes, which will be kept");
+        for path in ["srv/notes", "var/lib/yet/to come"] {
+            assert!(is_mount(&machine.live().join(path)), "{path}");
+        }
+        // One that is refused keeps the others from being moved.
+        fs::create_dir(machine.live().join("srv/more")).unwrap();
+        let ran = machine.run(&["keep", "/srv/more", "/nothing", "/"]).expect(1);
+        ran.complains("cannot keep /nothing: nothing is there").complains("cannot keep /: it is");
+        assert!(!is_mount(&machine.live().join("srv/more")));
+    });
+}
+
+#[test]
+fn a_file_and_the_configuration_itself_are_kept() {
+    on_persistent(|machine, _| {
+        let live = machine.live().to_path_buf();
+        fs::write(live.join("srv/single"), "one").unwrap();
+        machine.run(&["keep", "/srv/single"]).expect(0);
+        assert!(is_mount(&live.join("srv/single")));
+        let ran = machine.run(&["keep", "/etc/blankroot.toml"]).expect(0);
+        ran.says("note: what /etc/blankroot.toml had before is /etc/.blankroot.toml.tmp-");
+        let kept = fs::read_to_string(live.join("persist/etc/blankroot.toml")).unwrap();
+        assert!(kept.contains("\"/etc/blankroot.toml\"") && kept.contains("\"/srv/single\""));
+        assert!(live.join("etc/blankroot.toml").is_symlink());
+        // From now on it is edited in storage, and nothing is said about the next boot.
+        fs::create_dir(live.join("srv/more")).unwrap();
+        let ran = machine.run(&["keep", "/srv/more"]).expect(0);
+        assert!(!ran.out.contains("is not kept itself"), "{ran:?}");
+        assert!(config(machine).contains("\"/srv/more\""));
+        assert!(live.join("etc/blankroot.toml").is_symlink());
+    });
+}
+
+#[test]
+fn what_cannot_be_kept_is_refused_with_its_reason() {
+    on_persistent(|machine, _| {
+        let live = machine.live().to_path_buf();
+        symlink("notes", live.join("srv/link")).unwrap();
+        symlink("srv", live.join("linked")).unwrap();
+        create_subvolume(&live.join("srv/tree")).unwrap();
+        fs::create_dir_all(live.join("opt/a/b")).unwrap();
+        create_subvolume(&live.join("opt/a/b/tree")).unwrap();
+        let mounted = live.join("mounted");
+        fs::create_dir(&mounted).unwrap();
+        let _mount = machine.mount_at("persist", &mounted);
+        let before = (config(machine), oracle::walk(&live.join("persist")));
+        for (path, why) in [
+            ("/", "it is the root itself"),
+            ("/persist/x", "it lies in the storage /persist"),
+            ("/var", "/var/log, which lies in it, is kept on its own"),
+            ("/srv/link", "it is a link"),
+            ("/linked/notes", "/linked is a link\n  mend: name the real path, /srv/notes"),
+            ("/srv/tree", "it is a subvolume of its own"),
+            ("/opt", "/opt/a/b/tree, which lies in it, is a subvolume of its own"),
+            ("/mounted", "something is mounted there"),
+            ("/nothing", "nothing is there"),
+            ("/srv/notes/dev/fifo", "it is a fifo, which its program makes anew"),
+        ] {
+            machine.run(&["keep", path]).expect(1).complains(why);
+        }
+        let odd = machine.run(&[OsStr::new("keep"), OsStr::from_bytes(b"/srv/notes/a b\n\xff")]);
+        odd.expect(1).complains("is not UTF-8, as TOML must be");
+        assert_eq!(config(machine), before.0);
+        same(&before.1, &live.join("persist"));
+    });
+}
+
+/// A process that has something open until it is dropped.
+struct Holder(Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the program that has a file open")]
+fn hold(path: &Path) -> Holder {
+    let mut child = Command::new("bash")
+        .args(["-c", "exec 7<\"$1\"; echo ready; read -r x", "holder"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    Holder(child)
+}
+
+#[test]
+fn what_is_in_use_is_left_alone_and_the_process_is_named() {
+    on_persistent(|machine, _| {
+        let file = machine.live().join("srv/notes/etc/inline");
+        let holder = hold(&file);
+        let text = config(machine);
+        let pid = holder.0.id();
+        let ran = machine.run(&["keep", "/srv/notes"]).expect(1);
+        let ran = ran.complains(&format!("it is in use: process {pid} (bash, of no systemd unit)"));
+        ran.complains("state: live and the configuration are as they were");
+        assert_eq!(config(machine), text);
+        assert!(!machine.live().join("persist/srv").exists());
+        drop(holder);
+        machine.run(&["keep", "/srv/notes"]).expect(0);
+        let _holder = hold(&file);
+        for how in ["--move-back", "--leave"] {
+            machine
+                .run(&["unkeep", how, "/srv/notes"])
+                .expect(1)
+                .complains("it is in use: process");
+        }
+        assert!(is_mount(&machine.live().join("srv/notes")));
+    });
+}
+
+#[test]
+fn other_data_in_storage_is_refused_or_set_aside() {
+    on_persistent(|machine, _| {
+        let stored = machine.live().join("persist/srv/notes");
+        fs::create_dir_all(&stored).unwrap();
+        fs::write(stored.join("other"), "somebody's").unwrap();
+        let before = oracle::walk(&machine.live().join("srv/notes"));
+        let ran = machine.run(&["keep", "/srv/notes"]).expect(1);
+        ran.complains("/srv/notes has data, and /persist/srv/notes in storage has other data");
+        let ran = machine.run(&["keep", "--adopt", "/srv/notes"]).expect(0);
+        ran.says("note: what /persist/srv/notes had before is /persist/srv/.notes.before-1 by now");
+        same(&before, &stored);
+        let aside = machine.live().join("persist/srv/.notes.before-1/other");
+        assert_eq!(fs::read(aside).unwrap(), b"somebody's");
+    });
+}
+
+#[test]
+fn data_comes_from_an_old_root() {
+    on_persistent(|machine, _| {
+        let config = machine.live().join("etc/blankroot.toml");
+        fs::copy(&config, machine.config()).unwrap();
+        let text = fs::read(&config).unwrap();
+        let before = oracle::walk(&machine.live().join("srv/notes"));
+        let persist = machine.live().join("persist");
+        nix::mount::umount2(&persist, nix::mount::MntFlags::MNT_DETACH).unwrap();
+        machine.roll_back().expect(0);
+        assert!(!machine.live().join("srv/notes").exists());
+        fs::create_dir_all(&persist).unwrap();
+        let _storage = machine.mount_at("persist", &persist);
+        fs::write(&config, text).unwrap();
+        machine
+            .run(&["keep", "--from", "no such", "/srv/notes"])
+            .expect(2)
+            .complains("there is none");
+        machine
+            .run(&["keep", "--from", "000001", "/srv/no"])
+            .expect(1)
+            .complains("does not have it");
+        let ran = machine.run(&["keep", "--from", "000001", "/srv/notes"]).expect(0);
+        ran.says("of the old root 000001-3f2a1c9e to /persist/srv/notes");
+        same(&before, &machine.live().join("srv/notes"));
+        assert!(is_mount(&machine.live().join("srv/notes")));
+    });
+}
+
+#[test]
+fn live_that_differs_from_the_old_root_is_refused() {
+    on_persistent(|machine, _| {
+        let config = machine.live().join("etc/blankroot.toml");
+        fs::copy(&config, machine.config()).unwrap();
+        let text = fs::read(&config).unwrap();
+        let persist = machine.live().join("persist");
+        nix::mount::umount2(&persist, nix::mount::MntFlags::MNT_DETACH).unwrap();
+        machine.roll_back().expect(0);
+        fs::create_dir_all(&persist).unwrap();
+        let _storage = machine.mount_at("persist", &persist);
+        fs::write(&config, text).unwrap();
+        let notes = machine.live().join("srv/notes");
+        fs::create_dir_all(&notes).unwrap();
+        fs::write(notes.join("new"), "of this boot").unwrap();
+        let ran = machine.run(&["keep", "--from", "000001", "/srv/notes"]).expect(1);
+        ran.complains("live has other data at /srv/notes");
+        assert!(!persist.join("srv").exists() && notes.join("new").exists());
+    });
+}
+
+#[test]
+fn unkeep_moves_back_or_leaves_as_it_is_told() {
+    on_persistent(|machine, _| {
+        let (live, text) = (machine.live().to_path_buf(), config(machine));
+        let notes = live.join("srv/notes");
+        let before = oracle::walk(&notes);
+        machine.run(&["keep", "/srv/notes"]).expect(0);
+        machine.run(&["unkeep", "/srv/notes"]).expect(2);
+        machine
+            .run(&["unkeep", "--leave", "/srv/other"])
+            .expect(1)
+            .complains("not on the keep list");
+        fs::write(notes.join("later"), "x").unwrap();
+        let changed = oracle::walk(&notes);
+
+        let ran = machine.run(&["unkeep", "--leave", "/srv/notes"]).expect(0);
+        ran.says("/persist/srv/notes stays in storage as a leftover")
+            .says("   -   \"/srv/notes\",");
+        assert!(!is_mount(&notes));
+        assert_eq!(config(machine), text);
+        same(&before, &notes);
+        same(&changed, &live.join("persist/srv/notes"));
+        // Live has the older data now: somebody has to say which counts.
+        machine.run(&["keep", "/srv/notes"]).expect(1).complains("in storage has other data");
+        move_to(&live.join("persist/srv/notes"), &live.join("persist/srv/kept"));
+        machine.run(&["keep", "/srv/notes"]).expect(0);
+        fs::write(notes.join("later"), "y").unwrap();
+        let changed = oracle::walk(&notes);
+
+        let dry = machine.run(&["unkeep", "--move-back", "--dry-run", "/srv/notes"]).expect(0);
+        dry.says("remove /persist/srv/notes from storage");
+        let ran = machine.run(&["unkeep", "--move-back", "/srv/notes"]).expect(0);
+        let ran = ran.says("note: what /srv/notes had before is /srv/.notes.before-1 by now");
+        ran.says("/srv/notes is part of live again, and will be gone at the next boot");
+        assert!(!is_mount(&notes));
+        same(&changed, &notes);
+        same(&before, &live.join("srv/.notes.before-1"));
+        assert!(!live.join("persist/srv/notes").exists());
+        assert_eq!(config(machine), text);
+    });
+}
+
+#[test]
+fn a_linked_file_is_moved_back() {
+    on_persistent(|machine, _| {
+        let hostname = machine.live().join("etc/hostname");
+        fs::write(&hostname, "one\n").unwrap();
+        machine.run(&["keep", "/etc/hostname"]).expect(0);
+        assert!(hostname.is_symlink());
+        fs::write(&hostname, "two\n").unwrap();
+        assert_eq!(fs::read(machine.live().join("persist/etc/hostname")).unwrap(), b"two\n");
+        machine.run(&["unkeep", "--move-back", "/etc/hostname"]).expect(0);
+        assert!(!hostname.is_symlink());
+        assert_eq!(fs::read(&hostname).unwrap(), b"two\n");
+        assert!(!machine.live().join("persist/etc/hostname").exists());
+    });
+}
+
+#[test]
+fn parents_in_storage_are_as_in_live() {
+    on_persistent(|machine, _| {
+        let dir = machine.live().join("home/alice/.local");
+        fs::create_dir_all(dir.join("share")).unwrap();
+        fs::write(dir.join("share/file"), "x").unwrap();
+        let own = |path: &Path| std::os::unix::fs::chown(path, Some(1000), Some(1000)).unwrap();
+        for path in [&dir, &dir.join("share"), &machine.live().join("home/alice")] {
+            own(path);
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+            fs::set_permissions(path, mode).unwrap();
+        }
+        machine.run(&["keep", "/home/alice/.local/share"]).expect(0);
+        for path in ["home/alice", "home/alice/.local", "home/alice/.local/share"] {
+            let stat = machine.live().join("persist").join(path).metadata().unwrap();
+            assert_eq!((stat.uid(), stat.mode() & 0o7777), (1000, 0o700), "{path}");
+        }
+    });
+}
+
+#[test]
+fn forget_adds_paths_and_patterns_and_refuses_what_is_kept() {
+    on_persistent(|machine, _| {
+        let live = machine.live().to_path_buf();
+        fs::write(live.join("srv/a*b"), "").unwrap();
+        let ran = machine.run(&["forget", "/srv/a*b", "/var/cache", "/tmp/*.x"]).expect(0);
+        ran.says("   +   \"/var/cache\",").says("is not kept itself");
+        let text = config(machine);
+        for line in [r"  '/srv/a\*b',", "  \"/var/cache\",", "  \"/tmp/*.x\","] {
+            assert!(text.lines().any(|other| other == line), "{line} in {text}");
+        }
+        machine.run(&["forget", "/var/cache"]).expect(0).says("/var/cache is forgotten already");
+        machine.run(&["forget", "/var/log"]).expect(2).complains("it is kept (");
+        let ran = machine.run(&["forget", "/var/log/old"]).expect(2);
+        ran.complains("it lies in /var/log, which is kept (");
+        let ran = machine.run(&["forget", "--dry-run", "/opt"]).expect(0);
+        ran.says("write to the configuration:");
+        assert_eq!(config(machine), text);
+    });
+}
+
+#[test]
+fn a_configuration_that_is_a_link_is_not_written_through() {
+    on_persistent(|machine, _| {
+        let config = machine.live().join("etc/blankroot.toml");
+        let real = PathBuf::from(machine.live()).join("etc/real.toml");
+        move_to(&config, &real);
+        symlink("real.toml", &config).unwrap();
+        for args in [&["keep", "/srv/notes"][..], &["forget", "/x"]] {
+            machine.run(args).expect(2).complains("it is a link to");
+        }
+    });
+}
