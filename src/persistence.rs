@@ -55,7 +55,8 @@ impl<'m> Persistence<'m> {
     }
 }
 
-/// Tells programs that look at mounts of the `x-…` options of those that were made.
+/// Tells programs that look at mounts of the `x-…` options of those that were made, and of those that
+/// were there already and that nobody has told of.
 pub fn announce(
     plan: &ApplyPlan,
     outcome: &Outcome,
@@ -63,7 +64,7 @@ pub fn announce(
     host: &crate::host::HostRoot,
 ) -> Result<()> {
     let made = outcome.done.iter().filter_map(|&at| plan.steps.get(at));
-    let mounts = made.filter_map(|step| match step {
+    let made = made.filter_map(|step| match step {
         ApplyStep::Bind { path, options, .. } | ApplyStep::SetOptions { path, options }
             if !options.user.is_empty() =>
         {
@@ -71,6 +72,10 @@ pub fn announce(
         }
         _ => None,
     });
-    let mounts: Vec<_> = mounts.collect();
-    if mounts.is_empty() { Ok(()) } else { user_options::announce(machine, host, &mounts) }
+    let there = plan.mounted.iter().map(|(path, options)| (path, options));
+    let (made, there): (Vec<_>, Vec<_>) = (made.collect(), there.collect());
+    if made.is_empty() && there.is_empty() {
+        return Ok(());
+    }
+    user_options::announce(machine, host, &made, &there)
 }

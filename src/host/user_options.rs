@@ -17,25 +17,33 @@ const DIR: &str = "run/mount";
 const TABLE: &str = "utab";
 const LOCK: &str = "utab.lock";
 
-/// Adds the options of these mounts, in the place of what is said of them already.
+/// The paths of mounts with their options.
+type Mounts<'m> = [(&'m TreePath, &'m MountOptions)];
+
+/// Tells of these mounts: of those that were `made` in the place of what is said of them already,
+/// and of those that were `there` unless all their options are told of, by whomever.
 pub fn announce(
     machine: &Machine,
     host: &HostRoot,
-    mounts: &[(&TreePath, &MountOptions)],
+    made: &Mounts<'_>,
+    there: &Mounts<'_>,
 ) -> Result<()> {
     let failed = |e| Error::io("write the mounts' options to /run/mount/utab", e);
     let table = std::fs::read("/proc/thread-self/mountinfo").map_err(failed)?;
     let table = mountinfo::parse(&table)?;
+    let old = read(host).map_err(failed)?;
     let mut lines = Vec::new();
-    for (path, options) in mounts {
+    let made = made.iter().map(|mount| (mount, true));
+    for ((path, options), made) in made.chain(there.iter().map(|mount| (mount, false))) {
         let opened = machine.open_at(path, OFlags::PATH | OFlags::NOFOLLOW).map_err(failed)?;
         let id = of_open(opened.as_fd()).map_err(failed)?.mount;
         // A mount that is gone by now needs no options.
-        if let Some(mount) = table.iter().find(|mount| Some(mount.id) == id) {
+        let Some(mount) = table.iter().find(|mount| Some(mount.id) == id) else { continue };
+        if made || !tells(&old, &mount.mount_point, &options.user) {
             lines.push((mount.mount_point.clone(), line(mount, &options.user)));
         }
     }
-    update(host, &lines).map_err(failed)
+    if lines.is_empty() { Ok(()) } else { update(host, &lines).map_err(failed) }
 }
 
 /// One line, as libmount writes it.
@@ -72,15 +80,32 @@ fn update(host: &HostRoot, lines: &[(Vec<u8>, Vec<u8>)]) -> io::Result<()> {
         Ok(fs::openat(&dir, LOCK, flags, mode)?)
     })?;
     fs::flock(&lock, FlockOperation::LockExclusive)?;
-    let old = match host.read(format!("{DIR}/{TABLE}")) {
-        Err(error) if is_not_found(&error) => Vec::new(),
-        read => read?,
-    };
+    let old = read(host)?;
     let text = merged(&old, lines);
     if text == old {
         return Ok(());
     }
     file::replace(dir.as_fd(), std::ffi::OsStr::from_bytes(TABLE.as_bytes()), &text, 0o644)
+}
+
+fn read(host: &HostRoot) -> io::Result<Vec<u8>> {
+    match host.read(format!("{DIR}/{TABLE}")) {
+        Err(error) if is_not_found(&error) => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+/// Whether a table has all these options of a mount.
+fn tells(table: &[u8], target: &[u8], options: &[String]) -> bool {
+    let target = [b"TARGET=", escape(target).as_slice()].concat();
+    let is_there = |line: &[u8], option: &str| {
+        let told = line.split(|&b| b == b' ').filter_map(|field| field.strip_prefix(b"OPTS="));
+        told.flat_map(|told| told.split(|&b| b == b',')).any(|one| one == escape(option.as_bytes()))
+    };
+    let mut lines = table.split(|&b| b == b'\n');
+    lines
+        .find(|line| line.split(|&b| b == b' ').any(|field| field == target))
+        .is_some_and(|line| options.iter().all(|option| is_there(line, option)))
 }
 
 /// The table with these lines in the place of others of the same targets.
@@ -111,5 +136,11 @@ mod tests {
         let expected = format!("SRC=/x TARGET=/mnt/a ROOT=/\n{text}\n");
         assert_eq!(String::from_utf8_lossy(&whole), expected);
         assert_eq!(merged(&whole, &[(mount.mount_point.clone(), new)]), whole);
+        let told = |options: &[&str]| {
+            let options: Vec<String> = options.iter().map(ToString::to_string).collect();
+            tells(&whole, b"/mnt/a b", &options)
+        };
+        assert!(told(&["x-foo=1"]) && told(&["x-gvfs-hide", "x-foo=1"]));
+        assert!(!told(&["x-foo"]) && !told(&["x-gvfs-hide", "x-bar"]));
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backends::mountinfo;
 use backends::private_mounts::{MountPoint, PrivateNamespace};
-use backends::{ChangeKind, Result, TreePath};
+use backends::{ChangeKind, FileType, Result, TreePath};
 use blankroot::apply::persist::Outcome;
 use blankroot::config::Config;
 use blankroot::host::{HostRoot, Machine};
@@ -112,6 +112,8 @@ impl<'n> Kept<'n> {
             assert!(ran.outcome.is_complete() && ran.plan.refusals.is_empty(), "{scenario:?}");
             kept.config = now;
             kept.live_before = oracle::walk(&kept.live);
+            support::sandbox::sync(disk.top);
+            support::sandbox::sync(other.top);
         }
         for path in scenario.entries() {
             kept.seen_before.insert(path, kept.seen(path));
@@ -144,6 +146,14 @@ impl<'n> Kept<'n> {
         }
         for mount in self.mounts.drain(..) {
             mount.unmount().unwrap();
+        }
+        for (path, seen) in &mut self.seen_before {
+            // What was mounted is not seen until it is mounted again.
+            let bare = below(&self.live_before, path);
+            let shows = |tree: &oracle::Tree| {
+                is_data(tree) || tree[&Vec::new()].facts.file_type == FileType::Symlink
+            };
+            *seen = seen.take().filter(|_| bare.as_ref().is_some_and(shows));
         }
     }
 
@@ -357,7 +367,7 @@ fn below(tree: &oracle::Tree, path: &str) -> Option<oracle::Tree> {
 /// Whether a tree holds what could be missed.
 fn is_data(tree: &oracle::Tree) -> bool {
     let top = &tree[&Vec::new()];
-    let link = top.facts.file_type == backends::FileType::Symlink;
+    let link = top.facts.file_type == FileType::Symlink;
     !link && (tree.len() > 1 || !top.content.is_empty())
 }
 

@@ -39,13 +39,14 @@ macro_rules! lists {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Fresh,
         Self::AdoptDir,
         Self::AdoptFile,
         Self::Seed,
         Self::ReplacedLink,
         Self::Enforced,
+        Self::Options,
         Self::PlaceToLink,
     ];
 

@@ -11,7 +11,8 @@ const FILE: &[&str] = &["apply: make file", "apply: set mode", "apply: name"];
 const LINK: &[&str] = &["apply: make link"];
 const OWNER: &[&str] = &["apply: set owner"];
 const OWNER_AND_MODE: &[&str] = &["apply: set owner", "apply: set mode"];
-const EXCHANGE: &[&str] = &["apply: exchange"];
+/// What was there is in storage, or empty, and goes.
+const INSTEAD: &[&str] = &["apply: name beside", "apply: exchange", "apply: remove what is spare"];
 const MOUNT: &[&str] = &["apply: mount"];
 
 const COPY_DIR: &[&str] = &["copy: make directory"];
@@ -54,9 +55,10 @@ pub fn table(scenario: Scenario, own: bool) -> Vec<&'static str> {
             [COPY_FILE, data, more, COPY_MODE, SYNC, BESIDE, MOUNT].concat()
         }
         Scenario::ReplacedLink => {
-            [COPY_FILE, data, COPY_MODE, SYNC, BESIDE, LINK, EXCHANGE].concat()
+            [COPY_FILE, data, COPY_MODE, SYNC, BESIDE, LINK, INSTEAD].concat()
         }
-        Scenario::PlaceToLink => [LINK, EXCHANGE].concat(),
+        Scenario::Options => return options(),
+        Scenario::PlaceToLink => [LINK, INSTEAD].concat(),
         _ => Vec::new(),
     };
     [first, between, last].concat()
@@ -71,6 +73,19 @@ fn fresh() -> Vec<&'static str> {
         [DIR, OWN_DIR, PRIVATE_DIR, OWN_DIR].concat(),
         [PRIVATE_DIR, OWN_DIR, MOUNT].concat(),
         [DIR, DIR, DIR, FILE, DIR, FILE, MOUNT].concat(),
+    ]
+    .concat()
+}
+
+/// All mounts are there; what changes is what one of them allows, and what is told of it.
+fn options() -> Vec<&'static str> {
+    let dir = ["host: make directory", "host: set the directory's mode"];
+    [
+        &["apply: set mount options"],
+        dir.as_slice(),
+        &dir,
+        &["apply: open the lock of utab"],
+        &["file: create", "file: write", "file: sync", "file: rename", "file: sync directory"],
     ]
     .concat()
 }

@@ -14,6 +14,7 @@ use backends::TreePath;
 
 use crate::accounts::Accounts;
 use crate::config::How;
+use crate::mount_options::MountOptions;
 use crate::observe::{Found, Observed, Seen};
 use owner::{Belongs, Owners, Unknown};
 
@@ -29,6 +30,9 @@ pub struct ApplyPlan {
     pub refusals: Vec<EntryRefusal>,
     /// What the owner may want to know.
     pub notes: Vec<String>,
+    /// Mounts that are right already, and whose options programs are to find: an interrupted run
+    /// may not have come to tell of them.
+    pub mounted: Vec<(TreePath, MountOptions)>,
 }
 
 /// Why one entry cannot be put in force.

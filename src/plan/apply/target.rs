@@ -66,8 +66,13 @@ impl Planner<'_> {
             let why = format!("it is declared a link, but {} is mounted there", one.source);
             return Err((why, format!("run `umount {path}`, and then this again")));
         }
-        if self.asked.mounts && !found.mounted.is_some_and(|flags| options.are_in_force(flags)) {
+        if !self.asked.mounts {
+            return Ok(());
+        }
+        if !found.mounted.is_some_and(|flags| options.are_in_force(flags)) {
             self.plan.steps.push(ApplyStep::SetOptions { path: path.clone(), options });
+        } else if !options.user.is_empty() {
+            self.plan.mounted.push((path.clone(), options));
         }
         Ok(())
     }
