@@ -59,7 +59,7 @@ fn keep(story: &mut Story) -> Result<(), Failure> {
     let file = story.config();
     let before = fs::read_to_string(&file).map_err(|e| Error::io("read the configuration", e))?;
     let notes = TreePath::parse(NOTES.as_bytes()).map_err(|why| Error::new("keep notes", why))?;
-    let after = edit::add_entry(&before, Path::new(STORAGE), &notes, EntryKind::Dir)?;
+    let after = edit::add_entry(&before, Path::new(STORAGE), &notes, EntryKind::Dir, None)?;
     machine::write(&file, 0o644, &after)?;
     story.say("The configuration gets these lines; its comments stay:")?;
     for line in added_lines(&before, &after) {
