@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use backends::copy::aside::Aside;
+use backends::fault::change;
 use backends::stat::Place;
 use backends::{Error, Result, TreePath};
 use rustix::fs::OFlags;
@@ -41,7 +42,7 @@ pub fn instead(
     match making::supersede(dir.as_fd(), temporary, name) {
         Ok(aside) => {
             set_aside(source.parent().unwrap_or_default().join(aside.as_bytes()));
-            making::sync_dir(dir.as_fd()).map_err(failed)
+            change("apply: sync directory", || making::sync_dir(dir.as_fd())).map_err(failed)
         }
         Err(why) => {
             // Best effort: it has a temporary name, which nobody takes for anything else.

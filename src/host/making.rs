@@ -182,9 +182,10 @@ pub fn before_name(name: &OsStr, number: u32) -> OsString {
     OsString::from_vec([b".", stem, format!(".before-{number}").as_bytes()].concat())
 }
 
-/// Makes the names in a directory durable, which is open for reading.
+/// Makes the names in a directory durable, which may be open for its path alone.
 pub fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
-    change("apply: sync directory", || Ok(fs::fsync(dir)?))
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(fs::fsync(fs::openat(dir, ".", flags, Mode::empty())?)?)
 }
 
 /// Removes a link that says `target`, and nothing else.

@@ -166,7 +166,7 @@ fn contents(dir: &Path) -> BTreeSet<Vec<u8>> {
         let kind = path.symlink_metadata().unwrap().file_type();
         if kind.is_dir() {
             found.extend(contents(&path));
-        } else if kind.is_file() {
+        } else if kind.is_file() && path.metadata().unwrap().len() > 0 {
             found.insert(fs::read(&path).unwrap());
         }
     }

@@ -138,7 +138,7 @@ fn a_file_and_the_configuration_itself_are_kept() {
         machine.run(&["keep", "/srv/single"]).expect(0);
         assert!(is_mount(&live.join("srv/single")));
         let ran = machine.run(&["keep", "/etc/blankroot.toml"]).expect(0);
-        ran.says("note: what /etc/blankroot.toml had before is /etc/.blankroot.toml.tmp-");
+        ran.says("note: what /etc/blankroot.toml had before is /etc/.blankroot.toml.before-1");
         let kept = fs::read_to_string(live.join("persist/etc/blankroot.toml")).unwrap();
         assert!(kept.contains("\"/etc/blankroot.toml\"") && kept.contains("\"/srv/single\""));
         assert!(live.join("etc/blankroot.toml").is_symlink());

@@ -52,9 +52,10 @@ impl Variant {
 }
 
 /// Every kind of change that a `keep` of a directory makes, in the order in which it comes first.
-const KEEP: [&str; 21] = [
+const KEEP: [&str; 22] = [
     "apply: make directory",
     "apply: set mode",
+    "apply: name",
     "copy: make directory",
     "copy: set mode",
     "copy: set times",
