@@ -65,7 +65,9 @@ pub fn announce(
 ) -> Result<()> {
     let made = outcome.done.iter().filter_map(|&at| plan.steps.get(at));
     let made = made.filter_map(|step| match step {
-        ApplyStep::Bind { path, options, .. } | ApplyStep::SetOptions { path, options }
+        ApplyStep::Bind { path, options, .. }
+        | ApplyStep::Cover { path, options, .. }
+        | ApplyStep::SetOptions { path, options }
             if !options.user.is_empty() =>
         {
             Some((path, options))

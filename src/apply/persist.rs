@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 
 use super::adopt;
 use crate::host::{Machine, making, mounting};
+use crate::mount_options::MountOptions;
 use crate::plan::apply::{ApplyStep, Making, Spare};
 
 /// What became of a plan.
@@ -89,11 +90,12 @@ fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
         ApplyStep::SetMode { path, mode } => {
             open(machine, path).and_then(|open| making::set_mode(open.as_fd(), *mode))
         }
-        ApplyStep::Bind { source, path, options } => {
-            let flags = OFlags::PATH | OFlags::NOFOLLOW;
-            machine.open_at(source, flags).and_then(|source| {
-                let place = machine.open_at(path, flags)?;
-                mounting::bind(source.as_fd(), place.as_fd(), options.kernel)
+        ApplyStep::Bind { source, path, options } => bind(machine, source, path, options),
+        ApplyStep::Cover { link, target, making, source, path, options } => {
+            in_parent(machine, link, |dir, name| {
+                let place = |aside: &OsStr| make(dir, aside, making);
+                let cover = || bind(machine, source, path, options);
+                making::instead_of_link(dir, name, target, place, cover)
             })
         }
         ApplyStep::SetOptions { path, options } => machine
@@ -102,6 +104,18 @@ fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
         ApplyStep::Adopt { .. } | ApplyStep::Replace { .. } => Ok(()),
     };
     done.map_err(|why| failed(step, why))
+}
+
+fn bind(
+    machine: &Machine,
+    source: &TreePath,
+    path: &TreePath,
+    options: &MountOptions,
+) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW;
+    let source = machine.open_at(source, flags)?;
+    let place = machine.open_at(path, flags)?;
+    mounting::bind(source.as_fd(), place.as_fd(), options.kernel)
 }
 
 fn failed(step: &ApplyStep, why: io::Error) -> Error {

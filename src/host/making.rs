@@ -190,15 +190,48 @@ pub fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Removes a link that says `target`, and nothing else.
 pub fn unlink(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result<()> {
-    let says = fs::readlinkat(parent, name, Vec::new());
-    match says {
-        Ok(says) if says.as_bytes() == target => {}
+    check_link(parent, name, target)?;
+    change("apply: unlink", || Ok(fs::unlinkat(parent, name, AtFlags::empty())?))
+}
+
+/// Puts what `make` makes in the place of a link that says `target`, and then lets `cover` mount over
+/// it. If that fails the link is put back, so that what it shows does not go out of sight.
+pub fn instead_of_link(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    target: &[u8],
+    make: impl FnOnce(&OsStr) -> io::Result<()>,
+    cover: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    check_link(parent, name, target)?;
+    let aside = temporary::unused(parent, name)?;
+    make(&aside)?;
+    let exchange = |point| {
+        let both = RenameFlags::EXCHANGE;
+        change(point, || Ok(fs::renameat_with(parent, aside.as_os_str(), parent, name, both)?))
+    };
+    or_discard(exchange("apply: exchange"), parent, &aside)?;
+    if let Err(why) = cover() {
+        let put_back = exchange("apply: put the link back");
+        return match put_back {
+            Ok(()) => or_discard(Err(why), parent, &aside),
+            Err(other) => {
+                let link = Escaped(aside.as_bytes());
+                Err(io::Error::other(format!("{why}; the link is named {link} by now: {other}")))
+            }
+        };
+    }
+    unlink(parent, &aside, target)
+}
+
+fn check_link(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result<()> {
+    match fs::readlinkat(parent, name, Vec::new()) {
+        Ok(says) if says.as_bytes() == target => Ok(()),
         Ok(says) => {
             let text = format!("it leads to {} by now", Escaped(says.as_bytes()));
-            return Err(io::Error::other(text));
+            Err(io::Error::other(text))
         }
-        Err(Errno::INVAL) => return Err(io::Error::other("it is no link any more")),
-        Err(error) => return Err(error.into()),
+        Err(Errno::INVAL) => Err(io::Error::other("it is no link any more")),
+        Err(error) => Err(error.into()),
     }
-    change("apply: unlink", || Ok(fs::unlinkat(parent, name, AtFlags::empty())?))
 }

@@ -19,7 +19,9 @@ pub fn bind(
         | OpenTreeFlags::AT_EMPTY_PATH;
     let tree = open_tree(source, c"", flags)?;
     if attributes != Attributes::default() {
-        mount_attributes::set(tree.as_fd(), attributes)?;
+        change("apply: set the new mount's options", || {
+            mount_attributes::set(tree.as_fd(), attributes)
+        })?;
     }
     let both = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     change("apply: mount", || Ok(move_mount(&tree, c"", place, c"", both)?))

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::io::Read;
+use std::process::ExitCode;
 use std::rc::Rc;
 
 use backends::fault::{Fault, run_with};
@@ -55,7 +56,9 @@ fn any_call_of_apply_may_fail_or_be_the_last_and_the_next_run_finishes() {
             let own = disk.device == other.device;
             for (position, point) in table(scenario, own).into_iter().enumerate() {
                 let cuts = [Fault::CutBeforeNth(position), Fault::CutAfterNth(position)];
-                let fails = ERRNOS.map(|errno| Fault::FailNth(position, errno));
+                // Where the storage is does not decide what an errno means.
+                let errnos = if own { ERRNOS.as_slice() } else { &ERRNOS[..1] };
+                let fails = errnos.iter().map(|errno| Fault::FailNth(position, *errno));
                 for fault in cuts.into_iter().chain(fails) {
                     let what = format!("{scenario:?}, own {own}, {fault:?} ({point})");
                     let kept = Kept::build(sandbox.namespace(), disk, other, scenario);
@@ -67,10 +70,36 @@ fn any_call_of_apply_may_fail_or_be_the_last_and_the_next_run_finishes() {
                         }
                         _ => kept.check_safe(true, &what),
                     }
+                    if own && scenario.adopts() {
+                        let refused = kept.run_without_adoption();
+                        kept.check_safe(true, &format!("{what}: a run that may not adopt"));
+                        let mend =
+                            refused.plan.refusals.iter().all(|no| no.mend.contains("--adopt"));
+                        assert!(mend, "{what}: {:?}", refused.plan.refusals);
+                    }
                     let next = kept.run();
                     kept.check_converged(&next, &end, &format!("{what}: the next run"));
                 }
             }
+        }
+    });
+}
+
+#[test]
+fn the_command_tells_by_its_exit_code_that_a_step_failed() {
+    on_btrfs(|sandbox| {
+        let disk = Disk { top: sandbox.top(), device: sandbox.throwaway().device() };
+        for scenario in [Scenario::AdoptDir, Scenario::ReplacedLink, Scenario::LinkToBind] {
+            let end = undisturbed(sandbox, disk, disk, scenario);
+            let table = table(scenario, true);
+            let position = table.len() / 2;
+            let what = format!("{scenario:?}, {}", table[position]);
+            let kept = Kept::build(sandbox.namespace(), disk, disk, scenario);
+            let fault = Some(Fault::FailNth(position, ERRNOS[0]));
+            let (code, _) = run_with(fault, None, || kept.command());
+            assert_eq!(code, ExitCode::from(1), "{what}");
+            assert_eq!(kept.command(), ExitCode::SUCCESS, "{what}: the next run");
+            kept.check_converged(&kept.run(), &end, &what);
         }
     });
 }
@@ -147,6 +176,31 @@ fn cut_everywhere(pair: Rc<Pair>, kept: &Kept<'_>) -> Cuts {
     let (ran, _) = run_with(None, Some(Box::new(watcher)), || kept.run());
     assert!(ran.outcome.is_complete() && ran.announced.is_ok(), "{:?}", ran.outcome);
     cuts.take()
+}
+
+#[test]
+fn what_a_program_makes_durable_in_a_fresh_place_is_durable() {
+    on_btrfs(|sandbox| {
+        for own in [true, false] {
+            let mut pair = Pair::new(own);
+            let (mut kept, end, cut) = pair.mounted(sandbox, |disk, other| {
+                let mut kept = Kept::build(sandbox.namespace(), disk, other, Scenario::Fresh);
+                assert!(kept.run().outcome.is_complete());
+                let end = kept.end();
+                kept.write_durably();
+                let cut = pair.copy();
+                kept.shut_down();
+                (kept, end, cut)
+            });
+            pair.disks.clear();
+            pair.disks = cut.into_iter().map(|cut| cut.attach().unwrap()).collect();
+            pair.mounted(sandbox, |disk, other| {
+                kept.boot(disk, other);
+                kept.check_written(&end);
+                kept.shut_down();
+            });
+        }
+    });
 }
 
 #[test]

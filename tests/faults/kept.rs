@@ -4,24 +4,31 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backends::mountinfo;
 use backends::private_mounts::{MountPoint, PrivateNamespace};
-use backends::{ChangeKind, FileType, Result, TreePath};
+use backends::{FileType, Result};
 use blankroot::apply::persist::Outcome;
+use blankroot::cli::Cli;
 use blankroot::config::Config;
 use blankroot::host::{HostRoot, Machine};
 use blankroot::persistence::{self, Persistence};
 use blankroot::plan::apply::{Adopt, ApplyPlan, Asked};
 use blankroot::{keep, plan};
+use clap::Parser;
 use support::kernel::{create_subvolume, snapshot};
 use support::oracle;
 use tempfile::TempDir;
 
 use crate::scenario::Scenario;
+pub use checks::End;
+use checks::{below, is_data, tree_at};
+
+#[path = "kept_checks.rs"]
+mod checks;
 
 /// One mounted file system: its top level and its device.
 #[derive(Clone, Copy)]
@@ -46,18 +53,13 @@ pub struct Kept<'n> {
     root: TempDir,
     host: TempDir,
     case: String,
+    text: String,
     config: Config,
     live: PathBuf,
     store: PathBuf,
     live_before: oracle::Tree,
     store_before: oracle::Tree,
     seen_before: BTreeMap<&'static str, Option<oracle::Tree>>,
-}
-
-/// What a run that nothing disturbs leads to.
-pub struct End {
-    seen: BTreeMap<&'static str, Option<oracle::Tree>>,
-    held: BTreeMap<&'static str, Option<oracle::Tree>>,
 }
 
 impl<'n> Kept<'n> {
@@ -97,7 +99,8 @@ impl<'n> Kept<'n> {
             mounts: Vec::new(),
             root: tempfile::tempdir().unwrap(),
             host: tempfile::tempdir().unwrap(),
-            config: config(disk.device, &case, scenario.lists()),
+            config: config(&text(disk.device, &case, scenario.lists())),
+            text: text(disk.device, &case, scenario.lists()),
             live_before: oracle::walk(&live),
             store_before: oracle::walk(&store),
             case,
@@ -107,7 +110,8 @@ impl<'n> Kept<'n> {
         };
         kept.boot(disk, other);
         if let Some(lists) = scenario.lists_before() {
-            let now = std::mem::replace(&mut kept.config, config(disk.device, &kept.case, lists));
+            let before = config(&text(disk.device, &kept.case, lists));
+            let now = std::mem::replace(&mut kept.config, before);
             let ran = kept.run();
             assert!(ran.outcome.is_complete() && ran.plan.refusals.is_empty(), "{scenario:?}");
             kept.config = now;
@@ -124,7 +128,8 @@ impl<'n> Kept<'n> {
     /// Mounts both sides, which are found under these devices.
     pub fn boot(&mut self, disk: Disk<'_>, other: Disk<'_>) {
         self.host = tempfile::tempdir().unwrap();
-        self.config = config(disk.device, &self.case, self.scenario.lists());
+        self.text = text(disk.device, &self.case, self.scenario.lists());
+        self.config = config(&self.text);
         let mount = |device: &Path, tree: &str, at: &Path| {
             let options = format!("commit=300,subvol={}/{tree}", self.case);
             self.namespace.mount(device, "btrfs", at, options.as_bytes()).unwrap()
@@ -159,13 +164,33 @@ impl<'n> Kept<'n> {
 
     /// What the command does, without its output.
     pub fn run(&self) -> Ran {
+        self.run_as(self.asked())
+    }
+
+    /// The same without leave to move anything of live.
+    pub fn run_without_adoption(&self) -> Ran {
+        self.run_as(Asked { adopt: Adopt::Nothing, mounts: true })
+    }
+
+    fn run_as(&self, asked: Asked) -> Ran {
         let machine = Machine::open(self.root.path()).unwrap();
         let host = HostRoot::open(self.host.path()).unwrap();
         let mut persistence = self.persistence(&machine);
-        let plan = persistence.plan(self.asked()).unwrap();
+        let plan = persistence.plan(asked).unwrap();
         let outcome = persistence.execute(&plan, &mut |_, _| {});
         let announced = persistence::announce(&plan, &outcome, &machine, &host);
         Ran { plan, outcome, announced }
+    }
+
+    /// The command itself.
+    pub fn command(&self) -> ExitCode {
+        let config = self.host.path().join("blankroot.toml");
+        fs::write(&config, &self.text).unwrap();
+        let mut words = vec!["blankroot".into(), "--config".into(), config.into_os_string()];
+        words.extend(["apply", "--root"].map(Into::into));
+        words.extend([self.root.path().into(), "--host".into(), self.host.path().into()]);
+        words.extend(self.scenario.adopts().then(|| "--adopt".into()));
+        blankroot::commands::run(&Cli::parse_from(words))
     }
 
     /// What is left to do.
@@ -204,127 +229,6 @@ impl<'n> Kept<'n> {
             .map(|path| tree_at(&path).unwrap())
             .collect()
     }
-
-    /// What must hold at every moment; `dead` if the process or the machine went meanwhile.
-    pub fn check_safe(&self, dead: bool, what: &str) {
-        for path in self.scenario.entries() {
-            let lived = below(&self.live_before, path).filter(is_data);
-            let stored = below(&self.store_before, path).filter(is_data);
-            let held = self.held(path);
-            let asides = self.beside(path, "before");
-            let known = |tree: &oracle::Tree| {
-                [&lived, &stored].into_iter().flatten().any(|one| same(one, tree))
-            };
-            if let Some(stored) = &stored {
-                let name = held.as_ref();
-                assert!(name.is_some(), "{what}: storage has nothing named {path} any more");
-                let there = name.into_iter().chain(&asides).any(|tree| same(tree, stored));
-                assert!(there, "{what}: what storage had of {path} is lost");
-            }
-            for tree in held.iter().filter(|tree| is_data(tree)).chain(&asides) {
-                assert!(known(tree), "{what}: storage has something half of {path}: {tree:?}");
-            }
-            if let Some(lived) = &lived {
-                let raw = tree_at(&self.live.join(path));
-                let mut there = raw.iter().chain(&held);
-                assert!(there.any(|tree| same(tree, lived)), "{what}: {path} of live is lost");
-            }
-            let before = self.seen_before[path].as_ref().filter(|tree| is_data(tree));
-            if let Some(before) = before.filter(|_| !(dead && self.scenario.may_go_out_of_sight()))
-            {
-                let seen = self.seen(path);
-                let seen = seen.is_some_and(|seen| same(&seen, before));
-                assert!(seen, "{what}: {path} is hidden");
-            }
-        }
-        for (side, before) in [(&self.live, &self.live_before), (&self.store, &self.store_before)] {
-            for row in oracle::changes(before, &oracle::walk(side)) {
-                let ours =
-                    self.scenario.entries().any(|path| row.path.starts_with(path.as_bytes()));
-                let added = matches!(row.kind, ChangeKind::Added);
-                assert!(added || ours, "{what}: something else has changed: {row:?}");
-            }
-        }
-    }
-
-    /// One step failed with an errno: it is named with the reason, and all else is in force.
-    pub fn check_failure(&self, ran: &Ran, errno: i32, what: &str) {
-        let why = std::io::Error::from_raw_os_error(errno).to_string();
-        let why = why.split(" (os").next().unwrap();
-        let mut failed = ran.outcome.failed.iter();
-        let (at, text) = match (failed.next(), &ran.announced) {
-            (Some((at, error)), _) => (Some(*at), error.to_string()),
-            (None, Err(error)) => (None, error.to_string()),
-            (None, Ok(())) => panic!("{what}: nobody noticed"),
-        };
-        assert!(failed.next().is_none(), "{what}: more failed than one: {:?}", ran.outcome.failed);
-        assert!(text.starts_with("cannot ") && text.contains(why), "{what}: {text}");
-        let at = at.map(|at| ran.plan.steps[at].path());
-        if let Some(path) = at {
-            let live = path.to_string().replacen("/persist", "", 1);
-            assert!(text.contains(&live), "{what}: {text} does not name {path}");
-        }
-        for path in self.scenario.entries() {
-            let parse = |path: &str| TreePath::parse(path.as_bytes()).unwrap();
-            let sides = [parse(path), parse(&format!("persist/{path}"))];
-            let hit = |at: &TreePath| sides.iter().any(|p| p.is_within(at) || at.is_within(p));
-            let in_force = self.in_force(path);
-            assert!(at.is_some_and(hit) || in_force, "{what}: {path} is not in force");
-        }
-    }
-
-    /// Whether a path leads to its data.
-    fn in_force(&self, path: &str) -> bool {
-        let id = |path: &Path| fs::metadata(path).ok().map(|stat| (stat.dev(), stat.ino()));
-        id(&self.root.path().join(path)) == id(&self.store.join(path))
-    }
-
-    /// Whether storage has all of what live had.
-    pub fn has_adopted(&self) -> bool {
-        self.scenario.entries().all(|path| {
-            let lived = below(&self.live_before, path).filter(is_data);
-            lived.is_none_or(|lived| self.held(path).is_some_and(|held| same(&lived, &held)))
-        })
-    }
-
-    /// What there is now.
-    pub fn end(&self) -> End {
-        let paths = || self.scenario.entries();
-        End {
-            seen: paths().map(|path| (path, self.seen(path))).collect(),
-            held: paths().map(|path| (path, self.held(path))).collect(),
-        }
-    }
-
-    /// What must hold after a run that nothing disturbed.
-    pub fn check_converged(&self, ran: &Ran, end: &End, what: &str) {
-        assert!(ran.outcome.is_complete(), "{what}: {:?}", ran.outcome);
-        assert!(ran.plan.refusals.is_empty(), "{what}: {:?}", ran.plan.refusals);
-        ran.announced.as_ref().unwrap_or_else(|error| panic!("{what}: {error}"));
-        self.check_safe(true, what);
-        let left = self.left();
-        assert!(left.steps.is_empty() && left.refusals.is_empty(), "{what}: left {left:?}");
-        for path in self.scenario.entries() {
-            assert!(self.in_force(path), "{what}: {path} is not in force");
-            let sides = [(self.seen(path), &end.seen[path]), (self.held(path), &end.held[path])];
-            for (now, expected) in sides {
-                let none = oracle::Tree::new();
-                let rows = oracle::changes(
-                    expected.as_ref().unwrap_or(&none),
-                    now.as_ref().unwrap_or(&none),
-                );
-                assert!(
-                    rows.is_empty(),
-                    "{what}: {path} is not as after an undisturbed run: {rows:?}"
-                );
-            }
-        }
-        let table = fs::read_to_string(self.host.path().join("run/mount/utab"));
-        for option in self.scenario.announces() {
-            let told = table.as_ref().is_ok_and(|table| table.contains(option));
-            assert!(told, "{what}: nobody is told of {option}");
-        }
-    }
 }
 
 impl Drop for Kept<'_> {
@@ -335,44 +239,14 @@ impl Drop for Kept<'_> {
     }
 }
 
-fn config(device: &Path, case: &str, lists: &str) -> Config {
-    let text = format!(
+fn text(device: &Path, case: &str, lists: &str) -> String {
+    format!(
         "[root]\nbackend = \"btrfs\"\ndevice = \"{}\"\nlive = \"{case}/root\"\nblank = \
          \"{case}/blank\"\nold = \"{case}/old\"\n[[storage]]\npath = \"/persist\"\n{lists}",
         device.display()
-    );
+    )
+}
+
+fn config(text: &str) -> Config {
     Config::parse(Path::new("blankroot.toml"), text.as_bytes()).unwrap()
-}
-
-/// What has a name; a link is a tree of one.
-fn tree_at(path: &Path) -> Option<oracle::Tree> {
-    let stat = fs::symlink_metadata(path).ok()?;
-    if stat.is_dir() {
-        return Some(oracle::walk(path));
-    }
-    Some(oracle::Tree::from([(Vec::new(), oracle::entry_at(path))]))
-}
-
-fn below(tree: &oracle::Tree, path: &str) -> Option<oracle::Tree> {
-    let prefix = [path.as_bytes(), b"/"].concat();
-    let mut found = oracle::Tree::new();
-    found.insert(Vec::new(), tree.get(path.as_bytes())?.clone());
-    let inside = tree.iter().filter_map(|(name, entry)| {
-        Some((name.strip_prefix(prefix.as_slice())?.to_vec(), entry.clone()))
-    });
-    found.extend(inside);
-    Some(found)
-}
-
-/// Whether a tree holds what could be missed.
-fn is_data(tree: &oracle::Tree) -> bool {
-    let top = &tree[&Vec::new()];
-    let link = top.facts.file_type == FileType::Symlink;
-    !link && (tree.len() > 1 || !top.content.is_empty())
-}
-
-/// Whether two trees have the same content; the owner and mode at the top may have been declared.
-fn same(one: &oracle::Tree, other: &oracle::Tree) -> bool {
-    let rows = oracle::changes(one, other);
-    rows.iter().all(|row| row.path.is_empty() && row.kind == ChangeKind::Metadata)
 }

@@ -39,7 +39,7 @@ macro_rules! lists {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Fresh,
         Self::AdoptDir,
         Self::AdoptFile,
@@ -47,6 +47,7 @@ impl Scenario {
         Self::ReplacedLink,
         Self::Enforced,
         Self::Options,
+        Self::LinkToBind,
         Self::PlaceToLink,
     ];
 

@@ -14,6 +14,7 @@ const OWNER_AND_MODE: &[&str] = &["apply: set owner", "apply: set mode"];
 /// What was there is in storage, or empty, and goes.
 const INSTEAD: &[&str] = &["apply: name beside", "apply: exchange", "apply: remove what is spare"];
 const MOUNT: &[&str] = &["apply: mount"];
+const LIMITED_MOUNT: &[&str] = &["apply: set the new mount's options", "apply: mount"];
 
 const COPY_DIR: &[&str] = &["copy: make directory"];
 const COPY_FILE: &[&str] = &["copy: make file"];
@@ -48,7 +49,7 @@ pub fn table(scenario: Scenario, own: bool) -> Vec<&'static str> {
             let dir = [OWNER_AND_MODE, DIR, MOUNT].concat();
             [dir, [OWNER_AND_MODE, FILE, MOUNT].concat()].concat()
         }
-        Scenario::AdoptDir => [&tree, BESIDE, MOUNT].concat(),
+        Scenario::AdoptDir => [&tree, BESIDE, LIMITED_MOUNT].concat(),
         Scenario::AdoptFile => {
             // More than two pieces.
             let more = if own { [].as_slice() } else { &["copy: data by hand"; 2] };
@@ -58,8 +59,11 @@ pub fn table(scenario: Scenario, own: bool) -> Vec<&'static str> {
             [COPY_FILE, data, COPY_MODE, SYNC, BESIDE, LINK, INSTEAD].concat()
         }
         Scenario::Options => return options(),
+        Scenario::LinkToBind => {
+            let made = ["apply: set mode", "apply: make directory", "apply: set mode"];
+            [made, ["apply: exchange", "apply: mount", "apply: unlink"]].concat()
+        }
         Scenario::PlaceToLink => [LINK, INSTEAD].concat(),
-        _ => Vec::new(),
     };
     [first, between, last].concat()
 }

@@ -113,6 +113,21 @@ pub enum ApplyStep {
         /// What the mount allows.
         options: MountOptions,
     },
+    /// Mount data in storage where a link leads to it already.
+    Cover {
+        /// The link.
+        link: TreePath,
+        /// What it says.
+        target: Vec<u8>,
+        /// The empty place that is made for the mount.
+        making: Making,
+        /// The data.
+        source: TreePath,
+        /// The place of the link, as it is seen by then.
+        path: TreePath,
+        /// What the mount allows.
+        options: MountOptions,
+    },
     /// Change what a mount allows.
     SetOptions {
         /// Where it is mounted.
@@ -132,6 +147,7 @@ impl ApplyStep {
             | Self::Replace { path, .. }
             | Self::Unlink { path, .. }
             | Self::Bind { path, .. }
+            | Self::Cover { path, .. }
             | Self::SetOptions { path, .. } => path,
             Self::Adopt { source, .. } => source,
         }
@@ -142,6 +158,7 @@ impl ApplyStep {
     pub fn needs(&self) -> impl Iterator<Item = &TreePath> {
         let other = match self {
             Self::Bind { source, .. }
+            | Self::Cover { source, .. }
             | Self::Unlink { source, .. }
             | Self::Make { making: Making::Link { source, .. }, .. }
             | Self::Replace { making: Making::Link { source, .. }, .. } => Some(source),
@@ -188,6 +205,9 @@ impl fmt::Display for ApplyStep {
                 write!(f, "remove the link {path} to {}", Escaped(target))
             }
             Self::Bind { source, path, .. } => write!(f, "mount {source} at {path}"),
+            Self::Cover { source, path, .. } => {
+                write!(f, "mount {source} at {path}, in the place of the link to it")
+            }
             Self::SetOptions { path, .. } => {
                 write!(f, "change the options of the mount at {path} to those declared")
             }

@@ -28,11 +28,7 @@ impl Planner<'_> {
             match (one.how(), how) {
                 (None, _) | (Some(How::Symlink), _) if leads_there => return Ok(()),
                 (_, How::Bind) if leads_there => {
-                    let (path, source) = (one.made_at.clone(), one.source.clone());
-                    let target = target.clone();
-                    self.plan.steps.push(ApplyStep::Unlink { path: path.clone(), target, source });
-                    self.make_place(one, path);
-                    self.bind(one, options);
+                    self.cover(one, target.clone(), options);
                     return Ok(());
                 }
                 _ => {}
@@ -45,6 +41,19 @@ impl Planner<'_> {
                 self.bind(one, options);
                 Ok(())
             }
+        }
+    }
+
+    /// Makes a mount of a link that leads to the data.
+    fn cover(&mut self, one: &Arranged, target: Vec<u8>, options: MountOptions) {
+        let (link, source) = (one.made_at.clone(), one.source.clone());
+        if self.asked.mounts {
+            let (making, path) = (self.placeholder(one), one.seen_at.clone());
+            let step = ApplyStep::Cover { link, target, making, source, path, options };
+            self.plan.steps.push(step);
+        } else {
+            self.plan.steps.push(ApplyStep::Unlink { path: link.clone(), target, source });
+            self.make_place(one, link);
         }
     }
 
