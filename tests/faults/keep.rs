@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use backends::fault::{Fault, run_with};
 use backends::private_mounts::{MountPoint, PrivateNamespace};
@@ -19,6 +20,7 @@ use blankroot::keep;
 use blankroot::moving::request::{self, Request};
 use blankroot::moving::unkeep::{self, Data};
 use blankroot::plan::apply::arrange;
+
 use support::kernel::create_subvolume;
 use support::oracle;
 use support::sandbox::on_btrfs;
@@ -227,6 +229,10 @@ impl Setup<'_> {
 
     /// What the command does, without its output.
     fn keep(&self) -> Result<(), String> {
+        patiently(|| self.try_keep())
+    }
+
+    fn try_keep(&self) -> Result<(), String> {
         let config = Config::load(&self.config()).map_err(|e| e.to_string())?;
         let text = fs::read_to_string(self.config()).unwrap();
         let machine = Machine::open(self.dir.path()).map_err(|e| e.to_string())?;
@@ -241,6 +247,10 @@ impl Setup<'_> {
 
     /// The same for `unkeep --move-back` or `--leave`.
     fn unkeep(&self, data: Data) -> Result<(), String> {
+        patiently(|| self.try_unkeep(data))
+    }
+
+    fn try_unkeep(&self, data: Data) -> Result<(), String> {
         let failed = |e: backends::Error| e.to_string();
         let config = Config::load(&self.config()).map_err(|e| e.to_string())?;
         let text = fs::read_to_string(self.config()).unwrap();
@@ -499,6 +509,20 @@ fn the_power_may_go_after_any_change_of_an_unkeep() {
                 setup.check_unkeep_safe(data, lived, what);
             },
         );
+    }
+}
+
+/// A program that another test starts has the files of this one open until it runs, and nothing tells
+/// when that is: the refusal, which changes nothing, is met again until then.
+fn patiently(run: impl Fn() -> Result<(), String>) -> Result<(), String> {
+    let patience = Instant::now() + Duration::from_secs(5);
+    loop {
+        match run() {
+            Err(why) if why.contains("it is in use: ") && Instant::now() < patience => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            done => return done,
+        }
     }
 }
 
