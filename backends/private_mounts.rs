@@ -1,8 +1,11 @@
 //! A private mount namespace for the current thread: what is mounted in it, nobody else sees, and
 //! it is gone with the thread.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::marker::PhantomData;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,6 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::error::{Error, Result};
 use crate::fault::change;
+use crate::mountinfo;
 use crate::path::Escaped;
 
 /// Shows that the current thread has left the machine's mount namespace.
@@ -52,7 +56,23 @@ impl PrivateNamespace {
             Ok(mount(Some(source), dir, Some(fs_type), MsFlags::MS_NOATIME, Some(options))?)
         })
         .map_err(|e| Error::io(format!("mount {} at {}", source.display(), shown(dir)), e))?;
-        Ok(MountPoint { dir: dir.to_path_buf(), mounted: true, this_thread_alone: PhantomData })
+        Ok(self.mounted_at(dir.to_path_buf()))
+    }
+
+    /// What is mounted below `dir`, by whomever, but not at it: the last first, so that they can be
+    /// unmounted in this order.
+    pub fn mounts_below(&self, dir: &Path) -> Result<Vec<MountPoint>> {
+        let failed = |e| Error::io("read the mount table of this thread", e);
+        let table = fs::read("/proc/thread-self/mountinfo").map_err(failed)?;
+        let mounts = mountinfo::parse(&table)?;
+        let places =
+            mounts.iter().rev().map(|mount| Path::new(OsStr::from_bytes(&mount.mount_point)));
+        let below = places.filter(|place| place.starts_with(dir) && *place != dir);
+        Ok(below.map(|place| self.mounted_at(place.to_path_buf())).collect())
+    }
+
+    fn mounted_at(&self, dir: PathBuf) -> MountPoint {
+        MountPoint { dir, mounted: true, this_thread_alone: PhantomData }
     }
 }
 
@@ -68,6 +88,13 @@ impl MountPoint {
     /// The directory it is mounted at.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Leaves it mounted until the namespace is gone, or [`mounts_below`] finds it.
+    ///
+    /// [`mounts_below`]: PrivateNamespace::mounts_below
+    pub fn leave(mut self) {
+        self.mounted = false;
     }
 
     /// Unmounts it now; an error if it stays in use. Whoever surveys the machine's mount tables may
@@ -89,6 +116,8 @@ impl MountPoint {
     }
 
     fn detach(&mut self, flags: MntFlags) -> io::Result<()> {
+        // Should the place be a link by now, nothing is unmounted where it leads.
+        let flags = flags | MntFlags::UMOUNT_NOFOLLOW;
         change("private mounts: unmount", || Ok(umount2(&self.dir, flags)?))?;
         self.mounted = false;
         Ok(())

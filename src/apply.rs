@@ -1,7 +1,6 @@
 //! The only executor: does the steps of a plan one after the other, and decides nothing.
 
 pub mod adopt;
-pub mod keep;
 pub mod moving;
 pub mod persist;
 

@@ -181,6 +181,9 @@ pub struct Keep {
     /// nearest)
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub storage: Option<PathBuf>,
+    /// Link to the data instead of mounting it, where nothing can be mounted or nothing should be
+    #[arg(long)]
+    pub symlink: bool,
     /// Take the data from the old root of this name, or of which this is a part; `status` lists them
     #[arg(long, value_name = "OLDROOT")]
     pub from: Option<String>,
@@ -190,6 +193,9 @@ pub struct Keep {
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Find the storages below DIR instead of below the root
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub storages: Option<PathBuf>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as help")]
     pub host: Host,

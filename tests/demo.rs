@@ -78,9 +78,11 @@ fn the_story_is_told_on_every_backend_and_nothing_is_left() {
             "$ blankroot init\n",
             "done: make the blank snapshot `root-blank` of `root`\n",
             "+ └─ notes/         2 files  49 B  stray\n",
-            "+   \"/var/lib/notes\",\n",
-            "kept       /var/lib/notes/todo.txt\n",
+            "done: copy /var/lib/notes to /persist/var/lib/notes, and compare the two\n",
+            "$ blankroot diff /var/lib/notes\n  /var/lib/\n+ └─ notes",
+            "  kept\n",
             "$ blankroot rollback\nrolled back in ",
+            "$ blankroot apply\ndone: make /var/lib/notes: ",
             "Nothing needs attention.\n",
             "    Gone: /root/.bash_history, /usr/local/bin/miner\n",
             "Restored: /etc/hostname, /etc/motd\n",
@@ -92,9 +94,40 @@ fn the_story_is_told_on_every_backend_and_nothing_is_left() {
         }
         let on = if ground == "btrfs" { "a Btrfs on /dev/loop" } else { "the directory /" };
         assert_eq!(shown.matches(on).count(), 2, "{shown}");
-        assert!(shown.lines().count() <= 66, "{} lines", shown.lines().count());
+        assert!(shown.lines().count() <= 80, "{} lines", shown.lines().count());
         assert!(!shown.contains('\u{1b}'));
         assert_nothing_left(&temporary);
+    }
+}
+
+#[test]
+fn what_is_kept_is_mounted_where_that_can_be_and_linked_elsewhere() {
+    for ground in grounds() {
+        let temporary = tempfile::tempdir().unwrap();
+        let shown = text(&demo(&temporary, &["--backend", ground]).output().unwrap());
+        let (command, entry, done) = match (ground, is_root()) {
+            ("btrfs", _) => (
+                "$ blankroot keep --storage /persist /var/lib/notes\n",
+                "   +   \"/var/lib/notes\",\n",
+                "done: mount /persist/var/lib/notes at /var/lib/notes\n",
+            ),
+            (_, true) => (
+                "$ blankroot keep --symlink --storage /persist /var/lib/notes\n",
+                "   +   { path = \"/var/lib/notes\", how = \"symlink\" },\n",
+                "link to ../../persist/var/lib/notes",
+            ),
+            (_, false) => (
+                "$ blankroot apply --adopt\n",
+                "+   { path = \"/var/lib/notes\", how = \"symlink\" },\n",
+                "link to ../../persist/var/lib/notes",
+            ),
+        };
+        for part in [command, entry] {
+            assert!(shown.contains(part), "{ground}: {part:?} is not in\n{shown}");
+        }
+        // Once when it is kept, and once more after the reboot.
+        assert_eq!(shown.matches(done).count(), 2, "{ground}: {shown}");
+        assert_eq!(shown.contains("Nothing is mounted there"), ground == "directory", "{shown}");
     }
 }
 
@@ -114,6 +147,8 @@ fn without_privilege_it_says_why_it_is_on_plain_directories() {
     assert!(output.status.success(), "{output:?}");
     let why = "The backend is `directory`, because this is not run as root.\n";
     assert!(shown.contains(why), "{shown}");
+    assert!(shown.contains("`blankroot keep` needs root"), "{shown}");
+    assert!(shown.contains("$ blankroot apply --adopt\n"), "{shown}");
     assert_nothing_left(&temporary);
 }
 
@@ -134,12 +169,13 @@ fn a_signal_in_the_middle_leaves_nothing() {
         ("directory", Signal::SIGHUP, Some(129)),
         ("btrfs", Signal::SIGINT, None),
         ("btrfs", Signal::SIGTERM, None),
+        ("btrfs", Signal::SIGHUP, None),
         ("btrfs", Signal::SIGKILL, None),
     ] {
         if !grounds().contains(&ground) {
             continue;
         }
-        for scene in ["1", "4", "6"] {
+        for scene in ["1", "4", "5", "6"] {
             let temporary = tempfile::tempdir().unwrap();
             let mut paused = pause(&temporary, &["--backend", ground, "--pause-at", scene]);
             let input = paused.stdin.take();
@@ -206,6 +242,10 @@ fn a_failure_names_its_reason_and_leaves_nothing() {
     let mut complaint = String::new();
     paused.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
     assert_eq!(paused.wait().unwrap().code(), Some(2));
-    assert!(complaint.contains("cannot copy /var/lib/notes into storage"), "{complaint}");
+    let why = match is_root() {
+        true => "cannot look at /persist/var/lib/notes: Not a directory",
+        false => "cannot keep /var/lib/notes: its parent /persist/var is no directory",
+    };
+    assert!(complaint.contains(why), "{complaint}");
     assert_nothing_left(&temporary);
 }

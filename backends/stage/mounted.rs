@@ -20,7 +20,6 @@ const SIZE: u64 = 1 << 30;
 /// What is mounted. Fields are in the order in which they must go.
 #[derive(Debug)]
 pub struct Mounted {
-    storage: Option<MountPoint>,
     live: Option<MountPoint>,
     top: MountPoint,
     throwaway: Throwaway,
@@ -44,7 +43,7 @@ impl Mounted {
         create_subvolume(&disk.join(live.as_path()))?;
         create_subvolume(&disk.join(STORAGE))?;
         make_dirs(&disk.join(live.as_path()).join(STORAGE))?;
-        Ok(Self { storage: None, live: None, top, throwaway, place, namespace })
+        Ok(Self { live: None, top, throwaway, place, namespace })
     }
 
     pub fn device(&self) -> &Path {
@@ -56,13 +55,15 @@ impl Mounted {
         let storage = TreeName::new(STORAGE).map_err(|why| Error::new("name the storage", why))?;
         self.live = Some(self.throwaway.mount(&self.namespace, Some(live), &root)?);
         let at = root.join(STORAGE);
-        self.storage = Some(self.throwaway.mount(&self.namespace, Some(&storage), &at)?);
+        self.throwaway.mount(&self.namespace, Some(&storage), &at)?.leave();
         Ok(())
     }
 
+    /// Unmounts live with all that the machine has mounted in it, storage and kept paths.
     pub fn halt(&mut self) -> Result<bool> {
-        self.storage.take().map_or(Ok(()), MountPoint::unmount)?;
         let Some(live) = self.live.take() else { return Ok(false) };
+        let below = self.namespace.mounts_below(live.dir())?;
+        below.into_iter().try_for_each(MountPoint::unmount)?;
         live.unmount()?;
         Ok(true)
     }

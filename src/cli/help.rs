@@ -52,6 +52,7 @@ long_help!(KEEP, KEEP_EXAMPLES, KEEP_CODES,
         "blankroot keep --dry-run /var/lib/postgresql": "See the new lines and every step",
         "blankroot keep /var/lib/postgresql": "Keep a directory; stop its service first",
         "blankroot keep --storage /persist /etc/machine-id": "Keep a file, in this storage",
+        "blankroot keep --symlink /srv/notes": "Link to its data instead of mounting it",
         "blankroot keep --from 000012 /srv/notes": "Keep what an old root had",
     }
     codes {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use backends::{Backend, Error, Result, TreePath};
 
-use super::{Failure, load_config, show};
+use super::{Failure, load_config, open_machine, show};
 use crate::accounts::Accounts;
 use crate::apply::persist::Outcome;
 use crate::cli::{Apply, Cli};
@@ -26,7 +26,7 @@ pub fn run(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
 
 fn system(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     let config = load_config(cli, &args.root.root)?;
-    let machine = machine(&config, args)?;
+    let machine = open_machine(&config, &args.root.root, args.storages.as_deref(), None)?;
     let open = || open_backend(&config, &args.root.root);
     let persistence = Persistence::new(&machine, &keep::list(&config), open)?;
     let (plan, done) = put_in_force(persistence, args)?;
@@ -62,16 +62,6 @@ fn own(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     let persistence = Persistence::new(&machine, &list, || Ok(None))?;
     let (plan, done) = put_in_force(persistence, args)?;
     Ok(exit(&plan, done.as_ref()))
-}
-
-fn machine(config: &Config, args: &Apply) -> Result<Machine> {
-    match &args.storages {
-        None => Machine::open(&args.root.root),
-        Some(base) => {
-            let storages = config.storages.iter().map(|storage| storage.path.clone()).collect();
-            Machine::with_storages_below(&args.root.root, base, storages)
-        }
-    }
 }
 
 fn open_backend(config: &Config, root: &Path) -> Result<Option<Box<dyn Backend>>> {

@@ -111,7 +111,7 @@ fn starter_for(path: &Path, args: &Init, wanted: &Wanted) -> Result<(Config, Con
     let mut text = starter::starter(&root)?;
     if let Some(dir) = &args.storage {
         expect_there(&args.root.root, dir)?;
-        text = edit::add_entry(&text, dir, &configuration_path()?, EntryKind::File)?;
+        text = edit::add_entry(&text, dir, &configuration_path()?, EntryKind::File, None)?;
     }
     let config = Config::parse(path, text.as_bytes()).map_err(|error: ConfigError| {
         let why =

@@ -11,11 +11,11 @@ use backends::{Error, Result, TreePath, View};
 
 use super::editing::Editing;
 use super::named::in_tree;
-use super::{Failure, load_config, show};
+use super::{Failure, load_config, open_machine, show};
 use crate::apply::moving::{self, Kept, World};
 use crate::cli::{Cli, Keep};
-use crate::config::Config;
-use crate::host::{HostRoot, Machine};
+use crate::config::{Config, How};
+use crate::host::HostRoot;
 use crate::moving::KeepPlan;
 use crate::moving::request::{self, Request};
 use crate::persistence;
@@ -30,11 +30,12 @@ pub fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
     let paths = args.paths.iter().map(|path| named(path, root)).collect::<Result<Vec<_>>>()?;
     let storage = args.storage.as_ref().map(|dir| in_tree(dir, root, "use the storage"));
     let storage = storage.transpose()?;
-    let machine = Machine::open(root)?;
+    let machine = open_machine(&config, root, args.storages.as_deref(), storage.as_ref())?;
     let old_root = args.from.as_ref().map(|name| find_old_root(&config, root, name)).transpose()?;
     let request = Request {
         paths: &paths,
         storage: storage.as_ref(),
+        how: args.symlink.then_some(How::Symlink),
         old_root: old_root.as_ref().map(|(name, view)| (name.as_str(), view)),
         adopt: args.adopt,
     };

@@ -19,8 +19,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use backends::TreePath;
+
 use crate::cli::{Cli, Command};
 use crate::config::{Config, ConfigError, DEFAULT_FILE};
+use crate::host::Machine;
 use crate::plan::InitRefusal;
 
 /// Why a command ended without its result.
@@ -114,4 +117,17 @@ fn load_config(cli: &Cli, root: &Path) -> Result<Config, ConfigError> {
         Some(kept) => Config::load(&kept),
         None => Ok(config),
     }
+}
+
+/// The machine whose root is `root`. Its storages, and the one that is `asked` for, are below
+/// `elsewhere`, if that is given.
+fn open_machine(
+    config: &Config,
+    root: &Path,
+    elsewhere: Option<&Path>,
+    asked: Option<&TreePath>,
+) -> backends::Result<Machine> {
+    let Some(base) = elsewhere else { return Machine::open(root) };
+    let declared = config.storages.iter().map(|storage| &storage.path);
+    Machine::with_storages_below(root, base, declared.chain(asked).cloned().collect())
 }

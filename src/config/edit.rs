@@ -16,7 +16,7 @@ use toml_edit::{
 
 pub use remove::remove_entry;
 
-use super::entry::EntryKind;
+use super::entry::{EntryKind, How};
 use super::problem::{quoted, shown};
 use super::{Config, ConfigError, UserEntries};
 use crate::keep;
@@ -24,8 +24,14 @@ use crate::keep;
 /// Adds `path` to the keep list, with its data in `storage`, which is declared if it is not yet.
 ///
 /// Below the home of a user whom the storage names, it is added to that user's lists. Returns the
-/// text as it is if that entry is in force already.
-pub fn add_entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind) -> Result<String> {
+/// text as it is if that entry is in force already. `how` is written down if it is given.
+pub fn add_entry(
+    text: &str,
+    storage: &Path,
+    path: &TreePath,
+    kind: EntryKind,
+    how: Option<How>,
+) -> Result<String> {
     let action = || format!("add `{path}` to the {} of {}", kind.list_key(), shown(storage));
     let named = absolute(path.as_bytes(), "keep the directory that holds it")
         .map_err(|why| why(action()))?;
@@ -60,9 +66,9 @@ pub fn add_entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind) -
         let added = match storages.iter_mut().find(|table| same(table)) {
             Some(table) => match user_of(config, &storage_name, path) {
                 Some((user, below)) => user_table(table, &user.name).is_some_and(|table| {
-                    push(table, kind.list_key(), in_home(below, user.strip_prefix))
+                    push(table, kind.list_key(), entry(below, user.strip_prefix, how))
                 }),
-                None => push(table, kind.list_key(), named.as_str().into()),
+                None => push(table, kind.list_key(), entry(&named, false, how)),
             },
             None => false,
         };
@@ -98,16 +104,18 @@ pub fn add_forget(text: &str, pattern: &str) -> Result<String> {
     })
 }
 
-/// A path in a home as an entry. Where entries lose their first component, one that is named as it
-/// is in the home must not.
-fn in_home(below: &str, strip_prefix: bool) -> Value {
-    if !strip_prefix {
-        return below.into();
-    }
+/// A path as an entry, in the shortest form. Where entries lose their first component, one that is
+/// named as it is in the home must not.
+fn entry(path: &str, strips_prefix: bool, how: Option<How>) -> Value {
     let mut table = InlineTable::new();
-    table.insert("path", below.into());
-    table.insert("strip_prefix", false.into());
-    table.into()
+    table.insert("path", path.into());
+    if strips_prefix {
+        table.insert("strip_prefix", false.into());
+    }
+    if let Some(how) = how {
+        table.insert("how", how.word().into());
+    }
+    if table.len() == 1 { path.into() } else { table.into() }
 }
 
 /// The user of this storage in whose home `path` lies, and the rest of the path.

@@ -47,6 +47,16 @@ pub enum How {
     Symlink,
 }
 
+impl How {
+    /// The word for it in a configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Bind => "bind",
+            Self::Symlink => "symlink",
+        }
+    }
+}
+
 /// One entry as it was declared; `None` where an option was not given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -161,7 +171,7 @@ fn read_table(
         let what = "`data` and `strip_prefix` both say where the data is";
         problems.add(place, what, "remove one of the two");
     }
-    let ways = [("bind", How::Bind), ("symlink", How::Symlink)];
+    let ways = [How::Bind, How::Symlink].map(|how| (how.word(), how));
     let entry = Entry {
         enable: table.boolean("enable", problems).unwrap_or(true),
         owner: Ownership::read(&mut table, problems),

@@ -1,6 +1,5 @@
 //! The scenes, in their order. What they show is what really happened.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -9,12 +8,9 @@ use backends::{Error, TreePath};
 
 use super::machine::{self, BOOTS, NOTES};
 use super::story::Story;
-use crate::apply;
 use crate::commands::Failure;
-use crate::config::{Config, EntryKind, edit};
-use crate::host::HostRoot;
-use crate::keep;
-use crate::plan;
+use crate::config::{EntryKind, How, edit};
+use crate::moving::keep::added_lines;
 use crate::report::paint::GOOD;
 
 /// Where the machine has its storage.
@@ -56,25 +52,37 @@ fn diff(story: &mut Story) -> Result<(), Failure> {
 }
 
 fn keep(story: &mut Story) -> Result<(), Failure> {
+    if story.mounts() {
+        story.command(&["keep", "--storage", STORAGE, NOTES], &story.persistence())?;
+    } else if rustix::process::geteuid().is_root() {
+        story.command(&["keep", "--symlink", "--storage", STORAGE, NOTES], &story.persistence())?;
+    } else {
+        keep_by_hand(story)?;
+    }
+    story.command(&["diff", NOTES], &[("--root", story.stage.root())])
+}
+
+/// Only root can tell who uses what is moved, and `keep` moves nothing without that.
+fn keep_by_hand(story: &Story) -> Result<(), Failure> {
     let file = story.config();
     let before = fs::read_to_string(&file).map_err(|e| Error::io("read the configuration", e))?;
     let notes = TreePath::parse(NOTES.as_bytes()).map_err(|why| Error::new("keep notes", why))?;
-    let after = edit::add_entry(&before, Path::new(STORAGE), &notes, EntryKind::Dir)?;
+    let (storage, link) = (Path::new(STORAGE), Some(How::Symlink));
+    let after = edit::add_entry(&before, storage, &notes, EntryKind::Dir, link)?;
     machine::write(&file, 0o644, &after)?;
-    story.say("The configuration gets these lines; its comments stay:")?;
+    story.say(
+        "`blankroot keep` needs root: it has to see that nobody uses what it moves. So these",
+    )?;
+    story.say("lines are written to the configuration by hand, and `apply` moves the notes:")?;
     for line in added_lines(&before, &after) {
         story.say(story.style.paint(GOOD, format_args!("+ {line}")))?;
     }
-    let list = keep::list(&Config::load(&file)?);
-    let plan = plan::keep::move_in(&list, &BTreeSet::new())
-        .map_err(|why| Error::new("move the notes into storage", why))?;
-    execute(story, &plan)?;
-    story.command(&["diff", "--flat", "/var/lib/notes/todo.txt"], &[("--root", story.stage.root())])
+    story.command(&["apply", "--adopt"], &story.persistence())
 }
 
 fn rollback(story: &mut Story) -> Result<(), Failure> {
     if story.stage.halt()? {
-        story.quietly("Live is unmounted by now; only the top of its file system is not.")?;
+        story.quietly("Live is unmounted by now, with all that was mounted in it.")?;
     } else {
         story.quietly("Live is a plain directory here, so there is nothing to unmount.")?;
     }
@@ -84,20 +92,10 @@ fn rollback(story: &mut Story) -> Result<(), Failure> {
 
 fn status(story: &mut Story) -> Result<(), Failure> {
     story.boot(BOOTS[1])?;
-    let list = keep::list(&Config::load(&story.config())?);
-    execute(story, &plan::keep::lead_to(&list, &BTreeSet::new()))?;
+    story.command(&["apply"], &story.persistence())?;
     sync(&story.stage.root())?;
     let hidden = [("--root", story.stage.root()), ("--host", story.stage.host())];
     story.command(&["status"], &hidden)
-}
-
-/// Does the steps of a plan, and shows each that is done.
-fn execute(story: &Story, plan: &plan::KeepPlan) -> Result<(), Failure> {
-    let live = HostRoot::open(&story.stage.root())?;
-    let storage = HostRoot::open(&story.stage.storage())?;
-    let mut done = Vec::new();
-    apply::keep::keep(&plan.steps, &live, &storage, |step| done.push(step.to_string()))?;
-    done.iter().try_for_each(|step| story.say(format_args!("done: {step}")))
 }
 
 /// Whether live was written to can be told of what is on the disk alone.
@@ -105,11 +103,4 @@ fn sync(root: &Path) -> Result<(), Error> {
     let failed = |e| Error::io("write the demo's live to its disk", e);
     let dir = fs::File::open(root).map_err(failed)?;
     change("demo: sync", || Ok(rustix::fs::syncfs(&dir)?)).map_err(failed)
-}
-
-/// The lines that only `after` has, which was made of `before` by adding.
-fn added_lines<'t>(before: &str, after: &'t str) -> Vec<&'t str> {
-    let mut old = before.lines().peekable();
-    let is_new = |line: &&str| old.next_if_eq(line).is_none() && !line.trim().is_empty();
-    after.lines().filter(is_new).collect()
 }

@@ -59,6 +59,20 @@ impl Story {
         self.stage.storage().join(CONFIG)
     }
 
+    /// Whether anything can be mounted: on plain directories storage is linked into live, too.
+    pub fn mounts(&self) -> bool {
+        self.stage.device().is_some()
+    }
+
+    /// What leads `keep` and `apply` to the stage.
+    pub fn persistence(&self) -> Vec<(&'static str, PathBuf)> {
+        let mut hidden = vec![("--root", self.stage.root()), ("--host", self.stage.host())];
+        if !self.mounts() {
+            hidden.push(("--storages", self.stage.disk()));
+        }
+        hidden
+    }
+
     /// Starts one of the machine's boots.
     pub fn boot(&mut self, id: &str) -> Result<(), Error> {
         machine::boot(&self.stage.host(), id, self.stage.device())?;
@@ -73,6 +87,9 @@ impl Story {
         self.say(format_args!("It is on {}.", self.stage.describe()))?;
         if let Some(why) = &self.set.why_not_better {
             self.say(format_args!("The backend is `{}`, because {why}.", self.set.backend))?;
+        }
+        if !self.mounts() {
+            self.say("Nothing is mounted there: storage is a link in live, and what is kept is one, too.")?;
         }
         self.quietly("Options that lead the commands there are not shown; the rest is real.")
     }

@@ -29,6 +29,8 @@ pub fn write(story: &Story) -> Result<(), Failure> {
         expect(read(&live.join(path))?.as_deref() == installed, path, "is not as it was")?;
     }
     expect(read(&live.join(NOTE))?.as_deref() == Some(NOTE_TEXT), NOTE, "is not as it was")?;
+    let stored = story.stage.storage().join(NOTE);
+    expect(read(&stored)?.as_deref() == Some(NOTE_TEXT), NOTE, "is not in storage")?;
     let row = |paint, label: &str, text: String| {
         story.say(format_args!("{} {text}", story.style.paint(paint, format_args!("{label:>9}"))))
     };

@@ -15,9 +15,9 @@ use rustix::fs::OFlags;
 use super::choose::{self, Declared};
 use super::keep::{KeepPlan, Moved, Situation};
 use super::look::{There, look};
-use crate::config::{Config, EntryKind, edit};
+use crate::config::{Config, EntryKind, How, edit};
 use crate::host::{Machine, beneath, is_not_found};
-use crate::keep;
+use crate::keep::{self, KeepEntry};
 use crate::persistence::Persistence;
 use crate::plan::apply::{Adopt, ApplyPlan, Arranged, Asked, arrange};
 
@@ -27,6 +27,8 @@ pub struct Request<'r> {
     pub paths: &'r [(TreePath, bool)],
     /// The storage, if one was named.
     pub storage: Option<&'r TreePath>,
+    /// How the paths come to their places, if that was said.
+    pub how: Option<How>,
     /// The old root that has the data, by name, and its root directory.
     pub old_root: Option<(&'r str, &'r View)>,
     /// What storage had before may be set aside.
@@ -85,14 +87,17 @@ impl Looking<'_> {
                 self.there.push(why);
                 return Ok(());
             }
-            Declared::Itself(_) => look(self.machine, path)?.filter(|live| !live.is_mount),
+            Declared::Itself(entry) => {
+                check_how(&entry, self.request.how)?;
+                look(self.machine, path)?.filter(|live| !live.is_mount)
+            }
             Declared::Not => {
                 let live = look(self.machine, path)?;
                 let storage = choose::storage(self.config, self.request.storage, path)?;
                 let stored = look(self.machine, &storage.join_path(path))?;
                 let kind = kind(self.request, path, live.as_ref(), stored.as_ref(), must_be_dir)?;
                 let storage = Path::new("/").join(storage.as_path());
-                self.text = edit::add_entry(&self.text, &storage, path, kind)?;
+                self.text = edit::add_entry(&self.text, &storage, path, kind, self.request.how)?;
                 live
             }
         };
@@ -139,6 +144,15 @@ impl Looking<'_> {
         plan.there.splice(0..0, there);
         Ok(plan)
     }
+}
+
+/// An entry that is there already is not changed.
+fn check_how(entry: &KeepEntry, asked: Option<How>) -> Result<()> {
+    let Some(asked) = asked.filter(|asked| entry.how != Some(*asked)) else { return Ok(()) };
+    let (path, line) = (&entry.path, entry.place.line);
+    let why = format!("it is kept already (line {line}), without `how = \"{}\"`", asked.word());
+    let mend = format!("write that into line {line}, and run `blankroot apply`");
+    Err(Error::new(format!("keep {path}"), why).mend(mend))
 }
 
 /// Whether storage has the very same already: an earlier run came as far as that.

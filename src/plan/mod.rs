@@ -4,12 +4,10 @@
 pub mod apply;
 pub mod correction;
 pub mod init;
-pub mod keep;
 pub mod refusal;
 pub mod rollback;
 pub mod step;
 
 pub use init::{InitPlan, InitRefusal, InitStep};
-pub use keep::{KeepPlan, KeepStep};
 pub use refusal::Refusal;
 pub use step::{Plan, Step};

@@ -59,7 +59,7 @@ fn keep(ground: &Ground) -> bool {
     let config = Config::load(&file).unwrap();
     let machine = Machine::open(ground.root()).unwrap();
     let paths = [(TreePath::parse(b"/home/alice/a/data").unwrap(), false)];
-    let request = Request { paths: &paths, storage: None, old_root: None, adopt: true };
+    let request = Request { paths: &paths, storage: None, how: None, old_root: None, adopt: true };
     let Ok(plan) = request::plan(&request, &machine, &config, TEXT, &|| Ok(None)) else {
         return false;
     };

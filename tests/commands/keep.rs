@@ -114,6 +114,31 @@ fn a_directory_is_kept_now_and_survives_a_rollback_to_the_byte() {
 }
 
 #[test]
+fn a_link_is_made_where_that_is_asked_for() {
+    on_persistent(|machine, _| {
+        let notes = machine.live().join("srv/notes");
+        let before = oracle::walk(&notes);
+        let dry = machine.run(&["keep", "--dry-run", "--symlink", "/srv/notes"]).expect(0);
+        dry.says("   +   { path = \"/srv/notes\", how = \"symlink\" },");
+        let ran = machine.run(&["keep", "--symlink", "/srv/notes"]).expect(0);
+        ran.says("link to ../persist/srv/notes").says("note: what /srv/notes had before is ");
+        assert!(!is_mount(&notes));
+        assert_eq!(fs::read_link(&notes).unwrap(), Path::new("../persist/srv/notes"));
+        same(&before, &machine.live().join("persist/srv/notes"));
+        machine.run(&["keep", "--symlink", "/srv/notes"]).expect(0).says("is kept already (line");
+        machine.run(&["apply"]).expect(0);
+        assert!(notes.is_symlink(), "it is in its place");
+
+        // An entry that is there is not changed.
+        let text = config(machine);
+        let ran = machine.run(&["keep", "--symlink", "/var/log"]).expect(1);
+        ran.complains("cannot keep /var/log: it is kept already (line")
+            .complains("without `how = \"symlink\"`\n  mend: write that into line ");
+        assert_eq!(config(machine), text);
+    });
+}
+
+#[test]
 fn several_are_kept_at_once_and_what_is_yet_to_come_too() {
     on_persistent(|machine, _| {
         let paths = ["/srv/notes/names", "/srv/notes", "/var/lib/yet/to come/"];

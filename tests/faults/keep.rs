@@ -231,7 +231,8 @@ impl Setup<'_> {
         let text = fs::read_to_string(self.config()).unwrap();
         let machine = Machine::open(self.dir.path()).map_err(|e| e.to_string())?;
         let paths = [(self.path(), false)];
-        let request = Request { paths: &paths, storage: None, old_root: None, adopt: false };
+        let request =
+            Request { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
         let plan = request::plan(&request, &machine, &config, &text, &|| Ok(None))
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
         let world = World { machine: &machine, config: &self.config(), old_root: None };

@@ -1,5 +1,6 @@
 //! Edits of a configuration. The first two lines of the input are what to add (`forget` and a
-//! pattern, or a storage and a path; a path that ends in a slash is a directory), the rest is the
+//! pattern, or a storage and a path; a path that ends in a slash is a directory, in
+//! two a directory that is linked), the rest is the
 //! text. The result says what the text said and the addition, keeps every comment, and is not
 //! edited again.
 #![no_main]
@@ -8,7 +9,7 @@ use std::path::Path;
 
 use backends::{Error, TreePath};
 use blankroot::config::edit::{add_entry, add_forget, remove_entry};
-use blankroot::config::{Config, EntryKind};
+use blankroot::config::{Config, EntryKind, How};
 use blankroot::keep;
 use libfuzzer_sys::fuzz_target;
 
@@ -20,7 +21,8 @@ fuzz_target!(|input: &[u8]| {
         forget(text, added);
     } else if let Ok(path) = TreePath::parse(added.as_bytes()) {
         let kind = if added.ends_with('/') { EntryKind::Dir } else { EntryKind::File };
-        entry(text, Path::new(place), &path, kind);
+        let how = added.ends_with("//").then_some(How::Symlink);
+        entry(text, Path::new(place), &path, kind, how);
     }
 });
 
@@ -42,8 +44,8 @@ fn forget(text: &str, pattern: &str) {
     assert_eq!(add_forget(&edited, pattern).expect("it is there already"), edited);
 }
 
-fn entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind) {
-    let edited = match add_entry(text, storage, path, kind) {
+fn entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind, how: Option<How>) {
+    let edited = match add_entry(text, storage, path, kind, how) {
         Ok(edited) => edited,
         Err(error) => return check_error(&error),
     };
@@ -57,7 +59,7 @@ fn entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind) {
     }
     assert_eq!(listed(&after), expected);
     assert_eq!(after.forget.patterns().len(), before.forget.patterns().len());
-    assert_eq!(add_entry(&edited, storage, path, kind).expect("it is there already"), edited);
+    assert_eq!(add_entry(&edited, storage, path, kind, how).expect("it is there already"), edited);
     removal(&edited, path);
 }
 

@@ -11,9 +11,9 @@ fn dir(text: &str, path: &str) -> String {
 
 fn entry(text: &str, path: &str, kind: EntryKind) -> String {
     let path = TreePath::parse(path.as_bytes()).unwrap();
-    let edited = add_entry(text, Path::new("/persist"), &path, kind)
+    let edited = add_entry(text, Path::new("/persist"), &path, kind, None)
         .unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let again = add_entry(&edited, Path::new("/persist/"), &path, kind).unwrap();
+    let again = add_entry(&edited, Path::new("/persist/"), &path, kind, None).unwrap();
     assert_eq!(again, edited, "a second time changes nothing");
     edited
 }
@@ -55,6 +55,26 @@ fn what_is_kept_already_is_not_added_again() {
 }
 
 #[test]
+fn how_it_comes_to_its_place_is_written_down_in_a_system_list_and_in_a_home() {
+    for (path, line) in [
+        ("/new", "{ path = \"/new\", how = \"symlink\" }"),
+        ("/home/alice/x", "{ path = \"x\", how = \"symlink\" }"),
+    ] {
+        let tree_path = TreePath::parse(path.as_bytes()).unwrap();
+        let add = |how| {
+            add_entry(EXAMPLE, Path::new("/persist"), &tree_path, EntryKind::Dir, how).unwrap()
+        };
+        let edited = add(Some(How::Symlink));
+        assert!(edited.contains(line), "{edited}");
+        let list = keep::list(&parse(&edited).unwrap());
+        let entry = list.iter().find(|entry| entry.path == tree_path).unwrap();
+        assert_eq!(entry.how, Some(How::Symlink));
+        let shortest = line.replace("{ path = ", "").replace(", how = \"symlink\" }", "");
+        assert_eq!(edited.replace(line, &shortest), add(None));
+    }
+}
+
+#[test]
 fn a_storage_and_a_list_that_are_not_there_are_made() {
     let commented = format!("{ROOT}# last words\n");
     let edited = entry(&dir(&commented, "/var/log"), "/etc/a b\"\n", EntryKind::File);
@@ -79,7 +99,7 @@ fn a_storage_and_a_list_that_are_not_there_are_made() {
 #[test]
 fn a_second_storage_goes_to_the_end_and_keeps_the_first_one_whole() {
     let path = TreePath::parse(b"/srv").unwrap();
-    let edited = add_entry(EXAMPLE, Path::new("/more"), &path, EntryKind::Dir).unwrap();
+    let edited = add_entry(EXAMPLE, Path::new("/more"), &path, EntryKind::Dir, None).unwrap();
     let expected = "\n[[storage]]\npath = \"/more\"\ndirectories = [\n  \"/srv\",\n]\n";
     assert_eq!(edited, format!("{EXAMPLE}{expected}"));
 }
@@ -106,7 +126,7 @@ fn a_pattern_is_added_once() {
 #[test]
 fn an_edit_that_would_not_be_valid_is_refused() {
     let path = TreePath::parse(b"/etc/machine-id").unwrap();
-    let error = add_entry(EXAMPLE, Path::new("/persist"), &path, EntryKind::Dir).unwrap_err();
+    let error = add_entry(EXAMPLE, Path::new("/persist"), &path, EntryKind::Dir, None).unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot add `/etc/machine-id` to the directories of /persist: line 21 would not be valid: \
@@ -116,7 +136,7 @@ fn an_edit_that_would_not_be_valid_is_refused() {
     let error = add_forget(EXAMPLE, "/a[").unwrap_err();
     assert!(error.to_string().contains("is not valid: unclosed character class"), "{error}");
     let path = TreePath::parse(b"/a/\xff").unwrap();
-    let error = add_entry(EXAMPLE, Path::new("/persist"), &path, EntryKind::Dir).unwrap_err();
+    let error = add_entry(EXAMPLE, Path::new("/persist"), &path, EntryKind::Dir, None).unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot add `/a/\\xff` to the directories of /persist: `/a/\\xff` is not UTF-8, as TOML \
@@ -164,7 +184,7 @@ fn entries_of_users_and_of_the_second_storage_are_taken_out() {
     assert!(!edited.contains("Firefox") && edited.contains("\".ssh\""), "{edited}");
     assert_eq!(removed(EXAMPLE, "/home/alice/.config/kdeglobals").matches("kdeglobals").count(), 0);
     let path = TreePath::parse(b"/srv").unwrap();
-    let two = add_entry(EXAMPLE, Path::new("/more"), &path, EntryKind::Dir).unwrap();
+    let two = add_entry(EXAMPLE, Path::new("/more"), &path, EntryKind::Dir, None).unwrap();
     let edited = removed(&two, "/srv");
     assert!(edited.starts_with(EXAMPLE) && edited.ends_with("directories = []\n"), "{edited}");
     assert_eq!(removed(EXAMPLE, "/not/kept"), EXAMPLE);

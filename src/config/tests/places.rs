@@ -170,7 +170,7 @@ fn a_parent_that_two_entries_want_another_way_is_a_contradiction() {
 fn what_is_added_to_a_home_keeps_its_own_name() {
     let add = |path: &str| {
         let path = TreePath::parse(path.as_bytes()).unwrap();
-        add_entry(DOTFILES, Path::new("/nix/dotfiles"), &path, EntryKind::File).unwrap()
+        add_entry(DOTFILES, Path::new("/nix/dotfiles"), &path, EntryKind::File, None).unwrap()
     };
     let added = add("/home/alice/.config/kdeglobals");
     let line = "files = [\n  { path = \".config/kdeglobals\", strip_prefix = false },\n]\n";
