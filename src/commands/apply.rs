@@ -113,6 +113,7 @@ fn in_force(entries: usize) -> String {
     match entries {
         0 => "the keep list is empty".to_string(),
         1 => "the one kept path is in its place".to_string(),
+        2 => "both kept paths are in their places".to_string(),
         more => format!("all {more} kept paths are in their places"),
     }
 }

@@ -8,6 +8,7 @@ mod keep;
 mod leftovers;
 mod machine;
 mod other_backends;
+mod own_list;
 mod reading;
 mod refusals;
 mod rollback;

@@ -269,6 +269,30 @@ fn link_to_data(one: &Arranged) -> Making {
 /// The way from the directory that holds `link` to `target`: so the link is right wherever live is
 /// mounted. No directory on the way to `link` may be a link itself.
 pub(super) fn relative(link: &TreePath, target: &TreePath) -> Vec<u8> {
-    let depth = link.depth().saturating_sub(1);
-    [b"../".repeat(depth).as_slice(), target.as_bytes()].concat()
+    let dir = link.parent().unwrap_or_default();
+    let common = std::iter::successors(Some(dir.clone()), TreePath::parent)
+        .find(|dir| target.is_within(dir) && target != dir)
+        .unwrap_or_default();
+    let up = dir.depth() - common.depth();
+    let down = target.below(&common).unwrap_or_default();
+    [b"../".repeat(up).as_slice(), down.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_goes_up_no_further_than_it_must() {
+        for (link, target, says) in [
+            ("/etc/x", "/persist/etc/x", "../persist/etc/x"),
+            ("/x", "/persist/x", "persist/x"),
+            ("/home/a/.zshrc", "/home/a/dotfiles/zsh/.zshrc", "dotfiles/zsh/.zshrc"),
+            ("/home/a/.config/k", "/home/a/dotfiles/k", "../dotfiles/k"),
+        ] {
+            let path = |text: &str| TreePath::parse(text.as_bytes()).unwrap_or_default();
+            let found = relative(&path(link), &path(target));
+            assert_eq!(String::from_utf8_lossy(&found), says, "{link}");
+        }
+    }
 }
