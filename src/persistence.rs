@@ -1,7 +1,7 @@
 //! Puts a keep list in force on a machine: looks, plans, does. What `apply` runs, and what `keep`
 //! runs for what it has moved.
 
-use backends::{Backend, Result};
+use backends::{Backend, Result, TreePath};
 
 use crate::accounts::Accounts;
 use crate::apply::persist::{self, Outcome};
@@ -47,6 +47,20 @@ impl<'m> Persistence<'m> {
     pub fn plan(&mut self, asked: Asked) -> Result<ApplyPlan> {
         let observed = observe(self.machine, &self.arranged, &mut self.baseline)?;
         Ok(plan(&self.arranged, &observed, &self.accounts, asked))
+    }
+
+    /// The entries that are not in force after a run: refused, or with a step that failed.
+    pub fn not_in_force<'p>(&'p self, plan: &'p ApplyPlan, outcome: &Outcome) -> Vec<&'p TreePath> {
+        let failed = outcome.failed.iter().map(|(at, _)| *at);
+        let failed = failed.chain(outcome.not_tried.iter().map(|(at, _)| *at));
+        let broken: Vec<&TreePath> =
+            failed.filter_map(|at| plan.steps.get(at)).map(ApplyStep::path).collect();
+        let is_broken = |one: &&Arranged| {
+            let mut places = [&one.source, &one.made_at, &one.seen_at].into_iter();
+            places.any(|place| broken.iter().any(|broken| place.is_within(broken)))
+        };
+        let broken = self.arranged.iter().filter(is_broken).map(|one| &one.entry.path);
+        plan.refusals.iter().map(|refusal| &refusal.path).chain(broken).collect()
     }
 
     /// Does it; `progress` is told of names and bytes that are copied.

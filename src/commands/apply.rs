@@ -28,14 +28,18 @@ fn system(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     let config = load_config(cli, &args.root.root)?;
     let machine = open_machine(&config, &args.root.root, args.storages.as_deref(), None)?;
     let open = || open_backend(&config, &args.root.root);
-    let persistence = Persistence::new(&machine, &keep::list(&config), open)?;
-    let (plan, done) = put_in_force(persistence, args)?;
-    if let Some(outcome) = &done {
-        let host = HostRoot::open(&args.host.host)?;
-        held::set(&host, plan.refusals.iter().map(|refusal| &refusal.path))?;
-        persistence::announce(&plan, outcome, &machine, &host)?;
-    }
-    Ok(exit(&plan, done.as_ref()))
+    let mut persistence = Persistence::new(&machine, &keep::list(&config), open)?;
+    let (plan, done) = put_in_force(&mut persistence, args)?;
+    let Some(outcome) = done else { return Ok(exit(&plan, None)) };
+    let told = HostRoot::open(&args.host.host).and_then(|host| {
+        held::set(&host, persistence.not_in_force(&plan, &outcome))?;
+        persistence::announce(&plan, &outcome, &machine, &host)
+    });
+    // What is in force is so, whoever could not be told of it.
+    told.map(|()| exit(&plan, Some(&outcome))).or_else(|error| {
+        show::problem(error);
+        Ok(ExitCode::from(INCOMPLETE))
+    })
 }
 
 /// Nothing of a user's own list needs root: it is linked, and made as whoever runs this.
@@ -59,8 +63,8 @@ fn own(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     for home in list.iter_mut().filter_map(|entry: &mut KeepEntry| entry.home.as_mut()) {
         (home.uid, home.gid) = (Some(uid), Some(gid));
     }
-    let persistence = Persistence::new(&machine, &list, || Ok(None))?;
-    let (plan, done) = put_in_force(persistence, args)?;
+    let mut persistence = Persistence::new(&machine, &list, || Ok(None))?;
+    let (plan, done) = put_in_force(&mut persistence, args)?;
     Ok(exit(&plan, done.as_ref()))
 }
 
@@ -70,7 +74,7 @@ fn open_backend(config: &Config, root: &Path) -> Result<Option<Box<dyn Backend>>
 
 /// Plans, and does it unless it is only to be shown.
 fn put_in_force(
-    mut persistence: Persistence<'_>,
+    persistence: &mut Persistence<'_>,
     args: &Apply,
 ) -> Result<(ApplyPlan, Option<Outcome>), Failure> {
     let adopt = match (args.adopt, args.adopt_replaced) {
