@@ -1,6 +1,7 @@
 //! Stories of the commands on real file systems: what their users would notice.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod apply;
 mod doctor;
 mod init;
 mod interrupted;

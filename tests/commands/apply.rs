@@ -1,0 +1,228 @@
+//! `apply`: every kept path comes to its place, nothing that is there is hidden, and whoever reads
+//! the messages knows what to do.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use backends::private_mounts::MountPoint;
+use support::kernel::create_subvolume;
+use support::sandbox::unmount_below;
+
+use crate::machine::{Machine, on_machine};
+
+const ACCOUNTS: [(&str, &str); 2] = [
+    ("passwd", "root:x:0:0::/root:/bin/sh\nalice:x:1000:1001::/home/alice:/bin/sh\n"),
+    ("group", "root:x:0:\nalice:x:1001:\nusers:x:100:\n"),
+];
+
+/// A machine with a storage at `/persist` whose configuration has these lists.
+fn on_kept(lists: &str, story: impl FnOnce(&mut Machine<'_>, &MountPoint) + Send) {
+    on_machine(|machine| {
+        let live = machine.live().to_path_buf();
+        fs::create_dir(live.join("persist")).unwrap();
+        fs::create_dir_all(live.join("var/log")).unwrap();
+        fs::write(live.join("var/log/install.log"), "installed\n").unwrap();
+        for (file, text) in ACCOUNTS {
+            fs::write(live.join("etc").join(file), text).unwrap();
+        }
+        machine.run(&["init"]).expect(0);
+        let config = live.join("etc/blankroot.toml");
+        let storage = format!("[[storage]]\npath = \"/persist\"\n{lists}\n");
+        fs::write(&config, fs::read_to_string(&config).unwrap() + &storage).unwrap();
+        create_subvolume(&machine.top().join("persist")).unwrap();
+        let storage = machine.mount_at("persist", &live.join("persist"));
+        story(machine, &storage);
+        unmount_below(&live, &[live.join("persist")]);
+    });
+}
+
+fn facts(path: &Path) -> (u32, u32, u32) {
+    let stat = path.symlink_metadata().unwrap();
+    (stat.uid(), stat.gid(), stat.permissions().mode() & 0o7777)
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    let (one, other) = (one.metadata().unwrap(), other.metadata().unwrap());
+    (one.ino(), one.dev()) == (other.ino(), other.dev())
+}
+
+#[test]
+fn owners_modes_and_parents_are_those_declared_whatever_the_order() {
+    let lists = r#"
+directories = [
+  "/var/lib/private/app",
+  { path = "/srv/data", user = "alice", group = "users", mode = "u=rwx,g=rx,o=" },
+  { path = "/srv/key/deep", parent = { user = 7, mode = "0710" } },
+]
+[storage.users.alice]
+directories = [".local/share/x", { path = ".local", mode = "0700" }, ".ssh"]
+files = [{ path = ".config/rc", create = true }]"#;
+    on_kept(lists, |machine, _| {
+        let ran = machine.run(&["apply"]).expect(0);
+        ran.says("note: /home/alice/.ssh (private keys): made for its owner alone to look into");
+        for side in [machine.live().to_path_buf(), machine.live().join("persist")] {
+            let of = |path: &str| facts(&side.join(path));
+            assert_eq!(of("var/lib/private"), (0, 0, 0o700), "services with dynamic users need it");
+            assert_eq!(of("srv/data"), (1000, 100, 0o750));
+            assert_eq!(of("srv/key"), (7, 0, 0o710));
+            assert_eq!(of("home/alice"), (1000, 1001, 0o700));
+            assert_eq!(of("home/alice/.local"), (1000, 1001, 0o700));
+            assert_eq!(of("home/alice/.ssh"), (1000, 1001, 0o700));
+            assert_eq!(of("home/alice/.config"), (1000, 1001, 0o700));
+            assert_eq!(of("home/alice/.config/rc"), (1000, 1001, 0o644));
+        }
+        machine.run(&["apply"]).expect(0).says("nothing to do: all 7 kept paths");
+        // A declared mode is enforced, another is left alone.
+        let persist = machine.live().join("persist");
+        for path in ["srv/data", "home/alice/.ssh"] {
+            fs::set_permissions(persist.join(path), fs::Permissions::from_mode(0o711)).unwrap();
+        }
+        machine.run(&["apply"]).expect(0).says("done: set the mode of /persist/srv/data to 0750");
+        assert_eq!(facts(&persist.join("home/alice/.ssh")).2, 0o711);
+    });
+}
+
+#[test]
+fn data_in_the_way_is_refused_with_both_sides_named_and_every_other_entry_is_tried() {
+    on_kept("directories = [\"/srv/a\", \"/srv/b\", \"/srv/c\"]", |machine, _| {
+        let live = machine.live().to_path_buf();
+        for (path, text) in
+            [("srv/a/live", "1"), ("srv/b/live", "2"), ("persist/srv/b/stored", "3")]
+        {
+            fs::create_dir_all(live.join(path).parent().unwrap()).unwrap();
+            fs::write(live.join(path), text).unwrap();
+        }
+        let ran = machine.run(&["apply"]).expect(1).says("mount /persist/srv/c at /srv/c");
+        let ran = ran.complains("cannot keep /srv/a: /srv/a is a directory with data that nothing");
+        let ran = ran.complains("and /persist/srv/a is not there yet");
+        ran.complains("and /persist/srv/b has data of its own").complains("apply --adopt");
+        assert!(live.join("srv/a/live").exists() && live.join("srv/b/live").exists());
+
+        let dry = machine.run(&["apply", "--adopt", "--dry-run"]).expect(0);
+        dry.says("copy /srv/a to /persist/srv/a");
+        assert!(!live.join("persist/srv/a").exists());
+        // At the end of a boot a directory of storage does not give way.
+        machine.run(&["apply", "--adopt-replaced", "--no-mounts"]).expect(1);
+        assert!(live.join("persist/srv/a/live").exists());
+        assert!(!live.join("persist/srv/b/live").exists());
+        machine.run(&["apply", "--adopt"]).expect(0).says("/persist/srv/.b.before-1");
+        assert_eq!(fs::read(live.join("persist/srv/.b.before-1/stored")).unwrap(), b"3");
+        assert!(same_file(&live.join("srv/b/live"), &live.join("persist/srv/b/live")));
+        machine.run(&["apply"]).expect(0).says("nothing to do");
+    });
+}
+
+#[test]
+fn what_blank_has_goes_into_an_empty_storage_and_is_covered_from_then_on() {
+    on_kept("directories = [\"/var/log\"]", |machine, _| {
+        let live = machine.live().to_path_buf();
+        let ran = machine.run(&["apply"]).expect(0);
+        ran.says("copy /var/log to /persist/var/log").says("mount /persist/var/log at /var/log");
+        fs::write(live.join("var/log/boot.log"), "1\n").unwrap();
+        unmount_below(&live, &[live.join("persist")]);
+        // As after a rollback: the place has what blank has, and storage has more.
+        machine.run(&["apply"]).expect(0);
+        assert!(live.join("var/log/boot.log").exists());
+        machine.run(&["diff", "--flat", "/var/log"]).expect(0);
+    });
+}
+
+#[test]
+fn a_wrong_mount_a_missing_storage_and_a_storage_on_live_are_told() {
+    on_kept("directories = [\"/srv/a\"]", |machine, storage| {
+        let live = machine.live().to_path_buf();
+        fs::create_dir_all(live.join("srv/a")).unwrap();
+        let wrong = machine.mount_at("persist", &live.join("srv/a"));
+        let ran = machine.run(&["apply"]).expect(1);
+        ran.complains("something other than /persist/srv/a is mounted at /srv/a");
+        drop(wrong);
+        nix::mount::umount2(storage.dir(), nix::mount::MntFlags::MNT_DETACH).unwrap();
+        let ran = machine.run(&["apply"]).expect(1);
+        ran.complains("the storage /persist lies on live itself, and would go with it");
+        fs::remove_dir(live.join("persist")).unwrap();
+        machine.run(&["apply"]).expect(1).complains("the storage /persist is not there");
+    });
+}
+
+#[test]
+fn a_link_of_the_system_is_not_followed_and_the_real_path_is_told() {
+    on_kept("directories = [\"/var/run/app\"]", |machine, _| {
+        symlink("/run", machine.live().join("var/run")).unwrap();
+        let ran = machine.run(&["apply"]).expect(1);
+        ran.complains("/var/run is a link").complains("name the real path, /run/app");
+    });
+}
+
+#[test]
+fn a_file_that_its_program_renamed_over_its_link_is_adopted_and_not_lost() {
+    let lists = "files = [{ path = \"/etc/app.conf\", how = \"symlink\" }]";
+    on_kept(lists, |machine, _| {
+        let live = machine.live().to_path_buf();
+        let file = live.join("etc/app.conf");
+        machine.run(&["apply"]).expect(0);
+        fs::write(&file, "made through the link\n").unwrap();
+        assert!(live.join("persist/etc/app.conf").exists());
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "written anew\n").unwrap();
+        machine.run(&["apply"]).expect(1).complains("/etc/app.conf is a file with data");
+        machine.run(&["apply", "--adopt-replaced", "--no-mounts"]).expect(0);
+        assert!(file.is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"written anew\n");
+        let before = live.join("persist/etc/.app.conf.before-1");
+        assert_eq!(fs::read(before).unwrap(), b"made through the link\n");
+    });
+}
+
+#[test]
+fn mount_options_are_in_force_and_told_to_programs_that_look_at_mounts() {
+    let lists = r#"
+hide_mounts = true
+directories = [{ path = "/srv/a", options = ["noexec", "nosuid"], allow_trash = true }]"#;
+    on_kept(lists, |machine, _| {
+        machine.run(&["apply"]).expect(0);
+        let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        let point = format!(" {} ", machine.live().join("srv/a").display());
+        let line = table.lines().find(|line| line.contains(&point)).unwrap();
+        let options = line.split(' ').nth(5).unwrap();
+        assert!(options.contains("nosuid") && options.contains("noexec"), "{line}");
+        let told = fs::read_to_string(machine.host().join("run/mount/utab")).unwrap();
+        assert!(told.contains("OPTS=x-gvfs-hide,x-gvfs-trash"), "{told}");
+        // Another process changes them; the next run gives them back.
+        let point = machine.live().join("srv/a");
+        let flags = nix::mount::MsFlags::MS_REMOUNT | nix::mount::MsFlags::MS_BIND;
+        nix::mount::mount(None::<&str>, &point, None::<&str>, flags, None::<&str>).unwrap();
+        machine.run(&["apply"]).expect(0).says("change the options of the mount at /srv/a");
+        machine.run(&["apply"]).expect(0).says("nothing to do");
+    });
+}
+
+#[test]
+fn a_configuration_that_keeps_itself_outlives_a_rollback() {
+    on_machine(|machine| {
+        let live = machine.live().to_path_buf();
+        fs::create_dir(live.join("persist")).unwrap();
+        create_subvolume(&machine.top().join("persist")).unwrap();
+        let storage = machine.mount_at("persist", &live.join("persist"));
+        let missing = machine.run(&["init", "--storage", "/nowhere"]).expect(2);
+        missing.complains("cannot use the storage /nowhere");
+        machine.run(&["init", "--storage", "/persist"]).expect(0);
+        machine.run(&["init", "--storage", "/persist"]).expect(0);
+        machine.run(&["apply"]).expect(0);
+        fs::create_dir_all(live.join("srv/notes")).unwrap();
+        fs::write(live.join("srv/notes/todo"), "feed the cat\n").unwrap();
+        machine.run(&["keep", "/srv/notes"]).expect(0);
+        machine.copy_config();
+        unmount_below(&live, &[live.join("persist")]);
+        drop(storage);
+        machine.boot("3f2a1c9e-7a01-4b6e-9d0a-000000000002");
+        machine.roll_back().expect(0);
+        let storage = machine.mount_at("persist", &live.join("persist"));
+        assert!(!live.join("srv/notes").exists());
+        machine.run(&["apply"]).expect(0);
+        assert_eq!(fs::read(live.join("srv/notes/todo")).unwrap(), b"feed the cat\n");
+        machine.run(&["diff", "--flat"]).expect(0).says("kept");
+        unmount_below(&live, &[live.join("persist")]);
+        drop(storage);
+    });
+}
