@@ -10,6 +10,9 @@ use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
+/// The page on the configuration, which is written by hand.
+const CONFIGURATION: &str = include_str!("../docs/man/blankroot.toml.5");
+
 fn main() -> Result<(), Box<dyn Error>> {
     let Some(dir) = env::args_os().nth(1).map(PathBuf::from) else {
         return Err("usage: cargo run --example man DIR".into());
@@ -17,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut command = Cli::command();
     command.build();
     man_pages(&command, &make(&dir, "man1")?)?;
+    fs::write(make(&dir, "man5")?.join("blankroot.toml.5"), CONFIGURATION)?;
     let completions = make(&dir, "completions")?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         generate_to(shell, &mut Cli::command(), "blankroot", &completions)?;
