@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use backends::private_mounts::{MountPoint, PrivateNamespace};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::Result;
 use crate::field::Field;
@@ -18,6 +18,15 @@ const SNAPSHOTS: &str = "snapper";
 /// Live as snapper sees it, and snapper's first snapshot of it.
 pub struct Snapper {
     _mounts: Vec<MountPoint>,
+    /// Where the list of configurations is covered.
+    list: &'static str,
+}
+
+impl Drop for Snapper {
+    fn drop(&mut self) {
+        // Best effort: the next one could not cover it again, since its file is gone by then.
+        let _ = umount2(self.list, MntFlags::MNT_DETACH);
+    }
 }
 
 impl Snapper {
@@ -47,7 +56,7 @@ impl Snapper {
         let file = field.outside().join("snapper-list");
         fs::write(&file, "SNAPPER_CONFIGS=\"bench\"\n")?;
         mount(Some(&file), *list, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
-        let snapper = Self { _mounts: mounts };
+        let snapper = Self { _mounts: mounts, list };
         snapper.command(&["create"]).output()?;
         Ok(snapper)
     }
