@@ -20,8 +20,8 @@ use rustix::fs::{AtFlags, CWD, RenameFlags, renameat_with, statat, unlinkat};
 use crate::ground::{Ground, STORAGES, as_root};
 use crate::hostile::{ALICE, Ends, bait, hand_over, open_hers};
 
-/// How often root keeps it while she swaps: ten thousand pass, too, and take minutes.
-const ROUNDS: usize = 2_000;
+/// How often root keeps it while she swaps; this takes minutes.
+const ROUNDS: usize = 10_000;
 const TEXT: &str = "[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/persist\"\n\
                     [storage.users.alice]\ndirectories = []\n";
 
