@@ -7,8 +7,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{self, AtFlags};
-
 use crate::boundary::Boundary;
 use crate::changes::FileType;
 use crate::descent::{self, Descent, open_dir};
@@ -193,13 +191,4 @@ fn path(shown: &TreePath, way: &[CString], name: &CStr) -> TreePath {
     names
         .filter(|name| !name.is_empty())
         .fold(shown.clone(), |path, name| path.join(name.to_bytes()))
-}
-
-/// Whether something has this name; a link that leads nowhere has it too.
-pub fn exists(place: Place<'_>) -> io::Result<bool> {
-    match fs::statat(place.dir, place.name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(_) => Ok(true),
-        Err(rustix::io::Errno::NOENT) => Ok(false),
-        Err(why) => Err(why.into()),
-    }
 }

@@ -2,7 +2,6 @@
 //! it is gone with the thread.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::io;
 use std::marker::PhantomData;
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +13,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::error::{Error, Result};
 use crate::fault::change;
-use crate::mountinfo;
+use crate::mounted;
 use crate::path::Escaped;
 
 /// Shows that the current thread has left the machine's mount namespace.
@@ -62,9 +61,7 @@ impl PrivateNamespace {
     /// What is mounted below `dir`, by whomever, but not at it: the last first, so that they can be
     /// unmounted in this order.
     pub fn mounts_below(&self, dir: &Path) -> Result<Vec<MountPoint>> {
-        let failed = |e| Error::io("read the mount table of this thread", e);
-        let table = fs::read("/proc/thread-self/mountinfo").map_err(failed)?;
-        let mounts = mountinfo::parse(&table)?;
+        let mounts = mounted::all()?;
         let places =
             mounts.iter().rev().map(|mount| Path::new(OsStr::from_bytes(&mount.mount_point)));
         let below = places.filter(|place| place.starts_with(dir) && *place != dir);

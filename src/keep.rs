@@ -7,6 +7,7 @@ use backends::TreePath;
 use crate::config::{
     Config, DEFAULT_FILE, Entry, EntryKind, How, Ownership, Place, Storage, UserEntries,
 };
+use crate::known::{self, Known};
 
 /// One kept path, with the settings of its storage filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,11 @@ pub struct Home {
 }
 
 impl KeepEntry {
+    /// What is known of its path.
+    pub fn known(&self) -> Option<&'static Known> {
+        known::about(&self.path, self.home.as_ref())
+    }
+
     /// Where its data is on the machine, without a leading slash.
     pub fn source(&self) -> TreePath {
         let bytes = [self.storage.as_bytes(), b"/", self.data.as_bytes()].concat();

@@ -8,11 +8,11 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use backends::weigh::{Found, Scales, Weight};
 use backends::{Error, Facts, FileType, Result, TreePath};
-use rustix::fs::{self, Mode, OFlags, ResolveFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::config::Config;
-use crate::host::HostRoot;
+use crate::host::{HostRoot, beneath};
 use claims::{Claim, Node};
 
 /// What the storages hold beside what is kept.
@@ -110,17 +110,19 @@ pub fn find(
 
 /// Opens a storage; `None` if it is not there.
 fn open(host: &HostRoot, path: &TreePath) -> Result<Option<OwnedFd>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let action = || format!("look into the storage {path}");
-    match fs::openat2(host.as_fd(), path.as_path(), flags, Mode::empty(), resolve) {
-        Ok(root) => Ok(Some(root)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(Errno::LOOP) => Err(Error::new(action(), "a symbolic link is on the way to it")
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let why = match beneath::open(host.as_fd(), path.as_path(), flags) {
+        Ok(root) => return Ok(Some(root)),
+        Err(why) => why,
+    };
+    match Errno::from_io_error(&why) {
+        Some(Errno::NOENT) => Ok(None),
+        Some(Errno::LOOP) => Err(Error::new(action(), "a symbolic link is on the way to it")
             .mend("write the real path into the configuration, as `realpath` shows it")),
-        Err(Errno::NOTDIR) => Err(Error::new(action(), "it is no directory")),
-        Err(Errno::ACCESS) => Err(Error::io(action(), Errno::ACCESS).mend("run this as root")),
-        Err(error) => Err(Error::io(action(), error)),
+        Some(Errno::NOTDIR) => Err(Error::new(action(), "it is no directory")),
+        Some(Errno::ACCESS) => Err(Error::io(action(), why).mend("run this as root")),
+        _ => Err(Error::io(action(), why)),
     }
 }
 

@@ -51,7 +51,8 @@ fn changed() -> io::Error {
     io::Error::other("somebody else changed it at the same moment")
 }
 
-fn is_empty(dir: BorrowedFd<'_>) -> io::Result<bool> {
+/// Whether a directory that is open for reading has no name in it.
+pub fn is_empty(dir: BorrowedFd<'_>) -> io::Result<bool> {
     for name in fs::Dir::read_from(dir)? {
         if !matches!(name?.file_name().to_bytes(), b"." | b"..") {
             return Ok(false);

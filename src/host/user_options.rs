@@ -5,7 +5,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use backends::mountinfo::{self, Mount};
+use backends::mounted;
+use backends::mountinfo::Mount;
 use backends::stat::of_open;
 use backends::{Error, Result, TreePath, file};
 use rustix::fs::{self, FlockOperation, Mode, OFlags};
@@ -29,8 +30,7 @@ pub fn announce(
     there: &Mounts<'_>,
 ) -> Result<()> {
     let failed = |e| Error::io("write the mounts' options to /run/mount/utab", e);
-    let table = std::fs::read("/proc/thread-self/mountinfo").map_err(failed)?;
-    let table = mountinfo::parse(&table)?;
+    let table = mounted::all()?;
     let old = read(host).map_err(failed)?;
     let mut lines = Vec::new();
     let made = made.iter().map(|mount| (mount, true));
@@ -122,6 +122,8 @@ fn merged(old: &[u8], lines: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use backends::mountinfo;
+
     use super::*;
 
     #[test]

@@ -4,16 +4,13 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use backends::compare;
-use backends::descent::open_dir;
+use backends::copy::aside;
 use backends::stat::Place;
 use backends::{Backend, FileType, Tree, TreePath, View};
-
 use rustix::fs::OFlags;
 
-use super::look::is_empty;
 use super::{Content, Found, Observed};
-use crate::host::{Machine, beneath};
+use crate::host::{Machine, beneath, is_not_found, making};
 use crate::plan::apply::Arranged;
 
 /// Opens what holds the root, if there is anything of that kind.
@@ -98,17 +95,21 @@ pub(super) fn of(
     baseline: &mut Baseline<'_>,
 ) -> Result<Content, String> {
     let told = |why: io::Error| backends::error::describe(&why);
-    if found.stat.facts.file_type == FileType::Dir && is_empty(machine, path).map_err(told)? {
-        return Ok(Content::Empty);
+    if found.stat.facts.file_type == FileType::Dir {
+        let opened = machine.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(told)?;
+        if making::is_empty(opened.as_fd()).map_err(told)? {
+            return Ok(Content::Empty);
+        }
     }
     let here = machine.parent_of(path).map_err(told)?;
     let Some(name) = path.name().and_then(c_string) else {
         return Ok(Content::Data);
     };
+    let here = Place { dir: here.as_fd(), name: &name };
     if observed.found(&one.source).is_some() {
         let stored = machine.parent_of(&one.source).map_err(told)?;
         let other = one.source.name().and_then(c_string).unwrap_or_default();
-        if same((stored.as_fd(), &other), (here.as_fd(), &name))? {
+        if same(Place { dir: stored.as_fd(), name: &other }, here, path)? {
             return Ok(Content::AsInStorage);
         }
     }
@@ -117,9 +118,11 @@ pub(super) fn of(
     let Some(blank) = blank.filter(|_| *path == one.entry.path) else { return Ok(Content::Data) };
     let parent = path.parent().unwrap_or_default();
     match beneath::open(blank, parent.as_path(), OFlags::PATH | OFlags::DIRECTORY) {
-        Ok(dir) if same((dir.as_fd(), &name), (here.as_fd(), &name))? => Ok(Content::AsInBlank),
+        Ok(dir) if same(Place { dir: dir.as_fd(), name: &name }, here, path)? => {
+            Ok(Content::AsInBlank)
+        }
         Ok(_) => Ok(Content::Data),
-        Err(why) if crate::host::is_not_found(&why) => Ok(Content::Data),
+        Err(why) if is_not_found(&why) => Ok(Content::Data),
         Err(why) => Err(told(why)),
     }
 }
@@ -128,33 +131,16 @@ fn c_string(name: &std::ffi::OsStr) -> Option<CString> {
     CString::new(name.as_encoded_bytes()).ok()
 }
 
-/// Whether two names lead to the same: type, content, owners, modes, attributes, and all below.
-fn same(
-    older: (BorrowedFd<'_>, &CString),
-    newer: (BorrowedFd<'_>, &CString),
-) -> Result<bool, String> {
-    let place =
-        |side: (BorrowedFd<'_>, &CString)| match (Place { dir: side.0, name: side.1.as_c_str() })
-            .stat()
-        {
-            Ok(stat) => Ok(Some(stat)),
-            Err(why) if crate::host::is_not_found(&why) => Ok(None),
-            Err(why) => Err(backends::error::describe(&why)),
-        };
-    let (Some(was), Some(is)) = (place(older)?, place(newer)?) else { return Ok(false) };
-    let root = TreePath::root();
-    let sides = (
-        (Place { dir: older.0, name: older.1 }, &was),
-        (Place { dir: newer.0, name: newer.1 }, &is),
-    );
-    let differs = compare::difference(sides.0, sides.1).map_err(|why| why.at(&root).to_string())?;
-    if differs.is_some() || is.facts.file_type != FileType::Dir {
-        return Ok(differs.is_none());
+/// Whether both places have something, and the same: type, content, owners, modes, attributes, and
+/// all below.
+fn same(older: Place<'_>, newer: Place<'_>, shown: &TreePath) -> Result<bool, String> {
+    for place in [older, newer] {
+        match place.stat() {
+            Ok(_) => {}
+            Err(why) if is_not_found(&why) => return Ok(false),
+            Err(why) => return Err(backends::error::describe(&why)),
+        }
     }
-    let open = |side: (BorrowedFd<'_>, &CString)| {
-        open_dir(side.0, side.1).map_err(|why| backends::error::describe(&why))
-    };
-    let (older, newer) = (open(older)?, open(newer)?);
-    let changes = backends::walk::walk(older.as_fd(), newer.as_fd(), &|_| {});
-    Ok(changes.map_err(|why| why.to_string())?.is_empty())
+    let differing = aside::difference(older, newer, shown).map_err(|why| why.to_string())?;
+    Ok(differing.is_none())
 }

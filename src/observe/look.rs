@@ -42,17 +42,14 @@ pub fn observe(
 fn look(machine: &Machine, path: &TreePath, so_far: &Observed, top: &Stat) -> Seen {
     // Sorted by path, so that the parent was looked at before.
     let parent = path.parent().filter(|parent| parent.depth() > 0);
-    let parent = match parent.map(|parent| so_far.at(&parent).clone()) {
-        Some(Seen::Absent) => return Seen::Absent,
-        Some(Seen::Unreadable(why, mend)) => return Seen::Unreadable(why, mend),
-        Some(Seen::There(found)) => found.stat,
-        None => *top,
+    let parent = match parent.as_ref().map(|parent| so_far.at(parent)) {
+        Some(Seen::There(found)) => &found.stat,
+        Some(seen) => return seen.clone(),
+        None => top,
     };
     let flags = OFlags::PATH | OFlags::NOFOLLOW;
     match machine.open_at(path, flags) {
-        Ok(opened) => {
-            found(&opened, &parent).map_or_else(|why| unreadable(path, &why), Seen::There)
-        }
+        Ok(opened) => found(&opened, parent).map_or_else(|why| unreadable(path, &why), Seen::There),
         // Whoever wants to make something there meets the parent that is no directory.
         Err(why) if matches!(Errno::from_io_error(&why), Some(Errno::NOENT | Errno::NOTDIR)) => {
             Seen::Absent
@@ -91,11 +88,7 @@ fn found(opened: &OwnedFd, parent: &Stat) -> io::Result<Found> {
         (Some(own), Some(other)) if own != other => Some(fs::fstatvfs(opened)?.f_flag),
         _ => None,
     };
-    let empty = match stat.facts.file_type {
-        FileType::Dir => false,
-        FileType::File => stat.facts.size == 0,
-        _ => false,
-    };
+    let empty = stat.facts.file_type == FileType::File && stat.facts.size == 0;
     let content = if empty { Content::Empty } else { Content::Data };
     Ok(Found { stat, target, mounted, content })
 }
@@ -154,15 +147,4 @@ fn is_wiped(
         return Ok(true);
     }
     baseline.holds(machine, storage)
-}
-
-/// Whether a directory has no name in it.
-pub(super) fn is_empty(machine: &Machine, path: &TreePath) -> io::Result<bool> {
-    let opened = machine.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-    for name in fs::Dir::new(opened)? {
-        if !matches!(name?.file_name().to_bytes(), b"." | b"..") {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -2,7 +2,7 @@
 
 use crate::config::{EntryKind, How};
 use crate::keep::KeepEntry;
-use crate::known;
+use crate::known::Known;
 
 /// What a boot makes of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Way {
 impl Way {
     /// Decides for one entry.
     pub fn of(entry: &KeepEntry) -> Self {
-        let known = || known::about(&entry.path, entry.home.as_ref()).and_then(|known| known.how());
+        let known = || entry.known().and_then(Known::how);
         match entry.how.or_else(known) {
             Some(How::Bind) => Self::Bind,
             Some(How::Symlink) => Self::Link,
@@ -29,7 +29,7 @@ impl Way {
 
 /// Whether the initrd has set the entry up before any unit of the root runs.
 pub fn in_initrd(entry: &KeepEntry) -> bool {
-    let known = || known::about(&entry.path, entry.home.as_ref()).is_some_and(|known| known.early);
+    let known = || entry.known().is_some_and(|known| known.early);
     entry.in_initrd.unwrap_or_else(known)
 }
 

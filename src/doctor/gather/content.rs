@@ -15,7 +15,6 @@ use super::tree;
 use crate::doctor::facts::{Content, Unchecked};
 use crate::doctor::key::{self, is_private_key};
 use crate::keep::KeepEntry;
-use crate::known;
 
 /// How much of a storage is looked at, and for what.
 pub(super) struct Survey<'a> {
@@ -123,7 +122,7 @@ impl Survey<'_> {
             return here;
         };
         here.open |= self.is_open_in_live(&entry.path);
-        let known = known::about(&entry.path, entry.home.as_ref());
+        let known = entry.known();
         here.secret = here.secret.or(known.filter(|known| known.secret).map(|known| known.what));
         here
     }

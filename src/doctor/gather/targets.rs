@@ -10,7 +10,6 @@ use crate::doctor::facts::{Data, EntryFacts, Target, Unchecked};
 use crate::doctor::way::follow;
 use crate::host::HostRoot;
 use crate::keep::KeepEntry;
-use crate::known;
 
 /// Looks at one entry; `live` says whether live is what the root shows.
 pub(super) fn gather(
@@ -40,7 +39,7 @@ pub(super) fn gather(
             Target::Unknown
         })
     });
-    let known = known::about(&entry.path, entry.home.as_ref());
+    let known = entry.known();
     EntryFacts { entry, known, data, target }
 }
 

@@ -11,7 +11,7 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 
 use crate::doctor::facts::Node;
-use crate::host::is_not_found;
+use crate::host::{beneath, is_not_found};
 
 /// A file that is looked into is a short text; more than this is something else.
 const LIMIT: u64 = 1 << 20;
@@ -87,7 +87,7 @@ pub(super) fn open_dir(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Owne
 
 /// The same through mounts.
 pub(super) fn open_beneath(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<OwnedFd> {
-    open(tree, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC)
+    beneath::open(tree, path.as_path(), OFlags::RDONLY | OFlags::DIRECTORY)
 }
 
 impl Seen {
@@ -109,8 +109,8 @@ impl Seen {
 /// The content of a short file; the error is about `path`.
 pub(super) fn content(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Vec<u8>> {
     let read = || -> io::Result<Vec<u8>> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = File::from(open(tree, path, flags)?);
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = File::from(beneath::open(tree, path.as_path(), flags)?);
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is not a plain file"));
         }
@@ -126,7 +126,7 @@ pub(super) fn content(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Vec<u8>> 
 
 /// What a name holds; a link on the way is `ELOOP`.
 fn seen(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Option<Seen>> {
-    let fd = match open(tree, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC) {
+    let fd = match beneath::open(tree, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
         Ok(fd) => fd,
         Err(error) if is_not_found(&error) => return Ok(None),
         Err(error) => return Err(error),
@@ -139,18 +139,6 @@ fn seen(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Option<Seen>> {
     let node = Node { file_type, mode, uid: stat.st_uid, gid: stat.st_gid };
     let size = u64::try_from(stat.st_size).unwrap_or_default();
     Ok(Some(Seen { fd, node, size, device: stat.st_dev, inode: stat.st_ino }))
-}
-
-fn open(tree: BorrowedFd<'_>, path: &TreePath, flags: OFlags) -> io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let mut attempts = 0;
-    loop {
-        match fs::openat2(tree, path.as_path(), flags, Mode::empty(), resolve) {
-            // A rename anywhere meanwhile makes the kernel ask for another try (openat2(2)).
-            Err(Errno::AGAIN) if attempts < 32 => attempts += 1,
-            result => return Ok(result?),
-        }
-    }
 }
 
 fn first_link(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Look> {

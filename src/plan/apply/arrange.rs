@@ -7,7 +7,7 @@ use backends::TreePath;
 
 use crate::config::{EntryKind, How};
 use crate::keep::KeepEntry;
-use crate::known::{self, Known};
+use crate::known::Known;
 
 /// One entry in its place.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ pub fn arrange(list: &[KeepEntry]) -> Vec<Arranged> {
     let mut by_path: BTreeMap<TreePath, usize> = BTreeMap::new();
     for entry in sorted {
         let mut one = Arranged {
-            known: known::about(&entry.path, entry.home.as_ref()),
+            known: entry.known(),
             within: None,
             source: entry.source(),
             seen_at: entry.path.clone(),

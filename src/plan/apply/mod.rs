@@ -171,7 +171,7 @@ impl<'p> Planner<'p> {
     fn check_storage(&self, storage: &TreePath) -> Result<(), Unknown> {
         match self.observed.at(storage) {
             Seen::Unreadable(why, mend) => {
-                return Err((why.clone(), mend.clone().unwrap_or_else(|| LOOK.to_string())));
+                return Err(unreadable(why, mend.as_deref()));
             }
             Seen::There(found) if found.stat.facts.file_type == backends::FileType::Dir => {}
             Seen::There(_) => {
@@ -225,7 +225,7 @@ impl<'p> Planner<'p> {
                     return Err((why, format!("move {dir} away, or keep another path")));
                 }
                 Seen::Unreadable(why, mend) => {
-                    return Err((why.clone(), mend.clone().unwrap_or_else(|| LOOK.to_string())));
+                    return Err(unreadable(why, mend.as_deref()));
                 }
                 Seen::Absent => missing.push((dir, other.clone())),
             }
@@ -249,8 +249,11 @@ impl<'p> Planner<'p> {
     }
 }
 
-/// The mend where nothing better is known.
-const LOOK: &str = "see that the path can be read, and run this as root";
+/// What cannot be told of a place refuses the entry; without a better mend, this one.
+fn unreadable(why: &str, mend: Option<&str>) -> Unknown {
+    let look = "see that the path can be read, and run this as root";
+    (why.to_string(), mend.unwrap_or(look).to_string())
+}
 
 /// The name right below `dir` on the way to `path`.
 fn path_name_below<'n>(path: &'n TreePath, dir: &TreePath) -> Option<&'n std::ffi::OsStr> {

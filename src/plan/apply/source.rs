@@ -4,7 +4,7 @@ use backends::FileType;
 
 use super::owner::{Belongs, Unknown};
 use super::step::{ApplyStep, Making, Owner};
-use super::{Arranged, LOOK, Planner};
+use super::{Arranged, Planner, unreadable};
 use crate::config::{EntryKind, How};
 use crate::observe::{Found, Seen};
 
@@ -21,9 +21,7 @@ impl Planner<'_> {
             return Ok(());
         }
         match self.at(path) {
-            Seen::Unreadable(why, mend) => {
-                Err((why.clone(), mend.clone().unwrap_or_else(|| LOOK.to_string())))
-            }
+            Seen::Unreadable(why, mend) => Err(unreadable(why, mend.as_deref())),
             Seen::Absent => {
                 self.parents(path, &one.entry.path, one)?;
                 // A link may lead to what its program has yet to make.

@@ -4,7 +4,7 @@ use backends::{FileType, TreePath};
 
 use super::owner::{Belongs, Unknown};
 use super::step::{ApplyStep, Making, Owner, Spare};
-use super::{Adopt, Arranged, LOOK, Planner};
+use super::{Adopt, Arranged, Planner, unreadable};
 use crate::config::{EntryKind, How};
 use crate::mount_options::MountOptions;
 use crate::observe::{Content, Found, Seen};
@@ -18,7 +18,7 @@ impl Planner<'_> {
         }
         let here = match self.at(&one.made_at) {
             Seen::Unreadable(why, mend) => {
-                return Err((why.clone(), mend.clone().unwrap_or_else(|| LOOK.to_string())));
+                return Err(unreadable(why, mend.as_deref()));
             }
             Seen::Absent => None,
             Seen::There(found) => Some(found.clone()),
@@ -194,7 +194,7 @@ impl Planner<'_> {
             Seen::Absent => false,
             Seen::There(_) => true,
             Seen::Unreadable(why, mend) => {
-                return Err((why.clone(), mend.clone().unwrap_or_else(|| LOOK.to_string())));
+                return Err(unreadable(why, mend.as_deref()));
             }
         };
         if !sets_aside {
