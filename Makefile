@@ -28,7 +28,7 @@ check:
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --workspace --exclude peers --all-targets --no-default-features -- -D warnings
+	cargo clippy --workspace --exclude peers --exclude vm-tests --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features backends/faults
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
 	else echo "check: licences and sources not checked, cargo-deny is not installed"; fi

@@ -1,0 +1,1 @@
+//! Machines in QEMU that prove what Blankroot promises about a boot.
