@@ -35,6 +35,7 @@ pub mod copy;
 pub mod descent;
 pub mod directory;
 pub mod error;
+pub mod every_namespace;
 pub mod fault;
 pub mod file;
 pub mod file_type;
@@ -69,7 +70,9 @@ pub use changes::{Change, ChangeKind, Changes, Facts, FileType};
 pub use error::{Error, Result};
 pub use path::{TreeName, TreePath};
 pub use record::{Record, Records};
-pub use survey::{LiveMount, Obstacle, OldRoot, Slot, Space, Survey, Tree, TreeId, Unfinished};
+pub use survey::{
+    LiveMount, Obstacle, OldRoot, SeenBy, Slot, Space, Survey, Tree, TreeId, Unfinished,
+};
 
 /// The names of the trees that a configuration declares, relative to the top of the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
