@@ -168,6 +168,11 @@ pub trait Backend: Send + Sync {
 pub trait LockedBackend {
     /// The survey that a plan must be made from: nothing else changes the disk's trees meanwhile.
     fn survey(&self) -> Result<Survey>;
+    /// The same for a plan of a rollback, which has to know of the youngest old roots only: how many
+    /// there are then costs nothing.
+    fn survey_for_rollback(&self) -> Result<Survey> {
+        self.survey()
+    }
     /// A directory handle on a tree, for reading; who holds the lock needs no `Backend` beside it.
     fn view(&self, tree: &Tree) -> Result<View>;
     /// Makes the directory for old roots, where only root may look; nothing if it is there.
