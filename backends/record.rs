@@ -85,6 +85,36 @@ fn counter(name: &OsStr) -> Option<u64> {
     number.parse().ok().filter(|number| *number < u64::from(u32::MAX))
 }
 
+/// The names in the directory of old roots, by what they are.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Those of records, the oldest first by their own count.
+    pub records: Vec<OsString>,
+    /// Every entry that is no record.
+    pub entries: Vec<OsString>,
+    /// Entries with temporary names, which a power cut left.
+    pub leftovers: Vec<OsString>,
+}
+
+impl Listing {
+    /// Lists `old`, the open directory of old roots.
+    pub fn of(old: BorrowedFd<'_>) -> Result<Self> {
+        let mut listing = Self::default();
+        let names =
+            descent::names(old).map_err(|e| Error::io("list the directory of old roots", e))?;
+        for name in names {
+            let name = OsStr::from_bytes(name.to_bytes()).to_os_string();
+            match stem(&name) {
+                None if temporary::stem(&name).is_some() => listing.leftovers.push(name),
+                None => listing.entries.push(name),
+                Some(_) => listing.records.push(name),
+            }
+        }
+        listing.records.sort_by(|a, b| (counter(a), a).cmp(&(counter(b), b)));
+        Ok(listing)
+    }
+}
+
 /// What the directory of old roots holds, by name.
 #[derive(Debug, Default)]
 pub struct Records {
@@ -94,25 +124,17 @@ pub struct Records {
     pub unreadable: Vec<(OsString, String)>,
     /// Every entry that is no record.
     pub entries: Vec<OsString>,
-    /// Entries with temporary names, which a power cut left.
-    pub leftovers: Vec<OsString>,
 }
 
 impl Records {
     /// Reads all records in `old`, the open directory of old roots.
     pub fn read(old: BorrowedFd<'_>) -> Result<Self> {
-        let mut records = Self::default();
-        let names =
-            descent::names(old).map_err(|e| Error::io("list the directory of old roots", e))?;
-        for name in names {
-            let name = OsStr::from_bytes(name.to_bytes()).to_os_string();
-            match stem(&name) {
-                None if temporary::stem(&name).is_some() => records.leftovers.push(name),
-                None => records.entries.push(name),
-                Some(stem) => match read_one(old, &name, stem) {
-                    Ok(record) => records.readable.push(record),
-                    Err(why) => records.unreadable.push((name, why)),
-                },
+        let listing = Listing::of(old)?;
+        let mut records = Self { entries: listing.entries, ..Self::default() };
+        for name in listing.records {
+            match read_one(old, &name) {
+                Ok(record) => records.readable.push(record),
+                Err(why) => records.unreadable.push((name, why)),
             }
         }
         records.readable.sort_by(|a, b| a.name.cmp(&b.name));
@@ -145,7 +167,7 @@ pub fn write(
 pub fn says(old: BorrowedFd<'_>, name: &OsStr, live: &TreeId) -> bool {
     let mut file = name.to_os_string();
     file.push(OsStr::from_bytes(SUFFIX));
-    read_one(old, &file, name).is_ok_and(|record| record.live == *live)
+    read_one(old, &file).is_ok_and(|record| record.live == *live)
 }
 
 /// Removes the record of an old root that is gone.
@@ -161,10 +183,11 @@ pub fn stem(file: &OsStr) -> Option<&OsStr> {
     file.as_bytes().strip_suffix(SUFFIX).map(OsStr::from_bytes)
 }
 
-fn read_one(old: BorrowedFd<'_>, name: &OsStr, stem: &OsStr) -> Result<Record, String> {
+/// Reads the record in the file `name`; the error says what is wrong with it, in one line.
+pub fn read_one(old: BorrowedFd<'_>, name: &OsStr) -> Result<Record, String> {
     let text = crate::file::read(old, Path::new(name)).map_err(|e| describe(&e))?;
     let record = Record::parse(&text)?;
-    if OsStr::new(&record.name) != stem {
+    if Some(OsStr::new(&record.name)) != stem(name) {
         return Err(format!("it is the record of {}", Escaped(record.name.as_bytes())));
     }
     Ok(record)

@@ -109,13 +109,31 @@ pub enum Unfinished {
     },
 }
 
+/// In whose mount namespace a mount is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeenBy {
+    /// In our own.
+    Us,
+    /// In that of this process.
+    Process(i32),
+    /// Where no process can see it: in a namespace that only a file keeps alive, or outside the root
+    /// directory of each process in its own.
+    Nobody,
+}
+
+impl From<Option<i32>> for SeenBy {
+    fn from(thread: Option<i32>) -> Self {
+        thread.map_or(Self::Us, Self::Process)
+    }
+}
+
 /// A mount through which live can be reached at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveMount {
     /// Where, as the mount table of the process that sees it spells it.
     pub mount_point: Vec<u8>,
-    /// A process in whose mount namespace it is; `None` for our own.
-    pub seen_by: Option<i32>,
+    /// Who sees it.
+    pub seen_by: SeenBy,
     /// Whether it was proven to be this file system's, or only could not be ruled out.
     pub certain: bool,
 }
@@ -123,8 +141,10 @@ pub struct LiveMount {
 impl fmt::Display for LiveMount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", Escaped(&self.mount_point))?;
-        if let Some(pid) = self.seen_by {
-            write!(f, " (in the mount namespace of process {pid})")?;
+        match self.seen_by {
+            SeenBy::Us => {}
+            SeenBy::Process(pid) => write!(f, " (in the mount namespace of process {pid})")?,
+            SeenBy::Nobody => f.write_str(" (where no process sees it)")?,
         }
         if !self.certain {
             write!(f, " (could not be told apart from live)")?;

@@ -15,7 +15,7 @@ use super::top::{Access, Look, Subvolume, Top, id_of, tree_of};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::kernel::btrfs as ioctl;
-use crate::old_roots::child;
+use crate::old_roots::{Reach, child};
 use crate::path::TreeName;
 use crate::record::{self, Record};
 use crate::survey::{OldRoot, Survey, Tree};
@@ -122,7 +122,11 @@ impl<'a> Locked<'a> {
 
 impl LockedBackend for Locked<'_> {
     fn survey(&self) -> Result<Survey> {
-        super::survey::survey(&self.top, self.layout)
+        super::survey::survey(&self.top, self.layout, Reach::All)
+    }
+
+    fn survey_for_rollback(&self) -> Result<Survey> {
+        super::survey::survey(&self.top, self.layout, Reach::Youngest)
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {

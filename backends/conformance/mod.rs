@@ -3,6 +3,7 @@
 //! A backend's tests hold one line: `conformance_tests!(make_testbed);`, where `make_testbed` returns
 //! an `Option` of a [`Testbed`], and `None` after it has printed why the tests cannot run.
 
+pub(crate) mod brief;
 mod fixture;
 mod listing;
 pub(crate) mod promises;
@@ -73,13 +74,19 @@ macro_rules! conformance_tests {
             a_view_refuses_another_tree,
             changes_are_exact_or_unavailable,
         }
+        $crate::conformance::conformance_tests! { @from brief, $make;
+            what_a_rollback_needs_is_told_without_the_older_old_roots,
+        }
     };
     (@each $make:expr; $($promise:ident,)*) => {
+        $crate::conformance::conformance_tests! { @from promises, $make; $($promise,)* }
+    };
+    (@from $room:ident, $make:expr; $($promise:ident,)*) => {
         $(
             #[test]
             fn $promise() {
                 if let Some(testbed) = $make() {
-                    $crate::conformance::promises::$promise(&testbed);
+                    $crate::conformance::$room::$promise(&testbed);
                 }
             }
         )*

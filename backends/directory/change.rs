@@ -11,7 +11,7 @@ use rustix::fs::{self, Mode, RenameFlags};
 use crate::copy::{copy_tree, make_dir};
 use crate::error::{Error, Result};
 use crate::fault::change;
-use crate::old_roots::child;
+use crate::old_roots::{Reach, child};
 use crate::path::TreeName;
 use crate::record::{self, Record, Records};
 use crate::remove::remove_tree;
@@ -100,7 +100,11 @@ impl<'a> Locked<'a> {
 
 impl LockedBackend for Locked<'_> {
     fn survey(&self) -> Result<Survey> {
-        find::survey(self.of)
+        find::survey(self.of, Reach::All)
+    }
+
+    fn survey_for_rollback(&self) -> Result<Survey> {
+        find::survey(self.of, Reach::Youngest)
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {

@@ -9,5 +9,6 @@ pub mod fiemap;
 pub mod kinship;
 pub mod loopdev;
 pub mod mount_attributes;
+pub mod mount_namespaces;
 #[cfg(feature = "btrfs")]
 pub mod tree_search;

@@ -7,7 +7,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use backends::{LiveMount, OldRoot, Slot, Space, Tree, Unfinished};
+use backends::{LiveMount, OldRoot, SeenBy, Slot, Space, Tree, Unfinished};
 use serde::Serialize;
 
 use super::{Problem, RolledBack, StatusReport};
@@ -128,15 +128,22 @@ impl<'a> JsonTree<'a> {
 #[derive(Serialize)]
 struct JsonMount<'a> {
     mount_point: JsonPath<'a>,
-    /// A process that sees it; null for the one that reports.
+    /// A process that sees it; null for the one that reports, and where none does.
     seen_by: Option<i32>,
+    /// No process sees it.
+    unseen: bool,
     certain: bool,
 }
 
 impl<'a> JsonMount<'a> {
     fn new(mount: &'a LiveMount) -> Self {
         let LiveMount { mount_point, seen_by, certain } = mount;
-        Self { mount_point: JsonPath::new(mount_point), seen_by: *seen_by, certain: *certain }
+        let (seen_by, unseen) = match *seen_by {
+            SeenBy::Us => (None, false),
+            SeenBy::Process(process) => (Some(process), false),
+            SeenBy::Nobody => (None, true),
+        };
+        Self { mount_point: JsonPath::new(mount_point), seen_by, unseen, certain: *certain }
     }
 }
 

@@ -1,5 +1,5 @@
 use backends::{
-    LiveMount, OldRoot, Record, Slot, Space, Survey, TreeId, TreeName, TreePath, Unfinished,
+    LiveMount, OldRoot, Record, SeenBy, Slot, Space, Survey, TreeId, TreeName, TreePath, Unfinished,
 };
 use chrono::FixedOffset;
 use serde_json::{Value, json};
@@ -44,7 +44,11 @@ fn survey() -> Survey {
             old_root(9, NOW - 3_600, Some(4_096)),
         ],
         unfinished: Vec::new(),
-        live_mounts: vec![LiveMount { mount_point: b"/".to_vec(), seen_by: None, certain: true }],
+        live_mounts: vec![LiveMount {
+            mount_point: b"/".to_vec(),
+            seen_by: SeenBy::Us,
+            certain: true,
+        }],
         nested: vec![TreePath::parse(b"/var/lib/machines").unwrap()],
         live_is_default: false,
         obstacles: Vec::new(),
