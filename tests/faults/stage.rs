@@ -191,7 +191,9 @@ impl Stage {
                 | Unfinished::FreshCopy { .. }
                 | Unfinished::Leftover(_) => true,
                 Unfinished::DefaultLeftBehind(_) => self.variant == Variant::Default,
-                Unfinished::Foreign(_) | Unfinished::UnreadableRecord { .. } => false,
+                Unfinished::Foreign(_)
+                | Unfinished::UnreadableRecord { .. }
+                | Unfinished::HalfDeleted { .. } => false,
             };
             assert!(documented, "{what}: left {unfinished:?}");
         }
