@@ -276,6 +276,26 @@ fn nothing_is_deleted_in_an_initrd_or_while_another_is_at_work() {
 }
 
 #[test]
+fn the_capabilities_that_the_unit_leaves_are_enough() {
+    on_machine_with_rules(|machine| {
+        machine.mount();
+        create_subvolume(&machine.live().join("var/lib/portables")).unwrap();
+        machine.unmount();
+        live_through(machine, &[90, 80, 1, 0]);
+        let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/boot/systemd/blankroot-expire.service");
+        let unit = fs::read_to_string(unit).unwrap();
+        let line = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
+        let left = line.unwrap().to_lowercase().replace(" cap_", ",+").replace("cap_", "+");
+        let mut command = assert_cmd::Command::new("setpriv");
+        command.args(["--bounding-set", &format!("-all,{left}"), "--no-new-privs"]);
+        command.arg(env!("CARGO_BIN_EXE_blankroot")).arg("expire");
+        let output = command.arg("--host").arg(machine.host()).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        assert_eq!(names(machine).len(), 2);
+    });
+}
+
+#[test]
 fn where_there_is_nothing_there_is_nothing_to_do() {
     on_initialised(|machine| {
         for args in [&["expire"][..], &["expire", "--dry-run"]] {
