@@ -8,8 +8,8 @@
 //! [`LockedBackend::prepare`] writes a [`Record`] and makes a fresh copy of blank under the record's
 //! name, [`LockedBackend::swap`] exchanges it with live. Whether the last one happened is told by
 //! comparing identities, so an interruption at any moment leaves a state that a survey recognises.
-//! [`LockedBackend::discard`] deletes one old root, by identity, and nothing else ever deletes a
-//! tree that has been live.
+//! [`LockedBackend::discard`] deletes one old root, by identity, and
+//! [`LockedBackend::discard_unfinished`] what interrupted runs left; nothing else ever deletes a tree.
 //!
 //! | where to look | for |
 //! | --- | --- |
@@ -194,4 +194,8 @@ pub trait LockedBackend {
     fn make_live_default(&mut self) -> Result<()>;
     /// Deletes an old root: by identity, re-checked now, never at boot.
     fn discard(&mut self, old_root: &OldRoot) -> Result<()>;
+    /// Deletes what an interrupted run left: a record alone, a fresh copy in which nobody has
+    /// written, or the rest of a tree whose deletion was begun; by identity, re-checked now, never
+    /// at boot. Everything else is refused.
+    fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()>;
 }

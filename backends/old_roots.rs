@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use crate::error::{Error, Result};
 use crate::path::TreeName;
 use crate::record::{self, Listing, Record};
-use crate::survey::{OldRoot, Slot, Tree, Unfinished};
+use crate::survey::{OldRoot, Slot, Survey, Tree, Unfinished};
 use crate::temporary;
 
 /// What was found.
@@ -89,6 +89,12 @@ impl OldRoots {
     ) {
         match slot {
             Slot::Missing => self.unfinished.push(Unfinished::RecordOnly(record)),
+            Slot::Present(tree) if record.discarding.is_some() => {
+                self.unfinished.push(match record.discarding.as_ref() == Some(&tree.id) {
+                    true => Unfinished::HalfDeleted { tree, record },
+                    false => Unfinished::Foreign(name),
+                });
+            }
             Slot::Present(tree) if tree.id == record.live => {
                 self.roots.push(OldRoot { tree, record, own_bytes: None });
             }
@@ -100,6 +106,21 @@ impl OldRoots {
             }
         }
     }
+}
+
+/// Fails unless `survey` still has `left`, which its caller is about to delete.
+pub fn expect_left(survey: &Survey, left: &Unfinished, action: &str) -> Result<()> {
+    if survey.unfinished.contains(left) {
+        return Ok(());
+    }
+    Err(Error::new(action, "it is not what it was any more").mend("run the command again"))
+}
+
+/// Why nothing ever deletes what no record of ours names.
+pub fn not_ours(left: &Unfinished) -> Error {
+    let name = left.name().map_or_else(|| "it".to_string(), |name| format!("`{name}`"));
+    Error::new(format!("delete {name}"), "no record of Blankroot's says that it may be deleted")
+        .mend("delete it by other means if it is not needed")
 }
 
 /// What interrupted captures left beside the name of blank; `dir` is the open directory of it.

@@ -87,16 +87,24 @@ pub struct OldRoot {
 pub enum Unfinished {
     /// A record whose fresh copy was never made.
     RecordOnly(Record),
-    /// A fresh copy that never became live.
+    /// A fresh copy that never became live, and in which nothing was written as far as the backend
+    /// can tell.
     FreshCopy {
         /// The copy, under its record's name.
         tree: Tree,
         /// Its record.
         record: Record,
     },
+    /// What is left of an old root, or of a fresh copy, whose deletion was begun.
+    HalfDeleted {
+        /// The tree that the record's mark names.
+        tree: Tree,
+        /// Its record, marked.
+        record: Record,
+    },
     /// Swapped, but mounts without a tree's name still lead to this old root.
     DefaultLeftBehind(OldRoot),
-    /// Something in the directory of old roots that carries no record of ours: never touched.
+    /// Something in the directory of old roots of which no record of ours tells: never touched.
     Foreign(TreeName),
     /// Under a temporary name, what a power cut kept from getting its own: never touched.
     Leftover(TreeName),
@@ -124,6 +132,20 @@ pub enum SeenBy {
 impl From<Option<i32>> for SeenBy {
     fn from(thread: Option<i32>) -> Self {
         thread.map_or(Self::Us, Self::Process)
+    }
+}
+
+impl Unfinished {
+    /// Where it is, relative to the top of the file system; `None` for a record alone.
+    pub fn name(&self) -> Option<&TreeName> {
+        match self {
+            Self::RecordOnly(_) => None,
+            Self::FreshCopy { tree, .. } | Self::HalfDeleted { tree, .. } => Some(&tree.name),
+            Self::DefaultLeftBehind(old_root) => Some(&old_root.tree.name),
+            Self::Foreign(name) | Self::Leftover(name) | Self::UnreadableRecord { name, .. } => {
+                Some(name)
+            }
+        }
     }
 }
 

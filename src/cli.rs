@@ -78,6 +78,14 @@ pub enum Command {
     /// They are never deleted.
     #[command(after_long_help = help::DIFF)]
     Diff(Later<Diff>),
+    /// Delete old roots by the rules of `retention`, and what interrupted runs left
+    ///
+    /// The newest `at_least` stay whatever the clock says, by the file system's own order, and so does
+    /// everything that is no more than `days` old. An old root that is mounted stays, and is told.
+    /// Nothing is deleted of which no record of Blankroot's tells. Run by the boot itself, once the
+    /// system is up; it refuses to run in an initrd.
+    #[command(after_long_help = help::EXPIRE)]
+    Expire(Later<Expire>),
     /// Put every kept path in its place: make, own, mount and link what is not there yet
     ///
     /// Nothing that is there is hidden or lost: data at a place that neither blank nor the storage
@@ -164,6 +172,17 @@ pub struct Init {
 #[derive(Args, Debug)]
 pub struct Rollback {
     /// Print what would be done, or the reasons against it, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub host: Host,
+}
+
+/// The arguments of `expire`.
+#[derive(Args, Debug)]
+pub struct Expire {
+    /// Print what would be deleted and what stays, with the reasons, and do nothing
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]

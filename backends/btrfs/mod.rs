@@ -2,6 +2,7 @@
 
 mod create;
 mod diff;
+mod discard;
 pub mod items;
 mod locked;
 mod mounts;

@@ -15,7 +15,7 @@ use crate::kernel::btrfs::{self as ioctl, SubvolumeInfo};
 use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::path::{TreeName, TreePath};
 use crate::record::Record;
-use crate::survey::{Obstacle, Space, Survey, Tree, Unfinished};
+use crate::survey::{Obstacle, Space, Survey, Tree, TreeId, Unfinished};
 
 /// A metadata block for each level that making a snapshot and exchanging two names may write, as
 /// the kernel reserves them before it starts: 256 blocks cover both with room to spare.
@@ -113,6 +113,7 @@ fn old_roots(
     };
     let is_copy = |tree: &Tree, record: &Record| tree.copy_of.as_ref() == Some(&record.blank);
     let mut old = OldRoots::read(dir.as_fd(), &layout.old, reach, look, is_copy)?;
+    old.unfinished = old.unfinished.into_iter().map(|left| doubt(left, &infos)).collect();
     old.roots.sort_by_key(|root| infos.get(&root.tree.id).map(|info| (info.otransid, info.id)));
     for root in &old.roots {
         if default.is_some() && infos.get(&root.tree.id).map(|info| info.id) == default {
@@ -120,6 +121,19 @@ fn old_roots(
         }
     }
     Ok(Some(Ok(old)))
+}
+
+/// A copy of blank that somebody has written to may have been live, and put there by hand: the record
+/// beside it does not tell of it.
+fn doubt(left: Unfinished, infos: &HashMap<TreeId, SubvolumeInfo>) -> Unfinished {
+    match left {
+        Unfinished::FreshCopy { tree, .. }
+            if infos.get(&tree.id).is_none_or(|info| info.generation != info.otransid) =>
+        {
+            Unfinished::Foreign(tree.name)
+        }
+        left => left,
+    }
 }
 
 /// Room for metadata: what is free in its block groups, less the reserve that only deleting may

@@ -4,6 +4,7 @@
 //! changing what is in it, so blank counts as read-only because nothing but Blankroot writes there.
 
 mod change;
+mod discard;
 mod find;
 mod mounts;
 #[cfg(test)]

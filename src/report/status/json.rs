@@ -174,6 +174,7 @@ impl<'a> JsonOldRoot<'a> {
 enum JsonUnfinished<'a> {
     RecordOnly { old_root: &'a str },
     FreshCopy { old_root: &'a str, tree: JsonTree<'a> },
+    HalfDeleted { old_root: &'a str, tree: JsonTree<'a> },
     DefaultLeftBehind { old_root: &'a str, tree: JsonTree<'a> },
     Foreign { name: JsonPath<'a> },
     Leftover { name: JsonPath<'a> },
@@ -186,6 +187,9 @@ impl<'a> JsonUnfinished<'a> {
             Unfinished::RecordOnly(record) => Self::RecordOnly { old_root: &record.name },
             Unfinished::FreshCopy { tree, record } => {
                 Self::FreshCopy { old_root: &record.name, tree: JsonTree::new(tree) }
+            }
+            Unfinished::HalfDeleted { tree, record } => {
+                Self::HalfDeleted { old_root: &record.name, tree: JsonTree::new(tree) }
             }
             Unfinished::DefaultLeftBehind(root) => Self::DefaultLeftBehind {
                 old_root: &root.record.name,
