@@ -20,6 +20,7 @@ pub mod host;
 pub mod keep;
 pub mod known;
 pub mod leftovers;
+pub mod log;
 pub mod mount_options;
 pub mod moving;
 pub mod observe;

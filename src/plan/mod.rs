@@ -4,6 +4,7 @@
 pub mod apply;
 pub mod correction;
 pub mod expire;
+pub mod hold;
 pub mod init;
 pub mod refusal;
 pub mod rollback;

@@ -4,7 +4,6 @@
 mod configuration;
 mod generator;
 pub mod held;
-mod kernel_log;
 mod machine_id;
 mod mount;
 pub mod name;
