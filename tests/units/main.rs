@@ -3,6 +3,7 @@
 
 mod escaping;
 mod generator;
+mod initrd;
 mod order;
 mod root;
 mod systemd;
