@@ -6,6 +6,7 @@ mod diff;
 mod doctor;
 mod editing;
 mod forget;
+mod in_initrd;
 mod init;
 mod keep;
 mod leftovers;

@@ -3,6 +3,7 @@
 
 pub mod apply;
 pub mod correction;
+pub mod early;
 pub mod init;
 pub mod refusal;
 pub mod rollback;

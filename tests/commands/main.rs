@@ -3,6 +3,7 @@
 
 mod apply;
 mod doctor;
+mod early;
 mod init;
 mod interrupted;
 mod keep;
