@@ -1,6 +1,7 @@
 //! The only executor: does the steps of a plan one after the other, and decides nothing.
 
 pub mod adopt;
+pub mod early;
 pub mod moving;
 pub mod persist;
 

@@ -13,6 +13,7 @@ pub mod config;
 mod demo;
 pub mod diff;
 pub mod doctor;
+pub mod early;
 pub mod exit;
 pub mod facts;
 pub mod health;

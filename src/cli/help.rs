@@ -129,6 +129,7 @@ long_help!(APPLY, APPLY_EXAMPLES, APPLY_CODES,
         "blankroot apply --dry-run": "See what is not in its place, and what would be done",
         "blankroot apply": "Do it; a second time there is nothing to do",
         "blankroot apply --adopt": "Move data that is in the way into storage",
+        "blankroot apply --in-initrd --root /sysroot": "What a unit in the initrd runs",
         "blankroot apply --user": "As any user: link what ~/.config/blankroot.toml keeps",
     }
     codes {

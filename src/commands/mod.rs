@@ -8,6 +8,7 @@ mod editing;
 mod expire;
 mod forget;
 mod hold;
+mod in_initrd;
 mod init;
 mod keep;
 mod leftovers;

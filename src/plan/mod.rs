@@ -3,6 +3,7 @@
 
 pub mod apply;
 pub mod correction;
+pub mod early;
 pub mod expire;
 pub mod hold;
 pub mod init;
