@@ -19,6 +19,8 @@ use crate::mountinfo;
 const BTRFS: u64 = 0x9123_683e;
 /// The inode of the user namespace that the kernel starts with (`PROC_USER_INIT_INO`).
 const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
+/// How often a list that others change is made, before the tables are left to tell.
+const ATTEMPTS: usize = 8;
 /// More than a walk from parent to parent ever takes.
 const DEEPEST: usize = 1 << 16;
 
@@ -66,13 +68,7 @@ fn sees_everything(proc: BorrowedFd<'_>) -> io::Result<bool> {
 }
 
 fn add(namespace: &MountNamespace, found: &mut Vec<BtrfsMount>) -> io::Result<()> {
-    let top = top_of(namespace)?;
-    let below = namespace.below(top)?;
-    // One was mounted or unmounted meanwhile, or the kernel does not tell of all.
-    if below.len() != namespace.mounts {
-        return Err(io::Error::other("the list of mounts does not have as many as there are"));
-    }
-    for id in std::iter::once(top).chain(below) {
+    for id in ids(namespace)? {
         let Some(facts) = namespace.facts(id)?.filter(|facts| facts.magic == BTRFS) else {
             continue;
         };
@@ -84,6 +80,19 @@ fn add(namespace: &MountNamespace, found: &mut Vec<BtrfsMount>) -> io::Result<()
         }
     }
     Ok(())
+}
+
+/// The numbers of all mounts. Where one is mounted or unmounted meanwhile, the list is made again.
+fn ids(namespace: &MountNamespace) -> io::Result<Vec<u64>> {
+    for _ in 0..ATTEMPTS {
+        let top = top_of(namespace)?;
+        let mut ids = namespace.below(top)?;
+        if ids.len() == namespace.count()? {
+            ids.push(top);
+            return Ok(ids);
+        }
+    }
+    Err(io::Error::other("the list of mounts does not have as many as there are"))
 }
 
 /// The topmost mount. What the kernel takes for the root of a namespace may have others beside it,

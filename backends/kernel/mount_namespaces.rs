@@ -38,8 +38,6 @@ pub struct MountNamespace {
     fd: OwnedFd,
     /// The number that no other namespace ever has.
     id: u64,
-    /// How many mounts are in it, but for its topmost one.
-    pub mounts: usize,
 }
 
 /// What `statmount` tells of every mount.
@@ -114,7 +112,15 @@ impl MountNamespace {
         let mut told = RawNamespace::default();
         // SAFETY: the kernel writes at most the size that the ioctl's number carries, that of `told`.
         unsafe { raw::info(fd.as_raw_fd(), &raw mut told) }?;
-        Ok(Self { fd, id: told.id, mounts: told.mounts as usize })
+        Ok(Self { fd, id: told.id })
+    }
+
+    /// How many mounts are in it at this moment, but for its topmost one.
+    pub fn count(&self) -> io::Result<usize> {
+        let mut told = RawNamespace::default();
+        // SAFETY: as above.
+        unsafe { raw::info(self.fd.as_raw_fd(), &raw mut told) }?;
+        Ok(told.mounts as usize)
     }
 
     /// The nearest one in that direction in which we have `CAP_SYS_ADMIN`; `None` where the list
@@ -133,7 +139,7 @@ impl MountNamespace {
             Ok(fd) => {
                 // SAFETY: the call has just made this descriptor, and nobody else knows of it.
                 let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-                Ok(Some(Self { fd, id: told.id, mounts: told.mounts as usize }))
+                Ok(Some(Self { fd, id: told.id }))
             }
             Err(Errno::ENOENT) => Ok(None),
             Err(error) => Err(error.into()),
