@@ -9,6 +9,8 @@ mod apply;
 mod early;
 #[path = "faults/expire.rs"]
 mod expire;
+#[path = "faults/hold.rs"]
+mod hold;
 #[path = "faults/init.rs"]
 mod init;
 #[path = "faults/keep.rs"]
