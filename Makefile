@@ -32,6 +32,10 @@ check:
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --workspace --exclude peers --exclude vm-tests --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features backends/faults
+	@if command -v shellcheck >/dev/null; then shellcheck -S warning tools/* benches/run fuzz/run .ci/run \
+	boot/initramfs-tools/* boot/dracut/* && shellcheck -S warning -s bash boot/mkinitcpio/*install && \
+	shellcheck -S warning -s dash boot/mkinitcpio/hook; \
+	else echo "check: shell scripts not checked, shellcheck is not installed"; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
 	else echo "check: licences and sources not checked, cargo-deny is not installed"; fi
 

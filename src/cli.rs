@@ -263,6 +263,16 @@ mod tests {
     }
 
     #[test]
+    fn what_the_pages_tell_to_type_parses() {
+        for page in [include_str!("../README.md"), include_str!("../docs/how-to/boot.md")] {
+            let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+            for line in blocks.flat_map(str::lines).filter(|line| line.starts_with("blankroot ")) {
+                assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+            }
+        }
+    }
+
+    #[test]
     fn what_contradicts_itself_is_refused() {
         for line in [
             "blankroot init --empty --adopt x",
