@@ -14,6 +14,10 @@ use crate::mount_tables::{self, MountTables};
 use crate::mountinfo::Mount;
 use crate::survey::{LiveMount, SeenBy};
 
+/// So often all is looked at anew while something cannot be told apart: another file system's mount,
+/// or the process that sees it, may end between the list and the look, and the next list lacks it.
+const LOOKS: usize = 5;
+
 /// An answer that may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tri {
@@ -40,6 +44,21 @@ pub struct Found {
 /// At a boot there are none, and the kernel tells so at once. Only where there may be some, or where
 /// it does not tell, are the tables of processes read.
 pub fn find(
+    proc: BorrowedFd<'_>,
+    subvolid: u64,
+    mut is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
+) -> Result<Found> {
+    let mut found = look(proc, subvolid, &mut is_ours)?;
+    for _ in 1..LOOKS {
+        if found.mounts.iter().all(|mount| mount.certain) {
+            break;
+        }
+        found = look(proc, subvolid, &mut is_ours)?;
+    }
+    Ok(found)
+}
+
+fn look(
     proc: BorrowedFd<'_>,
     subvolid: u64,
     is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,

@@ -249,7 +249,15 @@ fn whatever_cuts_a_deletion_short_the_next_one_completes_it() {
     };
     let delete = |testbed: &Plain| -> crate::Result<()> {
         let backend = testbed.backend();
-        let mut locked = backend.lock()?;
+        // A program that another test starts has, until it is loaded, all that was open here, and
+        // so a lock that was let go by now.
+        let patience = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let mut locked = loop {
+            match backend.lock() {
+                Err(_) if std::time::Instant::now() < patience => std::thread::yield_now(),
+                taken => break taken?,
+            }
+        };
         let found = locked.survey()?;
         if found.old_roots.len() == 2 {
             locked.discard(&found.old_roots[0])?;
