@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use crate::cache::artefact;
-use crate::programs;
+use crate::machine::Machine;
+use crate::{programs, readme};
 
 /// Makes a Debian guest.
 const DEBIAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/debian");
-/// Sets Blankroot up in one.
-const SET_UP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/set-up");
+/// Takes the kernel and the initrd out of its disk.
+const TAKE_OUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/take-out");
+/// What users read.
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
 /// Makes an encrypted one of that.
 const ENCRYPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/encrypt");
 
@@ -28,6 +31,19 @@ impl Initrd {
             Self::InitramfsTools => "initramfs-tools",
             Self::Dracut => "dracut",
         }
+    }
+
+    /// The README's commands but the last, which is the reboot that the tests do themselves; with what
+    /// it says of dracut.
+    fn set_up(self, commands: &[String]) -> String {
+        let mine = |command: &String| match (self, command.as_str()) {
+            (Self::Dracut, "update-initramfs -u") => "dracut --force --regenerate-all".to_string(),
+            // Nobody is there to be asked.
+            _ => command.replace("apt install", "apt install --yes"),
+        };
+        let (last, others) = commands.split_last().expect("the README has commands");
+        assert_eq!(last, "reboot");
+        others.iter().map(mine).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -49,14 +65,24 @@ impl Guest {
         Self { dir }
     }
 
-    /// The same with the package `deb` set up: the commands of the README, and what promises need.
+    /// The same with the package `deb` set up, in a boot of the guest, by the very words of the README.
     pub fn with_blankroot(suite: &str, initrd: Initrd, deb: &Path) -> Self {
-        let (plain, text) = (Self::debian(suite, initrd), read(SET_UP));
+        let (plain, readme) = (Self::debian(suite, initrd), read(README));
+        let commands = readme::commands(&String::from_utf8_lossy(&readme), "debian");
+        let script = initrd.set_up(&commands);
         let name = format!("{suite}-{}-blankroot", initrd.name());
-        let base = plain.dir.as_os_str();
-        let inputs = [&text[..], base.as_encoded_bytes(), &read(deb)];
-        let dir = artefact(&name, &inputs, |dir| {
-            in_namespace(&[SET_UP.as_ref(), dir.as_os_str(), base, deb.as_os_str()]);
+        let base = plain.dir.as_os_str().as_encoded_bytes();
+        let dir = artefact(&name, &[script.as_bytes(), base, &read(deb), &read(TAKE_OUT)], |dir| {
+            let mut machine = Machine::of(&plain);
+            machine.add_disk(64 << 20, &read(deb));
+            machine.boot();
+            let (size, file) = (read(deb).len(), deb.file_name().unwrap_or_default());
+            let file = file.to_string_lossy();
+            machine.run(&format!("cd /root && head -c {size} /dev/vdb >{file}"));
+            println!("{}", machine.run(&format!("cd /root && set -ex; {script}")));
+            machine.shut_down();
+            machine.copy_disk(&dir.join("disk.raw"));
+            in_namespace(&[TAKE_OUT.as_ref(), dir.as_os_str()]);
         });
         Self { dir }
     }

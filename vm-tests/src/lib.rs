@@ -11,3 +11,5 @@ pub mod guest;
 pub mod machine;
 pub mod programs;
 pub mod qemu;
+pub mod readme;
+pub mod stories;

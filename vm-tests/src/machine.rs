@@ -1,6 +1,6 @@
 //! A machine with a disk of its own over a guest's: booted, told what to do, booted again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -25,7 +25,7 @@ pub struct Machine {
     /// Words of the next boot's kernel command line.
     words: String,
     qemu: Option<Qemu>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// What a command did.
@@ -52,7 +52,7 @@ impl Machine {
             clock: None,
             memory: 1024,
         };
-        Self { setup, words: String::new(), qemu: None, _dir: dir }
+        Self { setup, words: String::new(), qemu: None, dir }
     }
 
     /// The same, booted.
@@ -67,9 +67,17 @@ impl Machine {
         &mut self.setup
     }
 
+    /// Writes its first disk, while it is off, as a plain image to `to`.
+    pub fn copy_disk(&self, to: &Path) {
+        assert!(self.qemu.is_none(), "the machine is on");
+        let overlay = self.dir.path().join("disk.qcow2");
+        let args = ["convert", "-O", "raw"].map(PathBuf::from);
+        programs::run("qemu-img", args.iter().chain([&overlay, &to.to_path_buf()]));
+    }
+
     /// Another disk, of `size` bytes, with `content` at its start.
     pub fn add_disk(&mut self, size: u64, content: &[u8]) {
-        let file = self._dir.path().join(format!("disk-{}.raw", self.setup.disks.len()));
+        let file = self.dir.path().join(format!("disk-{}.raw", self.setup.disks.len()));
         std::fs::write(&file, content).unwrap();
         std::fs::File::options().write(true).open(&file).unwrap().set_len(size).unwrap();
         self.setup.disks.push(Disk::Raw(file));
