@@ -46,7 +46,10 @@ fn move_to(from: &Path, to: &Path) {
 
 /// The same for the same compiler, which is enough for a cache.
 fn hash(inputs: &[&[u8]]) -> u64 {
-    #[expect(deprecated, reason = "the only hash of std that has no random key and a fixed algorithm")]
+    #[expect(
+        deprecated,
+        reason = "the only hash of std that has no random key and a fixed algorithm"
+    )]
     let mut hasher = std::hash::SipHasher::new();
     hasher.write(FORMAT.as_bytes());
     for input in inputs {

@@ -53,7 +53,9 @@ impl Console {
     pub fn wait_for(&mut self, text: &str, within: Duration) -> String {
         match self.hear(text, within) {
             Ok(before) => before,
-            Err(why) => panic!("{}: waited for {text:?}, but {why}. It said:\n{}", self.name, self.tail()),
+            Err(why) => {
+                panic!("{}: waited for {text:?}, but {why}. It said:\n{}", self.name, self.tail())
+            }
         }
     }
 
@@ -68,7 +70,10 @@ impl Console {
                 return Ok(before.into_owned());
             }
             heard = match self.heard.wait(heard, until)? {
-                heard if heard.ended && find(&heard.bytes[self.seen..], text.as_bytes()).is_none() => {
+                heard
+                    if heard.ended
+                        && find(&heard.bytes[self.seen..], text.as_bytes()).is_none() =>
+                {
                     return Err("the machine is off");
                 }
                 heard => heard,

@@ -60,7 +60,12 @@ impl Guest {
         let text = read(DEBIAN);
         let name = format!("{suite}-{}", initrd.name());
         let dir = artefact(&name, &[&text, suite.as_bytes()], |dir| {
-            in_namespace(&[DEBIAN.as_ref(), dir.as_os_str(), suite.as_ref(), initrd.name().as_ref()]);
+            in_namespace(&[
+                DEBIAN.as_ref(),
+                dir.as_os_str(),
+                suite.as_ref(),
+                initrd.name().as_ref(),
+            ]);
         });
         Self { dir }
     }

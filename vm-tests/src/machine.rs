@@ -24,6 +24,8 @@ pub struct Machine {
     setup: Setup,
     /// Words of the next boot's kernel command line.
     words: String,
+    /// Words of each boot's.
+    unlocking: String,
     qemu: Option<Qemu>,
     dir: TempDir,
 }
@@ -52,7 +54,7 @@ impl Machine {
             clock: None,
             memory: 1024,
         };
-        Self { setup, words: String::new(), qemu: None, dir }
+        Self { setup, words: String::new(), unlocking: String::new(), qemu: None, dir }
     }
 
     /// The same, booted.
@@ -83,6 +85,11 @@ impl Machine {
         self.setup.disks.push(Disk::Raw(file));
     }
 
+    /// Words for the kernel command line of each boot, for a disk that is encrypted.
+    pub fn unlock_with(&mut self, words: &str) {
+        self.unlocking = words.to_string();
+    }
+
     /// Words for the kernel command line of the next boot alone.
     pub fn say_to_kernel(&mut self, words: &str) {
         self.words = words.to_string();
@@ -100,7 +107,7 @@ impl Machine {
         let words = std::mem::take(&mut self.words);
         // Read-write as systemd's generators want it; a read-only root has its own test.
         let root = "root=LABEL=os rootflags=subvol=root rw loglevel=4 systemd.show_status=yes";
-        self.setup.command_line = format!("{root} {words}");
+        self.setup.command_line = format!("{root} {} {words}", self.unlocking);
         self.qemu = Some(Qemu::start(&self.setup));
     }
 
@@ -140,6 +147,21 @@ impl Machine {
     pub fn reboot(&mut self) {
         self.shut_down();
         self.boot();
+    }
+
+    /// Starts everything but the kernel and the initrd again.
+    pub fn soft_reboot(&mut self) {
+        self.on().shell.send(&format!("{}\n", base64("systemctl soft-reboot")));
+        self.wait_until_up();
+    }
+
+    /// Runs a command of a shell again and again until it ends with 0.
+    pub fn wait_for_command(&mut self, command: &str) {
+        let until = Instant::now() + COMMAND;
+        while !self.holds(command) {
+            assert!(Instant::now() < until, "`{command}` does not come true");
+            std::thread::sleep(Duration::from_secs(1));
+        }
     }
 
     /// Shuts it down as its owner would.

@@ -3,6 +3,7 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::guest::{Guest, Initrd};
 use crate::machine::Machine;
@@ -36,4 +37,58 @@ pub fn booted(initrd: Initrd) -> Option<Machine> {
     let mut machine = machine(initrd)?;
     machine.boot();
     Some(machine)
+}
+
+/// The initrd of the guest before Blankroot was set up in it.
+pub fn plain_initrd(initrd: Initrd) -> PathBuf {
+    Guest::debian(SUITE, initrd).file("initrd")
+}
+
+/// A machine whose disk is encrypted, off.
+pub fn encrypted(initrd: Initrd) -> Option<Machine> {
+    let mut machine = Machine::of(&Guest::encrypted(SUITE, initrd, &package()?));
+    machine.unlock_with(match initrd {
+        Initrd::InitramfsTools => "cryptopts=target=os,source=/dev/vda,luks",
+        Initrd::Dracut => "rd.luks=1 rd.auto=1",
+    });
+    Some(machine)
+}
+
+/// A machine that lived in its first boot after it was set up, and was booted twice since.
+#[derive(Debug)]
+pub struct Lived {
+    machine: Machine,
+    /// What `/etc/machine-id` was in the boots before.
+    pub machine_ids: Vec<String>,
+}
+
+impl Lived {
+    /// The one in `place`, made by the first who asks; `None` where there can be none.
+    pub fn in_place(
+        place: &'static Mutex<Option<Self>>,
+        initrd: Initrd,
+    ) -> Option<MutexGuard<'static, Option<Self>>> {
+        // A promise that failed leaves the machine to the others.
+        let mut lived = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if lived.is_none() {
+            *lived = Some(Self::new(booted(initrd)?));
+        }
+        Some(lived)
+    }
+
+    /// The machine, which is on.
+    pub fn machine<'l>(lived: &'l mut MutexGuard<'_, Option<Self>>) -> &'l mut Machine {
+        &mut lived.as_mut().expect("it was made").machine
+    }
+
+    fn new(mut machine: Machine) -> Self {
+        let mut machine_ids = Vec::new();
+        machine.run("echo 'state of the first boot' >/root/state; echo renamed >/etc/hostname");
+        machine.run("echo feed the cat >/home/alice/note; echo a line of a log >/var/log/mine");
+        for _ in 0..2 {
+            machine_ids.push(machine.run("cat /etc/machine-id"));
+            machine.reboot();
+        }
+        Self { machine, machine_ids }
+    }
 }
