@@ -8,8 +8,8 @@
 //! [`LockedBackend::prepare`] writes a [`Record`] and makes a fresh copy of blank under the record's
 //! name, [`LockedBackend::swap`] exchanges it with live. Whether the last one happened is told by
 //! comparing identities, so an interruption at any moment leaves a state that a survey recognises.
-//! [`LockedBackend::discard`] deletes one old root, by identity, and nothing else ever deletes a
-//! tree that has been live.
+//! [`LockedBackend::discard`] deletes one old root, by identity, and
+//! [`LockedBackend::discard_unfinished`] what interrupted runs left; nothing else ever deletes a tree.
 //!
 //! | where to look | for |
 //! | --- | --- |
@@ -35,6 +35,7 @@ pub mod copy;
 pub mod descent;
 pub mod directory;
 pub mod error;
+pub mod every_namespace;
 pub mod fault;
 pub mod file;
 pub mod file_type;
@@ -69,7 +70,9 @@ pub use changes::{Change, ChangeKind, Changes, Facts, FileType};
 pub use error::{Error, Result};
 pub use path::{TreeName, TreePath};
 pub use record::{Record, Records};
-pub use survey::{LiveMount, Obstacle, OldRoot, Slot, Space, Survey, Tree, TreeId, Unfinished};
+pub use survey::{
+    LiveMount, Obstacle, OldRoot, SeenBy, Slot, Space, Survey, Tree, TreeId, Unfinished,
+};
 
 /// The names of the trees that a configuration declares, relative to the top of the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,6 +168,11 @@ pub trait Backend: Send + Sync {
 pub trait LockedBackend {
     /// The survey that a plan must be made from: nothing else changes the disk's trees meanwhile.
     fn survey(&self) -> Result<Survey>;
+    /// The same for a plan of a rollback, which has to know of the youngest old roots only: how many
+    /// there are then costs nothing.
+    fn survey_for_rollback(&self) -> Result<Survey> {
+        self.survey()
+    }
     /// A directory handle on a tree, for reading; who holds the lock needs no `Backend` beside it.
     fn view(&self, tree: &Tree) -> Result<View>;
     /// Makes the directory for old roots, where only root may look; nothing if it is there.
@@ -186,4 +194,8 @@ pub trait LockedBackend {
     fn make_live_default(&mut self) -> Result<()>;
     /// Deletes an old root: by identity, re-checked now, never at boot.
     fn discard(&mut self, old_root: &OldRoot) -> Result<()>;
+    /// Deletes what an interrupted run left: a record alone, a fresh copy in which nobody has
+    /// written, or the rest of a tree whose deletion was begun; by identity, re-checked now, never
+    /// at boot. Everything else is refused.
+    fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()>;
 }

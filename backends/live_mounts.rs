@@ -9,9 +9,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::Result;
+use crate::every_namespace::{self, BtrfsMount};
 use crate::mount_tables::{self, MountTables};
 use crate::mountinfo::Mount;
-use crate::survey::LiveMount;
+use crate::survey::{LiveMount, SeenBy};
 
 /// An answer that may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,17 +34,53 @@ pub struct Found {
     pub unreadable: usize,
 }
 
-/// Finds the mounts of the subvolume `subvolid` in every namespace below `proc`, the open `/proc`.
+/// Finds the mounts of the subvolume `subvolid` in every namespace. `proc` is the open `/proc`;
 /// `is_ours` tells from an open directory whether it lies on the subvolume's file system.
+///
+/// At a boot there are none, and the kernel tells so at once. Only where there may be some, or where
+/// it does not tell, are the tables of processes read.
 pub fn find(
     proc: BorrowedFd<'_>,
     subvolid: u64,
     is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
 ) -> Result<Found> {
+    let listed = match every_namespace::btrfs_mounts(proc) {
+        Ok(mut listed) => {
+            listed.retain(|mount| is_number(mount.subvolid, subvolid) != Tri::No);
+            if listed.is_empty() {
+                return Ok(Found::default());
+            }
+            listed
+        }
+        // An older kernel, or one that shows us a part only: the tables are left.
+        Err(_) => Vec::new(),
+    };
+    find_in_tables(proc, subvolid, &listed, is_ours)
+}
+
+/// The same from the tables of processes. Of the mounts that the kernel `listed`, those that no
+/// table has are added.
+pub fn find_in_tables(
+    proc: BorrowedFd<'_>,
+    subvolid: u64,
+    listed: &[BtrfsMount],
+    is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
+) -> Result<Found> {
     let tables = mount_tables::all(proc)?;
-    let proven = file_systems(proc, &tables, subvolid, is_ours);
-    let same = |mount: &Mount| proven.get(&mount.dev).copied().unwrap_or(Tri::Unknown);
-    let mounts = mounts_of_subvolume(&tables, same, subvolid);
+    let devices = listed.iter().map(|mount| mount.dev);
+    let proven = file_systems(proc, &tables, subvolid, devices, is_ours);
+    let same = |dev| proven.get(&dev).copied().unwrap_or(Tri::Unknown);
+    let mut mounts = mounts_of_subvolume(&tables, |mount| same(mount.dev), subvolid);
+    let known: BTreeSet<u64> =
+        tables.tables.iter().flat_map(|table| &table.mounts).map(|mount| mount.id).collect();
+    for mount in listed.iter().filter(|mount| !known.contains(&mount.table_id)) {
+        let answers = (is_number(mount.subvolid, subvolid), same(mount.dev));
+        if answers.0 != Tri::No && answers.1 != Tri::No {
+            let (mount_point, certain) =
+                (mount.mount_point.clone(), answers == (Tri::Yes, Tri::Yes));
+            mounts.push(LiveMount { mount_point, seen_by: SeenBy::Nobody, certain });
+        }
+    }
     Ok(Found { mounts, unreadable: tables.unreadable })
 }
 
@@ -62,25 +99,27 @@ pub fn mounts_of_subvolume(
                 answers => answers == (Tri::Yes, Tri::Yes),
             };
             let mount_point = mount.mount_point.clone();
-            found.push(LiveMount { mount_point, seen_by: table.seen_by, certain });
+            found.push(LiveMount { mount_point, seen_by: table.seen_by.into(), certain });
         }
     }
     found
 }
 
-/// For each Btrfs file system of which a mount may show `subvolid`, by its device number, whether it
-/// is ours. One mount that can be opened proves it for all mounts with that number; no other mount is
+/// For each Btrfs file system of which a mount may show `subvolid`, and for `devices`, by its device
+/// number, whether it is ours. One mount that can be opened proves it for all mounts with that number; no other mount is
 /// opened, since that keeps others from unmounting it for a moment.
 fn file_systems(
     proc: BorrowedFd<'_>,
     tables: &MountTables,
     subvolid: u64,
+    devices: impl Iterator<Item = (u32, u32)>,
     mut is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
 ) -> BTreeMap<(u32, u32), Tri> {
     let all = || tables.tables.iter().flat_map(|table| &table.mounts);
     let asked: BTreeSet<(u32, u32)> = all()
         .filter(|mount| is_btrfs(mount) && shows(mount, subvolid) != Tri::No)
         .map(|mount| mount.dev)
+        .chain(devices)
         .collect();
     let mut proven = BTreeMap::new();
     for table in &tables.tables {
@@ -111,6 +150,10 @@ fn shows(mount: &Mount, subvolid: u64) -> Tri {
     let shown = mount
         .option(b"subvolid")
         .and_then(|value| std::str::from_utf8(&value).ok()?.parse::<u64>().ok());
+    is_number(shown, subvolid)
+}
+
+fn is_number(shown: Option<u64>, subvolid: u64) -> Tri {
     match shown {
         Some(shown) if shown == subvolid => Tri::Yes,
         Some(_) => Tri::No,

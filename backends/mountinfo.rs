@@ -43,19 +43,22 @@ impl Mount {
         Some(whole.strip_prefix(b"/").unwrap_or(&whole).to_vec())
     }
 
-    /// The value of one of the file system's own options (empty if it has none).
-    ///
-    /// The first one counts: Btrfs prints `subvolid=` before `subvol=`, whose value is a name that
-    /// may contain `,subvolid=…` unescaped.
+    /// The value of one of the file system's own options (empty if it has none); see [`option`].
     pub fn option(&self, name: &[u8]) -> Option<Cow<'_, [u8]>> {
-        self.super_options.split(|&b| b == b',').find_map(|option| {
-            match option.strip_prefix(name)? {
-                [] => Some(Cow::Borrowed(&b""[..])),
-                [b'=', value @ ..] => Some(unescape(value)),
-                _ => None,
-            }
-        })
+        option(&self.super_options, name)
     }
+}
+
+/// The value of one of a file system's own options (empty if it has none).
+///
+/// The first one counts: Btrfs prints `subvolid=` before `subvol=`, whose value is a name that may
+/// contain `,subvolid=…` unescaped.
+pub fn option<'o>(options: &'o [u8], name: &[u8]) -> Option<Cow<'o, [u8]>> {
+    options.split(|&b| b == b',').find_map(|option| match option.strip_prefix(name)? {
+        [] => Some(Cow::Borrowed(&b""[..])),
+        [b'=', value @ ..] => Some(unescape(value)),
+        _ => None,
+    })
 }
 
 /// Whether a file system of this type is in memory alone.

@@ -1,13 +1,14 @@
 //! Reads the directory of old roots: records say what should be there, identities what is.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::error::{Error, Result};
 use crate::path::TreeName;
-use crate::record::{self, Record, Records};
-use crate::survey::{OldRoot, Slot, Tree, Unfinished};
+use crate::record::{self, Listing, Record};
+use crate::survey::{OldRoot, Slot, Survey, Tree, Unfinished};
 use crate::temporary;
 
 /// What was found.
@@ -19,6 +20,19 @@ pub struct OldRoots {
     pub unfinished: Vec<Unfinished>,
 }
 
+/// How many old roots to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All of them.
+    All,
+    /// From the youngest record back to the first one that has its old root beside it.
+    ///
+    /// What a rollback can go on with is younger: live came to its place when that old root left it,
+    /// and a record names the live of its time. Older records cannot name the live of today, unless
+    /// somebody put an old root back by hand; then a copy that they left is not used again.
+    Youngest,
+}
+
 impl OldRoots {
     /// Reads the open directory `dir`, which has the name `old`.
     ///
@@ -27,27 +41,39 @@ impl OldRoots {
     pub fn read(
         dir: BorrowedFd<'_>,
         old: &TreeName,
+        reach: Reach,
         mut look: impl FnMut(&TreeName) -> Result<Slot>,
         may_be_copy: impl Fn(&Tree, &Record) -> bool,
     ) -> Result<Self> {
-        let records = Records::read(dir)?;
+        let listing = Listing::of(dir)?;
         let mut found = Self::default();
-        let mut claimed = Vec::new();
-        for record in records.readable {
-            claimed.push(record.name.clone().into());
-            let name = child(old, OsStr::new(&record.name))?;
-            let slot = look(&name)?;
-            found.judge(name, slot, record, &may_be_copy);
+        let mut unreadable = Vec::new();
+        for file in listing.records.iter().rev() {
+            match record::read_one(dir, file) {
+                Ok(record) => {
+                    let name = child(old, OsStr::new(&record.name))?;
+                    let slot = look(&name)?;
+                    found.judge(name, slot, record, &may_be_copy);
+                }
+                Err(why) => {
+                    let name = child(old, file)?;
+                    unreadable.push(Unfinished::UnreadableRecord { name, why });
+                }
+            }
+            if reach == Reach::Youngest && !found.roots.is_empty() {
+                break;
+            }
         }
-        for (file, why) in records.unreadable {
-            claimed.extend(record::stem(&file).map(OsStr::to_os_string));
-            let name = child(old, &file)?;
-            found.unfinished.push(Unfinished::UnreadableRecord { name, why });
-        }
-        for entry in records.entries.iter().filter(|entry| !claimed.contains(entry)) {
+        // Oldest first.
+        found.roots.reverse();
+        found.unfinished.reverse();
+        found.unfinished.extend(unreadable.into_iter().rev());
+        let claimed: HashSet<&OsStr> =
+            listing.records.iter().filter_map(|file| record::stem(file)).collect();
+        for entry in listing.entries.iter().filter(|entry| !claimed.contains(entry.as_os_str())) {
             found.unfinished.push(Unfinished::Foreign(child(old, entry)?));
         }
-        for entry in &records.leftovers {
+        for entry in &listing.leftovers {
             found.unfinished.push(Unfinished::Leftover(child(old, entry)?));
         }
         Ok(found)
@@ -63,6 +89,12 @@ impl OldRoots {
     ) {
         match slot {
             Slot::Missing => self.unfinished.push(Unfinished::RecordOnly(record)),
+            Slot::Present(tree) if record.discarding.is_some() => {
+                self.unfinished.push(match record.discarding.as_ref() == Some(&tree.id) {
+                    true => Unfinished::HalfDeleted { tree, record },
+                    false => Unfinished::Foreign(name),
+                });
+            }
             Slot::Present(tree) if tree.id == record.live => {
                 self.roots.push(OldRoot { tree, record, own_bytes: None });
             }
@@ -74,6 +106,21 @@ impl OldRoots {
             }
         }
     }
+}
+
+/// Fails unless `survey` still has `left`, which its caller is about to delete.
+pub fn expect_left(survey: &Survey, left: &Unfinished, action: &str) -> Result<()> {
+    if survey.unfinished.contains(left) {
+        return Ok(());
+    }
+    Err(Error::new(action, "it is not what it was any more").mend("run the command again"))
+}
+
+/// Why nothing ever deletes what no record of ours names.
+pub fn not_ours(left: &Unfinished) -> Error {
+    let name = left.name().map_or_else(|| "it".to_string(), |name| format!("`{name}`"));
+    Error::new(format!("delete {name}"), "no record of Blankroot's says that it may be deleted")
+        .mend("delete it by other means if it is not needed")
 }
 
 /// What interrupted captures left beside the name of blank; `dir` is the open directory of it.

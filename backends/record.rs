@@ -14,10 +14,11 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use rustix::fs;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, describe};
-use crate::file::create_before_commit;
+use crate::file::{create_before_commit, replace};
 use crate::path::Escaped;
 use crate::survey::TreeId;
 use crate::{descent, temporary};
@@ -41,6 +42,10 @@ pub struct Record {
     pub live: TreeId,
     /// The blank that took its place.
     pub blank: TreeId,
+    /// The tree beside it that is being deleted, once that was begun in more than one step: what is
+    /// there of it by now is no whole tree any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discarding: Option<TreeId>,
 }
 
 impl Record {
@@ -55,7 +60,8 @@ impl Record {
         let last = taken.iter().filter_map(|name| counter(name)).max().unwrap_or(0);
         let boot: String = boot_id.chars().filter(char::is_ascii_hexdigit).take(8).collect();
         let name = format!("{:06}-{boot}", last.saturating_add(1));
-        Self { version: VERSION, name, boot_id: boot_id.to_string(), time, live, blank }
+        let boot_id = boot_id.to_string();
+        Self { version: VERSION, name, boot_id, time, live, blank, discarding: None }
     }
 
     /// Reads a record; the error says what is wrong with the text, in one line.
@@ -85,6 +91,36 @@ fn counter(name: &OsStr) -> Option<u64> {
     number.parse().ok().filter(|number| *number < u64::from(u32::MAX))
 }
 
+/// The names in the directory of old roots, by what they are.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Those of records, the oldest first by their own count.
+    pub records: Vec<OsString>,
+    /// Every entry that is no record.
+    pub entries: Vec<OsString>,
+    /// Entries with temporary names, which a power cut left.
+    pub leftovers: Vec<OsString>,
+}
+
+impl Listing {
+    /// Lists `old`, the open directory of old roots.
+    pub fn of(old: BorrowedFd<'_>) -> Result<Self> {
+        let mut listing = Self::default();
+        let names =
+            descent::names(old).map_err(|e| Error::io("list the directory of old roots", e))?;
+        for name in names {
+            let name = OsStr::from_bytes(name.to_bytes()).to_os_string();
+            match stem(&name) {
+                None if temporary::stem(&name).is_some() => listing.leftovers.push(name),
+                None => listing.entries.push(name),
+                Some(_) => listing.records.push(name),
+            }
+        }
+        listing.records.sort_by(|a, b| (counter(a), a).cmp(&(counter(b), b)));
+        Ok(listing)
+    }
+}
+
 /// What the directory of old roots holds, by name.
 #[derive(Debug, Default)]
 pub struct Records {
@@ -94,25 +130,17 @@ pub struct Records {
     pub unreadable: Vec<(OsString, String)>,
     /// Every entry that is no record.
     pub entries: Vec<OsString>,
-    /// Entries with temporary names, which a power cut left.
-    pub leftovers: Vec<OsString>,
 }
 
 impl Records {
     /// Reads all records in `old`, the open directory of old roots.
     pub fn read(old: BorrowedFd<'_>) -> Result<Self> {
-        let mut records = Self::default();
-        let names =
-            descent::names(old).map_err(|e| Error::io("list the directory of old roots", e))?;
-        for name in names {
-            let name = OsStr::from_bytes(name.to_bytes()).to_os_string();
-            match stem(&name) {
-                None if temporary::stem(&name).is_some() => records.leftovers.push(name),
-                None => records.entries.push(name),
-                Some(stem) => match read_one(old, &name, stem) {
-                    Ok(record) => records.readable.push(record),
-                    Err(why) => records.unreadable.push((name, why)),
-                },
+        let listing = Listing::of(old)?;
+        let mut records = Self { entries: listing.entries, ..Self::default() };
+        for name in listing.records {
+            match read_one(old, &name) {
+                Ok(record) => records.readable.push(record),
+                Err(why) => records.unreadable.push((name, why)),
             }
         }
         records.readable.sort_by(|a, b| a.name.cmp(&b.name));
@@ -145,7 +173,25 @@ pub fn write(
 pub fn says(old: BorrowedFd<'_>, name: &OsStr, live: &TreeId) -> bool {
     let mut file = name.to_os_string();
     file.push(OsStr::from_bytes(SUFFIX));
-    read_one(old, &file, name).is_ok_and(|record| record.live == *live)
+    read_one(old, &file).is_ok_and(|record| record.live == *live)
+}
+
+/// Writes down that `tree`, which lies beside `record`, is being deleted: whatever happens from here
+/// on, half of it is never taken for the whole, and the next one who deletes goes on with it.
+pub fn mark(old: BorrowedFd<'_>, record: &Record, tree: &TreeId) -> Result<()> {
+    let action = || format!("mark the old root {} as being deleted", record.name);
+    let marked = Record { discarding: Some(tree.clone()), ..record.clone() };
+    let text = serde_json::to_vec_pretty(&marked).map_err(|e| Error::new(action(), e))?;
+    match replace(old, &record.file_name(), &text, 0o600) {
+        // Only deleting makes room again, and it must not wait for room. Without the mark, half of
+        // it passes for an old root until the next run, which finds it as old as this one did.
+        Err(why) if is_full(&why) => Ok(()),
+        marked => marked.map_err(|e| Error::io(action(), e)),
+    }
+}
+
+fn is_full(why: &io::Error) -> bool {
+    [Errno::NOSPC, Errno::DQUOT].iter().any(|full| why.raw_os_error() == Some(full.raw_os_error()))
 }
 
 /// Removes the record of an old root that is gone.
@@ -161,10 +207,11 @@ pub fn stem(file: &OsStr) -> Option<&OsStr> {
     file.as_bytes().strip_suffix(SUFFIX).map(OsStr::from_bytes)
 }
 
-fn read_one(old: BorrowedFd<'_>, name: &OsStr, stem: &OsStr) -> Result<Record, String> {
+/// Reads the record in the file `name`; the error says what is wrong with it, in one line.
+pub fn read_one(old: BorrowedFd<'_>, name: &OsStr) -> Result<Record, String> {
     let text = crate::file::read(old, Path::new(name)).map_err(|e| describe(&e))?;
     let record = Record::parse(&text)?;
-    if OsStr::new(&record.name) != stem {
+    if Some(OsStr::new(&record.name)) != stem(name) {
         return Err(format!("it is the record of {}", Escaped(record.name.as_bytes())));
     }
     Ok(record)
@@ -195,6 +242,14 @@ mod tests {
         for bad in [&b""[..], b"{}", b"\xff", b"[1]"] {
             assert!(Record::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_record_without_a_mark_is_what_it_always_was_and_one_with_it_survives_its_own_text() {
+        let record = sample(&[]);
+        assert!(!serde_json::to_string(&record).unwrap().contains("discarding"));
+        let marked = Record { discarding: Some(TreeId::new("a")), ..record };
+        assert_eq!(Record::parse(&serde_json::to_vec(&marked).unwrap()), Ok(marked));
     }
 
     #[test]

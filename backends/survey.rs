@@ -87,16 +87,24 @@ pub struct OldRoot {
 pub enum Unfinished {
     /// A record whose fresh copy was never made.
     RecordOnly(Record),
-    /// A fresh copy that never became live.
+    /// A fresh copy that never became live, and in which nothing was written as far as the backend
+    /// can tell.
     FreshCopy {
         /// The copy, under its record's name.
         tree: Tree,
         /// Its record.
         record: Record,
     },
+    /// What is left of an old root, or of a fresh copy, whose deletion was begun.
+    HalfDeleted {
+        /// The tree that the record's mark names.
+        tree: Tree,
+        /// Its record, marked.
+        record: Record,
+    },
     /// Swapped, but mounts without a tree's name still lead to this old root.
     DefaultLeftBehind(OldRoot),
-    /// Something in the directory of old roots that carries no record of ours: never touched.
+    /// Something in the directory of old roots of which no record of ours tells: never touched.
     Foreign(TreeName),
     /// Under a temporary name, what a power cut kept from getting its own: never touched.
     Leftover(TreeName),
@@ -109,13 +117,45 @@ pub enum Unfinished {
     },
 }
 
+/// In whose mount namespace a mount is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeenBy {
+    /// In our own.
+    Us,
+    /// In that of this process.
+    Process(i32),
+    /// Where no process can see it: in a namespace that only a file keeps alive, or outside the root
+    /// directory of each process in its own.
+    Nobody,
+}
+
+impl From<Option<i32>> for SeenBy {
+    fn from(thread: Option<i32>) -> Self {
+        thread.map_or(Self::Us, Self::Process)
+    }
+}
+
+impl Unfinished {
+    /// Where it is, relative to the top of the file system; `None` for a record alone.
+    pub fn name(&self) -> Option<&TreeName> {
+        match self {
+            Self::RecordOnly(_) => None,
+            Self::FreshCopy { tree, .. } | Self::HalfDeleted { tree, .. } => Some(&tree.name),
+            Self::DefaultLeftBehind(old_root) => Some(&old_root.tree.name),
+            Self::Foreign(name) | Self::Leftover(name) | Self::UnreadableRecord { name, .. } => {
+                Some(name)
+            }
+        }
+    }
+}
+
 /// A mount through which live can be reached at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveMount {
     /// Where, as the mount table of the process that sees it spells it.
     pub mount_point: Vec<u8>,
-    /// A process in whose mount namespace it is; `None` for our own.
-    pub seen_by: Option<i32>,
+    /// Who sees it.
+    pub seen_by: SeenBy,
     /// Whether it was proven to be this file system's, or only could not be ruled out.
     pub certain: bool,
 }
@@ -123,8 +163,10 @@ pub struct LiveMount {
 impl fmt::Display for LiveMount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", Escaped(&self.mount_point))?;
-        if let Some(pid) = self.seen_by {
-            write!(f, " (in the mount namespace of process {pid})")?;
+        match self.seen_by {
+            SeenBy::Us => {}
+            SeenBy::Process(pid) => write!(f, " (in the mount namespace of process {pid})")?,
+            SeenBy::Nobody => f.write_str(" (where no process sees it)")?,
         }
         if !self.certain {
             write!(f, " (could not be told apart from live)")?;

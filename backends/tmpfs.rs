@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::path::{Escaped, TreeName};
 use crate::record::Record;
 use crate::stat::{Place, Stat};
-use crate::survey::{OldRoot, Slot, Survey, Tree, TreeId};
+use crate::survey::{OldRoot, Slot, Survey, Tree, TreeId, Unfinished};
 use crate::{Abilities, Backend, FastChanges, LockedBackend, Origin, View};
 
 /// `TMPFS_MAGIC`, linux/magic.h.
@@ -135,6 +135,10 @@ impl LockedBackend for Locked<'_> {
 
     fn discard(&mut self, _old_root: &OldRoot) -> Result<()> {
         Err(self.refuse("delete an old root in"))
+    }
+
+    fn discard_unfinished(&mut self, _left: &Unfinished) -> Result<()> {
+        Err(self.refuse("delete what an interrupted run left in"))
     }
 }
 

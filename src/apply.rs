@@ -16,7 +16,7 @@ use backends::{Error, LockedBackend, Result, Survey, Tree, TreeId, TreeName, Unf
 use crate::facts::Stamp;
 use crate::facts::stamp::Outcome;
 use crate::host::HostRoot;
-use crate::plan::{InitStep, Plan, Step};
+use crate::plan::{ExpirePlan, Fate, InitStep, Plan, Step};
 
 /// Does the steps of an `init`; `done` hears of each that took effect.
 pub fn init(
@@ -47,6 +47,22 @@ fn write_config(path: &Path, text: &str) -> Result<()> {
     let missing = parent.strip_prefix(there).unwrap_or(parent);
     let dir = HostRoot::open(there)?.make_dirs(missing).map_err(|e| Error::io(action(), e))?;
     file::create(dir.as_fd(), name, text.as_bytes(), 0o644).map_err(|e| Error::io(action(), e))
+}
+
+/// Does the deletions of an expiry. One that fails stops no other; `done` hears of each how it ended.
+pub fn expire(
+    plan: &ExpirePlan,
+    locked: &mut dyn LockedBackend,
+    mut done: impl FnMut(&Fate, Result<()>),
+) {
+    for fate in &plan.fates {
+        let ended = match fate {
+            Fate::Stays(..) => continue,
+            Fate::Goes(old_root, _) => locked.discard(old_root),
+            Fate::Cleared(left) => locked.discard_unfinished(left),
+        };
+        done(fate, ended);
+    }
 }
 
 /// What live is after a rollback that did not complete.

@@ -7,9 +7,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::config::stage::Ground;
 
 mod help;
+mod later;
 mod persistence;
 
 pub use help::{EXIT_STATUS, examples, exit_status};
+pub use later::Later;
 pub use persistence::{Apply, Forget, Keep, Unkeep};
 
 /// Erase your darlings, and never lose one you wanted: restores the root to a blank snapshot at
@@ -59,14 +61,14 @@ pub enum Command {
     /// root, and writes a configuration first, so that the snapshot has it. What is there already
     /// is left as it is, so that it can be run again at any time.
     #[command(after_long_help = help::INIT)]
-    Init(Init),
+    Init(Later<Init>),
     /// Set live aside and put a fresh copy of blank in its place; for the initrd
     ///
     /// Takes the same short time whatever the size of the root: it never walks and never deletes.
     /// Does nothing, with the reason, while live is mounted, while a hibernated system may be
     /// waiting, or when the next boot would not find the new root.
     #[command(after_long_help = help::ROLLBACK)]
-    Rollback(Rollback),
+    Rollback(Later<Rollback>),
     /// Show what appeared, changed or vanished since blank
     ///
     /// Each change has a verdict: `stray` will be gone at the next boot and nobody decided so,
@@ -75,46 +77,54 @@ pub enum Command {
     /// With `--storage` it shows leftovers: the topmost paths in the storages that no entry declares.
     /// They are never deleted.
     #[command(after_long_help = help::DIFF)]
-    Diff(Diff),
+    Diff(Later<Diff>),
+    /// Delete old roots by the rules of `retention`, and what interrupted runs left
+    ///
+    /// The newest `at_least` stay whatever the clock says, by the file system's own order, and so does
+    /// everything that is no more than `days` old. An old root that is mounted stays, and is told.
+    /// Nothing is deleted of which no record of Blankroot's tells. Run by the boot itself, once the
+    /// system is up; it refuses to run in an initrd.
+    #[command(after_long_help = help::EXPIRE)]
+    Expire(Later<Expire>),
     /// Put every kept path in its place: make, own, mount and link what is not there yet
     ///
     /// Nothing that is there is hidden or lost: data at a place that neither blank nor the storage
     /// has is a reason to leave that entry alone, unless `--adopt` moves it into storage. What is in
     /// its place already is left as it is, so that it can be run again at any time.
     #[command(after_long_help = help::APPLY)]
-    Apply(Apply),
+    Apply(Later<Apply>),
     /// Keep paths: move their data to storage now, and mount it in its place
     ///
     /// The entry is added to the configuration, whose comments and order stay. Nothing is moved while
     /// a process has it open. The data is copied and compared before anything is mounted over it, and
     /// the original stays below the mount until the next boot.
     #[command(after_long_help = help::KEEP)]
-    Keep(Keep),
+    Keep(Later<Keep>),
     /// Declare paths disposable, so that they are not reported any more
     #[command(after_long_help = help::FORGET)]
-    Forget(Forget),
+    Forget(Later<Forget>),
     /// Stop keeping paths: move their data back to live, or leave it in storage
     #[command(after_long_help = help::UNKEEP)]
-    Unkeep(Unkeep),
+    Unkeep(Later<Unkeep>),
     /// Tell whether this boot was rolled back, and what is wrong with the set-up
     ///
     /// Also tells what the next rollback would meet, and lists the old roots with their sizes.
     #[command(after_long_help = help::STATUS)]
-    Status(Status),
+    Status(Later<Status>),
     /// Tell whether the set-up is safe: logins, storages, kept paths, secrets, blank
     ///
     /// Looks at what no other program does: can anybody log in after the next boot, does a storage
     /// survive it, is each kept path in its place and if not why, can every user read a secret,
     /// whose files are in storage, and what does blank hold that it should not? Changes nothing.
     #[command(after_long_help = help::DOCTOR)]
-    Doctor(Doctor),
+    Doctor(Later<Doctor>),
     /// Play the whole story on a throwaway file system
     ///
     /// Sets a small machine up, lets it live a little, and rolls it back, with the very code that
     /// the other commands run. As root it does so on a Btrfs on a loop device, else in a temporary
     /// directory. Nothing of this machine is touched, and nothing is left, even if it is interrupted.
     #[command(after_long_help = help::DEMO)]
-    Demo(Demo),
+    Demo(Later<Demo>),
 }
 
 /// Where live is mounted.
@@ -171,6 +181,17 @@ pub struct Init {
 #[derive(Args, Debug)]
 pub struct Rollback {
     /// Print what would be done, or the reasons against it, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub host: Host,
+}
+
+/// The arguments of `expire`.
+#[derive(Args, Debug)]
+pub struct Expire {
+    /// Print what would be deleted and what stays, with the reasons, and do nothing
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]

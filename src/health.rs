@@ -148,13 +148,17 @@ fn unfinished(unfinished: &Unfinished) -> Problem {
             format!("a rollback was interrupted and left a fresh copy, `{}`", tree.name),
             "nothing needs to be done; the next rollback takes it, or `blankroot expire` removes it",
         ),
+        Unfinished::HalfDeleted { tree, .. } => problem(
+            format!("deleting `{}` was interrupted, and it is not whole any more", tree.name),
+            "nothing needs to be done; the next `blankroot expire` deletes the rest",
+        ),
         Unfinished::DefaultLeftBehind(old) => problem(
             format!("mounts that name no tree lead to the old root `{}`", old.tree.name),
             "reboot: the next rollback lets them lead to live; or run `blankroot rollback` while \
              live is not mounted",
         ),
         Unfinished::Foreign(name) => problem(
-            format!("`{name}` lies among the old roots and was not made by Blankroot"),
+            format!("`{name}` lies among the old roots, and no record tells of it"),
             "move it elsewhere; Blankroot never touches it",
         ),
         Unfinished::Leftover(name) => problem(

@@ -1,4 +1,4 @@
-//! The changes that Btrfs makes for a rollback: snapshot, exchange, default subvolume, deletion.
+//! The changes that Btrfs makes: snapshot, exchange, default subvolume, and what precedes a deletion.
 
 use std::ffi::OsStr;
 use std::io;
@@ -9,16 +9,15 @@ use btrfsutil::subvolume::{SnapshotFlags, Subvolume as Named};
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::search::{default_subvolume, nested};
+use super::discard;
 use super::settle::settle;
 use super::top::{Access, Look, Subvolume, Top, id_of, tree_of};
 use crate::error::{Error, Result};
 use crate::fault::change;
-use crate::kernel::btrfs as ioctl;
-use crate::old_roots::child;
+use crate::old_roots::{Reach, child, expect_left, not_ours};
 use crate::path::TreeName;
 use crate::record::{self, Record};
-use crate::survey::{OldRoot, Survey, Tree};
+use crate::survey::{OldRoot, Survey, Tree, Unfinished};
 use crate::{Layout, LockedBackend, Origin, View, temporary};
 
 /// The file system, open for changes, with the lock that every Blankroot process takes for them.
@@ -90,39 +89,27 @@ impl<'a> Locked<'a> {
         change("btrfs: sync", || util(btrfsutil::sync::sync(path.as_path())))
     }
 
-    /// Deletes the subvolume `id` and those inside it, children first.
-    fn destroy(&self, id: u64, name: &TreeName) -> Result<()> {
-        let mut order = vec![id];
-        let mut at = 0;
-        while let Some(&parent) = order.get(at) {
-            order.extend(nested(&self.top, parent)?.iter().map(|child| child.id));
-            at += 1;
+    /// Deletes `tree` with all that is inside it, then `record`, which lies beside it.
+    fn delete(&self, tree: &Tree, record: &Record, action: &str) -> Result<()> {
+        let found = self.top.subvolume(tree)?;
+        let doomed = discard::all_in(&self.top, found.info.id, action)?;
+        let old = self.old_dir()?;
+        // A single subvolume is there or gone.
+        if doomed.len() > 1 && record.discarding.is_none() {
+            record::mark(old.as_fd(), record, &tree.id)?;
         }
-        let default = default_subvolume(&self.top)?;
-        for &id in &order {
-            let action = || format!("delete the old root {name} (subvolume {id})");
-            if id == default {
-                return Err(Error::new(action(), "it is the default subvolume"));
-            }
-            // The kernel deletes mounted subvolumes without a word.
-            if let Some(mount) = super::mounts::of_subvolume(&self.top, id)?.first() {
-                return Err(Error::new(action(), format!("it is mounted at {mount}"))
-                    .mend(format!("umount {mount}")));
-            }
-        }
-        for &id in order.iter().rev() {
-            change("btrfs: destroy subvolume", || ioctl::destroy_subvolume(&self.top, id))
-                .map_err(|e| {
-                    Error::io(format!("delete the old root {name} (subvolume {id})"), e)
-                })?;
-        }
-        Ok(())
+        discard::destroy(&self.top, &doomed, action)?;
+        record::remove(old.as_fd(), record)
     }
 }
 
 impl LockedBackend for Locked<'_> {
     fn survey(&self) -> Result<Survey> {
-        super::survey::survey(&self.top, self.layout)
+        super::survey::survey(&self.top, self.layout, Reach::All)
+    }
+
+    fn survey_for_rollback(&self) -> Result<Survey> {
+        super::survey::survey(&self.top, self.layout, Reach::Youngest)
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {
@@ -209,16 +196,29 @@ impl LockedBackend for Locked<'_> {
     }
 
     fn discard(&mut self, old_root: &OldRoot) -> Result<()> {
-        let name = &old_root.tree.name;
-        let action = || format!("delete the old root {name}");
-        let found = self.top.subvolume(&old_root.tree)?;
+        let action = format!("delete the old root {}", old_root.tree.name);
+        self.top.subvolume(&old_root.tree)?;
         let known = self.survey()?.old_roots;
         if !known.iter().any(|root| root.tree == old_root.tree && root.record == old_root.record) {
-            return Err(Error::new(action(), "it is no old root of this layout")
+            return Err(Error::new(action, "it is no old root of this layout")
                 .mend("delete it with `btrfs subvolume delete` if it is not needed"));
         }
-        self.destroy(found.info.id, name)?;
-        record::remove(self.old_dir()?.as_fd(), &old_root.record)
+        self.delete(&old_root.tree, &old_root.record, &action)
+    }
+
+    fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()> {
+        let (tree, record, action) = match left {
+            Unfinished::RecordOnly(record) => {
+                expect_left(&self.survey()?, left, "remove a record without an old root")?;
+                return record::remove(self.old_dir()?.as_fd(), record);
+            }
+            Unfinished::FreshCopy { tree, record } => (tree, record, "delete the fresh copy"),
+            Unfinished::HalfDeleted { tree, record } => (tree, record, "delete the rest of"),
+            other => return Err(not_ours(other)),
+        };
+        let action = format!("{action} {}", tree.name);
+        expect_left(&self.survey()?, left, &action)?;
+        self.delete(tree, record, &action)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod create;
 mod diff;
+mod discard;
 pub mod items;
 mod locked;
 mod mounts;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, openat};
 
 use crate::error::{Error, Result};
+use crate::old_roots::Reach;
 use crate::path::shell_word;
 use crate::survey::{Slot, Survey, Tree, TreeId};
 use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
@@ -50,7 +52,7 @@ impl Btrfs {
 
 impl Backend for Btrfs {
     fn survey(&self) -> Result<Survey> {
-        survey::survey(&self.top, &self.layout)
+        survey::survey(&self.top, &self.layout, Reach::All)
     }
 
     fn live_and_blank(&self) -> Result<(Slot, Slot)> {

@@ -13,6 +13,8 @@ use crate::kernel::tree_search::{Item, Key, SearchBuffer};
 const ROOT_TREE: u64 = 1;
 /// The directory in it that holds the name "default" (`BTRFS_ROOT_TREE_DIR_OBJECTID`).
 const ROOT_TREE_DIR: u64 = 6;
+/// The subvolume that all others are in (`BTRFS_FS_TREE_OBJECTID`).
+pub const TOP_LEVEL: u64 = 5;
 /// The highest number that an inode can have (`BTRFS_LAST_FREE_OBJECTID`).
 const LAST_INODE: u64 = u64::MAX - 255;
 /// Bytes of a search's result. Measured: larger buffers cost the kernel more than they save.
@@ -194,7 +196,6 @@ pub struct InodeFacts {
 
 /// The number of the subvolume that a mount without a name leads to.
 pub fn default_subvolume(top: &Top) -> Result<u64> {
-    const TOP_LEVEL: u64 = 5;
     let mut found = TOP_LEVEL;
     Searcher::roots(top)
         .each_of(ROOT_TREE_DIR, kind::DIR_ITEM, |item| {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::search::{default_subvolume, nested, path_of};
+use super::search::{TOP_LEVEL, default_subvolume, nested, path_of};
 use super::top::{Top, id_of};
 use rustix::io::Errno;
 
@@ -12,16 +12,16 @@ use crate::Layout;
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::kernel::btrfs::{self as ioctl, SubvolumeInfo};
-use crate::old_roots::{OldRoots, leftovers_of_capture};
+use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::path::{TreeName, TreePath};
 use crate::record::Record;
-use crate::survey::{Obstacle, Space, Survey, Tree, Unfinished};
+use crate::survey::{Obstacle, Space, Survey, Tree, TreeId, Unfinished};
 
 /// A metadata block for each level that making a snapshot and exchanging two names may write, as
 /// the kernel reserves them before it starts: 256 blocks cover both with room to spare.
 const BLOCKS_NEEDED: u64 = 256;
 
-pub fn survey(top: &Top, layout: &Layout) -> Result<Survey> {
+pub fn survey(top: &Top, layout: &Layout, reach: Reach) -> Result<Survey> {
     // What was written and not committed yet would pass for never written: a subvolume's item gets
     // its new generation with the commit.
     change("btrfs: sync before survey", || Ok(rustix::fs::syncfs(top)?))
@@ -31,7 +31,10 @@ pub fn survey(top: &Top, layout: &Layout) -> Result<Survey> {
     let blank = top.look(&layout.blank)?;
     let blank_info = blank.info();
     let default = privileged(default_subvolume(top))?;
-    let old = old_roots(top, layout, default, blank_info.as_ref())?;
+    let usual = [Some(TOP_LEVEL), live_info.map(|info| info.id), blank_info.map(|info| info.id)];
+    // A default subvolume that is none of these may be an old root, whichever.
+    let reach = if default.is_some() && !usual.contains(&default) { Reach::All } else { reach };
+    let old = old_roots(top, layout, reach, default, blank_info.as_ref())?;
     let has_old_dir = old.is_some();
     let (mut old, obstacles) = match old.unwrap_or_else(|| Ok(OldRoots::default())) {
         Ok(old) => (old, Vec::new()),
@@ -84,6 +87,7 @@ fn nested_paths(top: &Top, live: u64) -> Result<Vec<TreePath>> {
 fn old_roots(
     top: &Top,
     layout: &Layout,
+    reach: Reach,
     default: Option<u64>,
     blank: Option<&SubvolumeInfo>,
 ) -> Result<Option<Result<OldRoots, Obstacle>>> {
@@ -108,7 +112,8 @@ fn old_roots(
         Ok(found.slot(name, blank))
     };
     let is_copy = |tree: &Tree, record: &Record| tree.copy_of.as_ref() == Some(&record.blank);
-    let mut old = OldRoots::read(dir.as_fd(), &layout.old, look, is_copy)?;
+    let mut old = OldRoots::read(dir.as_fd(), &layout.old, reach, look, is_copy)?;
+    old.unfinished = old.unfinished.into_iter().map(|left| doubt(left, &infos)).collect();
     old.roots.sort_by_key(|root| infos.get(&root.tree.id).map(|info| (info.otransid, info.id)));
     for root in &old.roots {
         if default.is_some() && infos.get(&root.tree.id).map(|info| info.id) == default {
@@ -116,6 +121,19 @@ fn old_roots(
         }
     }
     Ok(Some(Ok(old)))
+}
+
+/// A copy of blank that somebody has written to may have been live, and put there by hand: the record
+/// beside it does not tell of it.
+fn doubt(left: Unfinished, infos: &HashMap<TreeId, SubvolumeInfo>) -> Unfinished {
+    match left {
+        Unfinished::FreshCopy { tree, .. }
+            if infos.get(&tree.id).is_none_or(|info| info.generation != info.otransid) =>
+        {
+            Unfinished::Foreign(tree.name)
+        }
+        left => left,
+    }
 }
 
 /// Room for metadata: what is free in its block groups, less the reserve that only deleting may

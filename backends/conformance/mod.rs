@@ -3,7 +3,9 @@
 //! A backend's tests hold one line: `conformance_tests!(make_testbed);`, where `make_testbed` returns
 //! an `Option` of a [`Testbed`], and `None` after it has printed why the tests cannot run.
 
+pub(crate) mod brief;
 mod fixture;
+pub(crate) mod leftovers;
 mod listing;
 pub(crate) mod promises;
 
@@ -43,7 +45,15 @@ pub(crate) trait Testbed {
 /// Generates one test for each promise.
 macro_rules! conformance_tests {
     ($make:expr) => {
-        $crate::conformance::conformance_tests! { @each $make;
+        $crate::conformance::conformance_tests! { @each $make; leftovers;
+            what_interrupted_runs_left_is_deleted_alone,
+            a_copy_that_became_live_is_no_leftover,
+            a_copy_that_was_lived_in_is_never_deleted,
+            what_no_record_names_is_never_deleted,
+            a_tree_whose_deletion_was_begun_is_no_old_root_and_its_rest_is_deleted,
+            another_tree_than_the_one_that_was_being_deleted_is_never_deleted,
+        }
+        $crate::conformance::conformance_tests! { @each $make; promises;
             capture_makes_a_blank_that_equals_live,
             capture_leaves_live_untouched,
             capture_of_nothing_makes_an_empty_tree,
@@ -73,13 +83,16 @@ macro_rules! conformance_tests {
             a_view_refuses_another_tree,
             changes_are_exact_or_unavailable,
         }
+        $crate::conformance::conformance_tests! { @each $make; brief;
+            what_a_rollback_needs_is_told_without_the_older_old_roots,
+        }
     };
-    (@each $make:expr; $($promise:ident,)*) => {
+    (@each $make:expr; $room:ident; $($promise:ident,)*) => {
         $(
             #[test]
             fn $promise() {
                 if let Some(testbed) = $make() {
-                    $crate::conformance::promises::$promise(&testbed);
+                    $crate::conformance::$room::$promise(&testbed);
                 }
             }
         )*

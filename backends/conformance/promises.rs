@@ -14,16 +14,16 @@ use crate::walk::walk;
 use crate::{ChangeKind, FastChanges, Origin, record, temporary};
 
 /// Fills live and takes blank from it.
-fn capture(testbed: &dyn Testbed) {
+pub(super) fn capture(testbed: &dyn Testbed) {
     fill(&testbed.path(&testbed.layout().live));
     testbed.backend().lock().unwrap().capture(Origin::Live).unwrap();
 }
 
-fn live_path(testbed: &dyn Testbed) -> std::path::PathBuf {
+pub(super) fn live_path(testbed: &dyn Testbed) -> std::path::PathBuf {
     testbed.path(&testbed.layout().live)
 }
 
-fn blank_path(testbed: &dyn Testbed) -> std::path::PathBuf {
+pub(super) fn blank_path(testbed: &dyn Testbed) -> std::path::PathBuf {
     testbed.path(&testbed.layout().blank)
 }
 

@@ -11,19 +11,19 @@ use rustix::fs::{self, Mode, RenameFlags};
 use crate::copy::{copy_tree, make_dir};
 use crate::error::{Error, Result};
 use crate::fault::change;
-use crate::old_roots::child;
+use crate::old_roots::{Reach, child};
 use crate::path::TreeName;
-use crate::record::{self, Record, Records};
+use crate::record::{self, Record};
 use crate::remove::remove_tree;
 use crate::stat::Place;
-use crate::survey::{OldRoot, Slot, Survey, Tree};
+use crate::survey::{OldRoot, Slot, Survey, Tree, Unfinished};
 use crate::{Backend, LockedBackend, Origin, View, temporary};
 
-use super::{Directory, find, identity, mounts};
+use super::{Directory, discard, find};
 
 /// A [`Directory`] that nobody else changes meanwhile.
 pub(super) struct Locked<'a> {
-    of: &'a Directory,
+    pub(super) of: &'a Directory,
     _lock: OwnedFd,
 }
 
@@ -91,7 +91,7 @@ impl<'a> Locked<'a> {
         }
     }
 
-    fn old_dir(&self, action: &str) -> Result<OwnedFd> {
+    pub(super) fn old_dir(&self, action: &str) -> Result<OwnedFd> {
         find::open_old(self.of)?.ok_or_else(|| {
             Error::new(action, "the directory of old roots is missing").mend("run `blankroot init`")
         })
@@ -100,7 +100,11 @@ impl<'a> Locked<'a> {
 
 impl LockedBackend for Locked<'_> {
     fn survey(&self) -> Result<Survey> {
-        find::survey(self.of)
+        find::survey(self.of, Reach::All)
+    }
+
+    fn survey_for_rollback(&self) -> Result<Survey> {
+        find::survey(self.of, Reach::Youngest)
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {
@@ -190,31 +194,15 @@ impl LockedBackend for Locked<'_> {
     }
 
     fn discard(&mut self, old_root: &OldRoot) -> Result<()> {
-        let record = &old_root.record;
-        let action = format!("delete the old root {}", record.name);
-        let old = self.old_dir(&action)?;
-        let name = child(&self.of.layout.old, OsStr::new(&record.name))?;
-        if name != old_root.tree.name || !Records::read(old.as_fd())?.readable.contains(record) {
-            return Err(changed(&action, "no record of ours says that it may be deleted"));
-        }
-        let found = find::stat(self.of, &name).map_err(|e| Error::io(action.as_str(), e))?;
-        let id = identity(&found.stat);
-        if id != record.live || id != old_root.tree.id {
-            return Err(changed(&action, "another tree has its name by now"));
-        }
-        if let Some(mount) = mounts::of(self.of.seen.as_fd(), &name)?.first() {
-            return Err(Error::new(action, format!("it is mounted at {mount}"))
-                .mend("unmount it, then try again"));
-        }
-        let c_name = find::c_name(&name).map_err(|e| Error::io(action.as_str(), e))?;
-        remove_tree(old.as_fd(), &c_name, &found.stat)?;
-        change("directory: sync deletion", || Ok(fs::fsync(&old)?))
-            .map_err(|e| Error::io(action.as_str(), e))?;
-        record::remove(old.as_fd(), record)
+        discard::old_root(self, old_root)
+    }
+
+    fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()> {
+        discard::unfinished(self, left)
     }
 }
 
-fn changed(action: &str, why: &str) -> Error {
+pub(super) fn changed(action: &str, why: &str) -> Error {
     Error::new(action, why).mend("look at `blankroot status`, then try again")
 }
 

@@ -11,7 +11,7 @@ use rustix::fs;
 use crate::boundary::Boundary;
 use crate::changes::FileType;
 use crate::error::{Error, Result};
-use crate::old_roots::{OldRoots, leftovers_of_capture};
+use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::path::TreeName;
 use crate::stat::{Place, Stat};
 use crate::survey::{Slot, Survey, Tree};
@@ -19,14 +19,14 @@ use crate::survey::{Slot, Survey, Tree};
 use super::{Directory, identity, mounts};
 
 /// Everything a planner may know.
-pub(super) fn survey(of: &Directory) -> Result<Survey> {
+pub(super) fn survey(of: &Directory, reach: Reach) -> Result<Survey> {
     let live = slot(of, &of.layout.live, false)?;
     let old_dir = open_old(of)?;
     let mut old = match &old_dir {
         Some(dir) => {
             let look = |name: &TreeName| slot(of, name, false);
             // Nothing tells of a plain directory what it is a copy of.
-            OldRoots::read(dir.as_fd(), &of.layout.old, look, |_, _| true)?
+            OldRoots::read(dir.as_fd(), &of.layout.old, reach, look, |_, _| true)?
         }
         None => OldRoots::default(),
     };

@@ -4,6 +4,7 @@
 //! changing what is in it, so blank counts as read-only because nothing but Blankroot writes there.
 
 mod change;
+mod discard;
 mod find;
 mod mounts;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use rustix::io::Errno;
 use rustix::mount::{self, OpenTreeFlags};
 
 use crate::error::{Error, Result};
+use crate::old_roots::Reach;
 use crate::path::{Escaped, TreeName};
 use crate::stat::{Place, Stat};
 use crate::survey::{Survey, Tree, TreeId};
@@ -68,7 +70,7 @@ impl Directory {
 
 impl Backend for Directory {
     fn survey(&self) -> Result<Survey> {
-        find::survey(self)
+        find::survey(self, Reach::All)
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {

@@ -35,7 +35,7 @@ pub(super) fn of(top: BorrowedFd<'_>, name: &TreeName) -> Result<Vec<LiveMount>>
     for table in &tables {
         for mount in table.mounts.iter().filter(|mount| shows(mount)) {
             let mount_point = mount.mount_point.clone();
-            found.push(LiveMount { mount_point, seen_by: table.seen_by, certain: true });
+            found.push(LiveMount { mount_point, seen_by: table.seen_by.into(), certain: true });
         }
     }
     Ok(found)

@@ -222,3 +222,72 @@ fn a_power_cut_at_any_moment_loses_nothing() {
         }
     }
 }
+
+/// Deletes an old root and a fresh copy, with the power going at each moment in turn, or a call
+/// failing; then starts again.
+#[cfg(feature = "faults")]
+#[test]
+fn whatever_cuts_a_deletion_short_the_next_one_completes_it() {
+    use crate::fault::{Fault, run_with};
+    use crate::survey::Unfinished;
+
+    let start = || {
+        let testbed = Plain::make().unwrap();
+        let live = testbed.path(&testbed.layout().live);
+        fs::create_dir_all(live.join("a b/c")).unwrap();
+        fs::write(live.join("a b/c/\n"), "x").unwrap();
+        testbed.backend().lock().unwrap().capture(Origin::Live).unwrap();
+        for _ in 0..2 {
+            fs::write(live.join("precious"), "x").unwrap();
+            crate::conformance::rollback(&testbed);
+        }
+        let record = crate::conformance::next_record(&testbed);
+        let backend = testbed.backend();
+        let blank = backend.survey().unwrap().blank.tree().cloned().unwrap();
+        backend.lock().unwrap().prepare(&blank, &record).unwrap();
+        testbed
+    };
+    let delete = |testbed: &Plain| -> crate::Result<()> {
+        let backend = testbed.backend();
+        let mut locked = backend.lock()?;
+        let found = locked.survey()?;
+        if found.old_roots.len() == 2 {
+            locked.discard(&found.old_roots[0])?;
+        }
+        let ours = |left: &&Unfinished| !matches!(left, Unfinished::Leftover(_));
+        found.unfinished.iter().filter(ours).try_for_each(|left| locked.discard_unfinished(left))
+    };
+    let testbed = start();
+    let (result, points) = run_with(None, None, || delete(&testbed));
+    result.unwrap();
+    let mark =
+        ["file: create", "file: write", "file: sync", "file: rename", "file: sync directory"];
+    let last = ["directory: sync deletion", "record: unlink"];
+    // Each name is tried as a file's first.
+    let copy = ["remove: file", "remove: file", "remove: file", "remove: directory"];
+    let copy = [&mark[..], &copy, &["remove: directory", "remove: root"], &last].concat();
+    assert_eq!(points[..5], mark);
+    assert_eq!(points[points.len() - copy.len()..], copy, "{points:?}");
+    for (position, point) in points.iter().enumerate() {
+        let cuts = [Fault::CutBeforeNth(position), Fault::CutAfterNth(position)];
+        for fault in cuts.into_iter().chain([5, 28].map(|errno| Fault::FailNth(position, errno))) {
+            let testbed = start();
+            let stays = testbed.backend().survey().unwrap().old_roots[1].clone();
+            let (_, _) = run_with(Some(fault), None, || delete(&testbed));
+            let what = format!("{fault:?} of {point}");
+            let whole = |name: &TreeName| {
+                let path = testbed.path(name);
+                path.join("precious").exists() && path.join("a b/c/\n").exists()
+            };
+            let found = testbed.backend().survey().unwrap();
+            let full = matches!(fault, Fault::FailNth(_, 28));
+            assert!(full || found.old_roots.iter().all(|old| whole(&old.tree.name)), "{what}");
+            delete(&testbed).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let found = testbed.backend().survey().unwrap();
+            assert_eq!(found.old_roots, [stays], "{what}");
+            assert!(whole(&found.old_roots[0].tree.name), "{what}");
+            let left = |left: &Unfinished| matches!(left, Unfinished::Leftover(_));
+            assert!(found.unfinished.iter().all(left), "{what}: {:?}", found.unfinished);
+        }
+    }
+}

@@ -6,8 +6,10 @@
 pub mod btrfs;
 pub mod btrfs_control;
 pub mod fiemap;
+pub mod io_priority;
 pub mod kinship;
 pub mod loopdev;
 pub mod mount_attributes;
+pub mod mount_namespaces;
 #[cfg(feature = "btrfs")]
 pub mod tree_search;

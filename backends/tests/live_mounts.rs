@@ -10,7 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use backends::live_mounts::{Found, find};
+use backends::SeenBy;
+use backends::every_namespace::btrfs_mounts;
+use backends::live_mounts::{Found, find, find_in_tables};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -51,7 +53,7 @@ fn a_mount_is_found_after_an_exchange_and_after_deletion_in_every_namespace() {
         let _ = wait.recv();
     });
     let thread = started.recv().unwrap();
-    let expected = vec![(odd.as_os_str().as_bytes().to_vec(), Some(thread), true)];
+    let expected = vec![(odd.as_os_str().as_bytes().to_vec(), SeenBy::Process(thread), true)];
 
     assert_eq!(shown(root, &disk.device), expected);
     assert_eq!(shown(fresh, &disk.device), []);
@@ -70,13 +72,78 @@ fn a_mount_is_found_after_an_exchange_and_after_deletion_in_every_namespace() {
     assert_eq!(shown(root, &disk.device), []);
 }
 
-/// Every mount of the subvolume: where, seen by whom, and whether that is certain.
-fn shown(subvolid: u64, device: &Path) -> Vec<(Vec<u8>, Option<i32>, bool)> {
+#[test]
+fn a_mount_that_no_process_sees_is_found_where_the_kernel_lists_namespaces() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: mounting needs root");
+        return;
+    }
+    let proc: OwnedFd = File::open("/proc").unwrap().into();
+    if let Err(why) = btrfs_mounts(proc.as_fd()) {
+        eprintln!("skipped: the kernel does not list all mount namespaces: {why}");
+        return;
+    }
+    let disk = Disk::new();
+    let (top, place) = (disk.dir.path().join("top"), disk.dir.path().join("place"));
+    for dir in [&top, &place] {
+        std::fs::create_dir(dir).unwrap();
+    }
+    own_namespace();
+    mount(Some(&disk.device), &top, Some("btrfs"), MsFlags::empty(), Some("subvolid=5")).unwrap();
+    let _top = Mounted(top.clone());
+    run(
+        "btrfs",
+        &["-q".as_ref(), "subvolume".as_ref(), "create".as_ref(), top.join("root").as_ref()],
+    );
+    let root = subvolume(&top.join("root"));
+    let place_text = place.as_os_str().as_bytes().to_vec();
+
+    // Outside the root directory of the only thread in its namespace.
+    let (done, wait) = mpsc::channel::<()>();
+    let (ready, started) = mpsc::channel();
+    let (bound, outside) = ((top.join("root"), place.clone()), top.clone());
+    let other = std::thread::spawn(move || {
+        own_namespace();
+        mount(Some(&bound.0), &bound.1, Empty::None, MsFlags::MS_BIND, Empty::None).unwrap();
+        let namespace = File::open("/proc/thread-self/ns/mnt").unwrap();
+        nix::unistd::chroot(&outside).unwrap();
+        ready.send(namespace).unwrap();
+        let _ = wait.recv();
+    });
+    let namespace = started.recv().unwrap();
+    let expected = vec![(place_text, SeenBy::Nobody, true)];
+    assert_eq!(both_ways(root, &disk.device), (expected.clone(), Vec::new()));
+
+    // In a namespace that has no thread any more, but an open file.
+    drop(done);
+    other.join().unwrap();
+    assert_eq!(both_ways(root, &disk.device), (expected, Vec::new()));
+
+    drop(namespace);
+    assert_eq!(both_ways(root, &disk.device), (Vec::new(), Vec::new()));
+}
+
+/// Where, seen by whom, and whether that is certain.
+type Shown = (Vec<u8>, SeenBy, bool);
+
+/// Every mount of the subvolume, which the tables of processes show, too.
+fn shown(subvolid: u64, device: &Path) -> Vec<Shown> {
+    let (found, in_tables) = both_ways(subvolid, device);
+    assert_eq!(found, in_tables);
+    found
+}
+
+/// What is found, and what the tables of processes alone would show.
+fn both_ways(subvolid: u64, device: &Path) -> (Vec<Shown>, Vec<Shown>) {
     let proc: OwnedFd = File::open("/proc").unwrap().into();
     let name = device.file_name().unwrap().as_bytes().to_vec();
     let is_ours = |dir: BorrowedFd<'_>| Ok(sysfs_devices(dir)?.contains(&name));
-    let Found { mounts, .. } = find(proc.as_fd(), subvolid, is_ours).unwrap();
-    mounts.into_iter().map(|m| (m.mount_point, m.seen_by, m.certain)).collect()
+    let plain = |Found { mounts, .. }: Found| {
+        mounts.into_iter().map(|m| (m.mount_point, m.seen_by, m.certain)).collect()
+    };
+    let found = find(proc.as_fd(), subvolid, is_ours).unwrap();
+    let in_tables = find_in_tables(proc.as_fd(), subvolid, &[], is_ours).unwrap();
+    (plain(found), plain(in_tables))
 }
 
 /// The names of the block devices of the Btrfs that `dir` is on.

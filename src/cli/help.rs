@@ -48,6 +48,18 @@ long_help!(ROLLBACK, ROLLBACK_EXAMPLES, ROLLBACK_CODES,
     }
 );
 
+long_help!(EXPIRE, EXPIRE_EXAMPLES, EXPIRE_CODES,
+    examples {
+        "blankroot expire --dry-run": "See which old roots would be deleted, and why the others stay",
+        "blankroot expire": "Make room now; at the end of each boot a unit does so",
+    }
+    codes {
+        0: "done, or nothing to do",
+        1: "some could not be deleted; each reason was told, and all others are gone",
+        2: "nothing could be told or done",
+    }
+);
+
 long_help!(KEEP, KEEP_EXAMPLES, KEEP_CODES,
     examples {
         "blankroot keep --dry-run /var/lib/postgresql": "See the new lines and every step",
@@ -155,6 +167,7 @@ long_help!(DEMO, DEMO_EXAMPLES, DEMO_CODES,
 pub const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
     ("init", INIT_CODES),
     ("rollback", ROLLBACK_CODES),
+    ("expire", EXPIRE_CODES),
     ("apply", APPLY_CODES),
     ("keep", KEEP_CODES),
     ("forget", FORGET_CODES),
@@ -168,6 +181,7 @@ pub const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
 const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("init", INIT_EXAMPLES),
     ("rollback", ROLLBACK_EXAMPLES),
+    ("expire", EXPIRE_EXAMPLES),
     ("apply", APPLY_EXAMPLES),
     ("keep", KEEP_EXAMPLES),
     ("forget", FORGET_EXAMPLES),

@@ -5,6 +5,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod editing;
+mod expire;
 mod forget;
 mod init;
 mod keep;
@@ -62,6 +63,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     let done = match &cli.command {
         Command::Init(args) => init::run(cli, args),
         Command::Rollback(args) => return rollback::run(cli, args).into(),
+        Command::Expire(args) => expire::run(cli, args),
         Command::Apply(args) => apply::run(cli, args),
         Command::Keep(args) => keep::run(cli, args),
         Command::Forget(args) => forget::run(cli, args),

@@ -95,7 +95,7 @@ impl Run {
     }
 
     fn change(&self, locked: &mut dyn LockedBackend, layout: &Layout) -> Result<Exit, Error> {
-        let survey = locked.survey()?;
+        let survey = locked.survey_for_rollback()?;
         Ok(match self.plan(|tree| locked.view(tree), &survey, layout)? {
             Ok(plan) => self.execute(&plan, locked, &survey, layout),
             Err(refusals) => self.refuse(&refusals),

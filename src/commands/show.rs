@@ -67,6 +67,39 @@ impl Drop for Progress {
     }
 }
 
+/// Counts steps on a terminal while they are taken one after the other; silent elsewhere. Gone when
+/// dropped.
+pub struct Steps(ProgressBar);
+
+impl Steps {
+    /// Starts counting `what`, of which there are `total`.
+    pub fn new(what: &'static str, total: usize) -> Self {
+        let bar = if io::stderr().is_terminal() {
+            ProgressBar::new(u64::try_from(total).unwrap_or(u64::MAX))
+        } else {
+            ProgressBar::hidden()
+        };
+        if let Ok(style) = ProgressStyle::with_template("{msg}: {bar:30} {pos} of {len}") {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+
+    /// One more was taken; `write` says how it went, while the bar is out of the way.
+    pub fn taken(&self, write: impl FnOnce()) {
+        self.0.suspend(write);
+        self.0.inc(1);
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// Counts bytes on a terminal while something is copied; silent elsewhere. Gone when dropped.
 pub struct Bytes(ProgressBar);
 

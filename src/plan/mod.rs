@@ -3,11 +3,13 @@
 
 pub mod apply;
 pub mod correction;
+pub mod expire;
 pub mod init;
 pub mod refusal;
 pub mod rollback;
 pub mod step;
 
+pub use expire::{ExpirePlan, ExpireRefusal, Fate};
 pub use init::{InitPlan, InitRefusal, InitStep};
 pub use refusal::Refusal;
 pub use step::{Plan, Step};

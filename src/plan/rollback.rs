@@ -137,9 +137,9 @@ fn is_fresh(tree: &Tree, blank: &Tree) -> bool {
 /// Every name in the directory of old roots.
 fn taken(survey: &Survey) -> Vec<OsString> {
     let unfinished = survey.unfinished.iter().map(|unfinished| match unfinished {
-        Unfinished::RecordOnly(record) | Unfinished::FreshCopy { record, .. } => {
-            OsString::from(&record.name)
-        }
+        Unfinished::RecordOnly(record)
+        | Unfinished::FreshCopy { record, .. }
+        | Unfinished::HalfDeleted { record, .. } => OsString::from(&record.name),
         Unfinished::DefaultLeftBehind(old_root) => OsString::from(&old_root.record.name),
         Unfinished::Foreign(name)
         | Unfinished::Leftover(name)

@@ -73,7 +73,7 @@ fn left_behind() -> Unfinished {
 }
 
 fn mount(at: &str, seen_by: Option<i32>, certain: bool) -> LiveMount {
-    LiveMount { mount_point: at.into(), seen_by, certain }
+    LiveMount { mount_point: at.into(), seen_by: seen_by.into(), certain }
 }
 
 fn planned(survey: &Survey, facts: &Facts) -> String {

@@ -175,7 +175,8 @@ impl<'s> Machine<'s> {
         if !["diff", "forget", "unkeep"].iter().any(|without| name == *without) {
             command.arg("--host").arg(self.host.path());
         }
-        if name != "rollback" && !args.iter().any(|arg| arg.as_ref() == "--root") {
+        let of_live = !["rollback", "expire"].iter().any(|without| name == *without);
+        if of_live && !args.iter().any(|arg| arg.as_ref() == "--root") {
             command.arg("--root").arg(self.live());
         }
         if let Some(dir) = &self.cwd {

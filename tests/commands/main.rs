@@ -3,6 +3,7 @@
 
 mod apply;
 mod doctor;
+mod expire;
 mod init;
 mod interrupted;
 mod keep;

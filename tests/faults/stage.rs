@@ -191,7 +191,9 @@ impl Stage {
                 | Unfinished::FreshCopy { .. }
                 | Unfinished::Leftover(_) => true,
                 Unfinished::DefaultLeftBehind(_) => self.variant == Variant::Default,
-                Unfinished::Foreign(_) | Unfinished::UnreadableRecord { .. } => false,
+                Unfinished::Foreign(_)
+                | Unfinished::UnreadableRecord { .. }
+                | Unfinished::HalfDeleted { .. } => false,
             };
             assert!(documented, "{what}: left {unfinished:?}");
         }
@@ -237,18 +239,20 @@ impl Stage {
         }
     }
 
-    fn walk(&self, name: &TreeName) -> oracle::Tree {
+    /// What a tree holds.
+    pub fn walk(&self, name: &TreeName) -> oracle::Tree {
         oracle::walk(&self.path(name))
     }
 
-    fn path(&self, name: &TreeName) -> PathBuf {
+    /// Where a tree is.
+    pub fn path(&self, name: &TreeName) -> PathBuf {
         self.dir.parent().unwrap().join(name.as_path())
     }
 }
 
 /// Takes the lock. A program that another test starts has, until it is loaded, all that was open
 /// here, and so a lock that was let go by now.
-fn lock(backend: &Btrfs) -> Result<Box<dyn LockedBackend + '_>, backends::Error> {
+pub fn lock(backend: &Btrfs) -> Result<Box<dyn LockedBackend + '_>, backends::Error> {
     let patience = Instant::now() + Duration::from_secs(10);
     loop {
         match backend.lock() {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod escaping;
+mod expire;
 mod generator;
 mod order;
 mod root;

@@ -105,3 +105,13 @@ fn the_default_subvolume_is_moved_along_and_never_deleted() {
     assert_eq!(bed.survey().unfinished, []);
     discard(&bed, &old_root);
 }
+
+#[test]
+fn a_default_subvolume_that_is_any_old_root_is_told_to_a_rollback() {
+    let Some(bed) = Bed::captured() else { return };
+    let (first, _second) = (rollback(&bed), rollback(&bed));
+    let brief = || bed.backend().lock().unwrap().survey_for_rollback().unwrap();
+    assert_eq!((brief().old_roots.len(), brief().unfinished.len()), (1, 0));
+    Subvolume::get(bed.path(&first.tree.name).as_path()).unwrap().set_default().unwrap();
+    assert_eq!(brief().unfinished, [Unfinished::DefaultLeftBehind(first)]);
+}

@@ -213,10 +213,13 @@ fn unfinished(what: &Unfinished) -> String {
         Unfinished::FreshCopy { record, .. } => {
             format!("{}: a fresh copy that never became live; harmless", name(record))
         }
+        Unfinished::HalfDeleted { record, .. } => {
+            format!("{}: its deletion was interrupted; no whole old root any more", name(record))
+        }
         Unfinished::DefaultLeftBehind(root) => {
             format!("{}: mounts that name no tree still lead to this old root", name(&root.record))
         }
-        Unfinished::Foreign(name) => format!("{name}: not made by Blankroot; never touched"),
+        Unfinished::Foreign(name) => format!("{name}: no record tells of it; never touched"),
         Unfinished::Leftover(name) => {
             format!("{name}: left unfinished by a power cut; never touched, harmless")
         }

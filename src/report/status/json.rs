@@ -7,7 +7,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use backends::{LiveMount, OldRoot, Slot, Space, Tree, Unfinished};
+use backends::{LiveMount, OldRoot, SeenBy, Slot, Space, Tree, Unfinished};
 use serde::Serialize;
 
 use super::{Problem, RolledBack, StatusReport};
@@ -128,15 +128,22 @@ impl<'a> JsonTree<'a> {
 #[derive(Serialize)]
 struct JsonMount<'a> {
     mount_point: JsonPath<'a>,
-    /// A process that sees it; null for the one that reports.
+    /// A process that sees it; null for the one that reports, and where none does.
     seen_by: Option<i32>,
+    /// No process sees it.
+    unseen: bool,
     certain: bool,
 }
 
 impl<'a> JsonMount<'a> {
     fn new(mount: &'a LiveMount) -> Self {
         let LiveMount { mount_point, seen_by, certain } = mount;
-        Self { mount_point: JsonPath::new(mount_point), seen_by: *seen_by, certain: *certain }
+        let (seen_by, unseen) = match *seen_by {
+            SeenBy::Us => (None, false),
+            SeenBy::Process(process) => (Some(process), false),
+            SeenBy::Nobody => (None, true),
+        };
+        Self { mount_point: JsonPath::new(mount_point), seen_by, unseen, certain: *certain }
     }
 }
 
@@ -167,6 +174,7 @@ impl<'a> JsonOldRoot<'a> {
 enum JsonUnfinished<'a> {
     RecordOnly { old_root: &'a str },
     FreshCopy { old_root: &'a str, tree: JsonTree<'a> },
+    HalfDeleted { old_root: &'a str, tree: JsonTree<'a> },
     DefaultLeftBehind { old_root: &'a str, tree: JsonTree<'a> },
     Foreign { name: JsonPath<'a> },
     Leftover { name: JsonPath<'a> },
@@ -179,6 +187,9 @@ impl<'a> JsonUnfinished<'a> {
             Unfinished::RecordOnly(record) => Self::RecordOnly { old_root: &record.name },
             Unfinished::FreshCopy { tree, record } => {
                 Self::FreshCopy { old_root: &record.name, tree: JsonTree::new(tree) }
+            }
+            Unfinished::HalfDeleted { tree, record } => {
+                Self::HalfDeleted { old_root: &record.name, tree: JsonTree::new(tree) }
             }
             Unfinished::DefaultLeftBehind(root) => Self::DefaultLeftBehind {
                 old_root: &root.record.name,

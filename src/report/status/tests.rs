@@ -1,5 +1,5 @@
 use backends::{
-    LiveMount, OldRoot, Record, Slot, Space, Survey, TreeId, TreeName, TreePath, Unfinished,
+    LiveMount, OldRoot, Record, SeenBy, Slot, Space, Survey, TreeId, TreeName, TreePath, Unfinished,
 };
 use chrono::FixedOffset;
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ fn record(number: u32, time: i64) -> Record {
         time: at(time),
         live: TreeId::new(format!("old-{number}")),
         blank: TreeId::new("9a0c-blank"),
+        discarding: None,
     }
 }
 
@@ -44,7 +45,11 @@ fn survey() -> Survey {
             old_root(9, NOW - 3_600, Some(4_096)),
         ],
         unfinished: Vec::new(),
-        live_mounts: vec![LiveMount { mount_point: b"/".to_vec(), seen_by: None, certain: true }],
+        live_mounts: vec![LiveMount {
+            mount_point: b"/".to_vec(),
+            seen_by: SeenBy::Us,
+            certain: true,
+        }],
         nested: vec![TreePath::parse(b"/var/lib/machines").unwrap()],
         live_is_default: false,
         obstacles: Vec::new(),
@@ -136,7 +141,7 @@ fn a_sick_machine() {
                  000008-3f2a1c9e     unknown  2026-11-19 16:59 (3 days ago)
                  000009-3f2a1c9e     4.0 KiB  2026-11-22 15:59 (1 hour ago)
       Half done: 000010-3f2a1c9e: a record without its fresh copy; harmless
-                 old-roots/my \xff\n: not made by Blankroot; never touched
+                 old-roots/my \xff\n: no record tells of it; never touched
                  old-roots/000003-aaaaaaaa.json: cannot read this record: EOF while parsing a value; what it belongs to is never touched
            Room: 1000 B for metadata; a rollback needs 16.0 MiB
 

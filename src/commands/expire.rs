@@ -1,0 +1,98 @@
+//! `expire`: deletes old roots by the retention rules, and what interrupted runs left.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use backends::kernel::io_priority;
+use backends::{Error, LockedBackend, Survey};
+use chrono::Utc;
+
+use super::{Failure, load_config, show};
+use crate::apply;
+use crate::cli::{Cli, Expire};
+use crate::config::Config;
+use crate::host::HostRoot;
+use crate::plan::{ExpirePlan, ExpireRefusal, expire};
+
+/// The mark of an initrd, by which systemd tells one, too.
+const INITRD: &str = "etc/initrd-release";
+
+pub fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
+    let root = &args.host.host;
+    let in_initrd = HostRoot::open(root)?.has(INITRD);
+    if in_initrd.map_err(|e| Error::io(format!("find out whether there is {INITRD}"), e))? {
+        return Ok(refuse(&[ExpireRefusal::InInitrd]));
+    }
+    let config = load_config(cli, root)?;
+    if config.root.layout().is_none() {
+        say("nothing to do: this root starts empty at every boot, and has no old roots\n");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.dry_run {
+        let survey = config.open_backend(root)?.survey()?;
+        return Ok(match plan(&config, &survey) {
+            Ok(plan) => pretend(&plan),
+            Err(refusals) => refuse(&refusals),
+        });
+    }
+    // Nobody waits for this, and whoever works meanwhile comes first. A kernel that knows no
+    // priorities is no reason to keep old roots.
+    let _ = io_priority::be_idle();
+    Ok(config.with_lock(root, |locked| {
+        let survey = locked.survey()?;
+        Ok(match plan(&config, &survey) {
+            Ok(plan) => execute(&plan, locked),
+            Err(refusals) => refuse(&refusals),
+        })
+    })?)
+}
+
+fn plan(config: &Config, survey: &Survey) -> Result<ExpirePlan, Vec<ExpireRefusal>> {
+    expire::plan(survey, config.rollback.retention, Utc::now())
+}
+
+fn pretend(plan: &ExpirePlan) -> ExitCode {
+    say(&plan.to_string());
+    if plan.fates.is_empty() {
+        say(&nothing_to_do(plan));
+    }
+    ExitCode::SUCCESS
+}
+
+fn execute(plan: &ExpirePlan, locked: &mut dyn LockedBackend) -> ExitCode {
+    let total = plan.deletions().count();
+    if total == 0 {
+        say(&nothing_to_do(plan));
+        return ExitCode::SUCCESS;
+    }
+    let mut failed = false;
+    let progress = show::Steps::new("deleting old roots", total);
+    apply::expire(plan, locked, |fate, ended| {
+        progress.taken(|| match ended {
+            Ok(()) => say(&format!("done: {fate}\n")),
+            Err(error) => {
+                failed = true;
+                show::problem(error);
+            }
+        });
+    });
+    if failed { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+fn nothing_to_do(plan: &ExpirePlan) -> String {
+    match plan.staying() {
+        0 => "nothing to do: there are no old roots\n".to_string(),
+        1 => "nothing to do: the only old root stays\n".to_string(),
+        staying => format!("nothing to do: all {staying} old roots stay\n"),
+    }
+}
+
+fn refuse(refusals: &[ExpireRefusal]) -> ExitCode {
+    refusals.iter().for_each(show::problem);
+    ExitCode::from(2)
+}
+
+/// A reader that goes away does not stop what is being done.
+fn say(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
