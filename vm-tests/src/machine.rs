@@ -13,7 +13,7 @@ use crate::qemu::{Disk, Qemu, Setup};
 /// A boot takes a minute under emulation, and two when others keep the processors busy.
 const BOOT: Duration = Duration::from_secs(420);
 /// What one command may take.
-const COMMAND: Duration = Duration::from_secs(600);
+const COMMAND: Duration = Duration::from_secs(1200);
 
 /// How the tests' shell ends what a command wrote.
 const STATUS: &str = "\ntests-shell: status ";
@@ -166,7 +166,12 @@ impl Machine {
 
     /// Shuts it down as its owner would.
     pub fn shut_down(&mut self) {
-        self.on().shell.send(&format!("{}\n", base64("systemctl reboot")));
+        self.run_last("systemctl reboot");
+    }
+
+    /// Runs a command that ends this boot, and waits for that.
+    pub fn run_last(&mut self, command: &str) {
+        self.on().shell.send(&format!("{}\n", base64(command)));
         self.on().wait_for_end(BOOT);
         self.qemu = None;
     }
