@@ -4,7 +4,7 @@ use vm_tests::stories::booted;
 
 #[test]
 fn trial() {
-    let Some(mut machine) = booted(Initrd::InitramfsTools) else { return };
+    let Some(mut machine) = booted(Initrd::Dracut) else { return };
     for c in [
         "blankroot status",
         "cat /run/blankroot/rollback.json",
