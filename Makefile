@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` shows it, `make test` proves it. Both
 # install the system packages they miss (see tools/setup). CI calls the same targets.
 
-.PHONY: demo test check bench fuzz setup help install uninstall deb
+.PHONY: demo test check bench fuzz setup help install uninstall deb vm-test
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -13,6 +13,7 @@ help:
 	@echo "make bench   against peers, side by side; BENCH_LARGE=0 leaves out 5 million files"
 	@echo "make install DESTDIR=... PREFIX=/usr   everything where distributions expect it; make uninstall"
 	@echo "make deb     a Debian package in target/deb"
+	@echo "make vm-test NAME=...   real kernels, initrds, reboots and power cuts, in QEMU; RING=ci: a part"
 	@echo "make setup   only installs what the others need"
 
 # The development profile: its parts are the same that the tests need, and they build in a third of
@@ -60,3 +61,7 @@ uninstall:
 deb:
 	@tools/setup deb
 	@tools/deb
+
+vm-test:
+	@tools/setup vm
+	@NAME="$(NAME)" RING="$(RING)" tools/vm-test
