@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` shows it, `make test` proves it. Both
 # install the system packages they miss (see tools/setup). CI calls the same targets.
 
-.PHONY: demo test check bench fuzz setup help
+.PHONY: demo test check bench fuzz setup help install uninstall deb vm-test
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -11,6 +11,9 @@ help:
 	@echo "make check   format, lints, documentation, licences"
 	@echo "make fuzz    the fuzz targets alone, each for FUZZ_SECONDS (60)"
 	@echo "make bench   against peers, side by side; BENCH_LARGE=0 leaves out 5 million files"
+	@echo "make install DESTDIR=... PREFIX=/usr   everything where distributions expect it; make uninstall"
+	@echo "make deb     a Debian package in target/deb"
+	@echo "make vm-test NAME=...   real kernels, initrds, reboots and power cuts, in QEMU; RING=ci: a part"
 	@echo "make setup   only installs what the others need"
 
 # The development profile: its parts are the same that the tests need, and they build in a third of
@@ -43,3 +46,18 @@ fuzz:
 
 setup:
 	@tools/setup test
+
+install:
+	@tools/setup build
+	@tools/install
+
+uninstall:
+	@tools/install --remove
+
+deb:
+	@tools/setup deb
+	@tools/deb
+
+vm-test:
+	@tools/setup vm
+	@NAME="$(NAME)" RING="$(RING)" tools/vm-test

@@ -156,10 +156,19 @@ pub struct Init {
     /// top of the file system
     #[arg(long, value_name = "NAME")]
     pub adopt: Option<std::ffi::OsString>,
+    /// Write the configuration and make no blank yet: what blank is to hold, the keep list and the
+    /// initrd with the rollback in it, can be finished before
+    #[arg(long, conflicts_with_all = ["empty", "adopt"])]
+    pub no_blank: bool,
     /// Declare the storage DIR in the new configuration, and keep the configuration itself there, so
     /// that what is added to it later outlives a rollback
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub storage: Option<PathBuf>,
+    /// Keep PATH in that storage, too: blank has its data as it is now, and the next boot brings it
+    /// from there to storage; may be given several times
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    #[arg(requires = "storage", conflicts_with_all = ["empty", "adopt"])]
+    pub keep: Vec<PathBuf>,
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -285,6 +294,7 @@ mod tests {
     fn what_contradicts_itself_is_refused() {
         for line in [
             "blankroot init --empty --adopt x",
+            "blankroot init --no-blank --empty",
             "blankroot diff --flat --stat",
             "blankroot diff -0 --flat",
             "blankroot diff -0 --format json",

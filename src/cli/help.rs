@@ -25,6 +25,7 @@ long_help!(INIT, INIT_EXAMPLES, INIT_CODES,
         "blankroot init --dry-run": "See what would be done",
         "blankroot init": "Make the running root as it is now the blank one",
         "blankroot init --storage /persist": "The same, with a storage that keeps the configuration",
+        "blankroot init --no-blank --storage /persist --keep /var/log": "Only the configuration, with a path that is kept; a later `init` makes blank",
         "blankroot init --adopt root-blank": "Use a snapshot that another tool made",
         "blankroot init --root /mnt": "Set up the root that an installer has mounted at /mnt",
     }

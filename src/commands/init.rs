@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use backends::path::Escaped;
@@ -12,6 +12,7 @@ use super::{Failure, config_file};
 use crate::apply;
 use crate::cli::{Cli, Init};
 use crate::config::{Config, ConfigError, DEFAULT_FILE, EntryKind, detect, edit, line, starter};
+use crate::host;
 use crate::keep;
 use crate::plan::init::{self, ConfigFile, InitPlan, Situation, Wanted};
 
@@ -23,13 +24,13 @@ pub fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
     let mut out = io::stdout().lock();
     if args.dry_run {
         let survey = backend.survey()?;
-        let plan = plan(&wanted, &config, &file, backend.as_ref(), &survey)?;
+        let plan = plan(&wanted, &config, &file, backend.as_ref(), &survey, &args.root.root)?;
         write!(out, "{plan}")?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut locked = backend.lock()?;
     let survey = locked.survey()?;
-    let plan = plan(&wanted, &config, &file, backend.as_ref(), &survey)?;
+    let plan = plan(&wanted, &config, &file, backend.as_ref(), &survey, &args.root.root)?;
     execute(&plan, locked.as_mut(), &mut out)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -58,6 +59,7 @@ fn plan(
     file: &ConfigFile,
     backend: &dyn Backend,
     survey: &Survey,
+    root: &Path,
 ) -> Result<InitPlan, Failure> {
     let blank = survey.blank.tree();
     let how_to_make_read_only = blank.and_then(|blank| backend.how_to_make_read_only(blank));
@@ -67,12 +69,14 @@ fn plan(
         survey,
         abilities: backend.abilities(),
         how_to_make_read_only: how_to_make_read_only.as_deref(),
+        remake_initrd: host::initrd_tool(root),
     };
     init::plan(wanted, situation).map_err(Failure::Refused)
 }
 
 fn wanted(args: &Init) -> Result<Wanted, Error> {
     match &args.adopt {
+        None if args.no_blank => Ok(Wanted::Later),
         None => Ok(Wanted::New(if args.empty { Origin::Empty } else { Origin::Live })),
         Some(name) => {
             // Most people would write the name as `btrfs subvolume list` or a path shows it.
@@ -96,6 +100,7 @@ fn configuration(
         _ => {
             let config = Config::load(path)?;
             args.storage.as_deref().map_or(Ok(()), |dir| expect_kept(&config, dir))?;
+            expect_no_more(&args.keep)?;
             let text = std::fs::read_to_string(path).unwrap_or_default();
             let blank_line = line::of_root_key(&text, "blank");
             Ok((config, ConfigFile::There { path: path.to_path_buf(), blank_line }))
@@ -112,6 +117,10 @@ fn starter_for(path: &Path, args: &Init, wanted: &Wanted) -> Result<(Config, Con
     if let Some(dir) = &args.storage {
         expect_there(&args.root.root, dir)?;
         text = edit::add_entry(&text, dir, &configuration_path()?, EntryKind::File, None)?;
+        for path in &args.keep {
+            let (path, kind) = kept(&args.root.root, path)?;
+            text = edit::add_entry(&text, dir, &path, kind, None)?;
+        }
     }
     let config = Config::parse(path, text.as_bytes()).map_err(|error: ConfigError| {
         let why =
@@ -139,6 +148,30 @@ fn expect_there(root: &Path, dir: &Path) -> Result<(), Error> {
                                                        and mount it there",
         )),
     }
+}
+
+/// A path that is to be kept, and what it is: blank can only hold what is there.
+fn kept(root: &Path, path: &Path) -> Result<(TreePath, EntryKind), Error> {
+    let action = || format!("keep {}", Escaped(path.as_os_str().as_bytes()));
+    let below = TreePath::parse(path.as_os_str().as_bytes());
+    let below = below.map_err(|why| Error::new(action(), format!("its path {why}")))?;
+    match root.join(below.as_path()).symlink_metadata() {
+        Ok(found) if found.is_dir() => Ok((below, EntryKind::Dir)),
+        Ok(found) if found.is_file() => Ok((below, EntryKind::File)),
+        Ok(_) => Err(Error::new(action(), "it is neither a directory nor a plain file")),
+        Err(why) => {
+            Err(Error::io(action(), why)
+                .mend("make it first, or add it to the configuration by hand"))
+        }
+    }
+}
+
+/// The same for what would have to be added to it.
+fn expect_no_more(keep: &[PathBuf]) -> Result<(), Error> {
+    let Some(path) = keep.first() else { return Ok(()) };
+    let path = Escaped(path.as_os_str().as_bytes());
+    Err(Error::new(format!("keep {path}"), "there is a configuration already")
+        .mend(format!("blankroot keep {path}")))
 }
 
 /// A configuration that is there already is not changed.

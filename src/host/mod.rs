@@ -3,11 +3,13 @@
 //! Nothing else in this crate knows where the host's root is, so a test hands over a directory tree.
 
 pub mod beneath;
+mod initrd_tool;
 mod machine;
 pub mod making;
 pub mod mounting;
 pub mod user_options;
 
+pub use initrd_tool::initrd_tool;
 pub use machine::Machine;
 
 use std::ffi::{OsStr, OsString};

@@ -14,6 +14,8 @@ pub enum Wanted {
     New(Origin),
     /// A snapshot that exists is taken.
     Adopted(TreeName),
+    /// It is made by a later run, when the configuration and the initrd are what it should hold.
+    Later,
 }
 
 /// The configuration file.
@@ -48,6 +50,8 @@ pub struct Situation<'a> {
     pub abilities: Abilities,
     /// How to make blank read-only, where the backend knows.
     pub how_to_make_read_only: Option<&'a str>,
+    /// The command that makes the root's initrd anew, where it is known.
+    pub remake_initrd: Option<&'a str>,
 }
 
 /// One step.
@@ -121,7 +125,11 @@ pub fn plan(wanted: &Wanted, now: Situation<'_>) -> Result<InitPlan, Vec<InitRef
             mend: obstacle.mend.clone().unwrap_or_else(|| "remove this obstacle".to_string()),
         });
     }
-    match blank(wanted, layout, now, &mut plan) {
+    let planned = blank(wanted, layout, now, &mut plan);
+    if now.survey.blank == Slot::Missing {
+        plan.notes.extend(next_step(wanted, &plan.steps, now.remake_initrd));
+    }
+    match planned {
         Ok(()) if refusals.is_empty() => Ok(plan),
         Ok(()) => Err(refusals),
         Err(refusal) => {
@@ -160,6 +168,7 @@ fn blank(
                 mend: "name it relative to the top of the file system, as in `root-blank`".into(),
             });
         }
+        (Slot::Missing, Wanted::Later) => {}
         (Slot::Missing, Wanted::New(origin)) => {
             let (live, blank) = (layout.live.clone(), layout.blank.clone());
             plan.steps.push(InitStep::Capture { origin: *origin, live, blank });
@@ -173,6 +182,27 @@ fn blank(
         }
     }
     Ok(())
+}
+
+/// What is left to do so that the next boot is rolled back. Blank cannot be changed: what it is to hold,
+/// an initrd in `/boot` too, has to be there before it is made.
+fn next_step(wanted: &Wanted, steps: &[InitStep], remake: Option<&str>) -> Option<String> {
+    let remake = remake.map(|command| format!(" with `{command}`"));
+    let configures = steps.iter().any(|step| matches!(step, InitStep::WriteConfig { .. }));
+    match wanted {
+        Wanted::Later => Some(format!(
+            "there is no blank yet: keep what is wanted, rebuild the initrd{}, then run `blankroot \
+             init`",
+            remake.unwrap_or_default()
+        )),
+        Wanted::New(Origin::Live) if configures => remake.map(|remake| {
+            format!(
+                "nothing is rolled back until the initrd is rebuilt{remake}; where it is a part of \
+                 this root, blank has the older one: `blankroot init --no-blank` comes before that"
+            )
+        }),
+        _ => None,
+    }
 }
 
 fn old_dir(layout: &Layout, survey: &Survey, plan: &mut InitPlan) {

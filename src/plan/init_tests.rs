@@ -43,7 +43,14 @@ fn shown(wanted: &Wanted, config: &ConfigFile, survey: &Survey) -> String {
     let layout = layout();
     let how_to_make_read_only = Some("do this");
     let abilities = ABILITIES;
-    let now = Situation { config, layout: Some(&layout), survey, abilities, how_to_make_read_only };
+    let now = Situation {
+        config,
+        layout: Some(&layout),
+        survey,
+        abilities,
+        how_to_make_read_only,
+        remake_initrd: None,
+    };
     match plan(wanted, now) {
         Ok(plan) => plan.to_string(),
         Err(refusals) => refusals.iter().map(|refusal| format!("{refusal}\n")).collect(),
@@ -122,7 +129,35 @@ fn a_root_that_starts_empty_needs_no_blank() {
         survey: &survey,
         abilities,
         how_to_make_read_only: None,
+        remake_initrd: None,
     };
     let plan = plan(&LIVE, now).unwrap();
     assert_eq!((plan.steps.len(), plan.notes.len()), (1, 1));
+}
+
+#[test]
+fn blank_can_wait_until_the_initrd_is_what_it_is_to_hold() {
+    let text = shown(&Wanted::Later, &new(), &survey(Slot::Missing));
+    let expected = "1. write the configuration /c\nnote: there is no blank yet: keep what is wanted, \
+                    rebuild the initrd, then run `blankroot init`\n";
+    assert_eq!(text, expected);
+    let text = shown(&Wanted::Later, &there(), &survey(tree("root-blank", true)));
+    assert!(text.contains("there already: blank") && !text.contains("no blank yet"), "{text}");
+}
+
+#[test]
+fn who_makes_blank_at_once_is_told_that_the_initrd_needs_a_look() {
+    let (layout, survey, config) = (layout(), survey(Slot::Missing), new());
+    let now = Situation {
+        config: &config,
+        layout: Some(&layout),
+        survey: &survey,
+        abilities: ABILITIES,
+        how_to_make_read_only: None,
+        remake_initrd: Some("update-initramfs -u"),
+    };
+    let text = plan(&LIVE, now).unwrap().to_string();
+    let note =
+        "note: nothing is rolled back until the initrd is rebuilt with `update-initramfs -u`";
+    assert!(text.contains(note), "{text}");
 }

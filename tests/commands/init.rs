@@ -171,3 +171,27 @@ fn the_device_is_named_so_that_the_next_boot_finds_it() {
         assert_eq!(device, Path::new("/dev/disk/by-uuid").join(id));
     });
 }
+
+#[test]
+fn blank_can_be_made_last_and_then_holds_what_was_kept_and_built_meanwhile() {
+    on_machine(|machine| {
+        let tool = machine.live().join("usr/sbin/update-initramfs");
+        fs::create_dir_all(tool.parent().unwrap()).unwrap();
+        fs::write(&tool, "").unwrap();
+        fs::create_dir(machine.live().join("persist")).unwrap();
+
+        fs::create_dir_all(machine.live().join("var/log")).unwrap();
+        let declare = ["init", "--no-blank", "--storage", "/persist", "--keep", "/var/log"];
+
+        let ran = machine.run(&declare).expect(0);
+        ran.says("note: there is no blank yet: keep what is wanted, rebuild the initrd with `update-initramfs -u`");
+        assert!(!machine.top().join("root-blank").exists());
+        fs::write(machine.live().join("etc/initrd"), "new").unwrap();
+
+        machine
+            .run(&["init"])
+            .expect(0)
+            .says("done: make the blank snapshot `root-blank` of `root`");
+        assert_eq!(fs::read(machine.top().join("root-blank/etc/initrd")).unwrap(), b"new");
+    });
+}

@@ -84,6 +84,7 @@ impl Setup {
             survey: &survey,
             abilities: backend.abilities(),
             how_to_make_read_only: None,
+            remake_initrd: None,
         };
         let plan = init::plan(&Wanted::New(self.origin), situation)
             .map_err(|refusals| format!("refused: {refusals:?}"))?;

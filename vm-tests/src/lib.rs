@@ -1,1 +1,15 @@
-//! Machines in QEMU that prove what Blankroot promises about a boot.
+//! Machines in QEMU that prove what Blankroot promises about a boot: real kernels, real initrds, real
+//! reboots, real power cuts.
+//!
+//! A [`guest::Guest`] is a disk with a kernel and an initrd, made from nothing and kept in a
+//! [`cache`]; a [`machine::Machine`] boots it on a disk of its own and is told what to do through a
+//! shell on its second serial line; [`qemu`] starts the emulator and ends it, whatever happens.
+
+pub mod cache;
+pub mod console;
+pub mod guest;
+pub mod machine;
+pub mod programs;
+pub mod qemu;
+pub mod readme;
+pub mod stories;

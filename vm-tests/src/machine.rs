@@ -1,0 +1,187 @@
+//! A machine with a disk of its own over a guest's: booted, told what to do, booted again.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use tempfile::TempDir;
+
+use crate::guest::Guest;
+use crate::programs;
+use crate::qemu::{Disk, Qemu, Setup};
+
+/// A boot takes a minute under emulation, and two when others keep the processors busy.
+const BOOT: Duration = Duration::from_secs(420);
+/// What one command may take.
+const COMMAND: Duration = Duration::from_secs(600);
+
+/// How the tests' shell ends what a command wrote.
+const STATUS: &str = "\ntests-shell: status ";
+
+/// A machine. It is on only between a boot and the end of that.
+#[derive(Debug)]
+pub struct Machine {
+    setup: Setup,
+    /// Words of the next boot's kernel command line.
+    words: String,
+    /// Words of each boot's.
+    unlocking: String,
+    qemu: Option<Qemu>,
+    dir: TempDir,
+}
+
+/// What a command did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What it wrote, to standard error too.
+    pub text: String,
+    /// How it ended.
+    pub status: i32,
+}
+
+impl Machine {
+    /// A machine that is off.
+    pub fn of(guest: &Guest) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let overlay = dir.path().join("disk.qcow2");
+        let args = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b"].map(PathBuf::from);
+        programs::run("qemu-img", args.iter().chain([&guest.file("disk.raw"), &overlay]));
+        let setup = Setup {
+            kernel: guest.file("vmlinuz"),
+            initrd: guest.file("initrd"),
+            command_line: String::new(),
+            disks: vec![Disk::Overlay(overlay)],
+            clock: None,
+            memory: 1024,
+        };
+        Self { setup, words: String::new(), unlocking: String::new(), qemu: None, dir }
+    }
+
+    /// The same, booted.
+    pub fn booted(guest: &Guest) -> Self {
+        let mut machine = Self::of(guest);
+        machine.boot();
+        machine
+    }
+
+    /// The set-up of the next boot, to change.
+    pub fn setup(&mut self) -> &mut Setup {
+        &mut self.setup
+    }
+
+    /// Writes its first disk, while it is off, as a plain image to `to`.
+    pub fn copy_disk(&self, to: &Path) {
+        assert!(self.qemu.is_none(), "the machine is on");
+        let overlay = self.dir.path().join("disk.qcow2");
+        let args = ["convert", "-O", "raw"].map(PathBuf::from);
+        programs::run("qemu-img", args.iter().chain([&overlay, &to.to_path_buf()]));
+    }
+
+    /// Another disk, of `size` bytes, with `content` at its start.
+    pub fn add_disk(&mut self, size: u64, content: &[u8]) {
+        let file = self.dir.path().join(format!("disk-{}.raw", self.setup.disks.len()));
+        std::fs::write(&file, content).unwrap();
+        std::fs::File::options().write(true).open(&file).unwrap().set_len(size).unwrap();
+        self.setup.disks.push(Disk::Raw(file));
+    }
+
+    /// Words for the kernel command line of each boot, for a disk that is encrypted.
+    pub fn unlock_with(&mut self, words: &str) {
+        self.unlocking = words.to_string();
+    }
+
+    /// Words for the kernel command line of the next boot alone.
+    pub fn say_to_kernel(&mut self, words: &str) {
+        self.words = words.to_string();
+    }
+
+    /// Switches it on; returns when the tests' shell is there.
+    pub fn boot(&mut self) {
+        self.switch_on();
+        self.wait_until_up();
+    }
+
+    /// Switches it on.
+    pub fn switch_on(&mut self) {
+        assert!(self.qemu.is_none(), "the machine is on already");
+        let words = std::mem::take(&mut self.words);
+        // Read-write as systemd's generators want it; a read-only root has its own test.
+        let root = "root=LABEL=os rootflags=subvol=root rw loglevel=4 systemd.show_status=yes";
+        self.setup.command_line = format!("{root} {} {words}", self.unlocking);
+        self.qemu = Some(Qemu::start(&self.setup));
+    }
+
+    /// Waits for the tests' shell.
+    pub fn wait_until_up(&mut self) {
+        let started = Instant::now();
+        let qemu = self.on();
+        if let Err(why) = qemu.shell.hear("tests-shell: ready\n", BOOT) {
+            panic!("no tests' shell, since {why}. The console said:\n{}", qemu.console.tail());
+        }
+        println!("vm: up after {} s", started.elapsed().as_secs());
+    }
+
+    /// Runs a command of a shell; panics unless it ends with 0. Returns what it wrote.
+    pub fn run(&mut self, command: &str) -> String {
+        let answer = self.try_run(command);
+        assert_eq!(answer.status, 0, "`{command}` failed:\n{}", answer.text);
+        answer.text
+    }
+
+    /// Runs a command of a shell.
+    pub fn try_run(&mut self, command: &str) -> Answer {
+        let line = format!("{}\n", base64(command));
+        let shell = &mut self.on().shell;
+        shell.send(&line);
+        let text = shell.wait_for(STATUS, COMMAND);
+        let status = shell.wait_for("\n", COMMAND);
+        Answer { text, status: status.trim().parse().unwrap() }
+    }
+
+    /// Whether a command of a shell ends with 0.
+    pub fn holds(&mut self, command: &str) -> bool {
+        self.try_run(command).status == 0
+    }
+
+    /// Shuts it down as its owner would and boots it again.
+    pub fn reboot(&mut self) {
+        self.shut_down();
+        self.boot();
+    }
+
+    /// Starts everything but the kernel and the initrd again.
+    pub fn soft_reboot(&mut self) {
+        self.on().shell.send(&format!("{}\n", base64("systemctl soft-reboot")));
+        self.wait_until_up();
+    }
+
+    /// Runs a command of a shell again and again until it ends with 0.
+    pub fn wait_for_command(&mut self, command: &str) {
+        let until = Instant::now() + COMMAND;
+        while !self.holds(command) {
+            assert!(Instant::now() < until, "`{command}` does not come true");
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    /// Shuts it down as its owner would.
+    pub fn shut_down(&mut self) {
+        self.on().shell.send(&format!("{}\n", base64("systemctl reboot")));
+        self.on().wait_for_end(BOOT);
+        self.qemu = None;
+    }
+
+    /// Pulls the plug.
+    pub fn pull_plug(&mut self) {
+        self.qemu = None;
+    }
+
+    /// The running machine's lines.
+    pub fn on(&mut self) -> &mut Qemu {
+        self.qemu.as_mut().expect("the machine is off")
+    }
+}
+
+fn base64(text: &str) -> String {
+    base64::engine::general_purpose::STANDARD.encode(text)
+}

@@ -1,0 +1,94 @@
+//! What the tests of promises share: the package under test, the guests that have it, and machines that
+//! several promises look at.
+
+use std::env;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::guest::{Guest, Initrd};
+use crate::machine::Machine;
+use crate::qemu;
+
+/// The suite that most is tested on.
+pub const SUITE: &str = "trixie";
+
+/// The package under test, which `tools/vm-test` names; `None`, after it has said so, where no machine
+/// can be started.
+pub fn package() -> Option<PathBuf> {
+    let why = match env::var_os("BLANKROOT_DEB") {
+        None => "run it by `make vm-test`, which builds the package under test".to_string(),
+        Some(deb) => match qemu::unavailable() {
+            None => return Some(deb.into()),
+            Some(why) => why,
+        },
+    };
+    assert!(env::var_os("BLANKROOT_REQUIRE_REAL").is_none_or(|value| value != "1"), "{why}");
+    println!("SKIPPED: {why}");
+    None
+}
+
+/// A machine that is off, set up by the README's words.
+pub fn machine(initrd: Initrd) -> Option<Machine> {
+    Some(Machine::of(&Guest::with_blankroot(SUITE, initrd, &package()?)))
+}
+
+/// The same, in its first boot since.
+pub fn booted(initrd: Initrd) -> Option<Machine> {
+    let mut machine = machine(initrd)?;
+    machine.boot();
+    Some(machine)
+}
+
+/// The initrd of the guest before Blankroot was set up in it.
+pub fn plain_initrd(initrd: Initrd) -> PathBuf {
+    Guest::debian(SUITE, initrd).file("initrd")
+}
+
+/// A machine whose disk is encrypted, off.
+pub fn encrypted(initrd: Initrd) -> Option<Machine> {
+    let mut machine = Machine::of(&Guest::encrypted(SUITE, initrd, &package()?));
+    machine.unlock_with(match initrd {
+        Initrd::InitramfsTools => "cryptopts=target=os,source=/dev/vda,luks",
+        Initrd::Dracut => "rd.luks=1 rd.auto=1",
+    });
+    Some(machine)
+}
+
+/// A machine that lived in its first boot after it was set up, and was booted twice since.
+#[derive(Debug)]
+pub struct Lived {
+    machine: Machine,
+    /// What `/etc/machine-id` was in the boots before.
+    pub machine_ids: Vec<String>,
+}
+
+impl Lived {
+    /// The one in `place`, made by the first who asks; `None` where there can be none.
+    pub fn in_place(
+        place: &'static Mutex<Option<Self>>,
+        initrd: Initrd,
+    ) -> Option<MutexGuard<'static, Option<Self>>> {
+        // A promise that failed leaves the machine to the others.
+        let mut lived = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if lived.is_none() {
+            *lived = Some(Self::new(booted(initrd)?));
+        }
+        Some(lived)
+    }
+
+    /// The machine, which is on.
+    pub fn machine<'l>(lived: &'l mut MutexGuard<'_, Option<Self>>) -> &'l mut Machine {
+        &mut lived.as_mut().expect("it was made").machine
+    }
+
+    fn new(mut machine: Machine) -> Self {
+        let mut machine_ids = Vec::new();
+        machine.run("echo 'state of the first boot' >/root/state; echo renamed >/etc/hostname");
+        machine.run("echo feed the cat >/home/alice/note; echo a line of a log >/var/log/mine");
+        for _ in 0..2 {
+            machine_ids.push(machine.run("cat /etc/machine-id"));
+            machine.reboot();
+        }
+        Self { machine, machine_ids }
+    }
+}

@@ -1,0 +1,296 @@
+//! What is promised about a boot, each as one short test that is named after it: with Debian's own
+//! initrd, and with dracut's, which has systemd.
+
+use std::sync::{Mutex, MutexGuard};
+
+use vm_tests::guest::Initrd;
+use vm_tests::machine::Machine;
+use vm_tests::stories::{self, Lived};
+
+/// A machine that was set up by the README's words, lived a little, and was booted twice since. Several
+/// promises look at it, since a boot takes a minute.
+fn lived(initrd: Initrd) -> Option<MutexGuard<'static, Option<Lived>>> {
+    static TOOLS: Mutex<Option<Lived>> = Mutex::new(None);
+    static DRACUT: Mutex<Option<Lived>> = Mutex::new(None);
+    let place = match initrd {
+        Initrd::InitramfsTools => &TOOLS,
+        Initrd::Dracut => &DRACUT,
+    };
+    Lived::in_place(place, initrd)
+}
+
+/// Generates one test for each promise and each kind of initrd.
+macro_rules! promises {
+    ($($promise:ident,)*) => {
+        mod initramfs_tools {
+            $(#[test] fn $promise() { super::$promise(vm_tests::guest::Initrd::InitramfsTools); })*
+        }
+        mod dracut {
+            $(#[test] fn $promise() { super::$promise(vm_tests::guest::Initrd::Dracut); })*
+        }
+    };
+}
+
+promises! {
+    ci_state_vanishes,
+    ci_kept_state_survives,
+    ci_the_old_root_is_complete_and_can_be_restored_from,
+    ci_machine_id_and_journal_are_the_same_over_three_boots,
+    ci_the_stamp_the_status_and_the_journal_tell_of_the_rollback,
+    a_kept_user_can_log_in_as_the_doctor_said,
+    subvolumes_that_systemd_makes_do_not_stop_it,
+    skip_skips_once,
+    a_hold_holds_for_one_boot,
+    a_missing_blank_boots_the_old_root_and_says_so,
+    halt_halts,
+    a_waiting_resume_is_refused,
+    a_clock_at_1970_loses_nothing,
+    a_full_disk_boots_the_old_root,
+    an_initrd_without_the_rollback_is_reported,
+    a_soft_reboot_is_reported,
+    a_root_on_luks_is_restored,
+    old_roots_expire_after_the_boot,
+}
+
+/// Whether the boot that is running was rolled back, as `status` has it.
+fn was_rolled_back(machine: &mut Machine) -> bool {
+    machine.holds("blankroot status --boot")
+        && machine.holds("grep -q rolled-back /run/blankroot/rollback.json")
+}
+
+fn ci_state_vanishes(initrd: Initrd) {
+    let Some(mut lived) = lived(initrd) else { return };
+    let machine = Lived::machine(&mut lived);
+    assert!(!machine.holds("test -e /root/state"), "what was written to the root is still there");
+    assert!(!machine.holds("grep -q renamed /etc/hostname"));
+    assert!(machine.run("blankroot diff --flat /root").contains("Nothing changed"));
+}
+
+fn ci_kept_state_survives(initrd: Initrd) {
+    let Some(mut lived) = lived(initrd) else { return };
+    let machine = Lived::machine(&mut lived);
+    assert_eq!(machine.run("cat /home/alice/note"), "feed the cat\n");
+    assert_eq!(machine.run("cat /var/log/mine"), "a line of a log\n");
+    assert_eq!(machine.run("stat -c %U:%a /home/alice"), "alice:700\n");
+}
+
+fn ci_the_old_root_is_complete_and_can_be_restored_from(initrd: Initrd) {
+    let Some(mut lived) = lived(initrd) else { return };
+    let machine = Lived::machine(&mut lived);
+    machine.run("mkdir -p /tmp/top && mount -o subvolid=5 LABEL=os /tmp/top");
+    let found =
+        machine.run("cd /tmp/top/old-roots && cat */root/state && grep -l renamed */etc/hostname");
+    assert!(found.starts_with("state of the first boot\n"), "{found}");
+    let name = machine.run("cd /tmp/top/old-roots && dirname $(dirname $(ls -d */root/state))");
+    machine.run("umount /tmp/top");
+    machine.run(&format!("blankroot keep --storage /persist --from {} /root/state", name.trim()));
+    assert_eq!(machine.run("cat /root/state"), "state of the first boot\n");
+    machine.run("blankroot unkeep --move-back /root/state && rm /root/state");
+}
+
+fn ci_machine_id_and_journal_are_the_same_over_three_boots(initrd: Initrd) {
+    let Some(mut lived) = lived(initrd) else { return };
+    let ids = lived.as_ref().map(|lived| lived.machine_ids.clone()).unwrap_or_default();
+    let machine = Lived::machine(&mut lived);
+    let now = machine.run("cat /etc/machine-id");
+    assert!(now.trim().len() == 32 && ids.iter().all(|id| *id == now), "{ids:?} {now}");
+    assert_eq!(machine.run("cat /persist/etc/machine-id"), now);
+    let listed = machine.run("journalctl --list-boots --no-pager -q");
+    let lines = listed.lines().count();
+    assert!(lines >= 3, "{lines} boots are in the journal:\n{listed}");
+}
+
+fn ci_the_stamp_the_status_and_the_journal_tell_of_the_rollback(initrd: Initrd) {
+    let Some(mut lived) = lived(initrd) else { return };
+    let machine = Lived::machine(&mut lived);
+    assert!(was_rolled_back(machine), "{}", machine.try_run("blankroot status").text);
+    let stamp = machine.run("cat /run/blankroot/rollback.json");
+    let boot = machine.run("cat /proc/sys/kernel/random/boot_id");
+    assert!(stamp.contains(boot.trim()) && stamp.contains("\"old_root\": \"00000"), "{stamp}");
+    let failed = machine.run("systemctl --failed --no-legend --plain");
+    assert_eq!(failed, "", "units have failed");
+    let entry = machine.run("journalctl -b -o json BLANKROOT_OUTCOME=rolled-back | tail -n 1");
+    for field in ["MESSAGE_ID", "BLANKROOT_OLD_ROOT", "BLANKROOT_DURATION_USEC"] {
+        assert!(entry.contains(field), "no {field} in {entry}");
+    }
+}
+
+fn a_kept_user_can_log_in_as_the_doctor_said(initrd: Initrd) {
+    let Some(mut machine) = stories::booted(initrd) else { return };
+    machine.run("useradd -m bob && echo bob:builder | chpasswd");
+    let doctor = machine.try_run("blankroot doctor").text;
+    assert!(doctor.contains("bob"), "the doctor did not see that bob goes: {doctor}");
+    assert!(!doctor.contains("alice"), "the doctor wrongly doubts alice: {doctor}");
+    machine.reboot();
+    assert!(!machine.holds("id bob"));
+    let console = &mut machine.on().console;
+    let time = std::time::Duration::from_secs(120);
+    console.send("\n");
+    console.wait_for("login:", time);
+    console.send("alice\n");
+    console.wait_for("assword:", time);
+    console.send("wonderland\n");
+    console.wait_for("alice@guest", time);
+    console.send("cat note; echo $((6 * 7))\n");
+    console.wait_for("42", time);
+}
+
+fn subvolumes_that_systemd_makes_do_not_stop_it(initrd: Initrd) {
+    let Some(mut machine) = stories::booted(initrd) else { return };
+    machine
+        .run("btrfs subvolume show /var/lib/machines || btrfs subvolume create /var/lib/machines");
+    machine
+        .run("btrfs subvolume create /var/lib/machines/one && echo x >/var/lib/machines/one/file");
+    machine.reboot();
+    assert!(was_rolled_back(&mut machine));
+    assert!(!machine.holds("test -e /var/lib/machines/one"));
+    machine.run("mkdir -p /tmp/top && mount -o subvolid=5 LABEL=os /tmp/top");
+    machine.run("cat /tmp/top/old-roots/*/var/lib/machines/one/file");
+}
+
+fn skip_skips_once(initrd: Initrd) {
+    let Some(mut machine) = stories::booted(initrd) else { return };
+    machine.run("echo here >/root/state");
+    machine.shut_down();
+    machine.say_to_kernel("blankroot=skip");
+    machine.boot();
+    assert_eq!(machine.run("cat /root/state"), "here\n");
+    machine.run("blankroot status --boot && grep skipped /run/blankroot/rollback.json");
+    machine.reboot();
+    assert!(!machine.holds("test -e /root/state"));
+}
+
+fn a_hold_holds_for_one_boot(initrd: Initrd) {
+    let Some(mut machine) = stories::booted(initrd) else { return };
+    machine.run("echo here >/root/state && blankroot hold");
+    machine.reboot();
+    assert_eq!(machine.run("cat /root/state"), "here\n");
+    machine.run("blankroot status --boot");
+    machine.reboot();
+    assert!(!machine.holds("test -e /root/state"));
+    assert!(was_rolled_back(&mut machine));
+}
+
+/// Nothing was rolled back: the root is the old one, and the machine says so and why.
+fn expect_not_rolled_back(machine: &mut Machine, why: &str) {
+    assert_eq!(machine.run("cat /root/state"), "here\n");
+    let told = machine.try_run("blankroot status --boot");
+    assert!(told.status == 1 && told.text.contains(why), "{told:?}");
+    assert!(machine.run("systemctl --failed").contains("blankroot-verify.service"));
+    let log = machine.run("journalctl -b -u blankroot-verify.service --no-pager");
+    assert!(log.contains(why), "{log}");
+}
+
+fn a_missing_blank_boots_the_old_root_and_says_so(initrd: Initrd) {
+    let Some(mut machine) = stories::booted(initrd) else { return };
+    machine.run("echo here >/root/state; mkdir /tmp/top; mount -o subvolid=5 LABEL=os /tmp/top");
+    machine.run("btrfs subvolume delete /tmp/top/root-blank");
+    machine.reboot();
+    assert!(machine.on().console.said().contains("blank, `root-blank`, is missing"));
+    expect_not_rolled_back(&mut machine, "blank, `root-blank`, is missing");
+}
+
+fn halt_halts(initrd: Initrd) {
+    let Some(mut machine) = stories::booted(initrd) else { return };
+    machine.run("mkdir /tmp/top; mount -o subvolid=5 LABEL=os /tmp/top");
+    machine.run("mv /tmp/top/root-blank /tmp/top/elsewhere");
+    machine.shut_down();
+    machine.say_to_kernel("blankroot=halt");
+    machine.switch_on();
+    let told = match initrd {
+        Initrd::InitramfsTools => "the boot has to stop for that",
+        Initrd::Dracut => "emergency",
+    };
+    let time = std::time::Duration::from_secs(300);
+    machine.on().console.wait_for("blank, `root-blank`, is missing", time);
+    machine.on().console.wait_for(told, time);
+    let shell = machine.on().shell.hear("tests-shell: ready", std::time::Duration::from_secs(60));
+    assert!(shell.is_err(), "the machine booted all the same");
+    // Without the word it boots the root as it is.
+    machine.pull_plug();
+    machine.boot();
+}
+
+fn a_waiting_resume_is_refused(initrd: Initrd) {
+    let Some(mut machine) = stories::booted(initrd) else { return };
+    machine.run("echo here >/root/state");
+    machine.shut_down();
+    // A swap area that a hibernated kernel has signed.
+    let mut swap = vec![0; 4096];
+    swap[4086..].copy_from_slice(b"S1SUSPEND\0");
+    machine.add_disk(64 << 20, &swap);
+    machine.boot();
+    expect_not_rolled_back(&mut machine, "a hibernation image is waiting");
+}
+
+fn a_clock_at_1970_loses_nothing(initrd: Initrd) {
+    let Some(mut machine) = stories::machine(initrd) else { return };
+    machine.setup().clock = Some("1970-01-01T00:00:10".into());
+    machine.boot();
+    machine.run("echo here >/root/state");
+    machine.reboot();
+    assert!(was_rolled_back(&mut machine));
+    machine.run("blankroot expire");
+    machine.run("mkdir /tmp/top; mount -o subvolid=5 LABEL=os /tmp/top");
+    assert_eq!(machine.run("cat /tmp/top/old-roots/*/root/state"), "here\n");
+}
+
+fn a_full_disk_boots_the_old_root(initrd: Initrd) {
+    let Some(mut machine) = stories::booted(initrd) else { return };
+    machine.run("echo here >/root/state; sync");
+    // Data first, then small files, whose content is metadata.
+    machine.try_run("fallocate -l 100G /root/filler; dd if=/dev/zero of=/root/more bs=1M; sync");
+    machine.try_run(
+        "mkdir /root/many; cd /root/many; for i in $(seq 20000); do head -c 2000 /dev/zero >$i || break; done; sync",
+    );
+    machine.reboot();
+    expect_not_rolled_back(&mut machine, "space");
+}
+
+fn an_initrd_without_the_rollback_is_reported(initrd: Initrd) {
+    let Some(mut machine) = stories::booted(initrd) else { return };
+    machine.run("echo here >/root/state");
+    machine.shut_down();
+    machine.setup().initrd = stories::plain_initrd(initrd);
+    machine.boot();
+    expect_not_rolled_back(&mut machine, "no rollback has run in this boot");
+}
+
+fn a_soft_reboot_is_reported(initrd: Initrd) {
+    let Some(mut machine) = stories::booted(initrd) else { return };
+    machine.run("echo here >/root/state");
+    machine.soft_reboot();
+    expect_not_rolled_back(&mut machine, "soft-reboot");
+}
+
+fn a_root_on_luks_is_restored(initrd: Initrd) {
+    let Some(mut machine) = stories::encrypted(initrd) else { return };
+    for boot in 0..2 {
+        machine.switch_on();
+        let time = std::time::Duration::from_secs(300);
+        machine.on().console.wait_for("lease", time);
+        machine.on().console.send("open-sesame\n");
+        machine.wait_until_up();
+        assert!(!machine.holds("test -e /root/state"));
+        machine.run("findmnt -n -o SOURCE / | grep /dev/mapper/");
+        if boot == 1 {
+            assert!(was_rolled_back(&mut machine));
+        }
+        machine.run("echo here >/root/state");
+        machine.shut_down();
+    }
+}
+
+fn old_roots_expire_after_the_boot(initrd: Initrd) {
+    let Some(mut machine) = stories::booted(initrd) else { return };
+    machine.run("sed -i 's/^# *retention.*//; /^\\[rollback\\]/a retention = { at_least = 1, days = 0 }' /persist/etc/blankroot.toml");
+    for _ in 0..2 {
+        machine.run("echo used >/root/state");
+        machine.reboot();
+    }
+    machine.wait_for_command(
+        "systemctl show -p ActiveState --value blankroot-expire.service | grep -q inactive",
+    );
+    machine.run("mkdir -p /tmp/top && mount -o subvolid=5 LABEL=os /tmp/top");
+    assert_eq!(machine.run("ls -d /tmp/top/old-roots/*/ | wc -l").trim(), "1");
+}
