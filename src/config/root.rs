@@ -1,7 +1,7 @@
 //! `[root]`: which file system holds the root, and under which names. The one place in `src/` that
 //! names backends.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use backends::{Layout, TreeName};
 
@@ -51,6 +51,16 @@ impl RootConfig {
             Self::Zfs { .. } => "zfs",
             Self::Tmpfs => "tmpfs",
             Self::Directory { .. } => "directory",
+        }
+    }
+
+    /// What has to be there before anything of it can be restored: a device, or a directory on a
+    /// mounted file system.
+    pub fn place(&self) -> Option<&Path> {
+        match self {
+            Self::Btrfs { device: place, .. } | Self::Directory { path: place, .. } => Some(place),
+            // A pool is found by name.
+            Self::Zfs { .. } | Self::Tmpfs => None,
         }
     }
 

@@ -1,4 +1,5 @@
-//! Which configuration a boot goes by, at a moment when storage may not be mounted yet.
+//! Which configuration a boot goes by, at a moment when storage may not be mounted yet, and whether
+//! this is an initrd.
 
 use std::ffi::OsStr;
 use std::io;
@@ -27,12 +28,25 @@ pub enum Loaded {
     Behind(TreePath),
 }
 
-/// Reads the configuration that is in force.
+/// Whether this root is an initrd, whose copy of the configuration is about another root.
+pub fn is_initrd(host: &HostRoot) -> Result<bool, Error> {
+    is_there(host, Path::new(INITRD))
+}
+
+/// Reads the copy that an initrd has; `None` if it has none.
+pub fn load_in_initrd(host: &HostRoot) -> Result<Option<Config>, NotGenerated> {
+    let path = file()?;
+    if !is_there(host, path.as_path())? {
+        return Ok(None);
+    }
+    let text = read(host, &path).map_err(|e| cannot_read(&path, e))?;
+    Ok(Some(Config::parse(Path::new(DEFAULT_FILE), &text)?))
+}
+
+/// Reads the configuration that is in force in the running system.
 pub fn load(host: &HostRoot) -> Result<Loaded, NotGenerated> {
-    let path = TreePath::parse(DEFAULT_FILE.as_bytes())
-        .map_err(|why| Error::new("name the configuration", why))?;
-    // The initrd's copy of the list is about another root than the one that runs there.
-    if is_there(host, Path::new(INITRD))? || !is_there(host, path.as_path())? {
+    let path = file()?;
+    if !is_there(host, path.as_path())? {
         return Ok(Loaded::Nothing);
     }
     let text = match read(host, &path) {
@@ -40,7 +54,7 @@ pub fn load(host: &HostRoot) -> Result<Loaded, NotGenerated> {
         Err(error) => {
             return match link_target(host, &path).filter(|_| is_not_found(&error)) {
                 Some(target) => Ok(Loaded::Behind(target)),
-                None => Err(Error::io(format!("read the configuration {path}"), error).into()),
+                None => Err(cannot_read(&path, error).into()),
             };
         }
     };
@@ -57,6 +71,15 @@ pub fn load(host: &HostRoot) -> Result<Loaded, NotGenerated> {
         Err(error) if is_not_found(&error) => Ok(Loaded::Config(config, path)),
         Err(error) => Err(Error::io(format!("read the kept configuration {source}"), error).into()),
     }
+}
+
+fn file() -> Result<TreePath, Error> {
+    TreePath::parse(DEFAULT_FILE.as_bytes())
+        .map_err(|why| Error::new("name the configuration", why))
+}
+
+fn cannot_read(path: &TreePath, why: io::Error) -> Error {
+    Error::io(format!("read the configuration {path}"), why)
 }
 
 /// Where the data of the file is, if it or a directory that holds it is kept.

@@ -8,9 +8,11 @@ use backends::Error;
 use backends::error::describe;
 
 use super::configuration::{self, Loaded};
+use super::initrd::InInitrd;
 use super::kernel_log::{self, Level};
 use super::{Units, write};
 use crate::config::ConfigError;
+use crate::facts::CommandLine;
 use crate::host::{HostRoot, is_not_found};
 
 /// One run of the generator.
@@ -77,8 +79,37 @@ impl Generator<'_> {
 
     /// Runs it silently.
     pub fn generate(&self) -> Result<Generated, NotGenerated> {
+        let host = HostRoot::open(self.root)?;
+        if configuration::is_initrd(&host)? { self.in_initrd(&host) } else { self.in_root(&host) }
+    }
+
+    /// A configuration that cannot be used is no reason to leave the rollback out: the command tells
+    /// what is wrong, and whether the boot may go on.
+    fn in_initrd(&self, host: &HostRoot) -> Result<Generated, NotGenerated> {
         let mut warnings = Vec::new();
-        let units = match configuration::load(&HostRoot::open(self.root)?)? {
+        let config = match configuration::load_in_initrd(host) {
+            Ok(None) => return Ok(Generated::default()),
+            Ok(config) => config,
+            Err(why) => {
+                warnings.push(why.to_string());
+                None
+            }
+        };
+        let command_line = host.read("proc/cmdline").unwrap_or_else(|why| {
+            warnings.push(format!("cannot read the kernel command line: {}", describe(&why)));
+            Vec::new()
+        });
+        let asked = CommandLine::parse(&command_line).asked;
+        let known = InInitrd { config: config.as_ref(), asked: asked.as_ref() };
+        let units = known.units(self.command);
+        let (units, warning) = units.map_err(no_units)?;
+        warnings.extend(warning);
+        self.write(&units, warnings)
+    }
+
+    fn in_root(&self, host: &HostRoot) -> Result<Generated, NotGenerated> {
+        let mut warnings = Vec::new();
+        let units = match configuration::load(host)? {
             Loaded::Nothing => return Ok(Generated::default()),
             Loaded::Config(config, origin) => Units::of(&config, self.command, &origin),
             Loaded::Behind(target) => {
@@ -90,8 +121,11 @@ impl Generator<'_> {
                 Units::without_list(&target, self.command)
             }
         };
-        let units = units.map_err(|why| Error::new("make units", format!("a path {why}")))?;
-        let there = write::into(self.normal_dir, &units)?;
+        self.write(&units.map_err(no_units)?, warnings)
+    }
+
+    fn write(&self, units: &Units, mut warnings: Vec<String>) -> Result<Generated, NotGenerated> {
+        let there = write::into(self.normal_dir, units)?;
         let left = units.left.iter().map(|left| {
             let (path, why) = (&left.path, &left.why);
             format!("no mount unit for {path}, which `blankroot apply` mounts later: {why}")
@@ -105,6 +139,10 @@ impl Generator<'_> {
         warnings.extend(left.chain(doubled));
         Ok(Generated { units: units.files.len() - there.len(), warnings })
     }
+}
+
+fn no_units(why: &str) -> Error {
+    Error::new("make units", format!("a path {why}"))
 }
 
 fn say(message: &impl Display) {

@@ -1,16 +1,17 @@
-//! The keep list as systemd units, for the generator: a mount for each path that is bound, and the
-//! services around them. Pure: what is written where is decided here, and written elsewhere.
+//! What systemd runs, as units for the generator: for the keep list a mount for each path that is
+//! bound and the services around them; in an initrd the rollback, and kept paths that are early. Pure: what is written where is decided here, and written elsewhere.
 
 mod configuration;
 mod generator;
 pub mod held;
+mod initrd;
 mod kernel_log;
 mod machine_id;
 mod mount;
 pub mod name;
 mod services;
 mod text;
-mod way;
+pub mod way;
 mod write;
 
 use std::collections::BTreeSet;
@@ -21,6 +22,7 @@ use crate::config::Config;
 use crate::keep::{self, KeepEntry};
 
 pub use generator::{Generated, Generator, NotGenerated};
+pub use initrd::InInitrd;
 use text::Value;
 use way::Way;
 
@@ -32,6 +34,10 @@ const APPLY: &str = "blankroot-apply.service";
 const ADOPT: &str = "blankroot-adopt.service";
 /// What starts all of it. Each unit is wanted, not required: see docs/decisions/0010.
 const WANTED_BY: &str = "local-fs.target.wants";
+/// Restores the root, in the initrd.
+const ROLLBACK: &str = "blankroot-rollback.service";
+/// Puts early kept paths in their places, in the initrd.
+const IN_INITRD: &str = "blankroot-in-initrd.service";
 /// The directory below the root in which a file with a mount unit's name keeps that unit from
 /// mounting: its target has data that the mount would hide.
 pub const HELD: &str = "run/blankroot/held";
@@ -50,10 +56,19 @@ pub struct Unit {
 pub struct Units {
     /// Unit files and drop-ins, in the order in which they are written.
     pub files: Vec<Unit>,
-    /// The units that the boot starts.
-    pub wanted: Vec<String>,
+    /// What starts them.
+    pub links: Vec<Link>,
     /// Mounts that no unit can express; `apply` makes them after all others.
     pub left: Vec<Left>,
+}
+
+/// What makes the boot start a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The directory `OTHER.wants` or `OTHER.requires`.
+    pub dir: &'static str,
+    /// The unit that `OTHER` needs.
+    pub unit: String,
 }
 
 /// A mount without a unit.
@@ -83,7 +98,7 @@ impl Units {
         for entry in &list {
             units.add(entry, &homes, &origin);
         }
-        units.wanted = units.files.iter().map(|unit| unit.name.clone()).collect();
+        units.links = wanted(&units.files);
         let ways = list.iter().map(|entry| (entry, Way::of(entry)));
         units
             .files
@@ -96,8 +111,7 @@ impl Units {
     pub fn without_list(file: &TreePath, command: &str) -> Result<Self, &'static str> {
         let (command, origin) = (Value::new(command)?, Value::path(file)?);
         let files = services::units(&BTreeSet::from([file]), &command, &origin);
-        let wanted = files.iter().map(|unit| unit.name.clone()).collect();
-        Ok(Self { files, wanted, left: Vec::new() })
+        Ok(Self { links: wanted(&files), files, left: Vec::new() })
     }
 
     fn add(&mut self, entry: &KeepEntry, homes: &[TreePath], origin: &Value) {
@@ -110,6 +124,10 @@ impl Units {
             Err(why) => self.left.push(Left { path: entry.path.clone(), why }),
         }
     }
+}
+
+fn wanted(files: &[Unit]) -> Vec<Link> {
+    files.iter().map(|unit| Link { dir: WANTED_BY, unit: unit.name.clone() }).collect()
 }
 
 /// The homes of all users that the configuration names, and whatever else lies in `/home`: an entry

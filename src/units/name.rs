@@ -1,15 +1,23 @@
-//! Names of mount units: the path that they mount on, escaped as systemd.unit(5) has it.
+//! Names of mount and device units: the path that they are about, escaped as systemd.unit(5) has it.
 
 use backends::TreePath;
 
 /// What the name of a unit, and of its file, can have at most, in bytes (`UNIT_NAME_MAX`).
 const LONGEST: usize = 255;
-const SUFFIX: &str = ".mount";
 
 /// The name of the unit that mounts on `path`; the error says why there can be none, to follow
 /// "the path ".
 pub fn of_mount(path: &TreePath) -> Result<String, &'static str> {
-    let name = escape(path.as_bytes()) + SUFFIX;
+    of(path, ".mount")
+}
+
+/// The name of the unit that systemd has for the device node or link `path`, as udev tells of it.
+pub fn of_device(path: &TreePath) -> Result<String, &'static str> {
+    of(path, ".device")
+}
+
+fn of(path: &TreePath, suffix: &str) -> Result<String, &'static str> {
+    let name = escape(path.as_bytes()) + suffix;
     if name.len() > LONGEST {
         return Err("is too long for the name of a unit");
     }
@@ -55,6 +63,13 @@ mod tests {
         ] {
             assert_eq!(name(path).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn a_device_is_named_by_its_link() {
+        // udev has written the space of the label as `\\x20` already.
+        let path = TreePath::parse(b"/dev/disk/by-label/my\\x20os").unwrap();
+        assert_eq!(of_device(&path).unwrap(), "dev-disk-by\\x2dlabel-my\\x5cx20os.device");
     }
 
     #[test]

@@ -76,14 +76,14 @@ fn start(description: &str, storages: &str, origin: &Value) -> UnitText {
         .set("After", storages)
 }
 
-fn run(command: &Value, arguments: &str) -> Value {
+pub fn run(command: &Value, arguments: &str) -> Value {
     command.quoted().before(arguments)
 }
 
 /// The units that may mount the storages: whether a storage is a mount or lies in one, systemd
 /// alone knows. This is `WantsMountsFor=`, which systemd has from 256 on; `RequiresMountsFor=` would
 /// leave all storages alone when one cannot be mounted.
-fn mounts_of(storages: &BTreeSet<&TreePath>) -> String {
+pub fn mounts_of(storages: &BTreeSet<&TreePath>) -> String {
     let mut names = BTreeSet::new();
     for storage in storages {
         let bytes = storage.as_bytes();

@@ -50,7 +50,8 @@ fn a_directory() {
     Type=none
     Options=bind,X-fstrim.notrim
     "#);
-    assert_eq!(units.wanted, [&SERVICES[..], &["var-lib-x.mount"]].concat());
+    let started: Vec<&str> = units.links.iter().map(|link| link.unit.as_str()).collect();
+    assert_eq!(started, [&SERVICES[..], &["var-lib-x.mount"]].concat());
 }
 
 /// No step of a path that its owner can replace may be a link, on either side.
@@ -209,7 +210,7 @@ fn a_kept_machine_id_is_not_committed_once_more() {
     [Unit]
     ConditionFileNotEmpty=!/persist/etc/machine-id
     ");
-    assert!(!kept.wanted.contains(&name.to_string()));
+    assert!(kept.links.iter().all(|link| link.unit != name));
     let linked = units(
         "[[storage]]\npath = \"/persist\"\nfiles = [{ path = \"/etc/machine-id\", how = \"symlink\" }]",
     );
@@ -263,4 +264,79 @@ fn data_of_a_home_that_lies_elsewhere_in_storage_is_not_reached_through_a_link_e
 fn where_nothing_is_kept_there_is_nothing() {
     assert_eq!(units(""), Units::default());
     assert_eq!(units("[[storage]]\npath = \"/persist\""), Units::default());
+}
+
+/// What a boot's initrd has with this configuration.
+fn in_initrd(rest: &str) -> Units {
+    let text = format!("[root]\nbackend = \"btrfs\"\ndevice = \"/dev/disk/by-label/os\"\n{rest}");
+    let config = Config::parse(Path::new("/etc/blankroot.toml"), text.as_bytes()).unwrap();
+    let known = initrd::InInitrd { config: Some(&config), asked: None };
+    let (units, warning) = known.units("/usr/bin/blankroot").unwrap();
+    assert_eq!(warning, None);
+    units
+}
+
+#[test]
+fn the_rollback_in_the_initrd() {
+    let units = in_initrd("[rollback]\non_failure = \"halt\"");
+    insta::assert_snapshot!(text(&units, ROLLBACK), @r#"
+    # Made by blankroot-generator from /etc/blankroot.toml.
+
+    [Unit]
+    Description=Roll Back the Root to Blank
+    Documentation=man:blankroot-rollback(1)
+    SourcePath=/etc/blankroot.toml
+    DefaultDependencies=no
+    Conflicts=shutdown.target
+    Before=shutdown.target
+    Wants=dev-disk-by\x2dlabel-os.device
+    After=dev-disk-by\x2dlabel-os.device
+    After=initrd-root-device.target local-fs-pre.target systemd-hibernate-resume.service systemd-fsck-root.service dracut-pre-mount.service
+    Before=sysroot.mount initrd-root-fs.target
+    OnFailure=emergency.target
+    OnFailureJobMode=replace-irreversibly
+
+    [Service]
+    Type=oneshot
+    RemainAfterExit=yes
+    ExecStart="/usr/bin/blankroot" rollback --config /etc/blankroot.toml
+    StandardError=journal+console
+    TimeoutStartSec=infinity
+    "#);
+    let lenient = text(&in_initrd(""), ROLLBACK);
+    let codes: Vec<&str> = lenient
+        .lines()
+        .filter_map(|line| line.strip_prefix("SuccessExitStatus="))
+        .flat_map(|codes| codes.split(' '))
+        .collect();
+    assert!(!codes.contains(&"4") && codes.len() > 60, "{lenient}");
+    assert!(lenient.contains("\nLimitCORE=1\n"), "a crash with a core dump is never a success");
+}
+
+#[test]
+fn early_paths_in_the_initrd() {
+    let units = in_initrd("[[storage]]\npath = \"/persist\"\ndirectories = [\"/var/log\"]");
+    insta::assert_snapshot!(text(&units, IN_INITRD), @r#"
+    # Made by blankroot-generator from /etc/blankroot.toml.
+
+    [Unit]
+    Description=Put Early Kept Paths in Place
+    Documentation=man:blankroot-apply(1)
+    SourcePath=/etc/blankroot.toml
+    DefaultDependencies=no
+    Conflicts=shutdown.target
+    Before=shutdown.target
+    After=sysroot.mount initrd-root-fs.target initrd-fs.target
+    Before=initrd.target initrd-cleanup.service initrd-switch-root.target
+    ConditionPathIsMountPoint=/sysroot
+
+    [Service]
+    Type=oneshot
+    RemainAfterExit=yes
+    ExecStart="/usr/bin/blankroot" apply --in-initrd --root /sysroot
+    StandardError=journal+console
+    TimeoutStartSec=5min
+    "#);
+    let links: Vec<_> = units.links.iter().map(|link| (link.dir, link.unit.as_str())).collect();
+    assert_eq!(links, [("sysroot.mount.requires", ROLLBACK), ("initrd.target.wants", IN_INITRD)]);
 }

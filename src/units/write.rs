@@ -9,7 +9,7 @@ use backends::path::Escaped;
 use backends::{Error, Result, file};
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 
-use super::{Unit, Units, WANTED_BY};
+use super::{Link, Unit, Units};
 
 /// Writes `units` into `dir`, which exists. Returns the units that another generator had made
 /// already, and which are left as they are.
@@ -49,8 +49,8 @@ impl<'d> Writer<'d> {
             }
         }
         // Last: until then nothing that was written is started.
-        for name in units.wanted.iter().filter(|name| !there.contains(name)) {
-            self.want(name).map_err(|error| self.cannot("link", name, error))?;
+        for link in units.links.iter().filter(|link| !there.contains(&link.unit)) {
+            self.link(link).map_err(|error| self.cannot("link", &link.unit, error))?;
         }
         Ok(there)
     }
@@ -66,11 +66,11 @@ impl<'d> Writer<'d> {
         file::create(dir.as_fd(), name, unit.text.as_bytes(), 0o644)
     }
 
-    fn want(&mut self, name: &str) -> io::Result<()> {
-        let dir = self.directory(Path::new(WANTED_BY))?;
-        let target = Path::new("..").join(name);
-        match change("units: link", || Ok(fs::symlinkat(&target, &dir, name)?)) {
-            Ok(()) => self.links.push(Path::new(WANTED_BY).join(name)),
+    fn link(&mut self, Link { dir: name, unit }: &Link) -> io::Result<()> {
+        let dir = self.directory(Path::new(name))?;
+        let target = Path::new("..").join(unit);
+        match change("units: link", || Ok(fs::symlinkat(&target, &dir, unit.as_str())?)) {
+            Ok(()) => self.links.push(Path::new(name).join(unit)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }

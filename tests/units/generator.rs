@@ -46,14 +46,6 @@ fn without_a_configuration_it_is_silent() {
     assert_eq!(root.kernel_log(), "");
 }
 
-#[test]
-fn in_an_initrd_it_is_silent() {
-    let root = Root::with(LIST);
-    root.write("etc/initrd-release", "");
-    assert_eq!(root.start(), (0, String::new()));
-    assert!(root.written().is_empty());
-}
-
 /// Writes nothing, ends with 1, and says `why` on standard error and in the kernel's log.
 #[track_caller]
 fn refuses(root: &Root, why: &str) {

@@ -4,6 +4,7 @@
 mod escaping;
 mod expire;
 mod generator;
+mod initrd;
 mod order;
 mod root;
 mod systemd;

@@ -54,6 +54,15 @@ impl Root {
         root
     }
 
+    /// An initrd with this configuration and kernel command line.
+    pub fn initrd(config: &str, command_line: &str) -> Self {
+        let root = Self::bare();
+        root.write("etc/initrd-release", "");
+        root.write("etc/blankroot.toml", config);
+        root.write("proc/cmdline", command_line);
+        root
+    }
+
     pub fn write(&self, path: &str, text: &str) {
         let path = self.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -14,17 +14,24 @@ const MANAGERS: [&str; 3] = [
     "/lib/systemd/systemd",
     "/run/current-system/systemd/lib/systemd/systemd",
 ];
-/// What is to come before and after our units in the boot of the distribution.
-const NEIGHBOURS: [&str; 4] = [
-    "systemd-journal-flush.service",
-    "systemd-journald.service",
-    "systemd-tmpfiles-setup.service",
-    "systemd-machine-id-commit.service",
-];
+/// A boot of the distribution, and what is to come before and after our units in it.
+const SYSTEM: (&str, &[&str]) = (
+    "multi-user.target",
+    &[
+        "systemd-journal-flush.service",
+        "systemd-journald.service",
+        "systemd-tmpfiles-setup.service",
+        "systemd-machine-id-commit.service",
+    ],
+);
+/// The same of its initrd.
+const INITRD: (&str, &[&str]) =
+    ("initrd.target", &["initrd-root-fs.target", "initrd-fs.target", "initrd-parse-etc.service"]);
 
 /// systemd with the units of one directory beside those of the distribution.
 pub struct Systemd<'d> {
     units: &'d Path,
+    target: &'static str,
     analyze: PathBuf,
     manager: PathBuf,
     setpriv: PathBuf,
@@ -33,6 +40,15 @@ pub struct Systemd<'d> {
 impl<'d> Systemd<'d> {
     /// Finds it, or says that it is not there.
     pub fn with(units: &'d Path) -> Option<Self> {
+        Self::reaching(SYSTEM, units)
+    }
+
+    /// The same for what it does in the initrd.
+    pub fn in_initrd(units: &'d Path) -> Option<Self> {
+        Self::reaching(INITRD, units)
+    }
+
+    fn reaching((target, neighbours): (&'static str, &[&str]), units: &'d Path) -> Option<Self> {
         let manager = MANAGERS.iter().map(PathBuf::from).find(|path| path.is_file());
         let (Some(manager), Some(analyze), Some(setpriv)) =
             (manager, ANALYZE.find(), SETPRIV.find())
@@ -40,9 +56,9 @@ impl<'d> Systemd<'d> {
             skip("there is no systemd, systemd-analyze or setpriv to judge units");
             return None;
         };
-        let systemd = Self { units, analyze, manager, setpriv };
+        let systemd = Self { units, target, analyze, manager, setpriv };
         let read = systemd.read();
-        if let Some(missing) = NEIGHBOURS.iter().find(|name| !read.contains_key(**name)) {
+        if let Some(missing) = neighbours.iter().find(|name| !read.contains_key(**name)) {
             skip(&format!("the boot of this distribution has no {missing}"));
             return None;
         }
@@ -51,7 +67,7 @@ impl<'d> Systemd<'d> {
 
     /// Builds the whole boot, and returns all complaints that name one of `ours` or a cycle.
     pub fn complaints(&self, ours: &[&str]) -> Vec<String> {
-        let arguments = ["verify", "--man=no", "--generators=no", "multi-user.target"];
+        let arguments = ["verify", "--man=no", "--generators=no", self.target];
         let output = self.command(&self.analyze).args(arguments).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         let ours = |line: &&str| line.contains("cycle") || ours.iter().any(|o| line.contains(o));
@@ -64,7 +80,10 @@ impl<'d> Systemd<'d> {
         if rustix::process::geteuid().is_root() {
             command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
         }
-        command.arg(&self.manager).args(["--test", "--system", "--unit=multi-user.target"]);
+        command
+            .arg(&self.manager)
+            .args(["--test", "--system"])
+            .arg(format!("--unit={}", self.target));
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let read = units(&String::from_utf8(output.stdout).unwrap());

@@ -1,7 +1,10 @@
 //! The room in which the harness starts other programs.
 
 use std::ffi::OsStr;
+use std::io;
 use std::process::{Child, Command, Stdio};
+use std::sync::{LazyLock, mpsc};
+use std::thread;
 
 /// Runs a program to its end without input; panics with all that it said if it fails.
 pub fn run<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> Vec<u8> {
@@ -12,18 +15,19 @@ pub fn run<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) ->
     output.stdout
 }
 
-/// Starts a program without input; what it complains about goes to the harness's own output.
+/// Starts a program without input that does not outlive this process, however that ends; what it
+/// complains about goes to the harness's own output.
 pub fn start<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> Child {
-    let mut command = command(program);
-    let started = command.stdout(Stdio::null()).args(args).spawn();
-    started.unwrap_or_else(|why| cannot(program, &why))
+    let mut command = bound(program);
+    command.args(args);
+    start_bound(command, program)
 }
 
-/// Starts a program that may well fail: nobody is told.
+/// The same for a program that may well fail: nobody is told.
 pub fn try_start<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> Child {
-    let mut command = command(program);
-    let started = command.stdout(Stdio::null()).stderr(Stdio::null()).args(args).spawn();
-    started.unwrap_or_else(|why| cannot(program, &why))
+    let mut command = bound(program);
+    command.stderr(Stdio::null()).args(args);
+    start_bound(command, program)
 }
 
 /// Whether a program is installed.
@@ -32,8 +36,33 @@ pub fn has(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-fn cannot(program: &str, why: &std::io::Error) -> ! {
+fn cannot(program: &str, why: &io::Error) -> ! {
     panic!("cannot start {program}: {why}\n  mend: tools/setup vm")
+}
+
+/// A program that the kernel kills when the thread that started it ends.
+fn bound(program: &str) -> Command {
+    let mut command = command("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", program]).stdout(Stdio::null());
+    command
+}
+
+/// Starts it from a thread that lives as long as this process: machines in statics are never dropped.
+fn start_bound(command: Command, program: &str) -> Child {
+    type Job = (Command, mpsc::Sender<io::Result<Child>>);
+    static STARTER: LazyLock<mpsc::Sender<Job>> = LazyLock::new(|| {
+        let (jobs, wanted) = mpsc::channel::<Job>();
+        thread::spawn(move || {
+            for (mut command, started) in wanted {
+                // Whoever asked for it waits for it.
+                let _ = started.send(command.spawn());
+            }
+        });
+        jobs
+    });
+    let (started, child) = mpsc::channel();
+    STARTER.send((command, started)).expect("the thread lives");
+    child.recv().expect("the thread answers").unwrap_or_else(|why| cannot(program, &why))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the room where the harness starts programs")]
