@@ -39,6 +39,7 @@ pub mod every_namespace;
 pub mod fault;
 pub mod file;
 pub mod file_type;
+pub mod hold;
 pub mod image;
 pub mod in_use;
 pub mod kernel;
@@ -68,6 +69,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub use changes::{Change, ChangeKind, Changes, Facts, FileType};
 pub use error::{Error, Result};
+pub use hold::{Held, Hold};
 pub use path::{TreeName, TreePath};
 pub use record::{Record, Records};
 pub use survey::{
@@ -177,6 +179,10 @@ pub trait LockedBackend {
     fn view(&self, tree: &Tree) -> Result<View>;
     /// Makes the directory for old roots, where only root may look; nothing if it is there.
     fn make_old_dir(&mut self) -> Result<()>;
+    /// Writes the hold, in place of an older one. Durable when it returns.
+    fn hold(&mut self, hold: &Hold) -> Result<()>;
+    /// Removes the hold.
+    fn release(&mut self) -> Result<()>;
     /// Makes the blank snapshot under the layout's name, and the directory for old roots.
     ///
     /// Errors if something has the name already.

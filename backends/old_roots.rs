@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::error::{Error, Result};
+use crate::hold::{self, Held};
 use crate::path::TreeName;
 use crate::record::{self, Listing, Record};
 use crate::survey::{OldRoot, Slot, Survey, Tree, Unfinished};
@@ -18,6 +19,8 @@ pub struct OldRoots {
     pub roots: Vec<OldRoot>,
     /// Everything else.
     pub unfinished: Vec<Unfinished>,
+    /// The hold, if there is one.
+    pub hold: Option<Held>,
 }
 
 /// How many old roots to look at.
@@ -46,7 +49,8 @@ impl OldRoots {
         may_be_copy: impl Fn(&Tree, &Record) -> bool,
     ) -> Result<Self> {
         let listing = Listing::of(dir)?;
-        let mut found = Self::default();
+        let hold = listing.has_hold.then(|| hold::read(dir));
+        let mut found = Self { hold, ..Self::default() };
         let mut unreadable = Vec::new();
         for file in listing.records.iter().rev() {
             match record::read_one(dir, file) {

@@ -21,7 +21,7 @@ use crate::error::{Error, Result, describe};
 use crate::file::{create_before_commit, replace};
 use crate::path::Escaped;
 use crate::survey::TreeId;
-use crate::{descent, temporary};
+use crate::{descent, hold, temporary};
 
 const SUFFIX: &[u8] = b".json";
 const VERSION: u32 = 1;
@@ -100,6 +100,8 @@ pub struct Listing {
     pub entries: Vec<OsString>,
     /// Entries with temporary names, which a power cut left.
     pub leftovers: Vec<OsString>,
+    /// Whether there is a hold.
+    pub has_hold: bool,
 }
 
 impl Listing {
@@ -111,6 +113,7 @@ impl Listing {
         for name in names {
             let name = OsStr::from_bytes(name.to_bytes()).to_os_string();
             match stem(&name) {
+                None if name == hold::NAME => listing.has_hold = true,
                 None if temporary::stem(&name).is_some() => listing.leftovers.push(name),
                 None => listing.entries.push(name),
                 Some(_) => listing.records.push(name),

@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::hold::Held;
 use crate::path::{Escaped, TreeName, TreePath};
 use crate::record::Record;
 
@@ -208,6 +209,8 @@ pub struct Survey {
     pub old_roots: Vec<OldRoot>,
     /// What interrupted runs left, and what is not ours.
     pub unfinished: Vec<Unfinished>,
+    /// The hold, if there is one.
+    pub hold: Option<Held>,
     /// Where live is mounted now, in any mount namespace that has a process.
     pub live_mounts: Vec<LiveMount>,
     /// Trees of their own inside live, by path; they travel along with it.
@@ -230,6 +233,7 @@ impl Survey {
             has_old_dir: false,
             old_roots: Vec::new(),
             unfinished: Vec::new(),
+            hold: None,
             live_mounts: Vec::new(),
             nested: Vec::new(),
             live_is_default: false,

@@ -8,6 +8,7 @@ use rustix::fs::{self, Mode, OFlags};
 
 use crate::directory::{lock, without_mounts};
 use crate::error::{Error, Result};
+use crate::hold::Hold;
 use crate::path::{Escaped, TreeName};
 use crate::record::Record;
 use crate::stat::{Place, Stat};
@@ -115,6 +116,14 @@ impl LockedBackend for Locked<'_> {
 
     fn make_old_dir(&mut self) -> Result<()> {
         Err(self.refuse("keep old roots of"))
+    }
+
+    fn hold(&mut self, _hold: &Hold) -> Result<()> {
+        Err(self.refuse("hold"))
+    }
+
+    fn release(&mut self) -> Result<()> {
+        Err(self.refuse("release"))
     }
 
     fn capture(&mut self, _origin: Origin) -> Result<Tree> {

@@ -1,6 +1,7 @@
 //! The only executor: does the steps of a plan one after the other, and decides nothing.
 
 pub mod adopt;
+pub mod early;
 pub mod moving;
 pub mod persist;
 
@@ -16,6 +17,7 @@ use backends::{Error, LockedBackend, Result, Survey, Tree, TreeId, TreeName, Unf
 use crate::facts::Stamp;
 use crate::facts::stamp::Outcome;
 use crate::host::HostRoot;
+use crate::plan::hold::HoldStep;
 use crate::plan::{ExpirePlan, Fate, InitStep, Plan, Step};
 
 /// Does the steps of an `init`; `done` hears of each that took effect.
@@ -47,6 +49,14 @@ fn write_config(path: &Path, text: &str) -> Result<()> {
     let missing = parent.strip_prefix(there).unwrap_or(parent);
     let dir = HostRoot::open(there)?.make_dirs(missing).map_err(|e| Error::io(action(), e))?;
     file::create(dir.as_fd(), name, text.as_bytes(), 0o644).map_err(|e| Error::io(action(), e))
+}
+
+/// Sets or releases a hold.
+pub fn hold(step: &HoldStep, locked: &mut dyn LockedBackend) -> Result<()> {
+    match step {
+        HoldStep::Write(hold) => locked.hold(hold),
+        HoldStep::Remove => locked.release(),
+    }
 }
 
 /// Does the deletions of an expiry. One that fails stops no other; `done` hears of each how it ended.
@@ -120,7 +130,7 @@ pub fn rollback(
     let mut stamp = Stamp {
         file_system: Some(survey.file_system.clone()),
         live_now: live_id(survey).filter(|_| plan.already_fresh),
-        outcome: Outcome::RolledBack,
+        outcome: if plan.held.is_some() { Outcome::Skipped } else { Outcome::RolledBack },
         ..stamp
     };
     let mut live = if plan.already_fresh { LiveNow::Fresh } else { LiveNow::AsBefore };
@@ -128,6 +138,8 @@ pub fn rollback(
     for step in &plan.steps {
         stamp.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let done = match step {
+            Step::UseHold(hold) => locked.hold(hold),
+            Step::RemoveHold => locked.release(),
             Step::Prepare { blank, record, .. } => {
                 locked.prepare(blank, record).map(|copy| prepared = Some(copy.id))
             }

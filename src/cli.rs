@@ -6,10 +6,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::config::stage::Ground;
 
+mod boot;
 mod help;
 mod later;
 mod persistence;
 
+pub use boot::{Expire, HoldNext, Rollback, Status};
 pub use help::{EXIT_STATUS, examples, exit_status};
 pub use later::Later;
 pub use persistence::{Apply, Forget, Keep, Unkeep};
@@ -78,6 +80,12 @@ pub enum Command {
     /// They are never deleted.
     #[command(after_long_help = help::DIFF)]
     Diff(Later<Diff>),
+    /// Keep the next boot from being rolled back; the one after it is again
+    ///
+    /// The hold lies beside the old roots. The rollback that meets it leaves the root as it is, and
+    /// uses it up by that.
+    #[command(after_long_help = help::HOLD)]
+    Hold(Later<HoldNext>),
     /// Delete old roots by the rules of `retention`, and what interrupted runs left
     ///
     /// The newest `at_least` stay whatever the clock says, by the file system's own order, and so does
@@ -177,28 +185,6 @@ pub struct Init {
     pub host: Host,
 }
 
-/// The arguments of `rollback`.
-#[derive(Args, Debug)]
-pub struct Rollback {
-    /// Print what would be done, or the reasons against it, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub host: Host,
-}
-
-/// The arguments of `expire`.
-#[derive(Args, Debug)]
-pub struct Expire {
-    /// Print what would be deleted and what stays, with the reasons, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub host: Host,
-}
-
 /// The arguments of `diff`.
 #[derive(Args, Debug)]
 pub struct Diff {
@@ -224,20 +210,6 @@ pub struct Diff {
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     #[arg(conflicts_with_all = ["flat", "stat", "null"])]
     pub format: Format,
-}
-
-/// The arguments of `status`.
-#[derive(Args, Debug)]
-pub struct Status {
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub root: Root,
-    /// For whom to write
-    #[arg(long, value_name = "FORMAT", default_value = "human")]
-    pub format: Format,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub host: Host,
 }
 
 /// The arguments of `doctor`.

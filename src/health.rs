@@ -2,7 +2,7 @@
 //! wrong? Pure.
 
 use backends::path::Escaped;
-use backends::{Abilities, Layout, Survey, TreeId, Unfinished};
+use backends::{Abilities, Held, Layout, Survey, TreeId, Unfinished};
 use chrono::TimeDelta;
 
 use crate::facts::stamp::Outcome;
@@ -47,6 +47,18 @@ fn rolled_back(stamp: &Stamp) -> RolledBack {
     }
 }
 
+/// Only what went wrong in this boot, and whether the root that runs is the one that it made.
+pub fn problems_of_this_boot(
+    survey: &Survey,
+    facts: &Facts,
+    layout: &Layout,
+    running: &Running,
+) -> Vec<Problem> {
+    let mut problems = this_boot(survey, facts);
+    problems.extend(wrong_root(survey, layout, running));
+    problems
+}
+
 /// Everything that its owner should mend, what matters most first.
 pub fn problems(
     survey: &Survey,
@@ -56,8 +68,7 @@ pub fn problems(
     abilities: Abilities,
 ) -> Vec<Problem> {
     let Some(layout) = layout.filter(|_| abilities.needs_rollback) else { return Vec::new() };
-    let mut problems = this_boot(survey, facts);
-    problems.extend(wrong_root(survey, layout, running));
+    let mut problems = problems_of_this_boot(survey, facts, layout, running);
     problems.extend(next_boot(survey, facts, layout));
     problems.extend(survey.unfinished.iter().map(unfinished));
     problems
@@ -73,10 +84,16 @@ fn this_boot(survey: &Survey, facts: &Facts) -> Vec<Problem> {
         Err(why) => return vec![problem(why.clone(), "the next rollback writes it anew")],
         Ok(_) => facts.stamp_of_this_boot(),
     };
+    if let Some(count @ 1..) = facts.soft_reboots {
+        let text = format!(
+            "soft-reboot number {count} of this boot did not run the initrd, so nothing was rolled back"
+        );
+        return vec![problem(text, "systemctl reboot")];
+    }
     match stamp.map(|stamp| (&stamp.outcome, stamp)) {
         None => {
-            let mend = "reboot; if this stays, the rollback is not part of the initrd, or the boot \
-                        skipped the initrd (kexec, soft-reboot)";
+            let mend = "rebuild the initrd (update-initramfs -u, dracut --force --regenerate-all or \
+                        mkinitcpio -P) and reboot; a kernel that kexec starts needs that initrd, too";
             vec![problem("no rollback has run in this boot", mend)]
         }
         Some((Outcome::RolledBack, stamp)) => {
@@ -121,7 +138,8 @@ fn wrong_root(survey: &Survey, layout: &Layout, running: &Running) -> Option<Pro
 /// What the next rollback would meet if everything stays as it is.
 fn next_boot(survey: &Survey, facts: &Facts, layout: &Layout) -> Vec<Problem> {
     // Mounts end with this boot, and what was asked was asked of this boot.
-    let survey = Survey { live_mounts: Vec::new(), ..survey.clone() };
+    let hold = survey.hold.clone().filter(|held| matches!(held, Held::Unreadable(_)));
+    let survey = Survey { live_mounts: Vec::new(), hold, ..survey.clone() };
     let mut facts = facts.clone();
     facts.command_line.asked =
         facts.command_line.asked.filter(|asked| matches!(asked, Asked::Unknown(_)));
@@ -201,6 +219,7 @@ mod tests {
             command_line: CommandLine { asked: Some(Asked::Halt), ..CommandLine::default() },
             resume: Resume::RuledOut,
             fstab_roots: Vec::new(),
+            soft_reboots: None,
             stamp,
         }
     }

@@ -1,4 +1,5 @@
-//! Mount options of a bind mount: what the kernel is told, and what only programs read. Pure.
+//! Mount options that belong to one mount, as those of a bind mount do: what the kernel is told, and
+//! what only programs read. Pure.
 
 use backends::kernel::mount_attributes::Attributes;
 use nix::libc;
@@ -37,24 +38,7 @@ impl MountOptions {
     }
 
     fn add(&mut self, text: &str) -> Option<()> {
-        let (set, clear) = match text {
-            "ro" => (libc::MOUNT_ATTR_RDONLY, 0),
-            "rw" => (0, libc::MOUNT_ATTR_RDONLY),
-            "nosuid" => (libc::MOUNT_ATTR_NOSUID, 0),
-            "suid" => (0, libc::MOUNT_ATTR_NOSUID),
-            "nodev" => (libc::MOUNT_ATTR_NODEV, 0),
-            "dev" => (0, libc::MOUNT_ATTR_NODEV),
-            "noexec" => (libc::MOUNT_ATTR_NOEXEC, 0),
-            "exec" => (0, libc::MOUNT_ATTR_NOEXEC),
-            "nodiratime" => (libc::MOUNT_ATTR_NODIRATIME, 0),
-            "diratime" => (0, libc::MOUNT_ATTR_NODIRATIME),
-            "nosymfollow" => (libc::MOUNT_ATTR_NOSYMFOLLOW, 0),
-            "symfollow" => (0, libc::MOUNT_ATTR_NOSYMFOLLOW),
-            "noatime" => (libc::MOUNT_ATTR_NOATIME, libc::MOUNT_ATTR__ATIME),
-            "strictatime" => (libc::MOUNT_ATTR_STRICTATIME, libc::MOUNT_ATTR__ATIME),
-            "relatime" => (libc::MOUNT_ATTR_RELATIME, libc::MOUNT_ATTR__ATIME),
-            _ => return None,
-        };
+        let (set, clear) = attribute(text)?;
         // Of two options that contradict each other the last one counts, as for mount(8).
         self.kernel.set = self.kernel.set & !clear | set;
         self.kernel.clear = self.kernel.clear & !set | clear;
@@ -85,6 +69,28 @@ impl MountOptions {
         let wanted = self.kernel.set & libc::MOUNT_ATTR__ATIME;
         plain_hold && (self.kernel.clear & libc::MOUNT_ATTR__ATIME == 0 || wanted == atime)
     }
+}
+
+/// The `MOUNT_ATTR_…` bits that an option sets and clears; `None` if it is about something else.
+pub fn attribute(option: &str) -> Option<(u64, u64)> {
+    Some(match option {
+        "ro" => (libc::MOUNT_ATTR_RDONLY, 0),
+        "rw" => (0, libc::MOUNT_ATTR_RDONLY),
+        "nosuid" => (libc::MOUNT_ATTR_NOSUID, 0),
+        "suid" => (0, libc::MOUNT_ATTR_NOSUID),
+        "nodev" => (libc::MOUNT_ATTR_NODEV, 0),
+        "dev" => (0, libc::MOUNT_ATTR_NODEV),
+        "noexec" => (libc::MOUNT_ATTR_NOEXEC, 0),
+        "exec" => (0, libc::MOUNT_ATTR_NOEXEC),
+        "nodiratime" => (libc::MOUNT_ATTR_NODIRATIME, 0),
+        "diratime" => (0, libc::MOUNT_ATTR_NODIRATIME),
+        "nosymfollow" => (libc::MOUNT_ATTR_NOSYMFOLLOW, 0),
+        "symfollow" => (0, libc::MOUNT_ATTR_NOSYMFOLLOW),
+        "noatime" => (libc::MOUNT_ATTR_NOATIME, libc::MOUNT_ATTR__ATIME),
+        "strictatime" => (libc::MOUNT_ATTR_STRICTATIME, libc::MOUNT_ATTR__ATIME),
+        "relatime" => (libc::MOUNT_ATTR_RELATIME, libc::MOUNT_ATTR__ATIME),
+        _ => return None,
+    })
 }
 
 fn unknown(option: &str) -> (String, String) {

@@ -5,6 +5,8 @@
 
 #[path = "faults/apply.rs"]
 mod apply;
+#[path = "faults/early.rs"]
+mod early;
 #[path = "faults/expire.rs"]
 mod expire;
 #[path = "faults/init.rs"]

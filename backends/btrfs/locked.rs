@@ -14,6 +14,7 @@ use super::settle::settle;
 use super::top::{Access, Look, Subvolume, Top, id_of, tree_of};
 use crate::error::{Error, Result};
 use crate::fault::change;
+use crate::hold::{self, Hold};
 use crate::old_roots::{Reach, child, expect_left, not_ours};
 use crate::path::TreeName;
 use crate::record::{self, Record};
@@ -120,6 +121,15 @@ impl LockedBackend for Locked<'_> {
         make_old_dir(&self.top, &self.layout.old)?;
         let action = || format!("make the directory of old roots {}", self.layout.old);
         self.sync().map_err(|e| Error::io(action(), e))
+    }
+
+    fn hold(&mut self, hold: &Hold) -> Result<()> {
+        make_old_dir(&self.top, &self.layout.old)?;
+        hold::write(self.old_dir()?.as_fd(), hold)
+    }
+
+    fn release(&mut self) -> Result<()> {
+        hold::remove(self.old_dir()?.as_fd())
     }
 
     fn capture(&mut self, origin: Origin) -> Result<Tree> {

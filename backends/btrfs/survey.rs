@@ -54,6 +54,7 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach) -> Result<Survey> {
         has_old_dir,
         old_roots: old.roots,
         unfinished: old.unfinished,
+        hold: old.hold,
         live_mounts,
         nested,
         live_is_default: live_info.is_some_and(|info| default == Some(info.id)),

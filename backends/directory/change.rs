@@ -11,6 +11,7 @@ use rustix::fs::{self, Mode, RenameFlags};
 use crate::copy::{copy_tree, make_dir};
 use crate::error::{Error, Result};
 use crate::fault::change;
+use crate::hold::{self, Hold};
 use crate::old_roots::{Reach, child};
 use crate::path::TreeName;
 use crate::record::{self, Record};
@@ -113,6 +114,15 @@ impl LockedBackend for Locked<'_> {
 
     fn make_old_dir(&mut self) -> Result<()> {
         self.ensure_old_dir(&|| format!("make {}", self.of.place_of(&self.of.layout.old)))
+    }
+
+    fn hold(&mut self, hold: &Hold) -> Result<()> {
+        self.make_old_dir()?;
+        hold::write(self.old_dir("write the hold")?.as_fd(), hold)
+    }
+
+    fn release(&mut self) -> Result<()> {
+        hold::remove(self.old_dir("remove the hold")?.as_fd())
     }
 
     fn capture(&mut self, origin: Origin) -> Result<Tree> {

@@ -44,6 +44,7 @@ pub(super) fn survey(of: &Directory, reach: Reach) -> Result<Survey> {
         has_old_dir: old_dir.is_some(),
         old_roots: old.roots,
         unfinished: old.unfinished,
+        hold: old.hold,
         live_mounts,
         // Only a walk could find them.
         nested: Vec::new(),

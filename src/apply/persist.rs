@@ -125,6 +125,10 @@ fn failed(step: &ApplyStep, why: io::Error) -> Error {
             "a link has come to lie on the way, or in the place: see who made it, and remove it",
         ),
         Some(nix::libc::EPERM | nix::libc::EACCES) => error.mend("run this as root"),
+        Some(nix::libc::EROFS) => error.mend(
+            "boot with `rw` on the kernel command line, or make the place in blank, where it is \
+             mounted over as it is",
+        ),
         _ => error,
     }
 }

@@ -42,7 +42,7 @@ long_help!(ROLLBACK, ROLLBACK_EXAMPLES, ROLLBACK_CODES,
     }
     codes {
         0: "done, nothing to do, or skipped by `blankroot=skip` on the kernel command line",
-        2: "the configuration or the command line cannot be used",
+        2: "the configuration or the command line cannot be used, and the kernel command line does not say `blankroot=boot` or `halt`",
         3: "refused or failed, and the boot may go on with the root as it is",
         4: "refused or failed, and the boot must stop",
     }
@@ -57,6 +57,17 @@ long_help!(EXPIRE, EXPIRE_EXAMPLES, EXPIRE_CODES,
         0: "done, or nothing to do",
         1: "some could not be deleted; each reason was told, and all others are gone",
         2: "nothing could be told or done",
+    }
+);
+
+long_help!(HOLD, HOLD_EXAMPLES, HOLD_CODES,
+    examples {
+        "blankroot hold": "Before a reboot that is to find the root as it is now",
+        "blankroot hold --release": "Change one's mind",
+    }
+    codes {
+        0: "the next boot is held, or with `--release` it is not, by now or already",
+        2: "it could not be done",
     }
 );
 
@@ -119,6 +130,7 @@ long_help!(APPLY, APPLY_EXAMPLES, APPLY_CODES,
         "blankroot apply --dry-run": "See what is not in its place, and what would be done",
         "blankroot apply": "Do it; a second time there is nothing to do",
         "blankroot apply --adopt": "Move data that is in the way into storage",
+        "blankroot apply --in-initrd --root /sysroot": "What a unit in the initrd runs",
         "blankroot apply --user": "As any user: link what ~/.config/blankroot.toml keeps",
     }
     codes {
@@ -167,6 +179,7 @@ long_help!(DEMO, DEMO_EXAMPLES, DEMO_CODES,
 pub const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
     ("init", INIT_CODES),
     ("rollback", ROLLBACK_CODES),
+    ("hold", HOLD_CODES),
     ("expire", EXPIRE_CODES),
     ("apply", APPLY_CODES),
     ("keep", KEEP_CODES),
@@ -181,6 +194,7 @@ pub const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
 const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("init", INIT_EXAMPLES),
     ("rollback", ROLLBACK_EXAMPLES),
+    ("hold", HOLD_EXAMPLES),
     ("expire", EXPIRE_EXAMPLES),
     ("apply", APPLY_EXAMPLES),
     ("keep", KEEP_EXAMPLES),

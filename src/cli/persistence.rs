@@ -94,6 +94,11 @@ pub struct Apply {
     /// Mount nothing: only make what mounts need, and the links; for systemd's mount units
     #[arg(long)]
     pub no_mounts: bool,
+    /// For the initrd, once the root is mounted at DIR of `--root`: only what has to be there before
+    /// the system starts, such as /etc/machine-id; mounts the storages that this needs as the root's
+    /// fstab says. The configuration is the initrd's own /etc/blankroot.toml
+    #[arg(long, conflicts_with_all = ["user", "adopt", "adopt_replaced", "no_mounts", "storages"])]
+    pub in_initrd: bool,
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,

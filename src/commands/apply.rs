@@ -18,10 +18,14 @@ use crate::plan::apply::{Adopt, ApplyPlan, Asked};
 use crate::units::held;
 
 /// Some entries are in force and others are not.
-const INCOMPLETE: u8 = 1;
+pub(super) const INCOMPLETE: u8 = 1;
 
 pub fn run(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
-    if args.user { own(cli, args) } else { system(cli, args) }
+    match (args.user, args.in_initrd) {
+        (true, _) => own(cli, args),
+        (false, true) => super::in_initrd::run(cli, args),
+        (false, false) => system(cli, args),
+    }
 }
 
 fn system(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
@@ -68,12 +72,12 @@ fn own(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     Ok(exit(&plan, done.as_ref()))
 }
 
-fn open_backend(config: &Config, root: &Path) -> Result<Option<Box<dyn Backend>>> {
+pub(super) fn open_backend(config: &Config, root: &Path) -> Result<Option<Box<dyn Backend>>> {
     config.open_backend(root).map(Some)
 }
 
 /// Plans, and does it unless it is only to be shown.
-fn put_in_force(
+pub(super) fn put_in_force(
     persistence: &mut Persistence<'_>,
     args: &Apply,
 ) -> Result<(ApplyPlan, Option<Outcome>), Failure> {
@@ -82,10 +86,12 @@ fn put_in_force(
         (false, true) => Adopt::Replaced,
         (false, false) => Adopt::Nothing,
     };
-    let plan = persistence.plan(Asked { adopt, mounts: !args.no_mounts })?;
+    let asked = Asked { adopt, mounts: !args.no_mounts, early: args.in_initrd };
+    let plan = persistence.plan(asked)?;
     let mut out = io::stdout().lock();
     if args.dry_run {
         write!(out, "{plan}")?;
+        notes(&plan, &mut out)?;
     }
     let outcome = if args.dry_run {
         None
@@ -100,7 +106,8 @@ fn put_in_force(
         tell(&plan, &outcome, &mut out)?;
         Some(outcome)
     };
-    if plan.steps.is_empty() && plan.refusals.is_empty() {
+    let told = args.in_initrd && !plan.notes.is_empty();
+    if plan.steps.is_empty() && plan.refusals.is_empty() && !told {
         writeln!(out, "nothing to do: {}", in_force(persistence.len()))?;
     }
     out.flush()?;
@@ -108,7 +115,7 @@ fn put_in_force(
     Ok((plan, outcome))
 }
 
-fn exit(plan: &ApplyPlan, outcome: Option<&Outcome>) -> ExitCode {
+pub(super) fn exit(plan: &ApplyPlan, outcome: Option<&Outcome>) -> ExitCode {
     let complete = plan.refusals.is_empty() && outcome.is_none_or(Outcome::is_complete);
     if complete { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) }
 }
@@ -122,6 +129,10 @@ fn in_force(entries: usize) -> String {
     }
 }
 
+fn notes(plan: &ApplyPlan, out: &mut impl Write) -> io::Result<()> {
+    plan.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))
+}
+
 fn tell(plan: &ApplyPlan, outcome: &Outcome, out: &mut impl Write) -> Result<(), Failure> {
     for step in outcome.done.iter().filter_map(|&at| plan.steps.get(at)) {
         writeln!(out, "done: {step}")?;
@@ -129,9 +140,7 @@ fn tell(plan: &ApplyPlan, outcome: &Outcome, out: &mut impl Write) -> Result<(),
     for (from, to) in &outcome.set_aside {
         writeln!(out, "note: what {from} had before is {to} by now")?;
     }
-    for note in &plan.notes {
-        writeln!(out, "note: {note}")?;
-    }
+    notes(plan, out)?;
     out.flush()?;
     for (_, error) in &outcome.failed {
         show::problem(error);

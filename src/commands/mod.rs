@@ -7,6 +7,8 @@ mod doctor;
 mod editing;
 mod expire;
 mod forget;
+mod hold;
+mod in_initrd;
 mod init;
 mod keep;
 mod leftovers;
@@ -63,6 +65,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     let done = match &cli.command {
         Command::Init(args) => init::run(cli, args),
         Command::Rollback(args) => return rollback::run(cli, args).into(),
+        Command::Hold(args) => hold::run(cli, args),
         Command::Expire(args) => expire::run(cli, args),
         Command::Apply(args) => apply::run(cli, args),
         Command::Keep(args) => keep::run(cli, args),

@@ -1,7 +1,7 @@
 //! `rollback`: sets live aside and puts a fresh copy of blank in its place.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use backends::{Backend, Error, Layout, LockedBackend, Survey, Tree, View};
@@ -16,6 +16,7 @@ use crate::exit::Exit;
 use crate::facts::stamp::Outcome;
 use crate::facts::{Asked, Facts, Stamp};
 use crate::host::HostRoot;
+use crate::log::Entry;
 use crate::plan::{Plan, Refusal, rollback};
 
 pub fn run(cli: &Cli, args: &Rollback) -> Exit {
@@ -31,13 +32,22 @@ pub fn run(cli: &Cli, args: &Rollback) -> Exit {
             return on_failure.map_or(Exit::CouldNotRun, |what| Exit::after_failure(what, None));
         }
     };
-    let on_failure = match &config {
-        Ok(config) => {
-            Exit::after_failure(config.rollback.on_failure, facts.command_line.asked.as_ref())
-        }
-        Err(_) => Exit::CouldNotRun,
+    let asked = facts.command_line.asked.as_ref();
+    let on_failure = match (&config, asked) {
+        (Ok(config), _) => Exit::after_failure(config.rollback.on_failure, asked),
+        // What the configuration would say is not known, but what the kernel was told is.
+        (Err(_), Some(Asked::Halt)) => Exit::MustHalt,
+        (Err(_), Some(Asked::Boot)) => Exit::MayBoot,
+        (Err(_), _) => Exit::CouldNotRun,
     };
-    let run = Run { facts, host, dry_run: args.dry_run, started, on_failure };
+    let run = Run {
+        root: args.host.host.clone(),
+        facts,
+        host,
+        dry_run: args.dry_run,
+        started,
+        on_failure,
+    };
     match config {
         Ok(config) => run.roll_back(&config, &args.host.host),
         // The way out must work with a broken configuration, too.
@@ -52,6 +62,8 @@ pub fn run(cli: &Cli, args: &Rollback) -> Exit {
 
 /// One run and what it knows of its boot.
 struct Run {
+    /// The directory of `host`.
+    root: PathBuf,
     facts: Facts,
     host: HostRoot,
     dry_run: bool,
@@ -121,16 +133,9 @@ impl Run {
     ) -> Exit {
         let stamp = self.new_stamp(Outcome::RolledBack);
         match apply::rollback(plan, locked, survey, &self.host, stamp, self.started) {
-            Ok(Stamp { old_root: Some(name), duration_us, .. }) => {
-                let (took, old) = (milliseconds(duration_us), &layout.old);
-                say(&format!(
-                    "rolled back in {took}: live is a fresh copy of blank, and the old root is \
-                     {old}/{name}\n"
-                ));
-                Exit::Done
-            }
-            Ok(_) => {
-                say("live is a fresh copy of blank already\n");
+            Ok(stamp) => {
+                self.log(&stamp);
+                self.say_done(plan, &stamp, layout);
                 Exit::Done
             }
             Err(stopped) => {
@@ -142,6 +147,23 @@ impl Run {
                 self.on_failure
             }
         }
+    }
+
+    fn say_done(&self, plan: &Plan, stamp: &Stamp, layout: &Layout) {
+        let text = match &stamp.old_root {
+            _ if plan.held.is_some() => {
+                "not rolled back: this boot is held, as `blankroot hold` asked\n".to_string()
+            }
+            Some(name) => {
+                let (took, old) = (milliseconds(stamp.duration_us), &layout.old);
+                format!(
+                    "rolled back in {took}: live is a fresh copy of blank, and the old root is \
+                     {old}/{name}\n"
+                )
+            }
+            None => "live is a fresh copy of blank already\n".to_string(),
+        };
+        say(&text);
     }
 
     /// Says why nothing is done, and writes it down for this boot.
@@ -156,6 +178,12 @@ impl Run {
         self.on_failure
     }
 
+    fn log(&self, stamp: &Stamp) {
+        if !self.dry_run {
+            Entry::of(stamp).tell(&self.root);
+        }
+    }
+
     fn new_stamp(&self, outcome: Outcome) -> Stamp {
         Stamp::new(self.facts.boot_id.clone(), self.facts.clock, outcome)
     }
@@ -167,6 +195,7 @@ impl Run {
 
     /// Best effort: what it tells was told on standard error already.
     fn write(&self, stamp: &Stamp) {
+        self.log(stamp);
         if !self.dry_run
             && let Err(error) = stamp.write(&self.host)
         {

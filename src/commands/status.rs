@@ -13,12 +13,16 @@ use crate::cli::{Cli, Format, Status};
 use crate::facts::{Facts, fstab};
 use crate::health::{self, Running};
 use crate::host::HostRoot;
+use crate::log::Entry;
 use crate::report::status::{StatusReport, human, json};
 
 pub fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
+    if args.boot {
+        return this_boot(cli, args);
+    }
     let config = load_config(cli, &args.root.root)?;
     let host = HostRoot::open(&args.host.host)?;
-    let facts = Facts::gather(&host, Utc::now())?;
+    let facts = Facts::gather(&host, Utc::now())?.with_soft_reboots(&args.host.host);
     let backend = config.open_backend(&args.root.root)?;
     let mut survey = backend.survey()?;
     for old_root in &mut survey.old_roots {
@@ -44,6 +48,28 @@ pub fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
         _ => {}
     }
     Ok(if report.healthy() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Only whether this boot's rollback ran, for the boot itself: nothing is listed, and the journal is
+/// told, since an initrd may have had none.
+fn this_boot(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
+    let config = load_config(cli, &args.root.root)?;
+    let Some(layout) = config.root.layout() else { return Ok(ExitCode::SUCCESS) };
+    let root = &args.host.host;
+    let facts = Facts::gather(&HostRoot::open(root)?, Utc::now())?.with_soft_reboots(root);
+    let backend = config.open_backend(&args.root.root)?;
+    let (live, blank) = backend.live_and_blank()?;
+    let survey = Survey::new("", live, blank);
+    let running = running(backend.as_ref(), &args.root.root)?;
+    let problems = health::problems_of_this_boot(&survey, &facts, layout, &running);
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    told.iter().for_each(show::problem);
+    match facts.stamp_of_this_boot() {
+        Some(stamp) if problems.is_empty() || stamp.outcome.is_problem() => Entry::of(stamp),
+        _ => Entry::missing(told.join("\n")),
+    }
+    .tell(root);
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// The tree that is mounted where the root is said to be.

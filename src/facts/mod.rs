@@ -4,7 +4,10 @@
 pub mod command_line;
 pub mod fstab;
 pub mod resume;
+mod soft_reboot;
 pub mod stamp;
+
+use std::path::Path;
 
 use backends::{Error, Result};
 use chrono::{DateTime, Utc};
@@ -30,8 +33,19 @@ pub struct Facts {
     /// The entries of blank's fstab that mount the root; empty until somebody has looked
     /// ([`with_fstab`](Self::with_fstab)), since blank can be read only when resuming is ruled out.
     pub fstab_roots: Vec<RootEntry>,
+    /// How often this boot started everything but the kernel and the initrd again; `None` where that
+    /// is not known, or not asked.
+    pub soft_reboots: Option<u32>,
     /// What an earlier rollback of this or another boot left, or why that cannot be read.
     pub stamp: Result<Option<Stamp>, String>,
+}
+
+/// The kernel's id of this boot.
+pub fn boot_id(host: &HostRoot) -> Result<String> {
+    let path = "proc/sys/kernel/random/boot_id";
+    let id = host.read(path);
+    let id = id.map_err(|e| Error::io(format!("read the id of this boot from {path}"), e))?;
+    Ok(String::from_utf8_lossy(id.trim_ascii()).into_owned())
 }
 
 impl Facts {
@@ -40,19 +54,33 @@ impl Facts {
         let read = |what: &str, path: &str| {
             host.read(path).map_err(|e| Error::io(format!("read {what} from {path}"), e))
         };
-        let boot_id = read("the id of this boot", "proc/sys/kernel/random/boot_id")?;
-        let boot_id = String::from_utf8_lossy(boot_id.trim_ascii()).into_owned();
+        let boot_id = boot_id(host)?;
         let command_line = read("the kernel command line", "proc/cmdline")?;
         let command_line = CommandLine::parse(&command_line);
         let resume = resume::probe(host, &command_line, rustix::param::page_size());
         let stamp = Stamp::read(host).map_err(|e| e.to_string());
-        Ok(Self { boot_id, clock, command_line, resume, fstab_roots: Vec::new(), stamp })
+        Ok(Self {
+            boot_id,
+            clock,
+            command_line,
+            resume,
+            fstab_roots: Vec::new(),
+            soft_reboots: None,
+            stamp,
+        })
     }
 
     /// Adds what blank's fstab says about the root.
     #[must_use]
     pub fn with_fstab(self, text: &[u8]) -> Self {
         Self { fstab_roots: fstab::root_entries(text), ..self }
+    }
+
+    /// Adds what systemd knows of soft reboots, which keep the boot's id and `/run`; for the running
+    /// machine alone, whose root is `root`.
+    #[must_use]
+    pub fn with_soft_reboots(self, root: &Path) -> Self {
+        Self { soft_reboots: soft_reboot::count(root), ..self }
     }
 
     /// The stamp, if it is this boot's.

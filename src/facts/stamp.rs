@@ -63,6 +63,13 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Whether its owner wanted something else.
+    pub fn is_problem(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Failed { .. })
+    }
+}
+
 impl Stamp {
     /// A stamp of this version.
     pub fn new(boot_id: impl Into<String>, started: DateTime<Utc>, outcome: Outcome) -> Self {

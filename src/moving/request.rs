@@ -120,7 +120,7 @@ impl Looking<'_> {
         let arranged = arrange(&list);
         let mut persistence = Persistence::new(machine, &list, open)?;
         let adopt = if request.old_root.is_none() { Adopt::Everything } else { Adopt::Nothing };
-        let apply = persistence.plan(Asked { adopt, mounts: true })?;
+        let apply = persistence.plan(Asked { adopt, mounts: true, early: false })?;
         let mut situations = Vec::new();
         for one in wanted {
             let Some(arranged) = arranged.iter().find(|other| other.entry.path == one.path) else {

@@ -1,7 +1,8 @@
 //! Whether anything would be lost from sight if kept data took the place of what is there.
 
 use std::ffi::CString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use backends::copy::aside;
@@ -9,7 +10,7 @@ use backends::stat::Place;
 use backends::{Backend, FileType, Tree, TreePath, View};
 use rustix::fs::OFlags;
 
-use super::{Content, Found, Observed};
+use super::{Content, Found, Observed, Seen};
 use crate::host::{Machine, beneath, is_not_found, making};
 use crate::plan::apply::Arranged;
 
@@ -125,6 +126,29 @@ pub(super) fn of(
         Err(why) if is_not_found(&why) => Ok(Content::Data),
         Err(why) => Err(told(why)),
     }
+}
+
+/// A file that only says that the machine has no identity yet has nothing that could be lost
+/// (machine-id(5), "First Boot Semantics").
+pub(super) fn judge_identity(machine: &Machine, one: &Arranged, observed: &mut Observed) {
+    for path in one.before.iter().chain([&one.source]) {
+        let Some(Seen::There(found)) = observed.places.get_mut(path) else { continue };
+        let facts = &found.stat.facts;
+        // What cannot be read is told by whoever compares it.
+        if facts.file_type == FileType::File
+            && facts.size <= 64
+            && read(machine, path).is_ok_and(|text| text.trim_ascii() == b"uninitialized")
+        {
+            found.content = Content::Empty;
+        }
+    }
+}
+
+fn read(machine: &Machine, path: &TreePath) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let (file, mut text) = (File::from(machine.open_at(path, flags)?), Vec::new());
+    file.take(64).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 fn c_string(name: &std::ffi::OsStr) -> Option<CString> {

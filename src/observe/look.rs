@@ -101,6 +101,9 @@ fn judge_targets(
     baseline: &mut Baseline<'_>,
     observed: &mut Observed,
 ) {
+    for one in arranged.iter().filter(|one| one.is_identity()) {
+        content::judge_identity(machine, one, observed);
+    }
     for one in arranged.iter().filter(|one| one.made_at != one.source) {
         for path in one.before.iter().filter(|path| **path != one.source) {
             judge(machine, one, path, baseline, observed);
@@ -115,8 +118,13 @@ fn judge(
     baseline: &mut Baseline<'_>,
     observed: &mut Observed,
 ) {
-    let mounted = observed.found(&one.seen_at).is_some_and(|found| found.mounted.is_some());
-    let Some(found) = observed.found(path).filter(|_| !mounted) else { return };
+    let seen = observed.found(&one.seen_at).filter(|seen| seen.mounted.is_some());
+    // What PID 1 mounts as the machine's identity may be in storage by now, as a copy.
+    let judged = seen.is_none_or(|seen| {
+        let stored = observed.found(&one.source);
+        one.is_identity() && !stored.is_some_and(|stored| stored.stat.is_same_file(&seen.stat))
+    });
+    let Some(found) = observed.found(path).filter(|_| judged) else { return };
     if found.content == Content::Empty {
         return;
     }

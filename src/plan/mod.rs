@@ -3,7 +3,9 @@
 
 pub mod apply;
 pub mod correction;
+pub mod early;
 pub mod expire;
+pub mod hold;
 pub mod init;
 pub mod refusal;
 pub mod rollback;

@@ -53,6 +53,8 @@ pub enum Refusal {
     NoSpace(Space),
     /// The name of the old root cannot be made.
     OldName(TreeName, &'static str),
+    /// Somebody may have held this boot.
+    HoldUnreadable(TreeName, String),
     /// What only the backend knows.
     Obstacle(Obstacle),
 }
@@ -95,6 +97,9 @@ impl Refusal {
                 ByteSize(*needed),
                 ByteSize(*available)
             ),
+            Self::HoldUnreadable(old, why) => {
+                format!("the next boot may be held, but the hold in `{old}` cannot be read: {why}")
+            }
             Self::OldName(name, why) => format!("the name of an old root in `{name}` {why}"),
             Self::Obstacle(obstacle) => obstacle.reason.clone(),
         }
@@ -134,6 +139,7 @@ impl Refusal {
                 "make it read-only, or make a new one with `blankroot init --adopt`"
             }
             Self::NoSpace(_) => "delete old roots with `blankroot expire`, or make room otherwise",
+            Self::HoldUnreadable(..) => "release it with `blankroot hold --release`",
             Self::OldName(..) => "set `old` in the configuration to another name",
             Self::Obstacle(obstacle) => return obstacle.mend.clone(),
         };

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use backends::{Layout, LiveMount, Record, Slot, Survey, Tree, TreeName, Unfinished};
+use backends::{Held, Hold, Layout, LiveMount, Record, Slot, Survey, Tree, TreeName, Unfinished};
 
 use super::{Plan, Refusal, Step, correction};
 use crate::facts::stamp::Outcome;
@@ -37,6 +37,17 @@ pub fn plan(survey: &Survey, facts: &Facts, layout: &Layout) -> Result<Plan, Vec
     if refusals.iter().any(Refusal::is_by_request) {
         return Err(refusals);
     }
+    let used_up = match &survey.hold {
+        Some(Held::By(hold)) if hold.is_for(&facts.boot_id) && refusals.is_empty() => {
+            return Ok(leave(hold, facts));
+        }
+        Some(Held::Unreadable(why)) => {
+            refusals.push(Refusal::HoldUnreadable(layout.old.clone(), why.clone()));
+            false
+        }
+        Some(Held::By(hold)) => hold.used_by.is_some(),
+        None => false,
+    };
     refusals.extend(numbers_in_fstab(facts, layout));
     refusals.extend(survey.obstacles.iter().cloned().map(Refusal::Obstacle));
     let live = usable(&survey.live, &layout.live, Refusal::LiveMissing, Refusal::LiveNotATree);
@@ -58,13 +69,28 @@ pub fn plan(survey: &Survey, facts: &Facts, layout: &Layout) -> Result<Plan, Vec
         replace(survey, facts, layout, live, blank)
     };
     match planned {
-        Ok(plan) if refusals.is_empty() => Ok(plan),
+        Ok(mut plan) if refusals.is_empty() => {
+            if used_up {
+                plan.steps.insert(0, Step::RemoveHold);
+            }
+            Ok(plan)
+        }
         Ok(_) => Err(refusals),
         Err(refusal) => {
             refusals.push(refusal);
             Err(refusals)
         }
     }
+}
+
+/// The owner wants live as it is in this boot.
+fn leave(hold: &Hold, facts: &Facts) -> Plan {
+    let mut steps = Vec::new();
+    if hold.used_by.is_none() {
+        steps.push(Step::UseHold(Hold { used_by: Some(facts.boot_id.clone()), ..hold.clone() }));
+    }
+    steps.push(Step::Stamp);
+    Plan { steps, already_fresh: false, held: Some(hold.clone()) }
 }
 
 /// Live is fresh already: only what an interrupted run left undone.
@@ -77,7 +103,7 @@ fn finish(survey: &Survey, facts: &Facts, live: &Tree) -> Plan {
     if !steps.is_empty() || !stamped {
         steps.push(Step::Stamp);
     }
-    Plan { steps, already_fresh: true }
+    Plan { steps, already_fresh: true, held: None }
 }
 
 /// A fresh copy, made now or left by an interrupted run, takes the place of live.
@@ -109,7 +135,7 @@ fn replace(
         steps.push(Step::MoveDefault { live: live.name.clone() });
     }
     steps.push(Step::Stamp);
-    Ok(Plan { steps, already_fresh: false })
+    Ok(Plan { steps, already_fresh: false, held: None })
 }
 
 /// The youngest untouched copy that an interrupted run made for exactly this live and blank.

@@ -52,6 +52,7 @@ fn facts(line: &str) -> Facts {
         command_line: CommandLine::parse(line.as_bytes()),
         resume: Resume::RuledOut,
         fstab_roots: Vec::new(),
+        soft_reboots: None,
         stamp: Ok(None),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use backends::{Record, Tree, TreeName};
+use backends::{Hold, Record, Tree, TreeName};
 
 /// What a rollback will do, in order. It may be nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Live is an untouched copy of blank, so nothing has to be copied or swapped.
     pub already_fresh: bool,
+    /// Live stays as it is for this boot, as this says.
+    pub held: Option<Hold>,
 }
 
 impl Plan {
@@ -23,6 +25,10 @@ impl Plan {
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Write this boot into the hold, so that it holds for no later one.
+    UseHold(Hold),
+    /// Remove a hold that an earlier boot has used.
+    RemoveHold,
     /// Make a fresh copy of blank under the record's name.
     Prepare {
         /// The tree to copy.
@@ -51,6 +57,10 @@ pub enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::UseHold(_) => {
+                f.write_str("write this boot into the hold, which is used up by that")
+            }
+            Self::RemoveHold => f.write_str("remove the hold, which an earlier boot has used up"),
             Self::Prepare { blank, aside, .. } => {
                 write!(f, "make a fresh copy of `{}` as `{aside}`", blank.name)
             }
@@ -69,6 +79,9 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.held.is_some() {
+            writeln!(f, "live stays as it is: this boot is held")?;
+        }
         if self.already_fresh {
             writeln!(f, "live is a fresh copy of blank already")?;
         }

@@ -9,11 +9,11 @@ use backends::error::describe;
 
 use super::configuration::{self, Loaded};
 use super::initrd::InInitrd;
-use super::kernel_log::{self, Level};
 use super::{Units, write};
 use crate::config::ConfigError;
 use crate::facts::CommandLine;
 use crate::host::{HostRoot, is_not_found};
+use crate::log::{Level, kernel};
 
 /// One run of the generator.
 #[derive(Debug)]
@@ -68,9 +68,11 @@ impl Generator<'_> {
     fn tell(&self, level: Level, message: &str) {
         say(&message);
         let logged = HostRoot::open(self.root).map_err(|error| error.to_string());
-        let logged = logged.and_then(|host| match kernel_log::write(&host, level, message) {
-            Err(error) if !is_not_found(&error) => Err(describe(&error)),
-            _ => Ok(()),
+        let logged = logged.and_then(|host| {
+            match kernel::write(&host, "blankroot-generator", level, message) {
+                Err(error) if !is_not_found(&error) => Err(describe(&error)),
+                _ => Ok(()),
+            }
         });
         if let Err(why) = logged {
             say(&format_args!("cannot write to /dev/kmsg: {why}"));

@@ -5,7 +5,6 @@ mod configuration;
 mod generator;
 pub mod held;
 mod initrd;
-mod kernel_log;
 mod machine_id;
 mod mount;
 pub mod name;

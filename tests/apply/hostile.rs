@@ -120,8 +120,10 @@ fn a_user_who_swaps_parents_for_links_leads_nothing_elsewhere() {
             let swapper = scope.spawn(|| swap(&pairs, &stop));
             let ends = Ends(&stop);
             for round in 0..ROUNDS {
-                let (plan, outcome) =
-                    ground.apply_once(&config, Asked { adopt: Adopt::Nothing, mounts: true });
+                let (plan, outcome) = ground.apply_once(
+                    &config,
+                    Asked { adopt: Adopt::Nothing, mounts: true, early: false },
+                );
                 if outcome.is_complete() && plan.refusals.is_empty() {
                     complete += 1;
                 } else {

@@ -196,7 +196,8 @@ fn after_any_list_on_any_tree_the_second_plan_is_empty_and_nothing_is_lost() {
                 make(ground.root(), there, number);
             }
             let before = contents(ground.root());
-            let (plan, outcome, left) = ground.apply(&config, Asked { adopt, mounts: true });
+            let (plan, outcome, left) =
+                ground.apply(&config, Asked { adopt, mounts: true, early: false });
             prop_assert!(
                 outcome.is_complete(),
                 "{plan}\n{:?} {:?}",

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use blankroot::config::RootConfig;
 use blankroot::config::detect::detect;
-use support::kernel::snapshot;
+use support::kernel::{create_subvolume, snapshot};
 use support::oracle;
+use support::sandbox::unmount_below;
 
 use crate::machine::{on_initialised, on_machine};
 
@@ -193,5 +194,33 @@ fn blank_can_be_made_last_and_then_holds_what_was_kept_and_built_meanwhile() {
             .expect(0)
             .says("done: make the blank snapshot `root-blank` of `root`");
         assert_eq!(fs::read(machine.top().join("root-blank/etc/initrd")).unwrap(), b"new");
+    });
+}
+
+#[test]
+fn what_is_kept_from_the_start_comes_from_blank_to_storage_after_the_first_rollback() {
+    on_machine(|machine| {
+        let live = machine.live().to_path_buf();
+        let persist = live.join("persist");
+        fs::create_dir(&persist).unwrap();
+        fs::create_dir_all(live.join("var/log")).unwrap();
+        fs::write(live.join("var/log/install.log"), "installed\n").unwrap();
+        create_subvolume(&machine.top().join("persist")).unwrap();
+        let storage = machine.mount_at("persist", &persist);
+        let declare = |path| ["init", "--no-blank", "--storage", "/persist", "--keep", path];
+
+        machine.run(&declare("/srv/none")).expect(2).complains("cannot keep /srv/none: ");
+        assert!(!live.join("etc/blankroot.toml").exists());
+        machine.run(&declare("/var/log")).expect(0);
+        machine.run(&declare("/srv")).expect(2).complains("mend: blankroot keep /srv");
+        machine.run(&["init"]).expect(0);
+        machine.copy_config();
+
+        storage.unmount().unwrap();
+        machine.roll_back().expect(0);
+        let _storage = machine.mount_at("persist", &persist);
+        machine.run(&["apply"]).expect(0).says("done: copy /var/log to /persist/var/log");
+        assert_eq!(fs::read(persist.join("var/log/install.log")).unwrap(), b"installed\n");
+        unmount_below(&live, &[persist]);
     });
 }

@@ -3,6 +3,7 @@
 
 mod apply;
 mod doctor;
+mod early;
 mod expire;
 mod init;
 mod interrupted;

@@ -169,7 +169,7 @@ impl<'n> Kept<'n> {
 
     /// The same without leave to move anything of live.
     pub fn run_without_adoption(&self) -> Ran {
-        self.run_as(Asked { adopt: Adopt::Nothing, mounts: true })
+        self.run_as(Asked { adopt: Adopt::Nothing, mounts: true, early: false })
     }
 
     fn run_as(&self, asked: Asked) -> Ran {
@@ -206,7 +206,7 @@ impl<'n> Kept<'n> {
 
     fn asked(&self) -> Asked {
         let adopt = if self.scenario.adopts() { Adopt::Everything } else { Adopt::Nothing };
-        Asked { adopt, mounts: true }
+        Asked { adopt, mounts: true, early: false }
     }
 
     /// What a program sees at a path.

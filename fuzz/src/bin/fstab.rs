@@ -1,20 +1,24 @@
 //! An fstab, and the lines to write where it names the root by number. The first line of the input
 //! is live's name. A corrected line is one line, mounts the root by name and keeps its other fields.
+//! What is mounted in the initrd is told on one line, lies below the root, and has none of the options
+//! that are for programs.
 #![no_main]
 
 use backends::TreeName;
 use backends::mountinfo::unescape;
-use blankroot::facts::fstab::{RootEntry, root_entries};
+use blankroot::facts::fstab::{RootEntry, entries, root_entries};
 use blankroot::plan::correction::fstab_line;
+use blankroot::plan::early::{Source, StorageMount};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
     let split = input.iter().position(|&b| b == b'\n').unwrap_or(input.len());
     let name = TreeName::new(&input[..split]);
     let text = input.get(split + 1..).unwrap_or_default();
-    let entries = root_entries(text);
-    assert!(entries.is_sorted_by(|a, b| a.line < b.line));
-    for entry in entries {
+    check_mounts(text);
+    let roots = root_entries(text);
+    assert!(roots.is_sorted_by(|a, b| a.line < b.line));
+    for entry in roots {
         let line =
             text.split(|&b| b == b'\n').nth(entry.line - 1).expect("its line is in the text");
         assert_eq!(entry.text, line.strip_suffix(b"\r").unwrap_or(line));
@@ -55,4 +59,32 @@ fn check_correction(entry: &RootEntry, live: &TreeName) {
     let name = named(&entry.options).unwrap_or(live.as_bytes().to_vec());
     assert_eq!(named(&again.options), Some(name), "{corrected:?}");
     assert_eq!(fstab_line(corrected.as_bytes(), live), corrected);
+}
+
+fn check_mounts(text: &[u8]) {
+    let all = entries(text);
+    assert!(all.is_sorted_by(|a, b| a.line < b.line));
+    for root in root_entries(text) {
+        let entry = all.iter().find(|entry| entry.line == root.line).expect("it is an entry");
+        assert!(entry.point.depth() == 0 && entry.options == root.options);
+    }
+    for entry in &all {
+        let mount = match StorageMount::of(entry) {
+            Ok(mount) => mount,
+            Err((why, mend)) => {
+                assert!(![why, mend].concat().contains(char::is_control));
+                continue;
+            }
+        };
+        assert!(!mount.to_string().contains(char::is_control));
+        assert!(mount.attributes <= u64::from(u32::MAX));
+        if let Source::Device(path) = &mount.source {
+            assert!(path.as_bytes().split(|&b| b == b'/').all(|part| part != b".."));
+        }
+        for (key, _) in &mount.options {
+            assert!(!key.is_empty() && !key.contains('='));
+            let program = ["nofail", "noauto", "_netdev", "bind", "rbind", "remount", "loop"];
+            assert!(!program.contains(&key.as_str()) && !key.to_lowercase().starts_with("x-"));
+        }
+    }
 }

@@ -29,6 +29,11 @@ pub struct Arranged {
 }
 
 impl Arranged {
+    /// Whether it is the file that the machine is known by.
+    pub fn is_identity(&self) -> bool {
+        self.entry.kind == EntryKind::File && self.known.is_some_and(|known| known.identity)
+    }
+
     /// How it comes to its place, if that does not depend on what is there.
     pub fn how(&self) -> Option<How> {
         let declared = self.entry.how.or_else(|| self.known.and_then(Known::how));

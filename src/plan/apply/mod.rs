@@ -2,6 +2,7 @@
 //! with their reasons. Pure.
 
 mod arrange;
+mod identity;
 mod owner;
 mod source;
 mod step;
@@ -53,6 +54,8 @@ pub struct Asked {
     pub adopt: Adopt,
     /// Mount, and not only make what mounts need.
     pub mounts: bool,
+    /// PID 1 of the root has yet to start.
+    pub early: bool,
 }
 
 /// Which data that lies where kept data is to be seen is moved into storage.
@@ -158,6 +161,9 @@ impl<'p> Planner<'p> {
         if one.made_at == one.source {
             // It is seen where it should be as soon as its parent is.
             return self.source(one, belongs, How::Bind);
+        }
+        if self.waits_for_identity(one) {
+            return Ok(());
         }
         let how = self.how(one);
         if self.adopts(one, how) {

@@ -68,6 +68,9 @@ impl Planner<'_> {
         let path = &one.seen_at;
         let stored = self.found(&one.source);
         if !stored.is_some_and(|stored| stored.stat.is_same_file(&found.stat)) {
+            if self.is_this_boots_identity(one, found) {
+                return Ok(());
+            }
             let why = format!("something other than {} is mounted at {path}", one.source);
             return Err((why, format!("see what it is with `findmnt {path}`, and unmount it")));
         }
@@ -154,16 +157,19 @@ impl Planner<'_> {
     /// that was asked for, and what blank has where storage has nothing yet.
     pub(super) fn adopts(&self, one: &Arranged, how: How) -> bool {
         let stored = self.found(&one.source);
+        let nothing_yet = stored.is_none_or(|stored| stored.content == Content::Empty);
         if let Some(seen) = self.found(&one.seen_at).filter(|seen| seen.mounted.is_some()) {
-            // Without a file for it, systemd mounts the id that it made up for this boot.
             let other = !stored.is_some_and(|stored| stored.stat.is_same_file(&seen.stat));
-            let nothing_yet = stored.is_none_or(|stored| stored.content == Content::Empty);
-            return one.known.is_some_and(|known| known.identity) && other && nothing_yet;
+            return one.is_identity() && other && nothing_yet;
         }
         self.found(&one.made_at).is_some_and(|found| {
             let links = found.target.as_ref().is_some_and(|target| leads_to(target, one));
             match found.content {
                 Content::Data if links => false,
+                // There is no other that it could be.
+                Content::Data | Content::AsInBlank if one.is_identity() && nothing_yet => {
+                    fits(one, found)
+                }
                 Content::Data => match self.asked.adopt {
                     Adopt::Nothing => false,
                     Adopt::Replaced => {

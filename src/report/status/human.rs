@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 
 use backends::path::Escaped;
-use backends::{OldRoot, Record, Slot, Tree, Unfinished};
+use backends::{Held, OldRoot, Record, Slot, Tree, Unfinished};
 use chrono::{DateTime, TimeZone};
 
 use super::StatusReport;
@@ -81,7 +81,19 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
             }
         }
         self.label("")?;
-        writeln!(self.out, "{}", self.style.paint(QUIET, &report.boot.boot_id))
+        writeln!(self.out, "{}", self.style.paint(QUIET, &report.boot.boot_id))?;
+        self.hold(report)
+    }
+
+    /// What the owner asked of the next boot.
+    fn hold(&mut self, report: &StatusReport<'_>) -> io::Result<()> {
+        let Some(Held::By(hold)) = &report.survey.hold else { return Ok(()) };
+        if hold.used_by.is_some() {
+            return Ok(());
+        }
+        self.label("Next boot")?;
+        write!(self.out, "{}", self.style.paint(ALERT, "held"))?;
+        writeln!(self.out, " since {}, so it is not rolled back", self.time(hold.time))
     }
 
     fn slot(&mut self, label: &str, slot: &Slot, origin: Option<&Tree>) -> io::Result<()> {

@@ -2,12 +2,12 @@
 //!
 //! Keys: `version` (1), `healthy`, `file_system`, `boot` (`boot_id`, `rolled_back` or null,
 //! `skipped` or null), `live` and `blank` (`state`: `present`, `missing` or `not-a-tree`), `mounts`,
-//! `nested`, `live_is_default`, `old_dir`, `old_roots`, `unfinished`, `space` or null, `problems`.
+//! `nested`, `live_is_default`, `hold` (the time since when the next boot is held, or null), `old_dir`, `old_roots`, `unfinished`, `space` or null, `problems`.
 //! Paths and times are as in `diff --format json`; sizes are bytes.
 
 use std::io::{self, BufWriter, Write};
 
-use backends::{LiveMount, OldRoot, SeenBy, Slot, Space, Tree, Unfinished};
+use backends::{Held, LiveMount, OldRoot, SeenBy, Slot, Space, Tree, Unfinished};
 use serde::Serialize;
 
 use super::{Problem, RolledBack, StatusReport};
@@ -33,6 +33,7 @@ pub fn write(report: &StatusReport<'_>, out: impl Write) -> io::Result<()> {
         mounts: survey.live_mounts.iter().map(JsonMount::new).collect(),
         nested: nested.iter().map(|path| JsonPath::new(path)).collect(),
         live_is_default: survey.live_is_default,
+        hold: pending(survey.hold.as_ref()),
         old_dir: survey.has_old_dir,
         old_roots: survey.old_roots.iter().map(JsonOldRoot::new).collect(),
         unfinished: survey.unfinished.iter().map(JsonUnfinished::new).collect(),
@@ -43,6 +44,13 @@ pub fn write(report: &StatusReport<'_>, out: impl Write) -> io::Result<()> {
     serde_json::to_writer(&mut out, &document)?;
     out.write_all(b"\n")?;
     out.flush()
+}
+
+fn pending(hold: Option<&Held>) -> Option<String> {
+    match hold {
+        Some(Held::By(hold)) if hold.used_by.is_none() => timestamp(hold.time),
+        _ => None,
+    }
 }
 
 #[derive(Serialize)]
@@ -56,6 +64,7 @@ struct Document<'a> {
     mounts: Vec<JsonMount<'a>>,
     nested: Vec<JsonPath<'a>>,
     live_is_default: bool,
+    hold: Option<String>,
     old_dir: bool,
     old_roots: Vec<JsonOldRoot<'a>>,
     unfinished: Vec<JsonUnfinished<'a>>,

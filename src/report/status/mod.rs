@@ -7,6 +7,8 @@ pub mod json;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use backends::Survey;
 use chrono::{DateTime, Utc};
 
@@ -39,6 +41,13 @@ pub struct Problem {
     pub text: String,
     /// What to do about it, if that is known.
     pub mend: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        self.mend.iter().try_for_each(|mend| write!(f, "\n  mend: {mend}"))
+    }
 }
 
 /// Everything that `status` shows.

@@ -45,6 +45,7 @@ fn survey() -> Survey {
             old_root(9, NOW - 3_600, Some(4_096)),
         ],
         unfinished: Vec::new(),
+        hold: None,
         live_mounts: vec![LiveMount {
             mount_point: b"/".to_vec(),
             seen_by: SeenBy::Us,
