@@ -12,6 +12,7 @@ pub mod guest;
 pub mod log_writes;
 pub mod machine;
 pub mod minimal;
+pub mod power_cuts;
 pub mod programs;
 pub mod qemu;
 pub mod readme;

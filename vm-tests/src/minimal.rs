@@ -21,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(420);
 /// What comes before a script: everything that a kernel leaves to its first process.
 const INIT: &str = "#!/bin/busybox sh
 export PATH=/bin
-busybox mkdir -p /proc /sys /dev /run /tmp
-busybox --install -s /bin
+/bin/busybox mkdir -p /proc /sys /dev /run /tmp
+/bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
