@@ -79,7 +79,8 @@ mod tests {
         assert_eq!(&text[file - 110..file - 96], "07070100000002");
         assert_eq!(&text[file - 96..file - 88], "000081ed");
         // Name and content start at multiples of four.
-        assert_eq!(&bytes[file + 6..file + 18], b"12345\0\0\0070701"[..12].as_ref());
+        assert_eq!(&bytes[file + 6..file + 14], b"12345\x00\x00\x00");
+        assert_eq!(&bytes[file + 14..file + 20], b"070701");
         assert!(text.ends_with("TRAILER!!!\0\0\0\0") && bytes.len() % 4 == 0);
     }
 }

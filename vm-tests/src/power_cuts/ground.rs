@@ -50,7 +50,7 @@ pub fn install(host: &Host<'_>) {
     }
     fs::write(root.join(INIT), "#!/bin/sh\n").unwrap();
     fs::set_permissions(root.join(INIT), fs::Permissions::from_mode(0o755)).unwrap();
-    for number in 0..200u8 {
+    for number in 0..100u8 {
         let content = names::content(number, usize::from(number) * 20);
         fs::write(root.join(format!("usr/share/{number}")), content).unwrap();
     }

@@ -14,7 +14,7 @@ use backends::{Backend, Layout, Survey, TreeName};
 use support::oracle;
 use tempfile::TempDir;
 
-use super::drive::Drive;
+use super::drive::{Drive, memory};
 use crate::programs;
 
 /// What the disk is called in configurations, in the guest and here.
@@ -67,7 +67,7 @@ impl<'y> Host<'y> {
             fs::remove_file(DISK).unwrap();
         }
         symlink(device.path(), DISK).unwrap();
-        let [top, live, own] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let [top, live, own] = [(); 3].map(|()| TempDir::new_in(memory()).unwrap());
         for dir in ["proc/sys/kernel/random", "sys/class/block", "run", "etc"] {
             fs::create_dir_all(own.path().join(dir)).unwrap();
         }

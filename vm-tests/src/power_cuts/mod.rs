@@ -3,7 +3,7 @@
 //!
 //! [`scenario::Scenario`] says what is done and what must be true; [`record`] lets the guest do it;
 //! [`cuts`] chooses where the power goes; [`replay`] makes the disk of each cut, checks it, lets the
-//! command run again and checks that all is well then.
+//! command run again and checks that all is well then; [`together`] does so for several at once.
 
 pub mod cuts;
 pub mod drive;
@@ -14,3 +14,4 @@ pub mod record;
 pub mod replay;
 pub mod scenario;
 pub mod scenarios;
+pub mod together;

@@ -12,7 +12,7 @@ use super::host::{Host, Yard, apart};
 use super::known::{CONFIG, Known};
 use super::record::{Recording, marks};
 use super::scenario::Scenario;
-use crate::log_writes::{Change, Log};
+use crate::log_writes::Log;
 use crate::programs;
 
 /// After so many failures the rest would tell nothing new.
@@ -29,7 +29,7 @@ pub struct Report {
     pub failed: Vec<(Cut, String)>,
 }
 
-/// Replays the cuts that are chosen of the recording.
+/// Replays the cuts of the recording that `choose` names.
 pub fn replay(
     scenario: &dyn Scenario,
     recording: &Recording,
@@ -100,7 +100,8 @@ fn look(
     host.stop();
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> String {
+/// What a panic says.
+pub fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("it panicked without a word").to_string()
@@ -124,17 +125,4 @@ impl fmt::Display for Report {
             self.failed.len()
         )
     }
-}
-
-/// Counts what a log has, to be shown with a failure.
-pub fn describe(log: &Log<'_>, prefix: usize) -> String {
-    let count = |matches: fn(&Change<'_>) -> bool| {
-        log.entries[..prefix].iter().filter(|entry| matches(&entry.change)).count()
-    };
-    format!(
-        "{} writes, {} discards and {} flushes before it",
-        count(|change| matches!(change, Change::Write(..))),
-        count(|change| matches!(change, Change::Discard(..))),
-        log.entries[..prefix].iter().filter(|entry| entry.flush).count()
-    )
 }
