@@ -143,6 +143,7 @@ long_help!(APPLY, APPLY_EXAMPLES, APPLY_CODES,
 long_help!(STATUS, STATUS_EXAMPLES, STATUS_CODES,
     examples {
         "blankroot status": "In words",
+        "blankroot status --boot": "Only whether this boot was rolled back; its unit runs this",
         "blankroot status --format json | jq '.problems'": "For programs",
     }
     codes {

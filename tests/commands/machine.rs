@@ -175,7 +175,7 @@ impl<'s> Machine<'s> {
         if !["diff", "forget", "unkeep"].iter().any(|without| name == *without) {
             command.arg("--host").arg(self.host.path());
         }
-        let of_live = !["rollback", "expire"].iter().any(|without| name == *without);
+        let of_live = !["rollback", "expire", "hold"].iter().any(|without| name == *without);
         if of_live && !args.iter().any(|arg| arg.as_ref() == "--root") {
             command.arg("--root").arg(self.live());
         }

@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod apply;
+mod boot_status;
 mod doctor;
 mod early;
 mod expire;
+mod hold;
 mod init;
 mod interrupted;
 mod keep;

@@ -9,3 +9,4 @@ mod order;
 mod root;
 mod systemd;
 mod values;
+mod verify;
