@@ -7,8 +7,12 @@
 
 pub mod cache;
 pub mod console;
+pub mod cpio;
 pub mod guest;
+pub mod log_writes;
 pub mod machine;
+pub mod minimal;
+pub mod power_cuts;
 pub mod programs;
 pub mod qemu;
 pub mod readme;

@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{LazyLock, mpsc};
 use std::thread;
 
@@ -13,6 +14,15 @@ pub fn run<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) ->
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "`{command:?}` ended with {}: {said}", output.status);
     output.stdout
+}
+
+/// Runs a program to its end without input, and leaves it to the caller how it should end.
+pub fn output<S: AsRef<OsStr>>(
+    program: impl AsRef<Path>,
+    args: impl IntoIterator<Item = S>,
+) -> Output {
+    let program = program.as_ref().to_string_lossy();
+    command(&program).args(args).output().unwrap_or_else(|why| cannot(&program, &why))
 }
 
 /// Starts a program without input that does not outlive this process, however that ends; what it

@@ -141,7 +141,7 @@ fn drive(disk: &Disk) -> String {
         }
         Disk::Logged { file, log } => format!(
             "driver=blklogwrites,file.driver=file,file.filename={},log.driver=file,log.filename={},\
-             if=virtio,cache.direct=off",
+             if=virtio,cache.direct=off,discard=unmap,file.discard=unmap",
             file.display(),
             log.display()
         ),

@@ -5,9 +5,10 @@ use std::env;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::cache::artefact;
 use crate::guest::{Guest, Initrd};
 use crate::machine::Machine;
-use crate::qemu;
+use crate::{programs, qemu};
 
 /// The suite that most is tested on.
 pub const SUITE: &str = "trixie";
@@ -25,6 +26,20 @@ pub fn package() -> Option<PathBuf> {
     assert!(env::var_os("BLANKROOT_REQUIRE_REAL").is_none_or(|value| value != "1"), "{why}");
     println!("SKIPPED: {why}");
     None
+}
+
+/// The command of the package under test, or the one that `BLANKROOT_COMMAND_FILE` names; `None`, after it
+/// has said so, where no machine can be started.
+pub fn command() -> Option<PathBuf> {
+    if let Some(file) = env::var_os("BLANKROOT_COMMAND_FILE") {
+        return Some(file.into());
+    }
+    let deb = package()?;
+    let content = std::fs::read(&deb).unwrap();
+    let dir = artefact("command", &[&content], |dir| {
+        programs::run("dpkg-deb", ["--extract".as_ref(), deb.as_os_str(), dir.as_os_str()]);
+    });
+    Some(dir.join("usr/bin/blankroot"))
 }
 
 /// A machine that is off, set up by the README's words.

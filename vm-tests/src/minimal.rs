@@ -1,0 +1,124 @@
+//! The smallest guest that is a real one: Debian's kernel and an initrd of our own, in which a script is
+//! all that runs. It is off again after some 13 seconds of emulation.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cache::artefact;
+use crate::cpio::Archive;
+use crate::programs;
+use crate::qemu::{Disk, Qemu, Setup};
+
+/// Makes its parts.
+const MAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/minimal");
+/// What its scripts print before and after what they were asked for.
+const BEGIN: &str = "minimal: begin";
+const END: &str = "minimal: end";
+/// What a boot may take; two when others keep the processors busy.
+const PATIENCE: Duration = Duration::from_secs(420);
+
+/// What comes before a script: everything that a kernel leaves to its first process.
+const INIT: &str = "#!/bin/busybox sh
+export PATH=/bin
+/bin/busybox mkdir -p /proc /sys /dev /run /tmp
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs -o mode=0755 run /run
+exec </dev/null >/dev/console 2>&1
+for each in /modules/*.ko; do insmod $each; done
+";
+
+/// The parts of it.
+#[derive(Clone, Debug)]
+pub struct Minimal {
+    dir: PathBuf,
+    programs: Vec<PathBuf>,
+}
+
+impl Minimal {
+    /// The guest of this suite's kernel.
+    pub fn of(suite: &str) -> Self {
+        let text = fs::read(MAKE).unwrap();
+        let dir = artefact(&format!("{suite}-minimal"), &[&text, suite.as_bytes()], |dir| {
+            programs::run("bash", [MAKE.as_ref(), dir.as_os_str(), suite.as_ref()]);
+        });
+        Self { dir, programs: Vec::new() }
+    }
+
+    /// The same with one of this machine's programs in its `/bin`, and the libraries it needs.
+    #[must_use]
+    pub fn with(mut self, program: &Path) -> Self {
+        self.programs.push(program.to_path_buf());
+        self
+    }
+
+    /// Boots it, runs `script` and waits until it has switched itself off. Returns what the script
+    /// printed; panics with all that the machine said if it did not get to the script's end.
+    pub fn run(&self, script: &str, disks: Vec<Disk>) -> String {
+        let initrd = tempfile::NamedTempFile::new().unwrap();
+        fs::write(initrd.path(), self.initrd(script)).unwrap();
+        let setup = Setup {
+            kernel: self.dir.join("vmlinuz"),
+            initrd: initrd.path().to_path_buf(),
+            command_line: "loglevel=4 rdinit=/init".into(),
+            disks,
+            clock: None,
+            memory: 512,
+        };
+        let mut qemu = Qemu::start(&setup);
+        qemu.console.wait_for(BEGIN, PATIENCE);
+        let said = qemu.console.wait_for(END, PATIENCE);
+        qemu.wait_for_end(PATIENCE);
+        said
+    }
+
+    fn initrd(&self, script: &str) -> Vec<u8> {
+        let mut archive = Archive::default();
+        for dir in ["bin", "modules"] {
+            archive.dir(dir);
+        }
+        let init = format!("{INIT}echo '{BEGIN}'\n{script}\necho '{END}'\npoweroff -f\n");
+        archive.file("init", 0o755, init.as_bytes());
+        archive.file("bin/busybox", 0o755, &fs::read(self.dir.join("busybox")).unwrap());
+        for module in fs::read_dir(self.dir.join("modules")).unwrap() {
+            let module = module.unwrap();
+            let path = format!("modules/{}", module.file_name().to_string_lossy());
+            archive.file(&path, 0o644, &fs::read(module.path()).unwrap());
+        }
+        let mut libraries = Vec::new();
+        for program in &self.programs {
+            let name = program.file_name().unwrap().to_string_lossy();
+            archive.file(&format!("bin/{name}"), 0o755, &fs::read(program).unwrap());
+            libraries.extend(libraries_of(program));
+        }
+        libraries.sort();
+        libraries.dedup();
+        let mut dirs: Vec<&Path> = libraries.iter().flat_map(|path| path.ancestors()).collect();
+        dirs.sort();
+        dirs.dedup();
+        for dir in dirs.into_iter().filter(|dir| !libraries.iter().any(|path| path == dir)) {
+            match dir.to_str().unwrap() {
+                "/" => {}
+                dir => archive.dir(&dir[1..]),
+            }
+        }
+        for path in &libraries {
+            archive.file(&path.to_str().unwrap()[1..], 0o755, &fs::read(path).unwrap());
+        }
+        archive.finish()
+    }
+}
+
+/// The shared libraries of a program, by the names under which it looks for them; none of a static one.
+fn libraries_of(program: &Path) -> Vec<PathBuf> {
+    let found = programs::output("ldd", [program]);
+    if !found.status.success() {
+        return Vec::new();
+    }
+    let said = String::from_utf8_lossy(&found.stdout);
+    let words = said.split_whitespace();
+    words.filter(|word| word.starts_with('/') && !word.ends_with(':')).map(PathBuf::from).collect()
+}
