@@ -242,7 +242,7 @@ fn in_dir(dir: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
 fn xattrs(path: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
     // Most files have none, and a buffer for the most costs more than all else that is read of them.
     let mut found = BTreeMap::new();
-    if fs::llistxattr(path, &mut [0; 0]).unwrap() == 0 {
+    if fs::llistxattr_query(path).unwrap() == 0 {
         return found;
     }
     // 64 KiB is the most that the kernel gives (XATTR_LIST_MAX, XATTR_SIZE_MAX).
