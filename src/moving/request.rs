@@ -116,7 +116,12 @@ impl Looking<'_> {
         let Self { request, machine, config, wanted, there, text: edited } = self;
         let after = Config::parse(&config.file, edited.as_bytes())
             .map_err(|error| Error::new("read the edited configuration", error))?;
-        let list = keep::list(&after);
+        let mut list = keep::list(&after);
+        if request.old_root.is_some() {
+            // A file that nobody has made would be left to its program; the old root makes it.
+            let made = list.iter_mut().filter(|one| wanted.iter().any(|it| it.path == one.path));
+            made.for_each(|entry| entry.create = true);
+        }
         let arranged = arrange(&list);
         let mut persistence = Persistence::new(machine, &list, open)?;
         let adopt = if request.old_root.is_none() { Adopt::Everything } else { Adopt::Nothing };

@@ -279,6 +279,7 @@ fn other_data_in_storage_is_refused_or_set_aside() {
 #[test]
 fn data_comes_from_an_old_root() {
     on_persistent(|machine, _| {
+        fs::write(machine.live().join("srv/state"), "of the first boot").unwrap();
         let config = machine.live().join("etc/blankroot.toml");
         fs::copy(&config, machine.config()).unwrap();
         let text = fs::read(&config).unwrap();
@@ -302,6 +303,12 @@ fn data_comes_from_an_old_root() {
         ran.says("of the old root 000001-3f2a1c9e to /persist/srv/notes");
         same(&before, &machine.live().join("srv/notes"));
         assert!(is_mount(&machine.live().join("srv/notes")));
+
+        machine.run(&["keep", "--from", "000001", "/srv/state"]).expect(0);
+        let (state, stored) = (machine.live().join("srv/state"), "persist/srv/state");
+        assert_eq!(fs::read(&state).unwrap(), b"of the first boot");
+        assert_eq!(fs::read(machine.live().join(stored)).unwrap(), b"of the first boot");
+        machine.run(&["keep", "--from", "000001", "/srv/state"]).expect(0).says("is kept already");
     });
 }
 

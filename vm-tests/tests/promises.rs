@@ -19,24 +19,31 @@ fn lived(initrd: Initrd) -> Option<MutexGuard<'static, Option<Lived>>> {
     Lived::in_place(place, initrd)
 }
 
-/// Generates one test for each promise and each kind of initrd.
+/// Generates one test for each promise and each kind of initrd; those of the ring `ci` in a module of its
+/// name.
 macro_rules! promises {
-    ($($promise:ident,)*) => {
-        mod initramfs_tools {
-            $(#[test] fn $promise() { super::$promise(vm_tests::guest::Initrd::InitramfsTools); })*
-        }
-        mod dracut {
-            $(#[test] fn $promise() { super::$promise(vm_tests::guest::Initrd::Dracut); })*
+    (ci: $($in_ci:ident,)* others: $($other:ident,)*) => {
+        promises!(@with initramfs_tools InitramfsTools, $($in_ci,)* @ $($other,)*);
+        promises!(@with dracut Dracut, $($in_ci,)* @ $($other,)*);
+    };
+    (@with $module:ident $initrd:ident, $($in_ci:ident,)* @ $($other:ident,)*) => {
+        mod $module {
+            mod ci {
+                $(#[test] fn $in_ci() { crate::$in_ci(vm_tests::guest::Initrd::$initrd); })*
+            }
+            $(#[test] fn $other() { crate::$other(vm_tests::guest::Initrd::$initrd); })*
         }
     };
 }
 
 promises! {
-    ci_state_vanishes,
-    ci_kept_state_survives,
-    ci_the_old_root_is_complete_and_can_be_restored_from,
-    ci_machine_id_and_journal_are_the_same_over_three_boots,
-    ci_the_stamp_the_status_and_the_journal_tell_of_the_rollback,
+    ci:
+    state_vanishes,
+    kept_state_survives,
+    the_old_root_is_complete_and_can_be_restored_from,
+    machine_id_and_journal_are_the_same_over_three_boots,
+    the_stamp_the_status_and_the_journal_tell_of_the_rollback,
+    others:
     a_kept_user_can_log_in_as_the_doctor_said,
     subvolumes_that_systemd_makes_do_not_stop_it,
     skip_skips_once,
@@ -58,7 +65,7 @@ fn was_rolled_back(machine: &mut Machine) -> bool {
         && machine.holds("grep -q rolled-back /run/blankroot/rollback.json")
 }
 
-fn ci_state_vanishes(initrd: Initrd) {
+fn state_vanishes(initrd: Initrd) {
     let Some(mut lived) = lived(initrd) else { return };
     let machine = Lived::machine(&mut lived);
     assert!(!machine.holds("test -e /root/state"), "what was written to the root is still there");
@@ -67,7 +74,7 @@ fn ci_state_vanishes(initrd: Initrd) {
     assert!(!changes.contains("/root/state"), "{changes}");
 }
 
-fn ci_kept_state_survives(initrd: Initrd) {
+fn kept_state_survives(initrd: Initrd) {
     let Some(mut lived) = lived(initrd) else { return };
     let machine = Lived::machine(&mut lived);
     assert_eq!(machine.run("cat /home/alice/note"), "feed the cat\n");
@@ -75,7 +82,7 @@ fn ci_kept_state_survives(initrd: Initrd) {
     assert_eq!(machine.run("stat -c %U:%a /home/alice"), "alice:700\n");
 }
 
-fn ci_the_old_root_is_complete_and_can_be_restored_from(initrd: Initrd) {
+fn the_old_root_is_complete_and_can_be_restored_from(initrd: Initrd) {
     let Some(mut lived) = lived(initrd) else { return };
     let machine = Lived::machine(&mut lived);
     machine.run("mkdir -p /tmp/top && mount -o subvolid=5 LABEL=os /tmp/top");
@@ -89,7 +96,7 @@ fn ci_the_old_root_is_complete_and_can_be_restored_from(initrd: Initrd) {
     machine.run("blankroot unkeep --move-back /root/state && rm /root/state");
 }
 
-fn ci_machine_id_and_journal_are_the_same_over_three_boots(initrd: Initrd) {
+fn machine_id_and_journal_are_the_same_over_three_boots(initrd: Initrd) {
     let Some(mut lived) = lived(initrd) else { return };
     let ids = lived.as_ref().map(|lived| lived.machine_ids.clone()).unwrap_or_default();
     let machine = Lived::machine(&mut lived);
@@ -101,7 +108,7 @@ fn ci_machine_id_and_journal_are_the_same_over_three_boots(initrd: Initrd) {
     assert!(lines >= 3, "{lines} boots are in the journal:\n{listed}");
 }
 
-fn ci_the_stamp_the_status_and_the_journal_tell_of_the_rollback(initrd: Initrd) {
+fn the_stamp_the_status_and_the_journal_tell_of_the_rollback(initrd: Initrd) {
     let Some(mut lived) = lived(initrd) else { return };
     let machine = Lived::machine(&mut lived);
     assert!(was_rolled_back(machine), "{}", machine.try_run("blankroot status").text);
