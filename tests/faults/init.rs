@@ -11,7 +11,7 @@ use blankroot::plan::init::{self, ConfigFile, Situation, Wanted};
 use support::oracle;
 use support::sandbox::on_btrfs;
 
-use crate::stage::{Fresh, fill};
+use crate::stage::{Fresh, fill, lock};
 use crate::{ERRNOS, check_disk, cut_everywhere, small_disk};
 
 /// Every change that `init` makes for a blank of live.
@@ -76,7 +76,7 @@ impl Setup {
             ConfigFile::New { path, text: TEXT.into() }
         };
         let backend = self.fresh.backend();
-        let mut locked = backend.lock().map_err(|e| e.to_string())?;
+        let mut locked = lock(&backend).map_err(|e| e.to_string())?;
         let survey = locked.survey().map_err(|e| e.to_string())?;
         let situation = Situation {
             config: &config,
