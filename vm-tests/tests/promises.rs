@@ -22,7 +22,7 @@ fn lived(initrd: Initrd) -> Option<MutexGuard<'static, Option<Lived>>> {
 /// Generates one test for each promise and each kind of initrd; those of the ring `ci` in a module of its
 /// name.
 macro_rules! promises {
-    (ci: $($in_ci:ident,)* others: $($other:ident,)*) => {
+    (ci { $($in_ci:ident,)* } others { $($other:ident,)* }) => {
         promises!(@with initramfs_tools InitramfsTools, $($in_ci,)* @ $($other,)*);
         promises!(@with dracut Dracut, $($in_ci,)* @ $($other,)*);
     };
@@ -37,26 +37,28 @@ macro_rules! promises {
 }
 
 promises! {
-    ci:
-    state_vanishes,
-    kept_state_survives,
-    the_old_root_is_complete_and_can_be_restored_from,
-    machine_id_and_journal_are_the_same_over_three_boots,
-    the_stamp_the_status_and_the_journal_tell_of_the_rollback,
-    others:
-    a_kept_user_can_log_in_as_the_doctor_said,
-    subvolumes_that_systemd_makes_do_not_stop_it,
-    skip_skips_once,
-    a_hold_holds_for_one_boot,
-    a_missing_blank_boots_the_old_root_and_says_so,
-    halt_halts,
-    a_waiting_resume_is_refused,
-    a_clock_at_1970_loses_nothing,
-    a_full_disk_boots_the_old_root,
-    an_initrd_without_the_rollback_is_reported,
-    a_soft_reboot_is_reported,
-    a_root_on_luks_is_restored,
-    old_roots_expire_after_the_boot,
+    ci {
+        state_vanishes,
+        kept_state_survives,
+        the_old_root_is_complete_and_can_be_restored_from,
+        machine_id_and_journal_are_the_same_over_three_boots,
+        the_stamp_the_status_and_the_journal_tell_of_the_rollback,
+    }
+    others {
+        a_kept_user_can_log_in_as_the_doctor_said,
+        subvolumes_that_systemd_makes_do_not_stop_it,
+        skip_skips_once,
+        a_hold_holds_for_one_boot,
+        a_missing_blank_boots_the_old_root_and_says_so,
+        halt_halts,
+        a_waiting_resume_is_refused,
+        a_clock_at_1970_loses_nothing,
+        a_full_disk_boots_the_old_root,
+        an_initrd_without_the_rollback_is_reported,
+        a_soft_reboot_is_reported,
+        a_root_on_luks_is_restored,
+        old_roots_expire_after_the_boot,
+    }
 }
 
 /// Whether the boot that is running was rolled back, as `status` has it.
