@@ -5,6 +5,7 @@
 
 pub(crate) mod brief;
 mod fixture;
+pub(crate) mod held;
 pub(crate) mod leftovers;
 mod listing;
 pub(crate) mod promises;
@@ -82,6 +83,11 @@ macro_rules! conformance_tests {
             a_view_shows_what_mounts_hide,
             a_view_refuses_another_tree,
             changes_are_exact_or_unavailable,
+        }
+        $crate::conformance::conformance_tests! { @each $make; held;
+            a_hold_is_found_until_it_is_released,
+            a_hold_is_no_old_root_and_outlives_rollbacks,
+            a_hold_that_cannot_be_read_is_reported,
         }
         $crate::conformance::conformance_tests! { @each $make; brief;
             what_a_rollback_needs_is_told_without_the_older_old_roots,

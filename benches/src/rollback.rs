@@ -1,19 +1,13 @@
 //! `rollback` of a small and of a large tree, and the bare system calls that it cannot do without.
 
 use std::fs::{self, File};
-use std::io::Write;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use backends::kernel::fiemap;
 use backends::private_mounts::{MountPoint, PrivateNamespace};
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with, syncfs};
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
-    fsopen,
-};
+use rustix::fs::{CWD, RenameFlags, renameat_with, syncfs};
 use support::kernel::{create_subvolume, snapshot};
+use support::needed_calls::{self, Trees};
 
 use crate::field::Field;
 use crate::measure::{Measured, median};
@@ -34,9 +28,6 @@ const NOISE: f64 = 1.25;
 
 const LIVE: &str = "live";
 const BLANK: &str = "blank";
-
-/// As long as a record is.
-const RECORD: [u8; 245] = [b'x'; 245];
 
 /// Times of one tree, in seconds.
 #[derive(Default)]
@@ -150,26 +141,12 @@ impl<'n> Stage<'n> {
         Ok(run.time.as_secs_f64())
     }
 
-    /// What a rollback needs that keeps our promises, in this process and without a look at anything:
-    /// a way to the top level that no mount hides, a record that is durable before the exchange, a
-    /// copy, the exchange, and that it is durable.
+    /// What a rollback needs that keeps our promises, in this process.
     fn needed(&mut self) -> Result<f64> {
         self.use_live()?;
-        let device = self.field.device();
-        let (aside, record) = (format!("bare/{}", self.runs), format!("bare/{}.json", self.runs));
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        let started = Instant::now();
-        let top = private_mount(device)?;
-        let mut file = File::from(openat(&top, &record, flags, Mode::RUSR | Mode::WUSR)?);
-        file.write_all(&RECORD)?;
-        // The snapshot commits what this makes part of the running transaction.
-        fiemap::write_data(&file)?;
-        let path = PathBuf::from(format!("/proc/self/fd/{}", top.as_raw_fd()));
-        snapshot(&path.join(BLANK), &path.join(&aside), false)?;
-        renameat_with(&top, &aside, &top, LIVE, RenameFlags::EXCHANGE)?;
-        syncfs(&top)?;
-        drop((file, top));
-        Ok(started.elapsed().as_secs_f64())
+        let aside = format!("bare/{}", self.runs);
+        let trees = Trees { live: LIVE, blank: BLANK, aside: &aside };
+        Ok(needed_calls::roll_back(self.field.device(), trees)?.as_secs_f64())
     }
 
     /// What changes the trees, and nothing else.
@@ -183,15 +160,4 @@ impl<'n> Stage<'n> {
         syncfs(File::open(&live)?)?;
         Ok(started.elapsed().as_secs_f64())
     }
-}
-
-/// The top level of the file system on `device`, in a mount of its own that goes with the descriptor.
-fn private_mount(device: &Path) -> Result<OwnedFd> {
-    let context = fsopen("btrfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&context, "source", device)?;
-    fsconfig_set_string(&context, "subvolid", "5")?;
-    fsconfig_create(&context)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOATIME;
-    let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    Ok(openat(&mount, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }

@@ -10,6 +10,8 @@ pub mod fast;
 pub mod histories;
 pub mod kernel;
 pub mod names;
+#[cfg(feature = "btrfs")]
+pub mod needed_calls;
 pub mod op;
 pub mod oracle;
 pub mod sandbox;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use tempfile::TempDir;
 
+use crate::cpio::Archive;
 use crate::guest::Guest;
 use crate::programs;
 use crate::qemu::{Disk, Qemu, Setup};
@@ -83,6 +84,18 @@ impl Machine {
         std::fs::write(&file, content).unwrap();
         std::fs::File::options().write(true).open(&file).unwrap().set_len(size).unwrap();
         self.setup.disks.push(Disk::Raw(file));
+    }
+
+    /// Puts a file into the initrd, in the place of the one that is there, from the next boot on.
+    pub fn put_into_initrd(&mut self, path: &str, content: &[u8]) {
+        let mut initrd = std::fs::read(&self.setup.initrd).unwrap();
+        // The kernel unpacks archives one after the other; each starts at a multiple of four.
+        initrd.resize(initrd.len().next_multiple_of(4), 0);
+        let mut archive = Archive::default();
+        archive.file(path, 0o644, content);
+        initrd.extend(archive.finish());
+        self.setup.initrd = self.dir.path().join("initrd");
+        std::fs::write(&self.setup.initrd, initrd).unwrap();
     }
 
     /// Words for the kernel command line of each boot, for a disk that is encrypted.

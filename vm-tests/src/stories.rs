@@ -44,7 +44,12 @@ pub fn command() -> Option<PathBuf> {
 
 /// A machine that is off, set up by the README's words.
 pub fn machine(initrd: Initrd) -> Option<Machine> {
-    Some(Machine::of(&Guest::with_blankroot(SUITE, initrd, &package()?)))
+    machine_of(SUITE, initrd)
+}
+
+/// The same of another suite.
+pub fn machine_of(suite: &str, initrd: Initrd) -> Option<Machine> {
+    Some(Machine::of(&Guest::with_blankroot(suite, initrd, &package()?)))
 }
 
 /// The same, in its first boot since.

@@ -58,6 +58,8 @@ promises! {
         a_soft_reboot_is_reported,
         a_root_on_luks_is_restored,
         old_roots_expire_after_the_boot,
+        a_root_on_two_devices_is_restored,
+        a_device_that_never_comes_boots_the_old_root_and_says_so,
     }
 }
 
@@ -249,9 +251,11 @@ fn a_full_disk_boots_the_old_root(initrd: Initrd) {
     let Some(mut machine) = stories::booted(initrd) else { return };
     machine.run("echo here >/root/state; sync");
     // Data first, then small files, whose content is metadata.
-    machine.try_run("fallocate -l 100G /root/filler; dd if=/dev/zero of=/root/more bs=1M; sync");
+    machine.run(
+        "free=$(df -B1M --output=avail / | tail -n 1); until fallocate -l ${free}M /root/data; do free=$((free - 16)); done; sync",
+    );
     machine.try_run(
-        "mkdir /root/many; cd /root/many; for i in $(seq 20000); do head -c 2000 /dev/zero >$i || break; done; sync",
+        "mkdir /root/many; cd /root/many; head -c 60M /dev/zero | split -b 2000 -a 5; sync",
     );
     machine.reboot();
     expect_not_rolled_back(&mut machine, "space");
@@ -303,4 +307,39 @@ fn old_roots_expire_after_the_boot(initrd: Initrd) {
     );
     machine.run("mkdir -p /tmp/top && mount -o subvolid=5 LABEL=os /tmp/top");
     assert_eq!(machine.run("ls -d /tmp/top/old-roots/*/ | wc -l").trim(), "1");
+}
+
+fn a_root_on_two_devices_is_restored(initrd: Initrd) {
+    let Some(mut machine) = stories::machine(initrd) else { return };
+    machine.add_disk(1 << 30, &[]);
+    machine.boot();
+    machine.run("btrfs device add -K /dev/vdb / && btrfs balance start -mconvert=raid1 /");
+    machine.run("echo here >/root/state");
+    machine.reboot();
+    assert!(was_rolled_back(&mut machine));
+    assert!(!machine.holds("test -e /root/state"));
+}
+
+fn a_device_that_never_comes_boots_the_old_root_and_says_so(initrd: Initrd) {
+    let Some(mut machine) = stories::booted(initrd) else { return };
+    let config = machine.run("echo here >/root/state; cat /etc/blankroot.toml");
+    let line = config.lines().find(|line| line.starts_with("device = ")).unwrap();
+    let wrong = config.replace(line, "device = \"/dev/disk/by-label/nowhere\"");
+    machine.shut_down();
+    machine.put_into_initrd("etc/blankroot.toml", wrong.as_bytes());
+    machine.boot();
+    expect_not_rolled_back(&mut machine, "/dev/disk/by-label/nowhere");
+}
+
+#[test]
+fn a_system_of_another_age_is_restored() {
+    let Some(mut machine) = stories::machine_of("sid", Initrd::Dracut) else { return };
+    machine.boot();
+    println!("{}", machine.run("uname -r; systemctl --version | head -n 1"));
+    machine.run("echo here >/root/state; echo feed the cat >/home/alice/note");
+    machine.reboot();
+    assert!(was_rolled_back(&mut machine));
+    assert!(!machine.holds("test -e /root/state"));
+    assert_eq!(machine.run("cat /home/alice/note"), "feed the cat\n");
+    assert_eq!(machine.run("systemctl --failed --no-legend --plain"), "");
 }
