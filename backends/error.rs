@@ -27,6 +27,13 @@ impl Error {
         Self { errno: why.raw_os_error(), ..Self::new(action, describe(&why)) }
     }
 
+    /// Tells the reason in better words than the system's.
+    #[must_use]
+    pub fn because(mut self, why: impl fmt::Display) -> Self {
+        self.why = why.to_string();
+        self
+    }
+
     /// Adds what the reader can do about it.
     #[must_use]
     pub fn mend(mut self, mend: impl Into<String>) -> Self {

@@ -45,6 +45,7 @@ pub mod in_use;
 pub mod kernel;
 mod kin;
 pub mod live_mounts;
+pub mod lock;
 pub mod mount_tables;
 pub mod mounted;
 pub mod mountinfo;

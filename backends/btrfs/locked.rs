@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use btrfsutil::subvolume::{SnapshotFlags, Subvolume as Named};
-use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::discard;
@@ -19,7 +19,7 @@ use crate::old_roots::{Reach, child, expect_left, not_ours};
 use crate::path::TreeName;
 use crate::record::{self, Record};
 use crate::survey::{OldRoot, Survey, Tree, Unfinished};
-use crate::{Layout, LockedBackend, Origin, View, temporary};
+use crate::{Layout, LockedBackend, Origin, View, lock, temporary};
 
 /// The file system, open for changes, with the lock that every Blankroot process takes for them.
 pub struct Locked<'a> {
@@ -30,16 +30,9 @@ pub struct Locked<'a> {
 impl<'a> Locked<'a> {
     pub fn new(device: &Path, layout: &'a Layout) -> Result<Self> {
         let top = Top::open(device, Access::Write)?;
-        // The lock lies on the top level's own inode and goes with this process.
-        match fs::flock(&top, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { top, layout }),
-            Err(Errno::WOULDBLOCK) => {
-                let action = format!("change the file system on {}", device.display());
-                Err(Error::new(action, "another blankroot is at work on it")
-                    .mend("wait until it has ended and run the command again"))
-            }
-            Err(error) => Err(Error::io(format!("lock {}", device.display()), error)),
-        }
+        // It lies on the top level's own inode and goes with this process.
+        lock::take(top.as_fd(), || format!("change the file system on {}", device.display()))?;
+        Ok(Self { top, layout })
     }
 
     fn old_dir(&self) -> Result<OwnedFd> {

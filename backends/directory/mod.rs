@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{self, OpenTreeFlags};
 
@@ -25,7 +25,7 @@ use crate::old_roots::Reach;
 use crate::path::{Escaped, TreeName};
 use crate::stat::{Place, Stat};
 use crate::survey::{Survey, Tree, TreeId};
-use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
+use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View, lock};
 
 /// Trees that are directories below one directory.
 #[derive(Debug)]
@@ -120,14 +120,8 @@ pub(crate) fn lock(dir: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let own = fs::openat2(dir, ".", flags, Mode::empty(), ResolveFlags::NO_XDEV)
         .map_err(|e| Error::io(action(), e))?;
-    match fs::flock(&own, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(own),
-        Err(Errno::WOULDBLOCK) => {
-            Err(Error::new(action(), "another process is changing its trees")
-                .mend("wait until it is done, then try again"))
-        }
-        Err(error) => Err(Error::io(action(), error)),
-    }
+    lock::take(own.as_fd(), action)?;
+    Ok(own)
 }
 
 /// The same directory in a private copy of its mount, so that nothing mounted below it hides what is

@@ -38,7 +38,7 @@ pub fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
     // Nobody waits for this, and whoever works meanwhile comes first. A kernel that knows no
     // priorities is no reason to keep old roots.
     let _ = io_priority::be_idle();
-    Ok(config.with_lock(root, |locked| {
+    Ok(config.with_lock(root, show::waiting, |locked| {
         let survey = locked.survey()?;
         Ok(match plan(&config, &survey) {
             Ok(plan) => execute(&plan, locked),

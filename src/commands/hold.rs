@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use backends::{Hold, Survey};
 use chrono::Utc;
 
-use super::{Failure, load_config};
+use super::{Failure, load_config, show};
 use crate::apply;
 use crate::cli::{Cli, HoldNext};
 use crate::facts;
@@ -29,7 +29,7 @@ pub fn run(cli: &Cli, args: &HoldNext) -> Result<ExitCode, Failure> {
         let survey = config.open_backend(root)?.survey()?;
         return Ok(tell(plan(&wanted, &survey).map(|step| format!("1. {step}\n"))));
     }
-    let done = config.with_lock(root, |locked| {
+    let done = config.with_lock(root, show::waiting, |locked| {
         let survey = locked.survey()?;
         match plan(&wanted, &survey) {
             Ok(step) => {

@@ -5,10 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use backends::lock::patiently;
 use backends::path::Escaped;
 use backends::{Backend, Error, LockedBackend, Origin, Survey, TreeName, TreePath};
 
-use super::{Failure, config_file};
+use super::{Failure, config_file, show};
 use crate::apply;
 use crate::cli::{Cli, Init};
 use crate::config::{Config, ConfigError, DEFAULT_FILE, EntryKind, detect, edit, line, starter};
@@ -28,7 +29,7 @@ pub fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
         write!(out, "{plan}")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut locked = backend.lock()?;
+    let mut locked = patiently(|| backend.lock(), show::waiting)?;
     let survey = locked.survey()?;
     let plan = plan(&wanted, &config, &file, backend.as_ref(), &survey, &args.root.root)?;
     execute(&plan, locked.as_mut(), &mut out)?;

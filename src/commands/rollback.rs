@@ -85,7 +85,7 @@ impl Run {
         let done = if self.dry_run {
             config.open_backend(root).and_then(|backend| self.pretend(backend.as_ref(), layout))
         } else {
-            config.with_lock(root, |locked| self.change(locked, layout))
+            config.with_lock(root, show::waiting, |locked| self.change(locked, layout))
         };
         done.unwrap_or_else(|error| {
             show::problem(&error);

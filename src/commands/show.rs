@@ -22,6 +22,11 @@ pub fn warning(warning: impl Display) {
     problem(format_args!("warning: {warning}"));
 }
 
+/// Tells why nothing happens for a while.
+pub fn waiting() {
+    problem("waiting for another blankroot, which is at work on the same file system");
+}
+
 /// Whether and how to paint what goes to standard output.
 pub fn style(cli: &Cli) -> Style {
     let color = match cli.color {

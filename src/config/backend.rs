@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use backends::directory::Directory;
+use backends::lock::patiently;
 use backends::tmpfs::Tmpfs;
 use backends::{Backend, Error, Layout, LockedBackend, Result};
 
@@ -17,18 +18,24 @@ impl Config {
         self.root.open(root)
     }
 
-    /// Opens the same for changes, under the lock, and does `work` with it.
+    /// Opens the same for changes, under the lock, and does `work` with it; `waiting` is called if it
+    /// has to wait for the lock.
     pub fn with_lock<T>(
         &self,
         root: &Path,
+        waiting: impl FnOnce(),
         work: impl FnOnce(&mut dyn LockedBackend) -> Result<T>,
     ) -> Result<T> {
         match &self.root {
             #[cfg(feature = "btrfs")]
             RootConfig::Btrfs { device, layout } => {
-                work(&mut backends::btrfs::lock(device, layout)?)
+                let lock = || backends::btrfs::lock(device, layout);
+                work(&mut patiently(lock, waiting)?)
             }
-            other => work(other.open(root)?.lock()?.as_mut()),
+            other => {
+                let backend = other.open(root)?;
+                work(patiently(|| backend.lock(), waiting)?.as_mut())
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! `hold`: the next boot, and only that, keeps the root as it is.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
@@ -100,5 +102,23 @@ fn it_is_seen_before_anything_else_that_is_wrong() {
         machine.boot(NEXT);
         machine.roll_back().expect(0).says("this boot is held");
         machine.run(&["status", "--boot"]).expect(0);
+    });
+}
+
+#[test]
+fn it_waits_for_another_that_is_at_work() {
+    on_initialised(|machine| {
+        machine.mount();
+        let lock = File::open(machine.top()).unwrap();
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_blankroot"));
+        command.args(["hold", "--host"]).arg(machine.host()).env_clear();
+        let mut hold = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(hold.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.starts_with("blankroot: waiting for another blankroot"), "{said}");
+        drop(lock);
+        assert!(hold.wait().unwrap().success());
+        machine.run(&["status"]).says("Next boot: held since ");
     });
 }

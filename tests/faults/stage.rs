@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use backends::btrfs::Btrfs;
+use backends::lock::patiently;
 use backends::{Backend, Layout, LockedBackend, Survey, Tree, TreeId, TreeName, Unfinished};
 use blankroot::apply;
 use blankroot::cli::Cli;
@@ -253,15 +254,7 @@ impl Stage {
 /// Takes the lock. A program that another test starts has, until it is loaded, all that was open
 /// here, and so a lock that was let go by now.
 pub fn lock(backend: &Btrfs) -> Result<Box<dyn LockedBackend + '_>, backends::Error> {
-    let patience = Instant::now() + Duration::from_secs(10);
-    loop {
-        match backend.lock() {
-            Err(error) if error.to_string().contains("at work") && Instant::now() < patience => {
-                std::thread::yield_now();
-            }
-            taken => return taken,
-        }
-    }
+    patiently(|| backend.lock(), || ())
 }
 
 /// A live of its own without a blank.

@@ -255,7 +255,7 @@ fn a_full_disk_boots_the_old_root(initrd: Initrd) {
         "free=$(df -B1M --output=avail / | tail -n 1); until fallocate -l ${free}M /root/data; do free=$((free - 16)); done; sync",
     );
     machine.try_run(
-        "mkdir /root/many; cd /root/many; head -c 60M /dev/zero | split -b 2000 -a 5; sync",
+        "mkdir /root/many; cd /root/many; head -c 600M /dev/zero | split -b 2000 -a 5; sync",
     );
     machine.reboot();
     expect_not_rolled_back(&mut machine, "space");
