@@ -279,10 +279,14 @@ fn a_soft_reboot_is_reported(initrd: Initrd) {
 
 fn a_root_on_luks_is_restored(initrd: Initrd) {
     let Some(mut machine) = stories::encrypted(initrd) else { return };
+    let prompt = match initrd {
+        Initrd::InitramfsTools => "Please unlock disk",
+        Initrd::Dracut => "passphrase",
+    };
     for boot in 0..2 {
         machine.switch_on();
         let time = std::time::Duration::from_secs(300);
-        machine.on().console.wait_for("lease", time);
+        machine.on().console.wait_for(prompt, time);
         machine.on().console.send("open-sesame\n");
         machine.wait_until_up();
         assert!(!machine.holds("test -e /root/state"));
