@@ -189,6 +189,9 @@ fn expect_not_rolled_back(machine: &mut Machine, why: &str) {
     let told = machine.try_run("blankroot status --boot");
     assert!(told.status == 1 && told.text.contains(why), "{told:?}");
     assert!(machine.run("systemctl --failed").contains("blankroot-verify.service"));
+}
+
+fn expect_in_journal(machine: &mut Machine, why: &str) {
     let log = machine.run("journalctl -b -u blankroot-verify.service --no-pager");
     assert!(log.contains(why), "{log}");
 }
@@ -200,6 +203,7 @@ fn a_missing_blank_boots_the_old_root_and_says_so(initrd: Initrd) {
     machine.reboot();
     assert!(machine.on().console.said().contains("blank, `root-blank`, is missing"));
     expect_not_rolled_back(&mut machine, "blank, `root-blank`, is missing");
+    expect_in_journal(&mut machine, "blank, `root-blank`, is missing");
 }
 
 fn halt_halts(initrd: Initrd) {
@@ -233,6 +237,7 @@ fn a_waiting_resume_is_refused(initrd: Initrd) {
     machine.add_disk(64 << 20, &swap);
     machine.boot();
     expect_not_rolled_back(&mut machine, "a hibernation image is waiting");
+    expect_in_journal(&mut machine, "a hibernation image is waiting");
 }
 
 fn a_clock_at_1970_loses_nothing(initrd: Initrd) {
@@ -258,6 +263,7 @@ fn a_full_disk_boots_the_old_root(initrd: Initrd) {
         "mkdir /root/many; cd /root/many; head -c 600M /dev/zero | split -b 2000 -a 5; sync",
     );
     machine.reboot();
+    // There is no room for the journal either.
     expect_not_rolled_back(&mut machine, "space");
 }
 
@@ -268,6 +274,7 @@ fn an_initrd_without_the_rollback_is_reported(initrd: Initrd) {
     machine.setup().initrd = stories::plain_initrd(initrd);
     machine.boot();
     expect_not_rolled_back(&mut machine, "no rollback has run in this boot");
+    expect_in_journal(&mut machine, "no rollback has run in this boot");
 }
 
 fn a_soft_reboot_is_reported(initrd: Initrd) {
