@@ -106,6 +106,7 @@ fn it_is_seen_before_anything_else_that_is_wrong() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test looks at it while it runs")]
 fn it_waits_for_another_that_is_at_work() {
     on_initialised(|machine| {
         machine.mount();
