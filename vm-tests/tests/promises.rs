@@ -149,8 +149,9 @@ fn a_kept_user_can_log_in_as_the_doctor_said(initrd: Initrd) {
 
 fn subvolumes_that_systemd_makes_do_not_stop_it(initrd: Initrd) {
     let Some(mut machine) = stories::booted(initrd) else { return };
-    machine
-        .run("btrfs subvolume show /var/lib/machines || btrfs subvolume create /var/lib/machines");
+    // Where it is not there yet, systemd makes a subvolume of it.
+    machine.run("rmdir /var/lib/machines && systemd-tmpfiles --create --prefix=/var/lib/machines");
+    machine.run("btrfs subvolume show /var/lib/machines");
     machine
         .run("btrfs subvolume create /var/lib/machines/one && echo x >/var/lib/machines/one/file");
     machine.reboot();
