@@ -45,10 +45,21 @@ impl OldRoots {
         dir: BorrowedFd<'_>,
         old: &TreeName,
         reach: Reach,
+        look: impl FnMut(&TreeName) -> Result<Slot>,
+        may_be_copy: impl Fn(&Tree, &Record) -> bool,
+    ) -> Result<Self> {
+        Self::judge_all(dir, Listing::of(dir)?, old, reach, look, may_be_copy)
+    }
+
+    /// The same for a listing that was made before: not every tree is an entry of the directory.
+    pub fn judge_all(
+        dir: BorrowedFd<'_>,
+        listing: Listing,
+        old: &TreeName,
+        reach: Reach,
         mut look: impl FnMut(&TreeName) -> Result<Slot>,
         may_be_copy: impl Fn(&Tree, &Record) -> bool,
     ) -> Result<Self> {
-        let listing = Listing::of(dir)?;
         let hold = listing.has_hold.then(|| hold::read(dir));
         let mut found = Self { hold, ..Self::default() };
         let mut unreadable = Vec::new();

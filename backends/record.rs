@@ -122,6 +122,21 @@ impl Listing {
         listing.records.sort_by(|a, b| (counter(a), a).cmp(&(counter(b), b)));
         Ok(listing)
     }
+
+    /// Adds trees that are called by these names and are no entries of the directory.
+    pub fn add(&mut self, names: impl IntoIterator<Item = OsString>) {
+        for name in names {
+            let list = match temporary::stem(&name) {
+                Some(_) => &mut self.leftovers,
+                None => &mut self.entries,
+            };
+            if !list.contains(&name) {
+                list.push(name);
+            }
+        }
+        self.entries.sort();
+        self.leftovers.sort();
+    }
 }
 
 /// What the directory of old roots holds, by name.

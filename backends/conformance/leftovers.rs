@@ -3,8 +3,6 @@
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-
 use super::promises::{blank_path, capture, live_path};
 use super::{Testbed, blank, listing, live, name_of, next_record, rollback, survey};
 use crate::record::{self, Record};
@@ -75,7 +73,7 @@ pub(crate) fn a_copy_that_was_lived_in_is_never_deleted(testbed: &dyn Testbed) {
     fs::write(live_path(testbed).join("precious"), "x").unwrap();
     // Somebody wants the old root back, and has heard of exchanging.
     let aside = testbed.path(&old_root.tree.name);
-    renameat_with(CWD, live_path(testbed), CWD, &aside, RenameFlags::EXCHANGE).unwrap();
+    testbed.exchange(&testbed.layout().live, &old_root.tree.name);
     for left in survey(testbed).unfinished {
         refused(testbed, &left);
     }

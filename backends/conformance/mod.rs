@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
 use nix::sched::{CloneFlags, unshare};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::geteuid;
 
@@ -40,6 +41,12 @@ pub(crate) trait Testbed {
     /// Where a tree of this name can be reached.
     fn path(&self, name: &TreeName) -> PathBuf {
         self.top().join(name.as_path())
+    }
+
+    /// Exchanges two trees as somebody does by hand who knows this file system.
+    fn exchange(&self, one: &TreeName, other: &TreeName) {
+        let [one, other] = [one, other].map(|name| self.path(name));
+        renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).unwrap();
     }
 }
 
