@@ -1,6 +1,8 @@
 //! The smallest guest that is a real one: Debian's kernel and an initrd of our own, in which a script is
 //! all that runs. It is off again after some 13 seconds of emulation.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use crate::qemu::{Disk, Qemu, Setup};
 
 /// Makes its parts.
 const MAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/minimal");
+/// Makes those of one that has ZFS, whose module takes minutes to build.
+const MAKE_ZFS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/zfs");
 /// What its scripts print before and after what they were asked for.
 const BEGIN: &str = "minimal: begin";
 const END: &str = "minimal: end";
@@ -20,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(420);
 
 /// What comes before a script: everything that a kernel leaves to its first process.
 const INIT: &str = "#!/bin/busybox sh
-export PATH=/bin
+export PATH=/bin:/usr/bin:/usr/sbin
 /bin/busybox mkdir -p /proc /sys /dev /run /tmp
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -36,6 +40,9 @@ for each in /modules/*.ko; do insmod $each; done
 pub struct Minimal {
     dir: PathBuf,
     programs: Vec<PathBuf>,
+    /// Bytes of memory, in MiB.
+    memory: usize,
+    patience: Duration,
 }
 
 impl Minimal {
@@ -45,7 +52,26 @@ impl Minimal {
         let dir = artefact(&format!("{suite}-minimal"), &[&text, suite.as_bytes()], |dir| {
             programs::run("bash", [MAKE.as_ref(), dir.as_os_str(), suite.as_ref()]);
         });
-        Self { dir, programs: Vec::new() }
+        Self { dir, programs: Vec::new(), memory: 512, patience: PATIENCE }
+    }
+
+    /// The same with ZFS, and its programs. This machine's own programs find Debian's C library there,
+    /// which has to be as new as this machine's.
+    pub fn with_zfs(suite: &str) -> Self {
+        let text = fs::read(MAKE_ZFS).unwrap();
+        let dir = artefact(&format!("{suite}-zfs"), &[&text, suite.as_bytes()], |dir| {
+            let options = ["--mount", "--propagation", "private", "--"].map(OsStr::new);
+            let make = [MAKE_ZFS.as_ref(), dir.as_os_str(), suite.as_ref()];
+            programs::run("unshare", options.into_iter().chain(make));
+        });
+        Self { dir, programs: Vec::new(), memory: 2048, patience: PATIENCE }
+    }
+
+    /// The same, given more time for what it is asked for.
+    #[must_use]
+    pub fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// The same with one of this machine's programs in its `/bin`, and the libraries it needs.
@@ -66,11 +92,11 @@ impl Minimal {
             command_line: "loglevel=4 rdinit=/init".into(),
             disks,
             clock: None,
-            memory: 512,
+            memory: self.memory,
         };
         let mut qemu = Qemu::start(&setup);
         qemu.console.wait_for(BEGIN, PATIENCE);
-        let said = qemu.console.wait_for(END, PATIENCE);
+        let said = qemu.console.wait_for(END, self.patience);
         qemu.wait_for_end(PATIENCE);
         said
     }
@@ -89,26 +115,49 @@ impl Minimal {
             archive.file(&path, 0o644, &fs::read(module.path()).unwrap());
         }
         let mut libraries = Vec::new();
+        let own = self.dir.join("programs");
         for program in &self.programs {
             let name = program.file_name().unwrap().to_string_lossy();
             archive.file(&format!("bin/{name}"), 0o755, &fs::read(program).unwrap());
-            libraries.extend(libraries_of(program));
+            if !own.exists() {
+                libraries.extend(libraries_of(program));
+            }
         }
         libraries.sort();
         libraries.dedup();
-        let mut dirs: Vec<&Path> = libraries.iter().flat_map(|path| path.ancestors()).collect();
-        dirs.sort();
-        dirs.dedup();
-        for dir in dirs.into_iter().filter(|dir| !libraries.iter().any(|path| path == dir)) {
-            match dir.to_str().unwrap() {
-                "/" => {}
-                dir => archive.dir(&dir[1..]),
-            }
-        }
-        for path in &libraries {
-            archive.file(&path.to_str().unwrap()[1..], 0o755, &fs::read(path).unwrap());
+        let files = libraries.into_iter().map(|path| (path.clone(), path));
+        add_files(&mut archive, &files.collect());
+        if own.exists() {
+            let mut files = BTreeMap::new();
+            collect(&own, Path::new("/"), &mut files);
+            add_files(&mut archive, &files);
+            archive.link("lib", "usr/lib");
+            archive.link("lib64", "usr/lib64");
         }
         archive.finish()
+    }
+}
+
+/// Adds files by the paths that they are to have, and the directories that lead to them.
+fn add_files(archive: &mut Archive, files: &BTreeMap<PathBuf, PathBuf>) {
+    let above = files.keys().flat_map(|path| path.ancestors().skip(1));
+    let dirs: BTreeSet<&Path> = above.filter(|dir| dir.parent().is_some()).collect();
+    for dir in dirs {
+        archive.dir(&dir.to_str().unwrap()[1..]);
+    }
+    for (path, source) in files {
+        archive.file(&path.to_str().unwrap()[1..], 0o755, &fs::read(source).unwrap());
+    }
+}
+
+/// Every file below `dir`, by the path that it has below `at`.
+fn collect(dir: &Path, at: &Path, files: &mut BTreeMap<PathBuf, PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()) {
+        let path = at.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => collect(&entry.path(), &path, files),
+            false => drop(files.insert(path, entry.path())),
+        }
     }
 }
 
