@@ -8,12 +8,13 @@
 //! [`LockedBackend::prepare`] writes a [`Record`] and makes a fresh copy of blank under the record's
 //! name, [`LockedBackend::swap`] exchanges it with live. Whether the last one happened is told by
 //! comparing identities, so an interruption at any moment leaves a state that a survey recognises.
+//! [`LockedBackend::revert`] is for those who want no old roots, where a file system can do it at once.
 //! [`LockedBackend::discard`] deletes one old root, by identity, and
 //! [`LockedBackend::discard_unfinished`] what interrupted runs left; nothing else ever deletes a tree.
 //!
 //! | where to look | for |
 //! | --- | --- |
-//! | [`directory`], [`tmpfs`], `btrfs` | the file systems |
+//! | [`directory`], [`tmpfs`], `btrfs`, `zfs` | the file systems |
 //! | [`survey`], [`record`], [`old_roots`], [`temporary`] | what is there, and what is half done |
 //! | [`walk`](mod@walk), [`compare`], [`changes`], [`order`] | what differs between two trees |
 //! | [`descent`], [`boundary`], [`stat`], [`xattrs`], [`copy`], [`weigh`] | going through a tree |
@@ -65,6 +66,8 @@ pub mod tmpfs;
 pub mod walk;
 pub mod weigh;
 pub mod xattrs;
+#[cfg(feature = "zfs")]
+pub mod zfs;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -196,6 +199,13 @@ pub trait LockedBackend {
     fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree>;
     /// Exchanges live and the prepared copy under `aside` in one call. Durable when it returns.
     fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()>;
+    /// Makes live what blank is, in place: of what was written since, nothing is left. All of it or
+    /// nothing, and nothing where something else would go with it. Durable when it returns.
+    fn revert(&mut self, live: &Tree, _blank: &Tree) -> Result<()> {
+        let why = "this file system cannot put a tree back in place";
+        Err(Error::new(format!("put {} back to blank", live.name), why)
+            .mend("write `strategy = \"set-aside\"` under [rollback]"))
+    }
     /// Makes the tree that has live's name now the one that mounts without a tree's name lead to.
     /// Durable when it returns.
     fn make_live_default(&mut self) -> Result<()>;

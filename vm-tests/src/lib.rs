@@ -17,3 +17,4 @@ pub mod programs;
 pub mod qemu;
 pub mod readme;
 pub mod stories;
+pub mod zfs;

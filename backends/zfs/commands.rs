@@ -1,0 +1,168 @@
+//! The room in which ZFS is asked and told: every `zfs` and `zpool` that is started, with what it prints
+//! read by `output`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use super::name::ZfsName;
+use super::output::{self, COLUMNS, Row};
+use crate::error::{Error, Result};
+use crate::fault::change;
+use crate::process::Program;
+
+const ZFS: Program = Program::new("zfs", "zfsutils-linux");
+const ZPOOL: Program = Program::new("zpool", "zfsutils-linux");
+
+/// A property and its value.
+pub type Property = (String, Vec<u8>);
+
+/// The identity of a pool that is imported.
+pub fn pool_guid(pool: &str) -> Result<String> {
+    let printed = ZPOOL.run(["list", "-Hp", "-o", "guid", pool]).map_err(|error| {
+        if error.mend_text().is_some() {
+            return error;
+        }
+        error.mend(format!("import the pool with `zpool import -N {pool}`, or run it later"))
+    })?;
+    let text = String::from_utf8_lossy(&printed);
+    match text.trim().parse::<u64>() {
+        Ok(guid) => Ok(guid.to_string()),
+        Err(_) => Err(unreadable("zpool list", "it has no guid")),
+    }
+}
+
+/// Writes out what is still in memory, so that what is asked for next is true of the disk.
+pub fn sync(pool: &str) -> Result<()> {
+    change_by(&ZPOOL, "zfs: sync pool", ["sync", pool])
+}
+
+/// Lists these, and what is directly below each: datasets, snapshots and bookmarks. Of those that are not
+/// there, nothing is listed. `since` is what bytes written are counted from.
+pub fn list_below(names: &[&ZfsName], since: &ZfsName) -> Result<Vec<Row>> {
+    list(&["-d", "1", "-t", "filesystem,volume,snapshot,bookmark"], names, since)
+}
+
+/// Lists these alone, as far as they are there.
+pub fn look(names: &[&ZfsName], since: &ZfsName) -> Result<Vec<Row>> {
+    list(&["-t", "filesystem,volume,snapshot"], names, since)
+}
+
+/// Whether something has this name.
+pub fn is_there(name: &ZfsName) -> Result<bool> {
+    let args = ["list", "-H", "-o", "name", "-t", "filesystem,volume,snapshot", name.as_str()];
+    ZFS.run_for_what_is_there(args, output::is_absence).map(|printed| !printed.is_empty())
+}
+
+fn list(what: &[&str], names: &[&ZfsName], since: &ZfsName) -> Result<Vec<Row>> {
+    let columns = format!("{COLUMNS},written@{since}");
+    let mut args = vec!["list", "-Hp", "-o", &columns];
+    args.extend(what);
+    args.extend(names.iter().map(|name| name.as_str()));
+    let printed = ZFS.run_for_what_is_there(args, output::is_absence)?;
+    output::rows(&printed).map_err(|why| unreadable("zfs list", &why))
+}
+
+/// The value of one property, whatever is in it.
+pub fn value(property: &str, name: &ZfsName) -> Result<Vec<u8>> {
+    let mut printed = ZFS.run(["get", "-Hp", "-o", "value", property, name.as_str()])?;
+    if printed.last() == Some(&b'\n') {
+        printed.pop();
+    }
+    Ok(printed)
+}
+
+/// The properties that were set on `name` itself, or received with it.
+pub fn own_properties(name: &ZfsName) -> Result<Vec<Property>> {
+    let get = |columns: &str| {
+        let args = ["get", "-Hp", "-s", "local,received", "-o", columns, "all", name.as_str()];
+        ZFS.run(args)
+    };
+    let names = output::names(&get("property")?).map_err(|why| unreadable("zfs get", &why))?;
+    let values = match output::values(&get("property,value")?, &names) {
+        Some(values) => values,
+        None => names.iter().map(|property| value(property, name)).collect::<Result<_>>()?,
+    };
+    Ok(names.into_iter().zip(values).collect())
+}
+
+/// Snapshots, if the name is free.
+pub fn snapshot(name: &ZfsName) -> Result<()> {
+    change_by(&ZFS, "zfs: snapshot", ["snapshot", name.as_str()])
+}
+
+/// Makes a dataset and those above it, which nothing mounts by itself.
+pub fn create(name: &ZfsName) -> Result<()> {
+    let args = ["create", "-pu", "-o", "mountpoint=legacy", "-o", "sync=standard"];
+    change_by(&ZFS, "zfs: create", args.into_iter().chain([name.as_str()]))
+}
+
+/// Clones a snapshot with properties of its own.
+pub fn clone(snapshot: &ZfsName, name: &ZfsName, properties: &[Property]) -> Result<()> {
+    let mut args: Vec<OsString> = vec!["clone".into()];
+    for property in properties {
+        args.extend(["-o".into(), assignment(property)]);
+    }
+    args.extend([snapshot.as_str().into(), name.as_str().into()]);
+    change_by(&ZFS, "zfs: clone", args)
+}
+
+/// Gives a dataset another name; nothing is unmounted or mounted.
+pub fn rename(point: &'static str, from: &ZfsName, to: &ZfsName) -> Result<()> {
+    change_by(&ZFS, point, ["rename", "-u", from.as_str(), to.as_str()])
+}
+
+/// Gives a snapshot another name in its dataset.
+pub fn rename_snapshot(from: &ZfsName, to: &ZfsName) -> Result<()> {
+    change_by(&ZFS, "zfs: name snapshot", ["rename", from.as_str(), to.as_str()])
+}
+
+/// Makes a clone the dataset that its origin is a snapshot of.
+pub fn promote(name: &ZfsName) -> Result<()> {
+    change_by(&ZFS, "zfs: promote", ["promote", name.as_str()])
+}
+
+/// Sets properties, all in one.
+pub fn set(name: &ZfsName, properties: &[Property]) -> Result<()> {
+    let args = properties.iter().map(assignment);
+    let args = ["set".into()].into_iter().chain(args).chain([name.as_str().into()]);
+    change_by(&ZFS, "zfs: set", args.collect::<Vec<OsString>>())
+}
+
+/// Takes a property of its own from a dataset.
+pub fn inherit(property: &str, name: &ZfsName) -> Result<()> {
+    change_by(&ZFS, "zfs: inherit", ["inherit", property, name.as_str()])
+}
+
+/// Runs a channel program (zfs-program(8)): all of it in one transaction, or nothing. The text that it
+/// returns is why it did nothing.
+pub fn program(point: &'static str, text: &str, name: &ZfsName, args: &[&str]) -> Result<()> {
+    let command = ["program", "-j", name.pool(), "-", name.as_str()];
+    let command = command.into_iter().chain(args.iter().copied());
+    let run = || ZFS.run_with_input(command, text.as_bytes());
+    let printed = changed(point, run)?;
+    match output::answer(&printed).map_err(|why| unreadable("zfs program", &why))? {
+        None => Ok(()),
+        Some(why) => Err(Error::new(format!("change {name}"), why)),
+    }
+}
+
+fn assignment((name, value): &Property) -> OsString {
+    OsString::from_vec([name.as_bytes(), b"=", value].concat())
+}
+
+fn change_by<S: AsRef<std::ffi::OsStr>>(
+    program: &Program,
+    point: &'static str,
+    args: impl IntoIterator<Item = S>,
+) -> Result<()> {
+    changed(point, || program.run(args)).map(drop)
+}
+
+fn changed<T>(point: &'static str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    change(point, || Ok(run())).map_err(|e| Error::io(point, e))?
+}
+
+fn unreadable(what: &str, why: &str) -> Error {
+    Error::new(format!("understand what `{what}` printed"), why)
+        .mend("look whether this release of ZFS is one that blankroot knows; report it if it is")
+}

@@ -1,0 +1,224 @@
+//! The changes that ZFS makes: snapshot, clone, the exchange of two names, and what precedes a deletion.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::commands;
+use super::name::ZfsName;
+use super::open::{Access, open};
+use super::output::Row;
+use super::properties::{self, Carried};
+use super::survey::{Found, id_of, open_old, survey};
+use super::{Zfs, capture, discard, half_done, revert};
+use crate::error::{Error, Result};
+use crate::fault::change;
+use crate::hold::{self, Hold};
+use crate::old_roots::{Reach, child};
+use crate::path::TreeName;
+use crate::record::{self, Record};
+use crate::survey::{OldRoot, Slot, Survey, Tree, TreeId, Unfinished};
+use crate::{Backend, LockedBackend, Origin, View, lock};
+
+/// The kernel's door to all pools. A lock on it is one for every Blankroot of the machine.
+const DOOR: &str = "/dev/zfs";
+
+/// The pool, with the lock that every Blankroot process takes for changes.
+pub struct Locked<'a> {
+    pub(super) of: &'a Zfs,
+    _lock: OwnedFd,
+    /// What is to be done about live's properties, once it was found out, and for which live.
+    carried: Option<(TreeId, Carried)>,
+}
+
+impl<'a> Locked<'a> {
+    /// Takes the lock, and completes what an interrupted run left half done.
+    pub fn new(of: &'a Zfs) -> Result<Self> {
+        let action = || format!("change the datasets below {}", of.names.top);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let door = fs::open(DOOR, flags, Mode::empty())
+            .map_err(|e| Error::io(action(), e).mend("load the module: `modprobe zfs`"))?;
+        lock::take(door.as_fd(), action)?;
+        commands::pool_guid(of.names.top.pool())?;
+        half_done::finish(of)?;
+        Ok(Self { of, _lock: door, carried: None })
+    }
+
+    /// The name of `tree`, if it still holds the tree of that identity.
+    pub(super) fn expect(&self, tree: &Tree, action: &str) -> Result<ZfsName> {
+        let name = self.name(&tree.name, action)?;
+        let rows = self.look(&[&name])?;
+        expect_in(&rows, &name, &tree.id, action)?;
+        Ok(name)
+    }
+
+    fn look(&self, names: &[&ZfsName]) -> Result<Vec<Row>> {
+        commands::look(names, &self.of.names.blank)
+    }
+
+    /// What becomes of live's properties; asked for once.
+    fn carried(&mut self, live: &TreeId) -> Result<Carried> {
+        if let Some((_, carried)) = self.carried.as_ref().filter(|(of, _)| of == live) {
+            return Ok(carried.clone());
+        }
+        let carried = properties::of_live(&self.of.names.live)?;
+        self.carried = Some((live.clone(), carried.clone()));
+        Ok(carried)
+    }
+
+    pub(super) fn name(&self, name: &TreeName, action: &str) -> Result<ZfsName> {
+        ZfsName::of(&self.of.names.top, name)
+            .map_err(|why| Error::new(action, format!("the name `{name}` {why}")))
+    }
+
+    pub(super) fn old_dir(&self) -> Result<OwnedFd> {
+        open_old(self.of)
+    }
+
+    pub(super) fn ensure_old_dir(&self) -> Result<()> {
+        let old = &self.of.names.old;
+        if !commands::is_there(old)? {
+            commands::create(old)?;
+        }
+        let action = || format!("make {old} one where only root may look");
+        let dir = open(old, Access::Write)?;
+        let failed = |e| Error::io(action(), e);
+        let mode = fs::fstat(&dir).map_err(failed)?.st_mode;
+        if Mode::from_raw_mode(mode) == Mode::RWXU {
+            return Ok(());
+        }
+        change("zfs: chmod old", || Ok(fs::fchmod(&dir, Mode::RWXU)?))
+            .and_then(|()| change("zfs: sync old", || Ok(fs::fsync(&dir)?)))
+            .map_err(|e| Error::io(action(), e))
+    }
+
+    fn tree(&self, name: &TreeName, action: &str) -> Result<Tree> {
+        let found = Found::look(self.of)?;
+        let dataset = self.name(name, action)?;
+        let rows = found.old_roots.iter().chain(&found.blank);
+        let row = rows.into_iter().find(|row| row.name == dataset.as_str());
+        match found.slot(self.of, row, name)? {
+            Slot::Present(tree) => Ok(tree),
+            Slot::Missing | Slot::NotATree(_) => {
+                Err(changed(action, &format!("{dataset} is gone again")))
+            }
+        }
+    }
+}
+
+impl LockedBackend for Locked<'_> {
+    fn survey(&self) -> Result<Survey> {
+        survey(self.of, Reach::All)
+    }
+
+    fn survey_for_rollback(&self) -> Result<Survey> {
+        survey(self.of, Reach::Youngest)
+    }
+
+    fn view(&self, tree: &Tree) -> Result<View> {
+        self.of.view(tree)
+    }
+
+    fn make_old_dir(&mut self) -> Result<()> {
+        self.ensure_old_dir()
+    }
+
+    fn hold(&mut self, hold: &Hold) -> Result<()> {
+        self.ensure_old_dir()?;
+        hold::write(self.old_dir()?.as_fd(), hold)
+    }
+
+    fn release(&mut self) -> Result<()> {
+        hold::remove(self.old_dir()?.as_fd())
+    }
+
+    fn capture(&mut self, origin: Origin) -> Result<Tree> {
+        capture::capture(self, origin)?;
+        self.tree(&self.of.layout.blank, "make the blank snapshot")
+    }
+
+    fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree> {
+        let aside = self.of.names.old_root(&record.name)?;
+        let action = format!("make a fresh copy of {} as {aside}", blank.name);
+        let snapshot = self.name(&blank.name, &action)?;
+        let rows = self.look(&[&snapshot, &self.of.names.live, &aside])?;
+        expect_in(&rows, &snapshot, &blank.id, &action)?;
+        expect_in(&rows, &self.of.names.live, &record.live, &action)?;
+        if record.blank != blank.id {
+            return Err(changed(&action, "the record names another blank"));
+        }
+        let old = self.old_dir()?;
+        // A record must never lie beside something that is not ours: it would become ours.
+        let entry = fs::statat(&old, &record.name, AtFlags::SYMLINK_NOFOLLOW);
+        let is_dataset = rows.iter().any(|row| row.name == aside.as_str());
+        if is_dataset || !matches!(entry, Err(Errno::NOENT)) {
+            return Err(Error::new(action, format!("{aside} is taken")));
+        }
+        let carried = self.carried(&record.live)?;
+        record::write(old.as_fd(), record, File::sync_all)?;
+        if let Err(error) = commands::clone(&snapshot, &aside, &carried.copy) {
+            if commands::is_there(&aside).is_ok_and(|is_there| !is_there) {
+                // Best effort: a record alone is harmless.
+                let _ = record::remove(old.as_fd(), record);
+            }
+            return Err(error);
+        }
+        self.tree(&child(&self.of.layout.old, OsStr::new(&record.name))?, &action)
+    }
+
+    fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()> {
+        let action = format!("exchange {} and {aside}", live.name);
+        let (live_name, copy) = (self.name(&live.name, &action)?, self.name(aside, &action)?);
+        let rows = self.look(&[&live_name, &copy])?;
+        expect_in(&rows, &live_name, &live.id, &action)?;
+        let is_old = child(&self.of.layout.old, aside.file_name())? == *aside;
+        if !is_old || !record::says(self.old_dir()?.as_fd(), aside.file_name(), &live.id) {
+            return Err(changed(&action, "no record says that live is to be set aside there"));
+        }
+        let fresh = rows.iter().find(|row| row.name == copy.as_str());
+        if fresh.is_none_or(|row| row.origin.is_none() || row.read_only || id_of(row) == live.id) {
+            return Err(changed(&action, "what is to become live is no fresh copy of blank"));
+        }
+        let carried = self.carried(&live.id)?;
+        if !carried.aside.is_empty() {
+            commands::set(&live_name, &carried.aside)?;
+        }
+        let parked = half_done::parked_name(self.of, &aside.file_name().to_string_lossy())?;
+        commands::rename("zfs: set live aside", &live_name, &parked)?;
+        commands::rename("zfs: name the copy live", &copy, &live_name)?;
+        commands::rename("zfs: name the old root", &parked, &copy)?;
+        half_done::finish_promotion(self.of, &Found::look(self.of)?)
+    }
+
+    fn revert(&mut self, live: &Tree, blank: &Tree) -> Result<()> {
+        revert::revert(self, live, blank)
+    }
+
+    fn make_live_default(&mut self) -> Result<()> {
+        // No mount leads to a dataset without naming it.
+        Ok(())
+    }
+
+    fn discard(&mut self, old_root: &OldRoot) -> Result<()> {
+        discard::old_root(self, old_root)
+    }
+
+    fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()> {
+        discard::unfinished(self, left)
+    }
+}
+
+/// Fails unless `name` holds the tree of this identity.
+fn expect_in(rows: &[Row], name: &ZfsName, id: &TreeId, action: &str) -> Result<()> {
+    match rows.iter().find(|row| row.name == name.as_str()) {
+        Some(row) if id_of(row) == *id => Ok(()),
+        _ => Err(changed(action, &format!("{name} is not the tree {id} any more"))),
+    }
+}
+
+pub(super) fn changed(action: &str, why: &str) -> Error {
+    Error::new(action, why).mend("look at `blankroot status`, then run the command again")
+}

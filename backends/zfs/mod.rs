@@ -1,0 +1,87 @@
+//! ZFS: trees are datasets, a copy is a clone, and blank stays with live by promotion.
+//!
+//! Everything is asked of the programs `zfs` and `zpool`, in one room (`commands`), and read by pure
+//! functions (`output`). So nothing is linked against ZFS, and a build with it runs without it.
+
+mod capture;
+mod commands;
+mod discard;
+mod half_done;
+mod locked;
+mod mounts;
+pub mod name;
+mod open;
+pub mod output;
+mod properties;
+mod revert;
+mod survey;
+#[cfg(test)]
+mod tests;
+
+use std::os::fd::BorrowedFd;
+
+use crate::error::{Error, Result};
+use crate::old_roots::Reach;
+use crate::survey::{Survey, Tree, TreeId};
+use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
+
+use name::{Names, ZfsName};
+use open::Access;
+
+/// Datasets of a pool with the layout of a root.
+#[derive(Debug)]
+pub struct Zfs {
+    names: Names,
+    layout: Layout,
+}
+
+impl Zfs {
+    /// The datasets below `dataset`; what is wrong with a name is told here, and nothing is opened.
+    pub fn open(dataset: &str, layout: Layout) -> Result<Self> {
+        Ok(Self { names: Names::of(dataset, &layout)?, layout })
+    }
+
+    fn name(&self, tree: &Tree) -> Result<ZfsName> {
+        ZfsName::of(&self.names.top, &tree.name)
+            .map_err(|why| Error::new(format!("open {}", tree.name), format!("its name {why}")))
+    }
+}
+
+impl Backend for Zfs {
+    fn survey(&self) -> Result<Survey> {
+        survey::survey(self, Reach::All)
+    }
+
+    fn view(&self, tree: &Tree) -> Result<View> {
+        let name = self.name(tree)?;
+        let root = open::open(&name, Access::Read)?;
+        // Looked at when it is open: the name may have moved on just before.
+        match commands::look(&[&name], &self.names.blank)?.first() {
+            Some(row) if survey::id_of(row) == tree.id => Ok(View::new(root)),
+            _ => Err(Error::new(format!("open {name}"), "another tree has its name by now")
+                .mend("run the command again")),
+        }
+    }
+
+    fn changes(&self, _from: &Tree, _to: &Tree) -> Result<FastChanges> {
+        Ok(FastChanges::Unavailable("what ZFS knows of changes is not asked for yet".into()))
+    }
+
+    fn own_bytes(&self, tree: &Tree) -> Result<Option<u64>> {
+        let found = commands::look(&[&self.name(tree)?], &self.names.blank)?;
+        Ok(found.first().and_then(|row| row.written))
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities { needs_rollback: true, constant_time: true, fast_changes: false }
+    }
+
+    fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>> {
+        let Some(name) = mounts::dataset_of(dir)? else { return Ok(None) };
+        Ok(commands::look(&[&name], &self.names.blank)?.first().map(survey::id_of))
+    }
+
+    fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
+        Ok(Box::new(locked::Locked::new(self)?))
+    }
+}

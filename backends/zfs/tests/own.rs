@@ -1,0 +1,203 @@
+//! What only ZFS has to keep: what else hangs on a dataset, properties, keys, and names in between.
+
+use std::fs;
+
+use super::bed::{Bed, zfs};
+use crate::conformance::{Testbed, next_record, rollback};
+use crate::survey::{Slot, Survey};
+use crate::zfs::commands;
+use crate::{OldRoot, Origin};
+
+fn captured() -> Option<Bed> {
+    let bed = Bed::with_blank_of_live()?;
+    fs::write(bed.path(&bed.layout().live).join("of blank"), "x").unwrap();
+    bed.backend().lock().unwrap().capture(Origin::Live).unwrap();
+    fs::write(bed.path(&bed.layout().live).join("precious"), "x").unwrap();
+    Some(bed)
+}
+
+fn survey(bed: &Bed) -> Survey {
+    bed.backend().survey().unwrap()
+}
+
+fn value(bed: &Bed, property: &str, name: &str) -> String {
+    let value = commands::value(property, &bed.full(name)).unwrap();
+    String::from_utf8_lossy(&value).into_owned()
+}
+
+fn name_of(old_root: &OldRoot) -> String {
+    old_root.tree.name.to_string()
+}
+
+#[test]
+fn what_hangs_on_live_goes_with_it_and_nothing_is_destroyed() {
+    let Some(bed) = captured() else { return };
+    let live = bed.full(super::bed::LIVE);
+    let at = |name: &str| format!("{live}@{name}");
+    for name in ["autosnap_2026-01-01_00:00:02_daily", "held", "cloned"] {
+        zfs(&["snapshot", &at(name)]);
+    }
+    zfs(&["hold", "me", &at("held")]);
+    let clone = bed.full("clo ne");
+    zfs(&["clone", "-o", "mountpoint=legacy", &at("cloned"), clone.as_str()]);
+    zfs(&["bookmark", &at("held"), &format!("{live}#mark")]);
+    let old_root = rollback(&bed);
+    let name = name_of(&old_root);
+    let old = bed.full(&name);
+    let rows = commands::list_below(&[&old], &old).unwrap();
+    let names: Vec<&str> =
+        rows.iter().filter_map(|row| row.name.strip_prefix(old.as_str())).collect();
+    let expected = ["", "@autosnap_2026-01-01_00:00:02_daily", "@held", "@cloned", "#mark"];
+    assert_eq!(names, expected);
+    assert_eq!(value(&bed, "origin", "clo ne"), format!("{old}@cloned"));
+    assert!(matches!(survey(&bed).blank, Slot::Present(_)));
+
+    let discard = || bed.backend().lock().unwrap().discard(&old_root);
+    let refused = discard().unwrap_err().to_string();
+    assert!(refused.contains("is held by me") || refused.contains("is a clone of"), "{refused}");
+    assert_eq!(survey(&bed).old_roots.len(), 1);
+    zfs(&["release", "me", &format!("{old}@held")]);
+    let refused = discard().unwrap_err().to_string();
+    assert!(refused.contains(&format!("{clone} is a clone of {old}@cloned")), "{refused}");
+    zfs(&["destroy", clone.as_str()]);
+    discard().unwrap();
+    assert_eq!((survey(&bed).old_roots.len(), survey(&bed).unfinished.len()), (0, 0));
+}
+
+#[test]
+fn a_dataset_inside_of_live_is_named_as_an_obstacle() {
+    let Some(bed) = captured() else { return };
+    let inside = bed.full(&format!("{}/va r", super::bed::LIVE));
+    zfs(&["create", "-o", "mountpoint=legacy", inside.as_str()]);
+    let obstacles = survey(&bed).obstacles;
+    assert!(obstacles.iter().any(|found| found.reason.contains(inside.as_str())), "{obstacles:?}");
+}
+
+#[test]
+fn a_fresh_copy_has_every_property_that_live_had_and_room_is_set_apart_once() {
+    let Some(bed) = captured() else { return };
+    let live = bed.full(super::bed::LIVE);
+    zfs(&["set", "refreservation=8M", "quota=1G", "mountpoint=/nowhere", live.as_str()]);
+    zfs(&["set", "canmount=on", live.as_str()]);
+    let own = |name: &str| commands::own_properties(&bed.full(name)).unwrap();
+    let before = own(super::bed::LIVE);
+    let old_root = rollback(&bed);
+    let mut after = own(super::bed::LIVE);
+    after.sort();
+    let mut expected = before.clone();
+    expected.sort();
+    assert_eq!(after, expected);
+    let name = name_of(&old_root);
+    let old = ["refreservation", "canmount", "quota"].map(|property| value(&bed, property, &name));
+    assert_eq!(old, ["0", "noauto", "1073741824"]);
+    assert_eq!(value(&bed, "blankroot:refreservation", &name), "8388608");
+}
+
+#[test]
+fn in_place_nothing_but_blank_is_left_and_nothing_else_is_destroyed() {
+    let Some(bed) = captured() else { return };
+    let revert = || {
+        bed.unmount(&bed.top().join("live"));
+        let found = survey(&bed);
+        let (live, blank) = (found.live.tree().unwrap(), found.blank.tree().unwrap());
+        bed.backend().lock().unwrap().revert(live, blank)
+    };
+    let (live, path) = (bed.full(super::bed::LIVE), bed.path(&bed.layout().live));
+    zfs(&["snapshot", &format!("{live}@younger")]);
+    zfs(&["bookmark", &format!("{live}@younger"), &format!("{live}#mark")]);
+    let refused = revert().unwrap_err().to_string();
+    let list = format!("it would destroy {live}@younger, {live}#mark");
+    assert!(refused.contains(&list), "{refused}");
+    assert!(bed.path(&bed.layout().live).join("precious").exists());
+    zfs(&["destroy", &format!("{live}@younger")]);
+    zfs(&["destroy", &format!("{live}#mark")]);
+    let before = survey(&bed).live;
+    revert().unwrap();
+    bed.path(&bed.layout().live);
+    assert!(path.join("of blank").exists() && !path.join("precious").exists());
+    let after = survey(&bed);
+    assert_eq!(after.live.tree().map(|tree| &tree.id), before.tree().map(|tree| &tree.id));
+    assert_eq!((after.old_roots.len(), after.live.tree().unwrap().pristine), (0, Some(true)));
+}
+
+#[test]
+fn an_encrypted_root_is_rolled_back_and_a_missing_key_is_named() {
+    let Some(bed) = Bed::encrypted() else { return };
+    fs::write(bed.path(&bed.layout().live).join("of blank"), "x").unwrap();
+    bed.backend().lock().unwrap().capture(Origin::Live).unwrap();
+    fs::write(bed.path(&bed.layout().live).join("precious"), "x").unwrap();
+    let old_root = rollback(&bed);
+    assert!(!bed.path(&bed.layout().live).join("precious").exists());
+    assert!(bed.path(&old_root.tree.name).join("precious").exists());
+    let name = name_of(&old_root);
+    for dataset in [super::bed::LIVE, &name] {
+        assert_eq!(value(&bed, "encryptionroot", dataset), bed.dataset().as_str());
+    }
+    bed.unmount_all();
+    zfs(&["unload-key", bed.dataset().as_str()]);
+    let found = survey(&bed);
+    let reasons: Vec<&str> = found.obstacles.iter().map(|found| found.reason.as_str()).collect();
+    assert!(reasons.iter().any(|reason| reason.starts_with("the key of")), "{reasons:?}");
+    let refused = bed.backend().view(found.live.tree().unwrap()).unwrap_err().to_string();
+    assert!(refused.contains("zfs load-key"), "{refused}");
+    zfs(&["load-key", bed.dataset().as_str()]);
+    assert_eq!(survey(&bed).old_roots.len(), 1);
+}
+
+/// Cuts the power before and after each change of a rollback, and runs the next one.
+#[cfg(feature = "faults")]
+#[test]
+fn whatever_cuts_a_rollback_short_the_next_one_goes_on() {
+    use crate::fault::{Fault, run_with};
+
+    let Some(bed) = captured() else { return };
+    let once = |fault| {
+        let record = next_record(&bed);
+        let (found, backend) = (survey(&bed), bed.backend());
+        let (live, blank) = (found.live.tree().unwrap(), found.blank.tree().unwrap());
+        let aside = bed.layout().old.child(&record.name).unwrap();
+        let mut locked = backend.lock().unwrap();
+        let (result, points) = run_with(fault, None, || {
+            locked.prepare(blank, &record)?;
+            locked.swap(live, &aside)
+        });
+        (result, points, live.id.clone())
+    };
+    let (result, points, _) = once(None);
+    result.unwrap();
+    let swap = [
+        "zfs: clone",
+        "zfs: set live aside",
+        "zfs: name the copy live",
+        "zfs: name the old root",
+        "zfs: promote",
+    ];
+    assert_eq!(points[points.len() - 5..], swap);
+    let first = points.len() - 6;
+    for (position, point) in points.iter().enumerate().skip(first) {
+        for fault in [Fault::CutBeforeNth(position), Fault::CutAfterNth(position)] {
+            let what = format!("{fault:?} of {point}");
+            fs::write(bed.path(&bed.layout().live).join("precious"), &what).unwrap();
+            let (_, _, was_live) = once(Some(fault));
+            bed.unmount_all();
+            // Whoever takes the lock next completes what was begun.
+            drop(bed.backend().lock().unwrap_or_else(|error| panic!("{what}: {error}")));
+            let found = survey(&bed);
+            assert_eq!(found.obstacles, [], "{what}");
+            let live = found.live.tree().unwrap_or_else(|| panic!("{what}: no live"));
+            assert!(found.blank.tree().is_some(), "{what}: no blank");
+            let path = match live.id == was_live {
+                true => bed.path(&live.name),
+                false => {
+                    let is_it = |old: &&OldRoot| old.tree.id == was_live;
+                    let old = found.old_roots.iter().find(is_it);
+                    bed.path(&old.unwrap_or_else(|| panic!("{what}: lost")).tree.name)
+                }
+            };
+            assert_eq!(fs::read_to_string(path.join("precious")).unwrap(), what);
+            let path = bed.path(&bed.layout().live);
+            assert!(path.join("of blank").exists(), "{what}");
+            assert_eq!(path.join("precious").exists(), live.id == was_live, "{what}");
+        }
+    }
+}
