@@ -144,6 +144,7 @@ pub fn rollback(
                 locked.prepare(blank, record).map(|copy| prepared = Some(copy.id))
             }
             Step::Swap { live, aside } => locked.swap(live, aside),
+            Step::Revert { live, blank } => locked.revert(live, blank),
             Step::MoveDefault { .. } => locked.make_live_default(),
             Step::Stamp => stamp.write(host),
         };
@@ -157,6 +158,11 @@ pub fn rollback(
                 stamp.old_root = Some(text(aside.file_name()));
                 stamp.live_now = prepared.clone().or_else(|| left_copy(survey, aside));
             }
+        }
+        if let (Step::Revert { live: before, .. }, Ok(())) = (step, &done) {
+            live = LiveNow::Fresh;
+            stamp.live_before = Some(before.id.clone());
+            stamp.live_now = Some(before.id.clone());
         }
         if let Err(error) = done {
             stamp.outcome = Outcome::Failed { reasons: vec![error.to_string()] };

@@ -5,6 +5,7 @@ use backends::path::Escaped;
 use backends::{Abilities, Held, Layout, Survey, TreeId, Unfinished};
 use chrono::TimeDelta;
 
+use crate::config::Strategy;
 use crate::facts::stamp::Outcome;
 use crate::facts::{Asked, Facts, Stamp};
 use crate::plan::rollback;
@@ -143,7 +144,8 @@ fn next_boot(survey: &Survey, facts: &Facts, layout: &Layout) -> Vec<Problem> {
     let mut facts = facts.clone();
     facts.command_line.asked =
         facts.command_line.asked.filter(|asked| matches!(asked, Asked::Unknown(_)));
-    let refusals = rollback::plan(&survey, &facts, layout).err().unwrap_or_default();
+    let refusals =
+        rollback::plan(Strategy::SetAside, &survey, &facts, layout).err().unwrap_or_default();
     refusals
         .iter()
         .map(|refusal| Problem {

@@ -11,7 +11,7 @@ use super::status::with_fstab;
 use super::{load_config, show};
 use crate::apply::{self, LiveNow};
 use crate::cli::{Cli, Rollback};
-use crate::config::Config;
+use crate::config::{Config, Strategy};
 use crate::exit::Exit;
 use crate::facts::stamp::Outcome;
 use crate::facts::{Asked, Facts, Stamp};
@@ -83,9 +83,10 @@ impl Run {
             return self.refuse(&refusals);
         }
         let done = if self.dry_run {
-            config.open_backend(root).and_then(|backend| self.pretend(backend.as_ref(), layout))
+            let backend = config.open_backend(root);
+            backend.and_then(|backend| self.pretend(backend.as_ref(), config, layout))
         } else {
-            config.with_lock(root, show::waiting, |locked| self.change(locked, layout))
+            config.with_lock(root, show::waiting, |locked| self.change(locked, config, layout))
         };
         done.unwrap_or_else(|error| {
             show::problem(&error);
@@ -95,9 +96,15 @@ impl Run {
     }
 
     /// Plans without the lock, which would need the file system open for changes.
-    fn pretend(&self, backend: &dyn Backend, layout: &Layout) -> Result<Exit, Error> {
+    fn pretend(
+        &self,
+        backend: &dyn Backend,
+        config: &Config,
+        layout: &Layout,
+    ) -> Result<Exit, Error> {
         let view = |tree: &Tree| backend.view(tree);
-        Ok(match self.plan(view, &backend.survey()?, layout)? {
+        let strategy = config.rollback.strategy;
+        Ok(match self.plan(strategy, view, &backend.survey()?, layout)? {
             Ok(plan) => {
                 say(&plan.to_string());
                 Exit::Done
@@ -106,9 +113,15 @@ impl Run {
         })
     }
 
-    fn change(&self, locked: &mut dyn LockedBackend, layout: &Layout) -> Result<Exit, Error> {
+    fn change(
+        &self,
+        locked: &mut dyn LockedBackend,
+        config: &Config,
+        layout: &Layout,
+    ) -> Result<Exit, Error> {
         let survey = locked.survey_for_rollback()?;
-        Ok(match self.plan(|tree| locked.view(tree), &survey, layout)? {
+        let strategy = config.rollback.strategy;
+        Ok(match self.plan(strategy, |tree| locked.view(tree), &survey, layout)? {
             Ok(plan) => self.execute(&plan, locked, &survey, layout),
             Err(refusals) => self.refuse(&refusals),
         })
@@ -116,12 +129,13 @@ impl Run {
 
     fn plan(
         &self,
+        strategy: Strategy,
         view: impl FnOnce(&Tree) -> Result<View, Error>,
         survey: &Survey,
         layout: &Layout,
     ) -> Result<Result<Plan, Vec<Refusal>>, Error> {
         let facts = with_fstab(self.facts.clone(), view, survey)?;
-        Ok(rollback::plan(survey, &facts, layout))
+        Ok(rollback::plan(strategy, survey, &facts, layout))
     }
 
     fn execute(
@@ -160,6 +174,10 @@ impl Run {
                     "rolled back in {took}: live is a fresh copy of blank, and the old root is \
                      {old}/{name}\n"
                 )
+            }
+            None if stamp.live_before.is_some() => {
+                let took = milliseconds(stamp.duration_us);
+                format!("rolled back in {took}: live is blank again, and there is no old root\n")
             }
             None => "live is a fresh copy of blank already\n".to_string(),
         };

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use backends::{Held, Hold, Layout, LiveMount, Record, Slot, Survey, Tree, TreeName, Unfinished};
 
 use super::{Plan, Refusal, Step, correction};
+use crate::config::Strategy;
 use crate::facts::stamp::Outcome;
 use crate::facts::{Asked, Facts, Resume};
 
@@ -32,7 +33,12 @@ pub fn refusals_before_survey(facts: &Facts, layout: &Layout) -> Vec<Refusal> {
 }
 
 /// Plans a rollback, or names all reasons against it.
-pub fn plan(survey: &Survey, facts: &Facts, layout: &Layout) -> Result<Plan, Vec<Refusal>> {
+pub fn plan(
+    strategy: Strategy,
+    survey: &Survey,
+    facts: &Facts,
+    layout: &Layout,
+) -> Result<Plan, Vec<Refusal>> {
     let mut refusals = refusals_before_survey(facts, layout);
     if refusals.iter().any(Refusal::is_by_request) {
         return Err(refusals);
@@ -66,7 +72,10 @@ pub fn plan(survey: &Survey, facts: &Facts, layout: &Layout) -> Result<Plan, Vec
         Ok(finish(survey, facts, live))
     } else {
         refusals.extend(in_use(survey, live));
-        replace(survey, facts, layout, live, blank)
+        match strategy {
+            Strategy::SetAside => replace(survey, facts, layout, live, blank),
+            Strategy::Rollback => Ok(in_place(live, blank)),
+        }
     };
     match planned {
         Ok(mut plan) if refusals.is_empty() => {
@@ -104,6 +113,12 @@ fn finish(survey: &Survey, facts: &Facts, live: &Tree) -> Plan {
         steps.push(Step::Stamp);
     }
     Plan { steps, already_fresh: true, held: None }
+}
+
+/// Live stays the tree that it is, and nothing of what was written is left.
+fn in_place(live: &Tree, blank: &Tree) -> Plan {
+    let revert = Step::Revert { live: live.clone(), blank: blank.clone() };
+    Plan { steps: vec![revert, Step::Stamp], already_fresh: false, held: None }
 }
 
 /// A fresh copy, made now or left by an interrupted run, takes the place of live.

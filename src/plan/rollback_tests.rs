@@ -78,14 +78,14 @@ fn mount(at: &str, seen_by: Option<i32>, certain: bool) -> LiveMount {
 }
 
 fn planned(survey: &Survey, facts: &Facts) -> String {
-    plan(survey, facts, &layout()).unwrap().to_string()
+    plan(Strategy::SetAside, survey, facts, &layout()).unwrap().to_string()
 }
 
 /// What is printed for a disk and a boot that differ from a good one by `change`.
 fn refused(line: &str, change: impl FnOnce(&mut Survey, &mut Facts)) -> Vec<String> {
     let (mut survey, mut facts) = (survey(), facts(line));
     change(&mut survey, &mut facts);
-    let refusals = plan(&survey, &facts, &layout()).unwrap_err();
+    let refusals = plan(Strategy::SetAside, &survey, &facts, &layout()).unwrap_err();
     refusals.iter().map(ToString::to_string).collect()
 }
 
@@ -97,7 +97,7 @@ fn a_used_live_is_replaced_by_a_fresh_copy() {
 3. write the stamp of this boot
 ";
     assert_eq!(planned(&survey(), &facts("quiet")), expected);
-    let plan = plan(&survey(), &facts(""), &layout()).unwrap();
+    let plan = plan(Strategy::SetAside, &survey(), &facts(""), &layout()).unwrap();
     let Step::Prepare { record, .. } = &plan.steps[0] else { panic!("{plan}") };
     assert_eq!((record.live.as_str(), record.blank.as_str()), ("live", "blank"));
     assert!(plan.changes_disk());
@@ -182,7 +182,7 @@ fn a_live_that_is_fresh_is_left_alone_even_where_it_is_mounted() {
     let mut facts = facts("");
     let first = "live is a fresh copy of blank already\n1. write the stamp of this boot\n";
     assert_eq!(planned(&fresh, &facts), first);
-    assert!(!plan(&fresh, &facts, &layout()).unwrap().changes_disk());
+    assert!(!plan(Strategy::SetAside, &fresh, &facts, &layout()).unwrap().changes_disk());
 
     facts.stamp = Ok(Some(Stamp::new(BOOT, facts.clock, Outcome::RolledBack)));
     assert_eq!(planned(&fresh, &facts), "live is a fresh copy of blank already\n");
@@ -349,4 +349,20 @@ fn all_reasons_are_named_together() {
         survey.blank = Slot::Missing;
     });
     assert_eq!(both.len(), 2, "{both:#?}");
+}
+
+#[test]
+fn in_place_live_stays_the_tree_that_it_is_and_every_refusal_holds() {
+    let plan_in_place = |survey: &Survey| {
+        plan(Strategy::Rollback, survey, &facts(""), &layout()).map(|plan| plan.to_string())
+    };
+    let expected = "\
+1. put `root` back to `root-blank` in place: nothing that was written since is left
+2. write the stamp of this boot
+";
+    assert_eq!(plan_in_place(&survey()).unwrap(), expected);
+    let full = Survey { space: Some(Space { available: 0, needed: 1 }), ..survey() };
+    assert_eq!(plan_in_place(&full).unwrap(), expected);
+    let mounted = Survey { live_mounts: vec![mount("/mnt", None, true)], ..survey() };
+    assert_eq!(plan_in_place(&mounted).unwrap_err().len(), 1);
 }

@@ -45,6 +45,13 @@ pub enum Step {
         /// Where the copy is, and the old root will be.
         aside: TreeName,
     },
+    /// Put live back to blank in place.
+    Revert {
+        /// The tree that is live.
+        live: Tree,
+        /// What it is to be.
+        blank: Tree,
+    },
     /// Let mounts that name no tree lead to what is live by now.
     MoveDefault {
         /// The name of live.
@@ -68,6 +75,11 @@ impl fmt::Display for Step {
                 f,
                 "exchange `{live}` and `{aside}`: the copy becomes live, and live the old root",
                 live = live.name
+            ),
+            Self::Revert { live, blank } => write!(
+                f,
+                "put `{}` back to `{}` in place: nothing that was written since is left",
+                live.name, blank.name
             ),
             Self::MoveDefault { live } => {
                 write!(f, "let mounts that name no tree lead to `{live}`")

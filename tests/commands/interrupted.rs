@@ -30,7 +30,13 @@ fn roll_back(machine: &Machine<'_>, fault: Option<Fault>) -> (Rolled, Vec<&'stat
     let backend = backend(machine);
     let mut locked = backend.lock().unwrap();
     let survey = locked.survey().unwrap();
-    let plan = plan::rollback::plan(&survey, &facts, config.root.layout().unwrap()).unwrap();
+    let plan = plan::rollback::plan(
+        config.rollback.strategy,
+        &survey,
+        &facts,
+        config.root.layout().unwrap(),
+    )
+    .unwrap();
     let stamp = Stamp::new(facts.boot_id, facts.clock, Outcome::RolledBack);
     run_with(fault, None, || {
         apply::rollback(&plan, locked.as_mut(), &survey, &host, stamp, Instant::now())

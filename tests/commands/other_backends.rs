@@ -58,6 +58,7 @@ fn a_tmpfs_needs_a_configuration_and_no_blank() {
     });
 }
 
+#[cfg(not(feature = "zfs"))]
 #[test]
 fn zfs_is_told_to_be_missing() {
     on_machine(|machine| {

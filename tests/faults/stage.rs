@@ -13,6 +13,7 @@ use backends::lock::patiently;
 use backends::{Backend, Layout, LockedBackend, Survey, Tree, TreeId, TreeName, Unfinished};
 use blankroot::apply;
 use blankroot::cli::Cli;
+use blankroot::config::Strategy;
 use blankroot::facts::stamp::Outcome;
 use blankroot::facts::{Facts, Stamp};
 use blankroot::host::HostRoot;
@@ -123,8 +124,8 @@ impl Stage {
         let backend = self.backend();
         let mut locked = lock(&backend).map_err(|e| e.to_string())?;
         let survey = locked.survey().map_err(|e| e.to_string())?;
-        let plan =
-            rollback::plan(&survey, &facts, &self.layout).map_err(|r| format!("refused: {r:?}"))?;
+        let plan = rollback::plan(Strategy::SetAside, &survey, &facts, &self.layout)
+            .map_err(|r| format!("refused: {r:?}"))?;
         let stamp = Stamp::new(facts.boot_id, facts.clock, Outcome::RolledBack);
         match apply::rollback(&plan, locked.as_mut(), &survey, &host, stamp, Instant::now()) {
             Ok(_) => Ok(()),
