@@ -3,10 +3,12 @@
 
 use std::path::Path;
 
+#[cfg(not(all(feature = "btrfs", feature = "zfs")))]
+use backends::Error;
 use backends::directory::Directory;
 use backends::lock::patiently;
 use backends::tmpfs::Tmpfs;
-use backends::{Backend, Error, Layout, LockedBackend, Result};
+use backends::{Backend, Layout, LockedBackend, Result};
 
 use super::Config;
 use super::root::RootConfig;
@@ -45,8 +47,7 @@ impl RootConfig {
     pub fn open(&self, root: &Path) -> Result<Box<dyn Backend>> {
         match self {
             Self::Btrfs { device, layout } => open_btrfs(device, layout.clone()),
-            Self::Zfs { .. } => Err(not_built_in("zfs")
-                .mend("use another backend, or a build of blankroot that has it")),
+            Self::Zfs { dataset, layout } => open_zfs(dataset, layout.clone()),
             Self::Tmpfs => Ok(Box::new(Tmpfs::open(root)?)),
             Self::Directory { path, layout } => {
                 Ok(Box::new(Directory::open(path, layout.clone())?))
@@ -65,6 +66,17 @@ fn open_btrfs(_device: &Path, _layout: Layout) -> Result<Box<dyn Backend>> {
     Err(not_built_in("btrfs").mend("build blankroot with the feature `btrfs`"))
 }
 
+#[cfg(feature = "zfs")]
+fn open_zfs(dataset: &str, layout: Layout) -> Result<Box<dyn Backend>> {
+    Ok(Box::new(backends::zfs::Zfs::open(dataset, layout)?))
+}
+
+#[cfg(not(feature = "zfs"))]
+fn open_zfs(_dataset: &str, _layout: Layout) -> Result<Box<dyn Backend>> {
+    Err(not_built_in("zfs").mend("install `blankroot-zfs`, or use another backend"))
+}
+
+#[cfg(not(all(feature = "btrfs", feature = "zfs")))]
 fn not_built_in(backend: &str) -> Error {
     Error::new(format!("open the backend {backend}"), format!("this build has no {backend}"))
 }
@@ -73,6 +85,7 @@ fn not_built_in(backend: &str) -> Error {
 mod tests {
     use super::*;
 
+    #[cfg(not(feature = "zfs"))]
     #[test]
     fn a_backend_that_is_not_built_in_says_so() {
         let text = b"[root]\nbackend = \"zfs\"\ndataset = \"tank/root\"\n";

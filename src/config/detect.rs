@@ -9,7 +9,7 @@ use backends::path::{Escaped, shell_word};
 use backends::{Error, Layout, Result, TreeName};
 
 use super::problem::shown;
-use super::root::{DEFAULT_BLANK, DEFAULT_OLD, RootConfig};
+use super::root::{DEFAULT_BLANK, DEFAULT_OLD, RootConfig, blank_of};
 
 /// What `[root]` would say of the tree that is mounted at `root`. Device names are looked up below
 /// `host`.
@@ -19,6 +19,7 @@ pub fn detect(root: &Path, host: &Path) -> Result<RootConfig> {
     let found = mounted::at(root)?;
     match found.mount.fs_type.as_slice() {
         b"btrfs" => btrfs(root, host, &found),
+        b"zfs" => zfs(root, &found.mount.source),
         b"tmpfs" => Ok(RootConfig::Tmpfs),
         other => Err(unsuitable(root, other)),
     }
@@ -31,8 +32,6 @@ fn action(root: &Path) -> String {
 fn unsuitable(root: &Path, fs_type: &[u8]) -> Error {
     let what = format!("its type is {}, which has no snapshots", Escaped(fs_type));
     match fs_type {
-        b"zfs" => Error::new(action(root), "its type is zfs, which cannot be found by itself yet")
-            .mend("write a configuration with `backend = \"zfs\"` and name it with --config"),
         b"overlay" => Error::new(action(root), "it is an overlay: of a container or a live medium")
             .mend("name the mounted root of the machine itself with `--root DIR`"),
         b"ext2" | b"ext3" | b"ext4" | b"xfs" | b"f2fs" => Error::new(action(root), what).mend(
@@ -42,6 +41,28 @@ fn unsuitable(root: &Path, fs_type: &[u8]) -> Error {
         _ => Error::new(action(root), what)
             .mend("name a mounted root on Btrfs with `--root DIR`, or a configuration with --config"),
     }
+}
+
+/// The dataset that is mounted, beside which the others are to be.
+fn zfs(root: &Path, source: &[u8]) -> Result<RootConfig> {
+    let name = String::from_utf8_lossy(source).into_owned();
+    let Some((dataset, live)) = name.rsplit_once('/') else {
+        let why = format!("the pool `{}` itself is mounted there", Escaped(source));
+        return Err(Error::new(action(root), why)
+            .mend("make the root a dataset of its own, as `POOL/root`, and boot that"));
+    };
+    if name.contains('@') {
+        let why = format!("the snapshot `{}` is mounted there", Escaped(source));
+        return Err(Error::new(action(root), why).mend("name a mounted root with `--root DIR`"));
+    }
+    let named = |name: &str| {
+        TreeName::new(name).map_err(|why| {
+            Error::new(action(root), format!("the dataset's name `{}` {why}", Escaped(source)))
+        })
+    };
+    let live = named(live)?;
+    let layout = Layout { blank: named(&blank_of(&live))?, old: named(DEFAULT_OLD)?, live };
+    Ok(RootConfig::Zfs { dataset: dataset.to_string(), layout })
 }
 
 fn btrfs(root: &Path, host: &Path, found: &Mounted) -> Result<RootConfig> {
@@ -107,11 +128,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_datasets_are_beside_the_one_that_is_mounted() {
+        let found = zfs(Path::new("/"), b"rpool/lo cal/root").unwrap();
+        let RootConfig::Zfs { dataset, layout } = &found else { panic!("{found:?}") };
+        let names = [&layout.live, &layout.blank, &layout.old].map(ToString::to_string);
+        assert_eq!(
+            (dataset.as_str(), names),
+            ("rpool/lo cal", ["root".into(), "root@blank".into(), "old-roots".into()])
+        );
+        for bad in [&b"rpool"[..], b"rpool/root@blank"] {
+            assert!(zfs(Path::new("/"), bad).unwrap_err().mend_text().is_some());
+        }
+    }
+
+    #[test]
     fn what_cannot_be_rolled_back_is_named_with_a_way_out() {
         for (fs_type, why, mend) in [
             (&b"ext4"[..], "its type is ext4, which has no snapshots", "btrfs-convert"),
             (b"overlay", "it is an overlay", "--root DIR"),
-            (b"zfs", "its type is zfs", "backend = \"zfs\""),
             (b"odd\n", "its type is odd\\n, which", "--config"),
         ] {
             let error = unsuitable(Path::new("/a b"), fs_type);

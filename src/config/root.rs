@@ -10,7 +10,7 @@ use super::reader::{Reader, Text};
 
 /// `live` where the configuration does not say.
 pub const DEFAULT_LIVE: &str = "root";
-/// `blank` where the configuration does not say.
+/// `blank` where the configuration does not say; on ZFS it is `LIVE@blank`.
 pub const DEFAULT_BLANK: &str = "root-blank";
 /// `old` where the configuration does not say.
 pub const DEFAULT_OLD: &str = "old-roots";
@@ -61,6 +61,15 @@ impl RootConfig {
             Self::Btrfs { device: place, .. } | Self::Directory { path: place, .. } => Some(place),
             // A pool is found by name.
             Self::Zfs { .. } | Self::Tmpfs => None,
+        }
+    }
+
+    /// The units that bring what is found by name and not by a device.
+    pub fn brought_by(&self) -> Option<&'static str> {
+        match self {
+            // Which pools, with which options, is the distribution's own affair.
+            Self::Zfs { .. } => Some("zfs-import.target"),
+            Self::Btrfs { .. } | Self::Tmpfs | Self::Directory { .. } => None,
         }
     }
 
@@ -121,7 +130,7 @@ pub(super) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option
     }
     let [device, dataset, path] =
         ["device", "dataset", "path"].map(|key| table.string(key, problems));
-    let layout = read_layout(&mut table, problems);
+    let layout = read_layout(&mut table, word, problems);
     if let Some(word) = word {
         refuse_superfluous(word, &words, &table, problems);
     }
@@ -217,7 +226,11 @@ fn check_dataset(Text { text, place }: Text<'_>, problems: &mut Problems<'_>) ->
     None
 }
 
-fn read_layout(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Option<Layout> {
+fn read_layout(
+    table: &mut Reader<'_>,
+    word: Option<Word>,
+    problems: &mut Problems<'_>,
+) -> Option<Layout> {
     let mut failed = false;
     let mut places = Vec::new();
     let mut names = Vec::new();
@@ -225,6 +238,12 @@ fn read_layout(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Option<La
         let given = table.key_place(key, problems).is_some();
         let text = table.string(key, problems);
         failed |= given && text.is_none();
+        // On ZFS blank is a snapshot of live, whatever live is called.
+        let of_live = match (key, word, names.first()) {
+            ("blank", Some(Word::Zfs), Some((_, live))) => Some(blank_of(live)),
+            _ => None,
+        };
+        let default = of_live.as_deref().unwrap_or(default);
         let Text { text, place } = text.unwrap_or(Text { text: default, place: table.place });
         match TreeName::new(text) {
             Ok(name) => {
@@ -244,6 +263,11 @@ fn read_layout(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Option<La
     let mut names = names.into_iter().map(|(_, name)| name);
     let layout = Layout { live: names.next()?, blank: names.next()?, old: names.next()? };
     (!failed).then_some(layout)
+}
+
+/// Blank's name on ZFS where the configuration does not say.
+pub fn blank_of(live: &TreeName) -> String {
+    format!("{}@blank", live.as_path().display())
 }
 
 /// Of two trees, one within the other would be lost or copied together with it.

@@ -59,6 +59,8 @@ impl InInitrd<'_> {
                 warning = Some(format!("the rollback does not wait for what it needs: {why}"));
                 None
             });
+            let brought_by = self.config.and_then(|config| config.root.brought_by());
+            let waits_for = waits_for.or_else(|| brought_by.map(str::to_string));
             add(ROOT_REQUIRES, self.rollback(waits_for.as_deref(), &command, &origin));
         }
         let list = self.config.map(keep::list).unwrap_or_default();

@@ -314,6 +314,17 @@ fn the_rollback_in_the_initrd() {
 }
 
 #[test]
+fn the_rollback_waits_for_the_import_of_a_pool() {
+    let config = b"[root]\nbackend = \"zfs\"\ndataset = \"rpool/local\"\n";
+    let config = Config::parse(Path::new("/etc/blankroot.toml"), config).unwrap();
+    let known = initrd::InInitrd { config: Some(&config), asked: None };
+    let (units, warning) = known.units("/usr/bin/blankroot").unwrap();
+    let text = text(&units, ROLLBACK);
+    assert_eq!(warning, None);
+    assert!(text.contains("\nWants=zfs-import.target\nAfter=zfs-import.target\n"), "{text}");
+}
+
+#[test]
 fn early_paths_in_the_initrd() {
     let units = in_initrd("[[storage]]\npath = \"/persist\"\ndirectories = [\"/var/log\"]");
     insta::assert_snapshot!(text(&units, IN_INITRD), @r#"

@@ -46,7 +46,7 @@ fn every_backend_has_its_own_keys() {
             "backend = \"zfs\"\ndataset = \"pool/os\"\nlive = \"a b\"",
             RootConfig::Zfs {
                 dataset: "pool/os".to_string(),
-                layout: layout("a b", "root-blank", "old-roots"),
+                layout: layout("a b", "a b@blank", "old-roots"),
             },
         ),
         (
