@@ -12,7 +12,7 @@ help:
 	@echo "make fuzz    the fuzz targets alone, each for FUZZ_SECONDS (60)"
 	@echo "make bench   against peers, side by side; BENCH_LARGE=0 leaves out 5 million files"
 	@echo "make install DESTDIR=... PREFIX=/usr   everything where distributions expect it; make uninstall"
-	@echo "make deb     a Debian package in target/deb"
+	@echo "make deb     Debian packages in target/deb, without and with the backend for ZFS"
 	@echo "make vm-test NAME=...   real kernels, initrds, reboots and power cuts, in QEMU; RING=ci: a part"
 	@echo "make setup   only installs what the others need"
 
@@ -62,7 +62,8 @@ uninstall:
 
 deb:
 	@tools/setup deb
-	@tools/deb
+	@tools/deb blankroot
+	@tools/deb blankroot-zfs
 
 vm-test:
 	@tools/setup vm

@@ -4,7 +4,7 @@
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
 
   outputs =
-    { self, nixpkgs }:
+    { nixpkgs, ... }:
     let
       inherit (nixpkgs) lib;
       systems = [
@@ -16,14 +16,11 @@
     {
       packages = each (pkgs: rec {
         blankroot = pkgs.callPackage ./nix/package.nix { };
+        blankroot-zfs = pkgs.callPackage ./nix/package.nix { withZfs = true; };
         default = blankroot;
       });
 
-      nixosModules.default =
-        { lib, pkgs, ... }:
-        {
-          imports = [ ./nix/module.nix ];
-          services.blankroot.package = lib.mkDefault self.packages.${pkgs.stdenv.hostPlatform.system}.default;
-        };
+      # Takes the package for the backend that the settings name.
+      nixosModules.default = ./nix/module.nix;
     };
 }

@@ -24,8 +24,8 @@ in
 
     package = lib.mkOption {
       type = lib.types.package;
-      default = pkgs.callPackage ./package.nix { };
-      defaultText = lib.literalExpression "pkgs.callPackage ./package.nix { }";
+      default = pkgs.callPackage ./package.nix { withZfs = (cfg.settings.root.backend or null) == "zfs"; };
+      defaultText = lib.literalExpression "pkgs.callPackage ./package.nix { withZfs = …; }";
       description = "The package to use.";
     };
 

@@ -1,14 +1,15 @@
 # The command, systemd's generator and units, man pages and completions:
-# `pkgs.callPackage ./nix/package.nix { }`.
+# `pkgs.callPackage ./nix/package.nix { }`, for a root on ZFS with `withZfs = true`.
 {
   lib,
   rustPlatform,
   btrfs-progs,
   installShellFiles,
+  withZfs ? false,
 }:
 
 rustPlatform.buildRustPackage {
-  pname = "blankroot";
+  pname = if withZfs then "blankroot-zfs" else "blankroot";
   inherit ((lib.importTOML ../Cargo.toml).workspace.package) version;
 
   # Everything that the workspace names; a change of this file builds nothing anew.
@@ -38,6 +39,7 @@ rustPlatform.buildRustPackage {
 
   # What the units name.
   env.BLANKROOT_COMMAND = "${placeholder "out"}/bin/blankroot";
+  buildFeatures = lib.optional withZfs "zfs";
   cargoBuildFlags = [
     "--bin"
     "blankroot"
