@@ -166,6 +166,11 @@ pub trait Backend: Send + Sync {
     fn how_to_make_read_only(&self, _tree: &Tree) -> Option<String> {
         None
     }
+    /// How the reader can hold room back for the day on which the file system is full, where it has to be
+    /// asked for and nobody did.
+    fn how_to_hold_room_back(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
     /// Takes the lock that every change needs; an error if another process holds it.
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>>;
 }

@@ -13,6 +13,9 @@ use crate::process::Program;
 const ZFS: Program = Program::new("zfs", "zfsutils-linux");
 const ZPOOL: Program = Program::new("zpool", "zfsutils-linux");
 
+/// Bytes with which a full pool can be put right again.
+const LEAST_RESERVE: u64 = 16 << 20;
+
 /// A property and its value.
 pub type Property = (String, Vec<u8>);
 
@@ -69,6 +72,18 @@ pub fn value(property: &str, name: &ZfsName) -> Result<Vec<u8>> {
         printed.pop();
     }
     Ok(printed)
+}
+
+/// Whether something keeps a dataset from taking all of its pool.
+pub fn has_limit(name: &ZfsName) -> Result<bool> {
+    let limits = ZFS.run(["get", "-Hp", "-o", "value", "quota,refquota", name.as_str()])?;
+    Ok(output::numbers(&limits).any(|limit| limit > 0))
+}
+
+/// Whether a dataset of the pool holds room back that nothing is in; what a volume has is for itself.
+pub fn has_reserve(pool: &str) -> Result<bool> {
+    let what = ["list", "-Hp", "-t", "filesystem", "-o", "usedbyrefreservation", "-r", pool];
+    Ok(output::numbers(&ZFS.run(what)?).any(|bytes| bytes >= LEAST_RESERVE))
 }
 
 /// The properties that were set on `name` itself, or received with it.

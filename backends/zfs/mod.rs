@@ -81,6 +81,16 @@ impl Backend for Zfs {
         Ok(commands::look(&[&name], &self.names.blank)?.first().map(survey::id_of))
     }
 
+    fn how_to_hold_room_back(&self) -> Result<Option<String>> {
+        let pool = self.names.top.pool();
+        if commands::has_limit(&self.names.live)? || commands::has_reserve(pool)? {
+            return Ok(None);
+        }
+        let make = "zfs create -o canmount=off -o refreservation=256M";
+        let release = "zfs set refreservation=none";
+        Ok(Some(format!("run `{make} '{pool}/reserve'`; `{release} '{pool}/reserve'` gives it back")))
+    }
+
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
         Ok(Box::new(locked::Locked::new(self)?))
     }

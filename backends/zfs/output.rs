@@ -137,6 +137,12 @@ pub fn values(printed: &[u8], names: &[String]) -> Option<Vec<Vec<u8>>> {
     lines.iter().zip(names).map(value).collect()
 }
 
+/// The numbers that a column of values has; what is none, as of a property that is not set, is left out.
+pub fn numbers(printed: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    let lines = printed.split(|&byte| byte == b'\n');
+    lines.filter_map(|line| std::str::from_utf8(line).ok()?.parse().ok())
+}
+
 /// Whether `zfs` complained that what it was asked for does not exist, and about nothing else.
 pub fn is_absence(complaint: &[u8]) -> bool {
     let mut lines =
@@ -175,6 +181,12 @@ fn shown(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_column_of_numbers_may_have_holes() {
+        let found: Vec<u64> = numbers(b"0\n-\n268435456\nnone\n").collect();
+        assert_eq!(found, [0, 268_435_456]);
+    }
 
     #[test]
     fn a_list_is_read_with_every_kind_of_row() {

@@ -1,4 +1,5 @@
-//! What is in blank that should not be in every copy of it; and whether the configuration survives.
+//! What is in blank that should not be in every copy of it, and what the next rollback needs beside it: the
+//! configuration, and room.
 
 use super::checks;
 use super::facts::{BlankFacts, Facts, OwnConfig, Secret};
@@ -13,6 +14,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         findings.extend(identity(blank));
     }
     findings.extend(own_config(facts));
+    findings.extend(no_reserve(facts));
     findings
 }
 
@@ -90,6 +92,17 @@ fn identity(blank: &BlankFacts) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+fn no_reserve(facts: &Facts) -> Option<Finding> {
+    let how = facts.how_to_hold_room_back.as_ref()?;
+    Some(Finding::new(
+        &checks::NO_RESERVE,
+        Severity::Note,
+        "live may fill the whole pool, and nothing is held back",
+        "in a pool without room no fresh copy is made: the root stays as it is until something is deleted",
+        format!("{how}; or set a quota on live"),
+    ))
 }
 
 fn own_config(facts: &Facts) -> Option<Finding> {

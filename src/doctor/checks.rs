@@ -88,6 +88,8 @@ checks! {
         "blank holds a random seed, so that every boot starts from the same one";
     CONFIG_LOST: Doctor "config-lost",
         "the configuration itself does not survive the next boot";
+    NO_RESERVE: Doctor "no-reserve",
+        "nothing is held back for the day on which the pool is full (ZFS)";
     DOT_DOT: Configuration "dot-dot",
         "a path with a component `..`";
     TWICE: Configuration "kept-twice",

@@ -38,6 +38,8 @@ pub struct Facts {
     pub blank: Option<BlankFacts>,
     /// What the next boot finds as the configuration.
     pub own_config: Option<OwnConfig>,
+    /// How room is held back for the day on which the file system is full, where nobody did.
+    pub how_to_hold_room_back: Option<String>,
     /// What could not be found out.
     pub unchecked: Vec<Unchecked>,
 }

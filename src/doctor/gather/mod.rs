@@ -73,6 +73,12 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
             Err(error) => cannot(&mut facts.unchecked, "blank for secrets", &error),
         }
     }
+    if let Ok(backend) = &sources.backend {
+        match backend.how_to_hold_room_back() {
+            Ok(how) => facts.how_to_hold_room_back = how,
+            Err(error) => cannot(&mut facts.unchecked, "whether room is held back", &error),
+        }
+    }
     let live = trees.live_is_root;
     for entry in entries.iter().cloned() {
         facts.entries.push(targets::gather(sources.root, entry, live, &mut facts.unchecked));

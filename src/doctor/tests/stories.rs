@@ -278,4 +278,11 @@ pub(super) const STORIES: &[Story] = &[
         "/etc/blankroot.toml will be gone after the next boot",
         |f| f.own_config = None,
     ),
+    Story(
+        "no-reserve",
+        Note,
+        |f| f.how_to_hold_room_back = Some("run `x`".to_string()),
+        "live may fill the whole pool",
+        |f| f.how_to_hold_room_back = None,
+    ),
 ];
