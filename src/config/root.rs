@@ -65,10 +65,16 @@ impl RootConfig {
     }
 
     /// The units that bring what is found by name and not by a device.
-    pub fn brought_by(&self) -> Option<&'static str> {
+    pub fn brought_by(&self) -> Option<String> {
         match self {
-            // Which pools, with which options, is the distribution's own affair.
-            Self::Zfs { .. } => Some("zfs-import.target"),
+            // Which pools, with which options, is the distribution's own affair. NixOS has a unit for each
+            // pool; no unit has a space in its name.
+            Self::Zfs { dataset, .. } => Some(match dataset.split('/').next() {
+                Some(pool) if !pool.contains(' ') => {
+                    format!("zfs-import.target zfs-import-{pool}.service")
+                }
+                _ => "zfs-import.target".to_string(),
+            }),
             Self::Btrfs { .. } | Self::Tmpfs | Self::Directory { .. } => None,
         }
     }

@@ -60,7 +60,7 @@ impl InInitrd<'_> {
                 None
             });
             let brought_by = self.config.and_then(|config| config.root.brought_by());
-            let waits_for = waits_for.or_else(|| brought_by.map(str::to_string));
+            let waits_for = waits_for.or(brought_by);
             add(ROOT_REQUIRES, self.rollback(waits_for.as_deref(), &command, &origin));
         }
         let list = self.config.map(keep::list).unwrap_or_default();

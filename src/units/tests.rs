@@ -321,7 +321,8 @@ fn the_rollback_waits_for_the_import_of_a_pool() {
     let (units, warning) = known.units("/usr/bin/blankroot").unwrap();
     let text = text(&units, ROLLBACK);
     assert_eq!(warning, None);
-    assert!(text.contains("\nWants=zfs-import.target\nAfter=zfs-import.target\n"), "{text}");
+    let units = "zfs-import.target zfs-import-rpool.service";
+    assert!(text.contains(&format!("\nWants={units}\nAfter={units}\n")), "{text}");
 }
 
 #[test]

@@ -63,6 +63,16 @@ impl Archive {
     }
 }
 
+/// An initrd with a file in it, in the place of the one that is there.
+pub fn with_file(mut initrd: Vec<u8>, path: &str, content: &[u8]) -> Vec<u8> {
+    // The kernel unpacks archives one after the other; each starts at a multiple of four.
+    initrd.resize(initrd.len().next_multiple_of(4), 0);
+    let mut archive = Archive::default();
+    archive.file(path, 0o644, content);
+    initrd.extend(archive.finish());
+    initrd
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

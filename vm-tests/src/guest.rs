@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::artefact;
 use crate::machine::Machine;
-use crate::{programs, readme};
+use crate::{programs, readme, zfs_root};
 
 /// Makes a Debian guest.
 const DEBIAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/debian");
@@ -46,11 +46,76 @@ impl Initrd {
     }
 }
 
+/// The file system of a guest's root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// With subvolumes.
+    Btrfs,
+    /// With datasets.
+    Zfs,
+}
+
+impl Root {
+    /// What the kernel command line says of it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Btrfs => "root=LABEL=os rootflags=subvol=root",
+            Self::Zfs => "root=ZFS=rpool/local/root boot=zfs",
+        }
+    }
+
+    /// Commands of a shell that give blank another name.
+    pub fn hide_blank(self) -> &'static str {
+        match self {
+            Self::Btrfs => {
+                "mkdir -p /tmp/top && mount -o subvolid=5 LABEL=os /tmp/top &&
+                mv /tmp/top/root-blank /tmp/top/elsewhere"
+            }
+            Self::Zfs => "zfs rename rpool/local/root@blank elsewhere",
+        }
+    }
+
+    /// What is told of it then.
+    pub fn blank_is_missing(self) -> &'static str {
+        match self {
+            Self::Btrfs => "blank, `root-blank`, is missing",
+            Self::Zfs => "blank, `root@blank`, is missing",
+        }
+    }
+
+    /// Commands of a shell that show the old roots in `/tmp/top/old-roots`.
+    pub fn mount_old_roots(self) -> &'static str {
+        match self {
+            Self::Btrfs => "mkdir -p /tmp/top && mount -o subvolid=5 LABEL=os /tmp/top",
+            Self::Zfs => {
+                "set -e
+                mkdir -p /tmp/top && mount -t tmpfs top /tmp/top
+                for each in $(zfs list -H -d 1 -t filesystem -o name rpool/local/old-roots); do
+                    case $each in */old-roots) continue ;; esac
+                    mkdir -p /tmp/top/old-roots/${each##*/}
+                    mount -t zfs $each /tmp/top/old-roots/${each##*/}
+                done"
+            }
+        }
+    }
+}
+
+/// A guest that Blankroot was set up in: its root, and what makes its initrd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// The root's file system.
+    pub root: Root,
+    /// What makes the initrd.
+    pub initrd: Initrd,
+}
+
 /// A disk, and the kernel and the initrd that boot it. Never written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guest {
     /// Has `disk.raw`, `vmlinuz` and `initrd`.
     pub dir: PathBuf,
+    /// The file system of its root.
+    pub root: Root,
 }
 
 impl Guest {
@@ -66,12 +131,27 @@ impl Guest {
                 initrd.name().as_ref(),
             ]);
         });
-        Self { dir }
+        Self { dir, root: Root::Btrfs }
+    }
+
+    /// The same with the package `deb` set up by the README's commands, in a root of this kind.
+    pub fn set_up(suite: &str, kind: Kind, deb: &Path) -> Self {
+        match kind.root {
+            Root::Btrfs => Self::with_blankroot(suite, kind.initrd, deb),
+            Root::Zfs => Self::on_zfs(suite, kind.initrd, false, deb),
+        }
+    }
+
+    /// The same with the root in a pool of ZFS.
+    fn on_zfs(suite: &str, initrd: Initrd, is_encrypted: bool, deb: &Path) -> Self {
+        let commands = readme::commands(&String::from_utf8_lossy(&read(README)), "debian");
+        let dir = zfs_root::make(suite, initrd, is_encrypted, deb, &commands);
+        Self { dir, root: Root::Zfs }
     }
 
     /// The same with the package `deb` set up by the README's commands: by the very words, in a boot
     /// of the guest, or, with dracut, from outside, which is faster.
-    pub fn with_blankroot(suite: &str, initrd: Initrd, deb: &Path) -> Self {
+    fn with_blankroot(suite: &str, initrd: Initrd, deb: &Path) -> Self {
         let (plain, readme) = (Self::debian(suite, initrd), read(README));
         let commands = readme::commands(&String::from_utf8_lossy(&readme), "debian");
         let (commands, last) = initrd.set_up(&commands);
@@ -94,18 +174,22 @@ impl Guest {
                 commands.as_ref(),
             ]),
         });
-        Self { dir }
+        Self { dir, root: Root::Btrfs }
     }
 
-    /// The same on a disk that LUKS encrypts; its key is in the initrd.
-    pub fn encrypted(suite: &str, initrd: Initrd, deb: &Path) -> Self {
+    /// The same on a disk that is encrypted, by LUKS or by ZFS itself; both ask at the console.
+    pub fn encrypted(suite: &str, kind: Kind, deb: &Path) -> Self {
+        let initrd = kind.initrd;
+        if kind.root == Root::Zfs {
+            return Self::on_zfs(suite, initrd, true, deb);
+        }
         let (open, text) = (Self::with_blankroot(suite, initrd, deb), read(ENCRYPT));
         let name = format!("{suite}-{}-luks", initrd.name());
         let base = open.dir.as_os_str();
         let dir = artefact(&name, &[&text, base.as_encoded_bytes()], |dir| {
             in_namespace(&[ENCRYPT.as_ref(), dir.as_os_str(), base]);
         });
-        Self { dir }
+        Self { dir, root: Root::Btrfs }
     }
 
     /// One of its files.
@@ -124,12 +208,12 @@ fn set_up_in(machine: &mut Machine, deb: &Path, commands: &str) {
 }
 
 /// Runs a script in a mount namespace, so that nothing of it stays mounted.
-fn in_namespace(command: &[&std::ffi::OsStr]) {
+pub(crate) fn in_namespace(command: &[&std::ffi::OsStr]) {
     let options = ["--mount", "--propagation", "private", "--"].map(std::ffi::OsStr::new);
     programs::run("unshare", options.iter().chain(command));
 }
 
-fn read(file: impl AsRef<Path>) -> Vec<u8> {
+pub(crate) fn read(file: impl AsRef<Path>) -> Vec<u8> {
     let file = file.as_ref();
     std::fs::read(file).unwrap_or_else(|why| panic!("cannot read {}: {why}", file.display()))
 }

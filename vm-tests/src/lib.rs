@@ -18,3 +18,4 @@ pub mod qemu;
 pub mod readme;
 pub mod stories;
 pub mod zfs;
+pub mod zfs_root;

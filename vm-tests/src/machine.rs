@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use tempfile::TempDir;
 
-use crate::cpio::Archive;
-use crate::guest::Guest;
-use crate::programs;
+use crate::guest::{Guest, Root};
 use crate::qemu::{Disk, Qemu, Setup};
+use crate::{cpio, programs};
 
 /// A boot takes a minute under emulation, and two when others keep the processors busy.
 const BOOT: Duration = Duration::from_secs(420);
@@ -23,6 +22,7 @@ const STATUS: &str = "\ntests-shell: status ";
 #[derive(Debug)]
 pub struct Machine {
     setup: Setup,
+    root: Root,
     /// Words of the next boot's kernel command line.
     words: String,
     /// Words of each boot's.
@@ -54,8 +54,9 @@ impl Machine {
             disks: vec![Disk::Overlay(overlay)],
             clock: None,
             memory: 1024,
+            processors: 2,
         };
-        Self { setup, words: String::new(), unlocking: String::new(), qemu: None, dir }
+        Self { setup, root: guest.root, words: String::new(), unlocking: String::new(), qemu: None, dir }
     }
 
     /// The same, booted.
@@ -88,12 +89,7 @@ impl Machine {
 
     /// Puts a file into the initrd, in the place of the one that is there, from the next boot on.
     pub fn put_into_initrd(&mut self, path: &str, content: &[u8]) {
-        let mut initrd = std::fs::read(&self.setup.initrd).unwrap();
-        // The kernel unpacks archives one after the other; each starts at a multiple of four.
-        initrd.resize(initrd.len().next_multiple_of(4), 0);
-        let mut archive = Archive::default();
-        archive.file(path, 0o644, content);
-        initrd.extend(archive.finish());
+        let initrd = cpio::with_file(std::fs::read(&self.setup.initrd).unwrap(), path, content);
         self.setup.initrd = self.dir.path().join("initrd");
         std::fs::write(&self.setup.initrd, initrd).unwrap();
     }
@@ -119,8 +115,9 @@ impl Machine {
         assert!(self.qemu.is_none(), "the machine is on already");
         let words = std::mem::take(&mut self.words);
         // Read-write as systemd's generators want it; a read-only root has its own test.
-        let root = "root=LABEL=os rootflags=subvol=root rw loglevel=4 systemd.show_status=yes";
-        self.setup.command_line = format!("{root} {} {words}", self.unlocking);
+        let others = "rw loglevel=4 systemd.show_status=yes";
+        let root = self.root.words();
+        self.setup.command_line = format!("{root} {others} {} {words}", self.unlocking);
         self.qemu = Some(Qemu::start(&self.setup));
     }
 
@@ -154,6 +151,16 @@ impl Machine {
     /// Whether a command of a shell ends with 0.
     pub fn holds(&mut self, command: &str) -> bool {
         self.try_run(command).status == 0
+    }
+
+    /// Shows the old roots in `/tmp/top/old-roots`, until [`unmount_old_roots`](Self::unmount_old_roots).
+    pub fn mount_old_roots(&mut self) {
+        self.run(self.root.mount_old_roots());
+    }
+
+    /// Whoever wants to delete an old root finds it unmounted.
+    pub fn unmount_old_roots(&mut self) {
+        self.run("umount -R /tmp/top");
     }
 
     /// Shuts it down as its owner would and boots it again.

@@ -67,6 +67,11 @@ impl Minimal {
         Self { dir, programs: Vec::new(), memory: 2048, patience: PATIENCE }
     }
 
+    /// Where its parts are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The same, given more time for what it is asked for.
     #[must_use]
     pub fn patient(mut self, patience: Duration) -> Self {
@@ -93,6 +98,9 @@ impl Minimal {
             disks,
             clock: None,
             memory: self.memory,
+            // A kernel that changes its own code while another emulated processor runs it dies of that
+            // now and then, and nothing here is faster with two.
+            processors: 1,
         };
         let mut qemu = Qemu::start(&setup);
         qemu.console.wait_for(BEGIN, PATIENCE);

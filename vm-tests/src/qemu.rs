@@ -46,6 +46,8 @@ pub struct Setup {
     pub clock: Option<String>,
     /// Bytes of memory, in MiB.
     pub memory: usize,
+    /// Processors.
+    pub processors: usize,
 }
 
 /// A machine that runs. It ends with this value.
@@ -109,7 +111,7 @@ fn arguments(setup: &Setup, console: &Path, shell: &Path) -> Vec<String> {
     let mut add = |name: &str, value: String| arguments.extend([name.to_string(), value]);
     add("-accel", acceleration(&setup.kernel));
     add("-cpu", "max".into());
-    add("-smp", "2".into());
+    add("-smp", setup.processors.to_string());
     add("-m", setup.memory.to_string());
     add("-display", "none".into());
     add("-monitor", "none".into());

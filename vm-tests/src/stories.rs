@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cache::artefact;
-use crate::guest::{Guest, Initrd};
+use crate::guest::{Guest, Initrd, Kind, Root};
 use crate::machine::Machine;
 use crate::{programs, qemu};
 
@@ -15,8 +15,12 @@ pub const SUITE: &str = "trixie";
 
 /// The package under test, which `tools/vm-test` names; `None`, after it has said so, where no machine
 /// can be started.
-pub fn package() -> Option<PathBuf> {
-    let why = match env::var_os("BLANKROOT_DEB") {
+pub fn package(root: Root) -> Option<PathBuf> {
+    let variable = match root {
+        Root::Btrfs => "BLANKROOT_DEB",
+        Root::Zfs => "BLANKROOT_ZFS_DEB",
+    };
+    let why = match env::var_os(variable) {
         None => "run it by `make vm-test`, which builds the package under test".to_string(),
         Some(deb) => match qemu::unavailable() {
             None => return Some(deb.into()),
@@ -34,7 +38,7 @@ pub fn command() -> Option<PathBuf> {
     if let Some(file) = env::var_os("BLANKROOT_COMMAND_FILE") {
         return Some(file.into());
     }
-    let deb = package()?;
+    let deb = package(Root::Btrfs)?;
     let content = std::fs::read(&deb).unwrap();
     let dir = artefact("command", &[&content], |dir| {
         programs::run("dpkg-deb", ["--extract".as_ref(), deb.as_os_str(), dir.as_os_str()]);
@@ -43,18 +47,18 @@ pub fn command() -> Option<PathBuf> {
 }
 
 /// A machine that is off, set up by the README's words.
-pub fn machine(initrd: Initrd) -> Option<Machine> {
-    machine_of(SUITE, initrd)
+pub fn machine(kind: Kind) -> Option<Machine> {
+    machine_of(SUITE, kind)
 }
 
 /// The same of another suite.
-pub fn machine_of(suite: &str, initrd: Initrd) -> Option<Machine> {
-    Some(Machine::of(&Guest::with_blankroot(suite, initrd, &package()?)))
+pub fn machine_of(suite: &str, kind: Kind) -> Option<Machine> {
+    Some(Machine::of(&Guest::set_up(suite, kind, &package(kind.root)?)))
 }
 
 /// The same, in its first boot since.
-pub fn booted(initrd: Initrd) -> Option<Machine> {
-    let mut machine = machine(initrd)?;
+pub fn booted(kind: Kind) -> Option<Machine> {
+    let mut machine = machine(kind)?;
     machine.boot();
     Some(machine)
 }
@@ -65,11 +69,12 @@ pub fn plain_initrd(initrd: Initrd) -> PathBuf {
 }
 
 /// A machine whose disk is encrypted, off.
-pub fn encrypted(initrd: Initrd) -> Option<Machine> {
-    let mut machine = Machine::of(&Guest::encrypted(SUITE, initrd, &package()?));
-    machine.unlock_with(match initrd {
-        Initrd::InitramfsTools => "cryptopts=target=os,source=/dev/vda,luks",
-        Initrd::Dracut => "rd.luks=1 rd.auto=1",
+pub fn encrypted(kind: Kind) -> Option<Machine> {
+    let mut machine = Machine::of(&Guest::encrypted(SUITE, kind, &package(kind.root)?));
+    machine.unlock_with(match (kind.root, kind.initrd) {
+        (Root::Btrfs, Initrd::InitramfsTools) => "cryptopts=target=os,source=/dev/vda,luks",
+        (Root::Btrfs, Initrd::Dracut) => "rd.luks=1 rd.auto=1",
+        (Root::Zfs, _) => "",
     });
     Some(machine)
 }
@@ -86,12 +91,12 @@ impl Lived {
     /// The one in `place`, made by the first who asks; `None` where there can be none.
     pub fn in_place(
         place: &'static Mutex<Option<Self>>,
-        initrd: Initrd,
+        kind: Kind,
     ) -> Option<MutexGuard<'static, Option<Self>>> {
         // A promise that failed leaves the machine to the others.
         let mut lived = place.lock().unwrap_or_else(PoisonError::into_inner);
         if lived.is_none() {
-            *lived = Some(Self::new(booted(initrd)?));
+            *lived = Some(Self::new(booted(kind)?));
         }
         Some(lived)
     }
