@@ -42,7 +42,6 @@ impl<'a> Locked<'a> {
         let door = fs::open(DOOR, flags, Mode::empty())
             .map_err(|e| Error::io(action(), e).mend("load the module: `modprobe zfs`"))?;
         lock::take(door.as_fd(), action)?;
-        commands::pool_guid(of.names.top.pool())?;
         half_done::finish(of)?;
         Ok(Self { of, _lock: door, carried: None })
     }
@@ -166,7 +165,13 @@ impl LockedBackend for Locked<'_> {
             }
             return Err(error);
         }
-        self.tree(&child(&self.of.layout.old, OsStr::new(&record.name))?, &action)
+        let name = child(&self.of.layout.old, OsStr::new(&record.name))?;
+        let copy = self.tree(&name, &action)?;
+        if copy.pristine != Some(false) {
+            return Ok(copy);
+        }
+        properties::remember_fresh(&aside, &self.of.names.blank)?;
+        self.tree(&name, &action)
     }
 
     fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()> {

@@ -88,7 +88,9 @@ impl Backend for Zfs {
         }
         let make = "zfs create -o canmount=off -o refreservation=256M";
         let release = "zfs set refreservation=none";
-        Ok(Some(format!("run `{make} '{pool}/reserve'`; `{release} '{pool}/reserve'` gives it back")))
+        Ok(Some(format!(
+            "run `{make} '{pool}/reserve'`; `{release} '{pool}/reserve'` gives it back"
+        )))
     }
 
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {

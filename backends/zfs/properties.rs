@@ -6,6 +6,8 @@ use crate::error::Result;
 
 /// Where our own properties are; zfsprops(7), "User Properties".
 const OURS: &str = "blankroot:";
+/// How much counts as written in a clone in which nothing was.
+const FRESH: &str = "blankroot:fresh";
 /// What a clone has from its origin and cannot be given.
 const FROM_ORIGIN: &[&str] = &["encryption", "keyformat", "keylocation", "pbkdf2iters"];
 /// What two datasets must not have at the same time, and what it is while they both would: room that is
@@ -67,6 +69,19 @@ pub fn of_live(live: &ZfsName) -> Result<Carried> {
     // Where the place is inherited, a copy among the old roots has none.
     let is_mounted = own_place && commands::value("canmount", live)? == b"on";
     Ok(carry(&own, is_mounted))
+}
+
+/// Remembers what counts as written in `name`, in which nothing was since it was made from blank: of a
+/// snapshot of a mounted dataset a clone has the intent log's header, which ZFS clears with a block of its own
+/// (`dsl_dataset_zero_zil` of module/zfs/dsl_dataset.c).
+pub fn remember_fresh(name: &ZfsName, blank: &ZfsName) -> Result<()> {
+    let rows = commands::look(&[name], blank)?;
+    match rows.first().and_then(|row| row.written) {
+        Some(bytes) if bytes > 0 => {
+            commands::set(name, &[(FRESH.to_string(), bytes.to_string().into_bytes())])
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Gives live what was withheld while there were two of it. What is not withheld stays as it is.

@@ -1,9 +1,9 @@
 //! Puts live back to blank in place, for those who want no old roots: one transaction that looks first.
 
-use super::commands;
 use super::locked::Locked;
 use super::name::ZfsName;
 use super::output::{Kind, Row};
+use super::{commands, properties};
 use crate::error::{Error, Result};
 use crate::survey::Tree;
 
@@ -54,7 +54,8 @@ pub(super) fn revert(locked: &Locked<'_>, live: &Tree, blank: &Tree) -> Result<(
     let guids = [guid(live, &action)?, guid(blank, &action)?];
     let args = [guids[0].as_str(), snapshot.as_str(), guids[1].as_str()];
     commands::program("zfs: roll back", ROLL_BACK, &dataset, &args)
-        .map_err(|error| Error::new(action, error).mend(mend))
+        .map_err(|error| Error::new(action, error).mend(mend))?;
+    properties::remember_fresh(&dataset, &snapshot)
 }
 
 /// The snapshots and bookmarks of `dataset` that are younger than its snapshot.

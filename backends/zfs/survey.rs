@@ -87,7 +87,9 @@ impl Found {
         let copy_of = self.copy_of(of, row)?;
         let blank = self.blank.as_ref().map(id_of);
         let pristine = match row.written {
-            Some(bytes) if copy_of.is_some() && copy_of == blank => Some(bytes == 0),
+            Some(bytes) if copy_of.is_some() && copy_of == blank => {
+                Some(bytes == row.fresh.unwrap_or(0))
+            }
             Some(_) | None => None,
         };
         Ok(Slot::Present(Tree {

@@ -56,7 +56,14 @@ impl Machine {
             memory: 1024,
             processors: 2,
         };
-        Self { setup, root: guest.root, words: String::new(), unlocking: String::new(), qemu: None, dir }
+        Self {
+            setup,
+            root: guest.root,
+            words: String::new(),
+            unlocking: String::new(),
+            qemu: None,
+            dir,
+        }
     }
 
     /// The same, booted.

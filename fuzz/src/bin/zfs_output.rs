@@ -55,7 +55,7 @@ fn print(row: &Row) -> String {
     };
     let number = |number: Option<u64>| number.map_or("-".to_string(), |number| number.to_string());
     format!(
-        "{}\t{kind}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t-\t-\t{}\n",
+        "{}\t{kind}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t-\t-\t{}\t{}\n",
         row.name,
         row.guid,
         row.createtxg,
@@ -65,6 +65,7 @@ fn print(row: &Row) -> String {
         if row.is_locked { "unavailable" } else { "-" },
         number(row.available),
         if row.lacks_something { "on" } else { "-" },
+        number(row.fresh),
         number(row.written),
     )
 }
