@@ -1,16 +1,17 @@
-//! An exchange that was interrupted: recognised by identities and records, and gone on with.
+//! An exchange that was interrupted: recognised by identities, and gone on with.
 //!
 //! ZFS has no exchange of two names, so a swap is three renames and a promotion. Live has, for the time
 //! in between, a temporary name among the old roots, and it is told from everything else by its guid,
-//! which a record names. No step deletes anything, and each next one follows from what is there:
+//! which the copy has in a property: that can be read without the key of an encrypted root, which an initrd
+//! may ask for only when there is a root. No step deletes anything, and each next one follows from what is there:
 //!
 //! | live | under the record's name | under its temporary name | next |
 //! | --- | --- | --- | --- |
-//! | the recorded tree | the copy | | nothing: prepared, and never begun |
-//! | | the copy | the recorded tree | give the copy live's name |
-//! | | | the recorded tree | give it live's name back: there is no copy |
-//! | the copy | | the recorded tree | give it the record's name |
-//! | the copy | the recorded tree, with blank | | promote live, so that blank is live's again |
+//! | the tree | its copy | | nothing: prepared, and never begun |
+//! | | its copy | the tree | give the copy live's name |
+//! | | | the tree, by its record | give it live's name back: there is no copy |
+//! | its copy | | the tree | give it the record's name |
+//! | its copy | the tree, with blank | | promote live, so that blank is live's again |
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -22,8 +23,7 @@ use super::output::Row;
 use super::properties;
 use super::survey::{Found, id_of, open_old};
 use crate::error::Result;
-use crate::record::{self, Record, Records};
-use crate::survey::TreeId;
+use crate::record;
 use crate::temporary;
 
 /// The name of live between two steps of a swap.
@@ -42,32 +42,38 @@ pub fn finish(of: &Zfs) -> Result<()> {
     let found = Found::look(of)?;
     let mut renamed = false;
     for parked in &found.old_roots {
-        let Some(name) = record_of(of, parked) else { continue };
-        let dir = open_old(of)?;
-        let file = format!("{name}.json");
-        let Ok(record) = record::read_one(dir.as_fd(), OsStr::new(&file)) else { continue };
-        if record.live == id_of(parked) {
-            finish_renames(of, &found, parked, &record)?;
-            renamed = true;
+        if let Some(name) = record_of(of, parked) {
+            renamed |= finish_renames(of, &found, parked, &of.names.old_root(&name)?)?;
         }
     }
     if renamed { finish_promotion(of, &Found::look(of)?) } else { finish_promotion(of, &found) }
 }
 
-fn finish_renames(of: &Zfs, found: &Found, parked: &Row, record: &Record) -> Result<()> {
-    let aside = of.names.old_root(&record.name)?;
-    let parked = parked_name_of(parked)?;
+fn finish_renames(of: &Zfs, found: &Found, parked: &Row, aside: &ZfsName) -> Result<bool> {
+    let from = parked_name_of(parked)?;
     let copy = found.old_roots.iter().find(|row| row.name == aside.as_str());
+    let replaces_it = |row: &Row| row.replaces == Some(parked.guid);
     match (&found.live, copy) {
-        (None, Some(_)) => {
-            commands::rename("zfs: name the copy live", &aside, &of.names.live)?;
-            commands::rename("zfs: name the old root", &parked, &aside)
+        (None, Some(copy)) if replaces_it(copy) => {
+            commands::rename("zfs: name the copy live", aside, &of.names.live)?;
+            commands::rename("zfs: name the old root", &from, aside)?;
         }
-        (None, None) => commands::rename("zfs: give live back", &parked, &of.names.live),
-        (Some(_), None) => commands::rename("zfs: name the old root", &parked, &aside),
+        (Some(live), None) if replaces_it(live) => {
+            commands::rename("zfs: name the old root", &from, aside)?;
+        }
+        (None, None) if was_live(of, parked, aside)? => {
+            commands::rename("zfs: give live back", &from, &of.names.live)?;
+        }
         // Somebody else's work: the survey shows the temporary name.
-        (Some(_), Some(_)) => Ok(()),
+        _ => return Ok(false),
     }
+    Ok(true)
+}
+
+/// Whether a record says so: the copy, which would tell it without a key, is gone.
+fn was_live(of: &Zfs, parked: &Row, aside: &ZfsName) -> Result<bool> {
+    let dir = open_old(of)?;
+    Ok(record::says(dir.as_fd(), OsStr::new(aside.last()), &id_of(parked)))
 }
 
 /// Promotes live where blank is an old root's by now, and gives it what was withheld from it.
@@ -77,19 +83,13 @@ pub fn finish_promotion(of: &Zfs, found: &Found) -> Result<()> {
         && of.names.blank_is_of_live()
         && let Some(origin) = live.origin.as_deref().and_then(|name| ZfsName::new(name).ok())
         && origin.snapshot() == of.names.blank.snapshot()
-        && origin.dataset().parent() == Some(of.names.old.as_str())
-        && let Some(snapshot) = commands::look(&[&origin], &origin)?.first()
-        && is_recorded_blank(of, &id_of(snapshot))?
+        && let Some(old_root) =
+            found.old_roots.iter().find(|row| row.name == origin.dataset().as_str())
+        && live.replaces == Some(old_root.guid)
     {
         commands::promote(&of.names.live)?;
     }
     if live.lacks_something { properties::give_back(&of.names.live) } else { Ok(()) }
-}
-
-fn is_recorded_blank(of: &Zfs, snapshot: &TreeId) -> Result<bool> {
-    let dir = open_old(of)?;
-    let records = Records::read(dir.as_fd())?;
-    Ok(records.readable.iter().any(|record| record.blank == *snapshot))
 }
 
 /// The record that a temporary name belongs to.

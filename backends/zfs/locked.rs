@@ -156,9 +156,10 @@ impl LockedBackend for Locked<'_> {
         if is_dataset || !matches!(entry, Err(Errno::NOENT)) {
             return Err(Error::new(action, format!("{aside} is taken")));
         }
-        let carried = self.carried(&record.live)?;
+        let mut properties = self.carried(&record.live)?.copy;
+        properties.push(properties::replaces(&record.live));
         record::write(old.as_fd(), record, File::sync_all)?;
-        if let Err(error) = commands::clone(&snapshot, &aside, &carried.copy) {
+        if let Err(error) = commands::clone(&snapshot, &aside, &properties) {
             if commands::is_there(&aside).is_ok_and(|is_there| !is_there) {
                 // Best effort: a record alone is harmless.
                 let _ = record::remove(old.as_fd(), record);

@@ -7,7 +7,7 @@ use super::name::ZfsName;
 /// tab or the end of a line.
 pub const COLUMNS: &str = "name,type,guid,createtxg,creation,origin,readonly,keystatus,available,\
                            blankroot:canmount,blankroot:reservation,blankroot:refreservation,\
-                           blankroot:fresh";
+                           blankroot:fresh,blankroot:replaces";
 /// How many of them are our own properties that tell what was withheld.
 const WITHHELD: usize = 3;
 
@@ -49,6 +49,8 @@ pub struct Row {
     pub lacks_something: bool,
     /// Bytes that counted as written since blank when it had just been cloned.
     pub fresh: Option<u64>,
+    /// The guid of the dataset that it was made to replace.
+    pub replaces: Option<u64>,
     /// Bytes that were written since blank, where that is an ancestor.
     pub written: Option<u64>,
 }
@@ -82,8 +84,9 @@ fn row(line: &str) -> Result<Row, &'static str> {
     for _ in 0..WITHHELD {
         lacks_something |= next()? != "-";
     }
-    // Anybody can set it to anything.
+    // Anybody can set these to anything.
     let fresh = next()?.parse().ok();
+    let replaces = next()?.parse().ok();
     let written = number(next()?)?;
     if fields.next().is_some() {
         return Err("has too many columns");
@@ -100,6 +103,7 @@ fn row(line: &str) -> Result<Row, &'static str> {
         available,
         lacks_something,
         fresh,
+        replaces,
         written,
     })
 }
@@ -197,10 +201,10 @@ mod tests {
     #[test]
     fn a_list_is_read_with_every_kind_of_row() {
         let printed = b"\
-            t/a b\tfilesystem\t17446744073709551615\t12\t1700000000\tt/x@bl ank\toff\t-\t7\t-\t-\t-\t512\t0\n\
-            t/v\tvolume\t2\t13\t1700000001\t\ton\tavailable\t7\t-\t9\t-\t-\t-\n\
-            t/a b@s\tsnapshot\t3\t14\t1700000002\t-\t-\tunavailable\t-\t-\t-\t-\t-\t-\n\
-            t/a b#m\tbookmark\t3\t14\t1700000002\t-\t-\t-\t-\t-\t-\t-\t-\t-\n";
+            t/a b\tfilesystem\t17446744073709551615\t12\t1700000000\tt/x@bl ank\toff\t-\t7\t-\t-\t-\t512\t9\t0\n\
+            t/v\tvolume\t2\t13\t1700000001\t\ton\tavailable\t7\t-\t9\t-\t-\t-\t-\n\
+            t/a b@s\tsnapshot\t3\t14\t1700000002\t-\t-\tunavailable\t-\t-\t-\t-\t-\t-\t-\n\
+            t/a b#m\tbookmark\t3\t14\t1700000002\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\n";
         let rows = rows(printed).unwrap();
         let kinds: Vec<Kind> = rows.iter().map(|row| row.kind).collect();
         assert_eq!(kinds, [Kind::FileSystem, Kind::Volume, Kind::Snapshot, Kind::Bookmark]);
@@ -208,7 +212,7 @@ mod tests {
         assert_eq!(rows[0].origin.as_deref(), Some("t/x@bl ank"));
         assert_eq!((rows[0].read_only, rows[1].read_only, rows[2].read_only), (false, true, true));
         assert_eq!((rows[0].available, rows[0].written, rows[1].written), (Some(7), Some(0), None));
-        assert_eq!((rows[0].fresh, rows[1].fresh), (Some(512), None));
+        assert_eq!((rows[0].fresh, rows[0].replaces, rows[1].fresh), (Some(512), Some(9), None));
         assert_eq!((rows[0].lacks_something, rows[1].lacks_something), (false, true));
         assert_eq!((rows[1].is_locked, rows[2].is_locked), (false, true));
         let of = |name| is_snapshot_of(&rows[2], &ZfsName::new(name).unwrap());
@@ -218,11 +222,11 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused() {
         for bad in [
-            &b"t\tfilesystem\t1\t2\t3\t-\toff\t-\t7\t-\t-\t-\t-"[..],
-            b"t\tfilesystem\t1\t2\t3\t-\toff\t-\t7\t-\t-\t-\t-\t-\tmore",
-            b"t\tother\t1\t2\t3\t-\toff\t-\t7\t-\t-\t-\t-\t-",
-            b"t\tfilesystem\t-\t2\t3\t-\toff\t-\t7\t-\t-\t-\t-\t-",
-            b"t\tfilesystem\t1\t2\t3\t-\toff\t-\t7G\t-\t-\t-\t-\t-",
+            &b"t\tfilesystem\t1\t2\t3\t-\toff\t-\t7\t-\t-\t-\t-\t-"[..],
+            b"t\tfilesystem\t1\t2\t3\t-\toff\t-\t7\t-\t-\t-\t-\t-\t-\tmore",
+            b"t\tother\t1\t2\t3\t-\toff\t-\t7\t-\t-\t-\t-\t-\t-",
+            b"t\tfilesystem\t-\t2\t3\t-\toff\t-\t7\t-\t-\t-\t-\t-\t-",
+            b"t\tfilesystem\t1\t2\t3\t-\toff\t-\t7G\t-\t-\t-\t-\t-\t-",
             b"\xff",
         ] {
             let why = rows(bad).unwrap_err();

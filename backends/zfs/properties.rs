@@ -3,11 +3,14 @@
 use super::commands::{self, Property};
 use super::name::ZfsName;
 use crate::error::Result;
+use crate::survey::TreeId;
 
 /// Where our own properties are; zfsprops(7), "User Properties".
 const OURS: &str = "blankroot:";
 /// How much counts as written in a clone in which nothing was.
 const FRESH: &str = "blankroot:fresh";
+/// Which dataset a copy was made to replace: a half-done exchange is told by it, without a key.
+const REPLACES: &str = "blankroot:replaces";
 /// What a clone has from its origin and cannot be given.
 const FROM_ORIGIN: &[&str] = &["encryption", "keyformat", "keylocation", "pbkdf2iters"];
 /// What two datasets must not have at the same time, and what it is while they both would: room that is
@@ -69,6 +72,11 @@ pub fn of_live(live: &ZfsName) -> Result<Carried> {
     // Where the place is inherited, a copy among the old roots has none.
     let is_mounted = own_place && commands::value("canmount", live)? == b"on";
     Ok(carry(&own, is_mounted))
+}
+
+/// What a copy is told of the tree that it will replace.
+pub fn replaces(live: &TreeId) -> Property {
+    (REPLACES.to_string(), live.as_str().as_bytes().to_vec())
 }
 
 /// Remembers what counts as written in `name`, in which nothing was since it was made from blank: of a

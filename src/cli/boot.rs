@@ -10,6 +10,9 @@ pub struct Rollback {
     /// Print what would be done, or the reasons against it, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Only complete what an interrupted run had begun: what the initrd does before it looks for the root
+    #[arg(long, conflicts_with = "dry_run")]
+    pub finish: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as help")]
     pub host: Host,

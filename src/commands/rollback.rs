@@ -11,10 +11,10 @@ use super::status::with_fstab;
 use super::{load_config, show};
 use crate::apply::{self, LiveNow};
 use crate::cli::{Cli, Rollback};
-use crate::config::{Config, Strategy};
+use crate::config::{Config, ConfigError, Strategy};
 use crate::exit::Exit;
 use crate::facts::stamp::Outcome;
-use crate::facts::{Asked, Facts, Stamp};
+use crate::facts::{Asked, Facts, Resume, Stamp};
 use crate::host::HostRoot;
 use crate::log::Entry;
 use crate::plan::{Plan, Refusal, rollback};
@@ -40,6 +40,9 @@ pub fn run(cli: &Cli, args: &Rollback) -> Exit {
         (Err(_), Some(Asked::Boot)) => Exit::MayBoot,
         (Err(_), _) => Exit::CouldNotRun,
     };
+    if args.finish {
+        return finish(config, &facts, &args.host.host);
+    }
     let run = Run {
         root: args.host.host.clone(),
         facts,
@@ -56,6 +59,26 @@ pub fn run(cli: &Cli, args: &Rollback) -> Exit {
             show::problem(&error);
             run.stamp(Outcome::Refused { reasons: vec![error.to_string()] });
             run.on_failure
+        }
+    }
+}
+
+/// Who takes the lock completes what was begun. It is done whatever the kernel was told: without it there may be
+/// no root at all.
+fn finish(config: Result<Config, ConfigError>, facts: &Facts, root: &Path) -> Exit {
+    if facts.resume != Resume::RuledOut {
+        show::problem(Refusal::Resume(facts.resume.clone()));
+        return Exit::MayBoot;
+    }
+    let done = match &config {
+        Ok(config) => config.with_lock(root, show::waiting, |_| Ok(())).map_err(|e| e.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match done {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            show::problem(error);
+            Exit::MayBoot
         }
     }
 }

@@ -64,17 +64,10 @@ impl RootConfig {
         }
     }
 
-    /// The units that bring what is found by name and not by a device.
-    pub fn brought_by(&self) -> Option<String> {
+    /// The pool that has to be imported, where there is one.
+    pub fn pool(&self) -> Option<&str> {
         match self {
-            // Which pools, with which options, is the distribution's own affair. NixOS has a unit for each
-            // pool; no unit has a space in its name.
-            Self::Zfs { dataset, .. } => Some(match dataset.split('/').next() {
-                Some(pool) if !pool.contains(' ') => {
-                    format!("zfs-import.target zfs-import-{pool}.service")
-                }
-                _ => "zfs-import.target".to_string(),
-            }),
+            Self::Zfs { dataset, .. } => dataset.split('/').next(),
             Self::Btrfs { .. } | Self::Tmpfs | Self::Directory { .. } => None,
         }
     }

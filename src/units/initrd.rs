@@ -9,7 +9,7 @@ use backends::TreePath;
 
 use super::services::{mounts_of, run};
 use super::text::{UnitText, Value};
-use super::{IN_INITRD, Link, ROLLBACK, Unit, Units, name, way};
+use super::{FINISH, IN_INITRD, Link, ROLLBACK, Unit, Units, name, way};
 use crate::config::{Config, DEFAULT_FILE, OnFailure};
 use crate::exit::Exit;
 use crate::facts::Asked;
@@ -18,6 +18,11 @@ use crate::keep;
 /// Required, not wanted: so an exit code that must stop the boot keeps the root from being mounted.
 const ROOT_REQUIRES: &str = "sysroot.mount.requires";
 const INITRD_WANTS: &str = "initrd.target.wants";
+const IMPORT_WANTS: &str = "zfs-import.target.wants";
+/// What imports pools: which, and with which options, is the distribution's own affair.
+const IMPORT: &str = "zfs-import-cache.service zfs-import-scan.service";
+/// What zfs-dracut asks of the root before it is mounted.
+const ASK_OF_ROOT: &str = "zfs-import.target zfs-env-bootfs.service";
 /// What the root's device does not tell: that no system is resumed, that the file system was checked,
 /// and that the root's own device is there, for which somebody may have to type a passphrase longer
 /// than systemd waits for a device.
@@ -59,8 +64,12 @@ impl InInitrd<'_> {
                 warning = Some(format!("the rollback does not wait for what it needs: {why}"));
                 None
             });
-            let brought_by = self.config.and_then(|config| config.root.brought_by());
-            let waits_for = waits_for.or(brought_by);
+            let pool = self.config.and_then(|config| config.root.pool());
+            if let Some(pool) = pool {
+                add(IMPORT_WANTS, finish(pool, &command, &origin));
+            }
+            let imported = pool.map(|pool| format!("zfs-import.target{}", import_of(pool)));
+            let waits_for = waits_for.or(imported);
             add(ROOT_REQUIRES, self.rollback(waits_for.as_deref(), &command, &origin));
         }
         let list = self.config.map(keep::list).unwrap_or_default();
@@ -102,6 +111,27 @@ impl InInitrd<'_> {
         self.asked != Some(&Asked::Skip)
             && Exit::after_failure(on_failure, self.asked) == Exit::MustHalt
     }
+}
+
+/// What NixOS has for each pool, with a space before it; no unit has a space in its name.
+fn import_of(pool: &str) -> String {
+    if pool.contains(' ') { String::new() } else { format!(" zfs-import-{pool}.service") }
+}
+
+/// As soon as the pool is there, and before anybody asks for a property or a key of the root.
+fn finish(pool: &str, command: &Value, origin: &Value) -> Unit {
+    let importers = format!("{IMPORT}{}", import_of(pool));
+    let text = start("Complete an Interrupted Rollback", "rollback", origin)
+        .set("After", &importers)
+        .set("Before", &format!("{ASK_OF_ROOT} {ROLLBACK}"))
+        .section("Service")
+        .set("Type", "oneshot")
+        // The target that wants it is started once more when the initrd is left.
+        .set("RemainAfterExit", "yes")
+        .value("ExecStart", &run(command, &format!("rollback --finish --config {DEFAULT_FILE}")))
+        .set("StandardError", "journal+console")
+        .set("TimeoutStartSec", "infinity");
+    Unit { name: FINISH.to_string(), text: lenient(text).finish() }
 }
 
 fn lenient(text: UnitText) -> UnitText {

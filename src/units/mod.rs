@@ -35,6 +35,8 @@ const ADOPT: &str = "blankroot-adopt.service";
 const WANTED_BY: &str = "local-fs.target.wants";
 /// Restores the root, in the initrd.
 const ROLLBACK: &str = "blankroot-rollback.service";
+/// Completes what a rollback that was interrupted had begun, in the initrd, before it looks for a root.
+const FINISH: &str = "blankroot-finish.service";
 /// Puts early kept paths in their places, in the initrd.
 const IN_INITRD: &str = "blankroot-in-initrd.service";
 /// The directory below the root in which a file with a mount unit's name keeps that unit from

@@ -319,10 +319,18 @@ fn the_rollback_waits_for_the_import_of_a_pool() {
     let config = Config::parse(Path::new("/etc/blankroot.toml"), config).unwrap();
     let known = initrd::InInitrd { config: Some(&config), asked: None };
     let (units, warning) = known.units("/usr/bin/blankroot").unwrap();
-    let text = text(&units, ROLLBACK);
+    let rollback = text(&units, ROLLBACK);
     assert_eq!(warning, None);
-    let units = "zfs-import.target zfs-import-rpool.service";
-    assert!(text.contains(&format!("\nWants={units}\nAfter={units}\n")), "{text}");
+    let imported = "zfs-import.target zfs-import-rpool.service";
+    assert!(rollback.contains(&format!("\nWants={imported}\nAfter={imported}\n")), "{rollback}");
+    let importers = "zfs-import-cache.service zfs-import-scan.service zfs-import-rpool.service";
+    let before = "zfs-import.target zfs-env-bootfs.service blankroot-rollback.service";
+    let order = format!("\nAfter={importers}\nBefore={before}\n");
+    let finish = text(&units, FINISH);
+    assert!(finish.contains(&order), "{finish}");
+    let command =
+        r#"ExecStart="/usr/bin/blankroot" rollback --finish --config /etc/blankroot.toml"#;
+    assert!(finish.contains(command), "{finish}");
 }
 
 #[test]

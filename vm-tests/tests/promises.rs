@@ -336,7 +336,8 @@ fn an_encrypted_root_is_restored(kind: Kind) {
     let (prompt, is_encrypted) = match (kind.root, kind.initrd) {
         (Root::Btrfs, Initrd::InitramfsTools) => ("Please unlock disk", FROM_LUKS),
         (Root::Btrfs, Initrd::Dracut) => ("passphrase", FROM_LUKS),
-        (Root::Zfs, _) => ("Encrypted ZFS password for", HAS_ITS_KEY),
+        (Root::Zfs, Initrd::InitramfsTools) => ("Enter passphrase for", HAS_ITS_KEY),
+        (Root::Zfs, Initrd::Dracut) => ("Encrypted ZFS password for", HAS_ITS_KEY),
     };
     for boot in 0..2 {
         machine.switch_on();
@@ -365,7 +366,7 @@ cat >/tmp/records/$name.json <<END
 {"version": 1, "name": "$name", "boot_id": "0badcafe-0000-4000-8000-000000000000",
  "time": "2026-01-01T00:00:00Z", "live": "$(guid $live)", "blank": "$(guid $live@blank)"}
 END
-zfs clone -o mountpoint=legacy $live@blank $old/$name
+zfs clone -o mountpoint=legacy -o blankroot:replaces=$(guid $live) $live@blank $old/$name
 zfs rename -u $live $old/.$name.tmp-0
 zpool sync
 "#;

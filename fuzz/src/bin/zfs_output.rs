@@ -55,7 +55,7 @@ fn print(row: &Row) -> String {
     };
     let number = |number: Option<u64>| number.map_or("-".to_string(), |number| number.to_string());
     format!(
-        "{}\t{kind}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t-\t-\t{}\t{}\n",
+        "{}\t{kind}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t-\t-\t{}\t{}\t{}\n",
         row.name,
         row.guid,
         row.createtxg,
@@ -66,6 +66,7 @@ fn print(row: &Row) -> String {
         number(row.available),
         if row.lacks_something { "on" } else { "-" },
         number(row.fresh),
+        number(row.replaces),
         number(row.written),
     )
 }
