@@ -10,6 +10,11 @@ use crate::stat::{Place, Stat};
 
 /// `BTRFS_SUPER_MAGIC`, linux/magic.h.
 const BTRFS: u64 = 0x9123_683e;
+/// `ZFS_SUPER_MAGIC`, include/sys/fs/zfs.h of OpenZFS.
+const ZFS: u64 = 0x2fc1_2fc1;
+/// The directory `.zfs`, which shows where `snapdir` is `visible`: `ZFSCTL_INO_ROOT`,
+/// include/os/linux/zfs/sys/zfs_ctldir.h. No file has so high a number.
+const CONTROL_DIR: u64 = 0xffff_ffff_ffff;
 /// The root directory of every subvolume: `BTRFS_FIRST_FREE_OBJECTID`, linux/btrfs_tree.h.
 const SUBVOLUME_ROOT: u64 = 256;
 /// What a snapshot shows in place of a nested subvolume: `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`.
@@ -21,19 +26,26 @@ pub struct Boundary {
     root: Stat,
     /// Inode numbers mean something on Btrfs alone: 2 is an ordinary directory on a tmpfs.
     on_btrfs: bool,
+    on_zfs: bool,
 }
 
 impl Boundary {
     /// The boundary of the tree whose root directory is open as `root`.
     pub fn of(root: BorrowedFd<'_>) -> io::Result<Self> {
         // The kernel's field is signed on some machines and narrower on others.
-        let on_btrfs = fs::fstatfs(root)?.f_type as u64 & 0xffff_ffff == BTRFS;
-        Ok(Self { root: Place { dir: root, name: c"." }.stat()?, on_btrfs })
+        let magic = fs::fstatfs(root)?.f_type as u64 & 0xffff_ffff;
+        let root = Place { dir: root, name: c"." }.stat()?;
+        Ok(Self { root, on_btrfs: magic == BTRFS, on_zfs: magic == ZFS })
     }
 
     /// The tree's root directory.
     pub fn root(&self) -> &Stat {
         &self.root
+    }
+
+    /// Whether a name leads to what the file system shows of itself, which is in no tree.
+    pub fn is_no_file(&self, inode: u64) -> bool {
+        self.on_zfs && inode == CONTROL_DIR
     }
 
     /// Whether the file was reached through a mount that covers what the tree has there.

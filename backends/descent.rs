@@ -5,10 +5,10 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::fs::{self, FileType, Mode, OFlags, RawDir, RawDirEntry, ResolveFlags};
 use rustix::io::Errno;
 
-use crate::stat::{Place, Stat};
+use crate::stat::{Identity, Place};
 
 /// How many of the deepest directories stay open. Two descents fit into any descriptor limit.
 const HELD: usize = 128;
@@ -27,7 +27,7 @@ struct Level {
     name: CString,
     /// Closed while the walk is far below, and opened again on the way back.
     fd: Option<OwnedFd>,
-    stat: Stat,
+    identity: Identity,
 }
 
 impl<'r> Descent<'r> {
@@ -40,12 +40,18 @@ impl<'r> Descent<'r> {
     /// or `ELOOP` if it is no directory.
     pub fn enter(&mut self, name: &CStr) -> io::Result<()> {
         let fd = open_dir(self.current()?, name)?;
-        let stat = Place { dir: fd.as_fd(), name: c"." }.stat()?;
-        self.levels.push(Level { name: name.to_owned(), fd: Some(fd), stat });
+        let identity = Place { dir: fd.as_fd(), name: c"." }.stat()?.identity();
+        self.levels.push(Level { name: name.to_owned(), fd: Some(fd), identity });
         if let Some(above) = self.levels.len().checked_sub(HELD + 1) {
             self.levels[above].fd = None;
         }
         Ok(())
+    }
+
+    /// Goes into a directory of which it is known what it is, and opens it only when something in it is
+    /// looked at.
+    pub fn enter_unopened(&mut self, name: &CStr, identity: Identity) {
+        self.levels.push(Level { name: name.to_owned(), fd: None, identity });
     }
 
     /// Goes back to the directory above.
@@ -74,8 +80,8 @@ impl<'r> Descent<'r> {
         for at in first_kept..self.levels.len() {
             let from = above.as_ref().map_or(self.open_above(at), AsFd::as_fd);
             let fd = open_dir(from, &self.levels[at].name)?;
-            if !(Place { dir: fd.as_fd(), name: c"." }).stat()?.is_same_file(&self.levels[at].stat)
-            {
+            let found = Place { dir: fd.as_fd(), name: c"." }.stat()?;
+            if found.identity() != self.levels[at].identity {
                 return Err(Errno::STALE.into());
             }
             self.levels[at].fd = Some(fd);
@@ -119,21 +125,51 @@ pub fn open_path(from: BorrowedFd<'_>, names: &[&CStr]) -> io::Result<Option<Own
     Ok(reached)
 }
 
+/// One name in a directory, and what the directory says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name.
+    pub name: CString,
+    /// The inode that it leads to; of what is mounted over it, that below.
+    pub inode: u64,
+    /// Whether that is a directory; `None` where the file system does not tell.
+    pub is_dir: Option<bool>,
+}
+
 /// The names in a directory, sorted by bytes.
 pub fn names(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
+    let mut names = list(dir, |entry| entry.file_name().to_owned())?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The entries of a directory, sorted by the bytes of their names.
+pub fn entries(dir: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
+    let mut entries = list(dir, |entry| Entry {
+        name: entry.file_name().to_owned(),
+        inode: entry.ino(),
+        is_dir: match entry.file_type() {
+            FileType::Unknown => None,
+            known => Some(known == FileType::Directory),
+        },
+    })?;
+    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+fn list<T>(dir: BorrowedFd<'_>, take: impl Fn(&RawDirEntry<'_>) -> T) -> io::Result<Vec<T>> {
     // Opened anew, since reading moves the offset that all duplicates of a descriptor share.
     let own = open_dir(dir, c".")?;
     let mut buffer = Vec::with_capacity(32 * 1024);
     let mut entries = RawDir::new(own, buffer.spare_capacity_mut());
-    let mut names = Vec::new();
+    let mut found = Vec::new();
     while let Some(entry) = entries.next() {
         let entry = entry?;
         if ![c".", c".."].contains(&entry.file_name()) {
-            names.push(entry.file_name().to_owned());
+            found.push(take(&entry));
         }
     }
-    names.sort_unstable();
-    Ok(names)
+    Ok(found)
 }
 
 fn open_beneath(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> rustix::io::Result<OwnedFd> {

@@ -21,6 +21,9 @@ pub struct Place<'a> {
 /// A point in time by a file system's clock: seconds since 1970, and nanoseconds to add.
 pub type Moment = (i64, u32);
 
+/// What tells one file from all others: its inode number, and its file system's device.
+pub type Identity = (u64, (u32, u32));
+
 /// What `statx(2)` tells of one file.
 #[derive(Clone, Copy, Debug)]
 pub struct Stat {
@@ -45,9 +48,14 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// What tells it from all other files.
+    pub fn identity(&self) -> Identity {
+        (self.inode, self.device)
+    }
+
     /// Whether both are one and the same file.
     pub fn is_same_file(&self, other: &Self) -> bool {
-        (self.inode, self.device) == (other.inode, other.device)
+        self.identity() == other.identity()
     }
 }
 

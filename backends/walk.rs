@@ -1,17 +1,21 @@
 //! What differs between two trees, found by walking both: slow, exact, and possible everywhere.
 
-use std::cmp::Ordering;
+mod frame;
+mod known;
+
 use std::ffi::{CStr, CString};
 use std::os::fd::BorrowedFd;
 
 use crate::boundary::Boundary;
 use crate::changes::{ChangeKind, Changes, ChangesWriter, Facts, FileType};
 use crate::compare::{self, Failure, Side};
-use crate::descent::{self, Descent};
+use crate::descent::{self, Descent, Entry};
 use crate::error::{Error, Result};
-use crate::order::Waiting;
 use crate::path::TreePath;
 use crate::stat::{Place, Stat, is_gone};
+
+use frame::{Frame, Sides, Way};
+pub use known::Known;
 
 /// How often a file is looked at that is another one each time.
 const TRIES: u32 = 16;
@@ -29,26 +33,24 @@ pub fn walk(
 ) -> Result<Changes> {
     let older = Source::new(older, Side::Older)?;
     let newer = Source::new(newer, Side::Newer)?;
-    Walk::new(Some(older), newer, progress).run()
+    Walk::new(Some(older), newer, None, progress).run()
+}
+
+/// The same, and as exact, where the file system tells beforehand of most files that they are the same.
+pub fn walk_knowing(
+    older: BorrowedFd<'_>,
+    newer: BorrowedFd<'_>,
+    known: &dyn Known,
+    progress: &dyn Fn(u64),
+) -> Result<Changes> {
+    let older = Source::new(older, Side::Older)?;
+    let newer = Source::new(newer, Side::Newer)?;
+    Walk::new(Some(older), newer, Some(known), progress).run()
 }
 
 /// Everything in `newer`, as added; its root directory has no row.
 pub fn walk_added(newer: BorrowedFd<'_>, progress: &dyn Fn(u64)) -> Result<Changes> {
-    Walk::new(None, Source::new(newer, Side::Newer)?, progress).run()
-}
-
-/// Which of the trees have something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Sides {
-    older: bool,
-    newer: bool,
-}
-
-/// One directory on the way: which sides have it, and what is left to do in it.
-struct Frame {
-    sides: Sides,
-    names: std::iter::Peekable<std::vec::IntoIter<(CString, Sides)>>,
-    waiting: Waiting<Sides>,
+    Walk::new(None, Source::new(newer, Side::Newer)?, None, progress).run()
 }
 
 /// One of the trees.
@@ -76,7 +78,7 @@ impl<'r> Source<'r> {
     }
 
     /// Goes into a directory and lists it; `None` if it is gone.
-    fn enter(&mut self, name: &CStr) -> Result<Option<Vec<CString>>, Failure> {
+    fn enter(&mut self, name: &CStr) -> Result<Option<Vec<Entry>>, Failure> {
         match self.descent.enter(name) {
             Ok(()) => self.list().map(Some),
             Err(why) if is_gone(&why) => Ok(None),
@@ -84,9 +86,12 @@ impl<'r> Source<'r> {
         }
     }
 
-    fn list(&mut self) -> Result<Vec<CString>, Failure> {
-        match self.descent.current().and_then(descent::names) {
-            Ok(names) => Ok(names),
+    fn list(&mut self) -> Result<Vec<Entry>, Failure> {
+        match self.descent.current().and_then(descent::entries) {
+            Ok(mut entries) => {
+                entries.retain(|entry| !self.boundary.is_no_file(entry.inode));
+                Ok(entries)
+            }
             Err(why) if is_gone(&why) => Ok(Vec::new()),
             Err(why) => Err(Failure::new("", self.side, why)),
         }
@@ -98,24 +103,33 @@ struct Walk<'a> {
     newer: Source<'a>,
     writer: ChangesWriter,
     frames: Vec<Frame>,
+    known: Option<&'a dyn Known>,
     looked_at: u64,
     progress: &'a dyn Fn(u64),
 }
 
 impl<'a> Walk<'a> {
-    fn new(older: Option<Source<'a>>, newer: Source<'a>, progress: &'a dyn Fn(u64)) -> Self {
+    fn new(
+        older: Option<Source<'a>>,
+        newer: Source<'a>,
+        known: Option<&'a dyn Known>,
+        progress: &'a dyn Fn(u64),
+    ) -> Self {
         let writer = ChangesWriter::new();
-        Self { older, newer, writer, frames: Vec::new(), looked_at: 0, progress }
+        Self { older, newer, writer, frames: Vec::new(), known, looked_at: 0, progress }
     }
 
     fn run(mut self) -> Result<Changes> {
         self.start().map_err(|failure| failure.at(&TreePath::root()))?;
         while let Some(frame) = self.frames.last_mut() {
             let next = frame.names.peek().map(|(name, _)| name.to_bytes());
-            if let Some((name, sides)) = frame.waiting.pop_before(next) {
-                self.enter(&name, sides).map_err(|failure| failure.at(&self.path_of(&name)))?;
-            } else if let Some((name, on)) = frame.names.next() {
-                self.compare(name, on)?;
+            if let Some((name, way)) = frame.waiting.pop_before(next) {
+                self.enter(&name, way).map_err(|failure| failure.at(&self.path_of(&name)))?;
+            } else if let Some((name, way)) = frame.names.next() {
+                match way {
+                    Way::Into(on) => self.compare(name, on)?,
+                    Way::Unchanged(_) => frame.waiting.push(name, way),
+                }
             } else {
                 self.leave();
             }
@@ -129,7 +143,7 @@ impl<'a> Walk<'a> {
         let newer = self.newer.list()?;
         let Some(older) = &mut self.older else {
             let sides = Sides { older: false, newer: true };
-            self.frames.push(Frame::new(sides, Vec::new(), newer));
+            self.frames.push(Frame::new(sides, Vec::new(), newer, None));
             return Ok(());
         };
         let (was, is) = (*older.boundary.root(), *self.newer.boundary.root());
@@ -140,21 +154,18 @@ impl<'a> Walk<'a> {
         if let Some((kind, facts)) = self.difference(c".", Some(was), Some(is))? {
             self.writer.record_root(kind, facts);
         }
-        self.frames.push(Frame::new(Sides { older: true, newer: true }, names, newer));
+        self.push(Frame::new(Sides::BOTH, names, newer, self.known));
         Ok(())
     }
 
     /// Writes the row of one name, and has what is below it wait for its turn.
     fn compare(&mut self, name: CString, on: Sides) -> Result<()> {
-        self.looked_at += 1;
-        if self.looked_at.is_multiple_of(REPORT_EVERY) {
-            (self.progress)(self.looked_at);
-        }
+        self.count(1);
         for _ in 0..TRIES {
             match self.try_compare(&name, on) {
                 Ok(sides) => {
                     if let (Some(frame), true) = (self.frames.last_mut(), sides.any()) {
-                        frame.waiting.push(name, sides);
+                        frame.waiting.push(name, Way::Into(sides));
                     }
                     return Ok(());
                 }
@@ -199,6 +210,10 @@ impl<'a> Walk<'a> {
         was: Option<Stat>,
         is: Option<Stat>,
     ) -> Result<Option<(ChangeKind, Facts)>, Failure> {
+        let is_same = |known: &dyn Known| known.is_same(was.as_ref(), is.as_ref());
+        if self.known.is_some_and(is_same) {
+            return Ok(None);
+        }
         let (was, is) = match (was, is) {
             (None, None) => return Ok(None),
             (Some(was), None) => return Ok(Some((ChangeKind::Removed, was.facts))),
@@ -213,19 +228,45 @@ impl<'a> Walk<'a> {
         Ok(kind.map(|kind| (kind, is.facts)))
     }
 
-    fn enter(&mut self, name: &CStr, sides: Sides) -> Result<(), Failure> {
-        let older = match &mut self.older {
-            Some(older) if sides.older => older.enter(name)?,
-            _ => None,
+    fn enter(&mut self, name: &CStr, way: Way) -> Result<(), Failure> {
+        let frame = match (way, &mut self.older) {
+            (Way::Unchanged(inode), Some(older)) => {
+                let Some(entries) = self.newer.enter(name)? else { return Ok(()) };
+                older.descent.enter_unopened(name, (inode, older.boundary.root().device));
+                Frame::unchanged(entries, self.known)
+            }
+            (Way::Unchanged(_), None) => return Ok(()),
+            (Way::Into(sides), older) => {
+                let older = match older {
+                    Some(older) if sides.older => older.enter(name)?,
+                    _ => None,
+                };
+                let newer = if sides.newer { self.newer.enter(name)? } else { None };
+                let entered = Sides { older: older.is_some(), newer: newer.is_some() };
+                if !entered.any() {
+                    return Ok(());
+                }
+                let (older, newer) = (older.unwrap_or_default(), newer.unwrap_or_default());
+                Frame::new(entered, older, newer, self.known)
+            }
         };
-        let newer = if sides.newer { self.newer.enter(name)? } else { None };
-        let entered = Sides { older: older.is_some(), newer: newer.is_some() };
-        if entered.any() {
-            self.writer.descend(name.to_bytes());
-            let names = (older.unwrap_or_default(), newer.unwrap_or_default());
-            self.frames.push(Frame::new(entered, names.0, names.1));
-        }
+        self.writer.descend(name.to_bytes());
+        self.push(frame);
         Ok(())
+    }
+
+    fn push(&mut self, frame: Frame) {
+        self.count(frame.equal);
+        self.frames.push(frame);
+    }
+
+    /// Counts names that were looked at, and reports now and then.
+    fn count(&mut self, names: u64) {
+        let before = self.looked_at;
+        self.looked_at += names;
+        if before / REPORT_EVERY != self.looked_at / REPORT_EVERY {
+            (self.progress)(self.looked_at);
+        }
     }
 
     fn leave(&mut self) {
@@ -241,37 +282,6 @@ impl<'a> Walk<'a> {
 
     fn path_of(&self, name: &CStr) -> TreePath {
         self.writer.current_path().join(name.to_bytes())
-    }
-}
-
-impl Sides {
-    fn any(self) -> bool {
-        self.older || self.newer
-    }
-}
-
-impl Frame {
-    fn new(sides: Sides, older: Vec<CString>, newer: Vec<CString>) -> Self {
-        let names = merge(older, newer).into_iter().peekable();
-        Self { sides, names, waiting: Waiting::default() }
-    }
-}
-
-/// The names of two sorted lists, each once.
-fn merge(older: Vec<CString>, newer: Vec<CString>) -> Vec<(CString, Sides)> {
-    let mut merged = Vec::with_capacity(older.len().max(newer.len()));
-    let (mut older, mut newer) = (older.into_iter().peekable(), newer.into_iter().peekable());
-    loop {
-        let order = match (older.peek(), newer.peek()) {
-            (None, None) => return merged,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(a), Some(b)) => a.cmp(b),
-        };
-        let sides = Sides { older: order.is_le(), newer: order.is_ge() };
-        let from_older = if sides.older { older.next() } else { None };
-        let from_newer = if sides.newer { newer.next() } else { None };
-        merged.extend(from_older.or(from_newer).map(|name| (name, sides)));
     }
 }
 
