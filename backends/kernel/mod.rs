@@ -13,3 +13,5 @@ pub mod mount_attributes;
 pub mod mount_namespaces;
 #[cfg(feature = "btrfs")]
 pub mod tree_search;
+#[cfg(feature = "zfs")]
+pub mod zfs;
