@@ -4,6 +4,7 @@
 //! functions (`output`). So nothing is linked against ZFS, and a build with it runs without it.
 
 mod capture;
+mod changes;
 mod commands;
 mod discard;
 mod half_done;
@@ -17,12 +18,14 @@ mod revert;
 mod survey;
 #[cfg(test)]
 mod tests;
+pub mod written;
 
 use std::os::fd::BorrowedFd;
 
 use crate::error::{Error, Result};
+use crate::kernel::zfs::Door;
 use crate::old_roots::Reach;
-use crate::survey::{Survey, Tree, TreeId};
+use crate::survey::{Slot, Survey, Tree, TreeId};
 use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
 
 use name::{Names, ZfsName};
@@ -47,9 +50,26 @@ impl Zfs {
     }
 }
 
+/// The error of who was about to use a tree under a name that leads to another one by now.
+fn another_tree(name: &ZfsName) -> Error {
+    Error::new(format!("open {name}"), "another tree has its name by now")
+        .mend("run the command again")
+}
+
 impl Backend for Zfs {
     fn survey(&self) -> Result<Survey> {
         survey::survey(self, Reach::All)
+    }
+
+    fn live_and_blank(&self) -> Result<(Slot, Slot)> {
+        // One list, and nothing of what is beside them.
+        let rows = commands::look(&[&self.names.live, &self.names.blank], &self.names.blank)?;
+        let slot = |name: &ZfsName, tree| {
+            let row = rows.iter().find(|row| row.name == name.as_str());
+            row.map_or(Slot::Missing, |row| survey::as_tree(row, tree, None, None))
+        };
+        let live = slot(&self.names.live, &self.layout.live);
+        Ok((live, slot(&self.names.blank, &self.layout.blank)))
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {
@@ -58,13 +78,12 @@ impl Backend for Zfs {
         // Looked at when it is open: the name may have moved on just before.
         match commands::look(&[&name], &self.names.blank)?.first() {
             Some(row) if survey::id_of(row) == tree.id => Ok(View::new(root)),
-            _ => Err(Error::new(format!("open {name}"), "another tree has its name by now")
-                .mend("run the command again")),
+            _ => Err(another_tree(&name)),
         }
     }
 
-    fn changes(&self, _from: &Tree, _to: &Tree) -> Result<FastChanges> {
-        Ok(FastChanges::Unavailable("what ZFS knows of changes is not asked for yet".into()))
+    fn changes(&self, from: &Tree, to: &Tree) -> Result<FastChanges> {
+        changes::changes(self, from, to)
     }
 
     fn own_bytes(&self, tree: &Tree) -> Result<Option<u64>> {
@@ -73,11 +92,16 @@ impl Backend for Zfs {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { needs_rollback: true, constant_time: true, fast_changes: false }
+        Abilities { needs_rollback: true, constant_time: true, fast_changes: true }
     }
 
     fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>> {
         let Some(name) = mounts::dataset_of(dir)? else { return Ok(None) };
+        // The kernel answers at once where its answer is understood.
+        if let Ok(door) = Door::open() {
+            let guid = door.guid(name.as_str()).ok();
+            return Ok(guid.map(|guid| TreeId::new(guid.to_string())));
+        }
         Ok(commands::look(&[&name], &self.names.blank)?.first().map(survey::id_of))
     }
 

@@ -81,9 +81,6 @@ impl Found {
     /// What a dataset's row is as a tree.
     pub fn slot(&self, of: &Zfs, row: Option<&Row>, name: &TreeName) -> Result<Slot> {
         let Some(row) = row else { return Ok(Slot::Missing) };
-        if !matches!(row.kind, Kind::FileSystem | Kind::Snapshot) {
-            return Ok(Slot::NotATree("a volume, which has no files".into()));
-        }
         let copy_of = self.copy_of(of, row)?;
         let blank = self.blank.as_ref().map(id_of);
         let pristine = match row.written {
@@ -92,14 +89,7 @@ impl Found {
             }
             Some(_) | None => None,
         };
-        Ok(Slot::Present(Tree {
-            id: id_of(row),
-            name: name.clone(),
-            read_only: row.read_only,
-            created: DateTime::from_timestamp(row.creation, 0),
-            copy_of,
-            pristine,
-        }))
+        Ok(as_tree(row, name, copy_of, pristine))
     }
 
     /// The snapshot whose content it started with: its origin, or blank where that is its own.
@@ -231,6 +221,26 @@ fn old_roots(of: &Zfs, found: &Found, reach: Reach) -> Result<Result<OldRoots, O
         root.tree.pristine = None;
     }
     Ok(Ok(old))
+}
+
+/// A row as what its name holds.
+pub fn as_tree(
+    row: &Row,
+    name: &TreeName,
+    copy_of: Option<TreeId>,
+    pristine: Option<bool>,
+) -> Slot {
+    if !matches!(row.kind, Kind::FileSystem | Kind::Snapshot) {
+        return Slot::NotATree("a volume, which has no files".into());
+    }
+    Slot::Present(Tree {
+        id: id_of(row),
+        name: name.clone(),
+        read_only: row.read_only,
+        created: DateTime::from_timestamp(row.creation, 0),
+        copy_of,
+        pristine,
+    })
 }
 
 /// The open dataset of records.

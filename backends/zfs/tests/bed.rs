@@ -237,3 +237,9 @@ impl Drop for Bed {
 pub fn zfs<S: AsRef<OsStr>>(args: &[S]) {
     ZFS.run(args).unwrap();
 }
+
+/// What `zfs` prints.
+#[track_caller]
+pub fn zfs_says<S: AsRef<OsStr>>(args: &[S]) -> String {
+    String::from_utf8(ZFS.run(args).unwrap()).unwrap()
+}

@@ -2,6 +2,7 @@
 //! names one that may be filled. `vm-tests` has a guest in which there is one.
 
 mod bed;
+mod diffing;
 mod own;
 
 /// Blank is a snapshot of live, as those have it who erase their darlings.
