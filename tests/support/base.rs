@@ -18,10 +18,15 @@ pub const NESTED: &str = "var/machines";
 pub fn build(root: &Path) {
     create_subvolume(root).unwrap();
     fill(root);
+    nest(root);
+}
+
+/// Fills an empty tree.
+pub fn fill(root: &Path) {
+    plain(root);
     hostile_names(&root.join("names"));
     nodes(&root.join("dev"));
     attributes(&root.join("attributes"));
-    nest(root);
 }
 
 /// Makes a nested subvolume in the place of the stub, if there is one.
@@ -34,7 +39,7 @@ pub fn nest(root: &Path) {
     fs::write(nested.join("inside"), "of the subvolume\n").unwrap();
 }
 
-fn fill(root: &Path) {
+fn plain(root: &Path) {
     for dir in ["etc/conf.d", "empty", "var/lib/deep/er/and/deeper", "home/user name"] {
         fs::create_dir_all(root.join(dir)).unwrap();
     }

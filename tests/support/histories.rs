@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::env;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -14,11 +14,11 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::apply::World;
-use crate::kernel::{delete_subvolume, snapshot};
+use crate::base;
+use crate::ground::Ground;
 use crate::op::{Op, any_op};
 use crate::oracle::{self, Row, Tree};
 use crate::sandbox::{Sandbox, sync};
-use crate::{apply, base};
 
 /// Histories between two mounts, so that deleted trees do not pile up.
 const PER_MOUNT: usize = 250;
@@ -71,9 +71,9 @@ pub fn any_history() -> impl Strategy<Value = History> {
 }
 
 /// The end of a history, ready to be compared.
-pub struct Outcome<'a> {
+pub struct Outcome<'a, G = Sandbox> {
     /// The file system with both trees.
-    pub sandbox: &'a Sandbox,
+    pub sandbox: &'a G,
     /// Where its top level is mounted. Blank is [`BLANK`] below it, live is [`LIVE`].
     pub top: &'a Path,
     /// What `diff` must answer.
@@ -107,11 +107,11 @@ pub fn count(default: u32) -> u32 {
 
 /// Runs `count` histories and lets `judge` compare each; the first that it rejects is made as
 /// short as it can be and told in full.
-pub fn run(
-    sandbox: &mut Sandbox,
+pub fn run<G: Ground>(
+    sandbox: &mut G,
     seed: u64,
     count: u32,
-    judge: impl Fn(&Outcome<'_>) -> Result<(), String>,
+    judge: impl Fn(&Outcome<'_, G>) -> Result<(), String>,
 ) {
     println!("{count} histories; repeat them with BLANKROOT_SEED={seed}");
     let started = Instant::now();
@@ -151,22 +151,24 @@ fn rng(seed: u64) -> TestRng {
 }
 
 /// The file system on which histories are played one after the other.
-pub struct Stage<'a> {
-    sandbox: &'a mut Sandbox,
+pub struct Stage<'a, G = Sandbox> {
+    sandbox: &'a mut G,
     /// What is in a blank that is the base tree unchanged.
     base: Rc<Tree>,
     played: usize,
 }
 
-impl<'a> Stage<'a> {
+impl<'a, G: Ground> Stage<'a, G> {
     /// Prepares the base tree.
-    pub fn new(sandbox: &'a mut Sandbox) -> Self {
+    pub fn new(sandbox: &'a mut G) -> Self {
         let path = sandbox.top().join(BASE);
         if !path.exists() {
-            base::build(&path);
+            sandbox.create(BASE);
+            base::fill(&path);
+            sandbox.nest(BASE);
         }
-        sandbox.sync();
-        let base = Rc::new(Self::read_copy(sandbox, &path));
+        sync(sandbox.top());
+        let base = Rc::new(Self::read_copy(sandbox));
         Self { sandbox, base, played: 0 }
     }
 
@@ -174,7 +176,7 @@ impl<'a> Stage<'a> {
     pub fn play(
         &mut self,
         history: &History,
-        judge: impl Fn(&Outcome<'_>) -> Result<(), String>,
+        judge: impl Fn(&Outcome<'_, G>) -> Result<(), String>,
     ) -> Result<(), String> {
         self.set_up(history);
         self.apply_all(LIVE, &history.since);
@@ -193,30 +195,27 @@ impl<'a> Stage<'a> {
     /// Makes blank and live as they are before anything happened to live.
     pub fn set_up(&mut self, history: &History) {
         self.clear();
-        let top = self.sandbox.top().to_path_buf();
-        let [base, seed, blank, live] = [BASE, SEED, BLANK, LIVE].map(|name| top.join(name));
-        let copy = |from: &Path, to: &Path, read_only| snapshot(from, to, read_only).unwrap();
         match history.lineage {
             Lineage::OriginOfBlank => {
-                copy(&base, &live, false);
-                base::nest(&live);
+                self.sandbox.copy(BASE, LIVE, false);
+                self.sandbox.nest(LIVE);
                 self.apply_all(LIVE, &history.before);
-                copy(&live, &blank, true);
+                self.sandbox.copy(LIVE, BLANK, true);
             }
             Lineage::CopyOfBlank | Lineage::CopyOfACopy => {
                 if history.before.is_empty() {
-                    copy(&base, &blank, true);
+                    self.sandbox.copy(BASE, BLANK, true);
                 } else {
-                    copy(&base, &seed, false);
+                    self.sandbox.copy(BASE, SEED, false);
                     self.apply_all(SEED, &history.before);
-                    copy(&seed, &blank, true);
-                    delete_tree(&seed);
+                    self.sandbox.copy(SEED, BLANK, true);
+                    self.sandbox.delete(SEED);
                 }
                 if history.lineage == Lineage::CopyOfACopy {
-                    copy(&blank, &seed, false);
-                    copy(&seed, &live, false);
+                    self.sandbox.copy(BLANK, SEED, false);
+                    self.sandbox.copy(SEED, LIVE, false);
                 } else {
-                    copy(&blank, &live, false);
+                    self.sandbox.copy(BLANK, LIVE, false);
                 }
             }
         }
@@ -228,7 +227,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The file system.
-    pub fn sandbox(&self) -> &Sandbox {
+    pub fn sandbox(&self) -> &G {
         self.sandbox
     }
 
@@ -247,7 +246,7 @@ impl<'a> Stage<'a> {
 
     fn clear(&mut self) {
         for name in [LIVE, BLANK, SEED] {
-            delete_tree(&self.sandbox.top().join(name));
+            self.sandbox.delete(name);
         }
         self.played += 1;
         if self.played.is_multiple_of(PER_MOUNT) {
@@ -256,37 +255,12 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn read_copy(sandbox: &Sandbox, base: &Path) -> Tree {
-        let copy = sandbox.top().join(BLANK);
-        snapshot(base, &copy, true).unwrap();
-        let tree = oracle::walk(&copy);
-        delete_subvolume(&copy).unwrap();
+    fn read_copy(sandbox: &mut G) -> Tree {
+        sandbox.copy(BASE, BLANK, true);
+        let tree = oracle::walk(&sandbox.top().join(BLANK));
+        sandbox.delete(BLANK);
         sync(sandbox.top());
         tree
-    }
-}
-
-/// Deletes a subvolume and those in it.
-fn delete_tree(root: &Path) {
-    if !root.exists() {
-        return;
-    }
-    if delete_subvolume(root).is_ok() {
-        return;
-    }
-    let mut dirs = Vec::new();
-    subvolumes(root, &mut dirs);
-    dirs.iter().for_each(|dir| delete_subvolume(dir).unwrap());
-    delete_subvolume(root).unwrap();
-}
-
-/// The nested subvolumes below `dir`, innermost first.
-fn subvolumes(dir: &Path, found: &mut Vec<PathBuf>) {
-    for path in apply::directories(dir) {
-        subvolumes(&path, found);
-        if apply::inode(&path) == 256 {
-            found.push(path);
-        }
     }
 }
 

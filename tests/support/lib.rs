@@ -7,6 +7,7 @@ pub mod apply;
 pub mod base;
 #[cfg(feature = "btrfs")]
 pub mod fast;
+pub mod ground;
 pub mod histories;
 pub mod kernel;
 pub mod names;

@@ -12,6 +12,8 @@ use backends::path::Escaped;
 use backends::{ChangeKind, Changes, Facts, FileType};
 use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 
+/// `BTRFS_SUPER_MAGIC` of `linux/magic.h`.
+const BTRFS: u64 = 0x9123_683e;
 /// The inode of every subvolume's root (`BTRFS_FIRST_FREE_OBJECTID`, `linux/btrfs_tree.h`).
 const SUBVOLUME: u64 = 256;
 /// The inode of what a snapshot leaves of a nested one (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
@@ -172,7 +174,7 @@ fn walk_dir(dir: &OwnedFd, dev: u64, prefix: &[u8], tree: &mut Tree) {
 fn entry(dir: BorrowedFd<'_>, name: &[u8], stat: &Stat, dev: u64) -> Entry {
     let file_type = match stat.st_mode & 0o170_000 {
         0o100_000 => FileType::File,
-        0o040_000 if stat.st_ino == STUB => FileType::Subvolume,
+        0o040_000 if stat.st_ino == STUB && is_btrfs(dir) => FileType::Subvolume,
         0o040_000 if stat.st_ino == SUBVOLUME && stat.st_dev != dev => FileType::Subvolume,
         0o040_000 => FileType::Dir,
         0o120_000 => FileType::Symlink,
@@ -196,6 +198,11 @@ fn entry(dir: BorrowedFd<'_>, name: &[u8], stat: &Stat, dev: u64) -> Entry {
         xattrs: if own_xattrs { xattrs(&in_dir(dir, name)) } else { BTreeMap::new() },
         inode: inode(stat),
     }
+}
+
+/// Elsewhere the numbers mean nothing.
+fn is_btrfs(dir: BorrowedFd<'_>) -> bool {
+    fs::fstatfs(dir).unwrap().f_type as u64 & 0xffff_ffff == BTRFS
 }
 
 fn facts(stat: &Stat, file_type: FileType) -> Facts {

@@ -66,7 +66,7 @@ fn not_a_link(world: &World<'_>, number: Pick) -> io::Result<PathBuf> {
 fn remove_xattr(world: &World<'_>, what: Pick, which: u8) -> io::Result<()> {
     // Few files have any: pick among those.
     let mut all = world.all(|_| true);
-    all.retain(|path| super::inode(path) > 256 && !oracle::entry_at(path).xattrs.is_empty());
+    all.retain(|path| !super::is_nested(path) && !oracle::entry_at(path).xattrs.is_empty());
     let path = super::nth(all, what)?;
     let names: Vec<_> = oracle::entry_at(&path).xattrs.into_keys().collect();
     Ok(lremovexattr(&path, names[usize::from(which) % names.len()].as_slice())?)

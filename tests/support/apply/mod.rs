@@ -11,15 +11,16 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::ground::Ground;
 use crate::op::{Op, Pick, Place};
-use crate::sandbox::{Sandbox, sync};
+use crate::sandbox::sync;
 
 /// Longer paths are left to `DeepDirs`: not every call below could name what is in them.
 const LONGEST_PATH: usize = 3000;
 
 /// What operations act on.
 pub struct World<'a> {
-    sandbox: &'a mut Sandbox,
+    sandbox: &'a mut dyn Ground,
     live: PathBuf,
     blank: Option<PathBuf>,
     /// What is in `live`, sorted by path; `None` when it has to be listed again.
@@ -28,7 +29,7 @@ pub struct World<'a> {
 
 impl<'a> World<'a> {
     /// The tree at `live`, and the older one at `blank` if there is one yet.
-    pub fn new(sandbox: &'a mut Sandbox, live: PathBuf, blank: Option<PathBuf>) -> Self {
+    pub fn new(sandbox: &'a mut dyn Ground, live: PathBuf, blank: Option<PathBuf>) -> Self {
         Self { sandbox, live, blank, listing: RefCell::new(None) }
     }
 
@@ -89,7 +90,7 @@ impl<'a> World<'a> {
     /// A directory that is no subvolume's root.
     fn dir(&self, number: Pick) -> io::Result<PathBuf> {
         let dirs = self.all(|f| f.file_type.is_dir());
-        nth(dirs.into_iter().filter(|dir| inode(dir) > 256).collect(), number)
+        nth(dirs.into_iter().filter(|dir| !is_nested(dir)).collect(), number)
     }
 
     /// A new path: in any directory, the root included.
@@ -182,6 +183,11 @@ pub fn set_xattr(path: &Path, name: &str, value: &[u8]) -> io::Result<()> {
 }
 
 /// The inode number; 0 if there is nothing.
+/// Whether it is a nested subvolume or its stub; elsewhere than on Btrfs, what is taken for one is left alone.
+pub(crate) fn is_nested(path: &Path) -> bool {
+    matches!(inode(path), 2 | 256)
+}
+
 pub(crate) fn inode(path: &Path) -> u64 {
     fs::symlink_metadata(path).map_or(0, |meta| meta.ino())
 }
