@@ -41,17 +41,21 @@ impl<'r> Descent<'r> {
     pub fn enter(&mut self, name: &CStr) -> io::Result<()> {
         let fd = open_dir(self.current()?, name)?;
         let identity = Place { dir: fd.as_fd(), name: c"." }.stat()?.identity();
-        self.levels.push(Level { name: name.to_owned(), fd: Some(fd), identity });
-        if let Some(above) = self.levels.len().checked_sub(HELD + 1) {
-            self.levels[above].fd = None;
-        }
+        self.push(Level { name: name.to_owned(), fd: Some(fd), identity });
         Ok(())
     }
 
     /// Goes into a directory of which it is known what it is, and opens it only when something in it is
     /// looked at.
     pub fn enter_unopened(&mut self, name: &CStr, identity: Identity) {
-        self.levels.push(Level { name: name.to_owned(), fd: None, identity });
+        self.push(Level { name: name.to_owned(), fd: None, identity });
+    }
+
+    fn push(&mut self, level: Level) {
+        self.levels.push(level);
+        if let Some(above) = self.levels.len().checked_sub(HELD + 1) {
+            self.levels[above].fd = None;
+        }
     }
 
     /// Goes back to the directory above.

@@ -103,7 +103,7 @@ impl Known for Since {
             return false;
         }
         if was.changed != is.changed {
-            if is.changed.0 < made - 1 {
+            if is.changed.0 < made - RACY {
                 self.is_clock_doubtful.set(true);
             }
             return false;
