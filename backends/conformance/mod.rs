@@ -21,6 +21,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::geteuid;
 
+use crate::lock::patiently;
 use crate::record::{Record, Records};
 use crate::survey::{OldRoot, Survey, Tree};
 use crate::{Backend, Layout, TreeName};
@@ -156,7 +157,8 @@ pub(crate) fn rollback(testbed: &dyn Testbed) -> OldRoot {
     let record = next_record(testbed);
     let (live, blank) = (live(testbed), blank(testbed));
     let backend = testbed.backend();
-    let mut locked = backend.lock().unwrap();
+    // A process that another test forks has the lock's file, too, until it runs its program.
+    let mut locked = patiently(|| backend.lock(), || ()).unwrap();
     locked.prepare(&blank, &record).unwrap();
     locked.swap(&live, &name_of(testbed, &record)).unwrap();
     let found = locked.survey().unwrap();
