@@ -54,28 +54,33 @@ impl Guest {
 
 /// The tests of `backends` as a program.
 pub fn tests_of_backends() -> PathBuf {
-    built(&["test", "--package", "backends", "--lib", "--no-run", "--features", "zfs,faults"])
+    let what = ["test", "--package", "backends", "--lib", "--no-run", "--features", "zfs,faults"];
+    built("backends", &what)
 }
 
 /// Random histories as a program.
 pub fn histories() -> PathBuf {
     let test = ["--test", "zfs_histories", "--no-run", "--features", "zfs"];
-    built(&[&["test", "--package", "blankroot"], &test[..]].concat())
+    built("zfs_histories", &[&["test", "--package", "blankroot"], &test[..]].concat())
 }
 
 /// The command, made to be measured.
 pub fn command() -> PathBuf {
     let what = ["--package", "blankroot", "--bin", "blankroot", "--features", "zfs"];
-    built(&[&["build", "--profile", "fast"], &what[..]].concat())
+    built("blankroot", &[&["build", "--profile", "fast"], &what[..]].concat())
 }
 
-/// What cargo builds, with ZFS and without anything that a guest with ZFS has no library for.
-fn built(args: &[&str]) -> PathBuf {
+/// What cargo builds of that name, with ZFS and without anything that a guest with ZFS has no library for.
+fn built(name: &str, args: &[&str]) -> PathBuf {
     let manifest = ["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")];
     let more = ["--no-default-features", "--message-format", "json"];
     let printed = programs::run(env!("CARGO"), args.iter().chain(&manifest).chain(&more));
     let mut messages = printed.split(|&byte| byte == b'\n').filter_map(|line| {
         let message: serde_json::Value = serde_json::from_slice(line).ok()?;
+        // The tests of a package come with its programs.
+        if message["target"]["name"] != name {
+            return None;
+        }
         message["executable"].as_str().map(PathBuf::from)
     });
     messages.next_back().expect("cargo names the program that it built")
