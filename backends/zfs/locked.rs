@@ -8,6 +8,7 @@ use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::commands;
+use super::doubt::replaces;
 use super::name::ZfsName;
 use super::open::{Access, open};
 use super::output::Row;
@@ -185,7 +186,10 @@ impl LockedBackend for Locked<'_> {
             return Err(changed(&action, "no record says that live is to be set aside there"));
         }
         let fresh = rows.iter().find(|row| row.name == copy.as_str());
-        if fresh.is_none_or(|row| row.origin.is_none() || row.read_only || id_of(row) == live.id) {
+        // Only what is told so is gone on with after a power cut.
+        let is_fresh =
+            |row: &Row| row.origin.is_some() && !row.read_only && replaces(row, &live.id);
+        if !fresh.is_some_and(is_fresh) {
             return Err(changed(&action, "what is to become live is no fresh copy of blank"));
         }
         let carried = self.carried(&live.id)?;

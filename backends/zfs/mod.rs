@@ -7,6 +7,7 @@ mod capture;
 mod changes;
 mod commands;
 mod discard;
+mod doubt;
 mod half_done;
 mod locked;
 mod mounts;

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::Zfs;
+use super::doubt::doubt;
 use super::name::{Names, ZfsName};
 use super::open::{Access, open};
 use super::output::{Kind, Row, is_snapshot_of};
@@ -85,11 +86,22 @@ impl Found {
         let blank = self.blank.as_ref().map(id_of);
         let pristine = match row.written {
             Some(bytes) if copy_of.is_some() && copy_of == blank => {
-                Some(bytes == row.fresh.unwrap_or(0))
+                let fresh = match row.fresh {
+                    None => self.cost_of_copy(of, blank.as_ref())?,
+                    fresh => fresh,
+                };
+                Some(bytes == fresh.unwrap_or(0))
             }
             Some(_) | None => None,
         };
         Ok(as_tree(row, name, copy_of, pristine))
+    }
+
+    /// Bytes that count as written in a copy of blank from its start, as far as live tells: each costs the
+    /// same, and a power cut may come before that is noted for one.
+    fn cost_of_copy(&self, of: &Zfs, blank: Option<&TreeId>) -> Result<Option<u64>> {
+        let Some(live) = &self.live else { return Ok(None) };
+        Ok(if self.copy_of(of, live)?.as_ref() == blank { live.fresh } else { None })
     }
 
     /// The snapshot whose content it started with: its origin, or blank where that is its own.
@@ -212,7 +224,7 @@ fn old_roots(of: &Zfs, found: &Found, reach: Reach) -> Result<Result<OldRoots, O
     };
     let is_copy = |tree: &Tree, record: &Record| tree.copy_of.as_ref() == Some(&record.blank);
     let mut old = OldRoots::judge_all(dir.as_fd(), listing, &of.layout.old, reach, look, is_copy)?;
-    old.unfinished = old.unfinished.into_iter().map(doubt).collect();
+    old.unfinished = old.unfinished.into_iter().map(|left| doubt(left, &datasets)).collect();
     let made = |tree: &Tree| datasets.get(tree.name.file_name()).map(|row| row.createtxg);
     old.roots.sort_by_key(|root| made(&root.tree));
     for root in &mut old.roots {
@@ -254,17 +266,6 @@ fn plain(dir: &OwnedFd, name: &OsStr) -> Result<Slot> {
         Err(Errno::NOENT) => Ok(Slot::Missing),
         Err(error) => Err(Error::io("look at what is among the old roots", error)),
         Ok(_) => Ok(Slot::NotATree("no dataset".into())),
-    }
-}
-
-/// A copy of blank that somebody has written to may have been live, and put there by hand: the record
-/// beside it does not tell of it.
-fn doubt(left: Unfinished) -> Unfinished {
-    match left {
-        Unfinished::FreshCopy { tree, .. } if tree.pristine == Some(false) => {
-            Unfinished::Foreign(tree.name)
-        }
-        left => left,
     }
 }
 
