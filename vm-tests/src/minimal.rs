@@ -43,6 +43,8 @@ pub struct Minimal {
     /// Bytes of memory, in MiB.
     memory: usize,
     patience: Duration,
+    /// Words for the kernel.
+    words: &'static str,
 }
 
 impl Minimal {
@@ -52,7 +54,7 @@ impl Minimal {
         let dir = artefact(&format!("{suite}-minimal"), &[&text, suite.as_bytes()], |dir| {
             programs::run("bash", [MAKE.as_ref(), dir.as_os_str(), suite.as_ref()]);
         });
-        Self { dir, programs: Vec::new(), memory: 512, patience: PATIENCE }
+        Self { dir, programs: Vec::new(), memory: 512, patience: PATIENCE, words: "" }
     }
 
     /// The same with ZFS, and its programs. This machine's own programs find Debian's C library there,
@@ -64,7 +66,7 @@ impl Minimal {
             let make = [MAKE_ZFS.as_ref(), dir.as_os_str(), suite.as_ref()];
             programs::run("unshare", options.into_iter().chain(make));
         });
-        Self { dir, programs: Vec::new(), memory: 2048, patience: PATIENCE }
+        Self { dir, programs: Vec::new(), memory: 2048, patience: PATIENCE, words: "" }
     }
 
     /// Where its parts are.
@@ -76,6 +78,13 @@ impl Minimal {
     #[must_use]
     pub fn patient(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// The same with words on the kernel's command line.
+    #[must_use]
+    pub fn say_to_kernel(mut self, words: &'static str) -> Self {
+        self.words = words;
         self
     }
 
@@ -94,7 +103,7 @@ impl Minimal {
         let setup = Setup {
             kernel: self.dir.join("vmlinuz"),
             initrd: initrd.path().to_path_buf(),
-            command_line: "loglevel=4 rdinit=/init".into(),
+            command_line: format!("loglevel=4 rdinit=/init {}", self.words),
             disks,
             clock: None,
             memory: self.memory,

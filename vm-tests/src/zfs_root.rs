@@ -76,7 +76,7 @@ pub fn make(
     let inputs = [script.as_bytes(), parts.as_os_str().as_encoded_bytes()];
     artefact(&name, &inputs, |dir| {
         let disk = dir.join("disk.raw");
-        partitioned(&disk);
+        partitioned(&disk, DISK);
         let disks = vec![Disk::Raw(disk), Disk::Raw(parts.join("tree.tar"))];
         let said = Minimal::with_zfs(suite).patient(PATIENCE).run(&script, disks);
         println!("{said}");
@@ -106,9 +106,9 @@ fn config(said: &str) -> Vec<u8> {
 }
 
 /// A disk with one partition, so that ZFS, which would wait for udev, need not make one.
-fn partitioned(disk: &Path) {
+pub(crate) fn partitioned(disk: &Path, size: u64) {
     let mut file = File::create(disk).unwrap();
-    let sectors = u32::try_from(DISK / SECTOR).unwrap() - BEFORE;
+    let sectors = u32::try_from(size / SECTOR).unwrap() - BEFORE;
     // The first entry of an MBR: places in cylinders say nothing, 0xbf is the type that ZFS uses.
     let mut table = [0; SECTOR as usize];
     table[446..454].copy_from_slice(&[0, 0xfe, 0xff, 0xff, 0xbf, 0xfe, 0xff, 0xff]);
@@ -116,5 +116,5 @@ fn partitioned(disk: &Path) {
     table[458..462].copy_from_slice(&sectors.to_le_bytes());
     table[510..].copy_from_slice(&[0x55, 0xaa]);
     file.write_all(&table).unwrap();
-    file.set_len(DISK).unwrap();
+    file.set_len(size).unwrap();
 }

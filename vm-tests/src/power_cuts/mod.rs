@@ -15,3 +15,4 @@ pub mod replay;
 pub mod scenario;
 pub mod scenarios;
 pub mod together;
+pub mod zfs;
