@@ -50,16 +50,9 @@ fn diff_is_exact_after_histories(count: u32) {
     assert!(!said.contains("running 0 tests"), "no history was played");
 }
 
-mod ci {
-    #[test]
-    fn every_promise_holds_on_zfs() {
-        super::in_guests(&["zfs::tests::blank_of_live", "zfs::tests::own", "zfs::tests::diffing"]);
-    }
-
-    #[test]
-    fn diff_is_exact_after_some_histories_on_zfs() {
-        super::diff_is_exact_after_histories(60);
-    }
+#[test]
+fn every_promise_holds_on_zfs() {
+    in_guests(&["zfs::tests::blank_of_live", "zfs::tests::own", "zfs::tests::diffing"]);
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn is_before_label(log: &Log<'_>, cut: Cut) -> bool {
         _ => None,
     };
     let next = log.entries[cut.prefix..].iter().find_map(place);
-    next.is_some_and(|at| at < LABELS || at >= SIZE - LABELS)
+    next.is_some_and(|at| !(LABELS..SIZE - LABELS).contains(&at))
 }
 
 /// Returns how many milliseconds each step took.
