@@ -15,6 +15,8 @@ const BOOT: Duration = Duration::from_secs(420);
 /// What one command may take.
 const COMMAND: Duration = Duration::from_secs(1200);
 
+/// What the tests' shell says first.
+const READY: &str = "tests-shell: ready\n";
 /// How the tests' shell ends what a command wrote.
 const STATUS: &str = "\ntests-shell: status ";
 
@@ -132,10 +134,15 @@ impl Machine {
     pub fn wait_until_up(&mut self) {
         let started = Instant::now();
         let qemu = self.on();
-        if let Err(why) = qemu.shell.hear("tests-shell: ready\n", BOOT) {
+        if let Err(why) = qemu.shell.hear(READY, BOOT) {
             panic!("no tests' shell, since {why}. The console said:\n{}", qemu.console.tail());
         }
         println!("vm: up after {} s", started.elapsed().as_secs());
+    }
+
+    /// Whether the tests' shell comes in this time.
+    pub fn is_up_within(&mut self, time: Duration) -> bool {
+        self.on().shell.hear(READY, time).is_ok()
     }
 
     /// Runs a command of a shell; panics unless it ends with 0. Returns what it wrote.
