@@ -56,7 +56,6 @@ impl Machine {
             disks: vec![Disk::Overlay(overlay)],
             clock: None,
             memory: 1024,
-            processors: 2,
         };
         Self {
             setup,

@@ -107,9 +107,6 @@ impl Minimal {
             disks,
             clock: None,
             memory: self.memory,
-            // A kernel that changes its own code while another emulated processor runs it dies of that
-            // now and then, and nothing here is faster with two.
-            processors: 1,
         };
         let mut qemu = Qemu::start(&setup);
         qemu.console.wait_for(BEGIN, PATIENCE);
