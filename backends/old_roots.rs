@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use crate::hold::{self, Held};
 use crate::path::TreeName;
 use crate::record::{self, Listing, Record};
 use crate::survey::{OldRoot, Slot, Survey, Tree, Unfinished};
-use crate::temporary;
+use crate::{LockedBackend, temporary};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -129,6 +129,28 @@ pub fn expect_left(survey: &Survey, left: &Unfinished, action: &str) -> Result<(
         return Ok(());
     }
     Err(Error::new(action, "it is not what it was any more").mend("run the command again"))
+}
+
+/// Deletes what an interrupted run left, if it is still there: a record alone, or by `delete` a tree and its
+/// record.
+pub fn discard_unfinished(
+    locked: &dyn LockedBackend,
+    left: &Unfinished,
+    old_dir: impl FnOnce() -> Result<OwnedFd>,
+    delete: impl FnOnce(&Tree, &Record, &str) -> Result<()>,
+) -> Result<()> {
+    let (tree, record, action) = match left {
+        Unfinished::RecordOnly(record) => {
+            expect_left(&locked.survey()?, left, "remove a record without an old root")?;
+            return record::remove(old_dir()?.as_fd(), record);
+        }
+        Unfinished::FreshCopy { tree, record } => (tree, record, "delete the fresh copy"),
+        Unfinished::HalfDeleted { tree, record } => (tree, record, "delete the rest of"),
+        other => return Err(not_ours(other)),
+    };
+    let action = format!("{action} {}", tree.name);
+    expect_left(&locked.survey()?, left, &action)?;
+    delete(tree, record, &action)
 }
 
 /// Why nothing ever deletes what no record of ours names.

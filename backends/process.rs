@@ -39,9 +39,7 @@ impl Program {
     /// Runs it to its end without input and returns what it printed; an error unless it ended with
     /// status 0.
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Vec<u8>> {
-        let args = owned(args);
-        let output = self.output(&args, b"")?;
-        self.printed(&args, output)
+        self.run_with_input(args, b"")
     }
 
     /// The same with `input`, which has to fit into a pipe (64 KiB).

@@ -15,7 +15,7 @@ use super::top::{Access, Look, Subvolume, Top, id_of, tree_of};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::hold::{self, Hold};
-use crate::old_roots::{Reach, child, expect_left, not_ours};
+use crate::old_roots::{self, Reach, child};
 use crate::path::TreeName;
 use crate::record::{self, Record};
 use crate::survey::{OldRoot, Survey, Tree, Unfinished};
@@ -210,18 +210,8 @@ impl LockedBackend for Locked<'_> {
     }
 
     fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()> {
-        let (tree, record, action) = match left {
-            Unfinished::RecordOnly(record) => {
-                expect_left(&self.survey()?, left, "remove a record without an old root")?;
-                return record::remove(self.old_dir()?.as_fd(), record);
-            }
-            Unfinished::FreshCopy { tree, record } => (tree, record, "delete the fresh copy"),
-            Unfinished::HalfDeleted { tree, record } => (tree, record, "delete the rest of"),
-            other => return Err(not_ours(other)),
-        };
-        let action = format!("{action} {}", tree.name);
-        expect_left(&self.survey()?, left, &action)?;
-        self.delete(tree, record, &action)
+        let delete = |tree: &Tree, record: &Record, action: &str| self.delete(tree, record, action);
+        old_roots::discard_unfinished(self, left, || self.old_dir(), delete)
     }
 }
 

@@ -11,7 +11,7 @@ use super::{commands, mounts};
 use crate::LockedBackend;
 use crate::error::{Error, Result};
 use crate::fault::change;
-use crate::old_roots::{child, expect_left, not_ours};
+use crate::old_roots::{self, child};
 use crate::record::{self, Record, Records};
 use crate::survey::{OldRoot, Tree, Unfinished};
 
@@ -65,18 +65,8 @@ pub(super) fn old_root(locked: &Locked<'_>, old_root: &OldRoot) -> Result<()> {
 
 /// Deletes what an interrupted run left.
 pub(super) fn unfinished(locked: &Locked<'_>, left: &Unfinished) -> Result<()> {
-    let (tree, record, action) = match left {
-        Unfinished::RecordOnly(record) => {
-            expect_left(&locked.survey()?, left, "remove a record without an old root")?;
-            return record::remove(locked.old_dir()?.as_fd(), record);
-        }
-        Unfinished::FreshCopy { tree, record } => (tree, record, "delete the fresh copy"),
-        Unfinished::HalfDeleted { tree, record } => (tree, record, "delete the rest of"),
-        other => return Err(not_ours(other)),
-    };
-    let action = format!("{action} {}", tree.name);
-    expect_left(&locked.survey()?, left, &action)?;
-    delete(locked, tree, record, &action)
+    let delete = |tree: &Tree, record: &Record, action: &str| delete(locked, tree, record, action);
+    old_roots::discard_unfinished(locked, left, || locked.old_dir(), delete)
 }
 
 fn delete(locked: &Locked<'_>, tree: &Tree, record: &Record, action: &str) -> Result<()> {
