@@ -2,13 +2,13 @@
 //! all that runs. It is off again after some 13 seconds of emulation.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cache::artefact;
 use crate::cpio::Archive;
+use crate::guest::{in_namespace, read};
 use crate::programs;
 use crate::qemu::{Disk, Qemu, Setup};
 
@@ -16,6 +16,8 @@ use crate::qemu::{Disk, Qemu, Setup};
 const MAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/minimal");
 /// Makes those of one that has ZFS, whose module takes minutes to build.
 const MAKE_ZFS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/zfs");
+/// A part of both.
+const MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/modules");
 /// What its scripts print before and after what they were asked for.
 const BEGIN: &str = "minimal: begin";
 const END: &str = "minimal: end";
@@ -50,23 +52,21 @@ pub struct Minimal {
 impl Minimal {
     /// The guest of this suite's kernel.
     pub fn of(suite: &str) -> Self {
-        let text = fs::read(MAKE).unwrap();
-        let dir = artefact(&format!("{suite}-minimal"), &[&text, suite.as_bytes()], |dir| {
-            programs::run("bash", [MAKE.as_ref(), dir.as_os_str(), suite.as_ref()]);
-        });
-        Self { dir, programs: Vec::new(), memory: 512, patience: PATIENCE, words: "" }
+        Self::made("minimal", MAKE, suite, 512)
     }
 
     /// The same with ZFS, and its programs. This machine's own programs find Debian's C library there,
     /// which has to be as new as this machine's.
     pub fn with_zfs(suite: &str) -> Self {
-        let text = fs::read(MAKE_ZFS).unwrap();
-        let dir = artefact(&format!("{suite}-zfs"), &[&text, suite.as_bytes()], |dir| {
-            let options = ["--mount", "--propagation", "private", "--"].map(OsStr::new);
-            let make = [MAKE_ZFS.as_ref(), dir.as_os_str(), suite.as_ref()];
-            programs::run("unshare", options.into_iter().chain(make));
+        Self::made("zfs", MAKE_ZFS, suite, 2048)
+    }
+
+    fn made(name: &str, script: &str, suite: &str, memory: usize) -> Self {
+        let inputs = [&read(script)[..], &read(MODULES), suite.as_bytes()];
+        let dir = artefact(&format!("{suite}-{name}"), &inputs, |dir| {
+            in_namespace(&[script.as_ref(), dir.as_os_str(), suite.as_ref()]);
         });
-        Self { dir, programs: Vec::new(), memory: 2048, patience: PATIENCE, words: "" }
+        Self { dir, programs: Vec::new(), memory, patience: PATIENCE, words: "" }
     }
 
     /// Where its parts are.

@@ -64,10 +64,10 @@ pub fn histories() -> PathBuf {
     built("zfs_histories", &[&["test", "--package", "blankroot"], &test[..]].concat())
 }
 
-/// The command, made to be measured.
-pub fn command() -> PathBuf {
+/// The command; `fast` is the profile for what is measured.
+pub fn command(profile: &str) -> PathBuf {
     let what = ["--package", "blankroot", "--bin", "blankroot", "--features", "zfs"];
-    built("blankroot", &[&["build", "--profile", "fast"], &what[..]].concat())
+    built("blankroot", &[&["build", "--profile", profile], &what[..]].concat())
 }
 
 /// What cargo builds of that name, with ZFS and without anything that a guest with ZFS has no library for.

@@ -113,7 +113,7 @@ fn how_long_diff_takes_beside_zfs_diff() {
     if is_skipped() {
         return;
     }
-    let said = Guest::of(SUITE, &command()).run(SIDE_BY_SIDE);
+    let said = Guest::of(SUITE, &command("fast")).run(SIDE_BY_SIDE);
     println!("{said}");
     for changes in ["500", "20000"] {
         let lines = said.lines().filter_map(|line| line.strip_prefix("side by side: "));

@@ -15,6 +15,7 @@ use support::oracle;
 use tempfile::TempDir;
 
 use super::drive::{Drive, memory};
+use super::host_dir;
 use crate::programs;
 
 /// What the disk is called in configurations, in the guest and here.
@@ -68,11 +69,8 @@ impl<'y> Host<'y> {
         }
         symlink(device.path(), DISK).unwrap();
         let [top, live, own] = [(); 3].map(|()| TempDir::new_in(memory()).unwrap());
-        for dir in ["proc/sys/kernel/random", "sys/class/block", "run", "etc"] {
-            fs::create_dir_all(own.path().join(dir)).unwrap();
-        }
+        host_dir::furnish(own.path());
         symlink("/dev", own.path().join("dev")).unwrap();
-        fs::write(own.path().join("proc/cmdline"), "quiet noresume\n").unwrap();
         // What nobody made durable is not on the disk by the luck of a timer.
         let options = b"commit=300,subvolid=5";
         let mount = yard.namespace.mount(device.path(), "btrfs", top.path(), options).unwrap();
@@ -85,11 +83,7 @@ impl<'y> Host<'y> {
     /// Another boot: `/run` is empty.
     pub fn boot(&self) {
         self.boots.set(self.boots.get() + 1);
-        let id = format!("{:08x}-7a01-4b6e-9d0a-000000000000\n", self.boots.get());
-        fs::write(self.own.path().join("proc/sys/kernel/random/boot_id"), id).unwrap();
-        if self.stamp().exists() {
-            fs::remove_file(self.stamp()).unwrap();
-        }
+        host_dir::boot(self.own.path(), self.boots.get());
     }
 
     /// The top level of the file system.
@@ -119,12 +113,12 @@ impl<'y> Host<'y> {
 
     /// Where that is.
     pub fn config(&self) -> PathBuf {
-        self.own.path().join("etc/blankroot.toml")
+        host_dir::config(self.own.path())
     }
 
     /// What the last rollback wrote of itself.
     pub fn stamp(&self) -> PathBuf {
-        self.own.path().join("run/blankroot/rollback.json")
+        host_dir::stamp(self.own.path())
     }
 
     /// Mounts live, and the storage in it.

@@ -9,6 +9,7 @@ pub mod cuts;
 pub mod drive;
 pub mod ground;
 pub mod host;
+pub mod host_dir;
 pub mod known;
 pub mod record;
 pub mod replay;

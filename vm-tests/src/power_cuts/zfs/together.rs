@@ -14,7 +14,7 @@ use crate::minimal::Minimal;
 use crate::power_cuts::cuts::Cut;
 use crate::power_cuts::drive::memory;
 use crate::qemu::Disk;
-use crate::{cache, programs, zfs_root};
+use crate::{cache, zfs, zfs_root};
 
 /// One for each of two processors.
 const GUESTS: usize = 2;
@@ -42,7 +42,7 @@ pub struct Report {
 
 /// A guest with the program for guests, and the command under test.
 pub fn guest(suite: &str, program: &Path) -> Minimal {
-    let guest = Minimal::with_zfs(suite).with(program).with(&command());
+    let guest = Minimal::with_zfs(suite).with(program).with(&zfs::command("dev"));
     guest.patient(PATIENCE).say_to_kernel(WORDS)
 }
 
@@ -162,18 +162,4 @@ impl fmt::Display for Report {
         let (all, failed) = (self.replayed, self.failed.len());
         write!(out, "{}; {all} replayed, {each} ms each; {failed} failed", self.recording)
     }
-}
-
-/// The command, built with ZFS and without anything that a guest with ZFS has no library for.
-fn command() -> PathBuf {
-    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    let args =
-        ["build", "--manifest-path", workspace, "--package", "blankroot", "--bin", "blankroot"];
-    let more = ["--no-default-features", "--features", "zfs", "--message-format", "json"];
-    let printed = programs::run(env!("CARGO"), args.iter().chain(&more));
-    let mut messages = printed.split(|&byte| byte == b'\n').filter_map(|line| {
-        let message: serde_json::Value = serde_json::from_slice(line).ok()?;
-        message["executable"].as_str().map(PathBuf::from)
-    });
-    messages.next_back().expect("cargo names the program that it built")
 }
