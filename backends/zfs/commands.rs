@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::name::ZfsName;
-use super::output::{self, COLUMNS, Row};
+use super::output::{self, COLUMNS, Pool, Row};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::process::Program;
@@ -19,19 +19,15 @@ const LEAST_RESERVE: u64 = 16 << 20;
 /// A property and its value.
 pub type Property = (String, Vec<u8>);
 
-/// The identity of a pool that is imported.
-pub fn pool_guid(pool: &str) -> Result<String> {
-    let printed = ZPOOL.run(["list", "-Hp", "-o", "guid", pool]).map_err(|error| {
+/// What a pool is that is imported.
+pub fn pool(name: &str) -> Result<Pool> {
+    let printed = ZPOOL.run(["list", "-Hp", "-o", "guid,readonly", name]).map_err(|error| {
         if error.mend_text().is_some() {
             return error;
         }
-        error.mend(format!("import the pool with `zpool import -N {pool}`, or run it later"))
+        error.mend(format!("import the pool with `zpool import -N {name}`, or run it later"))
     })?;
-    let text = String::from_utf8_lossy(&printed);
-    match text.trim().parse::<u64>() {
-        Ok(guid) => Ok(guid.to_string()),
-        Err(_) => Err(unreadable("zpool list", "it has no guid")),
-    }
+    output::pool(&printed).map_err(|why| unreadable("zpool list", &why))
 }
 
 /// Writes out what is still in memory, so that what is asked for next is true of the disk.

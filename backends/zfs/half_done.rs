@@ -19,9 +19,10 @@ use std::os::fd::AsFd;
 use super::Zfs;
 use super::commands;
 use super::name::ZfsName;
+use super::open::{Access, open};
 use super::output::Row;
 use super::properties;
-use super::survey::{Found, id_of, open_old};
+use super::survey::{Found, id_of};
 use crate::error::Result;
 use crate::record;
 use crate::temporary;
@@ -72,7 +73,7 @@ fn finish_renames(of: &Zfs, found: &Found, parked: &Row, aside: &ZfsName) -> Res
 
 /// Whether a record says so: the copy, which would tell it without a key, is gone.
 fn was_live(of: &Zfs, parked: &Row, aside: &ZfsName) -> Result<bool> {
-    let dir = open_old(of)?;
+    let dir = open(&of.names.old, Access::Read)?;
     Ok(record::says(dir.as_fd(), OsStr::new(aside.last()), &id_of(parked)))
 }
 

@@ -13,7 +13,7 @@ use super::name::ZfsName;
 use super::open::{Access, open};
 use super::output::Row;
 use super::properties::{self, Carried};
-use super::survey::{Found, id_of, open_old, survey};
+use super::survey::{Found, id_of, survey};
 use super::{Zfs, capture, discard, half_done, revert};
 use crate::error::{Error, Result};
 use crate::fault::change;
@@ -75,7 +75,7 @@ impl<'a> Locked<'a> {
     }
 
     pub(super) fn old_dir(&self) -> Result<OwnedFd> {
-        open_old(self.of)
+        open(&self.of.names.old, Access::Write)
     }
 
     pub(super) fn ensure_old_dir(&self) -> Result<()> {

@@ -12,6 +12,7 @@ mod half_done;
 mod locked;
 mod mounts;
 pub mod name;
+mod obstacles;
 mod open;
 pub mod output;
 mod properties;

@@ -11,6 +11,15 @@ pub const COLUMNS: &str = "name,type,guid,createtxg,creation,origin,readonly,key
 /// How many of them are our own properties that tell what was withheld.
 const WITHHELD: usize = 3;
 
+/// A pool that is imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Its identity.
+    pub guid: u64,
+    /// It was imported so that nothing in it changes.
+    pub is_read_only: bool,
+}
+
 /// What kind a row of a list is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -53,6 +62,16 @@ pub struct Row {
     pub replaces: Option<u64>,
     /// Bytes that were written since blank, where that is an ancestor.
     pub written: Option<u64>,
+}
+
+/// Reads one line with `guid` and `readonly`.
+pub fn pool(printed: &[u8]) -> Result<Pool, String> {
+    let Some((guid, read_only)) = lines(printed)?.next().and_then(|line| line.split_once('\t'))
+    else {
+        return Err("it has too few columns".into());
+    };
+    let guid = guid.parse().map_err(|_| "it has no guid")?;
+    Ok(Pool { guid, is_read_only: read_only == "on" })
 }
 
 /// Reads a list with [`COLUMNS`]; the error says what is wrong with it, in one line.
@@ -196,6 +215,17 @@ mod tests {
     fn a_column_of_numbers_may_have_holes() {
         let found: Vec<u64> = numbers(b"0\n-\n268435456\nnone\n").collect();
         assert_eq!(found, [0, 268_435_456]);
+    }
+
+    #[test]
+    fn a_pool_has_a_guid_or_is_refused() {
+        let guid = u64::MAX;
+        let printed = format!("{guid}\ton\n");
+        assert_eq!(pool(printed.as_bytes()), Ok(Pool { guid, is_read_only: true }));
+        assert_eq!(pool(b"7\toff\n"), Ok(Pool { guid: 7, is_read_only: false }));
+        for bad in [&b""[..], b"7\n", b"-\toff\n", b"\xff\toff\n"] {
+            assert!(pool(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

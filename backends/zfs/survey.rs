@@ -15,7 +15,7 @@ use super::doubt::doubt;
 use super::name::{Names, ZfsName};
 use super::open::{Access, open};
 use super::output::{Kind, Row, is_snapshot_of};
-use super::{commands, half_done, mounts};
+use super::{commands, mounts, obstacles};
 use crate::error::{Error, Result};
 use crate::old_roots::{OldRoots, Reach};
 use crate::path::TreeName;
@@ -133,15 +133,15 @@ impl Found {
 
 /// Everything that a planner may know.
 pub fn survey(of: &Zfs, reach: Reach) -> Result<Survey> {
-    let file_system = commands::pool_guid(of.names.top.pool())?;
+    let pool = commands::pool(of.names.top.pool())?;
     // What was written and is still in memory would pass for never written. Who may not ask for it gets
     // what the disk has.
-    if geteuid().is_root() {
+    if geteuid().is_root() && !pool.is_read_only {
         commands::sync(of.names.top.pool())?;
     }
     let found = Found::look(of)?;
     let live = found.slot(of, found.live.as_ref(), &of.layout.live)?;
-    let mut obstacles = obstacles(of, &found);
+    let mut obstacles = obstacles::of(of, &found, &pool);
     let mut old = match old_roots(of, &found, reach)? {
         Ok(old) => old,
         Err(obstacle) => {
@@ -157,7 +157,7 @@ pub fn survey(of: &Zfs, reach: Reach) -> Result<Survey> {
         None => Vec::new(),
     };
     Ok(Survey {
-        file_system,
+        file_system: pool.guid.to_string(),
         blank: found.slot(of, found.blank.as_ref(), &of.layout.blank)?,
         live,
         has_old_dir: found.old.is_some(),
@@ -174,30 +174,6 @@ pub fn survey(of: &Zfs, reach: Reach) -> Result<Survey> {
     })
 }
 
-fn obstacles(of: &Zfs, found: &Found) -> Vec<Obstacle> {
-    let mut obstacles = Vec::new();
-    if !found.inside_live.is_empty() {
-        let list = found.inside_live.join("`, `");
-        obstacles.push(Obstacle {
-            reason: format!(
-                "inside of live are datasets that would be set aside with it: `{list}`"
-            ),
-            mend: Some(format!(
-                "move them out of it, as with `zfs rename -u '{}' '{}/NAME'`",
-                found.inside_live.first().map_or("", String::as_str),
-                of.names.top
-            )),
-        });
-    }
-    if found.live.is_none() && half_done::is_parked(of, found) {
-        obstacles.push(Obstacle {
-            reason: "a rollback was interrupted between two of its steps".into(),
-            mend: Some("run `blankroot rollback` or `blankroot expire`, which complete it".into()),
-        });
-    }
-    obstacles
-}
-
 /// The old roots, oldest first, or why they cannot be read.
 fn old_roots(of: &Zfs, found: &Found, reach: Reach) -> Result<Result<OldRoots, Obstacle>> {
     let Some(old) = &found.old else { return Ok(Ok(OldRoots::default())) };
@@ -206,7 +182,7 @@ fn old_roots(of: &Zfs, found: &Found, reach: Reach) -> Result<Result<OldRoots, O
         let mend = Some(format!("load it with `zfs load-key -r '{}'`", of.names.top.pool()));
         return Ok(Err(Obstacle { reason, mend }));
     }
-    let dir = match open_old(of) {
+    let dir = match open(&of.names.old, Access::Read) {
         // Who may not look can still compare live with blank.
         Err(error) if error.errno() == Some(Errno::PERM.raw_os_error()) => {
             let reason = format!("the old roots in `{}` are for root alone to see", of.names.old);
@@ -253,11 +229,6 @@ pub fn as_tree(
         copy_of,
         pristine,
     })
-}
-
-/// The open dataset of records.
-pub fn open_old(of: &Zfs) -> Result<OwnedFd> {
-    open(&of.names.old, Access::Write)
 }
 
 /// A name that no dataset has.

@@ -19,6 +19,7 @@ use crate::zfs::{Layout, Zfs};
 use crate::{Backend, TreeName};
 
 const ZFS: Program = Program::new("zfs", "zfsutils-linux");
+pub const ZPOOL: Program = Program::new("zpool", "zfsutils-linux");
 pub const LIVE: &str = "r 1/li ve_-.:x";
 /// Set on live itself; a fresh copy is to have them, too.
 const OF_LIVE: [&str; 5] =
@@ -236,6 +237,12 @@ impl Drop for Bed {
 #[track_caller]
 pub fn zfs<S: AsRef<OsStr>>(args: &[S]) {
     ZFS.run(args).unwrap();
+}
+
+/// Runs `zpool` likewise.
+#[track_caller]
+pub fn zpool<S: AsRef<OsStr>>(args: &[S]) {
+    ZPOOL.run(args).unwrap();
 }
 
 /// What `zfs` prints.

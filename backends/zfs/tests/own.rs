@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use super::bed::{Bed, zfs};
+use super::bed::{Bed, ZPOOL, zfs, zpool};
 use crate::conformance::{Testbed, next_record, rollback};
 use crate::survey::{Slot, Survey};
-use crate::zfs::commands;
-use crate::{OldRoot, Origin};
+use crate::zfs::name::ZfsName;
+use crate::zfs::{Layout, Zfs, commands};
+use crate::{Backend, OldRoot, Origin, TreeName};
 
 fn captured() -> Option<Bed> {
     let bed = Bed::with_blank_of_live()?;
@@ -21,8 +22,11 @@ fn survey(bed: &Bed) -> Survey {
 }
 
 fn value(bed: &Bed, property: &str, name: &str) -> String {
-    let value = commands::value(property, &bed.full(name)).unwrap();
-    String::from_utf8_lossy(&value).into_owned()
+    value_of(property, &bed.full(name))
+}
+
+fn value_of(property: &str, name: &ZfsName) -> String {
+    String::from_utf8(commands::value(property, name).unwrap()).unwrap()
 }
 
 fn name_of(old_root: &OldRoot) -> String {
@@ -201,5 +205,72 @@ fn whatever_cuts_a_rollback_short_the_next_one_goes_on() {
             assert!(path.join("of blank").exists(), "{what}");
             assert_eq!(path.join("precious").exists(), live.id == was_live, "{what}");
         }
+    }
+}
+
+#[test]
+fn without_room_a_rollback_changes_nothing() {
+    let Some(bed) = captured() else { return };
+    rollback(&bed);
+    fs::write(bed.path(&bed.layout().live).join("precious"), "x").unwrap();
+    let before = survey(&bed);
+    bed.unmount_all();
+    zfs(&["set", &format!("quota={}", value_of("used", bed.dataset())), bed.dataset().as_str()]);
+    let space = survey(&bed).space.unwrap();
+    assert!(space.available < space.needed, "{space:?}");
+    let record = next_record(&bed);
+    let blank = before.blank.tree().unwrap();
+    let prepared = bed.backend().lock().unwrap().prepare(blank, &record);
+    let refused = prepared.unwrap_err().to_string();
+    assert!(refused.contains("out of space") || refused.contains("quota"), "{refused}");
+    zfs(&["set", "quota=none", bed.dataset().as_str()]);
+    let after = survey(&bed);
+    assert_eq!((&after.live, &after.blank), (&before.live, &before.blank));
+    rollback(&bed);
+    assert_eq!(survey(&bed).old_roots.len(), 2);
+}
+
+#[test]
+fn a_pool_that_was_imported_read_only_is_looked_at_and_not_changed() {
+    if captured().is_none() {
+        return;
+    }
+    let pool = ReadOnlyPool::new("ro-tests");
+    let name = |name: &str| TreeName::new(name).unwrap();
+    let layout = Layout { live: name("root"), blank: name("root@blank"), old: name("old") };
+    let of = Zfs::open(pool.name, layout).unwrap();
+    let found = of.survey().unwrap();
+    assert!(found.live.tree().is_some() && found.blank.tree().is_some(), "{found:?}");
+    let reasons: Vec<&str> = found.obstacles.iter().map(|found| found.reason.as_str()).collect();
+    assert_eq!(reasons, ["the pool `ro-tests` was imported read-only"]);
+    let refused = of.lock().unwrap().make_old_dir().unwrap_err().to_string();
+    assert!(refused.contains("read-only"), "{refused}");
+    assert_eq!(of.survey().unwrap().live, found.live);
+}
+
+/// A pool in a file, with live and blank, that nobody may write to.
+struct ReadOnlyPool {
+    name: &'static str,
+    _dir: tempfile::TempDir,
+}
+
+impl ReadOnlyPool {
+    fn new(name: &'static str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pool");
+        fs::File::create(&file).unwrap().set_len(100 << 20).unwrap();
+        let [place, file] = [dir.path(), &file].map(|path| path.to_str().unwrap().to_string());
+        zpool(&["create", "-O", "mountpoint=none", name, &file]);
+        zfs(&["create", "-o", "mountpoint=legacy", &format!("{name}/root")]);
+        zfs(&["snapshot", &format!("{name}/root@blank")]);
+        zpool(&["export", name]);
+        zpool(&["import", "-N", "-o", "readonly=on", "-d", &place, name]);
+        Self { name, _dir: dir }
+    }
+}
+
+impl Drop for ReadOnlyPool {
+    fn drop(&mut self) {
+        let _ = ZPOOL.run(["export", "-f", self.name]);
     }
 }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use backends::zfs::name::ZfsName;
-use backends::zfs::output::{Kind, Row, answer, is_absence, names, rows, values};
+use backends::zfs::output::{Kind, Row, answer, is_absence, names, pool, rows, values};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|printed: &[u8]| {
@@ -18,6 +18,9 @@ fuzz_target!(|printed: &[u8]| {
         assert!(names.iter().all(|name| !name.contains(char::is_control)));
     }
     check_values(printed);
+    if let Ok(pool) = pool(printed) {
+        assert!(String::from_utf8_lossy(printed).contains(&pool.guid.to_string()));
+    }
     if let Err(why) = answer(printed) {
         assert!(!why.is_empty());
     }
