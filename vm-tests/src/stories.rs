@@ -20,16 +20,23 @@ pub fn package(root: Root) -> Option<PathBuf> {
         Root::Btrfs => "BLANKROOT_DEB",
         Root::Zfs => "BLANKROOT_ZFS_DEB",
     };
-    let why = match env::var_os(variable) {
-        None => "run it by `make vm-test`, which builds the package under test".to_string(),
-        Some(deb) => match qemu::unavailable() {
-            None => return Some(deb.into()),
-            Some(why) => why,
-        },
-    };
+    match env::var_os(variable) {
+        None => skip("run it by `make vm-test`, which builds the package under test"),
+        Some(deb) => return (!is_skipped()).then(|| deb.into()),
+    }
+    None
+}
+
+/// Whether no machine can be started, after it has said so.
+pub fn is_skipped() -> bool {
+    let why = qemu::unavailable();
+    why.iter().for_each(|why| skip(why));
+    why.is_some()
+}
+
+fn skip(why: &str) {
     assert!(env::var_os("BLANKROOT_REQUIRE_REAL").is_none_or(|value| value != "1"), "{why}");
     println!("SKIPPED: {why}");
-    None
 }
 
 /// The command of the package under test, or the one that `BLANKROOT_COMMAND_FILE` names; `None`, after it

@@ -14,8 +14,7 @@ use support::histories::seed;
 use vm_tests::power_cuts::zfs::scenario::Scenario;
 use vm_tests::power_cuts::zfs::together::{guest, look_again, place, run};
 use vm_tests::power_cuts::zfs::{Choice, Which};
-use vm_tests::qemu;
-use vm_tests::stories::SUITE;
+use vm_tests::stories::{SUITE, is_skipped};
 
 /// Runs in the guests.
 const ZFS_CUTS: &str = env!("CARGO_BIN_EXE_zfs-cuts");
@@ -23,8 +22,7 @@ const ZFS_CUTS: &str = env!("CARGO_BIN_EXE_zfs-cuts");
 const DEAR: usize = 50;
 
 fn cut_the_power(which: Which) {
-    if let Some(why) = qemu::unavailable() {
-        println!("SKIPPED: {why}");
+    if is_skipped() {
         return;
     }
     let guest = guest(SUITE, Path::new(ZFS_CUTS));
@@ -54,9 +52,13 @@ fn cut_the_power(which: Which) {
     }
 }
 
-#[test]
-fn the_power_may_go_where_zfs_finds_another_state() {
-    cut_the_power(Which::Found);
+mod ci {
+    use super::*;
+
+    #[test]
+    fn the_power_may_go_where_zfs_finds_another_state() {
+        cut_the_power(Which::Found);
+    }
 }
 
 #[test]
