@@ -76,7 +76,7 @@ roll_back() {
     umount /mnt
     zpool sync tests
     a=$(now)
-    blankroot --host /host --config /etc/$1.toml rollback >/run/said 2>&1 || { cat /run/said; exit 1; }
+    blankroot --config /etc/$1.toml rollback --host /host >/run/said 2>&1 || { cat /run/said; exit 1; }
     b=$(now)
     echo "rollback: $2 $((b - a))"
 }
