@@ -1,5 +1,5 @@
-//! Three calls of `/dev/zfs`: the identity of a dataset, a snapshot that goes with its maker, and the
-//! kernel's own list of what was written between two snapshots.
+//! Four calls of `/dev/zfs`: the identity of a dataset, another name for it, a snapshot that goes with its
+//! maker, and the kernel's own list of what was written between two snapshots.
 //!
 //! Their argument is `zfs_cmd_t` of `include/sys/zfs_ioctl.h`, which ZFS shares with its own programs
 //! alone. Its layout was compared in the sources of every release from 2.1.0 to 2.4.4: it is the same in
@@ -15,6 +15,8 @@ use nix::libc;
 
 /// `ZFS_IOC_OBJSET_STATS` of `include/sys/fs/zfs.h`.
 const OBJSET_STATS: libc::Ioctl = 0x5a12;
+/// `ZFS_IOC_RENAME`.
+const RENAME: libc::Ioctl = 0x5a1a;
 /// `ZFS_IOC_DIFF`.
 const DIFF: libc::Ioctl = 0x5a36;
 /// `ZFS_IOC_TMP_SNAPSHOT`.
@@ -112,6 +114,13 @@ impl Door {
         let mut command = Command::new(name)?;
         self.call(OBJSET_STATS, &mut command)?;
         Ok(command.guid)
+    }
+
+    /// Gives a dataset another name, as `lzc_rename` of libzfs_core does; what is mounted stays mounted.
+    pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut command = Command::new(from)?;
+        put(&mut command.value, to)?;
+        self.call(RENAME, &mut command)
     }
 
     /// Makes a snapshot of a dataset, whose name starts with `prefix`, and returns that name, which

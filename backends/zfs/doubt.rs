@@ -10,7 +10,7 @@ use crate::survey::{Tree, TreeId, Unfinished};
 /// A copy of blank that somebody has written to may have been live, and put there by hand: the record
 /// beside it does not tell of it. And one that is not told what it replaces may lack other properties, too,
 /// which a clone gets in a transaction of its own: it can be deleted, and never become live.
-pub fn doubt(left: Unfinished, datasets: &HashMap<OsString, &Row>) -> Unfinished {
+pub fn doubt(left: Unfinished, datasets: &HashMap<OsString, Row>) -> Unfinished {
     let is_told = |tree: &Tree, record: &Record| {
         datasets.get(tree.name.file_name()).is_some_and(|row| replaces(row, &record.live))
     };

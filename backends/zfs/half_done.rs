@@ -18,19 +18,20 @@ use std::os::fd::AsFd;
 
 use super::Zfs;
 use super::commands;
-use super::name::ZfsName;
+use super::found::{Found, id_of};
+use super::name::{Names, ZfsName};
 use super::open::{Access, open};
 use super::output::Row;
 use super::properties;
-use super::survey::{Found, id_of};
 use crate::error::Result;
+use crate::old_roots::Reach;
 use crate::record;
 use crate::temporary;
 
 /// The name of live between two steps of a swap.
-pub fn parked_name(of: &Zfs, record: &str) -> Result<ZfsName> {
+pub fn parked_name(names: &Names, record: &str) -> Result<ZfsName> {
     let name = temporary::name(OsStr::new(record), 0);
-    of.names.old_root(&name.to_string_lossy())
+    names.old_root(&name.to_string_lossy())
 }
 
 /// Whether something has such a name.
@@ -40,14 +41,17 @@ pub fn is_parked(of: &Zfs, found: &Found) -> bool {
 
 /// Goes on with what an interrupted swap left. Nothing is done where identities do not tell what that is.
 pub fn finish(of: &Zfs) -> Result<()> {
-    let found = Found::look(of)?;
+    let found = Found::look(of, Reach::Youngest)?;
     let mut renamed = false;
     for parked in &found.old_roots {
         if let Some(name) = record_of(of, parked) {
             renamed |= finish_renames(of, &found, parked, &of.names.old_root(&name)?)?;
         }
     }
-    if renamed { finish_promotion(of, &Found::look(of)?) } else { finish_promotion(of, &found) }
+    match renamed {
+        true => finish_promotion(of, &Found::look(of, Reach::Youngest)?),
+        false => finish_promotion(of, &found),
+    }
 }
 
 fn finish_renames(of: &Zfs, found: &Found, parked: &Row, aside: &ZfsName) -> Result<bool> {
@@ -97,7 +101,7 @@ pub fn finish_promotion(of: &Zfs, found: &Found) -> Result<()> {
 fn record_of(of: &Zfs, row: &Row) -> Option<String> {
     let last = row.name.rsplit('/').next()?;
     let name = temporary::stem(OsStr::new(last))?.to_str()?;
-    let same = parked_name(of, name).is_ok_and(|parked| parked.as_str() == row.name);
+    let same = parked_name(&of.names, name).is_ok_and(|parked| parked.as_str() == row.name);
     same.then(|| name.to_string())
 }
 

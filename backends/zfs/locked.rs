@@ -9,11 +9,12 @@ use rustix::io::Errno;
 
 use super::commands;
 use super::doubt::replaces;
+use super::found::{Found, id_of};
 use super::name::ZfsName;
 use super::open::{Access, open};
 use super::output::Row;
 use super::properties::{self, Carried};
-use super::survey::{Found, id_of, survey};
+use super::survey::survey;
 use super::{Zfs, capture, discard, half_done, revert};
 use crate::error::{Error, Result};
 use crate::fault::change;
@@ -96,8 +97,10 @@ impl<'a> Locked<'a> {
     }
 
     fn tree(&self, name: &TreeName, action: &str) -> Result<Tree> {
-        let found = Found::look(self.of)?;
         let dataset = self.name(name, action)?;
+        let names = &self.of.names;
+        let rows = self.look(&[&names.live, &names.blank, &dataset])?;
+        let found = Found::of_rows(names, rows);
         let rows = found.old_roots.iter().chain(&found.blank);
         let row = rows.into_iter().find(|row| row.name == dataset.as_str());
         match found.slot(self.of, row, name)? {
@@ -196,11 +199,13 @@ impl LockedBackend for Locked<'_> {
         if !carried.aside.is_empty() {
             commands::set(&live_name, &carried.aside)?;
         }
-        let parked = half_done::parked_name(self.of, &aside.file_name().to_string_lossy())?;
+        let parked = half_done::parked_name(&self.of.names, &aside.file_name().to_string_lossy())?;
         commands::rename("zfs: set live aside", &live_name, &parked)?;
         commands::rename("zfs: name the copy live", &copy, &live_name)?;
         commands::rename("zfs: name the old root", &parked, &copy)?;
-        half_done::finish_promotion(self.of, &Found::look(self.of)?)
+        let names = &self.of.names;
+        let rows = self.look(&[&names.live, &names.blank, &copy])?;
+        half_done::finish_promotion(self.of, &Found::of_rows(names, rows))
     }
 
     fn revert(&mut self, live: &Tree, blank: &Tree) -> Result<()> {

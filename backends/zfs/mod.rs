@@ -8,6 +8,7 @@ mod changes;
 mod commands;
 mod discard;
 mod doubt;
+mod found;
 mod half_done;
 mod locked;
 mod mounts;
@@ -68,7 +69,7 @@ impl Backend for Zfs {
         let rows = commands::look(&[&self.names.live, &self.names.blank], &self.names.blank)?;
         let slot = |name: &ZfsName, tree| {
             let row = rows.iter().find(|row| row.name == name.as_str());
-            row.map_or(Slot::Missing, |row| survey::as_tree(row, tree, None, None))
+            row.map_or(Slot::Missing, |row| found::as_tree(row, tree, None, None))
         };
         let live = slot(&self.names.live, &self.layout.live);
         Ok((live, slot(&self.names.blank, &self.layout.blank)))
@@ -79,7 +80,7 @@ impl Backend for Zfs {
         let root = open::open(&name, Access::Read)?;
         // Looked at when it is open: the name may have moved on just before.
         match commands::look(&[&name], &self.names.blank)?.first() {
-            Some(row) if survey::id_of(row) == tree.id => Ok(View::new(root)),
+            Some(row) if found::id_of(row) == tree.id => Ok(View::new(root)),
             _ => Err(another_tree(&name)),
         }
     }
@@ -104,7 +105,7 @@ impl Backend for Zfs {
             let guid = door.guid(name.as_str()).ok();
             return Ok(guid.map(|guid| TreeId::new(guid.to_string())));
         }
-        Ok(commands::look(&[&name], &self.names.blank)?.first().map(survey::id_of))
+        Ok(commands::look(&[&name], &self.names.blank)?.first().map(found::id_of))
     }
 
     fn how_to_hold_room_back(&self) -> Result<Option<String>> {

@@ -1,7 +1,8 @@
 //! Why a pool is not one to roll back on.
 
+use super::found::Found;
 use super::output::Pool;
-use super::survey::Found;
+
 use super::{Zfs, half_done};
 use crate::survey::Obstacle;
 

@@ -1,135 +1,28 @@
 //! Reads what is on the pool: live, blank, old roots, half-done work, room.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 
-use chrono::DateTime;
 use rustix::fs::{AtFlags, statat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::Zfs;
 use super::doubt::doubt;
-use super::name::{Names, ZfsName};
+use super::found::Found;
 use super::open::{Access, open};
-use super::output::{Kind, Row, is_snapshot_of};
+use super::output::Row;
 use super::{commands, mounts, obstacles};
 use crate::error::{Error, Result};
 use crate::old_roots::{OldRoots, Reach};
 use crate::path::TreeName;
 use crate::record::{Listing, Record};
-use crate::survey::{Obstacle, Slot, Space, Survey, Tree, TreeId, Unfinished};
-use crate::temporary;
+use crate::survey::{Obstacle, Slot, Space, Survey, Tree, Unfinished};
 
 /// Bytes that a record, a clone and three new names may take, with room to spare: each is a transaction
 /// that ZFS refuses on a pool that is almost full.
 const NEEDED: u64 = 2 << 20;
-
-/// What the names of a layout hold.
-#[derive(Debug)]
-pub struct Found {
-    pub live: Option<Row>,
-    /// Datasets that are inside of live.
-    pub inside_live: Vec<String>,
-    pub blank: Option<Row>,
-    pub old: Option<Row>,
-    /// Datasets directly below that of the records.
-    pub old_roots: Vec<Row>,
-    /// Snapshots that captures left: temporary names of blank.
-    pub leftovers: Vec<String>,
-    /// The dataset below which all others are.
-    top: Option<Row>,
-    /// The identities of origins that were asked for.
-    origins: RefCell<HashMap<String, Option<u64>>>,
-}
-
-impl Found {
-    /// Looks at every name of the layout, all at once.
-    pub fn look(of: &Zfs) -> Result<Self> {
-        let names = &of.names;
-        let beside = beside_blank(names);
-        let (top, blank_of) = (&names.top, names.blank.dataset());
-        let mut asked = vec![&names.live, &names.old, &blank_of];
-        asked.extend(&beside);
-        asked.sort();
-        asked.dedup();
-        let rows = commands::list_below(&asked, &names.blank)?;
-        let named = |name: &ZfsName| rows.iter().find(|row| row.name == name.as_str()).cloned();
-        let below = |name: &ZfsName| -> Vec<Row> {
-            let is_dataset = |row: &&Row| matches!(row.kind, Kind::FileSystem | Kind::Volume);
-            let is_below = |row: &&Row| {
-                row.name.rsplit_once('/').is_some_and(|(parent, _)| parent == name.as_str())
-            };
-            rows.iter().filter(is_dataset).filter(is_below).cloned().collect()
-        };
-        Ok(Self {
-            inside_live: below(&names.live).into_iter().map(|row| row.name).collect(),
-            live: named(&names.live),
-            blank: named(&names.blank),
-            old: named(&names.old),
-            old_roots: below(&names.old),
-            leftovers: beside.map_or(Vec::new(), |beside| leftovers(names, &beside, &rows)),
-            top: match rows.iter().find(|row| row.available.is_some()) {
-                Some(row) => Some(row.clone()),
-                None => commands::look(&[top], &names.blank)?.into_iter().next(),
-            },
-            origins: RefCell::default(),
-        })
-    }
-
-    /// What a dataset's row is as a tree.
-    pub fn slot(&self, of: &Zfs, row: Option<&Row>, name: &TreeName) -> Result<Slot> {
-        let Some(row) = row else { return Ok(Slot::Missing) };
-        let copy_of = self.copy_of(of, row)?;
-        let blank = self.blank.as_ref().map(id_of);
-        let pristine = match row.written {
-            Some(bytes) if copy_of.is_some() && copy_of == blank => {
-                let fresh = match row.fresh {
-                    None => self.cost_of_copy(of, blank.as_ref())?,
-                    fresh => fresh,
-                };
-                Some(bytes == fresh.unwrap_or(0))
-            }
-            Some(_) | None => None,
-        };
-        Ok(as_tree(row, name, copy_of, pristine))
-    }
-
-    /// Bytes that count as written in a copy of blank from its start, as far as live tells: each costs the
-    /// same, and a power cut may come before that is noted for one.
-    fn cost_of_copy(&self, of: &Zfs, blank: Option<&TreeId>) -> Result<Option<u64>> {
-        let Some(live) = &self.live else { return Ok(None) };
-        Ok(if self.copy_of(of, live)?.as_ref() == blank { live.fresh } else { None })
-    }
-
-    /// The snapshot whose content it started with: its origin, or blank where that is its own.
-    fn copy_of(&self, of: &Zfs, row: &Row) -> Result<Option<TreeId>> {
-        let own = format!("{}@", row.name);
-        let blank = self.blank.as_ref();
-        if let Some(blank) = blank.filter(|blank| blank.name.starts_with(&own)) {
-            return Ok(Some(id_of(blank)));
-        }
-        let Some(origin) = &row.origin else { return Ok(None) };
-        if let Some(blank) = blank.filter(|blank| blank.name == *origin) {
-            return Ok(Some(id_of(blank)));
-        }
-        let known = self.origins.borrow().get(origin).copied();
-        let guid = match known {
-            Some(guid) => guid,
-            None => {
-                let name = ZfsName::new(origin.as_str()).ok();
-                let look = |name: ZfsName| commands::look(&[&name], &of.names.blank);
-                let rows = name.map(look).transpose()?.unwrap_or_default();
-                let guid = rows.first().map(|row| row.guid);
-                self.origins.borrow_mut().insert(origin.clone(), guid);
-                guid
-            }
-        };
-        Ok(guid.map(|guid| TreeId::new(guid.to_string())))
-    }
-}
 
 /// Everything that a planner may know.
 pub fn survey(of: &Zfs, reach: Reach) -> Result<Survey> {
@@ -139,7 +32,7 @@ pub fn survey(of: &Zfs, reach: Reach) -> Result<Survey> {
     if geteuid().is_root() && !pool.is_read_only {
         commands::sync(of.names.top.pool())?;
     }
-    let found = Found::look(of)?;
+    let found = Found::look(of, reach)?;
     let live = found.slot(of, found.live.as_ref(), &of.layout.live)?;
     let mut obstacles = obstacles::of(of, &found, &pool);
     let mut old = match old_roots(of, &found, reach)? {
@@ -191,12 +84,20 @@ fn old_roots(of: &Zfs, found: &Found, reach: Reach) -> Result<Result<OldRoots, O
         opened => opened?,
     };
     let mut listing = Listing::of(dir.as_fd())?;
-    let datasets: HashMap<OsString, &Row> =
-        found.old_roots.iter().filter_map(|row| Some((last(row)?, row))).collect();
+    let mut datasets: HashMap<OsString, Row> =
+        found.old_roots.iter().filter_map(|row| Some((last(row)?, row.clone()))).collect();
     listing.add(datasets.keys().cloned());
-    let look = |name: &TreeName| match datasets.get(name.file_name()) {
-        Some(row) => found.slot(of, Some(row), name),
-        None => plain(&dir, name.file_name()),
+    let look = |name: &TreeName| {
+        let last = name.file_name();
+        if reach == Reach::Youngest && !datasets.contains_key(last) {
+            let full = of.names.old_root(&last.to_string_lossy())?;
+            let rows = commands::look(&[&full], &of.names.blank)?;
+            datasets.extend(rows.into_iter().map(|row| (last.to_os_string(), row)));
+        }
+        match datasets.get(last) {
+            Some(row) => found.slot(of, Some(row), name),
+            None => plain(&dir, last),
+        }
     };
     let is_copy = |tree: &Tree, record: &Record| tree.copy_of.as_ref() == Some(&record.blank);
     let mut old = OldRoots::judge_all(dir.as_fd(), listing, &of.layout.old, reach, look, is_copy)?;
@@ -211,26 +112,6 @@ fn old_roots(of: &Zfs, found: &Found, reach: Reach) -> Result<Result<OldRoots, O
     Ok(Ok(old))
 }
 
-/// A row as what its name holds.
-pub fn as_tree(
-    row: &Row,
-    name: &TreeName,
-    copy_of: Option<TreeId>,
-    pristine: Option<bool>,
-) -> Slot {
-    if !matches!(row.kind, Kind::FileSystem | Kind::Snapshot) {
-        return Slot::NotATree("a volume, which has no files".into());
-    }
-    Slot::Present(Tree {
-        id: id_of(row),
-        name: name.clone(),
-        read_only: row.read_only,
-        created: DateTime::from_timestamp(row.creation, 0),
-        copy_of,
-        pristine,
-    })
-}
-
 /// A name that no dataset has.
 fn plain(dir: &OwnedFd, name: &OsStr) -> Result<Slot> {
     match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -240,30 +121,9 @@ fn plain(dir: &OwnedFd, name: &OsStr) -> Result<Slot> {
     }
 }
 
-/// The dataset that has blank's temporary names.
-fn beside_blank(names: &Names) -> Option<ZfsName> {
-    let dataset = names.blank.dataset();
-    ZfsName::new(format!("{}/.{}", dataset.parent()?, dataset.last())).ok()
-}
-
-/// Snapshots with temporary names of blank, by their whole names.
-fn leftovers(names: &Names, beside: &ZfsName, rows: &[Row]) -> Vec<String> {
-    let is_left = |row: &&Row| {
-        let name = row.name.rsplit('/').next().unwrap_or_default();
-        is_snapshot_of(row, beside)
-            && temporary::is_of(OsStr::new(name), OsStr::new(names.blank.last()))
-    };
-    rows.iter().filter(is_left).map(|row| row.name.clone()).collect()
-}
-
 fn below_top(of: &Zfs, name: &str) -> Option<TreeName> {
     let rest = name.strip_prefix(of.names.top.as_str())?.strip_prefix('/')?;
     TreeName::new(rest).ok()
-}
-
-/// The identity of a dataset or of a snapshot.
-pub fn id_of(row: &Row) -> TreeId {
-    TreeId::new(row.guid.to_string())
 }
 
 fn last(row: &Row) -> Option<OsString> {
