@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use rustix::mount::MountFlags;
+use rustix::mount::{MountFlags, UnmountFlags, mount_bind, unmount};
 use support::{base, names};
 
 use super::aligned::Aligned;
@@ -34,6 +34,9 @@ pub const BEFORE: u64 = 1 << 20;
 const MARKS: u64 = 512 << 10;
 /// A program that is found before ZFS's own.
 const IN_FRONT: &str = "/bin/zfs";
+/// Where the module tells its version, and what is in its place for a time.
+const VERSION: &str = "/sys/module/zfs/version";
+const UNKNOWN: &str = "/tmp/version";
 
 impl Scenario {
     /// All of them.
@@ -81,7 +84,11 @@ fn interrupted() {
     );
     fs::write(IN_FRONT, script).unwrap();
     fs::set_permissions(IN_FRONT, Permissions::from_mode(0o755)).unwrap();
+    // With a release that is not known, renames go through the program, too.
+    fs::write(UNKNOWN, "0.0.0\n").unwrap();
+    mount_bind(UNKNOWN, VERSION).unwrap();
     machine::roll_back().expect_err("the rollback was not interrupted");
+    unmount(VERSION, UnmountFlags::empty()).unwrap();
     fs::remove_file(IN_FRONT).unwrap();
     let list = pool::list();
     assert!(!list.iter().any(|each| each.name == LIVE), "something has live's name: {list:?}");
