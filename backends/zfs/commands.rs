@@ -1,5 +1,5 @@
 //! The room in which ZFS is asked and told: every `zfs` and `zpool` that is started, with what it prints
-//! read by `output`.
+//! read by `output`, and the renames that the kernel makes.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

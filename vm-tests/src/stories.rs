@@ -20,11 +20,11 @@ pub fn package(root: Root) -> Option<PathBuf> {
         Root::Btrfs => "BLANKROOT_DEB",
         Root::Zfs => "BLANKROOT_ZFS_DEB",
     };
-    match env::var_os(variable) {
-        None => skip("run it by `make vm-test`, which builds the package under test"),
-        Some(deb) => return (!is_skipped()).then(|| deb.into()),
-    }
-    None
+    let Some(deb) = env::var_os(variable) else {
+        skip("run it by `make vm-test`, which builds the package under test");
+        return None;
+    };
+    (!is_skipped()).then(|| deb.into())
 }
 
 /// Whether no machine can be started, after it has said so.

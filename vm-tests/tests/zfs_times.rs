@@ -98,7 +98,7 @@ echo "old roots: $(($(zfs list -Hr -d 1 -o name tests/small/old | wc -l) - 1))"
 fn how_long_diff_takes_beside_zfs_diff() {
     let Some(said) = run(SIDE_BY_SIDE) else { return };
     for changes in ["500", "20000"] {
-        let [ours, theirs] = medians(&said, &format!("side by side: {changes}"));
+        let [ours, theirs] = medians(&said, &format!("side by side: {changes}"), 3);
         println!(
             "{changes} changes in 20,000 files on ZFS: blankroot diff {ours:.2} s, zfs diff {theirs:.2} s, \
              ratio {:.2}",
@@ -112,8 +112,8 @@ fn how_long_diff_takes_beside_zfs_diff() {
 #[test]
 fn how_long_a_rollback_takes_on_zfs() {
     let Some(said) = run(ROLLBACKS) else { return };
-    let [small, large, hundred] =
-        ["small", "large", "hundred"].map(|of| medians::<1>(&said, &format!("rollback: {of}"))[0]);
+    let [small, large, hundred] = ["small", "large", "hundred"]
+        .map(|of| medians::<1>(&said, &format!("rollback: {of}"), 5)[0]);
     println!(
         "rollback on ZFS: {small:.2} s with 1,000 files; with 20,000 files {large:.2} s, ratio {:.2}; with \
          1,000 files and 100 old roots {hundred:.2} s, ratio {:.2}",
@@ -133,8 +133,8 @@ fn run(script: &str) -> Option<String> {
     Some(said)
 }
 
-/// The median of each column of the lines that begin with `label`, in seconds.
-fn medians<const N: usize>(said: &str, label: &str) -> [f64; N] {
+/// The median of each column of the lines that begin with `label`, of which there are `rounds`, in seconds.
+fn medians<const N: usize>(said: &str, label: &str, rounds: usize) -> [f64; N] {
     let mut columns = [(); N].map(|()| Vec::new());
     for line in said.lines().filter_map(|line| line.strip_prefix(label)?.strip_prefix(' ')) {
         let times: Vec<u64> = line.split_whitespace().map(|time| time.parse().unwrap()).collect();
@@ -144,7 +144,7 @@ fn medians<const N: usize>(said: &str, label: &str) -> [f64; N] {
         }
     }
     columns.map(|mut column| {
-        assert!(column.len() >= 3, "too few times of {label}");
+        assert_eq!(column.len(), rounds, "{label}");
         column.sort_unstable();
         column[column.len() / 2] as f64 / 1e6
     })
