@@ -29,6 +29,11 @@ struct Text {
     ended: bool,
 }
 
+/// Words of a machine in which no line can be taken for one of ours.
+pub fn quoted(said: &str) -> String {
+    said.lines().map(|line| format!("| {line}\n")).collect()
+}
+
 impl Console {
     /// Connects to the socket that QEMU makes, which may take a moment.
     pub fn connect(name: &'static str, socket: &Path) -> Self {
@@ -103,11 +108,11 @@ impl Console {
         String::from_utf8_lossy(&self.heard.lock().bytes).into_owned()
     }
 
-    /// The last lines of what it said.
+    /// The last lines of what it said, quoted.
     pub fn tail(&self) -> String {
         let said = self.said();
         let lines: Vec<&str> = said.lines().collect();
-        lines[lines.len().saturating_sub(60)..].join("\n")
+        quoted(&lines[lines.len().saturating_sub(60)..].join("\n"))
     }
 }
 

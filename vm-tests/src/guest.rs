@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cache::artefact;
+use crate::console::quoted;
 use crate::machine::Machine;
 use crate::{programs, readme, zfs_root};
 
@@ -204,7 +205,7 @@ fn set_up_in(machine: &mut Machine, deb: &Path, commands: &str) {
     machine.add_disk(64 << 20, &content);
     machine.boot();
     machine.run(&format!("cd /root && head -c {} /dev/vdb >{file}", content.len()));
-    println!("{}", machine.run(&format!("cd /root && set -ex\n{commands}")));
+    print!("{}", quoted(&machine.run(&format!("cd /root && set -ex\n{commands}"))));
 }
 
 /// Runs a script in a mount namespace, so that nothing of it stays mounted.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 
 use crate::cache::artefact;
+use crate::console::quoted;
 use crate::cpio;
 use crate::guest::{Guest, Initrd, in_namespace, read};
 use crate::minimal::Minimal;
@@ -79,7 +80,7 @@ pub fn make(
         partitioned(&disk, DISK);
         let disks = vec![Disk::Raw(disk), Disk::Raw(parts.join("tree.tar"))];
         let said = Minimal::with_zfs(suite).patient(PATIENCE).run(&script, disks);
-        println!("{said}");
+        print!("{}", quoted(&said));
         let plain = read(parts.join("initrd"));
         let whole = cpio::with_file(plain, "etc/blankroot.toml", &config(&said));
         fs::write(dir.join("initrd"), whole).unwrap();

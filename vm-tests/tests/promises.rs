@@ -3,6 +3,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+use vm_tests::console::quoted;
 use vm_tests::guest::{Initrd, Kind, Root};
 use vm_tests::machine::Machine;
 use vm_tests::stories::{self, Lived};
@@ -432,7 +433,7 @@ fn a_system_of_another_age_is_restored() {
     let kind = Kind { root: Root::Btrfs, initrd: Initrd::Dracut };
     let Some(mut machine) = stories::machine_of("sid", kind) else { return };
     machine.boot();
-    println!("{}", machine.run("uname -r; systemctl --version | head -n 1"));
+    print!("{}", quoted(&machine.run("uname -r; systemctl --version | head -n 1")));
     machine.run("echo here >/root/state; echo feed the cat >/home/alice/note");
     machine.reboot();
     assert!(was_rolled_back(&mut machine));

@@ -3,6 +3,7 @@
 use std::thread;
 
 use support::histories;
+use vm_tests::console::quoted;
 use vm_tests::stories::{SUITE, is_skipped};
 use vm_tests::zfs::{Guest, histories as histories_program, tests_of_backends};
 
@@ -18,7 +19,7 @@ fn in_guests(filters: &[&str]) {
         guests.into_iter().map(|guest| guest.join().unwrap()).collect()
     });
     for said in &ran {
-        println!("{said}");
+        print!("{}", quoted(said));
     }
     for (said, filter) in ran.iter().zip(filters) {
         assert!(said.contains("status 0"), "tests of {filter} failed");
@@ -36,7 +37,7 @@ fn diff_is_exact_after_histories(count: u32) {
     let variables = format!("BLANKROOT_SEED={seed} BLANKROOT_HISTORIES={count}");
     println!("{variables}");
     let said = Guest::of(SUITE, &histories_program()).run_tests("histor", &variables);
-    println!("{said}");
+    print!("{}", quoted(&said));
     assert!(said.contains("status 0"), "{variables} failed");
     assert!(!said.contains("running 0 tests"), "no history was played");
 }

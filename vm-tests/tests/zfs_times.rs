@@ -1,5 +1,6 @@
 //! How long it takes on ZFS, told and not asserted: the machine is an emulated one.
 
+use vm_tests::console::quoted;
 use vm_tests::stories::{SUITE, is_skipped};
 use vm_tests::zfs::{Guest, command};
 
@@ -129,7 +130,7 @@ fn run(script: &str) -> Option<String> {
         return None;
     }
     let said = Guest::of(SUITE, &command("fast")).run(&format!("{COMMON}{script}"));
-    println!("{said}");
+    print!("{}", quoted(&said));
     Some(said)
 }
 

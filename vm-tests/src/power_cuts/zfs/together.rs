@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::scenario::{BEFORE, Scenario};
 use super::{Choice, Which};
+use crate::console::quoted;
 use crate::minimal::Minimal;
 use crate::power_cuts::cuts::Cut;
 use crate::power_cuts::drive::memory;
@@ -130,7 +131,11 @@ fn disk(file: &Path) {
 
 #[track_caller]
 fn expect_end(said: &str) {
-    assert!(said.contains(ALL_DONE), "the guest did not come to an end. It said:\n{said}");
+    assert!(
+        said.contains(ALL_DONE),
+        "the guest did not come to an end. It said:\n{}",
+        quoted(said)
+    );
 }
 
 impl Report {
