@@ -1,7 +1,8 @@
 //! The room in which ZFS is asked and told: every `zfs` and `zpool` that is started, with what it prints
-//! read by `output`, and the renames that the kernel makes.
+//! read by `output`, and the calls of the kernel that are quicker than those.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
 
 use super::name::ZfsName;
@@ -45,6 +46,19 @@ pub fn list_below(names: &[&ZfsName], since: &ZfsName) -> Result<Vec<Row>> {
 /// Lists these alone, as far as they are there.
 pub fn look(names: &[&ZfsName], since: &ZfsName) -> Result<Vec<Row>> {
     list(&["-t", "filesystem,volume,snapshot"], names, since)
+}
+
+/// The identity of what has this name. The kernel tells it alone, where its answer is understood; `zfs list`
+/// also asks for all clones of a snapshot, which takes the longer the more old roots there are.
+pub fn guid(name: &ZfsName) -> Result<Option<u64>> {
+    let Ok(door) = Door::open() else {
+        return Ok(look(&[name], name)?.first().map(|row| row.guid));
+    };
+    match door.guid(name.as_str()) {
+        Ok(guid) => Ok(Some(guid)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(format!("ask ZFS for {name}"), error)),
+    }
 }
 
 /// Whether something has this name.

@@ -25,6 +25,8 @@ pub struct Found {
     /// Datasets that are inside of live.
     pub inside_live: Vec<String>,
     pub blank: Option<Row>,
+    /// The identity of blank, whose row may not have been asked for.
+    pub blank_id: Option<TreeId>,
     pub old: Option<Row>,
     /// Datasets directly below that of the records, as many as were looked at.
     pub old_roots: Vec<Row>,
@@ -33,7 +35,7 @@ pub struct Found {
     /// The dataset below which all others are.
     pub top: Option<Row>,
     /// The identities of origins that were asked for.
-    origins: RefCell<HashMap<String, Option<u64>>>,
+    origins: RefCell<HashMap<String, Option<TreeId>>>,
 }
 
 impl Found {
@@ -68,6 +70,20 @@ impl Found {
         Ok(found)
     }
 
+    /// Looks at live and at what an exchange of the youngest records' may have left, without blank's row.
+    /// Where live or blank is missing, or these records cannot be read, all is looked at.
+    pub fn look_for_half_done(of: &Zfs) -> Result<Self> {
+        let names = &of.names;
+        if let Some(some) = youngest(names) {
+            let asked: Vec<&ZfsName> = [&names.live].into_iter().chain(&some).collect();
+            let found = Self::without_blank(names, commands::look(&asked, &names.blank)?)?;
+            if found.live.is_some() && found.blank_id.is_some() {
+                return Ok(found);
+            }
+        }
+        Self::look(of, Reach::All)
+    }
+
     /// What these rows are in the layout.
     pub fn of_rows(names: &Names, rows: Vec<Row>) -> Self {
         let named = |name: &ZfsName| rows.iter().find(|row| row.name == name.as_str()).cloned();
@@ -83,6 +99,7 @@ impl Found {
             inside_live: below(&names.live).into_iter().map(|row| row.name).collect(),
             live: named(&names.live),
             blank: named(&names.blank),
+            blank_id: named(&names.blank).as_ref().map(id_of),
             old: named(&names.old),
             old_roots: below(&names.old),
             leftovers: beside.map_or(Vec::new(), |beside| leftovers(names, &beside, &rows)),
@@ -91,15 +108,21 @@ impl Found {
         }
     }
 
+    /// The same where blank's row was not asked for, but for its identity.
+    pub fn without_blank(names: &Names, rows: Vec<Row>) -> Result<Self> {
+        let mut found = Self::of_rows(names, rows);
+        found.blank_id = identity(&names.blank)?;
+        Ok(found)
+    }
+
     /// What a dataset's row is as a tree.
     pub fn slot(&self, of: &Zfs, row: Option<&Row>, name: &TreeName) -> Result<Slot> {
         let Some(row) = row else { return Ok(Slot::Missing) };
         let copy_of = self.copy_of(of, row)?;
-        let blank = self.blank.as_ref().map(id_of);
         let pristine = match row.written {
-            Some(bytes) if copy_of.is_some() && copy_of == blank => {
+            Some(bytes) if copy_of.is_some() && copy_of == self.blank_id => {
                 let fresh = match row.fresh {
-                    None => self.cost_of_copy(of, blank.as_ref())?,
+                    None => self.cost_of_copy(of)?,
                     fresh => fresh,
                 };
                 Some(bytes == fresh.unwrap_or(0))
@@ -111,35 +134,25 @@ impl Found {
 
     /// Bytes that count as written in a copy of blank from its start, as far as live tells: each costs the
     /// same, and a power cut may come before that is noted for one.
-    fn cost_of_copy(&self, of: &Zfs, blank: Option<&TreeId>) -> Result<Option<u64>> {
+    fn cost_of_copy(&self, of: &Zfs) -> Result<Option<u64>> {
         let Some(live) = &self.live else { return Ok(None) };
-        Ok(if self.copy_of(of, live)?.as_ref() == blank { live.fresh } else { None })
+        Ok(if self.copy_of(of, live)? == self.blank_id { live.fresh } else { None })
     }
 
     /// The snapshot whose content it started with: its origin, or blank where that is its own.
     fn copy_of(&self, of: &Zfs, row: &Row) -> Result<Option<TreeId>> {
-        let own = format!("{}@", row.name);
-        let blank = self.blank.as_ref();
-        if let Some(blank) = blank.filter(|blank| blank.name.starts_with(&own)) {
-            return Ok(Some(id_of(blank)));
+        let (blank, origin) = (&of.names.blank, row.origin.as_deref());
+        let is_blank = row.name == blank.dataset().as_str() || origin == Some(blank.as_str());
+        if is_blank && self.blank_id.is_some() {
+            return Ok(self.blank_id.clone());
         }
-        let Some(origin) = &row.origin else { return Ok(None) };
-        if let Some(blank) = blank.filter(|blank| blank.name == *origin) {
-            return Ok(Some(id_of(blank)));
+        let Some(origin) = origin else { return Ok(None) };
+        if let Some(known) = self.origins.borrow().get(origin) {
+            return Ok(known.clone());
         }
-        let known = self.origins.borrow().get(origin).copied();
-        let guid = match known {
-            Some(guid) => guid,
-            None => {
-                let name = ZfsName::new(origin.as_str()).ok();
-                let look = |name: ZfsName| commands::look(&[&name], &of.names.blank);
-                let rows = name.map(look).transpose()?.unwrap_or_default();
-                let guid = rows.first().map(|row| row.guid);
-                self.origins.borrow_mut().insert(origin.clone(), guid);
-                guid
-            }
-        };
-        Ok(guid.map(|guid| TreeId::new(guid.to_string())))
+        let id = ZfsName::new(origin).ok().map(|name| identity(&name)).transpose()?.flatten();
+        self.origins.borrow_mut().insert(origin.to_string(), id.clone());
+        Ok(id)
     }
 }
 
@@ -194,5 +207,14 @@ fn leftovers(names: &Names, beside: &ZfsName, rows: &[Row]) -> Vec<String> {
 
 /// The identity of a dataset or of a snapshot.
 pub fn id_of(row: &Row) -> TreeId {
-    TreeId::new(row.guid.to_string())
+    as_id(row.guid)
+}
+
+/// The identity of what has this name.
+pub fn identity(name: &ZfsName) -> Result<Option<TreeId>> {
+    Ok(commands::guid(name)?.map(as_id))
+}
+
+fn as_id(guid: u64) -> TreeId {
+    TreeId::new(guid.to_string())
 }

@@ -24,7 +24,6 @@ use super::open::{Access, open};
 use super::output::Row;
 use super::properties;
 use crate::error::Result;
-use crate::old_roots::Reach;
 use crate::record;
 use crate::temporary;
 
@@ -41,7 +40,7 @@ pub fn is_parked(of: &Zfs, found: &Found) -> bool {
 
 /// Goes on with what an interrupted swap left. Nothing is done where identities do not tell what that is.
 pub fn finish(of: &Zfs) -> Result<()> {
-    let found = Found::look(of, Reach::Youngest)?;
+    let found = Found::look_for_half_done(of)?;
     let mut renamed = false;
     for parked in &found.old_roots {
         if let Some(name) = record_of(of, parked) {
@@ -49,7 +48,7 @@ pub fn finish(of: &Zfs) -> Result<()> {
         }
     }
     match renamed {
-        true => finish_promotion(of, &Found::look(of, Reach::Youngest)?),
+        true => finish_promotion(of, &Found::look_for_half_done(of)?),
         false => finish_promotion(of, &found),
     }
 }
@@ -84,7 +83,7 @@ fn was_live(of: &Zfs, parked: &Row, aside: &ZfsName) -> Result<bool> {
 /// Promotes live where blank is an old root's by now, and gives it what was withheld from it.
 pub fn finish_promotion(of: &Zfs, found: &Found) -> Result<()> {
     let Some(live) = &found.live else { return Ok(()) };
-    if found.blank.is_none()
+    if found.blank_id.is_none()
         && of.names.blank_is_of_live()
         && let Some(origin) = live.origin.as_deref().and_then(|name| ZfsName::new(name).ok())
         && origin.snapshot() == of.names.blank.snapshot()

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::commands;
 use super::doubt::replaces;
-use super::found::{Found, id_of};
+use super::found::{Found, identity};
 use super::name::ZfsName;
 use super::open::{Access, open};
 use super::output::Row;
@@ -51,8 +51,7 @@ impl<'a> Locked<'a> {
     /// The name of `tree`, if it still holds the tree of that identity.
     pub(super) fn expect(&self, tree: &Tree, action: &str) -> Result<ZfsName> {
         let name = self.name(&tree.name, action)?;
-        let rows = self.look(&[&name])?;
-        expect_in(&rows, &name, &tree.id, action)?;
+        expect(&name, &tree.id, action)?;
         Ok(name)
     }
 
@@ -99,8 +98,8 @@ impl<'a> Locked<'a> {
     fn tree(&self, name: &TreeName, action: &str) -> Result<Tree> {
         let dataset = self.name(name, action)?;
         let names = &self.of.names;
-        let rows = self.look(&[&names.live, &names.blank, &dataset])?;
-        let found = Found::of_rows(names, rows);
+        let rows = self.look(&[&names.live, &dataset])?;
+        let found = Found::without_blank(names, rows)?;
         let rows = found.old_roots.iter().chain(&found.blank);
         let row = rows.into_iter().find(|row| row.name == dataset.as_str());
         match found.slot(self.of, row, name)? {
@@ -147,24 +146,22 @@ impl LockedBackend for Locked<'_> {
         let aside = self.of.names.old_root(&record.name)?;
         let action = format!("make a fresh copy of {} as {aside}", blank.name);
         let snapshot = self.name(&blank.name, &action)?;
-        let rows = self.look(&[&snapshot, &self.of.names.live, &aside])?;
-        expect_in(&rows, &snapshot, &blank.id, &action)?;
-        expect_in(&rows, &self.of.names.live, &record.live, &action)?;
+        expect(&snapshot, &blank.id, &action)?;
+        expect(&self.of.names.live, &record.live, &action)?;
         if record.blank != blank.id {
             return Err(changed(&action, "the record names another blank"));
         }
         let old = self.old_dir()?;
         // A record must never lie beside something that is not ours: it would become ours.
         let entry = fs::statat(&old, &record.name, AtFlags::SYMLINK_NOFOLLOW);
-        let is_dataset = rows.iter().any(|row| row.name == aside.as_str());
-        if is_dataset || !matches!(entry, Err(Errno::NOENT)) {
+        if identity(&aside)?.is_some() || !matches!(entry, Err(Errno::NOENT)) {
             return Err(Error::new(action, format!("{aside} is taken")));
         }
         let mut properties = self.carried(&record.live)?.copy;
         properties.push(properties::replaces(&record.live));
         record::write(old.as_fd(), record, File::sync_all)?;
         if let Err(error) = commands::clone(&snapshot, &aside, &properties) {
-            if commands::is_there(&aside).is_ok_and(|is_there| !is_there) {
+            if identity(&aside).is_ok_and(|found| found.is_none()) {
                 // Best effort: a record alone is harmless.
                 let _ = record::remove(old.as_fd(), record);
             }
@@ -182,17 +179,16 @@ impl LockedBackend for Locked<'_> {
     fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()> {
         let action = format!("exchange {} and {aside}", live.name);
         let (live_name, copy) = (self.name(&live.name, &action)?, self.name(aside, &action)?);
-        let rows = self.look(&[&live_name, &copy])?;
-        expect_in(&rows, &live_name, &live.id, &action)?;
+        expect(&live_name, &live.id, &action)?;
         let is_old = child(&self.of.layout.old, aside.file_name())? == *aside;
         if !is_old || !record::says(self.old_dir()?.as_fd(), aside.file_name(), &live.id) {
             return Err(changed(&action, "no record says that live is to be set aside there"));
         }
-        let fresh = rows.iter().find(|row| row.name == copy.as_str());
+        let rows = self.look(&[&copy])?;
         // Only what is told so is gone on with after a power cut.
         let is_fresh =
             |row: &Row| row.origin.is_some() && !row.read_only && replaces(row, &live.id);
-        if !fresh.is_some_and(is_fresh) {
+        if !rows.first().is_some_and(is_fresh) {
             return Err(changed(&action, "what is to become live is no fresh copy of blank"));
         }
         let carried = self.carried(&live.id)?;
@@ -227,10 +223,10 @@ impl LockedBackend for Locked<'_> {
 }
 
 /// Fails unless `name` holds the tree of this identity.
-fn expect_in(rows: &[Row], name: &ZfsName, id: &TreeId, action: &str) -> Result<()> {
-    match rows.iter().find(|row| row.name == name.as_str()) {
-        Some(row) if id_of(row) == *id => Ok(()),
-        _ => Err(changed(action, &format!("{name} is not the tree {id} any more"))),
+fn expect(name: &ZfsName, id: &TreeId, action: &str) -> Result<()> {
+    match identity(name)? == Some(id.clone()) {
+        true => Ok(()),
+        false => Err(changed(action, &format!("{name} is not the tree {id} any more"))),
     }
 }
 

@@ -26,7 +26,6 @@ pub mod written;
 use std::os::fd::BorrowedFd;
 
 use crate::error::{Error, Result};
-use crate::kernel::zfs::Door;
 use crate::old_roots::Reach;
 use crate::survey::{Slot, Survey, Tree, TreeId};
 use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
@@ -79,9 +78,9 @@ impl Backend for Zfs {
         let name = self.name(tree)?;
         let root = open::open(&name, Access::Read)?;
         // Looked at when it is open: the name may have moved on just before.
-        match commands::look(&[&name], &self.names.blank)?.first() {
-            Some(row) if found::id_of(row) == tree.id => Ok(View::new(root)),
-            _ => Err(another_tree(&name)),
+        match found::identity(&name)? == Some(tree.id.clone()) {
+            true => Ok(View::new(root)),
+            false => Err(another_tree(&name)),
         }
     }
 
@@ -100,12 +99,7 @@ impl Backend for Zfs {
 
     fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>> {
         let Some(name) = mounts::dataset_of(dir)? else { return Ok(None) };
-        // The kernel answers at once where its answer is understood.
-        if let Ok(door) = Door::open() {
-            let guid = door.guid(name.as_str()).ok();
-            return Ok(guid.map(|guid| TreeId::new(guid.to_string())));
-        }
-        Ok(commands::look(&[&name], &self.names.blank)?.first().map(found::id_of))
+        found::identity(&name)
     }
 
     fn how_to_hold_room_back(&self) -> Result<Option<String>> {
