@@ -52,9 +52,13 @@ fn cut_the_power(which: Which) {
     }
 }
 
-#[test]
-fn the_power_may_go_where_zfs_finds_another_state() {
-    cut_the_power(Which::Found);
+mod ci {
+    use super::*;
+
+    #[test]
+    fn the_power_may_go_where_zfs_finds_another_state() {
+        cut_the_power(Which::Found);
+    }
 }
 
 #[test]
