@@ -124,7 +124,7 @@ impl OldRoots {
 }
 
 /// Fails unless `survey` still has `left`, which its caller is about to delete.
-pub fn expect_left(survey: &Survey, left: &Unfinished, action: &str) -> Result<()> {
+fn expect_left(survey: &Survey, left: &Unfinished, action: &str) -> Result<()> {
     if survey.unfinished.contains(left) {
         return Ok(());
     }
@@ -154,7 +154,7 @@ pub fn discard_unfinished(
 }
 
 /// Why nothing ever deletes what no record of ours names.
-pub fn not_ours(left: &Unfinished) -> Error {
+fn not_ours(left: &Unfinished) -> Error {
     let name = left.name().map_or_else(|| "it".to_string(), |name| format!("`{name}`"));
     Error::new(format!("delete {name}"), "no record of Blankroot's says that it may be deleted")
         .mend("delete it by other means if it is not needed")

@@ -8,10 +8,10 @@ use rustix::fs;
 
 use crate::error::{Error, Result};
 use crate::fault::change;
-use crate::old_roots::{child, expect_left, not_ours};
+use crate::old_roots::{self, child};
 use crate::record::{self, Record, Records};
 use crate::remove::remove_tree;
-use crate::survey::{OldRoot, Survey, Tree, Unfinished};
+use crate::survey::{OldRoot, Tree, Unfinished};
 use crate::walk::walk;
 use crate::{Backend, LockedBackend};
 
@@ -30,39 +30,22 @@ pub(super) fn old_root(locked: &Locked<'_>, old_root: &OldRoot) -> Result<()> {
 
 /// Deletes what an interrupted run left.
 pub(super) fn unfinished(locked: &Locked<'_>, left: &Unfinished) -> Result<()> {
-    let survey = locked.survey()?;
-    match left {
-        Unfinished::RecordOnly(record) => {
-            let action = "remove a record without an old root";
-            expect_left(&survey, left, action)?;
-            record::remove(locked.old_dir(action)?.as_fd(), record)
+    let delete = |tree: &Tree, record: &Record, action: &str| {
+        if matches!(left, Unfinished::FreshCopy { .. }) {
+            expect_untouched(locked, tree, record, action)?;
         }
-        Unfinished::FreshCopy { tree, record } => {
-            let action = format!("delete the fresh copy {}", tree.name);
-            expect_left(&survey, left, &action)?;
-            expect_untouched(locked, &survey, tree, record, &action)?;
-            delete(locked, tree, record, &action)
-        }
-        Unfinished::HalfDeleted { tree, record } => {
-            let action = format!("delete the rest of {}", tree.name);
-            expect_left(&survey, left, &action)?;
-            delete(locked, tree, record, &action)
-        }
-        other => Err(not_ours(other)),
-    }
+        delete(locked, tree, record, action)
+    };
+    let old_dir = || locked.old_dir("open the directory of old roots");
+    old_roots::discard_unfinished(locked, left, old_dir, delete)
 }
 
 /// Nothing but its content tells a copy that was never live from one that was, and was put there by
 /// hand.
-fn expect_untouched(
-    locked: &Locked<'_>,
-    survey: &Survey,
-    copy: &Tree,
-    record: &Record,
-    action: &str,
-) -> Result<()> {
+fn expect_untouched(locked: &Locked<'_>, copy: &Tree, record: &Record, action: &str) -> Result<()> {
     let mend = "look at it, and delete it with its record if nothing in it is needed";
-    let Some(blank) = survey.blank.tree().filter(|blank| blank.id == record.blank) else {
+    let blank = locked.survey()?.blank;
+    let Some(blank) = blank.tree().filter(|blank| blank.id == record.blank) else {
         let why = "the blank that it is a copy of is gone, so nothing tells whether it was used";
         return Err(Error::new(action, why).mend(mend));
     };
