@@ -2,15 +2,18 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, fallocate, ioctl_ficlone};
+use rustix::fs::{FallocateFlags, fallocate, fstatfs, ioctl_ficlone};
 
 use super::World;
 use crate::kernel::{clone_range, write_mapped};
 use crate::names;
 use crate::op::{Op, Span};
+
+/// `ZFS_SUPER_MAGIC` of `include/sys/fs/zfs.h`.
+const ZFS_MAGIC: i64 = 0x2fc1_2fc1;
 
 pub(super) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
     Some(match op {
@@ -50,8 +53,11 @@ pub(super) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
             world.file(from).and_then(|from| {
                 let [from_at, to_at, len] =
                     [from_block, to_block, blocks].map(|block| u64::from(block) * 4096);
-                let to = writable(&world.file(to)?)?;
-                clone_range(&File::open(from)?, &to, from_at, to_at, len)
+                let (from, to) = (File::open(from)?, writable(&world.file(to)?)?);
+                if would_wait_for_itself(&from, &to)? {
+                    return Err(io::ErrorKind::Unsupported.into());
+                }
+                clone_range(&from, &to, from_at, to_at, len)
             })
         }
         Op::CloneFromBlank { from, to } => clone_from_blank(world, from, to),
@@ -81,6 +87,14 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     create(&aside, content)?;
     rustix::fs::rename(&aside, path)?;
     Ok(())
+}
+
+/// A file that is given a range of its own, and grows by it, waits for itself in ZFS, and can never be killed: a
+/// mistake that was mended in September 2026 (pull request 19072 of openzfs/zfs).
+fn would_wait_for_itself(from: &File, to: &File) -> io::Result<bool> {
+    let (one, other) = (from.metadata()?, to.metadata()?);
+    let is_same = (one.dev(), one.ino()) == (other.dev(), other.ino());
+    Ok(is_same && fstatfs(from)?.f_type == ZFS_MAGIC)
 }
 
 fn clone_from_blank(world: &World<'_>, from: u16, to: u16) -> io::Result<()> {
