@@ -186,11 +186,11 @@ fn diff_is_exact_where_attributes_are_kept_as(style: &str) {
 }
 
 #[test]
-fn diff_is_exact_after_any_history_on_zfs() {
+fn diff_is_exact_with_attributes_in_inodes() {
     diff_is_exact_where_attributes_are_kept_as("sa");
 }
 
 #[test]
-fn diff_is_exact_after_any_history_on_zfs_with_attributes_in_directories() {
+fn diff_is_exact_with_attributes_in_directories() {
     diff_is_exact_where_attributes_are_kept_as("dir");
 }
