@@ -63,8 +63,7 @@ pub fn guid(name: &ZfsName) -> Result<Option<u64>> {
 
 /// Whether something has this name.
 pub fn is_there(name: &ZfsName) -> Result<bool> {
-    let args = ["list", "-H", "-o", "name", "-t", "filesystem,volume,snapshot", name.as_str()];
-    ZFS.run_for_what_is_there(args, output::is_absence).map(|printed| !printed.is_empty())
+    Ok(guid(name)?.is_some())
 }
 
 fn list(what: &[&str], names: &[&ZfsName], since: &ZfsName) -> Result<Vec<Row>> {

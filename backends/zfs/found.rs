@@ -24,8 +24,9 @@ pub struct Found {
     pub live: Option<Row>,
     /// Datasets that are inside of live.
     pub inside_live: Vec<String>,
+    /// Where its row was asked for.
     pub blank: Option<Row>,
-    /// The identity of blank, whose row may not have been asked for.
+    /// The identity of blank, if it is there.
     pub blank_id: Option<TreeId>,
     pub old: Option<Row>,
     /// Datasets directly below that of the records, as many as were looked at.
@@ -108,7 +109,7 @@ impl Found {
         }
     }
 
-    /// The same where blank's row was not asked for, but for its identity.
+    /// The same for rows that need not have blank's: its identity is asked for by itself.
     pub fn without_blank(names: &Names, rows: Vec<Row>) -> Result<Self> {
         let mut found = Self::of_rows(names, rows);
         found.blank_id = identity(&names.blank)?;

@@ -154,14 +154,14 @@ impl LockedBackend for Locked<'_> {
         let old = self.old_dir()?;
         // A record must never lie beside something that is not ours: it would become ours.
         let entry = fs::statat(&old, &record.name, AtFlags::SYMLINK_NOFOLLOW);
-        if identity(&aside)?.is_some() || !matches!(entry, Err(Errno::NOENT)) {
+        if commands::is_there(&aside)? || !matches!(entry, Err(Errno::NOENT)) {
             return Err(Error::new(action, format!("{aside} is taken")));
         }
         let mut properties = self.carried(&record.live)?.copy;
         properties.push(properties::replaces(&record.live));
         record::write(old.as_fd(), record, File::sync_all)?;
         if let Err(error) = commands::clone(&snapshot, &aside, &properties) {
-            if identity(&aside).is_ok_and(|found| found.is_none()) {
+            if commands::is_there(&aside).is_ok_and(|is_there| !is_there) {
                 // Best effort: a record alone is harmless.
                 let _ = record::remove(old.as_fd(), record);
             }
@@ -200,8 +200,8 @@ impl LockedBackend for Locked<'_> {
         commands::rename("zfs: name the copy live", &copy, &live_name)?;
         commands::rename("zfs: name the old root", &parked, &copy)?;
         let names = &self.of.names;
-        let rows = self.look(&[&names.live, &names.blank, &copy])?;
-        half_done::finish_promotion(self.of, &Found::of_rows(names, rows))
+        let rows = self.look(&[&names.live, &copy])?;
+        half_done::finish_promotion(self.of, &Found::without_blank(names, rows)?)
     }
 
     fn revert(&mut self, live: &Tree, blank: &Tree) -> Result<()> {

@@ -1,7 +1,7 @@
 //! ZFS: trees are datasets, a copy is a clone, and blank stays with live by promotion.
 //!
-//! Everything is asked of the programs `zfs` and `zpool`, in one room (`commands`), and read by pure
-//! functions (`output`). So nothing is linked against ZFS, and a build with it runs without it.
+//! Most is asked of the programs `zfs` and `zpool`, in one room (`commands`), and read by pure functions
+//! (`output`); the rest of the kernel. So nothing is linked against ZFS, and a build with it runs without it.
 
 mod capture;
 mod changes;

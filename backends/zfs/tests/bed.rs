@@ -108,7 +108,7 @@ impl Bed {
     }
 
     fn guid(&self, name: &ZfsName) -> Option<u64> {
-        commands::look(&[name], name).unwrap().first().map(|row| row.guid)
+        commands::guid(name).unwrap()
     }
 
     /// Sees to it that what has this name now is mounted at `place`.
