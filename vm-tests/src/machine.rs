@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use tempfile::TempDir;
 
+use crate::console::quoted;
 use crate::guest::{Guest, Root};
 use crate::qemu::{Disk, Qemu, Setup};
 use crate::{cpio, programs};
@@ -147,7 +148,7 @@ impl Machine {
     /// Runs a command of a shell; panics unless it ends with 0. Returns what it wrote.
     pub fn run(&mut self, command: &str) -> String {
         let answer = self.try_run(command);
-        assert_eq!(answer.status, 0, "`{command}` failed:\n{}", answer.text);
+        assert_eq!(answer.status, 0, "`{command}` failed:\n{}", quoted(&answer.text));
         answer.text
     }
 

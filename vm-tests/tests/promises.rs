@@ -173,9 +173,9 @@ fn the_stamp_the_status_and_the_journal_tell_of_the_rollback(kind: Kind) {
     }
 }
 
-/// From its start to its end, as the journal has them; told, not asserted.
+/// From its start to its end, as the journal has them: the time is told, not asserted.
 fn tell_what_the_unit_took(machine: &mut Machine) {
-    // "A start job for a unit has begun" and "has finished successfully"; systemd.journal-fields(7).
+    // SD_MESSAGE_UNIT_STARTING and SD_MESSAGE_UNIT_STARTED of systemd's sd-messages.h.
     let [begun, finished] =
         ["7d4958e842da4a758f6c1cdc7b36dcc5", "39f53479d3a045ac8e11786248231fbf"].map(|message| {
             let entry = machine.run(&format!(

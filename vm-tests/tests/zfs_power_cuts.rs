@@ -1,10 +1,10 @@
 //! The power may go at any moment of a rollback on ZFS, and of one that goes on with such a rollback:
 //! nothing is lost, and the next run converges.
 //!
-//! Every cut at a flush is replayed. One takes some seconds in a guest, so that of the others, and of those with
-//! losses, there is only one for fifty of `BLANKROOT_CUTS` (1000) each. `BLANKROOT_SEED` chooses the same
-//! again. Where one fails, the log is saved, and `BLANKROOT_RECORDING=LOG BLANKROOT_CUT=CUT` looks at that cut
-//! alone.
+//! Every cut at a flush is replayed; in CI, every one after which ZFS finds another state. One takes some
+//! seconds in a guest, so that of the others, and of those with losses, there is only one for fifty of
+//! `BLANKROOT_CUTS` (1000) each. `BLANKROOT_SEED` chooses the same again. Where one fails, the log is saved, and
+//! `BLANKROOT_RECORDING=LOG BLANKROOT_CUT=CUT` looks at that cut alone.
 
 use std::env;
 use std::path::Path;

@@ -54,7 +54,7 @@ pub(super) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
                 let [from_at, to_at, len] =
                     [from_block, to_block, blocks].map(|block| u64::from(block) * 4096);
                 let (from, to) = (File::open(from)?, writable(&world.file(to)?)?);
-                if would_wait_for_itself(&from, &to)? {
+                if may_wait_for_itself(&from, &to)? {
                     return Err(io::ErrorKind::Unsupported.into());
                 }
                 clone_range(&from, &to, from_at, to_at, len)
@@ -89,9 +89,10 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A file that is given a range of its own, and grows by it, waits for itself in ZFS, and can never be killed: a
-/// mistake that was mended in September 2026 (pull request 19072 of openzfs/zfs).
-fn would_wait_for_itself(from: &File, to: &File) -> io::Result<bool> {
+/// Who clones a range within a file whose block has to grow for it waits for itself in ZFS, and can never be
+/// killed: a mistake that was mended in September 2026 (pull request 19072 of openzfs/zfs). So no file is
+/// given a range of its own there.
+fn may_wait_for_itself(from: &File, to: &File) -> io::Result<bool> {
     let (one, other) = (from.metadata()?, to.metadata()?);
     let is_same = (one.dev(), one.ino()) == (other.dev(), other.ino());
     Ok(is_same && fstatfs(from)?.f_type == ZFS_MAGIC)
