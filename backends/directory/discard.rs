@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 
 use rustix::fs;
 
+use crate::Backend;
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::old_roots::{self, child};
@@ -13,7 +14,6 @@ use crate::record::{self, Record, Records};
 use crate::remove::remove_tree;
 use crate::survey::{OldRoot, Tree, Unfinished};
 use crate::walk::walk;
-use crate::{Backend, LockedBackend};
 
 use super::change::{Locked, changed};
 use super::{find, identity, mounts};
@@ -44,7 +44,7 @@ pub(super) fn unfinished(locked: &Locked<'_>, left: &Unfinished) -> Result<()> {
 /// hand.
 fn expect_untouched(locked: &Locked<'_>, copy: &Tree, record: &Record, action: &str) -> Result<()> {
     let mend = "look at it, and delete it with its record if nothing in it is needed";
-    let blank = locked.survey()?.blank;
+    let blank = find::slot(locked.of, &locked.of.layout.blank, true)?;
     let Some(blank) = blank.tree().filter(|blank| blank.id == record.blank) else {
         let why = "the blank that it is a copy of is gone, so nothing tells whether it was used";
         return Err(Error::new(action, why).mend(mend));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 
+use super::found::as_id;
 use super::output::Row;
 use crate::record::Record;
 use crate::survey::{Tree, TreeId, Unfinished};
@@ -28,5 +29,5 @@ pub fn doubt(left: Unfinished, datasets: &HashMap<OsString, Row>) -> Unfinished 
 
 /// Whether a copy was told to replace this tree, which is what it was told last.
 pub fn replaces(copy: &Row, live: &TreeId) -> bool {
-    copy.replaces.is_some_and(|guid| TreeId::new(guid.to_string()) == *live)
+    copy.replaces.is_some_and(|guid| as_id(guid) == *live)
 }

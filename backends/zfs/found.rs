@@ -216,6 +216,7 @@ pub fn identity(name: &ZfsName) -> Result<Option<TreeId>> {
     Ok(commands::guid(name)?.map(as_id))
 }
 
-fn as_id(guid: u64) -> TreeId {
+/// A guid as an identity.
+pub fn as_id(guid: u64) -> TreeId {
     TreeId::new(guid.to_string())
 }
