@@ -36,7 +36,7 @@ check:
 	cargo clippy -p blankroot -p backends --all-targets --features zfs -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features backends/faults
 	@if command -v shellcheck >/dev/null; then shellcheck -S warning tools/* benches/run fuzz/run .ci/run \
-	boot/initramfs-tools/* boot/dracut/* && shellcheck -S warning -s bash boot/mkinitcpio/*install && \
+	boot/initramfs-tools/* boot/dracut/* findings/*.sh && shellcheck -S warning -s bash boot/mkinitcpio/*install && \
 	shellcheck -S warning -s dash boot/mkinitcpio/hook; \
 	else echo "check: shell scripts not checked, shellcheck is not installed"; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
