@@ -26,14 +26,15 @@ impl Guest {
         Self { guest, program: name.to_string_lossy().into_owned() }
     }
 
-    /// Boots one and runs the program, which is one of tests: those that have `filter` in their names.
-    /// `variables` are for its environment. Returns what it printed, and the line `status N`.
-    pub fn run_tests(&self, filter: &str, variables: &str) -> String {
+    /// Boots one and runs the program, which is one of tests: those that have any of `filters` in their
+    /// names. `variables` are for its environment. Returns what it printed, and the line `status N`.
+    pub fn run_tests(&self, filters: &[&str], variables: &str) -> String {
         // A change of Blankroot's shuts all others out, so one test runs at a time.
         self.run(&format!(
-            "{variables} BLANKROOT_TEST_POOL=tests {} --test-threads=1 --nocapture '{filter}'
+            "{variables} BLANKROOT_TEST_POOL=tests {} --test-threads=1 --nocapture {}
              echo \"status $?\"",
-            self.program
+            self.program,
+            filters.join(" ")
         ))
     }
 

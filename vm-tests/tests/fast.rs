@@ -13,28 +13,38 @@ const MANY_FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/many-files"
 /// Measures in the guest.
 const ROLLBACK_TIMES: &str = env!("CARGO_BIN_EXE_rollback-times");
 const ROUNDS: u32 = 9;
+/// What a script says between two measurements.
+const NEXT: &str = "times: next";
 
-/// Milliseconds of a rollback, of the calls that it needs and of the start of a process, with so many
-/// files in the root.
-fn times(command: &Path, files: u32) -> [f64; 3] {
+/// Milliseconds of a rollback, of the calls that it needs and of the start of a process, for each of these
+/// numbers of files in the root; in one guest, with a disk for each.
+fn times<const N: usize>(command: &Path, counts: [u32; N]) -> [[f64; 3]; N] {
     let text = std::fs::read(MANY_FILES).unwrap();
-    let made = artefact(&format!("files-{files}"), &[&text], |dir| {
-        let count = files.to_string();
-        let options = ["--mount", "--", MANY_FILES].map(Path::new);
-        programs::run("unshare", options.into_iter().chain([dir, Path::new(&count)]));
+    let disks = counts.map(|files| {
+        let made = artefact(&format!("files-{files}"), &[&text], |dir| {
+            let count = files.to_string();
+            let options = ["--mount", "--", MANY_FILES].map(Path::new);
+            programs::run("unshare", options.into_iter().chain([dir, Path::new(&count)]));
+        });
+        let disk = tempfile::NamedTempFile::new().unwrap();
+        programs::run("cp", [Path::new("--sparse=always"), &made.join("disk.raw"), disk.path()]);
+        disk
     });
-    let disk = tempfile::NamedTempFile::new().unwrap();
-    programs::run("cp", [Path::new("--sparse=always"), &made.join("disk.raw"), disk.path()]);
     let guest = Minimal::of(SUITE).with(command).with(Path::new(ROLLBACK_TIMES));
-    let script = format!("rollback-times /bin/blankroot /dev/vda {ROUNDS}");
-    let said = guest.run(&script, vec![Disk::Raw(disk.path().to_path_buf())]);
-    let words: Vec<&str> = said.split_whitespace().collect();
-    match words.as_slice() {
-        [.., "rollback", ours, "needed", needed, "start", start] => {
-            [ours, needed, start].map(|time| time.parse::<f64>().unwrap() / 1000.0)
+    let measure =
+        |letter| format!("rollback-times /bin/blankroot /dev/vd{letter} {ROUNDS}\necho '{NEXT}'\n");
+    let script: String = ('a'..).take(N).map(measure).collect();
+    let said = guest.run(&script, disks.iter().map(|disk| Disk::Raw(disk.path().into())).collect());
+    let told: Vec<&str> = said.split(NEXT).collect();
+    std::array::from_fn(|which| {
+        let words: Vec<&str> = told[which].split_whitespace().collect();
+        match words.as_slice() {
+            [.., "rollback", ours, "needed", needed, "start", start] => {
+                [ours, needed, start].map(|time| time.parse::<f64>().unwrap() / 1000.0)
+            }
+            _ => panic!("{said}"),
         }
-        _ => panic!("{said}"),
-    }
+    })
 }
 
 mod ci {
@@ -54,8 +64,8 @@ mod ci {
     #[test]
     fn the_time_of_a_rollback_is_told() {
         let Some(command) = stories::command() else { return };
-        for files in [1_000, 200_000] {
-            let [ours, needed, start] = times(&command, files);
+        let counts = [1_000, 200_000];
+        for (files, [ours, needed, start]) in counts.into_iter().zip(times(&command, counts)) {
             println!(
                 "rollback of {files} files in a guest: {ours:.1} ms, {start:.1} of them the start of a \
                  process; the calls that it needs: {needed:.1} ms; {:.2} times those",

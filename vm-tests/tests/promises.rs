@@ -8,7 +8,7 @@ use vm_tests::guest::{Initrd, Kind, Root};
 use vm_tests::machine::Machine;
 use vm_tests::stories::{self, Lived};
 
-/// A machine that was set up by the README's words, lived a little, and was booted twice since. Several
+/// A machine that was set up by the README's words, lived a little, and was booted again since. Several
 /// promises look at it, since a boot takes a minute.
 fn lived(kind: Kind) -> Option<MutexGuard<'static, Option<Lived>>> {
     static TOOLS: Mutex<Option<Lived>> = Mutex::new(None);
@@ -145,6 +145,7 @@ fn the_old_root_is_complete_and_can_be_restored_from(kind: Kind) {
 
 fn machine_id_and_journal_are_the_same_over_three_boots(kind: Kind) {
     let Some(mut lived) = lived(kind) else { return };
+    lived.iter_mut().for_each(Lived::reboot);
     let ids = lived.as_ref().map(|lived| lived.machine_ids.clone()).unwrap_or_default();
     let machine = Lived::machine(&mut lived);
     let now = machine.run("cat /etc/machine-id");

@@ -22,7 +22,7 @@ const GUESTS: usize = 2;
 /// What one may take where others keep the processors busy.
 const PATIENCE: Duration = Duration::from_secs(3600);
 /// What makes an emulated guest faster whose work does not run side by side.
-const WORDS: &str = "maxcpus=1 mitigations=off";
+const WORDS: &str = "maxcpus=1";
 /// Else an import waits some seconds for udev, which is not there.
 const ENVIRONMENT: &str = "export ZFS_VDEV_DEVID_OPT_OUT=YES";
 /// How the program in the guest ends what it says.
