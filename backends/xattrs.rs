@@ -5,7 +5,7 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +56,57 @@ pub fn copy(from: Place<'_>, to: Place<'_>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Names with their values.
+pub type Values = Vec<(CString, Vec<u8>)>;
+
+/// All attributes of an open file, sorted by name; `O_PATH` is enough.
+///
+/// Whoever owns a file can give it more names than the kernel lists (`E2BIG`, listxattr(2)). Then
+/// these are the ones that say who gets in.
+pub fn of_open(file: BorrowedFd<'_>) -> io::Result<Values> {
+    let path = path_of_open(file);
+    let mut names: Vec<CString> = match read(|buffer| fs::listxattr(&path, buffer)) {
+        Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        Err(Errno::TOOBIG) => ACCESS.map(CStr::to_owned).to_vec(),
+        list => list?.split_inclusive(|&b| b == 0).filter_map(own_name).collect(),
+    };
+    names.sort();
+    let mut values = Vec::new();
+    for name in names {
+        match read(|buffer| fs::getxattr(&path, name.as_c_str(), buffer)) {
+            Ok(value) => values.push((name, value)),
+            Err(Errno::NODATA | Errno::NOTSUP) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(values)
+}
+
+/// Gives an open file these attributes, and takes away those that it got from its directory.
+pub fn set_on_open(file: BorrowedFd<'_>, wanted: &Values) -> io::Result<()> {
+    let path = path_of_open(file);
+    let there = of_open(file)?;
+    for (name, _) in there.iter().filter(|(name, _)| !wanted.iter().any(|(other, _)| other == name))
+    {
+        change("xattr: remove", || Ok(fs::removexattr(&path, name.as_c_str())?))?;
+    }
+    for (name, value) in wanted.iter().filter(|one| !there.contains(one)) {
+        change("xattr: set", || {
+            Ok(fs::setxattr(&path, name.as_c_str(), value, XattrFlags::empty())?)
+        })?;
+    }
+    Ok(())
+}
+
+/// The access control lists, and the label that a security module goes by (xattr(7)).
+const ACCESS: [&CStr; 3] =
+    [c"security.selinux", c"system.posix_acl_access", c"system.posix_acl_default"];
+
+/// The entry in `/proc` leads to the open file itself, whatever has its name by now.
+fn path_of_open(file: BorrowedFd<'_>) -> PathBuf {
+    PathBuf::from(format!("/proc/thread-self/fd/{}", file.as_raw_fd()))
 }
 
 fn path_of(place: Place<'_>) -> PathBuf {

@@ -10,9 +10,11 @@ use backends::{Error, FileType, Result, TreePath};
 use rustix::fs::OFlags;
 
 use super::adopt;
+use crate::host::attributes::Attributes;
+use crate::host::making::Given;
 use crate::host::{Machine, making, mounting};
 use crate::mount_options::MountOptions;
-use crate::plan::apply::{ApplyStep, Making, Spare};
+use crate::plan::apply::{ApplyStep, Making, Owner, Spare};
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -78,10 +80,13 @@ pub fn apply(
 
 fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
     let done = match step {
-        ApplyStep::Make { path, making } => in_parent(machine, path, |dir, name| match making {
-            Making::Link { .. } => make(dir, name, making),
-            _ => making::whole(dir, name, |aside| make(dir, aside, making)),
-        }),
+        ApplyStep::Make { path, making, attributes } => {
+            let attributes = attributes.as_ref();
+            in_parent(machine, path, |dir, name| match making {
+                Making::Link { .. } => make(dir, name, making, None),
+                _ => making::whole(dir, name, |aside| make(dir, aside, making, attributes)),
+            })
+        }
         ApplyStep::Unlink { path, target, .. } => {
             in_parent(machine, path, |dir, name| making::unlink(dir, name, target))
         }
@@ -93,7 +98,7 @@ fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
         ApplyStep::Bind { source, path, options } => bind(machine, source, path, options),
         ApplyStep::Cover { link, target, making, source, path, options } => {
             in_parent(machine, link, |dir, name| {
-                let place = |aside: &OsStr| make(dir, aside, making);
+                let place = |aside: &OsStr| make(dir, aside, making, None);
                 let cover = || bind(machine, source, path, options);
                 making::instead_of_link(dir, name, target, place, cover)
             })
@@ -143,10 +148,16 @@ fn in_parent(
     run(parent.as_fd(), name)
 }
 
-fn make(dir: std::os::fd::BorrowedFd<'_>, name: &OsStr, what: &Making) -> io::Result<()> {
+fn make(
+    dir: std::os::fd::BorrowedFd<'_>,
+    name: &OsStr,
+    what: &Making,
+    attributes: Option<&Attributes>,
+) -> io::Result<()> {
+    let given = |owner: &Owner, mode| Given { owner: (owner.uid, owner.gid), mode, attributes };
     match what {
-        Making::Dir(owner, mode) => making::dir(dir, name, (owner.uid, owner.gid), *mode),
-        Making::File(owner, mode) => making::file(dir, name, (owner.uid, owner.gid), *mode),
+        Making::Dir(owner, mode) => making::dir(dir, name, given(owner, *mode)),
+        Making::File(owner, mode) => making::file(dir, name, given(owner, *mode)),
         Making::Link { target, .. } => making::link(dir, name, target),
     }
 }
@@ -175,7 +186,7 @@ fn replace(
     let is_spare = |stat: &Stat| spare == Some(Spare::of(stat));
     let mut aside = None;
     in_parent(machine, path, |dir, name| {
-        aside = making::replace(dir, name, |aside| make(dir, aside, making), is_spare)?;
+        aside = making::replace(dir, name, |aside| make(dir, aside, making, None), is_spare)?;
         Ok(())
     })?;
     if let (Some(name), Some(parent)) = (aside, path.parent()) {

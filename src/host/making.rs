@@ -13,8 +13,21 @@ use backends::{FileType, path::Escaped};
 use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 
-/// Makes an empty directory with an owner and a mode, whatever the umask.
-pub fn dir(parent: BorrowedFd<'_>, name: &OsStr, owner: (u32, u32), mode: u16) -> io::Result<()> {
+use super::attributes::Attributes;
+
+/// What something is given that was made empty, whatever the umask and its directory say.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'g> {
+    /// User and group.
+    pub owner: (u32, u32),
+    /// The mode.
+    pub mode: u16,
+    /// The rest, if that matters.
+    pub attributes: Option<&'g Attributes>,
+}
+
+/// Makes an empty directory.
+pub fn dir(parent: BorrowedFd<'_>, name: &OsStr, given: Given<'_>) -> io::Result<()> {
     let private = Mode::RWXU;
     change("apply: make directory", || Ok(fs::mkdirat(parent, name, private)?))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -23,15 +36,15 @@ pub fn dir(parent: BorrowedFd<'_>, name: &OsStr, owner: (u32, u32), mode: u16) -
     if !is_empty(made.as_fd())? {
         return Err(changed());
     }
-    or_discard(give(made.as_fd(), owner, mode), parent, name)
+    or_discard(give(made.as_fd(), given), parent, name)
 }
 
-/// Makes an empty file with an owner and a mode, whatever the umask.
-pub fn file(parent: BorrowedFd<'_>, name: &OsStr, owner: (u32, u32), mode: u16) -> io::Result<()> {
+/// Makes an empty file.
+pub fn file(parent: BorrowedFd<'_>, name: &OsStr, given: Given<'_>) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let private = Mode::RUSR | Mode::WUSR;
     let made = change("apply: make file", || Ok(fs::openat(parent, name, flags, private)?))?;
-    or_discard(give(made.as_fd(), owner, mode), parent, name)
+    or_discard(give(made.as_fd(), given), parent, name)
 }
 
 /// Makes a link. Its owner decides nothing.
@@ -61,13 +74,14 @@ pub fn is_empty(dir: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(true)
 }
 
-fn give(made: BorrowedFd<'_>, owner: (u32, u32), mode: u16) -> io::Result<()> {
+fn give(made: BorrowedFd<'_>, given: Given<'_>) -> io::Result<()> {
     let facts = of_open(made)?.facts;
-    if (facts.uid, facts.gid) != owner {
-        set_owner(made, owner)?;
+    if (facts.uid, facts.gid) != given.owner {
+        set_owner(made, given.owner)?;
     }
-    // A new owner may have dropped bits.
-    if of_open(made)?.facts.mode == mode { Ok(()) } else { set_mode(made, mode) }
+    given.attributes.map_or(Ok(()), |attributes| attributes.give(made))?;
+    // A new owner may have dropped bits, and an access control list has set some.
+    if of_open(made)?.facts.mode == given.mode { Ok(()) } else { set_mode(made, given.mode) }
 }
 
 /// Gives an open file or directory another owner.

@@ -2,6 +2,7 @@
 //!
 //! Nothing else in this crate knows where the host's root is, so a test hands over a directory tree.
 
+pub mod attributes;
 pub mod beneath;
 mod initrd_tool;
 mod machine;

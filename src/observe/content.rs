@@ -72,7 +72,10 @@ impl<'b> Baseline<'b> {
     }
 
     /// Blank's root directory, if `root` shows live.
-    fn blank_of(&mut self, machine: &Machine) -> backends::Result<Option<BorrowedFd<'_>>> {
+    pub(super) fn blank_of(
+        &mut self,
+        machine: &Machine,
+    ) -> backends::Result<Option<BorrowedFd<'_>>> {
         let opened = self.opened()?;
         let (Some(backend), Some(live)) = (&opened.backend, &opened.live) else {
             return Ok(None);

@@ -10,7 +10,7 @@ use rustix::fs::{self, OFlags};
 use rustix::io::Errno;
 
 use super::content::{self, Baseline};
-use super::{Content, Found, Observed, Seen};
+use super::{Content, Found, Observed, Seen, model};
 use crate::host::Machine;
 use crate::plan::apply::{Arranged, ancestors, places};
 
@@ -28,6 +28,7 @@ pub fn observe(
         observed.places.insert(path, seen);
     }
     judge_targets(machine, arranged, baseline, &mut observed);
+    model::find(machine, arranged, baseline, &mut observed);
     let storages: BTreeSet<&TreePath> = arranged.iter().map(|one| &one.entry.storage).collect();
     for storage in storages {
         if observed.found(storage).is_some()

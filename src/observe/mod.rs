@@ -2,6 +2,7 @@
 
 mod content;
 mod look;
+mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use rustix::fs::StatVfsMountFlags;
 
 pub use content::Baseline;
 pub use look::observe;
+pub use model::Model;
 
 /// One place.
 #[derive(Clone, Debug)]
@@ -56,6 +58,8 @@ pub struct Observed {
     pub places: BTreeMap<TreePath, Seen>,
     /// The storages that lie on live itself, and would be wiped with it.
     pub wiped: BTreeSet<TreePath>,
+    /// What is to be like something else, of all that is missing.
+    pub models: BTreeMap<TreePath, Model>,
 }
 
 impl Observed {

@@ -1,12 +1,16 @@
 //! `apply`: every kept path comes to its place, nothing that is there is hidden, and whoever reads
 //! the messages knows what to do.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use backends::private_mounts::MountPoint;
+use backends::xattrs;
+use rustix::fs::{IFlags, XattrFlags, ioctl_getflags, ioctl_setflags, setxattr};
 use support::kernel::create_subvolume;
+use support::names::acl;
 use support::sandbox::unmount_below;
 
 use crate::machine::{Machine, on_machine};
@@ -18,6 +22,15 @@ const ACCOUNTS: [(&str, &str); 2] = [
 
 /// A machine with a storage at `/persist` whose configuration has these lists.
 fn on_kept(lists: &str, story: impl FnOnce(&mut Machine<'_>, &MountPoint) + Send) {
+    on_kept_from(|_| {}, lists, story);
+}
+
+/// The same with more in blank.
+fn on_kept_from(
+    fill: impl FnOnce(&Path) + Send,
+    lists: &str,
+    story: impl FnOnce(&mut Machine<'_>, &MountPoint) + Send,
+) {
     on_machine(|machine| {
         let live = machine.live().to_path_buf();
         fs::create_dir(live.join("persist")).unwrap();
@@ -26,6 +39,7 @@ fn on_kept(lists: &str, story: impl FnOnce(&mut Machine<'_>, &MountPoint) + Send
         for (file, text) in ACCOUNTS {
             fs::write(live.join("etc").join(file), text).unwrap();
         }
+        fill(&live);
         machine.run(&["init"]).expect(0);
         let config = live.join("etc/blankroot.toml");
         let storage = format!("[[storage]]\npath = \"/persist\"\n{lists}\n");
@@ -40,6 +54,29 @@ fn on_kept(lists: &str, story: impl FnOnce(&mut Machine<'_>, &MountPoint) + Send
 fn facts(path: &Path) -> (u32, u32, u32) {
     let stat = path.symlink_metadata().unwrap();
     (stat.uid(), stat.gid(), stat.permissions().mode() & 0o7777)
+}
+
+fn give(path: &Path, (uid, gid, mode): (u32, u32, u32)) {
+    chown(path, Some(uid), Some(gid)).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Makes an empty directory of somebody's.
+fn make_dir(path: &Path, owner: (u32, u32, u32)) {
+    fs::create_dir_all(path).unwrap();
+    give(path, owner);
+}
+
+fn set_xattr(path: &Path, name: &str, value: &[u8]) {
+    setxattr(path, name, value, XattrFlags::empty()).unwrap();
+}
+
+fn xattrs(path: &Path) -> xattrs::Values {
+    xattrs::of_open(File::open(path).unwrap().as_fd()).unwrap()
+}
+
+fn set_flags(path: &Path, flags: IFlags) {
+    ioctl_setflags(File::open(path).unwrap(), flags).unwrap();
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {
@@ -80,6 +117,122 @@ files = [{ path = ".config/rc", create = true }]"#;
         }
         machine.run(&["apply"]).expect(0).says("done: set the mode of /persist/srv/data to 0750");
         assert_eq!(facts(&persist.join("home/alice/.ssh")).2, 0o711);
+    });
+}
+
+#[test]
+fn what_storage_lacks_belongs_to_whom_it_belongs_in_live() {
+    let lists = r#"
+directories = [
+  "/var/lib/foo", "/var/lib/private/dyn", "/home/alice", "/srv/closed/deep/x", "/srv/acl", "/srv/link",
+  { path = "/srv/half", user = "alice" }, { path = "/srv/whole", user = 7, group = 8, mode = "0710" },
+]
+files = [{ path = "/etc/app/secret.conf", create = true }]
+[storage.users.alice]
+directories = [".ssh"]"#;
+    on_kept(lists, |machine, _| {
+        let (live, persist) = (machine.live().to_path_buf(), machine.live().join("persist"));
+        for (path, owner) in [
+            ("var/lib/foo", (990, 991, 0o700)),
+            ("var/lib/private", (0, 0, 0o700)),
+            ("var/lib/private/dyn", (61184, 61184, 0o2755)),
+            ("home/alice", (1000, 100, 0o700)),
+            ("srv/closed", (990, 991, 0o750)),
+            ("srv/acl", (990, 991, 0o700)),
+            ("srv/half", (990, 991, 0o770)),
+            ("srv/whole", (990, 991, 0o700)),
+            ("etc/app", (0, 991, 0o750)),
+        ] {
+            make_dir(&live.join(path), owner);
+        }
+        fs::write(live.join("etc/app/secret.conf"), "").unwrap();
+        give(&live.join("etc/app/secret.conf"), (990, 991, 0o600));
+        // A link is nobody's to go by: its mode is always 0777.
+        symlink("elsewhere", live.join("srv/link")).unwrap();
+        for dir in ["srv/acl", "srv/closed", "srv/whole"] {
+            set_xattr(&live.join(dir), "system.posix_acl_access", &acl(1000, 7));
+            set_xattr(&live.join(dir), "system.posix_acl_default", &acl(1000, 7));
+            set_xattr(&live.join(dir), "user.label", b"x");
+        }
+        let as_live = ["var/lib/foo", "var/lib/private", "var/lib/private/dyn", "home/alice"];
+        let as_live = [&as_live[..], &["srv/closed", "srv/acl", "etc/app", "etc/app/secret.conf"]];
+        let before: Vec<_> =
+            as_live.concat().into_iter().map(|path| (path, facts(&live.join(path)))).collect();
+        // It keeps everybody from the bare place of a mount, and not from the data.
+        let flags = IFlags::NOCOW | IFlags::NOATIME;
+        set_flags(&live.join("srv/acl"), flags | IFlags::IMMUTABLE);
+        // What storage would hand down is not live's.
+        set_xattr(&persist, "system.posix_acl_default", &acl(1, 7));
+
+        machine.run(&["apply"]).expect(1).complains("/srv/link is a symlink with data");
+        set_flags(&live.join("srv/acl"), flags);
+        for (path, owner) in before {
+            assert_eq!(facts(&persist.join(path)), owner, "{path} in storage");
+            assert_eq!(facts(&live.join(path)), owner, "{path} as it is seen");
+        }
+        assert_eq!(facts(&persist.join("home/alice/.ssh")), (1000, 1001, 0o700));
+        for dir in ["srv/acl", "srv/closed"] {
+            assert_eq!(xattrs(&persist.join(dir)).len(), 3, "{dir}");
+            assert_eq!(xattrs(&persist.join(dir)), xattrs(&live.join(dir)), "{dir}");
+        }
+        assert_eq!(xattrs(&persist.join("var/lib/foo")), []);
+        let flags_of = |path: &Path| ioctl_getflags(File::open(path).unwrap()).unwrap();
+        assert_eq!(flags_of(&persist.join("srv/acl")), flags);
+        assert_eq!(flags_of(&persist.join("var/lib/foo")) & flags, IFlags::empty());
+        // What is declared wins, and says who gets in.
+        assert_eq!(facts(&persist.join("srv/half")), (1000, 991, 0o770));
+        assert_eq!(facts(&persist.join("srv/whole")), (7, 8, 0o710));
+        assert_eq!(xattrs(&persist.join("srv/whole")).len(), 1);
+        machine.run(&["apply"]).expect(1);
+    });
+}
+
+#[test]
+fn what_live_lacks_too_belongs_to_whom_it_belongs_in_blank() {
+    let lists = r#"
+directories = ["/var/lib/foo", "/srv/closed/deep", "/var/outer", "/var/outer/inner", "/tmp"]"#;
+    let fill = |live: &Path| {
+        make_dir(&live.join("var/lib/foo"), (990, 991, 0o700));
+        set_xattr(&live.join("var/lib/foo"), "system.posix_acl_access", &acl(1000, 7));
+        make_dir(&live.join("srv/closed"), (990, 991, 0o750));
+        make_dir(&live.join("var/outer/inner"), (990, 991, 0o700));
+    };
+    on_kept_from(fill, lists, |machine, _| {
+        let (live, persist) = (machine.live().to_path_buf(), machine.live().join("persist"));
+        for path in ["var/lib/foo", "srv/closed"] {
+            fs::remove_dir(live.join(path)).unwrap();
+        }
+        fs::create_dir_all(persist.join("var/outer")).unwrap();
+        machine.run(&["apply"]).expect(0);
+        for side in [&live, &persist] {
+            assert_eq!(facts(&side.join("var/lib/foo")), (990, 991, 0o670), "as its list has it");
+            assert_eq!(xattrs(&side.join("var/lib/foo")).len(), 1);
+            assert_eq!(facts(&side.join("srv/closed")), (990, 991, 0o750));
+            assert_eq!(facts(&side.join("tmp")), (0, 0, 0o1777), "as it is known");
+            // It is hidden as soon as its parent is mounted.
+            assert_eq!(facts(&side.join("var/outer/inner")), (990, 991, 0o700));
+        }
+        machine.run(&["apply"]).expect(0).says("nothing to do");
+        make_dir(&live.join("srv/late"), (990, 991, 0o700));
+        machine.run(&["keep", "/srv/late"]).expect(0);
+        assert_eq!(facts(&persist.join("srv/late")), (990, 991, 0o700));
+    });
+}
+
+/// Whoever owns a home can give it so many attributes that nobody can list them.
+#[test]
+fn a_home_whose_attributes_cannot_be_listed_is_still_its_owners() {
+    on_kept("[storage.users.alice]\ndirectories = [\"notes\"]", |machine, _| {
+        let home = machine.live().join("home/alice");
+        make_dir(&home, (1000, 1001, 0o700));
+        set_xattr(&home, "system.posix_acl_access", &acl(7, 1));
+        for number in 0..300 {
+            set_xattr(&home, &format!("user.{number:0>240}"), b"");
+        }
+        machine.run(&["apply"]).expect(0);
+        let stored = machine.live().join("persist/home/alice");
+        assert_eq!(facts(&stored), facts(&home));
+        assert_eq!(xattrs(&stored).len(), 1);
     });
 }
 

@@ -2,7 +2,7 @@
 //! whether or not the root can be written; and whoever reads the messages knows what to do.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -114,6 +114,22 @@ fn the_storage_is_mounted_as_fstab_says_and_the_id_is_there() {
         let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         let point = format!(" {} ", machine.live().join("etc/machine-id").display());
         assert_eq!(table.matches(&point).count(), 1, "{table}");
+    });
+}
+
+/// As activation in an initrd makes homes and state before anything is mounted over them.
+#[test]
+fn what_storage_lacks_so_early_belongs_to_whom_it_belongs_in_the_root() {
+    let lists = "directories = [{ path = \"/srv/app\", in_initrd = true }]";
+    on_booting(ID, lists, |machine| {
+        let app = machine.live().join("srv/app");
+        fs::create_dir(&app).unwrap();
+        chown(&app, Some(990), Some(991)).unwrap();
+        fs::set_permissions(&app, fs::Permissions::from_mode(0o700)).unwrap();
+        early(machine).expect(0).says("make /persist/srv/app: directory (990:991, 0700)");
+        assert!(mounted(machine, "srv/app").is_some());
+        let stat = app.metadata().unwrap();
+        assert_eq!((stat.uid(), stat.gid(), stat.mode() & 0o7777), (990, 991, 0o700));
     });
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use rustix::fs::XattrFlags;
+use rustix::fs::{IFlags, XattrFlags, ioctl_setflags};
 use support::names;
 
 /// One story.
@@ -29,6 +29,8 @@ pub enum Scenario {
     LinkToBind,
     /// An empty place is there, and a link is declared.
     PlaceToLink,
+    /// An empty place is there, of somebody's, and storage has nothing.
+    LikeLive,
 }
 
 /// In every list but the fresh one: what comes before and after all others.
@@ -39,7 +41,7 @@ macro_rules! lists {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Fresh,
         Self::AdoptDir,
         Self::AdoptFile,
@@ -49,6 +51,7 @@ impl Scenario {
         Self::Options,
         Self::LinkToBind,
         Self::PlaceToLink,
+        Self::LikeLive,
     ];
 
     /// The keep list.
@@ -73,6 +76,7 @@ impl Scenario {
             }
             Self::LinkToBind => lists!("{ path = \"/srv/app\", mode = \"0700\" }", ""),
             Self::PlaceToLink => lists!("{ path = \"/srv/app\", how = \"symlink\" }", ""),
+            Self::LikeLive => lists!("\"/srv/app\"", ""),
         }
     }
 
@@ -134,10 +138,11 @@ impl Scenario {
             Self::AdoptFile => fs::write(live.join(file), names::content(3, 600_000)).unwrap(),
             Self::ReplacedLink => fs::write(live.join(file), "of live").unwrap(),
             Self::LinkToBind => symlink("../persist/srv/app", live.join(app)).unwrap(),
+            Self::LikeLive => empty_of_alice(&live.join(app)),
             _ => {}
         }
         match self {
-            Self::Fresh | Self::Seed => {}
+            Self::Fresh | Self::Seed | Self::LikeLive => {}
             Self::AdoptFile | Self::ReplacedLink => {
                 fs::write(store.join(file), "of storage").unwrap();
             }
@@ -162,6 +167,14 @@ fn tree(dir: &Path, content: &[u8]) {
     rustix::fs::setxattr(odd.join("file"), "user.test", b"x", XattrFlags::empty()).unwrap();
     chown(odd.join("file"), Some(1000), Some(1000)).unwrap();
     mode(&odd, 0o711);
+}
+
+fn empty_of_alice(dir: &Path) {
+    fs::create_dir(dir).unwrap();
+    rustix::fs::setxattr(dir, "user.test", b"x", XattrFlags::empty()).unwrap();
+    ioctl_setflags(fs::File::open(dir).unwrap(), IFlags::NOATIME).unwrap();
+    chown(dir, Some(1000), Some(1000)).unwrap();
+    mode(dir, 0o710);
 }
 
 fn mode(path: &Path, mode: u32) {

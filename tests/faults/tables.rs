@@ -7,6 +7,14 @@ const OWN_DIR: &[&str] =
     &["apply: make directory", "apply: set owner", "apply: set mode", "apply: name"];
 /// With mode 0700, which it is made with.
 const PRIVATE_DIR: &[&str] = &["apply: make directory", "apply: set owner", "apply: name"];
+const LIKE_LIVE: &[&str] = &[
+    "apply: make directory",
+    "apply: set owner",
+    "xattr: set",
+    "apply: set flags",
+    "apply: set mode",
+    "apply: name",
+];
 const FILE: &[&str] = &["apply: make file", "apply: set mode", "apply: name"];
 const LINK: &[&str] = &["apply: make link"];
 const OWNER: &[&str] = &["apply: set owner"];
@@ -64,6 +72,7 @@ pub fn table(scenario: Scenario, own: bool) -> Vec<&'static str> {
             [made, ["apply: exchange", "apply: mount", "apply: unlink"]].concat()
         }
         Scenario::PlaceToLink => [LINK, INSTEAD].concat(),
+        Scenario::LikeLive => [LIKE_LIVE, MOUNT].concat(),
     };
     [first, between, last].concat()
 }

@@ -239,18 +239,15 @@ impl<'p> Planner<'p> {
         for (dir, other) in missing.into_iter().rev() {
             let planned = other.as_ref().and_then(|other| self.made.get(other).copied());
             let belongs = self.owners.of_parent(&dir, other.as_ref(), one)?;
-            self.make_dir(dir, planned.unwrap_or(belongs));
+            let belongs = planned.unwrap_or(belongs);
+            self.make(dir, Making::Dir(belongs.owner, belongs.mode), belongs, one);
         }
         Ok(())
     }
 
-    fn make_dir(&mut self, path: TreePath, belongs: Belongs) {
-        let making = Making::Dir(belongs.owner, belongs.mode);
-        self.make(path, making, belongs);
-    }
-
-    fn make(&mut self, path: TreePath, making: Making, belongs: Belongs) {
-        self.plan.steps.push(ApplyStep::Make { path: path.clone(), making });
+    fn make(&mut self, path: TreePath, making: Making, belongs: Belongs, one: &Arranged) {
+        let attributes = self.owners.attributes(&path, belongs, one);
+        self.plan.steps.push(ApplyStep::Make { path: path.clone(), making, attributes });
         self.made.insert(path, belongs);
     }
 }

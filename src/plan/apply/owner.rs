@@ -1,4 +1,5 @@
-//! Whose an entry is, and whose the parents are that have to be made for it. Pure.
+//! Whose an entry is, and whose the parents are that have to be made for it: who is declared, else as
+//! live has it, else as blank has it. Pure.
 
 use std::collections::HashMap;
 
@@ -8,6 +9,7 @@ use super::Arranged;
 use super::step::Owner;
 use crate::accounts::Accounts;
 use crate::config::{EntryKind, Ownership};
+use crate::host::attributes::Attributes;
 use crate::known;
 use crate::observe::Observed;
 
@@ -66,11 +68,39 @@ impl<'p> Owners<'p> {
         let secret = one.known.is_some_and(|known| known.secret);
         let mode = match (one.entry.kind, secret) {
             (EntryKind::Dir, true) => PRIVATE_DIR_MODE,
-            (EntryKind::Dir, false) => DIR_MODE,
+            (EntryKind::Dir, false) => known::parent_mode(&one.entry.path).unwrap_or(DIR_MODE),
             (EntryKind::File, true) => PRIVATE_FILE_MODE,
             (EntryKind::File, false) => FILE_MODE,
         };
-        self.declared(&one.entry.owner, default, mode)
+        let (owner, mode) = match self.as_model(&one.source, default, one) {
+            // What is known for a secret stays one, whoever has made its place.
+            Some((owner, mode)) if secret => (owner, mode & !0o077),
+            Some(found) => found,
+            None => (default, mode),
+        };
+        self.declared(&one.entry.owner, owner, mode)
+    }
+
+    /// Owner and mode of what something is made after. Nobody but root can give files away.
+    fn as_model(&self, path: &TreePath, default: Owner, one: &Arranged) -> Option<(Owner, u16)> {
+        let model = self.observed.models.get(path)?;
+        let owner = Owner { uid: model.uid, gid: model.gid };
+        Some((if is_users_own(one) { default } else { owner }, model.mode))
+    }
+
+    /// What else is made of it: an access control list says more than a mode, and nothing where a
+    /// mode is declared.
+    pub fn attributes(
+        &self,
+        path: &TreePath,
+        belongs: Belongs,
+        one: &Arranged,
+    ) -> Option<Attributes> {
+        let mut attributes = self.observed.models.get(path)?.attributes.clone();
+        if belongs.declared_mode.is_some() {
+            attributes = attributes.without_access_lists();
+        }
+        Some(if is_users_own(one) { attributes.for_anybody() } else { attributes })
     }
 
     fn default_owner(&self, one: &Arranged) -> Result<Owner, Unknown> {
@@ -114,10 +144,8 @@ impl<'p> Owners<'p> {
         if let Some(declaring) = self.parents.get(dir) {
             return self.declared(&declaring.entry.parent, default, mode);
         }
-        if let Some(there) = other.and_then(|other| self.observed.found(other)) {
-            let facts = &there.stat.facts;
-            let owner = Owner { uid: facts.uid, gid: facts.gid };
-            return Ok(plain(owner, facts.mode));
+        if let Some((owner, mode)) = self.as_model(dir, default, one) {
+            return Ok(plain(owner, mode));
         }
         let known = other.into_iter().chain([dir]).find_map(known::parent_mode);
         Ok(plain(default, known.unwrap_or(mode)))
@@ -133,6 +161,11 @@ impl<'p> Owners<'p> {
         // The storage itself is nobody's home.
         stored.depth() > 0 && stored.is_within(&home.data)
     }
+}
+
+/// Whether it is on a user's own list, which nobody puts in force as root.
+fn is_users_own(one: &Arranged) -> bool {
+    one.entry.home.as_ref().is_some_and(|home| home.uid.is_some())
 }
 
 fn plain(owner: Owner, mode: u16) -> Belongs {

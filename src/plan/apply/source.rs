@@ -49,7 +49,7 @@ impl Planner<'_> {
             EntryKind::Dir => Making::Dir(owner, mode),
             EntryKind::File => Making::File(owner, mode),
         };
-        self.make(one.source.clone(), making, belongs);
+        self.make(one.source.clone(), making, belongs, one);
     }
 
     pub(super) fn enforce(

@@ -6,6 +6,7 @@ use backends::TreePath;
 use backends::path::Escaped;
 use backends::stat::Stat;
 
+use crate::host::attributes::Attributes;
 use crate::mount_options::MountOptions;
 
 /// An owner by numbers.
@@ -61,6 +62,8 @@ pub enum ApplyStep {
         path: TreePath,
         /// What it will be.
         making: Making,
+        /// What else it has of the one that it is made after.
+        attributes: Option<Attributes>,
     },
     /// Give a declared owner.
     SetOwner {
@@ -183,7 +186,15 @@ impl fmt::Display for Making {
 impl fmt::Display for ApplyStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Make { path, making } => write!(f, "make {path}: {making}"),
+            Self::Make { path, making, attributes } => {
+                write!(f, "make {path}: {making}")?;
+                let xattrs = attributes.iter().flat_map(|attributes| &attributes.xattrs);
+                for (at, (name, _)) in xattrs.enumerate() {
+                    let before = if at == 0 { " with" } else { "," };
+                    write!(f, "{before} {}", Escaped(name.to_bytes()))?;
+                }
+                Ok(())
+            }
             Self::SetOwner { path, owner } => {
                 write!(f, "give {path} to {}:{}", owner.uid, owner.gid)
             }

@@ -122,7 +122,7 @@ impl Planner<'_> {
         let making = link_to_data(one);
         let Some(found) = here else {
             self.parents(&path, &one.source, one)?;
-            self.plan.steps.push(ApplyStep::Make { path, making });
+            self.plan.steps.push(ApplyStep::Make { path, making, attributes: None });
             return Ok(());
         };
         if found.content == Content::Data {
@@ -136,7 +136,9 @@ impl Planner<'_> {
         let making = self.placeholder(one);
         let (Making::Dir(owner, mode) | Making::File(owner, mode)) = making else { return };
         let belongs = Belongs { owner, mode, user: None, group: None, declared_mode: None };
-        self.make(path, making, belongs);
+        // What covers it has them.
+        self.plan.steps.push(ApplyStep::Make { path: path.clone(), making, attributes: None });
+        self.made.insert(path, belongs);
     }
 
     /// An empty place with the owner and mode of what will cover it, so that both sides agree.
