@@ -20,7 +20,14 @@ use crate::file_type::FileType;
 use crate::stat::Place;
 use crate::temporary;
 
-/// A file of ours is far smaller; no size that a file tells of itself is worth more memory.
+/// Maximum size in bytes of a file of our own that is read: a record, a hold, a configuration.
+pub const MAX_OWN: u64 = 1 << 20;
+/// Maximum size in bytes of a file of the system's that is read whole: an fstab, the accounts.
+pub const MAX_SYSTEM: u64 = 16 << 20;
+/// Maximum size in bytes of a table that the kernel writes: 100,000 mounts with long paths.
+pub const MAX_KERNEL_TABLE: u64 = 256 << 20;
+
+/// Most files are smaller; no size that a file tells of itself is worth more memory beforehand.
 const LARGE: usize = 64 << 10;
 
 /// Creates `name` in `dir` with `content`, durably; fails with `EEXIST` if the name is taken.
@@ -90,14 +97,39 @@ pub fn rewrite(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8]) -> io::Result<
 pub fn read(dir: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let file = File::from(fs::openat2(dir, path, flags, Mode::empty(), resolve)?);
+    read_open(File::from(fs::openat2(dir, path, flags, Mode::empty(), resolve)?), MAX_OWN)
+}
+
+/// Reads the whole of a file of this host that its owner named, through links.
+pub fn read_path(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    // Without NONBLOCK, opening a fifo waits for whoever writes to it.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    read_open(File::from(fs::open(path, flags, Mode::empty())?), max)
+}
+
+/// Reads the whole of an open plain file, which must not have more than `max` bytes. Whoever opened
+/// it did so with `NONBLOCK`: else a fifo in its place would have made that wait.
+pub fn read_open(file: File, max: u64) -> io::Result<Vec<u8>> {
     let found = file.metadata()?;
     if !found.is_file() {
         return Err(io::Error::other("it is not a plain file"));
     }
-    // The size is known by now; `take` spares asking for it again.
-    let mut content = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0).min(LARGE) + 1);
-    file.take(u64::MAX).read_to_end(&mut content)?;
+    if found.len() > max {
+        let size = found.len();
+        return Err(io::Error::other(format!("it has {size} bytes, and at most {max} are read")));
+    }
+    let size = usize::try_from(found.len()).unwrap_or(0).min(LARGE);
+    read_at_most(file, Vec::with_capacity(size + 1), max)
+}
+
+/// Reads to the end of what must not have more than `max` bytes, behind what `content` has already.
+/// A file may have grown since its size was asked for, and those of the kernel tell none.
+pub(crate) fn read_at_most(from: impl Read, mut content: Vec<u8>, max: u64) -> io::Result<Vec<u8>> {
+    // `take` also spares the question for a size.
+    let count = from.take(max.saturating_add(1)).read_to_end(&mut content)? as u64;
+    if count > max {
+        return Err(io::Error::other(format!("it has more than the {max} bytes that are read")));
+    }
     Ok(content)
 }
 
@@ -139,4 +171,78 @@ fn unlink_temporary(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
 
 fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
     change("file: sync directory", || Ok(fs::fsync(dir)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    fn refusal(path: &Path, max: u64) -> String {
+        read_path(path, max).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_file_is_read_whole_up_to_its_bound_and_refused_with_both_sizes_above() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read_path(&path, 5).unwrap(), b"12345");
+        assert_eq!(refusal(&path, 4), "it has 5 bytes, and at most 4 are read");
+        // Four GiB of nothing take no room on the disk, and must take none in memory.
+        File::create(&path).unwrap().set_len(4 << 30).unwrap();
+        let opened = File::open(dir.path()).unwrap();
+        let why = read(opened.as_fd(), Path::new("file")).unwrap_err().to_string();
+        assert_eq!(why, "it has 4294967296 bytes, and at most 1048576 are read");
+        // A file of the kernel has no size.
+        assert!(read_path(Path::new("/proc/self/status"), MAX_SYSTEM).unwrap().len() > 100);
+        assert_eq!(
+            refusal(Path::new("/proc/self/status"), 100),
+            "it has more than the 100 bytes that are read"
+        );
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        fs::mkfifoat(fs::CWD, &fifo, Mode::from_raw_mode(0o600)).unwrap();
+        for path in [&fifo, dir.path(), Path::new("/dev/zero")] {
+            assert_eq!(refusal(path, MAX_OWN), "it is not a plain file", "{path:?}");
+        }
+        let opened = File::open(dir.path()).unwrap();
+        assert!(read(opened.as_fd(), Path::new("fifo")).is_err());
+    }
+
+    /// Whoever reads a file by other means reads as much as its author likes.
+    #[test]
+    fn no_production_code_reads_a_file_without_a_bound() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut dirs = vec![project.join("src"), project.join("backends")];
+        let mut found = Vec::new();
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_str().unwrap().to_string();
+                let is_test = ["tests", "target", "conformance"].contains(&name.as_str());
+                if path.is_dir() && !is_test {
+                    dirs.push(path);
+                } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let production = text.split("#[cfg(test)]").next().unwrap();
+                    for (at, line) in production.lines().enumerate() {
+                        let reads = ["fs::read(", "read_to_string(", "read_to_end("];
+                        if reads.iter().any(|call| line.contains(call)) && !line.contains(".take(")
+                        {
+                            found.push(format!("{}:{}: {}", path.display(), at + 1, line.trim()));
+                        }
+                    }
+                }
+            }
+        }
+        // What the kernel's pipe brings is bounded by whoever reads the records of it.
+        found.retain(|line| !line.contains("kernel/zfs.rs"));
+        assert_eq!(found, [""; 0]);
+    }
 }

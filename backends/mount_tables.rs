@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::file;
 use crate::kin::Kin;
 use crate::mountinfo::{self, Mount};
 
@@ -152,9 +153,7 @@ fn entry_of(process: i32, thread: i32) -> PathBuf {
 fn read(proc: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
     let opened = fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     // Most tables fit at once. `take` spares the question for a size, which is 0 here.
-    let mut content = Vec::with_capacity(READ_AT_ONCE);
-    File::from(opened).take(u64::MAX).read_to_end(&mut content)?;
-    Ok(content)
+    file::read_at_most(File::from(opened), Vec::with_capacity(READ_AT_ONCE), file::MAX_KERNEL_TABLE)
 }
 
 /// The entries of a directory of `/proc` whose names are numbers; none if its process has ended.

@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::fs::{self, AtFlags, Mode, OFlags, StatxFlags};
 
 use crate::error::{Error, Result};
+use crate::file;
 use crate::mountinfo::{self, Mount};
 use crate::path::Escaped;
 
@@ -26,9 +27,8 @@ pub struct Mounted {
 
 /// Every mount that this thread sees, a later one above an earlier one.
 pub fn all() -> Result<Vec<Mount>> {
-    let mut table = Vec::new();
-    File::open(TABLE)
-        .and_then(|mut f| io::Read::read_to_end(&mut f, &mut table))
+    let table = File::open(TABLE)
+        .and_then(|f| file::read_at_most(f, Vec::new(), file::MAX_KERNEL_TABLE))
         .map_err(|e| Error::io("read the mount table", e))?;
     mountinfo::parse(&table)
 }

@@ -210,7 +210,7 @@ impl fmt::Display for Escaped<'_> {
             for c in chunk.valid().chars() {
                 match c {
                     '\\' => f.write_str("\\\\")?,
-                    c if c.is_control() || reorders(c) => write!(f, "{}", c.escape_default())?,
+                    c if c.is_control() || is_hidden(c) => write!(f, "{}", c.escape_default())?,
                     c => write!(f, "{c}")?,
                 }
             }
@@ -230,7 +230,7 @@ pub fn shell_word(name: &OsStr) -> String {
         return String::from_utf8_lossy(bytes).into_owned();
     }
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(|c| c.is_control() || reorders(c)) => {
+        Ok(text) if !text.chars().any(|c| c.is_control() || is_hidden(c)) => {
             format!("'{}'", text.replace('\'', "'\\''"))
         }
         // `$'…'` takes every byte in octal.
@@ -244,9 +244,32 @@ pub fn shell_word(name: &OsStr) -> String {
     }
 }
 
-/// Whether a character makes a terminal show others in another order or place than they stand.
-fn reorders(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Whether a character is not seen itself, or makes others show in another order or place than they
+/// stand: what Unicode calls default-ignorable (DerivedCoreProperties.txt), and the other invisible
+/// characters that steer text.
+fn is_hidden(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 #[cfg(test)]
@@ -300,6 +323,15 @@ mod tests {
     fn names_print_escaped() {
         assert_eq!(Escaped(b"a b\n\\\xff\x1b[0m").to_string(), "a b\\n\\\\\\xff\\u{1b}[0m");
         assert_eq!(Escaped("a\u{202e}b".as_bytes()).to_string(), "a\\u{202e}b");
+        for hidden in [
+            0xad, 0x34f, 0x61c, 0x115f, 0x1160, 0x180e, 0x200b, 0x200f, 0x2028, 0x202a, 0x2060,
+            0x2066, 0x206f, 0x3164, 0xfe0f, 0xfeff, 0xffa0, 0xfff9, 0xfffb, 0xe0001, 0xe007f,
+        ] {
+            let name = format!("a{}b", char::from_u32(hidden).unwrap());
+            assert_eq!(Escaped(name.as_bytes()).to_string(), format!("a\\u{{{hidden:x}}}b"));
+            assert!(shell_word(OsStr::new(&name)).is_ascii(), "{hidden:x}");
+        }
+        assert_eq!(Escaped("é\u{301}日本 😀".as_bytes()).to_string(), "é\u{301}日本 😀");
         assert_eq!(TreePath::parse(b"//etc/./motd").unwrap().to_string(), "/etc/motd");
     }
 }

@@ -2,6 +2,7 @@
 //! what only programs read. Pure.
 
 use backends::kernel::mount_attributes::Attributes;
+use backends::path::Escaped;
 use nix::libc;
 use rustix::fs::StatVfsMountFlags;
 
@@ -94,7 +95,7 @@ pub fn attribute(option: &str) -> Option<(u64, u64)> {
 }
 
 fn unknown(option: &str) -> (String, String) {
-    let what = format!("`{}` is no option of a bind mount", option.escape_debug());
+    let what = format!("`{}` is no option of a bind mount", Escaped(option.as_bytes()));
     let mend = "a bind mount has ro, nosuid, nodev, noexec, noatime, relatime, nodiratime, \
                 nosymfollow, their opposites, and x-… options; others belong to the file system \
                 of the storage";

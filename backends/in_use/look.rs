@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use crate::census::Census;
 use crate::changes::FileType;
 use crate::error::{Error, Result};
+use crate::file;
 
 use super::{Found, Hold, User, sockets, unit};
 
@@ -161,9 +162,7 @@ impl Look<'_> {
 
 fn read(proc: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
     let opened = fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut content = Vec::new();
-    File::from(opened).read_to_end(&mut content)?;
-    Ok(content)
+    file::read_at_most(File::from(opened), Vec::new(), file::MAX_KERNEL_TABLE)
 }
 
 /// The entries of a directory of `/proc` whose names are numbers.

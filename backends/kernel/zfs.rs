@@ -9,9 +9,12 @@ use std::fs::File;
 use std::io::{self, PipeWriter, Read};
 use std::mem::{offset_of, size_of};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::thread;
 
 use nix::libc;
+
+use crate::file;
 
 /// `ZFS_IOC_OBJSET_STATS` of `include/sys/fs/zfs.h`.
 const OBJSET_STATS: libc::Ioctl = 0x5a12;
@@ -100,7 +103,9 @@ pub enum Closed {
 impl Door {
     /// Opens it where the layout of its calls is known.
     pub fn open() -> Result<Self, Closed> {
-        let version = std::fs::read_to_string("/sys/module/zfs/version").map_err(Closed::Failed)?;
+        let version = file::read_path(Path::new("/sys/module/zfs/version"), file::MAX_OWN)
+            .and_then(|text| String::from_utf8(text).map_err(io::Error::other))
+            .map_err(Closed::Failed)?;
         let version = version.trim();
         if !is_known(version) || !cfg!(target_pointer_width = "64") {
             return Err(Closed::Unknown(version.to_string()));

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use backends::path::Escaped;
 use backends::{Error, Result};
 use rustix::fs::OFlags;
 
@@ -40,7 +41,7 @@ pub fn mount(machine: &Machine, host: &Path, new: &StorageMount) -> Result<()> {
         match error.errno() {
             Some(nix::libc::ENODEV) => error.mend(format!(
                 "see that the initrd has the kernel module of {}",
-                new.fs_type.escape_debug()
+                Escaped(new.fs_type.as_bytes())
             )),
             Some(nix::libc::ELOOP) => {
                 error.mend("a link lies on the way to it: put a directory in its place, in blank")

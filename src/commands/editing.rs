@@ -34,7 +34,8 @@ impl Editing {
             };
             return Err(Error::new(action, why).mend(mend));
         }
-        let text = std::fs::read_to_string(&file).map_err(failed)?;
+        let text = backends::file::read_path(&file, backends::file::MAX_OWN).map_err(failed)?;
+        let text = String::from_utf8(text).map_err(|why| Error::new(action, why))?;
         Ok(Self { file, text })
     }
 

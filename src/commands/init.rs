@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use backends::lock::patiently;
 use backends::path::Escaped;
-use backends::{Backend, Error, LockedBackend, Origin, Survey, TreeName, TreePath};
+use backends::{Backend, Error, LockedBackend, Origin, Survey, TreeName, TreePath, file};
 
 use super::{Failure, config_file, show};
 use crate::apply;
@@ -102,8 +102,9 @@ fn configuration(
             let config = Config::load(path)?;
             args.storage.as_deref().map_or(Ok(()), |dir| expect_kept(&config, dir))?;
             expect_no_more(&args.keep)?;
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            let blank_line = line::of_root_key(&text, "blank");
+            // It was read a moment ago; without it, no line is named.
+            let text = file::read_path(path, file::MAX_OWN).unwrap_or_default();
+            let blank_line = line::of_root_key(&String::from_utf8_lossy(&text), "blank");
             Ok((config, ConfigFile::There { path: path.to_path_buf(), blank_line }))
         }
     }

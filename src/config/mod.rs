@@ -77,7 +77,7 @@ impl Config {
 }
 
 fn read(file: &Path, missing: &str, other: &str) -> Result<Vec<u8>, ConfigError> {
-    std::fs::read(file).map_err(|error| {
+    backends::file::read_path(file, backends::file::MAX_OWN).map_err(|error| {
         let mend = if error.kind() == io::ErrorKind::NotFound { missing } else { other };
         let action = format!("read the configuration {}", shown(file));
         ConfigError::Unreadable(backends::Error::io(action, error).mend(mend))

@@ -1,5 +1,7 @@
 //! Permission modes as people write them: octal, or symbolic as for `chmod`.
 
+use backends::path::Escaped;
+
 /// Permission bits with setuid, setgid and sticky: `0o7777` at the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode(u16);
@@ -40,7 +42,10 @@ fn symbolic(text: &str) -> Result<Mode, (String, String)> {
         let classes = if classes == "a" { "ugo" } else { classes };
         if classes.is_empty() || !classes.chars().all(|class| "ugo".contains(class)) {
             let mend = "the classes are `u`, `g`, `o`, and `a` for all three".to_string();
-            return Err((format!("has an unknown class in `{}`", clause.escape_debug()), mend));
+            return Err((
+                format!("has an unknown class in `{}`", Escaped(clause.as_bytes())),
+                mend,
+            ));
         }
         for class in classes.chars() {
             if named.contains(&class) {
@@ -52,7 +57,7 @@ fn symbolic(text: &str) -> Result<Mode, (String, String)> {
                 bits |= bit(class, permission).ok_or_else(|| {
                     let mend = "the permissions are `r`, `w`, `x`, `s` (for `u` and `g`) and `t` \
                                 (for `o`)";
-                    let clause = clause.escape_debug();
+                    let clause = Escaped(clause.as_bytes());
                     (format!("has an unknown permission in `{clause}`"), mend.to_string())
                 })?;
             }

@@ -1,10 +1,11 @@
 //! The scenes, in their order. What they show is what really happened.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use backends::fault::change;
-use backends::{Error, TreePath};
+use backends::{Error, TreePath, file};
 
 use super::machine::{self, BOOTS, NOTES};
 use super::story::Story;
@@ -65,7 +66,9 @@ fn keep(story: &mut Story) -> Result<(), Failure> {
 /// Only root can tell who uses what is moved, and `keep` moves nothing without that.
 fn keep_by_hand(story: &Story) -> Result<(), Failure> {
     let file = story.config();
-    let before = fs::read_to_string(&file).map_err(|e| Error::io("read the configuration", e))?;
+    let before = file::read_path(&file, file::MAX_OWN)
+        .and_then(|text| String::from_utf8(text).map_err(io::Error::other))
+        .map_err(|e| Error::io("read the configuration", e))?;
     let notes = TreePath::parse(NOTES.as_bytes()).map_err(|why| Error::new("keep notes", why))?;
     let (storage, link) = (Path::new(STORAGE), Some(How::Symlink));
     let after = edit::add_entry(&before, storage, &notes, EntryKind::Dir, link)?;

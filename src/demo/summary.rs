@@ -1,11 +1,10 @@
 //! The end of the story: what is gone, what stayed and where the old root is, each looked up before
 //! it is said.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
-use backends::Error;
+use backends::{Error, file};
 
 use super::machine::{self, NOTE, NOTE_TEXT, NOTES, RESTORED, STRAYS};
 use super::story::Story;
@@ -51,7 +50,9 @@ fn wrong(why: &str) -> Error {
 }
 
 fn read(path: &Path) -> Result<Option<String>, Error> {
-    match fs::read_to_string(path) {
+    match file::read_path(path, file::MAX_OWN)
+        .and_then(|text| String::from_utf8(text).map_err(io::Error::other))
+    {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io("read a file of the demo", error)),

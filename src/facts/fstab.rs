@@ -2,10 +2,11 @@
 //! somewhere; pure in its input.
 
 use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::BorrowedFd;
 
 use backends::TreePath;
+use backends::file;
 use backends::mountinfo::unescape;
 use rustix::fs::{self, Mode, OFlags, ResolveFlags};
 
@@ -66,13 +67,11 @@ pub fn root_entries(text: &[u8]) -> Vec<RootEntry> {
 pub fn read(tree: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = fs::openat2(tree, "etc/fstab", flags, Mode::empty(), ResolveFlags::IN_ROOT);
-    let mut text = Vec::new();
     match opened.map_err(io::Error::from) {
-        Ok(file) => std::fs::File::from(file).read_to_end(&mut text)?,
-        Err(error) if is_not_found(&error) => 0,
-        Err(error) => return Err(error),
-    };
-    Ok(text)
+        Ok(opened) => file::read_open(opened.into(), file::MAX_SYSTEM),
+        Err(error) if is_not_found(&error) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Lines with their numbers, without what Windows ends them with.

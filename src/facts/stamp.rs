@@ -99,7 +99,7 @@ impl Stamp {
 
     /// Reads the stamp of a host, if it has one.
     pub fn read(host: &HostRoot) -> Result<Option<Self>> {
-        let action = "read the stamp of the last rollback";
+        let action = "read the stamp of the last rollback, /run/blankroot/rollback.json";
         let text = match host.read(Path::new(DIRECTORY).join(NAME)) {
             Ok(text) => text,
             Err(error) if is_not_found(&error) => return Ok(None),
@@ -171,7 +171,12 @@ mod tests {
         let path = dir.path().join(DIRECTORY).join(NAME);
         std::fs::write(&path, "{").unwrap();
         let error = Stamp::read(&host).unwrap_err().to_string();
-        assert!(error.starts_with("cannot read the stamp of the last rollback: EOF"), "{error}");
+        assert!(
+            error.starts_with(
+                "cannot read the stamp of the last rollback, /run/blankroot/rollback.json: EOF"
+            ),
+            "{error}"
+        );
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         assert!(Stamp::read(&host).is_err());

@@ -15,13 +15,15 @@ pub use machine::Machine;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path};
 
 use backends::fault::change;
+use backends::file;
+use backends::path::Escaped;
 use backends::{Error, Result};
 use rustix::fs::{self, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -36,16 +38,18 @@ impl HostRoot {
     /// Opens the root directory of a host.
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = fs::open(path, flags, Mode::empty())
-            .map_err(|e| Error::io(format!("open the root directory {}", path.display()), e))?;
+        let root = fs::open(path, flags, Mode::empty()).map_err(|e| {
+            Error::io(
+                format!("open the root directory {}", Escaped(path.as_os_str().as_bytes())),
+                e,
+            )
+        })?;
         Ok(Self { root })
     }
 
-    /// Reads a whole file.
+    /// Reads a whole plain file.
     pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
-        let mut content = Vec::new();
-        self.file(path.as_ref())?.read_to_end(&mut content)?;
-        Ok(content)
+        file::read_open(self.file(path.as_ref())?, file::MAX_SYSTEM)
     }
 
     /// Reads at most `length` bytes of a file or device from `offset` on; fewer at its end.

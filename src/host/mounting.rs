@@ -76,7 +76,7 @@ fn configure(context: BorrowedFd<'_>, new: FileSystem<'_>) -> io::Result<()> {
             let why = io::Error::from(why);
             io::Error::other(format!(
                 "the option `{}` is refused: {}",
-                key.escape_debug(),
+                Escaped(key.as_bytes()),
                 describe(&why)
             ))
         })?;

@@ -140,7 +140,7 @@ impl<'s> Machine<'s> {
         fs::write(self.host.path().join("proc/cmdline"), format!("{line}\n")).unwrap();
     }
 
-    fn stamp_path(&self) -> PathBuf {
+    pub fn stamp_path(&self) -> PathBuf {
         self.host.path().join("run/blankroot/rollback.json")
     }
 

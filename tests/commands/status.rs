@@ -127,3 +127,27 @@ fn what_cannot_be_told_is_no_verdict() {
         machine.run(&["status"]).expect(2).complains("on /dev/no-");
     });
 }
+
+#[test]
+fn files_that_are_too_large_or_no_files_are_told_and_never_read_or_waited_for() {
+    on_initialised(|machine| {
+        machine.mount();
+        machine.roll_back().expect(0);
+        // Four GiB that take no room on the disk.
+        let record = machine.top().join("old-roots/000001-3f2a1c9e.json");
+        fs::File::create(&record).unwrap().set_len(4 << 30).unwrap();
+        let told = "it has 4294967296 bytes, and at most 1048576 are read";
+        let found = problems(machine, 1);
+        assert!(found.iter().any(|text| text.contains(told)), "{found:?}");
+        fs::remove_file(machine.stamp_path()).unwrap();
+        fs::File::create(machine.stamp_path()).unwrap().set_len(4 << 30).unwrap();
+        let ran = machine.run(&["status"]).expect(2).complains("/run/blankroot/rollback.json");
+        ran.complains("it has 4294967296 bytes");
+        let config = machine.live().join("etc/blankroot.toml");
+        fs::remove_file(&config).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &config, 0o600.into()).unwrap();
+        for command in ["status", "diff", "doctor", "init"] {
+            machine.run(&[command]).expect(2).complains("it is not a plain file");
+        }
+    });
+}

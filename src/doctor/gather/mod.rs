@@ -13,7 +13,7 @@ mod trees;
 
 use std::path::Path;
 
-use backends::{Backend, Error, Result, TreePath};
+use backends::{Backend, Error, Result, TreePath, file};
 use chrono::{DateTime, Utc};
 
 use self::mounts::Mounts;
@@ -87,7 +87,7 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
 }
 
 fn own_config(sources: &Sources<'_>, tomorrow: &Tomorrow<'_>, facts: &mut Facts) {
-    let now = std::fs::read(&sources.config.file)
+    let now = file::read_path(&sources.config.file, file::MAX_OWN)
         .map_err(|e| Error::io(format!("read {}", facts.file), e));
     let later = tomorrow.read(&path(DEFAULT_FILE));
     match (now, later) {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use backends::path::Escaped;
@@ -12,9 +12,6 @@ use rustix::io::Errno;
 
 use crate::doctor::facts::Node;
 use crate::host::{beneath, is_not_found};
-
-/// A file that is looked into is a short text; more than this is something else.
-const LIMIT: u64 = 1 << 20;
 
 /// What a name holds.
 pub(super) struct Seen {
@@ -111,15 +108,7 @@ pub(super) fn content(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Vec<u8>> 
     let read = || -> io::Result<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = File::from(beneath::open(tree, path.as_path(), flags)?);
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a plain file"));
-        }
-        let mut text = Vec::new();
-        file.take(LIMIT + 1).read_to_end(&mut text)?;
-        if text.len() as u64 > LIMIT {
-            return Err(io::Error::other("it is larger than 1 MiB"));
-        }
-        Ok(text)
+        backends::file::read_open(file, backends::file::MAX_SYSTEM)
     };
     read().map_err(|e| Error::io(format!("read /{}", Escaped(path.as_bytes())), e))
 }

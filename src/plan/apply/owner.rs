@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use backends::TreePath;
+use backends::path::Escaped;
 
 use super::Arranged;
 use super::step::Owner;
@@ -111,7 +112,7 @@ impl<'p> Owners<'p> {
         match self.accounts.user(&home.user) {
             Some(user) => Ok(Owner { uid: user.uid, gid: user.gid }),
             None => Err((
-                format!("there is no user `{}` in etc/passwd", home.user.escape_debug()),
+                format!("there is no user `{}` in etc/passwd", Escaped(home.user.as_bytes())),
                 "add the user first, or declare `user` and `group` of the entry by number".into(),
             )),
         }
