@@ -19,6 +19,7 @@ pub mod facts;
 pub mod health;
 pub mod host;
 pub mod keep;
+pub mod kernels;
 pub mod known;
 pub mod leftovers;
 pub mod log;

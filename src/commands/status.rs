@@ -10,11 +10,12 @@ use chrono::{Local, Utc};
 
 use super::{Failure, load_config, show};
 use crate::cli::{Cli, Format, Status};
+use crate::doctor::gather::{self, Sources};
 use crate::facts::{Facts, fstab};
 use crate::health::{self, Running};
 use crate::host::HostRoot;
 use crate::log::Entry;
-use crate::report::status::{StatusReport, human, json};
+use crate::report::status::{Problem, StatusReport, human, json};
 
 pub fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
     if args.boot {
@@ -31,7 +32,15 @@ pub fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
     let facts = with_fstab(facts, |tree| backend.view(tree), &survey)?;
     let running = running(backend.as_ref(), &args.root.root)?;
     let abilities = backend.abilities();
-    let problems = health::problems(&survey, &facts, config.root.layout(), &running, abilities);
+    let mut problems = health::problems(&survey, &facts, config.root.layout(), &running, abilities);
+    problems.extend(kernels(&Sources {
+        config: &config,
+        root_path: &args.root.root,
+        root: &HostRoot::open(&args.root.root)?,
+        host: &host,
+        backend: Ok(backend),
+        clock: facts.clock,
+    }));
     let report = StatusReport {
         survey: &survey,
         boot: &health::boot(&facts, abilities),
@@ -70,6 +79,14 @@ fn this_boot(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
     }
     .tell(root);
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Kernels that lack their modules; that they cannot be looked at is a problem, too.
+fn kernels(sources: &Sources<'_>) -> Vec<Problem> {
+    match gather::kernels(sources) {
+        Ok(kernels) => kernels.problems(),
+        Err(error) => vec![Problem { text: error.to_string(), mend: None }],
+    }
 }
 
 /// The tree that is mounted where the root is said to be.

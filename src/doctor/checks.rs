@@ -88,6 +88,10 @@ checks! {
         "blank holds a random seed, so that every boot starts from the same one";
     CONFIG_LOST: Doctor "config-lost",
         "the configuration itself does not survive the next boot";
+    KERNEL_MODULES: Doctor "kernel-without-modules",
+        "a kernel that a boot loader may start, or the running one, has no modules in the root, or none after the next boot";
+    BLANK_INITRD: Doctor "blank-initrd-older",
+        "blank's newest initrd was made before the configuration that blank holds (where `/boot` is a part of the root)";
     NO_RESERVE: Doctor "no-reserve",
         "nothing is held back for the day on which the pool is full (ZFS)";
     DOT_DOT: Configuration "dot-dot",

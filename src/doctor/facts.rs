@@ -9,6 +9,7 @@ use super::shadow::Shadow;
 use crate::accounts::Accounts;
 use crate::config::Place;
 use crate::keep::KeepEntry;
+use crate::kernels::Kernels;
 use crate::known::Known;
 
 /// Everything that was found out.
@@ -38,6 +39,8 @@ pub struct Facts {
     pub blank: Option<BlankFacts>,
     /// What the next boot finds as the configuration.
     pub own_config: Option<OwnConfig>,
+    /// The kernels, and who has modules for them.
+    pub kernels: Kernels,
     /// How room is held back for the day on which the file system is full, where nobody did.
     pub how_to_hold_room_back: Option<String>,
     /// What could not be found out.
@@ -232,6 +235,8 @@ pub struct BlankFacts {
     pub machine_id: bool,
     /// Its random seed, if it has one.
     pub random_seed: Option<TreePath>,
+    /// Its newest initrd, if that is older than its configuration.
+    pub older_initrd: Option<TreePath>,
 }
 
 /// A secret in blank.

@@ -7,6 +7,7 @@ mod entries;
 pub mod facts;
 mod finding;
 pub mod gather;
+mod kernels;
 pub mod key;
 mod login;
 mod memory;
@@ -23,8 +24,15 @@ pub use finding::{Finding, Severity};
 
 /// All findings, what matters most first; those of one check stand together.
 pub fn examine(facts: &Facts) -> Vec<Finding> {
-    let families =
-        [login::check, storage::check, targets::check, entries::check, memory::check, blank::check];
+    let families = [
+        login::check,
+        storage::check,
+        targets::check,
+        entries::check,
+        memory::check,
+        blank::check,
+        kernels::check,
+    ];
     let mut findings: Vec<Finding> = families.iter().flat_map(|check| check(facts)).collect();
     let order = |finding: &Finding| checks::ALL.iter().position(|check| check.id == finding.id);
     findings.sort_by_key(|finding| (finding.severity, order(finding)));

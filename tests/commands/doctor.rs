@@ -343,3 +343,128 @@ fn a_storage_inside_a_plain_directory_that_is_live_is_found() {
         mounted.unmount().unwrap();
     });
 }
+
+/// What Debian installs of a kernel: its file, and modules.
+fn install_kernel(root: &Path, release: &str) {
+    write(root, &format!("boot/vmlinuz-{release}"), "not one of x86", 0o644);
+    write(root, &format!("usr/lib/modules/{release}/modules.dep"), "", 0o644);
+}
+
+fn told(machine: &Machine<'_>, id: &str) -> Vec<String> {
+    let ran = machine.run(&["doctor", "--format", "json"]);
+    assert!(ran.code < 2, "{ran:#?}");
+    let found = findings(&ran).into_iter().filter(|(found, _)| found == id);
+    found.map(|(_, what)| what).collect()
+}
+
+#[test]
+fn a_kernel_that_will_be_booted_without_its_modules_is_told_before_and_after() {
+    on_machine(|machine| {
+        let live = machine.live().to_path_buf();
+        install_kernel(&live, "6.12.1");
+        set_up(machine, "");
+        let kernels = |machine: &Machine<'_>| told(machine, "kernel-without-modules");
+        assert_eq!(kernels(machine), [""; 0]);
+        // An upgrade in live, and the older one purged but for what nobody owns.
+        install_kernel(&live, "6.13.0");
+        fs::remove_file(live.join("usr/lib/modules/6.12.1/modules.dep")).unwrap();
+        let before = "after the next boot there are no modules for the kernel /boot/vmlinuz-6.13.0, \
+                      6.13.0: blank has those of 6.12.1";
+        assert_eq!(kernels(machine), [before]);
+        machine.run(&["status"]).expect(1).says(before).says("make a new blank that has them");
+        // The running kernel is another's here: this root is no machine's.
+        write(machine.host(), "proc/sys/kernel/osrelease", "9.9.9\n", 0o444);
+        write(machine.host(), "proc/modules", "btrfs 1 0 - Live 0x0\n", 0o444);
+        assert_eq!(kernels(machine).len(), 1);
+        // A rollback brings blank's modules back, and leaves a /boot beside the root as it is.
+        machine.copy_config();
+        machine.unmount();
+        machine.roll_back().expect(0);
+        let boot =
+            machine.sandbox.namespace().mount(Path::new("none"), "tmpfs", &live.join("boot"), b"");
+        let boot = boot.unwrap();
+        write(&live, "boot/vmlinuz-6.13.0", "not one of x86", 0o644);
+        // One that nobody has modules for may need none.
+        assert_eq!(kernels(machine), [""; 0]);
+        boot.unmount().unwrap();
+        // But this one runs, here, and has loaded some: now the root is this machine's own.
+        let texts =
+            ["proc/sys/kernel/random/boot_id", "proc/cmdline", "run/blankroot/rollback.json"];
+        let texts =
+            texts.map(|file| (file, fs::read_to_string(machine.host().join(file)).unwrap()));
+        let here = machine.mount_at("root", machine.host());
+        for (file, text) in &texts {
+            write(machine.host(), file, text, 0o444);
+        }
+        write(machine.host(), "proc/sys/kernel/osrelease", "6.13.0\n", 0o444);
+        write(machine.host(), "proc/modules", "btrfs 1 0 - Live 0x0\n", 0o444);
+        fs::create_dir_all(machine.host().join("sys/class/block")).unwrap();
+        let after = "there are no modules for the running kernel, 6.13.0, in this root: blank has \
+                     those of 6.12.1";
+        let at = machine.host().to_str().unwrap();
+        machine.run(&["doctor", "--root", at]).expect(1).says(after);
+        let ran = machine.run(&["status", "--root", at]).expect(1).says(after);
+        ran.says("choose 6.12.1 in the boot loader");
+        // In a container another system's kernel runs.
+        write(machine.host(), "run/systemd/container", "lxc", 0o444);
+        let ran = machine.run(&["doctor", "--root", at]);
+        assert!(!ran.out.contains("kernel-without-modules"), "{ran:#?}");
+        here.unmount().unwrap();
+    });
+}
+
+#[test]
+fn of_a_boot_partition_that_is_not_mounted_and_of_nixos_nothing_is_told_about_kernels() {
+    on_machine(|machine| {
+        let live = machine.live().to_path_buf();
+        install_kernel(&live, "6.12.1");
+        set_up(machine, "");
+        install_kernel(&live, "6.13.0");
+        let kernels = |machine: &Machine<'_>| told(machine, "kernel-without-modules");
+        assert_eq!(kernels(machine).len(), 1);
+        write(&live, "etc/fstab", "LABEL=boot /boot/ ext4 noauto 0 2\n", 0o644);
+        assert_eq!(kernels(machine), [""; 0]);
+        write(&live, "etc/fstab", "", 0o644);
+        write(&live, "etc/NIXOS", "", 0o644);
+        assert_eq!(kernels(machine), [""; 0]);
+        fs::remove_file(live.join("etc/NIXOS")).unwrap();
+        // Modules that are kept beside the root are there after every boot.
+        assert_eq!(kernels(machine).len(), 1);
+        let modules = machine.mount_at("persist", &live.join("usr/lib/modules"));
+        write(&live, "usr/lib/modules/6.13.0/modules.dep", "", 0o644);
+        assert_eq!(kernels(machine), [""; 0]);
+        modules.unmount().unwrap();
+    });
+}
+
+#[test]
+fn an_initrd_in_blank_that_is_older_than_its_configuration_is_told() {
+    on_machine(|machine| {
+        let live = machine.live().to_path_buf();
+        write(&live, "boot/initrd.img-6.12.1", "packed", 0o644);
+        set_up(machine, "");
+        let initrds = |machine: &Machine<'_>| told(machine, "blank-initrd-older");
+        let made = |time: std::time::SystemTime| {
+            machine.set_read_only("root-blank", false);
+            let initrd = machine.top().join("root-blank/boot/initrd.img-6.12.1");
+            fs::File::options().write(true).open(initrd).unwrap().set_modified(time).unwrap();
+            machine.set_read_only("root-blank", true);
+        };
+        let configured = machine.top().join("root-blank/etc/blankroot.toml");
+        let configured = fs::metadata(configured).unwrap().modified().unwrap();
+        let minute = std::time::Duration::from_secs(60);
+        made(configured - minute);
+        let [only] = &initrds(machine)[..] else { panic!("{:#?}", initrds(machine)) };
+        assert!(
+            only.contains("/boot/initrd.img-6.12.1, is older than the configuration"),
+            "{only}"
+        );
+        // What is mounted there instead is what is started.
+        let boot =
+            machine.sandbox.namespace().mount(Path::new("none"), "tmpfs", &live.join("boot"), b"");
+        assert_eq!(initrds(machine), [""; 0]);
+        boot.unwrap().unmount().unwrap();
+        made(configured + minute);
+        assert_eq!(initrds(machine), [""; 0]);
+    });
+}

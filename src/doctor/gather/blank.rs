@@ -64,7 +64,14 @@ pub(super) fn gather(
             random_seed = Some(seed);
         }
     }
-    Ok(BlankFacts { read_only_again, root: root.node, secrets, machine_id, random_seed })
+    Ok(BlankFacts {
+        read_only_again,
+        root: root.node,
+        secrets,
+        machine_id,
+        random_seed,
+        older_initrd: None,
+    })
 }
 
 fn path(text: &str) -> TreePath {

@@ -2,6 +2,7 @@
 
 mod blank;
 mod content;
+mod kernels;
 mod machine;
 mod mounts;
 mod people;
@@ -11,6 +12,7 @@ mod tomorrow;
 mod tree;
 mod trees;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use backends::{Backend, Error, Result, TreePath, file};
@@ -18,11 +20,12 @@ use chrono::{DateTime, Utc};
 
 use self::mounts::Mounts;
 use self::tomorrow::Tomorrow;
-use super::facts::{Facts, OwnConfig, Unchecked};
+use super::facts::{Facts, Lies, OwnConfig, Unchecked};
 use crate::config::problem::shown;
 use crate::config::{Config, DEFAULT_FILE};
 use crate::host::HostRoot;
 use crate::keep;
+use crate::kernels::Kernels;
 
 /// Where everything is.
 pub struct Sources<'a> {
@@ -72,6 +75,15 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
             Ok(blank) => facts.blank = Some(blank),
             Err(error) => cannot(&mut facts.unchecked, "blank for secrets", &error),
         }
+        match (kernels::older_initrd(&mounts, view), &mut facts.blank) {
+            (Ok(older), Some(blank)) => blank.older_initrd = older,
+            (Ok(_), None) => {}
+            (Err(error), _) => cannot(&mut facts.unchecked, "blank's initrd", &error),
+        }
+    }
+    match kernels::gather(sources, &mounts, &tomorrow) {
+        Ok(found) => facts.kernels = found,
+        Err(error) => cannot(&mut facts.unchecked, "kernels for their modules", &error),
     }
     if let Ok(backend) = &sources.backend {
         match backend.how_to_hold_room_back() {
@@ -84,6 +96,24 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
         facts.entries.push(targets::gather(sources.root, entry, live, &mut facts.unchecked));
     }
     Ok(facts)
+}
+
+/// Gathers the kernels alone, for `status`: nothing is walked through.
+pub fn kernels(sources: &Sources<'_>) -> Result<Kernels> {
+    let mounts = Mounts::read(sources.root_path)?;
+    let trees = trees::open(sources, &mut Vec::new());
+    let entries = keep::list(sources.config);
+    let storages = sources.config.storages.iter().filter(|storage| storage.enable);
+    let lies = storages.map(|storage| (storage.path.clone(), mounts.lies(&storage.path)));
+    let tomorrow = Tomorrow {
+        root: sources.root,
+        blank: trees.blank.as_ref(),
+        blank_name: trees.blank_name.clone(),
+        entries: &entries,
+        storages: &lies.collect::<BTreeMap<TreePath, Lies>>(),
+        mounts: &mounts,
+    };
+    kernels::gather(sources, &mounts, &tomorrow)
 }
 
 fn own_config(sources: &Sources<'_>, tomorrow: &Tomorrow<'_>, facts: &mut Facts) {

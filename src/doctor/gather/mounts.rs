@@ -46,6 +46,13 @@ impl Mounts {
         }
     }
 
+    /// The type of what is mounted at `path` itself, on top.
+    pub fn type_at(&self, path: &TreePath) -> Option<&[u8]> {
+        let whole = [&self.prefix, b"/".as_slice(), path.as_bytes()].concat();
+        let there = self.all.iter().rev().find(|mount| mount.mount_point == whole);
+        there.map(|mount| mount.fs_type.as_slice())
+    }
+
     /// The mounts in memory at or below the root, and where each is, seen from there.
     pub fn in_memory(&self) -> impl Iterator<Item = (TreePath, &Mount)> {
         self.all.iter().filter(|mount| mount.is_in_memory()).filter_map(|mount| {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use backends::{FileType, TreePath};
 
-use self::stories::{STORIES, Story, after, file, shadow, storage};
+use self::stories::{STORIES, Story, after, file, kernel, shadow, storage};
 use super::Severity::{Danger, Note, Warning};
 use super::checks::{ALL, By};
 use super::facts::*;
@@ -82,6 +82,7 @@ fn healthy() -> Facts {
             secrets: Vec::new(),
             machine_id: false,
             random_seed: None,
+            older_initrd: None,
         }),
         own_config: Some(OwnConfig::Same),
         ..Facts::default()
@@ -224,6 +225,36 @@ fn a_storage_that_is_not_there_is_told_once() {
     });
     let ids: BTreeSet<&str> = found.iter().map(|finding| finding.id).collect();
     assert_eq!((ids, found.len()), (BTreeSet::from(["storage-missing"]), 1));
+}
+
+#[test]
+fn the_running_kernel_is_judged_by_what_it_does_and_by_what_else_is_seen() {
+    let judged = |change: Change| {
+        told(change).iter().map(|finding| finding.what.clone()).collect::<Vec<_>>()
+    };
+    // After the reboot: it runs without them.
+    let found = judged(|f| {
+        f.kernels.running = Some(kernel("6.13", false, false));
+        f.kernels.loads_modules = true;
+        f.kernels.in_blank = vec!["6.12".to_string()];
+    });
+    let [only] = &found[..] else { panic!("{found:#?}") };
+    assert!(only.ends_with("6.13, in this root: blank has those of 6.12"), "{only}");
+    // One that was built without modules has none, and loads none.
+    assert_eq!(judged(|f| f.kernels.running = Some(kernel("6.13", false, false))), [""; 0]);
+    // An upgrade took the modules of the running kernel away; blank has them.
+    let upgraded: Change = |f| {
+        f.kernels.running = Some(kernel("6.12", false, true));
+        f.kernels.loads_modules = true;
+    };
+    assert_eq!(judged(upgraded), [""; 0]);
+    // Where no kernel is seen, the one that runs is started again; else only what is seen counts.
+    assert_eq!(judged(|f| f.kernels.running = Some(kernel("6.13", true, false))).len(), 1);
+    let found = judged(|f| {
+        f.kernels.running = Some(kernel("6.13", true, false));
+        f.kernels.installed = vec![kernel("6.12", true, true)];
+    });
+    assert_eq!(found, [""; 0]);
 }
 
 #[test]

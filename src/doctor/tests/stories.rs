@@ -4,6 +4,7 @@ use super::{Change, NODE, PASSWD, SHADOW, entries, path, people};
 use crate::doctor::Severity::{self, Danger, Note, Warning};
 use crate::doctor::facts::*;
 use crate::doctor::shadow::Shadow;
+use crate::kernels::Kernel;
 
 /// One check: what lets it fire, what is said then, and what leaves it silent.
 pub(super) struct Story(pub &'static str, pub Severity, pub Change, pub &'static str, pub Change);
@@ -26,6 +27,11 @@ pub(super) fn storage(facts: &mut Facts) -> &mut StorageFacts {
 
 fn key(facts: &mut Facts, user: &str) {
     after(facts).keys.insert(user.to_string(), path("/root/.ssh/authorized_keys"));
+}
+
+pub(super) fn kernel(release: &str, now: bool, after: bool) -> Kernel {
+    let (release, what) = (release.to_string(), "the kernel /boot/vmlinuz".to_string());
+    Kernel { release, what, now, after }
 }
 
 /// The entry of /etc/app.conf, declared anew with these options.
@@ -277,6 +283,21 @@ pub(super) const STORIES: &[Story] = &[
         |f| f.own_config = Some(OwnConfig::Nothing),
         "/etc/blankroot.toml will be gone after the next boot",
         |f| f.own_config = None,
+    ),
+    Story(
+        "kernel-without-modules",
+        Danger,
+        |f| f.kernels.installed = vec![kernel("6.13", true, false)],
+        "after the next boot there are no modules for the kernel /boot/vmlinuz, 6.13: blank has none at all",
+        // One for which nobody has modules may need none, or be another system's.
+        |f| f.kernels.installed = vec![kernel("6.13", false, false), kernel("6.12", true, true)],
+    ),
+    Story(
+        "blank-initrd-older",
+        Warning,
+        |f| blank(f).older_initrd = Some(path("/boot/initrd.img-6.12")),
+        "the newest initrd in blank, /boot/initrd.img-6.12, is older than the configuration",
+        |_| {},
     ),
     Story(
         "no-reserve",
