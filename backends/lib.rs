@@ -140,6 +140,10 @@ pub enum FastChanges {
     Unavailable(String),
 }
 
+/// Where swap is to be, whatever holds the root.
+pub const PLACE_FOR_SWAP: &str =
+    "make a new one on a partition or a file system of its own, that fstab names";
+
 /// Reading only: who holds a `Backend` cannot change the disk.
 pub trait Backend: Send + Sync {
     /// What is there: live, blank, old roots, half-done work. Reads names and records, never walks.
@@ -170,6 +174,10 @@ pub trait Backend: Send + Sync {
     /// asked for and nobody did.
     fn how_to_hold_room_back(&self) -> Result<Option<String>> {
         Ok(None)
+    }
+    /// How the reader gives a swap file a place of which no snapshot is made, to follow "delete it, and ".
+    fn how_to_place_swap(&self) -> String {
+        PLACE_FOR_SWAP.to_string()
     }
     /// Takes the lock that every change needs; an error if another process holds it.
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>>;

@@ -29,4 +29,5 @@ pub mod observe;
 pub mod persistence;
 pub mod plan;
 pub mod report;
+pub mod swap_files;
 pub mod units;

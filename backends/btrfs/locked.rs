@@ -137,7 +137,15 @@ impl LockedBackend for Locked<'_> {
                 snapshot(&live, parent.as_fd(), blank.file_name(), SnapshotFlags::READ_ONLY)
             }
         };
-        made.and_then(|()| self.sync()).map_err(|e| Error::io(&*action, e))?;
+        made.and_then(|()| self.sync()).map_err(|e| {
+            // Of what `swapon` has, the kernel makes no snapshot.
+            let has_swap = e.raw_os_error() == Some(Errno::TXTBSY.raw_os_error());
+            let error = Error::io(&*action, e);
+            match has_swap {
+                true => error.mend("`swapoff` the swap file in it, which `swapon --show` lists"),
+                false => error,
+            }
+        })?;
         Ok(tree_of(blank.clone(), &self.present(blank, &action)?.info, None))
     }
 

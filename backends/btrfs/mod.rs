@@ -89,6 +89,15 @@ impl Backend for Btrfs {
         Some(format!("run `{mount}`, then `{set}`"))
     }
 
+    fn how_to_place_swap(&self) -> String {
+        let mount = format!("mount -o subvolid=5 {} /mnt", shell_word(self.device().as_os_str()));
+        format!(
+            "make a new one in a subvolume of its own beside the root: `{mount}`, `btrfs subvolume create \
+             /mnt/swap`, mount that at /swap by a line in fstab, `btrfs filesystem mkswapfile --size 4g \
+             /swap/swapfile`, and name that in fstab"
+        )
+    }
+
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
         Ok(Box::new(lock(self.device(), &self.layout)?))
     }

@@ -13,25 +13,32 @@ use super::{Failure, config_file, show};
 use crate::apply;
 use crate::cli::{Cli, Init};
 use crate::config::{Config, ConfigError, DEFAULT_FILE, EntryKind, detect, edit, line, starter};
-use crate::host;
+use crate::host::{self, HostRoot};
 use crate::keep;
-use crate::plan::init::{self, ConfigFile, InitPlan, Situation, Wanted};
+use crate::plan::init::{self, ConfigFile, InitPlan, InitStep, Situation, Wanted};
+use crate::swap_files::{self, SwapFile};
 
 pub fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
     let wanted = wanted(args)?;
     let path = config_file(cli, &args.root.root);
     let (config, file) = configuration(&path, args, &wanted)?;
     let backend = config.open_backend(&args.root.root)?;
+    let host = HostRoot::open(&args.host.host)?;
+    let swaps = swap_files::find(&HostRoot::open(&args.root.root)?, &host)?;
+    for path in &args.keep {
+        let (path, _) = kept(&args.root.root, path)?;
+        swap_files::expect_none_in(&swaps, &path, &backend.how_to_place_swap())?;
+    }
     let mut out = io::stdout().lock();
     if args.dry_run {
         let survey = backend.survey()?;
-        let plan = plan(&wanted, &config, &file, backend.as_ref(), &survey, &args.root.root)?;
+        let plan = plan(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
         write!(out, "{plan}")?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut locked = patiently(|| backend.lock(), show::waiting)?;
     let survey = locked.survey()?;
-    let plan = plan(&wanted, &config, &file, backend.as_ref(), &survey, &args.root.root)?;
+    let plan = plan(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
     execute(&plan, locked.as_mut(), &mut out)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -43,6 +50,9 @@ fn execute(
 ) -> Result<(), Failure> {
     for there in &plan.there {
         writeln!(out, "there already: {there}")?;
+    }
+    for warning in &plan.warnings {
+        writeln!(out, "warning: {warning}")?;
     }
     // A reader that goes away does not undo or stop what is being done.
     apply::init(&plan.steps, locked, |step| {
@@ -60,7 +70,8 @@ fn plan(
     file: &ConfigFile,
     backend: &dyn Backend,
     survey: &Survey,
-    root: &Path,
+    args: &Init,
+    swaps: &[SwapFile],
 ) -> Result<InitPlan, Failure> {
     let blank = survey.blank.tree();
     let how_to_make_read_only = blank.and_then(|blank| backend.how_to_make_read_only(blank));
@@ -70,9 +81,20 @@ fn plan(
         survey,
         abilities: backend.abilities(),
         how_to_make_read_only: how_to_make_read_only.as_deref(),
-        remake_initrd: host::initrd_tool(root),
+        remake_initrd: host::initrd_tool(&args.root.root),
     };
-    init::plan(wanted, situation).map_err(Failure::Refused)
+    let mut plan = init::plan(wanted, situation).map_err(Failure::Refused)?;
+    let takes_live =
+        |step: &InitStep| matches!(step, InitStep::Capture { origin: Origin::Live, .. });
+    if plan.steps.iter().any(takes_live) {
+        let place = backend.how_to_place_swap();
+        let refusals = swap_files::refusals(swaps, &place);
+        if !refusals.is_empty() {
+            return Err(Failure::Refused(refusals));
+        }
+        plan.warnings = swap_files::warnings(swaps, &place);
+    }
+    Ok(plan)
 }
 
 fn wanted(args: &Init) -> Result<Wanted, Error> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use backends::path::Escaped;
-use backends::{Error, Result, TreePath, View};
+use backends::{Error, PLACE_FOR_SWAP, Result, TreePath, View};
 
 use super::editing::Editing;
 use super::named::in_tree;
@@ -19,6 +19,7 @@ use crate::host::HostRoot;
 use crate::moving::KeepPlan;
 use crate::moving::request::{self, Request};
 use crate::persistence;
+use crate::swap_files;
 
 /// Something was refused or failed.
 const FAILED: u8 = 1;
@@ -28,6 +29,10 @@ pub fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
     let config = load_config(cli, root)?;
     let editing = Editing::open(&config)?;
     let paths = args.paths.iter().map(|path| named(path, root)).collect::<Result<Vec<_>>>()?;
+    if let Err(refused) = expect_no_swap_files(&paths, &config, args) {
+        show::problem(refused);
+        return Ok(ExitCode::from(FAILED));
+    }
     let storage = args.storage.as_ref().map(|dir| in_tree(dir, root, "use the storage"));
     let storage = storage.transpose()?;
     let machine = open_machine(&config, root, args.storages.as_deref(), storage.as_ref())?;
@@ -68,6 +73,20 @@ pub fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
         }
     }
     Ok(code)
+}
+
+/// A copy of a swap file is none.
+fn expect_no_swap_files(paths: &[(TreePath, bool)], config: &Config, args: &Keep) -> Result<()> {
+    let (root, host) = (&args.root.root, &args.host.host);
+    let swaps = swap_files::find(&HostRoot::open(root)?, &HostRoot::open(host)?)?;
+    if swaps.is_empty() {
+        return Ok(());
+    }
+    let place = match config.open_backend(root) {
+        Ok(backend) => backend.how_to_place_swap(),
+        Err(_) => PLACE_FOR_SWAP.to_string(),
+    };
+    paths.iter().try_for_each(|(path, _)| swap_files::expect_none_in(&swaps, path, &place))
 }
 
 fn execute(

@@ -92,6 +92,8 @@ checks! {
         "a kernel that a boot loader may start, or the running one, has no modules in the root, or none after the next boot";
     BLANK_INITRD: Doctor "blank-initrd-older",
         "blank's newest initrd was made before the configuration that blank holds (where `/boot` is a part of the root)";
+    SWAP_FILE: Doctor "swap-file-in-root",
+        "a swap file lies in the root, which blank cannot share with it";
     NO_RESERVE: Doctor "no-reserve",
         "nothing is held back for the day on which the pool is full (ZFS)";
     DOT_DOT: Configuration "dot-dot",

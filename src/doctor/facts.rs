@@ -11,6 +11,7 @@ use crate::config::Place;
 use crate::keep::KeepEntry;
 use crate::kernels::Kernels;
 use crate::known::Known;
+use crate::swap_files::SwapFile;
 
 /// Everything that was found out.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +42,10 @@ pub struct Facts {
     pub own_config: Option<OwnConfig>,
     /// The kernels, and who has modules for them.
     pub kernels: Kernels,
+    /// The swap files that lie in the root.
+    pub swap_files: Vec<SwapFile>,
+    /// How one is given another place.
+    pub place_for_swap: String,
     /// How room is held back for the day on which the file system is full, where nobody did.
     pub how_to_hold_room_back: Option<String>,
     /// What could not be found out.

@@ -14,6 +14,7 @@ mod memory;
 pub mod shadow;
 pub mod sources;
 mod storage;
+mod swap;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
         memory::check,
         blank::check,
         kernels::check,
+        swap::check,
     ];
     let mut findings: Vec<Finding> = families.iter().flat_map(|check| check(facts)).collect();
     let order = |finding: &Finding| checks::ALL.iter().position(|check| check.id == finding.id);

@@ -116,6 +116,11 @@ impl HostRoot {
         Ok(dir)
     }
 
+    /// Opens what a path leads to, to look at it alone.
+    pub fn open_path(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
+        self.resolve(path.as_ref(), OFlags::PATH)
+    }
+
     fn file(&self, path: &Path) -> io::Result<File> {
         // Without NONBLOCK, opening a drive may wait for its medium.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;

@@ -85,6 +85,8 @@ pub enum InitStep {
 pub struct InitPlan {
     /// What is there already, each a line.
     pub there: Vec<String>,
+    /// What the reader should know before anything is done.
+    pub warnings: Vec<String>,
     /// Executed one after the other; the first that fails ends the run.
     pub steps: Vec<InitStep>,
     /// What the reader should know about the result.
@@ -278,6 +280,9 @@ impl fmt::Display for InitPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for there in &self.there {
             writeln!(f, "there already: {there}")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
         }
         for (at, step) in self.steps.iter().enumerate() {
             writeln!(f, "{}. {step}", at + 1)?;

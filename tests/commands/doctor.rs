@@ -468,3 +468,56 @@ fn an_initrd_in_blank_that_is_older_than_its_configuration_is_told() {
         assert_eq!(initrds(machine), [""; 0]);
     });
 }
+
+/// No file is swapped to: that would be the machine's own swap. Its table of them is one of ours.
+#[test]
+fn a_swap_file_in_the_root_is_refused_or_told_with_the_way_out() {
+    on_machine(|machine| {
+        let live = machine.live().to_path_buf();
+        write(&live, "var/swap/file", "SWAPSPACE2", 0o600);
+        write(&live, "etc/fstab", "/var/swap/file none swap sw 0 0\n", 0o644);
+        let swaps = format!("Filename Type Size\n{}/var/swap/file file 8 0 -2\n", live.display());
+        write(machine.host(), "proc/swaps", &swaps, 0o444);
+        // In use, it is told before anything is made.
+        for run in [&["init", "--dry-run"][..], &["init"]] {
+            let ran = machine
+                .run(run)
+                .expect(2)
+                .complains("the swap file /var/swap/file lies in the root");
+            ran.complains("`swapoff /var/swap/file`, delete it, and make").complains("mkswapfile");
+        }
+        assert!(!live.join("etc/blankroot.toml").exists());
+        assert_eq!(machine.trees(), ["root"]);
+        // Else it is told, and blank is made.
+        write(machine.host(), "proc/swaps", "Filename Type Size\n", 0o444);
+        let told = "warning: the swap file /var/swap/file lies in the root, and blank will share its blocks";
+        machine.run(&["init", "--dry-run"]).expect(0).says(told);
+        fs::create_dir(live.join("persist")).unwrap();
+        create_subvolume(&machine.top().join("persist")).unwrap();
+        let storage = machine.mount_at("persist", &live.join("persist"));
+        let ran = machine.run(&["init", "--storage", "/persist", "--keep", "/var"]).expect(2);
+        ran.complains("cannot keep /var: /var/swap/file, which lies in it, is a swap file");
+        assert_eq!(machine.trees(), ["persist", "root"]);
+        machine.run(&["init", "--storage", "/persist"]).expect(0).says(told);
+        for path in ["/var/swap/file", "/var/swap", "/var/"] {
+            machine
+                .run(&["keep", path])
+                .expect(1)
+                .complains("is a swap file, and the kernel does not take");
+        }
+        assert!(!live.join("persist/var").exists());
+        machine
+            .run(&["doctor"])
+            .expect(1)
+            .says("the swap file /var/swap/file lies in the root [swap-file");
+        // In a subvolume of its own it is nobody's business.
+        fs::remove_file(live.join("var/swap/file")).unwrap();
+        create_subvolume(&machine.top().join("swap")).unwrap();
+        let swap = machine.mount_at("swap", &live.join("var/swap"));
+        write(&live, "var/swap/file", "SWAPSPACE2", 0o600);
+        write(machine.host(), "proc/swaps", &swaps, 0o444);
+        assert_eq!(self::told(machine, "swap-file-in-root"), [""; 0]);
+        swap.unmount().unwrap();
+        storage.unmount().unwrap();
+    });
+}

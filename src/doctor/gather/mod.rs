@@ -15,7 +15,7 @@ mod trees;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use backends::{Backend, Error, Result, TreePath, file};
+use backends::{Backend, Error, PLACE_FOR_SWAP, Result, TreePath, file};
 use chrono::{DateTime, Utc};
 
 use self::mounts::Mounts;
@@ -26,6 +26,7 @@ use crate::config::{Config, DEFAULT_FILE};
 use crate::host::HostRoot;
 use crate::keep;
 use crate::kernels::Kernels;
+use crate::swap_files;
 
 /// Where everything is.
 pub struct Sources<'a> {
@@ -85,6 +86,14 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
         Ok(found) => facts.kernels = found,
         Err(error) => cannot(&mut facts.unchecked, "kernels for their modules", &error),
     }
+    match swap_files::find(sources.root, sources.host) {
+        Ok(found) => facts.swap_files = found,
+        Err(error) => cannot(&mut facts.unchecked, "for swap files in the root", &error),
+    }
+    facts.place_for_swap = match &sources.backend {
+        Ok(backend) => backend.how_to_place_swap(),
+        Err(_) => PLACE_FOR_SWAP.to_string(),
+    };
     if let Ok(backend) = &sources.backend {
         match backend.how_to_hold_room_back() {
             Ok(how) => facts.how_to_hold_room_back = how,

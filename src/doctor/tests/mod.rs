@@ -85,6 +85,7 @@ fn healthy() -> Facts {
             older_initrd: None,
         }),
         own_config: Some(OwnConfig::Same),
+        place_for_swap: "make a new one elsewhere".to_string(),
         ..Facts::default()
     }
 }

@@ -5,6 +5,7 @@ use crate::doctor::Severity::{self, Danger, Note, Warning};
 use crate::doctor::facts::*;
 use crate::doctor::shadow::Shadow;
 use crate::kernels::Kernel;
+use crate::swap_files::SwapFile;
 
 /// One check: what lets it fire, what is said then, and what leaves it silent.
 pub(super) struct Story(pub &'static str, pub Severity, pub Change, pub &'static str, pub Change);
@@ -32,6 +33,10 @@ fn key(facts: &mut Facts, user: &str) {
 pub(super) fn kernel(release: &str, now: bool, after: bool) -> Kernel {
     let (release, what) = (release.to_string(), "the kernel /boot/vmlinuz".to_string());
     Kernel { release, what, now, after }
+}
+
+fn swap(is_there: bool) -> SwapFile {
+    SwapFile { path: path("/swap file"), in_use: is_there, is_there }
 }
 
 /// The entry of /etc/app.conf, declared anew with these options.
@@ -298,6 +303,14 @@ pub(super) const STORIES: &[Story] = &[
         |f| blank(f).older_initrd = Some(path("/boot/initrd.img-6.12")),
         "the newest initrd in blank, /boot/initrd.img-6.12, is older than the configuration",
         |_| {},
+    ),
+    Story(
+        "swap-file-in-root",
+        Warning,
+        |f| f.swap_files = vec![swap(true)],
+        "the swap file /swap file lies in the root, and is in use",
+        // fstab names one that is yet to be made.
+        |f| f.swap_files = vec![swap(false)],
     ),
     Story(
         "no-reserve",
