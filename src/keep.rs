@@ -64,7 +64,9 @@ pub struct Home {
 impl KeepEntry {
     /// What is known of its path.
     pub fn known(&self) -> Option<&'static Known> {
-        known::about(&self.path, self.home.as_ref())
+        let known = known::about(&self.path, self.home.as_ref());
+        // What a program renames over another is a file.
+        known.filter(|known| self.kind == EntryKind::File || !known.renamed_over)
     }
 
     /// Where its data is on the machine, without a leading slash.

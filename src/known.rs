@@ -9,7 +9,7 @@ use crate::keep::Home;
 /// What is known of one path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// `/…` on the machine or `~/…` in a home; a last component may have one `*`.
+    /// `/…` on the machine or `~/…` in a home; one component may have one `*`.
     pub pattern: &'static str,
     /// What it is, in a few words.
     pub what: &'static str,
@@ -51,6 +51,10 @@ const fn renamed_over(pattern: &'static str, what: &'static str) -> Known {
     Known { renamed_over: true, ..known(pattern, what) }
 }
 
+const fn secret_renamed_over(pattern: &'static str, what: &'static str) -> Known {
+    Known { secret: true, ..renamed_over(pattern, what) }
+}
+
 /// All of it. The first that names a path counts.
 pub const ALL: &[Known] = &[
     Known {
@@ -89,7 +93,37 @@ pub const ALL: &[Known] = &[
     renamed_over("/etc/locale.conf", "the locale, as localectl writes it"),
     renamed_over("/etc/vconsole.conf", "the keyboard, as localectl writes it"),
     renamed_over("/etc/blankroot.toml", "this configuration"),
+    // Each of these was read in its program's source (a temporary file beside it, then rename(2)), or
+    // fails with EBUSY in reports of people who mounted the file. `~/.bash_history` is not among them:
+    // readline renames it to the text of a link as it stands, from the working directory, so that a
+    // link there loses history.
     renamed_over("~/.config/fish/fish_variables", "universal variables of the fish shell"),
+    renamed_over("~/.local/share/fish/*_history", "the history of the fish shell"),
+    secret_renamed_over("~/.claude.json", "state and sign-in of Claude Code"),
+    renamed_over("~/.ssh/known_hosts", "the keys of known hosts, as ssh updates them"),
+    renamed_over("~/.config/git/config", "the configuration of git"),
+    secret_renamed_over("~/.docker/config.json", "the configuration and sign-ins of docker"),
+    renamed_over("~/.config/dconf/user", "the settings of GNOME and GTK programs"),
+    // KConfig writes through QSaveFile, and the names of its files end so.
+    renamed_over("~/.config/kdeglobals", "the settings of all KDE programs"),
+    renamed_over("~/.config/*rc", "the settings of a KDE program"),
+    // ImportantFileWriter of Chromium and of what is made of it.
+    renamed_over("~/.config/chromium/Local State", "the state of Chromium"),
+    renamed_over("~/.config/chromium/*/Preferences", "the settings of Chromium"),
+    renamed_over("~/.config/chromium/*/Secure Preferences", "the settings of Chromium"),
+    renamed_over("~/.config/chromium/*/Bookmarks", "the bookmarks of Chromium"),
+    renamed_over("~/.config/google-chrome/Local State", "the state of Chrome"),
+    renamed_over("~/.config/google-chrome/*/Preferences", "the settings of Chrome"),
+    renamed_over("~/.config/google-chrome/*/Secure Preferences", "the settings of Chrome"),
+    renamed_over("~/.config/google-chrome/*/Bookmarks", "the bookmarks of Chrome"),
+    renamed_over("~/.config/BraveSoftware/Brave-Browser/Local State", "the state of Brave"),
+    renamed_over("~/.config/BraveSoftware/Brave-Browser/*/Preferences", "the settings of Brave"),
+    renamed_over("~/.config/BraveSoftware/Brave-Browser/*/Bookmarks", "the bookmarks of Brave"),
+    renamed_over("~/.mozilla/firefox/*/prefs.js", "the settings of Firefox"),
+    secret_renamed_over("/etc/wpa_supplicant.conf", "networks with their passwords"),
+    secret_renamed_over("/etc/wpa_supplicant/*.conf", "networks with their passwords"),
+    renamed_over("/etc/cups/printers.conf", "the printers, as cups writes them"),
+    renamed_over("/etc/cups/classes.conf", "the classes of printers, as cups writes them"),
     renamed_over("~/.zsh_history", "the history of zsh"),
     renamed_over("~/.config/mimeapps.list", "which program opens what"),
     renamed_over("~/.config/user-dirs.dirs", "the names of standard directories"),
@@ -150,6 +184,19 @@ mod tests {
         assert!(about(&path("/home/alice/.ssh"), None).is_none());
         assert!(about(&path("/home/alicea/.ssh"), Some(&alice)).is_none());
         assert_eq!(about(&path("/etc/machine-id"), None).unwrap().how(), Some(How::Bind));
+        for (name, how) in [
+            (".local/share/fish/fish_history", Some(How::Symlink)),
+            (".claude.json", Some(How::Symlink)),
+            (".config/kwinrc", Some(How::Symlink)),
+            (".config/sub/kwinrc", None),
+            (".config/google-chrome/Default/Preferences", Some(How::Symlink)),
+            (".config/google-chrome/Profile 1/Bookmarks", Some(How::Symlink)),
+            (".config/google-chrome/Default/deep/Preferences", None),
+            (".bash_history", None),
+        ] {
+            let known = about(&path(&format!("/home/alice/{name}")), Some(&alice));
+            assert_eq!(known.and_then(Known::how), how, "{name}");
+        }
     }
 
     #[test]
