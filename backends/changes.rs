@@ -208,6 +208,11 @@ impl ChangesWriter {
         self.changes.rows.push(Row { dir, name, kind, facts });
     }
 
+    /// Whether no row was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
     /// The path of the current directory.
     pub fn current_path(&self) -> TreePath {
         let names: Vec<&[u8]> = self.stack.iter().map(|level| level.name.as_slice()).collect();

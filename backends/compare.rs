@@ -106,6 +106,25 @@ pub fn difference(
     Ok((!same).then_some(ChangeKind::Metadata))
 }
 
+/// How the two differ as far as looking at them tells, without reading anything. What counts as a
+/// difference is what [`difference`] finds, be it of another kind.
+pub fn difference_at_sight(was: &Stat, is: &Stat) -> Option<ChangeKind> {
+    let (a, b) = (&was.facts, &is.facts);
+    if a.file_type != b.file_type {
+        return Some(ChangeKind::Replaced);
+    }
+    if b.file_type == FileType::Subvolume || was.is_same_file(is) {
+        return None;
+    }
+    let modified = match b.file_type {
+        FileType::File => a.size != b.size,
+        FileType::Block | FileType::Char => was.stands_for != is.stands_for,
+        _ => false,
+    };
+    let metadata = (a.mode, a.uid, a.gid) != (b.mode, b.uid, b.gid);
+    modified.then_some(ChangeKind::Modified).or_else(|| metadata.then_some(ChangeKind::Metadata))
+}
+
 /// Whether two files differ in an extended attribute: name or value, ACLs and capabilities too.
 pub fn xattrs_differ(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure> {
     let blame = |side| move |why| Failure::new("the extended attributes of ", side, why);

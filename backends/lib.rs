@@ -156,6 +156,10 @@ pub trait Backend: Send + Sync {
     fn view(&self, tree: &Tree) -> Result<View>;
     /// What differs in `to` against `from`, the fast way.
     fn changes(&self, from: &Tree, to: &Tree) -> Result<FastChanges>;
+    /// The same where it takes no walk of names, and no reading of what was not written; else `None`.
+    fn changes_without_walk(&self, _from: &Tree, _to: &Tree) -> Result<Option<Changes>> {
+        Ok(None)
+    }
     /// Bytes of data in `tree` that were written since it was copied from its origin; `None` where
     /// the backend cannot tell without a walk.
     fn own_bytes(&self, _tree: &Tree) -> Result<Option<u64>> {

@@ -48,6 +48,20 @@ pub fn walk_knowing(
     Walk::new(Some(older), newer, Some(known), progress).run()
 }
 
+/// A path at which `newer` differs from `older`, if there is one: the walk ends there, and what is in
+/// files is read only if nothing differs at sight.
+pub fn first_difference(older: BorrowedFd<'_>, newer: BorrowedFd<'_>) -> Result<Option<TreePath>> {
+    for at_sight in [true, false] {
+        let sources = (Source::new(older, Side::Older)?, Source::new(newer, Side::Newer)?);
+        let mut walk = Walk::new(Some(sources.0), sources.1, None, &|_| {});
+        walk.at_sight = at_sight;
+        if let Some(path) = walk.to_first()? {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
 /// Everything in `newer`, as added; its root directory has no row.
 pub fn walk_added(newer: BorrowedFd<'_>, progress: &dyn Fn(u64)) -> Result<Changes> {
     Walk::new(None, Source::new(newer, Side::Newer)?, None, progress).run()
@@ -104,6 +118,8 @@ struct Walk<'a> {
     writer: ChangesWriter,
     frames: Vec<Frame>,
     known: Option<&'a dyn Known>,
+    /// Nothing is read, be it that a difference is missed.
+    at_sight: bool,
     looked_at: u64,
     progress: &'a dyn Fn(u64),
 }
@@ -116,26 +132,47 @@ impl<'a> Walk<'a> {
         progress: &'a dyn Fn(u64),
     ) -> Self {
         let writer = ChangesWriter::new();
-        Self { older, newer, writer, frames: Vec::new(), known, looked_at: 0, progress }
+        Self {
+            older,
+            newer,
+            writer,
+            frames: Vec::new(),
+            known,
+            at_sight: false,
+            looked_at: 0,
+            progress,
+        }
     }
 
     fn run(mut self) -> Result<Changes> {
         self.start().map_err(|failure| failure.at(&TreePath::root()))?;
-        while let Some(frame) = self.frames.last_mut() {
-            let next = frame.names.peek().map(|(name, _)| name.to_bytes());
-            if let Some((name, way)) = frame.waiting.pop_before(next) {
-                self.enter(&name, way).map_err(|failure| failure.at(&self.path_of(&name)))?;
-            } else if let Some((name, way)) = frame.names.next() {
-                match way {
-                    Way::Into(on) => self.compare(name, on)?,
-                    Way::Unchanged(_) => frame.waiting.push(name, way),
-                }
-            } else {
-                self.leave();
-            }
-        }
+        while self.step()? {}
         (self.progress)(self.looked_at);
         Ok(self.writer.finish())
+    }
+
+    /// Goes on until the first row.
+    fn to_first(mut self) -> Result<Option<TreePath>> {
+        self.start().map_err(|failure| failure.at(&TreePath::root()))?;
+        while self.writer.is_empty() && self.step()? {}
+        Ok(self.writer.finish().iter().next().map(|row| row.path))
+    }
+
+    /// Does what comes next; false if that was all.
+    fn step(&mut self) -> Result<bool> {
+        let Some(frame) = self.frames.last_mut() else { return Ok(false) };
+        let next = frame.names.peek().map(|(name, _)| name.to_bytes());
+        if let Some((name, way)) = frame.waiting.pop_before(next) {
+            self.enter(&name, way).map_err(|failure| failure.at(&self.path_of(&name)))?;
+        } else if let Some((name, way)) = frame.names.next() {
+            match way {
+                Way::Into(on) => self.compare(name, on)?,
+                Way::Unchanged(_) => frame.waiting.push(name, way),
+            }
+        } else {
+            self.leave();
+        }
+        Ok(true)
     }
 
     /// Compares the trees' root directories and lists them.
@@ -220,6 +257,10 @@ impl<'a> Walk<'a> {
             (None, Some(is)) => return Ok(Some((ChangeKind::Added, is.facts))),
             (Some(was), Some(is)) => (was, is),
         };
+        if self.at_sight {
+            let kind = compare::difference_at_sight(&was, &is);
+            return Ok(kind.map(|kind| (kind, is.facts)));
+        }
         let Some(older) = &mut self.older else { return Ok(None) };
         let a = older.descent.current().map_err(|why| Failure::new("", Side::Older, why))?;
         let b = self.newer.descent.current().map_err(|why| Failure::new("", Side::Newer, why))?;

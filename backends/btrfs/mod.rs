@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::old_roots::Reach;
 use crate::path::shell_word;
 use crate::survey::{Slot, Survey, Tree, TreeId};
-use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
+use crate::{Abilities, Backend, Changes, FastChanges, Layout, LockedBackend, View};
 
 pub use create::create_subvolume;
 pub use top::Access;
@@ -67,6 +67,13 @@ impl Backend for Btrfs {
 
     fn changes(&self, from: &Tree, to: &Tree) -> Result<FastChanges> {
         diff::changes(&self.top, from, to)
+    }
+
+    fn changes_without_walk(&self, from: &Tree, to: &Tree) -> Result<Option<Changes>> {
+        Ok(match self.changes(from, to)? {
+            FastChanges::Exact(changes) => Some(changes),
+            FastChanges::Unavailable(_) => None,
+        })
     }
 
     fn own_bytes(&self, tree: &Tree) -> Result<Option<u64>> {

@@ -17,7 +17,7 @@ use crate::path::TreePath;
 use crate::remove::remove;
 use crate::stat::{Place, Stat};
 use crate::temporary;
-use crate::walk::walk;
+use crate::walk::first_difference;
 
 use super::{Copied, Progress, copy};
 
@@ -101,7 +101,7 @@ impl Aside {
     }
 }
 
-/// The first path at which a copy differs from what it was made of: in type, content, owner, mode or
+/// A path at which a copy differs from what it was made of: in type, content, owner, mode or
 /// extended attributes.
 pub fn difference(one: Place<'_>, other: Place<'_>, shown: &TreePath) -> Result<Option<TreePath>> {
     let failed = |why| Error::io(format!("compare {shown} with its copy"), why);
@@ -109,14 +109,16 @@ pub fn difference(one: Place<'_>, other: Place<'_>, shown: &TreePath) -> Result<
     let is_dir = |stat: &Stat| stat.facts.file_type == FileType::Dir;
     if is_dir(&a) && is_dir(&b) {
         let open = |place: Place<'_>| open_dir(place.dir, place.name).map_err(failed);
-        let differing = walk(open(one)?.as_fd(), open(other)?.as_fd(), &|_| {})?;
-        let first = differing.iter().next().map(|row| row.path);
+        let first = first_difference(open(one)?.as_fd(), open(other)?.as_fd())?;
         return Ok(first.map(|path| match path.as_bytes() {
             b"" => shown.clone(),
             below => shown.join(below),
         }));
     }
-    let kind = compare::difference((one, &a), (other, &b)).map_err(|why| why.at(shown))?;
+    let kind = match compare::difference_at_sight(&a, &b) {
+        None => compare::difference((one, &a), (other, &b)).map_err(|why| why.at(shown))?,
+        found => found,
+    };
     Ok(kind.map(|_| shown.clone()))
 }
 

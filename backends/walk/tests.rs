@@ -78,6 +78,23 @@ fn a_copy_is_no_change_and_neither_are_times() {
 }
 
 #[test]
+fn the_first_difference_is_found_at_sight_before_anything_is_read() {
+    let pair = Pair::of(fill);
+    let first = |pair: &Pair| {
+        let (older, newer) = (File::open(pair.older()).unwrap(), File::open(pair.newer()).unwrap());
+        first_difference(older.as_fd(), newer.as_fd()).unwrap().map(|path| path.to_string())
+    };
+    assert_eq!(first(&pair), None);
+    let size = fs::read(pair.newer().join("plain")).unwrap().len();
+    fs::write(pair.newer().join("plain"), vec![b'?'; size]).unwrap();
+    assert_eq!(first(&pair).as_deref(), Some("/plain"), "its bytes alone tell");
+    fs::write(pair.newer().join("zz"), "new").unwrap();
+    assert_eq!(first(&pair).as_deref(), Some("/zz"), "a name tells more quickly");
+    chmod(pair.newer(), 0o700);
+    assert_eq!(first(&pair).as_deref(), Some("/"));
+}
+
+#[test]
 fn every_kind_of_file_can_appear_and_vanish() {
     let pair = Pair::empty();
     let dir = pair.newer();

@@ -1,13 +1,15 @@
 //! Whether anything would be lost from sight if kept data took the place of what is there.
 
+use std::cell::OnceCell;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use backends::copy::aside;
-use backends::stat::Place;
+use backends::stat::{self, Place};
 use backends::{Backend, FileType, Tree, TreePath, View};
+use backends::{compare, mountinfo};
 use rustix::fs::OFlags;
 
 use super::{Content, Found, Observed, Seen};
@@ -26,7 +28,9 @@ pub struct Baseline<'b> {
 struct Opened {
     backend: Option<Box<dyn Backend>>,
     live: Option<Tree>,
-    blank: Option<View>,
+    blank: Option<(Tree, View)>,
+    /// Every path at which live differs from blank, sorted, where the file system tells; asked once.
+    changed: OnceCell<Option<Vec<TreePath>>>,
 }
 
 impl<'b> Baseline<'b> {
@@ -52,11 +56,13 @@ impl<'b> Baseline<'b> {
 
     fn look(&self) -> backends::Result<Opened> {
         let Some(backend) = (self.open)()? else {
-            return Ok(Opened { backend: None, live: None, blank: None });
+            return Ok(Opened { backend: None, live: None, blank: None, changed: OnceCell::new() });
         };
         let (live, blank) = backend.live_and_blank()?;
-        let blank = blank.tree().map(|blank| backend.view(blank)).transpose()?;
-        Ok(Opened { live: live.tree().cloned(), blank, backend: Some(backend) })
+        let view = |blank: &Tree| Ok((blank.clone(), backend.view(blank)?));
+        let blank = blank.tree().map(view).transpose()?;
+        let live = live.tree().cloned();
+        Ok(Opened { live, blank, backend: Some(backend), changed: OnceCell::new() })
     }
 
     /// Whether a directory lies on live itself, so that it would go with it.
@@ -85,8 +91,94 @@ impl<'b> Baseline<'b> {
             .dir(".")
             .map_err(|e| backends::Error::io("open the root directory", e))?;
         let same = backend.identify(top.as_fd())?.is_some_and(|id| id == live.id);
-        Ok(opened.blank.as_ref().filter(|_| same).map(AsFd::as_fd))
+        Ok(opened.blank.as_ref().filter(|_| same).map(|(_, view)| view.as_fd()))
     }
+
+    /// Whether what lies at a path of live is the very same in blank, without a look into any file of
+    /// it; `None` where only comparing the two can tell.
+    ///
+    /// A rollback has copied live from blank a moment ago, so that hardly anything has changed, and
+    /// the file system knows what.
+    fn is_as_in_blank(
+        &mut self,
+        machine: &Machine,
+        path: &TreePath,
+        found: &Found,
+    ) -> backends::Result<Option<bool>> {
+        let failed = |why| backends::Error::io(format!("look at {path}"), why);
+        let Some(blank) = self.blank_of(machine)? else { return Ok(None) };
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let was = match beneath::open(blank, path.as_path(), flags) {
+            Ok(was) => stat::of_open(was.as_fd()).map_err(failed)?,
+            Err(why) if is_not_found(&why) => return Ok(Some(false)),
+            // Whoever compares the two tells what is wrong.
+            Err(_) => return Ok(None),
+        };
+        if compare::difference_at_sight(&was, &found.stat).is_some() {
+            return Ok(Some(false));
+        }
+        // What is mounted on the way, or below, is no part of live; neither is a subvolume in it.
+        let top = stat::of_open(machine.root().as_fd()).map_err(failed)?;
+        if top.mount.is_none() || found.stat.mount != top.mount {
+            return Ok(None);
+        }
+        let dir = match found.stat.facts.file_type {
+            FileType::Dir => machine.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY),
+            _ => machine.parent_of(path),
+        };
+        let dir = dir.map_err(failed)?;
+        let is_dir = found.stat.facts.file_type == FileType::Dir;
+        if is_dir && has_mounts_below(dir.as_fd()).map_err(failed)? {
+            return Ok(None);
+        }
+        let opened = self.opened()?;
+        let (Some(backend), Some(live)) = (&opened.backend, &opened.live) else {
+            return Ok(None);
+        };
+        if backend.identify(dir.as_fd())?.is_none_or(|id| id != live.id) {
+            return Ok(None);
+        }
+        // What goes wrong here is told by whoever compares, or does not matter.
+        let Ok(Some(changed)) = opened.changed() else { return Ok(None) };
+        Ok(Some(!is_any_within(changed, path)))
+    }
+}
+
+impl Opened {
+    /// Every path at which live differs from blank, if that can be told without walking both.
+    fn changed(&self) -> backends::Result<Option<&[TreePath]>> {
+        if self.changed.get().is_none() {
+            let trees = self.backend.as_ref().zip(self.live.as_ref()).zip(self.blank.as_ref());
+            let changes = match trees {
+                Some(((backend, live), (blank, _))) => backend.changes_without_walk(blank, live)?,
+                None => None,
+            };
+            let paths = changes.map(|changes| changes.iter().map(|row| row.path).collect());
+            // Nobody else could have asked meanwhile.
+            let _ = self.changed.set(paths);
+        }
+        Ok(self.changed.get().and_then(Option::as_deref))
+    }
+}
+
+/// Whether any of these paths, which are sorted, is `path` or lies in it.
+fn is_any_within(sorted: &[TreePath], path: &TreePath) -> bool {
+    let below = [path.as_bytes(), b"/"].concat();
+    let starts = |bytes: &[u8]| {
+        let at = sorted.partition_point(|other| other.as_bytes() < bytes);
+        sorted.get(at).is_some_and(|other| other.as_bytes().starts_with(bytes))
+    };
+    sorted.binary_search(path).is_ok() || starts(&below)
+}
+
+/// Whether something is mounted below an open directory.
+fn has_mounts_below(dir: BorrowedFd<'_>) -> io::Result<bool> {
+    let link = format!("/proc/thread-self/fd/{}", dir.as_raw_fd());
+    let path = rustix::fs::readlink(link, Vec::new())?.into_bytes();
+    let below = [path.strip_suffix(b"/").unwrap_or(&path), b"/"].concat();
+    let table = std::fs::read("/proc/thread-self/mountinfo")?;
+    let mounts = mountinfo::parse(&table).map_err(io::Error::other)?;
+    Ok(mounts.iter().any(|mount| mount.mount_point.starts_with(&below)))
 }
 
 /// What an entry's place has; the error completes "cannot look into …: ".
@@ -110,6 +202,16 @@ pub(super) fn of(
         return Ok(Content::Data);
     };
     let here = Place { dir: here.as_fd(), name: &name };
+    // What lies in storage already, below a parent that is kept, is nothing that blank has.
+    let may_be_blanks = *path == one.entry.path;
+    // Of what the machine is known by it matters whether storage has it.
+    let as_in_blank = match may_be_blanks && !one.is_identity() {
+        true => baseline.is_as_in_blank(machine, path, found).map_err(|why| why.to_string())?,
+        false => None,
+    };
+    if as_in_blank == Some(true) {
+        return Ok(Content::AsInBlank);
+    }
     if observed.found(&one.source).is_some() {
         let stored = machine.parent_of(&one.source).map_err(told)?;
         let other = one.source.name().and_then(c_string).unwrap_or_default();
@@ -117,9 +219,11 @@ pub(super) fn of(
             return Ok(Content::AsInStorage);
         }
     }
+    if as_in_blank == Some(false) || !may_be_blanks {
+        return Ok(Content::Data);
+    }
     let blank = baseline.blank_of(machine).map_err(|why| why.to_string())?;
-    // What lies in storage already, below a parent that is kept, is nothing that blank has.
-    let Some(blank) = blank.filter(|_| *path == one.entry.path) else { return Ok(Content::Data) };
+    let Some(blank) = blank else { return Ok(Content::Data) };
     let parent = path.parent().unwrap_or_default();
     match beneath::open(blank, parent.as_path(), OFlags::PATH | OFlags::DIRECTORY) {
         Ok(dir) if same(Place { dir: dir.as_fd(), name: &name }, here, path)? => {

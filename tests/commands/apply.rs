@@ -1,14 +1,18 @@
 //! `apply`: every kept path comes to its place, nothing that is there is hidden, and whoever reads
 //! the messages knows what to do.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
 
 use backends::private_mounts::MountPoint;
 use backends::xattrs;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{IFlags, XattrFlags, ioctl_getflags, ioctl_setflags, setxattr};
+use rustix::io::Errno;
 use support::kernel::create_subvolume;
 use support::names::acl;
 use support::sandbox::unmount_below;
@@ -278,6 +282,117 @@ fn what_blank_has_goes_into_an_empty_storage_and_is_covered_from_then_on() {
         machine.run(&["apply"]).expect(0);
         assert!(live.join("var/log/boot.log").exists());
         machine.run(&["diff", "--flat", "/var/log"]).expect(0);
+    });
+}
+
+/// Tells what is read of the files in some directories.
+struct Readers(OwnedFd);
+
+impl Readers {
+    fn watch(dirs: &[PathBuf]) -> Self {
+        let readers = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+        for dir in dirs {
+            inotify::add_watch(&readers, dir, WatchFlags::ACCESS).unwrap();
+        }
+        Self(readers)
+    }
+
+    /// The names of the files that were read since.
+    fn files(&self) -> BTreeSet<String> {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(&self.0, &mut buffer);
+        let mut files = BTreeSet::new();
+        loop {
+            match reader.next() {
+                // What is read of a directory has no name.
+                Ok(event) => {
+                    let name = event.file_name().filter(|name| !name.is_empty());
+                    files.extend(name.map(|name| name.to_string_lossy().into_owned()));
+                }
+                Err(Errno::AGAIN) => return files,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_read_at_a_boot_of_what_blank_has_too() {
+    let fill = |live: &Path| {
+        fs::create_dir_all(live.join("var/big/below")).unwrap();
+        for name in ["var/big/a", "var/big/b", "var/big/below/c", "var/one"] {
+            fs::write(live.join(name), support::names::content(7, 600_000)).unwrap();
+        }
+    };
+    let lists = "directories = [\"/var/big\"]\nfiles = [\"/var/one\"]";
+    on_kept_from(fill, lists, |machine, _| {
+        let (live, persist) = (machine.live().to_path_buf(), machine.live().join("persist"));
+        machine.run(&["apply"]).expect(0).says("copy /var/big to /persist/var/big");
+        fs::write(live.join("var/big/new"), "in storage alone").unwrap();
+        fs::write(live.join("var/one"), "another size").unwrap();
+        unmount_below(&live, &[live.join("persist")]);
+
+        // As after a rollback.
+        let blank = machine.top().join("root-blank");
+        let sides = [&live, &persist, &blank];
+        let dirs = sides.map(|side| ["var/big", "var/big/below", "var"].map(|dir| side.join(dir)));
+        let readers = Readers::watch(&dirs.concat());
+        let none = BTreeSet::new();
+        machine.run(&["apply", "--no-mounts"]).expect(0);
+        assert_eq!(readers.files(), none, "to see that blank has it");
+        machine.run(&["apply"]).expect(0).says("mount /persist/var/big at /var/big");
+        machine.run(&["apply"]).expect(0).says("nothing to do");
+        machine.run(&["apply", "--adopt-replaced", "--no-mounts"]).expect(0);
+        assert_eq!(readers.files(), none, "to see that it is mounted");
+
+        // Where live has something of its own, no more is read than it takes to see that.
+        unmount_below(&live, &[live.join("persist")]);
+        fs::write(live.join("var/big/below/d"), "of live alone").unwrap();
+        machine.run(&["apply"]).expect(1).complains("/var/big is a directory with data");
+        assert_eq!(readers.files(), none, "to see that it differs");
+        fs::remove_file(live.join("var/big/below/d")).unwrap();
+        let file = File::options().write(true).open(live.join("var/big/a")).unwrap();
+        file.write_all_at(b"?", 300_000).unwrap();
+        machine.run(&["apply"]).expect(1).complains("/var/big is a directory with data");
+        assert!(!live.join("var/big/new").exists());
+        assert_eq!(readers.files(), BTreeSet::from(["a".to_string()]), "the one that was written");
+    });
+}
+
+/// What the file system knows of live says nothing of what is mounted there, or is a subvolume in it.
+#[test]
+fn what_is_not_lives_own_is_not_taken_for_unchanged() {
+    let fill = |live: &Path| {
+        for dir in ["srv/mounted", "srv/over/below", "srv/nested"] {
+            fs::create_dir_all(live.join(dir)).unwrap();
+        }
+        for file in ["srv/mounted/f", "srv/over/below/f"] {
+            fs::write(live.join(file), "as in blank").unwrap();
+        }
+    };
+    let lists = "directories = [\"/srv/over\", \"/srv/nested\"]";
+    on_kept_from(fill, lists, |machine, _| {
+        let live = machine.live().to_path_buf();
+        for dir in ["srv/over/below", "srv/nested"] {
+            fs::create_dir_all(live.join("persist").join(dir)).unwrap();
+        }
+        // Another directory of live itself, with the same mount's device.
+        let below = live.join("srv/over/below");
+        nix::mount::mount(
+            Some(&live.join("srv/mounted")),
+            &below,
+            None::<&str>,
+            nix::mount::MsFlags::MS_BIND,
+            None::<&str>,
+        )
+        .unwrap();
+        fs::write(below.join("g"), "what is mounted there").unwrap();
+        fs::remove_dir(live.join("srv/nested")).unwrap();
+        create_subvolume(&live.join("srv/nested")).unwrap();
+        fs::write(live.join("srv/nested/f"), "what a subvolume has").unwrap();
+        let ran = machine.run(&["apply"]).expect(1);
+        ran.complains("cannot keep /srv/over").complains("cannot keep /srv/nested");
+        assert!(below.join("g").exists() && live.join("srv/nested/f").exists());
     });
 }
 
