@@ -207,6 +207,17 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_was_given_out_again_is_another_file() {
+        let since = since();
+        let was = Stat { born: Some((800_000, 1)), ..file(900_000, 1) };
+        assert!(since.is_same(Some(&was), Some(&was)));
+        let again = Stat { born: Some((800_000, 2)), ..was };
+        assert!(!since.is_same(Some(&was), Some(&again)));
+        let elsewhere = Stat { inode: 8, ..was };
+        assert!(!since.is_same(Some(&was), Some(&elsewhere)));
+    }
+
+    #[test]
     fn a_clock_that_was_set_back_gives_itself_away() {
         let since = since();
         assert!(!since.is_same(Some(&file(900_000, 1)), Some(&file(900_001, 1))));

@@ -82,6 +82,7 @@ pub enum Op {
     RemoveTree { dir: Pick },
     RebuildTree { dir: Pick },
     ReuseInodes { count: u8, kind: Kind },
+    RemakeNewest { dir: Pick, seed: u8 },
     Chmod { what: Pick, mode: u16 },
     ChmodBackAndForth { what: Pick },
     ChmodRoot { mode: u16 },
@@ -175,7 +176,7 @@ fn content_ops() -> Vec<OpKind> {
         3 shows ReplaceAtomically { file: any::<Pick>(), len: len(), seed: any::<u8>() };
         3 shows DeleteAndRecreate { file: any::<Pick>(), len: len(), seed: any::<u8>() };
         4 quiet Sync {};
-        1 quiet Remount {};
+        2 quiet Remount {};
     }
 }
 
@@ -205,6 +206,8 @@ fn name_ops() -> Vec<OpKind> {
         2 quiet RebuildTree { dir: any::<Pick>() };
         /// Deletes the newest files and creates others with the same inode numbers.
         1 shows ReuseInodes { count: 1..6u8, kind: kind() };
+        /// The same with whole directories, in the same places and with names of the same length.
+        4 shows RemakeNewest { dir: any::<Pick>(), seed: any::<u8>() };
         3 shows NestedCreate { place: place() };
         2 shows NestedSnapshot { nested: any::<Pick>(), place: place() };
         2 shows NestedDelete { nested: any::<Pick>() };

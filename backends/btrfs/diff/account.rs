@@ -30,11 +30,15 @@ impl Account<'_> {
     /// came without being touched is a subvolume, and those are known; a stub cannot be moved. So
     /// what may be missing are names of what was deleted, and each would make the newer size less
     /// than what is known explains: none can make up for another.
+    ///
+    /// That holds for two states of one directory. Another one that has its number has no name among the
+    /// touched ones, and a size that says nothing of what came.
     pub fn balances(&self, ino: u64, before: &InodeItem, now: &InodeItem) -> bool {
         let came = self.touched.leads.of(ino);
         let came = came.filter(|(_, child)| self.touched.inode(*child).is_some());
         let went = self.former.of(ino);
         self.whole
+            && before.generation == now.generation
             && self.nested.binary_search(&ino).is_err()
             && before.size.checked_add(bytes(came)) == now.size.checked_add(bytes(went))
     }

@@ -67,7 +67,17 @@ pub struct Halves<'a> {
 }
 
 impl Halves<'_> {
-    /// The same inode in both trees, and not written to in either.
+    /// Whether a number that both trees have is one inode in both: neither tree made it since they parted.
+    ///
+    /// Before, a number was one inode to both. Since then, either may have deleted that and given its number
+    /// to another one: the first that is made after a mount gets the number after the highest in use. The
+    /// generation tells, and is in the item that is read anyway. That it is the same in both is not enough:
+    /// both may have made an inode of one number in one transaction.
+    pub fn is_same_inode(&self, ino: u64) -> bool {
+        [&self.newer, &self.older].iter().all(|half| !half.side.touched.is_new(ino))
+    }
+
+    /// The same inode in both trees, which have its number, and not written to in either.
     pub fn is_untouched(&self, ino: u64) -> bool {
         self.newer.side.touched.inode(ino).is_none() && self.older.side.touched.inode(ino).is_none()
     }

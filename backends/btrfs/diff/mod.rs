@@ -3,7 +3,8 @@
 //!
 //! Why nothing is missed: every change of an inode, of its names or of a directory's entries writes
 //! the inode's item with the number of the running transaction. An inode whose item is older than
-//! the parting, in both trees, is the same in both. What is named too much costs a comparison.
+//! the parting, in both trees, is the same in both. What is named too much costs a comparison. A number
+//! that both trees have is one inode only if neither made it since: numbers are given out again.
 //!
 //! An inode that is gone leaves no item behind. Its directory does, and its size tells whether the
 //! names that are known explain what it holds (`account`); where they do not, it is listed.

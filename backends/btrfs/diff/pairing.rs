@@ -11,13 +11,14 @@ use crate::changes::FileType;
 impl<'a> Halves<'a> {
     /// A directory with what is to be done in it; `None` where a tree does not have it.
     pub fn frame(&mut self, newer: Option<u64>, older: Option<u64>) -> io::Result<Frame<'a>> {
-        if let (Some(ino), true) = (newer, newer == older)
+        let both = newer.filter(|ino| older == Some(*ino) && self.is_same_inode(*ino));
+        if let Some(ino) = both
             && let Some(frame) = self.frame_of_names(ino)?
         {
             return Ok(frame);
         }
         let (newer_names, older_names) = (self.newer.listing(newer)?, self.older.listing(older)?);
-        let events = if newer == older {
+        let events = if both.is_some() {
             self.pair_by_index(&newer_names, &older_names)
         } else {
             self.pair_by_name(&newer_names, newer_names.all(), &older_names, older_names.all())

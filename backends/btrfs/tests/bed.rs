@@ -126,6 +126,12 @@ impl Bed {
         }
     }
 
+    /// Unmounts and mounts again: the next inode gets the number after the highest one in use.
+    pub fn remount(&mut self) {
+        self.unmount();
+        self.mount_top();
+    }
+
     /// Goes on with what a power cut leaves.
     pub fn cut_the_power(&mut self) {
         let cut: PowerCut = self.throwaway().image_copy().unwrap();

@@ -5,6 +5,7 @@ mod diffing;
 mod directory_sizes;
 mod discarding;
 mod full_directories;
+mod inode_numbers;
 mod lineage;
 mod opening;
 mod settling;

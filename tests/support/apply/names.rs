@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -59,6 +59,7 @@ pub(super) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
         Op::RemoveTree { dir } => world.dir(dir).and_then(|path| remove(&path)),
         Op::RebuildTree { dir } => world.dir(dir).and_then(|path| rebuild(&path)),
         Op::ReuseInodes { count, kind } => reuse_inodes(world, count, kind),
+        Op::RemakeNewest { dir, seed } => remake_newest(world, dir, seed),
         _ => return None,
     })
 }
@@ -131,6 +132,91 @@ fn reuse_inodes(world: &mut World<'_>, count: u8, kind: Kind) -> io::Result<()> 
     if reused.count() > 0 { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
+/// How many of the newest directories may be made again.
+const NEWEST: usize = 4;
+
+/// Deletes one of the newest directories and all that is newer still, and after a mount makes things in the
+/// order of the numbers that are free again: mostly as they were, else of other content, under another name
+/// of the same length, of another type, or elsewhere.
+fn remake_newest(world: &mut World<'_>, dir: u16, seed: u8) -> io::Result<()> {
+    let dev = fs::metadata(&world.live)?.dev();
+    let is_ours = |path: &PathBuf| {
+        fs::symlink_metadata(path).is_ok_and(|m| m.dev() == dev) && !super::is_nested(path)
+    };
+    let mut dirs = world.all(|f| f.file_type.is_dir());
+    dirs.retain(is_ours);
+    dirs.sort_by_key(|path| std::cmp::Reverse(super::inode(path)));
+    dirs.truncate(NEWEST);
+    let oldest = super::inode(&super::nth(dirs, dir)?);
+    let mut gone = world.all(|_| true);
+    gone.retain(|path| is_ours(path) && super::inode(path) >= oldest);
+    let mut gone: Vec<_> = gone.into_iter().map(|path| (oracle::entry_at(&path), path)).collect();
+    gone.sort_by_key(|(was, _)| was.inode.0);
+    for (_, path) in &gone {
+        if let Err(why) = remove(path)
+            && why.kind() != io::ErrorKind::NotFound
+        {
+            return Err(why);
+        }
+    }
+    world.sandbox.remount();
+    let mut again: Vec<(u64, PathBuf)> = Vec::new();
+    let mut random = u32::from(seed);
+    for (was, path) in &gone {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let made = match again.last() {
+            Some((number, first)) if *number == was.inode.0 => {
+                fs::hard_link(first, path).map(|()| first.clone())
+            }
+            _ => make_like(&world.live, path, was, (random >> 16) % 9),
+        };
+        match made {
+            Ok(made) => again.push((was.inode.0, made)),
+            Err(why) if why.raw_os_error() == Some(nix::libc::ENOSPC) => return Err(why),
+            // What is above it is another now, or its name is taken.
+            Err(_) => {}
+        }
+    }
+    let is_reused = |path: &Path| gone.iter().any(|(was, _)| was.inode.0 == super::inode(path));
+    let reused = again.iter().any(|(_, path)| is_reused(path));
+    if reused { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
+/// Makes one thing in the place of another, and says where.
+fn make_like(live: &Path, path: &Path, was: &oracle::Entry, how: u32) -> io::Result<PathBuf> {
+    let path = match how {
+        5 => path.with_file_name(other_name(path)),
+        6 => live.join(format!("elsewhere-{}", was.inode.0)),
+        _ => path.to_path_buf(),
+    };
+    let is_dir = was.facts.file_type == FileType::Dir;
+    match how {
+        // Each takes one number, so that the next gets its own again.
+        7 if is_dir => create(&path, b"was a directory\n")?,
+        7 => fs::create_dir(&path)?,
+        8 if was.facts.file_type == FileType::File => {
+            create(&path, &was.content.iter().map(|byte| byte ^ 1).collect::<Vec<_>>())?;
+        }
+        8 if is_dir => {
+            fs::create_dir(&path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o711))?;
+        }
+        _ => {
+            make_as(&path, was)?;
+            dress(&path, was)?;
+        }
+    }
+    Ok(path)
+}
+
+/// Another name of the same length for what is at `path`.
+fn other_name(path: &Path) -> std::ffi::OsString {
+    let mut name = path.file_name().unwrap_or_default().as_bytes().to_vec();
+    let last = name.last_mut().unwrap();
+    *last = if *last == b'x' { b'y' } else { b'x' };
+    os(&name)
+}
+
 /// Removes the tree and makes it again from memory; hard links come back as files of their own.
 fn rebuild(dir: &Path) -> io::Result<()> {
     let tree = oracle::walk(dir);
@@ -141,23 +227,28 @@ fn rebuild(dir: &Path) -> io::Result<()> {
     remove(dir)?;
     for (path, entry) in &tree {
         let path = if path.is_empty() { dir.to_path_buf() } else { join(dir, path) };
-        let node = |kind| {
-            let mode = Mode::from_raw_mode(entry.facts.mode.into());
-            mknodat(CWD, &path, kind, mode, entry.rdev).map_err(io::Error::from)
-        };
-        match entry.facts.file_type {
-            FileType::File => create(&path, &entry.content)?,
-            FileType::Dir => fs::create_dir(&path)?,
-            FileType::Symlink => symlink(PathBuf::from(os(&entry.content)), &path)?,
-            FileType::Fifo => node(rustix::fs::FileType::Fifo)?,
-            FileType::Socket => node(rustix::fs::FileType::Socket)?,
-            FileType::Char => node(rustix::fs::FileType::CharacterDevice)?,
-            FileType::Block => node(rustix::fs::FileType::BlockDevice)?,
-            FileType::Subvolume => {}
-        }
+        make_as(&path, entry)?;
         dress(&path, entry)?;
     }
     Ok(())
+}
+
+/// Makes what `entry` tells of, with its content.
+fn make_as(path: &Path, entry: &oracle::Entry) -> io::Result<()> {
+    let node = |kind| {
+        let mode = Mode::from_raw_mode(entry.facts.mode.into());
+        mknodat(CWD, path, kind, mode, entry.rdev).map_err(io::Error::from)
+    };
+    match entry.facts.file_type {
+        FileType::File => create(path, &entry.content),
+        FileType::Dir => fs::create_dir(path),
+        FileType::Symlink => symlink(PathBuf::from(os(&entry.content)), path),
+        FileType::Fifo => node(rustix::fs::FileType::Fifo),
+        FileType::Socket => node(rustix::fs::FileType::Socket),
+        FileType::Char => node(rustix::fs::FileType::CharacterDevice),
+        FileType::Block => node(rustix::fs::FileType::BlockDevice),
+        FileType::Subvolume => Ok(()),
+    }
 }
 
 /// Gives `path` the owner, the attributes and the mode that `entry` has, and no more: a directory
