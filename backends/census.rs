@@ -13,6 +13,7 @@ use crate::descent::{self, Descent, open_dir};
 use crate::error::{Error, Result};
 use crate::path::TreePath;
 use crate::stat::{Place, Stat, is_gone};
+use crate::torn::look_until_whole;
 
 /// A file or a whole tree, as it was at one moment.
 #[derive(Clone, Debug)]
@@ -63,6 +64,10 @@ impl Census {
 
     /// Looks at the tree whose root directory is open.
     pub fn of_dir(root: BorrowedFd<'_>, shown: &TreePath) -> Result<Self> {
+        look_until_whole(|| Self::of_dir_once(root, shown))
+    }
+
+    fn of_dir_once(root: BorrowedFd<'_>, shown: &TreePath) -> Result<Self> {
         let boundary =
             Boundary::of(root).map_err(|why| Error::io(format!("look at {shown}"), why))?;
         let census = Self::start(*boundary.root());

@@ -1,6 +1,7 @@
 //! A way down into a tree, directory by directory, that neither follows links, nor crosses mounts,
 //! nor needs more descriptors or stack the deeper the tree is.
 
+use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,6 +10,7 @@ use rustix::fs::{self, FileType, Mode, OFlags, RawDir, RawDirEntry, ResolveFlags
 use rustix::io::Errno;
 
 use crate::stat::{Identity, Place};
+use crate::torn::Torn;
 
 /// How many of the deepest directories stay open. Two descents fit into any descriptor limit.
 const HELD: usize = 128;
@@ -20,6 +22,8 @@ const PATH_BYTES: usize = 4000;
 pub struct Descent<'r> {
     root: BorrowedFd<'r>,
     levels: Vec<Level>,
+    /// The identities of all levels: no directory is twice on one way down.
+    on_way: HashSet<Identity>,
 }
 
 #[derive(Debug)]
@@ -33,14 +37,18 @@ struct Level {
 impl<'r> Descent<'r> {
     /// Starts in the root directory of a tree.
     pub fn new(root: BorrowedFd<'r>) -> Self {
-        Self { root, levels: Vec::new() }
+        Self { root, levels: Vec::new(), on_way: HashSet::new() }
     }
 
     /// Goes into a directory of the current one. `EXDEV` if something is mounted over it, `ENOTDIR`
-    /// or `ELOOP` if it is no directory.
+    /// or `ELOOP` if it is no directory; [`Torn`] if it is on the way already: whoever moves directories
+    /// into each other while they are walked would lead the walk down without end.
     pub fn enter(&mut self, name: &CStr) -> io::Result<()> {
         let fd = open_dir(self.current()?, name)?;
         let identity = Place { dir: fd.as_fd(), name: c"." }.stat()?.identity();
+        if self.on_way.contains(&identity) {
+            return Err(Torn::here());
+        }
         self.push(Level { name: name.to_owned(), fd: Some(fd), identity });
         Ok(())
     }
@@ -52,6 +60,7 @@ impl<'r> Descent<'r> {
     }
 
     fn push(&mut self, level: Level) {
+        self.on_way.insert(level.identity);
         self.levels.push(level);
         if let Some(above) = self.levels.len().checked_sub(HELD + 1) {
             self.levels[above].fd = None;
@@ -60,7 +69,9 @@ impl<'r> Descent<'r> {
 
     /// Goes back to the directory above.
     pub fn leave(&mut self) {
-        self.levels.pop();
+        if let Some(level) = self.levels.pop() {
+            self.on_way.remove(&level.identity);
+        }
     }
 
     /// The current directory, open for reading. `ENOENT` or `ESTALE` if it had to be opened again
@@ -144,6 +155,8 @@ pub struct Entry {
 pub fn names(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
     let mut names = list(dir, |entry| entry.file_name().to_owned())?;
     names.sort_unstable();
+    // What is made again while it is listed may be listed twice.
+    names.dedup();
     Ok(names)
 }
 
@@ -158,6 +171,7 @@ pub fn entries(dir: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
         },
     })?;
     entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    entries.dedup_by(|a, b| a.name == b.name);
     Ok(entries)
 }
 
@@ -180,4 +194,34 @@ fn open_beneath(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> rustix::io::
     let flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
     fs::openat2(dir, path, flags, Mode::empty(), resolve)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "somebody else does this to the tree")]
+    fn rename(root: &Path, from: &str, to: &str) {
+        std::fs::rename(root.join(from), root.join(to)).unwrap();
+    }
+
+    #[test]
+    fn directories_that_are_moved_into_each_other_do_not_lead_on_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = std::fs::File::open(dir.path()).unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        let mut descent = Descent::new(root.as_fd());
+        descent.enter(c"a").unwrap();
+        descent.enter(c"b").unwrap();
+        rename(dir.path(), "a/b", "b");
+        rename(dir.path(), "a", "b/a");
+        assert!(Torn::is(&descent.enter(c"a").unwrap_err()));
+        // On another way down it is no circle.
+        descent.leave();
+        descent.leave();
+        descent.enter(c"b").unwrap();
+        descent.enter(c"a").unwrap();
+    }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::torn::{self, Torn};
+
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -13,18 +15,21 @@ pub struct Error {
     why: String,
     errno: Option<i32>,
     mend: Option<String>,
+    torn: bool,
 }
 
 impl Error {
     /// `action` completes "cannot …" and names its object: `open /dev/sda2`.
     pub fn new(action: impl Into<String>, why: impl fmt::Display) -> Self {
-        Self { action: action.into(), why: why.to_string(), errno: None, mend: None }
+        Self { action: action.into(), why: why.to_string(), errno: None, mend: None, torn: false }
     }
 
     /// The same for a failed system call; keeps its errno for those who must tell errors apart.
     pub fn io(action: impl Into<String>, why: impl Into<io::Error>) -> Self {
         let why = why.into();
-        Self { errno: why.raw_os_error(), ..Self::new(action, describe(&why)) }
+        let torn = Torn::is(&why);
+        let mend = torn.then(|| torn::MEND.to_string());
+        Self { errno: why.raw_os_error(), torn, mend, ..Self::new(action, describe(&why)) }
     }
 
     /// Tells the reason in better words than the system's.
@@ -44,6 +49,17 @@ impl Error {
     /// The errno of the system call that failed, if one did.
     pub fn errno(&self) -> Option<i32> {
         self.errno
+    }
+
+    /// Whether what was looked at was being moved meanwhile; another look may find it whole.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.torn
+    }
+
+    /// Says that so many tries ended in the same way.
+    pub(crate) fn each_of(mut self, tries: u32) -> Self {
+        self.why = format!("{}, at each of {tries} tries", self.why);
+        self
     }
 
     /// What the reader can do about it, if that is known.

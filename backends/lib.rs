@@ -63,6 +63,7 @@ pub mod survey;
 pub mod temporary;
 pub mod throwaway;
 pub mod tmpfs;
+mod torn;
 pub mod walk;
 pub mod weigh;
 pub mod xattrs;

@@ -13,6 +13,7 @@ use crate::descent::{self, Descent, Entry};
 use crate::error::{Error, Result};
 use crate::path::TreePath;
 use crate::stat::{Place, Stat, is_gone};
+use crate::torn::look_until_whole;
 
 use frame::{Frame, Sides, Way};
 pub use known::Known;
@@ -25,15 +26,18 @@ const REPORT_EVERY: u64 = 1024;
 /// What differs in `newer` against `older`. `progress` is told how many names were looked at so far.
 ///
 /// Both are the root directories of trees. What vanishes from a live tree meanwhile counts as not
-/// there; whatever else cannot be read is an error.
+/// there; whatever else cannot be read is an error. Where directories are moved into each other meanwhile,
+/// both are walked again.
 pub fn walk(
     older: BorrowedFd<'_>,
     newer: BorrowedFd<'_>,
     progress: &dyn Fn(u64),
 ) -> Result<Changes> {
-    let older = Source::new(older, Side::Older)?;
-    let newer = Source::new(newer, Side::Newer)?;
-    Walk::new(Some(older), newer, None, progress).run()
+    look_until_whole(|| {
+        let older = Source::new(older, Side::Older)?;
+        let newer = Source::new(newer, Side::Newer)?;
+        Walk::new(Some(older), newer, None, progress).run()
+    })
 }
 
 /// The same, and as exact, where the file system tells beforehand of most files that they are the same.
@@ -64,7 +68,7 @@ pub fn first_difference(older: BorrowedFd<'_>, newer: BorrowedFd<'_>) -> Result<
 
 /// Everything in `newer`, as added; its root directory has no row.
 pub fn walk_added(newer: BorrowedFd<'_>, progress: &dyn Fn(u64)) -> Result<Changes> {
-    Walk::new(None, Source::new(newer, Side::Newer)?, None, progress).run()
+    look_until_whole(|| Walk::new(None, Source::new(newer, Side::Newer)?, None, progress).run())
 }
 
 /// One of the trees.

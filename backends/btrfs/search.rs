@@ -8,6 +8,7 @@ use super::items::{FileExtent, InodeItem, RootRef, Source, Target, dir_items, in
 use super::top::{ROOT_INODE, Top};
 use crate::error::{Error, Result};
 use crate::kernel::tree_search::{Item, Key, SearchBuffer};
+use crate::torn::Torn;
 
 /// The tree of tree roots (`BTRFS_ROOT_TREE_OBJECTID`).
 const ROOT_TREE: u64 = 1;
@@ -237,7 +238,12 @@ pub fn nested(top: &Top, id: u64) -> Result<Vec<Nested>> {
 pub fn path_of(top: &Top, tree: u64, mut ino: u64) -> io::Result<Vec<u8>> {
     let mut search = Searcher::tree(top.as_fd(), tree, top);
     let mut names: Vec<Vec<u8>> = Vec::new();
+    let mut passed = HashSet::new();
     while ino != ROOT_INODE {
+        // Directories that are moved into each other meanwhile would lead in a circle.
+        if !passed.insert(ino) {
+            return Err(Torn::here());
+        }
         let mut above = None;
         search.each_of(ino, kind::INODE_REF, |item| {
             above =

@@ -16,6 +16,7 @@ mod other_backends;
 mod own_list;
 mod reading;
 mod refusals;
+mod renaming;
 mod rollback;
 mod status;
 mod wiki;

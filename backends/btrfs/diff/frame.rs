@@ -1,7 +1,10 @@
 //! A directory that is being compared: its entries in both trees, and what is to be done with them.
 
+use std::io;
+
 use super::listing::{Entry, Listing};
 use crate::order;
+use crate::torn::Torn;
 
 /// The entries of one directory in one tree.
 pub enum Names<'a> {
@@ -46,14 +49,21 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    pub fn new(newer: Names<'a>, older: Names<'a>, events: Vec<Event>) -> Self {
+    /// [`Torn`] if a name is in it twice, as one that is made again while the directory is read.
+    pub fn new(newer: Names<'a>, older: Names<'a>, events: Vec<Event>) -> io::Result<Self> {
         let mut frame = Self { newer, older, events: Vec::new(), next: 0 };
         let mut events = events;
         events.sort_unstable_by(|a, b| {
             order::compare((frame.name(a), a.descend), (frame.name(b), b.descend))
         });
+        let is_twice = |pair: &[Event]| {
+            pair[0].descend == pair[1].descend && frame.name(&pair[0]) == frame.name(&pair[1])
+        };
+        if events.windows(2).any(is_twice) {
+            return Err(Torn::here());
+        }
         frame.events = events;
-        frame
+        Ok(frame)
     }
 
     /// The next thing to do.

@@ -33,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::kernel::btrfs::SubvolumeInfo;
 use crate::kernel::tree_search::Key;
 use crate::survey::Tree;
+use crate::torn::look_until_whole;
 use crate::{Changes, FastChanges, TreeName};
 
 /// One of the two trees that are compared.
@@ -45,7 +46,7 @@ pub(super) struct Side<'a> {
 pub fn changes(top: &Top, from: &Tree, to: &Tree) -> Result<FastChanges> {
     let (older, newer) = (top.subvolume(from)?, top.subvolume(to)?);
     let action = || format!("compare {} with {}", to.name, from.name);
-    match fast(top, &older, &newer) {
+    look_until_whole(|| match fast(top, &older, &newer) {
         Ok(Some(changes)) => Ok(FastChanges::Exact(changes)),
         Ok(None) => Ok(FastChanges::Unavailable(format!(
             "{} and {} are not copies of each other or of one tree",
@@ -55,7 +56,7 @@ pub fn changes(top: &Top, from: &Tree, to: &Tree) -> Result<FastChanges> {
             Ok(FastChanges::Unavailable("only root may search the file system's trees".into()))
         }
         Err(error) => Err(Error::io(action(), error)),
-    }
+    })
 }
 
 fn fast(top: &Top, older: &Subvolume, newer: &Subvolume) -> io::Result<Option<Changes>> {

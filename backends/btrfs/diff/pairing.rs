@@ -23,7 +23,7 @@ impl<'a> Halves<'a> {
         } else {
             self.pair_by_name(&newer_names, newer_names.all(), &older_names, older_names.all())
         };
-        Ok(Frame::new(newer_names, older_names, events))
+        Frame::new(newer_names, older_names, events)
     }
 
     /// A directory that both trees have, from the names in it that were touched and those that lead
@@ -55,7 +55,7 @@ impl<'a> Halves<'a> {
         }
         let (newer, older) = (Names::Own(newer), Names::Own(older));
         let events = self.pair_by_name(&newer, newer.all(), &older, older.all());
-        Ok(Some(Frame::new(newer, older, events)))
+        Frame::new(newer, older, events).map(Some)
     }
 
     /// Whether every name that came into a directory or left it is known.

@@ -66,6 +66,13 @@ impl Touched {
         old.map(|inode| inode.ino).collect()
     }
 
+    /// The touched directories that have a name.
+    pub fn directories(&self) -> impl Iterator<Item = u64> {
+        let named =
+            self.inodes.iter().filter(|inode| inode.item.is_directory() && inode.item.links > 0);
+        named.map(|inode| inode.ino)
+    }
+
     /// The entries of the new directory `ino`, and the listing that has their names.
     pub fn new_entries(&self, ino: u64) -> (&Listing, &[Entry]) {
         let run = self.runs.binary_search_by_key(&ino, |run| run.0);
