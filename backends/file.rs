@@ -1,24 +1,28 @@
 //! The room for files that must be whole or absent, whatever happens: written aside, made durable,
-//! then given their name in one call.
+//! then given their name in one call. A record is written even if there is no room for data.
 //!
 //! A crash before that call leaves a file `.NAME.tmp-N` next to NAME. It is harmless: no reader
 //! of NAME or of old roots looks at it, and a later write takes another name. Nothing deletes it,
 //! since a boot never deletes; whoever finds one may.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, XattrFlags};
+use rustix::io::Errno;
 
 use crate::copy::attributes;
 use crate::fault::change;
 use crate::file_type::FileType;
 use crate::stat::Place;
 use crate::temporary;
+
+/// Records are for root alone.
+const RECORD: u32 = 0o600;
 
 /// Maximum size in bytes of a file of our own that is read: a record, a hold, a configuration.
 pub const MAX_OWN: u64 = 1 << 20;
@@ -30,39 +34,72 @@ pub const MAX_KERNEL_TABLE: u64 = 256 << 20;
 /// Most files are smaller; no size that a file tells of itself is worth more memory beforehand.
 const LARGE: usize = 64 << 10;
 
+/// Where a record has its content if the file system had no room for a byte of data. Btrfs keeps
+/// attributes in blocks of metadata, which often have room when data has none.
+const CONTENT: &CStr = c"trusted.blankroot.content";
+/// An attribute of this size fits into the smallest block of metadata.
+const ATTRIBUTE: usize = 3000;
+
+/// What happens if there is no room for data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WhenFull {
+    /// Writing fails: other programs read the file.
+    Fail,
+    /// The content becomes an attribute of the file, which [`read_record`] knows.
+    UseAttribute,
+}
+
 /// Creates `name` in `dir` with `content`, durably; fails with `EEXIST` if the name is taken.
 pub fn create(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<()> {
-    create_before_commit(dir, name, content, mode, File::sync_all)?;
+    let temporary = write_aside(dir, name, content, mode, WhenFull::Fail, File::sync_all)?;
+    link(dir, &temporary, name)?;
     sync_dir(dir)
 }
 
-/// The same where the caller makes the file system durable next: the name is not safe yet when this
-/// returns. `settle` sees to it that the name will at no moment be safe without the content: it
-/// makes the content durable, or part of what will be durable together with the name.
-pub fn create_before_commit(
+/// The same for a record, which [`read_record`] reads, where the caller makes the file system durable
+/// next: the name is not safe yet when this returns. `settle` sees to it that the name will at no
+/// moment be safe without the content: it makes the content durable, or part of what will be durable
+/// together with the name.
+pub fn create_record_before_commit(
     dir: BorrowedFd<'_>,
     name: &OsStr,
     content: &[u8],
-    mode: u32,
     settle: impl Fn(&File) -> io::Result<()>,
 ) -> io::Result<()> {
-    let temporary = write_aside(dir, name, content, mode, settle)?;
+    let temporary = write_aside(dir, name, content, RECORD, WhenFull::UseAttribute, settle)?;
+    link(dir, &temporary, name)
+}
+
+/// Gives a finished file its name, which nothing must have.
+fn link(dir: BorrowedFd<'_>, temporary: &OsStr, name: &OsStr) -> io::Result<()> {
     let linked = change("file: link", || {
-        Ok(fs::linkat(dir, temporary.as_os_str(), dir, name, AtFlags::empty())?)
+        Ok(fs::linkat(dir, temporary, dir, name, AtFlags::empty())?)
     });
-    let removed = unlink_temporary(dir, &temporary);
+    let removed = unlink_temporary(dir, temporary);
     linked?;
     removed
 }
 
 /// Puts `content` at `name` in `dir`, in place of what was there.
 pub fn replace(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<()> {
-    let temporary = write_aside(dir, name, content, mode, File::sync_all)?;
+    let temporary = write_aside(dir, name, content, mode, WhenFull::Fail, File::sync_all)?;
+    rename(dir, &temporary, name)
+}
+
+/// The same for a record, which [`read_record`] reads.
+pub fn replace_record(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8]) -> io::Result<()> {
+    let way = WhenFull::UseAttribute;
+    let temporary = write_aside(dir, name, content, RECORD, way, File::sync_all)?;
+    rename(dir, &temporary, name)
+}
+
+/// Gives a finished file its name in place of what has it; durable when this returns.
+fn rename(dir: BorrowedFd<'_>, temporary: &OsStr, name: &OsStr) -> io::Result<()> {
     let renamed =
-        change("file: rename", || Ok(fs::renameat(dir, temporary.as_os_str(), dir, name)?));
+        change("file: rename", || Ok(fs::renameat(dir, temporary, dir, name)?));
     if let Err(error) = renamed {
         // Best effort: the file is ours and has a name that nobody looks for.
-        let _ = unlink_temporary(dir, &temporary);
+        let _ = unlink_temporary(dir, temporary);
         return Err(error);
     }
     sync_dir(dir)
@@ -77,7 +114,7 @@ pub fn rewrite(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8]) -> io::Result<
         return Err(io::Error::other("it is not a plain file"));
     }
     // Nobody else may look into it before it has its owner.
-    let temporary = write_aside(dir, name, content, 0o600, File::sync_all)?;
+    let temporary = write_aside(dir, name, content, 0o600, WhenFull::Fail, File::sync_all)?;
     let made = CString::new(temporary.as_bytes())?;
     let new = Place { dir, name: &made };
     let finished = attributes::give(old, &facts, new).and_then(|()| {
@@ -95,9 +132,31 @@ pub fn rewrite(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8]) -> io::Result<
 
 /// Reads the whole of a plain file below `dir` without following any link.
 pub fn read(dir: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
+    read_open(open_beneath(dir, path)?, MAX_OWN)
+}
+
+/// The same for a record, wherever its content found room.
+pub fn read_record(dir: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
+    let file = open_beneath(dir, path)?;
+    let found = file.metadata()?;
+    if found.is_file() && found.len() == 0 {
+        let mut content = vec![0; ATTRIBUTE];
+        match fs::fgetxattr(&file, CONTENT, &mut *content) {
+            Ok(len) => {
+                content.truncate(len);
+                return Ok(content);
+            }
+            Err(Errno::NODATA | Errno::NOTSUP) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    read_open(file, MAX_OWN)
+}
+
+fn open_beneath(dir: BorrowedFd<'_>, path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    read_open(File::from(fs::openat2(dir, path, flags, Mode::empty(), resolve)?), MAX_OWN)
+    Ok(File::from(fs::openat2(dir, path, flags, Mode::empty(), resolve)?))
 }
 
 /// Reads the whole of a file of this host that its owner named, through links.
@@ -138,6 +197,7 @@ fn write_aside(
     name: &OsStr,
     content: &[u8],
     mode: u32,
+    when_full: WhenFull,
     settle: impl Fn(&File) -> io::Result<()>,
 ) -> io::Result<OsString> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -151,8 +211,13 @@ fn write_aside(
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(error),
         };
-        let written = change("file: write", || file.write_all(content))
-            .and_then(|()| change("file: sync", || settle(&file)));
+        let written = match change("file: write", || file.write_all(content)) {
+            Err(why) if when_full == WhenFull::UseAttribute && is_full(&why) => {
+                change("file: write attribute", || write_attribute(&file, content))
+            }
+            written => written,
+        };
+        let written = written.and_then(|()| change("file: sync", || settle(&file)));
         return match written {
             Ok(()) => Ok(temporary),
             Err(error) => {
@@ -163,6 +228,20 @@ fn write_aside(
         };
     }
     Err(io::Error::from(io::ErrorKind::AlreadyExists))
+}
+
+/// Whether a call failed for want of room.
+pub(crate) fn is_full(why: &io::Error) -> bool {
+    [Errno::NOSPC, Errno::DQUOT].iter().any(|full| why.raw_os_error() == Some(full.raw_os_error()))
+}
+
+/// Makes `content` an attribute of the file, which then has no data.
+fn write_attribute(file: &File, content: &[u8]) -> io::Result<()> {
+    if content.len() > ATTRIBUTE {
+        return Err(Errno::NOSPC.into());
+    }
+    file.set_len(0)?;
+    Ok(fs::fsetxattr(file, CONTENT, content, XattrFlags::CREATE)?)
 }
 
 fn unlink_temporary(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {

@@ -68,7 +68,7 @@ impl Hold {
 
 /// Reads the hold in `old`, the open directory of old roots, whose listing has its name.
 pub(crate) fn read(old: BorrowedFd<'_>) -> Held {
-    let text = file::read(old, Path::new(NAME)).map_err(|e| describe(&e));
+    let text = file::read_record(old, Path::new(NAME)).map_err(|e| describe(&e));
     text.and_then(|text| Hold::parse(&text)).map_or_else(Held::Unreadable, Held::By)
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn read(old: BorrowedFd<'_>) -> Held {
 pub(crate) fn write(old: BorrowedFd<'_>, hold: &Hold) -> Result<()> {
     let action = "write the hold";
     let text = serde_json::to_vec_pretty(hold).map_err(|e| Error::new(action, e))?;
-    file::replace(old, OsStr::new(NAME), &text, 0o600).map_err(|e| Error::io(action, e))
+    file::replace_record(old, OsStr::new(NAME), &text).map_err(|e| Error::io(action, e))
 }
 
 /// Removes it. It may come back if the power goes soon: used up it says so, and to release it again

@@ -14,11 +14,10 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use rustix::fs;
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, describe};
-use crate::file::{create_before_commit, replace};
+use crate::file::{self, create_record_before_commit, replace_record};
 use crate::path::Escaped;
 use crate::survey::TreeId;
 use crate::{descent, hold, temporary};
@@ -174,7 +173,8 @@ impl Records {
 }
 
 /// Writes `record` into `old`; fails if its name is taken. Making the copy, which comes next, makes
-/// its name durable; `settle` sees to it that its content then is, as [`create_before_commit`] tells.
+/// its name durable; `settle` sees to it that its content then is, as [`create_record_before_commit`]
+/// tells.
 pub fn write(
     old: BorrowedFd<'_>,
     record: &Record,
@@ -182,7 +182,7 @@ pub fn write(
 ) -> Result<()> {
     let action = || format!("write the record of the old root {}", record.name);
     let text = serde_json::to_vec_pretty(record).map_err(|e| Error::new(action(), e))?;
-    create_before_commit(old, &record.file_name(), &text, 0o600, settle)
+    create_record_before_commit(old, &record.file_name(), &text, settle)
         .map_err(|e| Error::io(action(), e))
 }
 
@@ -200,16 +200,12 @@ pub fn mark(old: BorrowedFd<'_>, record: &Record, tree: &TreeId) -> Result<()> {
     let action = || format!("mark the old root {} as being deleted", record.name);
     let marked = Record { discarding: Some(tree.clone()), ..record.clone() };
     let text = serde_json::to_vec_pretty(&marked).map_err(|e| Error::new(action(), e))?;
-    match replace(old, &record.file_name(), &text, 0o600) {
+    match replace_record(old, &record.file_name(), &text) {
         // Only deleting makes room again, and it must not wait for room. Without the mark, half of
         // it passes for an old root until the next run, which finds it as old as this one did.
-        Err(why) if is_full(&why) => Ok(()),
+        Err(why) if file::is_full(&why) => Ok(()),
         marked => marked.map_err(|e| Error::io(action(), e)),
     }
-}
-
-fn is_full(why: &io::Error) -> bool {
-    [Errno::NOSPC, Errno::DQUOT].iter().any(|full| why.raw_os_error() == Some(full.raw_os_error()))
 }
 
 /// Removes the record of an old root that is gone.
@@ -227,7 +223,7 @@ pub fn stem(file: &OsStr) -> Option<&OsStr> {
 
 /// Reads the record in the file `name`; the error says what is wrong with it, in one line.
 pub fn read_one(old: BorrowedFd<'_>, name: &OsStr) -> Result<Record, String> {
-    let text = crate::file::read(old, Path::new(name)).map_err(|e| describe(&e))?;
+    let text = file::read_record(old, Path::new(name)).map_err(|e| describe(&e))?;
     let record = Record::parse(&text)?;
     if Some(OsStr::new(&record.name)) != stem(name) {
         return Err(format!("it is the record of {}", Escaped(record.name.as_bytes())));

@@ -14,7 +14,7 @@ use support::oracle;
 use support::sandbox::on_btrfs;
 
 use crate::stage::{Stage, Variant, lock};
-use crate::{ERRNOS, check_disk, cut_everywhere, small_disk};
+use crate::{ENOSPC, ERRNOS, check_disk, cut_everywhere, small_disk};
 
 /// Every change that `expire` makes of two old roots, a record alone and a fresh copy, in order.
 const EXPIRE: [&str; 18] = [
@@ -40,7 +40,6 @@ const EXPIRE: [&str; 18] = [
 ];
 /// The positions of the mark, which a full disk must not make a failure.
 const MARK: std::ops::Range<usize> = 2..7;
-const ENOSPC: i32 = 28;
 
 /// A root with a past: three old roots, of which the newest stays, and what two crashes left.
 struct Past {

@@ -4,6 +4,7 @@ mod bed;
 mod diffing;
 mod directory_sizes;
 mod discarding;
+mod full_data;
 mod full_directories;
 mod inode_numbers;
 mod lineage;
