@@ -42,6 +42,7 @@ pub mod file;
 pub mod file_type;
 pub mod hold;
 pub mod image;
+mod immovable;
 pub mod in_use;
 pub mod kernel;
 mod kin;

@@ -97,13 +97,15 @@ fn unlink(point: &'static str, dir: BorrowedFd<'_>, name: &CStr, how: AtFlags) -
     }
 }
 
-/// Clears the attributes that forbid deleting a file, or what is in a directory (`chattr(1)`).
-fn unlock(file: BorrowedFd<'_>) -> io::Result<()> {
+/// Clears the attributes that forbid deleting a file, or what is in a directory (`chattr(1)`); says
+/// whether there was one.
+pub(crate) fn unlock(file: BorrowedFd<'_>) -> io::Result<bool> {
     // Not every file system has them.
-    let Ok(flags) = fs::ioctl_getflags(file) else { return Ok(()) };
+    let Ok(flags) = fs::ioctl_getflags(file) else { return Ok(false) };
     let locks = IFlags::IMMUTABLE | IFlags::APPEND;
-    if flags.intersects(locks) {
+    let locked = flags.intersects(locks);
+    if locked {
         change("remove: unlock", || Ok(fs::ioctl_setflags(file, flags - locks)?))?;
     }
-    Ok(())
+    Ok(locked)
 }

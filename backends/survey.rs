@@ -213,7 +213,8 @@ pub struct Survey {
     pub hold: Option<Held>,
     /// Where live is mounted now, in any mount namespace that has a process.
     pub live_mounts: Vec<LiveMount>,
-    /// Trees of their own inside live, by path; they travel along with it.
+    /// Trees of their own inside live, by path; they travel along with it. Every user can make any
+    /// number of them, so that a survey for a rollback does not list them.
     pub nested: Vec<TreePath>,
     /// Whether a mount that names no tree leads to live.
     pub live_is_default: bool,
@@ -221,6 +222,8 @@ pub struct Survey {
     pub space: Option<Space>,
     /// Reasons not to roll back that nothing above expresses.
     pub obstacles: Vec<Obstacle>,
+    /// What keeps live from being exchanged for a fresh copy; old roots can be deleted all the same.
+    pub immovable: Vec<Obstacle>,
 }
 
 impl Survey {
@@ -239,6 +242,7 @@ impl Survey {
             live_is_default: false,
             space: None,
             obstacles: Vec::new(),
+            immovable: Vec::new(),
         }
     }
 }

@@ -175,7 +175,7 @@ pub fn rollback(
 
 /// An exchange may have taken effect although making it durable failed.
 fn look_again(locked: &dyn LockedBackend, before: &Tree) -> LiveNow {
-    match locked.survey().map(|survey| survey.live.tree().map(|live| live.id.clone())) {
+    match locked.survey_for_rollback().map(|survey| survey.live.tree().map(|live| live.id.clone())) {
         Ok(Some(id)) if id == before.id => LiveNow::AsBefore,
         Ok(Some(_)) => LiveNow::Fresh,
         Ok(None) | Err(_) => LiveNow::Unknown,

@@ -23,6 +23,8 @@ pub mod kind {
     pub const EXTENT_DATA: u8 = 108;
     /// The root of a subvolume or of another tree.
     pub const ROOT_ITEM: u8 = 132;
+    /// Where the name of a subvolume is, told by the subvolume.
+    pub const ROOT_BACKREF: u8 = 144;
     /// The name of a subvolume inside another.
     pub const ROOT_REF: u8 = 156;
 }

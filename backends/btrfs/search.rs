@@ -233,6 +233,30 @@ pub fn nested(top: &Top, id: u64) -> Result<Vec<Nested>> {
     Ok(found)
 }
 
+/// The path of subvolume `id` from the top level on: the directory that has its name, with a slash at
+/// its end, and the name; `None` where it has none any more.
+pub fn place_of(top: &Top, id: u64) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
+    let mut place: Option<(Vec<u8>, Vec<u8>)> = None;
+    let mut at = id;
+    // No subvolume lies in itself; a torn view may say so.
+    let mut passed = HashSet::new();
+    while at != TOP_LEVEL && passed.insert(at) {
+        let mut above = None;
+        Searcher::roots(top).each_of(at, kind::ROOT_BACKREF, |item| {
+            let parsed = RootRef::parse(item.data);
+            above = parsed.map(|name| (item.key.offset, name.dir, name.name.to_vec()));
+        })?;
+        let Some((parent, dir, name)) = above else { return Ok(None) };
+        let dir = path_of(top, parent, dir)?;
+        place = Some(match place {
+            None => (dir, name),
+            Some((below, last)) => ([dir.as_slice(), &name, b"/", &below].concat(), last),
+        });
+        at = parent;
+    }
+    Ok(place)
+}
+
 /// The path of directory `ino` below the root of subvolume `tree`, with a slash at its end; empty
 /// for the root itself. However long it is, where `BTRFS_IOC_INO_LOOKUP` ends at 4080 bytes.
 pub fn path_of(top: &Top, tree: u64, mut ino: u64) -> io::Result<Vec<u8>> {

@@ -1,19 +1,22 @@
 //! Reads what is on the file system: live, blank, old roots, half-done work, room.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use super::search::{TOP_LEVEL, default_subvolume, nested, path_of};
-use super::top::{Top, id_of};
+use super::top::{Look, Top, id_of};
 use rustix::io::Errno;
 
 use crate::Layout;
 use crate::error::{Error, Result};
 use crate::fault::change;
+use crate::immovable;
 use crate::kernel::btrfs::{self as ioctl, SubvolumeInfo};
 use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
-use crate::path::{TreeName, TreePath};
+use crate::path::{TreeName, TreePath, shell_word};
 use crate::record::Record;
 use crate::survey::{Obstacle, Space, Survey, Tree, TreeId, Unfinished};
 
@@ -33,8 +36,8 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach) -> Result<Survey> {
     let default = privileged(default_subvolume(top))?;
     let usual = [Some(TOP_LEVEL), live_info.map(|info| info.id), blank_info.map(|info| info.id)];
     // A default subvolume that is none of these may be an old root, whichever.
-    let reach = if default.is_some() && !usual.contains(&default) { Reach::All } else { reach };
-    let old = old_roots(top, layout, reach, default, blank_info.as_ref())?;
+    let old_reach = if default.is_some() && !usual.contains(&default) { Reach::All } else { reach };
+    let old = old_roots(top, layout, old_reach, default, blank_info.as_ref())?;
     let has_old_dir = old.is_some();
     let (mut old, obstacles) = match old.unwrap_or_else(|| Ok(OldRoots::default())) {
         Ok(old) => (old, Vec::new()),
@@ -43,10 +46,15 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach) -> Result<Survey> {
     if let Ok(beside) = top.open_parent(&layout.blank) {
         old.unfinished.extend(leftovers_of_capture(beside.as_fd(), &layout.blank)?);
     }
-    let (live_mounts, nested) = match live_info {
-        Some(info) => (super::mounts::of_subvolume(top, info.id)?, nested_paths(top, info.id)?),
-        None => (Vec::new(), Vec::new()),
+    let live_mounts = match live_info {
+        Some(info) => super::mounts::of_subvolume(top, info.id)?,
+        None => Vec::new(),
     };
+    let nested = match live_info {
+        Some(info) if reach == Reach::All => nested_paths(top, info.id)?,
+        Some(_) | None => Vec::new(),
+    };
+    let immovable = immovable(top, layout, &live, &blank)?;
     Ok(Survey {
         file_system: top.info().fsid.hyphenated().to_string(),
         live: live.slot(&layout.live, blank_info.as_ref()),
@@ -59,8 +67,44 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach) -> Result<Survey> {
         nested,
         live_is_default: live_info.is_some_and(|info| default == Some(info.id)),
         obstacles,
+        immovable,
         space: space(top.as_fd(), top.info()).ok(),
     })
+}
+
+/// Which of the directories that a rollback renames, or renames in, cannot be. A fresh copy has the
+/// flags of blank.
+fn immovable(top: &Top, layout: &Layout, live: &Look, blank: &Look) -> Result<Vec<Obstacle>> {
+    let mut found = Vec::new();
+    let device = shell_word(top.device().as_os_str());
+    let mount = format!("run `mount -o subvolid=5 {device} /mnt`, then ");
+    let at = |path: &Path| shell_word(Path::new("/mnt").join(path).as_os_str());
+    let clear = |path: &Path| format!("{mount}`chattr -i -a {}`", at(path));
+    if let Look::Subvolume(live) = live {
+        let shown = format!("the top directory of live, `{}`,", layout.live);
+        let mend = || format!("run `chattr -i -a /` while it is the root, or {}", clear(layout.live.as_path()));
+        found.extend(immovable::obstacle(&live.fd, &shown, mend)?);
+    }
+    if let Look::Subvolume(blank) = blank {
+        let shown = format!("the top directory of blank, `{}`,", layout.blank);
+        let mend = || {
+            let path = at(layout.blank.as_path());
+            let set = |value| format!("`btrfs property set -ts {path} ro {value}`");
+            format!("{mount}{}, `chattr -i -a {path}`, {}", set("false"), set("true"))
+        };
+        found.extend(immovable::obstacle(&blank.fd, &shown, mend)?);
+    }
+    let parent = layout.live.split().0.unwrap_or(Path::new("."));
+    // What is not there, or is no directory, is told elsewhere.
+    if let Ok(dir) = top.open_parent(&layout.live) {
+        let shown = format!("the directory that holds live, `{}`,", layout.live);
+        found.extend(immovable::obstacle(dir, &shown, || clear(parent))?);
+    }
+    if let Ok(dir) = top.open_dir(&layout.old) {
+        let shown = format!("the directory of old roots, `{}`,", layout.old);
+        found.extend(immovable::obstacle(dir, &shown, || clear(layout.old.as_path()))?);
+    }
+    Ok(found)
 }
 
 /// `None` where only a privileged process may ask.
@@ -73,12 +117,17 @@ fn privileged<T>(asked: Result<T>) -> Result<Option<T>> {
 }
 
 fn nested_paths(top: &Top, live: u64) -> Result<Vec<TreePath>> {
+    let mut dirs: HashMap<u64, Vec<u8>> = HashMap::new();
     let mut paths = Vec::new();
     for child in privileged(nested(top, live))?.unwrap_or_default() {
-        let mut path = path_of(top, live, child.dir)
-            .map_err(|e| Error::io(format!("find where subvolume {} is", child.id), e))?;
-        path.extend_from_slice(&child.name);
-        paths.extend(TreePath::parse(&path));
+        let dir = match dirs.entry(child.dir) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(
+                path_of(top, live, child.dir)
+                    .map_err(|e| Error::io(format!("find where subvolume {} is", child.id), e))?,
+            ),
+        };
+        paths.extend(TreePath::parse(&[dir.as_slice(), &child.name].concat()));
     }
     paths.sort();
     Ok(paths)

@@ -11,10 +11,11 @@ use rustix::fs;
 use crate::boundary::Boundary;
 use crate::changes::FileType;
 use crate::error::{Error, Result};
+use crate::immovable;
 use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::path::TreeName;
 use crate::stat::{Place, Stat};
-use crate::survey::{Slot, Survey, Tree};
+use crate::survey::{Obstacle, Slot, Survey, Tree};
 
 use super::{Directory, identity, mounts};
 
@@ -51,7 +52,29 @@ pub(super) fn survey(of: &Directory, reach: Reach) -> Result<Survey> {
         live_is_default: false,
         space: None,
         obstacles: Vec::new(),
+        immovable: immovable(of)?,
     })
+}
+
+/// Which of the directories that a rollback renames, or renames in, cannot be.
+fn immovable(of: &Directory) -> Result<Vec<Obstacle>> {
+    let (live, old) = (&of.layout.live, &of.layout.old);
+    let parent = of.open_parent(live).map(|(parent, _)| parent);
+    let beside = format!("the directory that holds live, {}", of.place_of(live));
+    let dirs = [
+        (of.open_tree(live), format!("live, {},", of.place_of(live))),
+        (parent, beside),
+        (of.open_tree(old), format!("the directory of old roots, {},", of.place_of(old))),
+    ];
+    let mut found = Vec::new();
+    for (dir, shown) in dirs {
+        // What is not there, or is no directory, is told elsewhere.
+        if let Ok(dir) = dir {
+            let mend = || "clear it with `chattr -i -a` on that directory".to_string();
+            found.extend(immovable::obstacle(dir, &shown, mend)?);
+        }
+    }
+    Ok(found)
 }
 
 /// What has this name.

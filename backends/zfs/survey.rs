@@ -60,6 +60,7 @@ pub fn survey(of: &Zfs, reach: Reach) -> Result<Survey> {
         live_mounts,
         // Other datasets are no part of live's tree: they are an obstacle.
         nested: Vec::new(),
+        immovable: Vec::new(),
         // No mount leads to a dataset without naming it.
         live_is_default: false,
         space: available.map(|available| Space { available, needed: NEEDED }),

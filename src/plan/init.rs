@@ -121,7 +121,7 @@ pub fn plan(wanted: &Wanted, now: Situation<'_>) -> Result<InitPlan, Vec<InitRef
     };
     let mut refusals: Vec<InitRefusal> =
         unusable_live(&now.survey.live, layout).into_iter().collect();
-    for obstacle in &now.survey.obstacles {
+    for obstacle in now.survey.obstacles.iter().chain(&now.survey.immovable) {
         refusals.push(InitRefusal {
             reason: obstacle.reason.clone(),
             mend: obstacle.mend.clone().unwrap_or_else(|| "remove this obstacle".to_string()),

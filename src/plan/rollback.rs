@@ -56,6 +56,7 @@ pub fn plan(
     };
     refusals.extend(numbers_in_fstab(facts, layout));
     refusals.extend(survey.obstacles.iter().cloned().map(Refusal::Obstacle));
+    refusals.extend(immovable(strategy, survey));
     let live = usable(&survey.live, &layout.live, Refusal::LiveMissing, Refusal::LiveNotATree);
     let blank = usable(&survey.blank, &layout.blank, Refusal::BlankMissing, Refusal::BlankNotATree);
     let (live, blank) = match (live, blank) {
@@ -220,6 +221,14 @@ fn in_use(survey: &Survey, live: &Tree) -> Vec<Refusal> {
 
 fn writable_blank(blank: &Tree) -> Option<Refusal> {
     (!blank.read_only).then(|| Refusal::BlankWritable(blank.name.clone()))
+}
+
+/// Whoever puts live back in place renames nothing.
+fn immovable(strategy: Strategy, survey: &Survey) -> Vec<Refusal> {
+    match strategy {
+        Strategy::SetAside => survey.immovable.iter().cloned().map(Refusal::Obstacle).collect(),
+        Strategy::Rollback => Vec::new(),
+    }
 }
 
 fn numbers_in_fstab(facts: &Facts, layout: &Layout) -> Vec<Refusal> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use btrfsutil::subvolume::Subvolume;
+use rustix::fs::{IFlags, ioctl_setflags};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
 use super::bed::Bed;
@@ -24,6 +25,34 @@ fn discard(bed: &Bed, old_root: &OldRoot) {
     bed.backend().lock().unwrap().discard(old_root).unwrap();
     assert_eq!((bed.survey().old_roots, bed.survey().unfinished), (Vec::new(), Vec::new()));
     assert!(!bed.path(&old_root.tree.name).exists());
+}
+
+/// What `chattr` does.
+fn set_flags(path: &Path, flags: IFlags) {
+    ioctl_setflags(fs::File::open(path).unwrap(), flags).unwrap();
+}
+
+#[test]
+fn an_old_root_with_immutable_directories_and_subvolumes_is_deleted() {
+    let Some(bed) = Bed::captured() else { return };
+    let nested = bed.live().join("dir/nested");
+    Subvolume::create(nested.as_path(), None).unwrap();
+    for path in [nested.join("file"), bed.live().join("a file")] {
+        fs::write(&path, "x").unwrap();
+        set_flags(&path, IFlags::IMMUTABLE);
+    }
+    set_flags(&nested, IFlags::APPEND);
+    set_flags(&bed.live().join("dir"), IFlags::IMMUTABLE);
+    let old_root = rollback(&bed);
+    set_flags(&bed.path(&old_root.tree.name), IFlags::IMMUTABLE);
+    discard(&bed, &old_root);
+    // What keeps others from deleting in the directory of old roots is not ours to clear.
+    let old_root = rollback(&bed);
+    let old = bed.path(&bed.layout().old);
+    set_flags(&old, IFlags::IMMUTABLE);
+    assert_refused(&bed, &old_root, "cannot delete the old root");
+    set_flags(&old, IFlags::empty());
+    discard(&bed, &old_root);
 }
 
 #[test]

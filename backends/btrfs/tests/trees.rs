@@ -3,7 +3,7 @@
 use std::fs;
 
 use btrfsutil::subvolume::Subvolume;
-use rustix::fs::{CWD, RenameFlags, rename, renameat_with};
+use rustix::fs::{CWD, IFlags, RenameFlags, ioctl_setflags, rename, renameat_with};
 
 use super::bed::{Bed, name};
 use crate::conformance::{Testbed, next_record, rollback};
@@ -124,4 +124,62 @@ fn a_mount_of_live_is_told_until_live_is_another_tree() {
     let (old, live) = (bed.path(&old.name), bed.live());
     renameat_with(CWD, old, CWD, live, RenameFlags::EXCHANGE).unwrap();
     assert_eq!(bed.survey().live_mounts.len(), 1);
+}
+
+#[test]
+fn a_survey_for_a_rollback_does_not_list_what_every_user_can_make() {
+    let Some(bed) = Bed::captured() else { return };
+    for number in 0..20 {
+        let path = bed.live().join(format!("dir/{number}"));
+        Subvolume::create(path.as_path(), None).unwrap();
+    }
+    assert_eq!(bed.survey().nested.len(), 20);
+    assert_eq!(bed.backend().lock().unwrap().survey_for_rollback().unwrap().nested, []);
+}
+
+/// What `chattr` does.
+fn set_flags(path: &std::path::Path, flags: IFlags) {
+    let file = fs::File::open(path).unwrap();
+    ioctl_setflags(&file, flags).unwrap();
+}
+
+#[test]
+fn a_directory_that_cannot_be_renamed_is_told_before_the_exchange_fails() {
+    let Some(bed) = Bed::captured() else { return };
+    let layout = bed.layout();
+    let old = bed.path(&layout.old);
+    let blank = Subvolume::get(bed.blank().as_path()).unwrap();
+    for (path, shown) in [
+        (bed.live(), "the top directory of live, `@/li ve`,"),
+        (bed.blank(), "the top directory of blank, `@/blank\\xff`,"),
+        (bed.top().join("@"), "the directory that holds live, `@/li ve`,"),
+        (old, "the directory of old roots, `old roots`,"),
+    ] {
+        for (flag, word) in [(IFlags::IMMUTABLE, "immutable"), (IFlags::APPEND, "append-only")] {
+            let is_blank = path == bed.blank();
+            let change = |flags| {
+                blank.set_ro(!is_blank).unwrap();
+                set_flags(&path, flags);
+                blank.set_ro(true).unwrap();
+            };
+            change(flag);
+            let told = bed.survey().immovable;
+            let [told] = &told[..] else { panic!("{shown} {word}: {told:?}") };
+            assert!(told.reason.starts_with(&format!("{shown} is {word}")), "{told:?}");
+            assert!(told.mend.as_ref().unwrap().contains("chattr -i -a "), "{told:?}");
+            assert_eq!(bed.backend().lock().unwrap().survey_for_rollback().unwrap().immovable.len(), 1);
+            // The file system agrees.
+            let (live, copy) = (bed.live_tree(), next_record(&bed));
+            let aside = layout.old.child(&copy.name).unwrap();
+            let backend = bed.backend();
+            let mut locked = backend.lock().unwrap();
+            let prepared = locked.prepare(&bed.blank_tree(), &copy);
+            if prepared.is_ok() {
+                locked.swap(&live, &aside).unwrap_err();
+            }
+            drop(locked);
+            change(IFlags::empty());
+        }
+    }
+    assert_eq!(bed.survey().immovable, []);
 }
