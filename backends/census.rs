@@ -171,7 +171,9 @@ impl Walk<'_> {
             return Ok(false);
         }
         if stat.facts.file_type == FileType::Subvolume {
-            self.census.subvolume.get_or_insert_with(|| path(shown, &self.way, name));
+            if stat.has_names {
+                self.census.subvolume.get_or_insert_with(|| path(shown, &self.way, name));
+            }
             return Ok(false);
         }
         let first = self.census.inodes.insert(stat.inode);

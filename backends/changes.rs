@@ -1,6 +1,8 @@
 //! What differs between two trees, kept compactly: a row is tens of bytes, so that half a million
 //! changes fit in memory, and paths share their directories.
 
+use std::os::unix::ffi::OsStrExt;
+
 use crate::path::TreePath;
 
 pub use crate::file_type::FileType;
@@ -137,6 +139,33 @@ impl Changes {
             visit(&path, row.kind, &row.facts)?;
         }
         Ok(())
+    }
+
+    /// The same with more rows; of two for one path the one that is there stays.
+    pub fn with(self, more: Vec<Change>) -> Self {
+        if more.is_empty() {
+            return self;
+        }
+        let mut rows: Vec<Change> = self.iter().chain(more).collect();
+        rows.sort_by(|a, b| a.path.cmp(&b.path));
+        rows.dedup_by(|later, first| later.path == first.path);
+        let mut writer = ChangesWriter::new();
+        for Change { path, kind, facts } in rows {
+            let Some(name) = path.name() else {
+                writer.record_root(kind, facts);
+                continue;
+            };
+            let parent = path.parent().unwrap_or_default();
+            while !parent.is_within(&writer.current_path()) {
+                writer.ascend();
+            }
+            let below = parent.below(&writer.current_path()).unwrap_or_default();
+            for name in below.as_bytes().split(|&b| b == b'/').filter(|name| !name.is_empty()) {
+                writer.descend(name);
+            }
+            writer.record(name.as_bytes(), kind, facts);
+        }
+        writer.finish()
     }
 
     fn write_path(&self, row: &Row, path: &mut Vec<u8>) {

@@ -86,12 +86,8 @@ pub fn difference(
 ) -> Result<Option<ChangeKind>, Failure> {
     let ((a, a_stat), (b, b_stat)) = (older, newer);
     let (was, is) = (&a_stat.facts, &b_stat.facts);
-    if was.file_type != is.file_type {
-        return Ok(Some(ChangeKind::Replaced));
-    }
-    // What is inside a subvolume belongs to it; a stub has no owner or mode that mean anything.
-    if is.file_type == FileType::Subvolume || a_stat.is_same_file(b_stat) {
-        return Ok(None);
+    if let Some(told) = told_by_type(a_stat, b_stat) {
+        return Ok(told);
     }
     let modified = match is.file_type {
         FileType::File => was.size != is.size || (is.size > 0 && content_differs(a, b)?),
@@ -110,11 +106,8 @@ pub fn difference(
 /// difference is what [`difference`] finds, be it of another kind.
 pub fn difference_at_sight(was: &Stat, is: &Stat) -> Option<ChangeKind> {
     let (a, b) = (&was.facts, &is.facts);
-    if a.file_type != b.file_type {
-        return Some(ChangeKind::Replaced);
-    }
-    if b.file_type == FileType::Subvolume || was.is_same_file(is) {
-        return None;
+    if let Some(told) = told_by_type(was, is) {
+        return told;
     }
     let modified = match b.file_type {
         FileType::File => a.size != b.size,
@@ -123,6 +116,25 @@ pub fn difference_at_sight(was: &Stat, is: &Stat) -> Option<ChangeKind> {
     };
     let metadata = (a.mode, a.uid, a.gid) != (b.mode, b.uid, b.gid);
     modified.then_some(ChangeKind::Modified).or_else(|| metadata.then_some(ChangeKind::Metadata))
+}
+
+/// Whether the two differ, where that is told by what they are.
+fn told_by_type(was: &Stat, is: &Stat) -> Option<Option<ChangeKind>> {
+    if was.facts.file_type != is.facts.file_type {
+        return Some((!both_empty(was, is)).then_some(ChangeKind::Replaced));
+    }
+    // What is inside a subvolume belongs to it, and goes with it: the older tree has a stub there, or
+    // another one. A stub has no owner or mode that mean anything.
+    if is.facts.file_type == FileType::Subvolume {
+        return Some(is.has_names.then_some(ChangeKind::Modified));
+    }
+    was.is_same_file(is).then_some(None)
+}
+
+/// An empty directory and an empty subvolume, or the stub of one, hold the same.
+fn both_empty(a: &Stat, b: &Stat) -> bool {
+    let is_dir = |stat: &Stat| matches!(stat.facts.file_type, FileType::Dir | FileType::Subvolume);
+    is_dir(a) && is_dir(b) && !a.has_names && !b.has_names
 }
 
 /// Whether two files differ in an extended attribute: name or value, ACLs and capabilities too.

@@ -72,9 +72,8 @@ pub fn create_record_before_commit(
 
 /// Gives a finished file its name, which nothing must have.
 fn link(dir: BorrowedFd<'_>, temporary: &OsStr, name: &OsStr) -> io::Result<()> {
-    let linked = change("file: link", || {
-        Ok(fs::linkat(dir, temporary, dir, name, AtFlags::empty())?)
-    });
+    let linked =
+        change("file: link", || Ok(fs::linkat(dir, temporary, dir, name, AtFlags::empty())?));
     let removed = unlink_temporary(dir, temporary);
     linked?;
     removed
@@ -95,8 +94,7 @@ pub fn replace_record(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8]) -> io::
 
 /// Gives a finished file its name in place of what has it; durable when this returns.
 fn rename(dir: BorrowedFd<'_>, temporary: &OsStr, name: &OsStr) -> io::Result<()> {
-    let renamed =
-        change("file: rename", || Ok(fs::renameat(dir, temporary, dir, name)?));
+    let renamed = change("file: rename", || Ok(fs::renameat(dir, temporary, dir, name)?));
     if let Err(error) = renamed {
         // Best effort: the file is ours and has a name that nobody looks for.
         let _ = unlink_temporary(dir, temporary);

@@ -79,7 +79,7 @@ pub use hold::{Held, Hold};
 pub use path::{TreeName, TreePath};
 pub use record::{Record, Records};
 pub use survey::{
-    LiveMount, Obstacle, OldRoot, SeenBy, Slot, Space, Survey, Tree, TreeId, Unfinished,
+    LiveMount, Obstacle, OldRoot, SeenBy, Slot, Space, Stubs, Survey, Tree, TreeId, Unfinished,
 };
 
 /// The names of the trees that a configuration declares, relative to the top of the file system.
@@ -167,6 +167,10 @@ pub trait Backend: Send + Sync {
     fn own_bytes(&self, _tree: &Tree) -> Result<Option<u64>> {
         Ok(None)
     }
+    /// The nested trees in `tree` that hold something, by path; none where the backend has no such.
+    fn nested_that_hold(&self, _tree: &Tree) -> Result<Vec<TreePath>> {
+        Ok(Vec::new())
+    }
     /// What this backend can do.
     fn abilities(&self) -> Abilities;
     /// The identity of the tree that holds the open directory `dir`; `None` if it is on another file
@@ -200,6 +204,10 @@ pub trait LockedBackend {
     }
     /// A directory handle on a tree, for reading; who holds the lock needs no `Backend` beside it.
     fn view(&self, tree: &Tree) -> Result<View>;
+    /// The same as [`Backend::nested_that_hold`].
+    fn nested_that_hold(&self, _tree: &Tree) -> Result<Vec<TreePath>> {
+        Ok(Vec::new())
+    }
     /// Makes the directory for old roots, where only root may look; nothing if it is there.
     fn make_old_dir(&mut self) -> Result<()>;
     /// Writes the hold, in place of an older one. Durable when it returns.
@@ -216,8 +224,14 @@ pub trait LockedBackend {
     /// The name then holds the fresh copy; [`swap`](Self::swap) makes it hold the old root. Which
     /// of the two it is can always be told by comparing its identity with the record.
     fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree>;
-    /// Exchanges live and the prepared copy under `aside` in one call. Durable when it returns.
+    /// Completes the prepared copy under `aside`, as far as it has stubs of nested trees, then exchanges
+    /// live and it in one call. Durable when it returns.
     fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()>;
+    /// Looks for the stubs of nested trees in `blank`, and writes down which it has, so that a rollback
+    /// does not have to. May take as long as reading all names of blank does.
+    fn list_stubs(&mut self, _blank: &Tree) -> Result<()> {
+        Ok(())
+    }
     /// Makes live what blank is, in place: of what was written since, nothing is left. All of it or
     /// nothing, and nothing where something else would go with it. Durable when it returns.
     fn revert(&mut self, live: &Tree, _blank: &Tree) -> Result<()> {

@@ -111,7 +111,7 @@ impl OldRoots {
                 });
             }
             Slot::Present(tree) if tree.id == record.live => {
-                self.roots.push(OldRoot { tree, record, own_bytes: None });
+                self.roots.push(OldRoot { tree, record, own_bytes: None, nested: Vec::new() });
             }
             Slot::Present(tree) if may_be_copy(&tree, &record) => {
                 self.unfinished.push(Unfinished::FreshCopy { tree, record });

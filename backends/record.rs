@@ -5,15 +5,16 @@
 //! one comparison tells every state of an interrupted rollback, and nothing has to be written after
 //! the swap.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use rustix::fs;
+use rustix::fs::{self, Mode, OFlags, XattrFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, describe};
@@ -206,6 +207,60 @@ pub fn mark(old: BorrowedFd<'_>, record: &Record, tree: &TreeId) -> Result<()> {
         Err(why) if file::is_full(&why) => Ok(()),
         marked => marked.map_err(|e| Error::io(action(), e)),
     }
+}
+
+/// What a record says, in an attribute, of the copy that is made for it and written to: by us alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyMark {
+    /// The copy.
+    pub copy: TreeId,
+    /// The last transaction that wrote to it; `None` while it is not complete.
+    pub complete: Option<u64>,
+}
+
+const MARK: &CStr = c"trusted.blankroot.copy";
+
+/// Writes the mark. It needs no sync: no transaction commits later ones without it.
+pub fn mark_copy(old: BorrowedFd<'_>, name: &OsStr, mark: &CopyMark) -> io::Result<()> {
+    let text = match mark.complete {
+        Some(transaction) => format!("{} {transaction}", mark.copy),
+        None => format!("{} -", mark.copy),
+    };
+    let record = open(old, name)?;
+    crate::fault::change("record: mark copy", || {
+        Ok(fs::fsetxattr(&record, MARK, text.as_bytes(), XattrFlags::empty())?)
+    })
+}
+
+/// Reads the mark of the record of `name`; `None` where there is none, or none that says anything.
+pub fn copy_mark(old: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<CopyMark>> {
+    let mut text = [0; 128];
+    let found = open(old, name).and_then(|record| Ok(fs::fgetxattr(&record, MARK, &mut text)?));
+    let len =
+        match found.map_err(|error| (error.raw_os_error().map(Errno::from_raw_os_error), error)) {
+            Ok(len) => len,
+            Err((Some(Errno::NODATA | Errno::NOTSUP | Errno::NOENT | Errno::RANGE), _)) => {
+                return Ok(None);
+            }
+            Err((_, error)) => return Err(error),
+        };
+    let text = std::str::from_utf8(text.get(..len).unwrap_or_default());
+    let Some((copy, at)) = text.ok().and_then(|text| text.split_once(' ')) else { return Ok(None) };
+    let complete = match at {
+        "-" => None,
+        number => match number.parse() {
+            Ok(transaction) => Some(transaction),
+            Err(_) => return Ok(None),
+        },
+    };
+    Ok(Some(CopyMark { copy: TreeId::new(copy), complete }))
+}
+
+fn open(old: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
+    let mut file = name.to_os_string();
+    file.push(OsStr::from_bytes(SUFFIX));
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(fs::openat(old, file.as_os_str(), flags, Mode::empty())?)
 }
 
 /// Removes the record of an old root that is gone.

@@ -35,6 +35,8 @@ pub struct Stat {
     pub device: (u32, u32),
     /// Major and minor number of the device that a device node stands for.
     pub stands_for: (u32, u32),
+    /// It is a directory, or a subvolume, with a size: on Btrfs, one with names in it.
+    pub has_names: bool,
     /// How many names it has.
     pub links: u32,
     /// The mount that it was reached through; `None` before Linux 5.8.
@@ -119,6 +121,7 @@ fn from_statx(found: &Statx) -> io::Result<Stat> {
         inode: found.stx_ino,
         device: (found.stx_dev_major, found.stx_dev_minor),
         stands_for: (found.stx_rdev_major, found.stx_rdev_minor),
+        has_names: file_type == FileType::Dir && found.stx_size > 0,
         links: found.stx_nlink,
         mount: got.contains(StatxFlags::MNT_ID).then_some(found.stx_mnt_id),
         born: got

@@ -81,6 +81,8 @@ pub struct OldRoot {
     pub record: Record,
     /// Bytes of data that it does not share with blank, where the backend can tell.
     pub own_bytes: Option<u64>,
+    /// The nested trees in it that hold something, where somebody asked.
+    pub nested: Vec<TreePath>,
 }
 
 /// What an interrupted rollback left; harmless, and either finished by the next one or expired.
@@ -176,6 +178,19 @@ impl fmt::Display for LiveMount {
     }
 }
 
+/// Maximum number of stubs that a rollback replaces: each is a tree to be made at every boot.
+pub const STUBS_REPLACED: usize = 64;
+
+/// What a snapshot, and so blank, has in the places of nested trees: directories in which nothing can
+/// be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stubs {
+    /// Those in whose place a fresh copy gets an empty tree, by path.
+    pub replaced: Vec<TreePath>,
+    /// How many there are in blank; those that are not replaced stay as they are.
+    pub total: usize,
+}
+
 /// Room for what a rollback writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
@@ -216,6 +231,9 @@ pub struct Survey {
     /// Trees of their own inside live, by path; they travel along with it. Every user can make any
     /// number of them, so that a survey for a rollback does not list them.
     pub nested: Vec<TreePath>,
+    /// The stubs in blank; `None` where nobody has looked for them yet
+    /// ([`LockedBackend::list_stubs`](crate::LockedBackend::list_stubs)).
+    pub stubs: Option<Stubs>,
     /// Whether a mount that names no tree leads to live.
     pub live_is_default: bool,
     /// Room, where the backend can tell.
@@ -239,6 +257,7 @@ impl Survey {
             hold: None,
             live_mounts: Vec::new(),
             nested: Vec::new(),
+            stubs: Some(Stubs::default()),
             live_is_default: false,
             space: None,
             obstacles: Vec::new(),

@@ -30,6 +30,7 @@ pub fn init(
         match step {
             InitStep::WriteConfig { path, text } => write_config(path, text)?,
             InitStep::MakeOldDir { .. } => locked.make_old_dir()?,
+            InitStep::ListStubs { blank } => locked.list_stubs(blank)?,
             InitStep::Capture { origin, .. } => locked.capture(*origin).map(drop)?,
         }
         done(step);
@@ -175,7 +176,8 @@ pub fn rollback(
 
 /// An exchange may have taken effect although making it durable failed.
 fn look_again(locked: &dyn LockedBackend, before: &Tree) -> LiveNow {
-    match locked.survey_for_rollback().map(|survey| survey.live.tree().map(|live| live.id.clone())) {
+    match locked.survey_for_rollback().map(|survey| survey.live.tree().map(|live| live.id.clone()))
+    {
         Ok(Some(id)) if id == before.id => LiveNow::AsBefore,
         Ok(Some(_)) => LiveNow::Fresh,
         Ok(None) | Err(_) => LiveNow::Unknown,

@@ -40,12 +40,12 @@ pub fn all_in(top: &Top, id: u64, action: &str) -> Result<Vec<u64>> {
 /// Deletes them, the innermost first. The kernel frees their blocks later, in its own time.
 pub fn destroy(top: &Top, all: &[u64], action: &str) -> Result<()> {
     for &id in all.iter().rev() {
-        let destroy =
-            || change("btrfs: destroy subvolume", || ioctl::destroy_subvolume(top, id));
+        let destroy = || change("btrfs: destroy subvolume", || ioctl::destroy_subvolume(top, id));
         let destroyed = match destroy() {
             // Perhaps it is immutable, or what it lies in is.
             Err(why) if why.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
-                unlock(top, id, all).and_then(|unlocked| if unlocked { destroy() } else { Err(why) })
+                unlock(top, id, all)
+                    .and_then(|unlocked| if unlocked { destroy() } else { Err(why) })
             }
             destroyed => destroyed,
         };

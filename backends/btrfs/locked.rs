@@ -11,14 +11,15 @@ use rustix::io::Errno;
 
 use super::discard;
 use super::settle::settle;
+use super::stubs;
 use super::top::{Access, Look, Subvolume, Top, id_of, tree_of};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::hold::{self, Hold};
 use crate::old_roots::{self, Reach, child};
-use crate::path::TreeName;
-use crate::record::{self, Record};
-use crate::survey::{OldRoot, Survey, Tree, Unfinished};
+use crate::path::{TreeName, TreePath};
+use crate::record::{self, CopyMark, Record};
+use crate::survey::{OldRoot, Survey, Tree, TreeId, Unfinished};
 use crate::{Layout, LockedBackend, Origin, View, lock, temporary};
 
 /// The file system, open for changes, with the lock that every Blankroot process takes for them.
@@ -83,6 +84,34 @@ impl<'a> Locked<'a> {
         change("btrfs: sync", || util(btrfsutil::sync::sync(path.as_path())))
     }
 
+    /// Puts empty subvolumes in the place of stubs. The mark on the record tells before that it is we who
+    /// write to the copy, and after that when that ended, so that it passes for untouched still.
+    fn complete(&self, copy: &Subvolume, name: &OsStr, action: &str) -> Result<()> {
+        let old = self.old_dir()?;
+        let blank = copy.info.parent_uuid.map(|uuid| TreeId::new(uuid.hyphenated().to_string()));
+        let list = match &blank {
+            Some(blank) => stubs::List::read(old.as_fd(), blank)?.unwrap_or_default(),
+            None => stubs::List::default(),
+        };
+        if list.stubs.is_empty() {
+            return Ok(());
+        }
+        let failed = |e| Error::io(action, e);
+        let mark = |complete| {
+            let mark = CopyMark { copy: id_of(&copy.info), complete };
+            record::mark_copy(old.as_fd(), name, &mark).map_err(failed)
+        };
+        let marked = record::copy_mark(old.as_fd(), name).map_err(failed)?;
+        if marked.is_some_and(|mark| mark.copy == id_of(&copy.info) && mark.complete.is_some()) {
+            return Ok(());
+        }
+        mark(None)?;
+        stubs::replace(copy, &list)?;
+        // A commit gives each subvolume its generation, and ends the transaction.
+        self.sync().map_err(failed)?;
+        mark(Some(stubs::last_written(copy.fd.as_fd(), &list).map_err(failed)?))
+    }
+
     /// Deletes `tree` with all that is inside it, then `record`, which lies beside it.
     fn delete(&self, tree: &Tree, record: &Record, action: &str) -> Result<()> {
         let found = self.top.subvolume(tree)?;
@@ -108,6 +137,10 @@ impl LockedBackend for Locked<'_> {
 
     fn view(&self, tree: &Tree) -> Result<View> {
         super::view(&self.top, tree)
+    }
+
+    fn nested_that_hold(&self, tree: &Tree) -> Result<Vec<TreePath>> {
+        stubs::that_hold(&self.top, &self.top.subvolume(tree)?)
     }
 
     fn make_old_dir(&mut self) -> Result<()> {
@@ -146,7 +179,9 @@ impl LockedBackend for Locked<'_> {
                 false => error,
             }
         })?;
-        Ok(tree_of(blank.clone(), &self.present(blank, &action)?.info, None))
+        let made = self.present(blank, &action)?;
+        stubs::record(&self.top, self.old_dir()?.as_fd(), &made)?;
+        Ok(tree_of(blank.clone(), &made.info, None))
     }
 
     fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree> {
@@ -178,6 +213,7 @@ impl LockedBackend for Locked<'_> {
         if !is_old || !record::says(self.old_dir()?.as_fd(), aside.file_name(), &live.id) {
             return Err(Error::new(action, "no record says that live is to be set aside there"));
         }
+        self.complete(&fresh, aside.file_name(), &action)?;
         let live_parent = self.top.open_parent(&live.name).map_err(|e| Error::io(&*action, e))?;
         let old = self.top.open_parent(aside).map_err(|e| Error::io(&*action, e))?;
         change("btrfs: exchange", || {
@@ -192,6 +228,11 @@ impl LockedBackend for Locked<'_> {
             )),
             _ => Error::io(&*action, e),
         })
+    }
+
+    fn list_stubs(&mut self, blank: &Tree) -> Result<()> {
+        let blank = self.top.subvolume(blank)?;
+        stubs::record(&self.top, self.old_dir()?.as_fd(), &blank)
     }
 
     fn make_live_default(&mut self) -> Result<()> {
@@ -256,7 +297,7 @@ fn snapshot(
 
 /// A path for libbtrfsutil, which takes no descriptors: it leads through the open directory, so
 /// that no rename of a parent can make it name another.
-fn path_in(dir: BorrowedFd<'_>, name: &OsStr) -> PathBuf {
+pub(super) fn path_in(dir: BorrowedFd<'_>, name: &OsStr) -> PathBuf {
     Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name)
 }
 

@@ -8,6 +8,7 @@ mod locked;
 mod mounts;
 mod search;
 mod settle;
+mod stubs;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use crate::error::{Error, Result};
 use crate::old_roots::Reach;
-use crate::path::shell_word;
+use crate::path::{TreePath, shell_word};
 use crate::survey::{Slot, Survey, Tree, TreeId};
 use crate::{Abilities, Backend, Changes, FastChanges, Layout, LockedBackend, View};
 
@@ -78,6 +79,10 @@ impl Backend for Btrfs {
 
     fn own_bytes(&self, tree: &Tree) -> Result<Option<u64>> {
         diff::own_bytes(&self.top, tree, &self.layout.blank)
+    }
+
+    fn nested_that_hold(&self, tree: &Tree) -> Result<Vec<TreePath>> {
+        stubs::that_hold(&self.top, &self.top.subvolume(tree)?)
     }
 
     fn abilities(&self) -> Abilities {

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use super::search::{TOP_LEVEL, default_subvolume, nested, path_of};
-use super::top::{Look, Top, id_of};
+use super::stubs;
+use super::top::{Look, Subvolume, Top, id_of};
 use rustix::io::Errno;
 
 use crate::Layout;
@@ -17,8 +19,8 @@ use crate::immovable;
 use crate::kernel::btrfs::{self as ioctl, SubvolumeInfo};
 use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::path::{TreeName, TreePath, shell_word};
-use crate::record::Record;
-use crate::survey::{Obstacle, Space, Survey, Tree, TreeId, Unfinished};
+use crate::record::{self, Record};
+use crate::survey::{Obstacle, OldRoot, Slot, Space, Stubs, Survey, Tree, TreeId, Unfinished};
 
 /// A metadata block for each level that making a snapshot and exchanging two names may write, as
 /// the kernel reserves them before it starts: 256 blocks cover both with room to spare.
@@ -37,7 +39,12 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach) -> Result<Survey> {
     let usual = [Some(TOP_LEVEL), live_info.map(|info| info.id), blank_info.map(|info| info.id)];
     // A default subvolume that is none of these may be an old root, whichever.
     let old_reach = if default.is_some() && !usual.contains(&default) { Reach::All } else { reach };
-    let old = old_roots(top, layout, old_reach, default, blank_info.as_ref())?;
+    let list = match (top.open_dir(&layout.old), &blank_info) {
+        (Ok(old), Some(blank)) => stubs::List::read(old.as_fd(), &id_of(blank))?,
+        _ => None,
+    };
+    let origin = blank_info.as_ref().map(|info| Origin { info, list: list.as_ref() });
+    let old = old_roots((top, layout), old_reach, default, origin.as_ref())?;
     let has_old_dir = old.is_some();
     let (mut old, obstacles) = match old.unwrap_or_else(|| Ok(OldRoots::default())) {
         Ok(old) => (old, Vec::new()),
@@ -55,9 +62,14 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach) -> Result<Survey> {
         Some(_) | None => Vec::new(),
     };
     let immovable = immovable(top, layout, &live, &blank)?;
+    let live_untouched = live_untouched(top, layout, &live, &old.roots, origin.as_ref())?;
+    let mut live = live.slot(&layout.live, blank_info.as_ref());
+    if let (Slot::Present(tree), true) = (&mut live, live_untouched) {
+        tree.pristine = Some(true);
+    }
     Ok(Survey {
         file_system: top.info().fsid.hyphenated().to_string(),
-        live: live.slot(&layout.live, blank_info.as_ref()),
+        live,
         blank: blank.slot(&layout.blank, None),
         has_old_dir,
         old_roots: old.roots,
@@ -65,6 +77,10 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach) -> Result<Survey> {
         hold: old.hold,
         live_mounts,
         nested,
+        stubs: match blank_info {
+            Some(_) => list.as_ref().map(stubs::List::for_survey),
+            None => Some(Stubs::default()),
+        },
         live_is_default: live_info.is_some_and(|info| default == Some(info.id)),
         obstacles,
         immovable,
@@ -82,7 +98,12 @@ fn immovable(top: &Top, layout: &Layout, live: &Look, blank: &Look) -> Result<Ve
     let clear = |path: &Path| format!("{mount}`chattr -i -a {}`", at(path));
     if let Look::Subvolume(live) = live {
         let shown = format!("the top directory of live, `{}`,", layout.live);
-        let mend = || format!("run `chattr -i -a /` while it is the root, or {}", clear(layout.live.as_path()));
+        let mend = || {
+            format!(
+                "run `chattr -i -a /` while it is the root, or {}",
+                clear(layout.live.as_path())
+            )
+        };
         found.extend(immovable::obstacle(&live.fd, &shown, mend)?);
     }
     if let Look::Subvolume(blank) = blank {
@@ -135,11 +156,10 @@ fn nested_paths(top: &Top, live: u64) -> Result<Vec<TreePath>> {
 
 /// The old roots, oldest first, or why they cannot be read.
 fn old_roots(
-    top: &Top,
-    layout: &Layout,
+    (top, layout): (&Top, &Layout),
     reach: Reach,
     default: Option<u64>,
-    blank: Option<&SubvolumeInfo>,
+    origin: Option<&Origin<'_>>,
 ) -> Result<Option<Result<OldRoots, Obstacle>>> {
     let dir = match top.open_dir(&layout.old) {
         Ok(dir) => dir,
@@ -159,11 +179,12 @@ fn old_roots(
     let look = |name: &TreeName| {
         let found = top.look(name)?;
         infos.extend(found.info().map(|info| (id_of(&info), info)));
-        Ok(found.slot(name, blank))
+        Ok(found.slot(name, origin.map(|origin| origin.info)))
     };
     let is_copy = |tree: &Tree, record: &Record| tree.copy_of.as_ref() == Some(&record.blank);
     let mut old = OldRoots::read(dir.as_fd(), &layout.old, reach, look, is_copy)?;
-    old.unfinished = old.unfinished.into_iter().map(|left| doubt(left, &infos)).collect();
+    let doubted = old.unfinished.into_iter().map(|left| doubt(left, &infos, top, &dir, origin));
+    old.unfinished = doubted.collect::<Result<_>>()?;
     old.roots.sort_by_key(|root| infos.get(&root.tree.id).map(|info| (info.otransid, info.id)));
     for root in &old.roots {
         if default.is_some() && infos.get(&root.tree.id).map(|info| info.id) == default {
@@ -174,16 +195,76 @@ fn old_roots(
 }
 
 /// A copy of blank that somebody has written to may have been live, and put there by hand: the record
-/// beside it does not tell of it.
-fn doubt(left: Unfinished, infos: &HashMap<TreeId, SubvolumeInfo>) -> Unfinished {
+/// beside it does not tell of it, unless it was we who replaced its stubs.
+fn doubt(
+    left: Unfinished,
+    infos: &HashMap<TreeId, SubvolumeInfo>,
+    top: &Top,
+    old: &OwnedFd,
+    origin: Option<&Origin<'_>>,
+) -> Result<Unfinished> {
     match left {
-        Unfinished::FreshCopy { tree, .. }
+        Unfinished::FreshCopy { mut tree, record }
             if infos.get(&tree.id).is_none_or(|info| info.generation != info.otransid) =>
         {
-            Unfinished::Foreign(tree.name)
+            let written = written_by_us(old.as_fd(), &record, &top.subvolume(&tree)?, origin)?;
+            if written.is_none() {
+                return Ok(Unfinished::Foreign(tree.name));
+            }
+            tree.pristine = Some(true);
+            Ok(Unfinished::FreshCopy { tree, record })
         }
-        left => left,
+        left => Ok(left),
     }
+}
+
+/// Blank, which a copy is made of, and its list of stubs.
+struct Origin<'a> {
+    info: &'a SubvolumeInfo,
+    list: Option<&'a stubs::List>,
+}
+
+/// How far a copy is complete in which nobody but us has replaced stubs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Partly,
+    Completely,
+}
+
+/// `None` where somebody else has written to the copy, or may have.
+fn written_by_us(
+    old: BorrowedFd<'_>,
+    record: &Record,
+    copy: &Subvolume,
+    origin: Option<&Origin<'_>>,
+) -> Result<Option<Written>> {
+    let Some(Origin { info: blank, list: Some(list) }) = origin else { return Ok(None) };
+    if copy.info.parent_uuid != Some(blank.uuid) || blank.generation > copy.info.otransid {
+        return Ok(None);
+    }
+    let failed = |e| Error::io(format!("look at the copy made for {}", record.name), e);
+    let mark = record::copy_mark(old, OsStr::new(&record.name)).map_err(failed)?;
+    let Some(mark) = mark.filter(|mark| mark.copy == id_of(&copy.info)) else { return Ok(None) };
+    let Some(complete) = mark.complete else { return Ok(Some(Written::Partly)) };
+    let last = stubs::last_written(copy.fd.as_fd(), list).map_err(failed)?;
+    Ok((last <= complete).then_some(Written::Completely))
+}
+
+/// Whether live is a fresh copy in which only stubs were replaced. The record of the youngest old root
+/// tells, which live has taken the place of.
+fn live_untouched(
+    top: &Top,
+    layout: &Layout,
+    live: &Look,
+    old_roots: &[OldRoot],
+    origin: Option<&Origin<'_>>,
+) -> Result<bool> {
+    let (Look::Subvolume(live), Some(youngest)) = (live, old_roots.last()) else {
+        return Ok(false);
+    };
+    let Ok(old) = top.open_dir(&layout.old) else { return Ok(false) };
+    let written = written_by_us(old.as_fd(), &youngest.record, live, origin)?;
+    Ok(written == Some(Written::Completely))
 }
 
 /// Room for metadata: what is free in its block groups, less the reserve that only deleting may

@@ -17,7 +17,7 @@ use crate::path::TreePath;
 use crate::remove::remove;
 use crate::stat::{Place, Stat};
 use crate::temporary;
-use crate::walk::first_difference;
+use crate::walk::{first_difference, walk};
 
 use super::{Copied, Progress, copy};
 
@@ -50,7 +50,7 @@ impl Aside {
         let there = Place { dir: dir.as_fd(), name: &temporary };
         let made = copy(from, there, shown.0, progress).and_then(|copied| {
             change("copy: sync", || Ok(fs::syncfs(&dir)?)).map_err(failed)?;
-            expect_same(from, there, shown)?;
+            expect_same(from, there, shown, &copied)?;
             Ok((copied, there.stat().map_err(failed)?))
         });
         match made {
@@ -63,6 +63,16 @@ impl Aside {
                 Err(error)
             }
         }
+    }
+
+    /// Fails, and removes the copy, if it lacks what is in a nested subvolume.
+    pub fn expect_whole(self) -> Result<Self> {
+        let Some(path) = self.copied.left_out.first() else { return Ok(self) };
+        let why = format!("{path}, which lies in it, is a subvolume of its own");
+        let refused = Error::new(format!("make the copy {}", self.shown), why)
+            .mend("move what is in the subvolume elsewhere, and try again");
+        discard(self.place());
+        Err(refused)
     }
 
     /// Gives the copy its name, which nothing must have; durable when it returns.
@@ -104,16 +114,33 @@ impl Aside {
 /// A path at which a copy differs from what it was made of: in type, content, owner, mode or
 /// extended attributes.
 pub fn difference(one: Place<'_>, other: Place<'_>, shown: &TreePath) -> Result<Option<TreePath>> {
+    difference_but(one, other, shown, &[])
+}
+
+/// The same but for the places of subvolumes that were left out of the copy.
+fn difference_but(
+    one: Place<'_>,
+    other: Place<'_>,
+    shown: &TreePath,
+    left_out: &[TreePath],
+) -> Result<Option<TreePath>> {
     let failed = |why| Error::io(format!("compare {shown} with its copy"), why);
     let (a, b) = (one.stat().map_err(failed)?, other.stat().map_err(failed)?);
     let is_dir = |stat: &Stat| stat.facts.file_type == FileType::Dir;
     if is_dir(&a) && is_dir(&b) {
         let open = |place: Place<'_>| open_dir(place.dir, place.name).map_err(failed);
-        let first = first_difference(open(one)?.as_fd(), open(other)?.as_fd())?;
-        return Ok(first.map(|path| match path.as_bytes() {
+        let (one, other) = (open(one)?, open(other)?);
+        let below = |path: TreePath| match path.as_bytes() {
             b"" => shown.clone(),
             below => shown.join(below),
-        }));
+        };
+        // A walk that knows of none to leave out ends at the first.
+        if left_out.is_empty() {
+            return Ok(first_difference(one.as_fd(), other.as_fd())?.map(below));
+        }
+        let differing = walk(one.as_fd(), other.as_fd(), &|_| {})?;
+        let mut paths = differing.iter().map(|row| below(row.path));
+        return Ok(paths.find(|path| !left_out.contains(path)));
     }
     let kind = match compare::difference_at_sight(&a, &b) {
         None => compare::difference((one, &a), (other, &b)).map_err(|why| why.at(shown))?,
@@ -122,8 +149,13 @@ pub fn difference(one: Place<'_>, other: Place<'_>, shown: &TreePath) -> Result<
     Ok(kind.map(|_| shown.clone()))
 }
 
-fn expect_same(from: Place<'_>, to: Place<'_>, shown: (&TreePath, &TreePath)) -> Result<()> {
-    match difference(from, to, shown.0)? {
+fn expect_same(
+    from: Place<'_>,
+    to: Place<'_>,
+    shown: (&TreePath, &TreePath),
+    copied: &Copied,
+) -> Result<()> {
+    match difference_but(from, to, shown.0, &copied.left_out)? {
         None => Ok(()),
         Some(path) => {
             let why = format!("the copy differs from it at {path}");

@@ -26,6 +26,9 @@ use crate::stat::{Place, Stat, is_gone};
 pub struct Copied {
     /// Files that have further names outside of what was copied; the copy is a file of its own.
     pub linked_outside: Vec<TreePath>,
+    /// Nested subvolumes that hold something: the copy has an empty directory in the place of each, as
+    /// it has for those that are empty.
+    pub left_out: Vec<TreePath>,
 }
 
 /// Told of names and of bytes as they are copied.
@@ -54,13 +57,17 @@ pub fn copy(
         Err(Failure::Of(why)) => return Err(failed_at(why)),
     }
     let linked_outside = if stat.links > 1 { vec![shown.clone()] } else { Vec::new() };
-    Ok(Copied { linked_outside })
+    Ok(Copied { linked_outside, left_out: Vec::new() })
 }
 
 /// Copies the tree whose root directory is open as `from` to a new directory `name` in `to`, with
 /// the same promises.
 pub fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<()> {
-    tree(from, to, name, &TreePath::root(), &mut |_, _| {}).map(drop)
+    let copied = tree(from, to, name, &TreePath::root(), &mut |_, _| {})?;
+    match copied.left_out.first() {
+        Some(path) => Err(failed(path, io::Error::other("it is a subvolume of its own"))),
+        None => Ok(()),
+    }
 }
 
 fn tree(
@@ -83,12 +90,13 @@ fn tree(
         frames: vec![Frame { names: names.into_iter(), stat: *boundary.root() }],
         way: Vec::new(),
         first_names: HashMap::new(),
+        left_out: Vec::new(),
         can_clone: true,
         shown,
         progress,
     };
     copier.run()?;
-    Ok(Copied { linked_outside: copier.linked_outside() })
+    Ok(Copied { linked_outside: copier.linked_outside(), left_out: copier.left_out })
 }
 
 /// Makes an empty directory that nobody else can look into yet.
@@ -120,6 +128,8 @@ struct Copier<'a> {
     way: Vec<CString>,
     /// The files with more than one name.
     first_names: HashMap<(u64, (u32, u32)), Linked>,
+    /// Nested subvolumes that hold something.
+    left_out: Vec<TreePath>,
     /// Whether sharing extents has not failed yet.
     can_clone: bool,
     shown: &'a TreePath,
@@ -151,7 +161,8 @@ impl Copier<'_> {
             return Err(Failure::Of(io::Error::other("something is mounted over it")));
         }
         let is_dir = stat.facts.file_type == FileType::Dir;
-        if !is_dir && stat.links > 1 && self.link(name, &stat)? {
+        let is_file = !is_dir && stat.facts.file_type != FileType::Subvolume;
+        if is_file && stat.links > 1 && self.link(name, &stat)? {
             return Ok(());
         }
         if is_dir {
@@ -160,6 +171,12 @@ impl Copier<'_> {
         let from = Place { dir: self.source.current().map_err(Failure::reading)?, name };
         let to = Place { dir: self.target.current()?, name };
         single::copy(from, &stat, to, &mut self.can_clone, self.progress)?;
+        if stat.facts.file_type == FileType::Subvolume {
+            if stat.has_names {
+                self.left_out.push(self.path_of(name));
+            }
+            return Ok(());
+        }
         if stat.links > 1 {
             let first = self.way.iter().cloned().chain([name.to_owned()]).collect();
             let linked = Linked { first, missing: stat.links - 1 };

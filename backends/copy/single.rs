@@ -1,4 +1,4 @@
-//! Copies one file that is no directory, whatever its type.
+//! Copies one file that is no directory, whatever its type; of a nested subvolume, the empty place.
 
 use std::io;
 
@@ -25,9 +25,8 @@ pub(super) fn copy(
             let target = target.map_err(|why| Failure::reading(why.into()))?;
             change("copy: make link", || Ok(fs::symlinkat(&*target, to.dir, to.name)?))?;
         }
-        FileType::Subvolume => {
-            return Err(Failure::Of(io::Error::other("it is a subvolume of its own")));
-        }
+        // What is in it is no part of the tree around it, and what has its place is no subvolume.
+        FileType::Subvolume => super::make_dir(to.dir, to.name)?,
         _ => make_node(stat, to)?,
     }
     attributes::copy(from, stat, to)?;

@@ -15,7 +15,7 @@ use crate::immovable;
 use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::path::TreeName;
 use crate::stat::{Place, Stat};
-use crate::survey::{Obstacle, Slot, Survey, Tree};
+use crate::survey::{Obstacle, Slot, Stubs, Survey, Tree};
 
 use super::{Directory, identity, mounts};
 
@@ -49,6 +49,7 @@ pub(super) fn survey(of: &Directory, reach: Reach) -> Result<Survey> {
         live_mounts,
         // Only a walk could find them.
         nested: Vec::new(),
+        stubs: Some(Stubs::default()),
         live_is_default: false,
         space: None,
         obstacles: Vec::new(),

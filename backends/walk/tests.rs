@@ -14,7 +14,7 @@ use rustix::mount::{MountFlags, mount};
 use rustix::process::geteuid;
 use rustix::thread::{set_thread_gid, set_thread_uid};
 
-use super::{walk, walk_added};
+use super::{first_difference, walk, walk_added};
 use crate::Result;
 use crate::changes::Changes;
 use crate::conformance::{fill, own_mounts};

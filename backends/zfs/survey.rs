@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::old_roots::{OldRoots, Reach};
 use crate::path::TreeName;
 use crate::record::{Listing, Record};
-use crate::survey::{Obstacle, Slot, Space, Survey, Tree, Unfinished};
+use crate::survey::{Obstacle, Slot, Space, Stubs, Survey, Tree, Unfinished};
 
 /// Bytes that a record, a clone and three new names may take, with room to spare: each is a transaction
 /// that ZFS refuses on a pool that is almost full.
@@ -60,6 +60,7 @@ pub fn survey(of: &Zfs, reach: Reach) -> Result<Survey> {
         live_mounts,
         // Other datasets are no part of live's tree: they are an obstacle.
         nested: Vec::new(),
+        stubs: Some(Stubs::default()),
         immovable: Vec::new(),
         // No mount leads to a dataset without naming it.
         live_is_default: false,

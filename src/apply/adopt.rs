@@ -16,25 +16,26 @@ use crate::host::{Machine, beneath, making};
 /// Told of names and bytes.
 type Progress<'p> = &'p mut dyn FnMut(u64, u64);
 
-/// Copies `path` to `source`, which nothing must have.
+/// Copies `path` to `source`, which nothing must have; returns the nested subvolumes that hold
+/// something, which are no part of the copy.
 pub fn new(
     machine: &Machine,
     path: &TreePath,
     source: &TreePath,
     progress: Progress<'_>,
-) -> Result<()> {
-    copy(machine, path, source, progress)?.1.name().map(drop)
+) -> Result<Vec<TreePath>> {
+    copy(machine, path, source, progress)?.1.name().map(|copied| copied.left_out)
 }
 
 /// Copies `path` to `source`. What has that name is told to `set_aside` under its next one as soon
-/// as it has it.
+/// as it has it. Returns the same as [`new`].
 pub fn instead(
     machine: &Machine,
     path: &TreePath,
     source: &TreePath,
     set_aside: &mut dyn FnMut(TreePath),
     progress: Progress<'_>,
-) -> Result<()> {
+) -> Result<Vec<TreePath>> {
     let (dir, copy) = copy(machine, path, source, progress)?;
     let failed = |why| Error::io(format!("put the copy of {path} in the place of {source}"), why);
     let name = source.name().unwrap_or_default();
@@ -42,7 +43,8 @@ pub fn instead(
     match making::supersede(dir.as_fd(), temporary, name) {
         Ok(aside) => {
             set_aside(source.parent().unwrap_or_default().join(aside.as_bytes()));
-            change("apply: sync directory", || making::sync_dir(dir.as_fd())).map_err(failed)
+            change("apply: sync directory", || making::sync_dir(dir.as_fd())).map_err(failed)?;
+            Ok(copy.copied.left_out)
         }
         Err(why) => {
             // Best effort: it has a temporary name, which nobody takes for anything else.

@@ -27,6 +27,8 @@ pub struct Outcome {
     pub not_tried: Vec<(usize, TreePath)>,
     /// What was set aside, and under which name.
     pub set_aside: Vec<(TreePath, TreePath)>,
+    /// Nested subvolumes that hold something, and were not copied with what is around them.
+    pub left_out: Vec<TreePath>,
 }
 
 impl Outcome {
@@ -55,11 +57,12 @@ pub fn apply(
         }
         let done = match step {
             ApplyStep::Adopt { path, source, sets_aside: false } => {
-                adopt::new(machine, path, source, progress)
+                adopt::new(machine, path, source, progress).map(|out| outcome.left_out.extend(out))
             }
             ApplyStep::Adopt { path, source, sets_aside: true } => {
                 let set_aside = &mut |aside| outcome.set_aside.push((source.clone(), aside));
-                adopt::instead(machine, path, source, set_aside, progress)
+                let left_out = adopt::instead(machine, path, source, set_aside, progress);
+                left_out.map(|out| outcome.left_out.extend(out))
             }
             ApplyStep::Replace { path, making, spare } => {
                 replace(machine, path, making, *spare, &mut outcome)

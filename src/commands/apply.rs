@@ -140,6 +140,13 @@ fn tell(plan: &ApplyPlan, outcome: &Outcome, out: &mut impl Write) -> Result<(),
     for (from, to) in &outcome.set_aside {
         writeln!(out, "note: what {from} had before is {to} by now")?;
     }
+    for path in &outcome.left_out {
+        writeln!(
+            out,
+            "note: {path} is a subvolume of its own, which holds something: it is not copied, and goes \
+             with live"
+        )?;
+    }
     notes(plan, out)?;
     out.flush()?;
     for (_, error) in &outcome.failed {

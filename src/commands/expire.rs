@@ -29,9 +29,13 @@ pub fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     if args.dry_run {
-        let survey = config.open_backend(root)?.survey()?;
+        let backend = config.open_backend(root)?;
+        let survey = backend.survey()?;
         return Ok(match plan(&config, &survey) {
-            Ok(plan) => pretend(&plan),
+            Ok(mut plan) => {
+                plan.look_inside(|tree| backend.nested_that_hold(tree))?;
+                pretend(&plan)
+            }
             Err(refusals) => refuse(&refusals),
         });
     }
@@ -40,10 +44,18 @@ pub fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
     let _ = io_priority::be_idle();
     Ok(config.with_lock(root, show::waiting, |locked| {
         let survey = locked.survey()?;
-        Ok(match plan(&config, &survey) {
-            Ok(plan) => execute(&plan, locked),
+        let code = match plan(&config, &survey) {
+            Ok(mut plan) => {
+                plan.look_inside(|tree| locked.nested_that_hold(tree))?;
+                execute(&plan, locked)
+            }
             Err(refusals) => refuse(&refusals),
-        })
+        };
+        // A blank that was adopted, or made by an older version: the rollback has no time to look.
+        if let (None, Some(blank)) = (&survey.stubs, survey.blank.tree()) {
+            locked.list_stubs(blank)?;
+        }
+        Ok(code)
     })?)
 }
 

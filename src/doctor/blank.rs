@@ -1,10 +1,13 @@
 //! What is in blank that should not be in every copy of it, and what the next rollback needs beside it: the
 //! configuration, and room.
 
+use backends::Obstacle;
+
 use super::checks;
 use super::facts::{BlankFacts, Facts, OwnConfig, Secret};
 use super::finding::{Finding, Severity};
 use super::way::shell;
+use crate::plan::nested;
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -13,6 +16,8 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         findings.extend(blank.secrets.iter().map(|found| secret(blank, found)));
         findings.extend(identity(blank));
     }
+    findings.extend(nested_trees(facts));
+    findings.extend(immovable(facts));
     findings.extend(own_config(facts));
     findings.extend(no_reserve(facts));
     findings
@@ -92,6 +97,56 @@ fn identity(blank: &BlankFacts) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+fn nested_trees(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let hold = &facts.nested_that_hold;
+    if !hold.is_empty() {
+        findings.push(Finding::new(
+            &checks::NESTED_TREES,
+            Severity::Warning,
+            format!("live holds subvolumes with something in them: {}", nested::list(hold)),
+            "blank has nothing of what is in them: after the next boot they are empty, and `expire` \
+             deletes them with the old root",
+            nested::MEND,
+        ));
+    } else if !facts.nested.is_empty() {
+        findings.push(Finding::new(
+            &checks::NESTED_TREES,
+            Severity::Note,
+            format!(
+                "live has {}, empty: {}",
+                nested::count(&facts.nested),
+                nested::list(&facts.nested)
+            ),
+            "what is made in them is no part of blank, and goes with the old root",
+            format!("nothing, while they are empty; else {}", nested::MEND),
+        ));
+    }
+    if let Some(text) = facts.stubs.as_ref().and_then(nested::left_as_stubs) {
+        findings.push(Finding::new(
+            &checks::STUBS_LEFT,
+            Severity::Warning,
+            text,
+            "each that is replaced is a subvolume to be made at every boot, so that there is a bound",
+            "delete the subvolumes that nobody needs in live, then make blank anew",
+        ));
+    }
+    findings
+}
+
+fn immovable(facts: &Facts) -> Vec<Finding> {
+    let finding = |obstacle: &Obstacle| {
+        Finding::new(
+            &checks::IMMOVABLE,
+            Severity::Danger,
+            obstacle.reason.clone(),
+            "the next rollback is refused, and every one after it",
+            obstacle.mend.clone().unwrap_or_default(),
+        )
+    };
+    facts.immovable.iter().map(finding).collect()
 }
 
 fn no_reserve(facts: &Facts) -> Option<Finding> {

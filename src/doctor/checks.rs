@@ -86,6 +86,12 @@ checks! {
         "blank holds a machine-id";
     BLANK_SEED: Doctor "blank-random-seed",
         "blank holds a random seed, so that every boot starts from the same one";
+    NESTED_TREES: Doctor "nested-subvolumes",
+        "live holds subvolumes of its own, which are no part of blank and go with the old root";
+    STUBS_LEFT: Doctor "stubs-left",
+        "blank has more stubs of subvolumes than a rollback replaces";
+    IMMOVABLE: Doctor "immovable",
+        "a directory that a rollback renames is immutable or append-only";
     CONFIG_LOST: Doctor "config-lost",
         "the configuration itself does not survive the next boot";
     KERNEL_MODULES: Doctor "kernel-without-modules",

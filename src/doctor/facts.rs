@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use backends::{FileType, TreePath};
+use backends::{FileType, Obstacle, Stubs, TreePath};
 
 use super::shadow::Shadow;
 use crate::accounts::Accounts;
@@ -38,6 +38,14 @@ pub struct Facts {
     pub ram: Option<u64>,
     /// Blank, where there is one and it could be read.
     pub blank: Option<BlankFacts>,
+    /// The subvolumes in live.
+    pub nested: Vec<TreePath>,
+    /// Those among them, and inside them, that hold something.
+    pub nested_that_hold: Vec<TreePath>,
+    /// What blank has in the places of such; `None` where nobody has looked.
+    pub stubs: Option<Stubs>,
+    /// What keeps live from being exchanged for a fresh copy.
+    pub immovable: Vec<Obstacle>,
     /// What the next boot finds as the configuration.
     pub own_config: Option<OwnConfig>,
     /// The kernels, and who has modules for them.

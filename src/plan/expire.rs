@@ -4,9 +4,10 @@
 use std::fmt;
 
 use backends::path::Escaped;
-use backends::{Obstacle, OldRoot, Record, Survey, Unfinished};
+use backends::{Obstacle, OldRoot, Record, Survey, Tree, TreePath, Unfinished};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
+use super::nested;
 use crate::config::Retention;
 
 /// What becomes of everything of which a record of ours tells.
@@ -20,6 +21,19 @@ impl ExpirePlan {
     /// What is deleted, in order.
     pub fn deletions(&self) -> impl Iterator<Item = &Fate> {
         self.fates.iter().filter(|fate| !matches!(fate, Fate::Stays(..)))
+    }
+
+    /// Looks what nested trees hold in the old roots that go, so that it is told before it is gone.
+    pub fn look_inside(
+        &mut self,
+        look: impl Fn(&Tree) -> backends::Result<Vec<TreePath>>,
+    ) -> backends::Result<()> {
+        for fate in &mut self.fates {
+            if let Fate::Goes(old_root, _) = fate {
+                old_root.nested = look(&old_root.tree)?;
+            }
+        }
+        Ok(())
     }
 
     /// How many old roots stay.
@@ -157,7 +171,13 @@ impl fmt::Display for Fate {
         let name = |record: &Record| Escaped(record.name.as_bytes()).to_string();
         match self {
             Self::Stays(old_root, why) => write!(f, "keep {}: {why}", name(&old_root.record)),
-            Self::Goes(old_root, why) => write!(f, "discard {}: {why}", name(&old_root.record)),
+            Self::Goes(old_root, why) => {
+                write!(f, "discard {}: {why}", name(&old_root.record))?;
+                match old_root.nested.as_slice() {
+                    [] => Ok(()),
+                    nested => write!(f, "; with what is in {}", nested::list(nested)),
+                }
+            }
             Self::Cleared(Unfinished::RecordOnly(record)) => {
                 write!(f, "discard the record {}: its old root is gone, or never was", name(record))
             }

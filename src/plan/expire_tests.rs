@@ -34,7 +34,12 @@ fn tree(id: &TreeId, name: &str) -> Tree {
 fn survey(times: &[DateTime<Utc>]) -> Survey {
     let old_root = |(number, time): (usize, &DateTime<Utc>)| {
         let record = record(number + 1, *time);
-        OldRoot { tree: tree(&record.live, &record.name), record, own_bytes: None }
+        OldRoot {
+            tree: tree(&record.live, &record.name),
+            record,
+            own_bytes: None,
+            nested: Vec::new(),
+        }
     };
     let old_roots = times.iter().enumerate().map(old_root).collect();
     Survey { old_roots, has_old_dir: true, ..Survey::new("x", Slot::Missing, Slot::Missing) }

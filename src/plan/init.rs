@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use backends::path::Escaped;
 use backends::{Abilities, Layout, Origin, Slot, Survey, Tree, TreeName};
 
+use super::nested;
+
 /// Where blank comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -68,6 +70,11 @@ pub enum InitStep {
     MakeOldDir {
         /// Its name.
         old: TreeName,
+    },
+    /// Write down which nested subvolumes blank has stubs of.
+    ListStubs {
+        /// The snapshot.
+        blank: Tree,
     },
     /// Make the blank snapshot, and the directory for old roots.
     Capture {
@@ -157,6 +164,10 @@ fn blank(
             check_read_only(tree, now.how_to_make_read_only)?;
             plan.there.push(format!("blank, `{}`, read-only{}", tree.name, made(tree)));
             old_dir(layout, now.survey, plan);
+            match &now.survey.stubs {
+                Some(stubs) => plan.notes.extend(nested::left_as_stubs(stubs)),
+                None => plan.steps.push(InitStep::ListStubs { blank: tree.clone() }),
+            }
         }
         (Slot::NotATree(what), _) => {
             return Err(InitRefusal {
@@ -174,6 +185,9 @@ fn blank(
         (Slot::Missing, Wanted::New(origin)) => {
             let (live, blank) = (layout.live.clone(), layout.blank.clone());
             plan.steps.push(InitStep::Capture { origin: *origin, live, blank });
+            if *origin == Origin::Live {
+                plan.notes.extend(nested::in_live(&now.survey.nested));
+            }
             if *origin == Origin::Empty {
                 plan.notes.push(
                     "the next rollback leaves an empty root: whatever makes /etc must bring this \
@@ -266,6 +280,9 @@ impl fmt::Display for InitStep {
         match self {
             Self::WriteConfig { path, .. } => write!(f, "write the configuration {}", shown(path)),
             Self::MakeOldDir { old } => write!(f, "make the directory of old roots `{old}`"),
+            Self::ListStubs { blank } => {
+                write!(f, "write down which nested subvolumes `{}` has stubs of", blank.name)
+            }
             Self::Capture { origin: Origin::Live, live, blank } => {
                 write!(f, "make the blank snapshot `{blank}` of `{live}`")
             }

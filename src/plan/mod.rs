@@ -7,6 +7,7 @@ pub mod early;
 pub mod expire;
 pub mod hold;
 pub mod init;
+pub mod nested;
 pub mod refusal;
 pub mod rollback;
 pub mod step;

@@ -70,6 +70,7 @@ fn left_behind() -> Unfinished {
         tree: tree("old", "old-roots/000001-aaaaaaaa"),
         record: record("000001-aaaaaaaa", "old", "blank"),
         own_bytes: None,
+        nested: Vec::new(),
     })
 }
 

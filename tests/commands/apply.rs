@@ -494,3 +494,30 @@ fn a_configuration_that_keeps_itself_outlives_a_rollback() {
         drop(storage);
     });
 }
+
+#[test]
+fn a_kept_directory_is_kept_although_subvolumes_lie_in_it() {
+    on_kept("directories = [\"/var\"]", |machine, _| {
+        let (live, persist) = (machine.live().to_path_buf(), machine.live().join("persist"));
+        // As a fresh copy has it, in the place of the stub that blank has.
+        fs::remove_file(live.join("var/machines/inside")).unwrap();
+        chown(live.join("var/machines"), Some(7), Some(8)).unwrap();
+        machine.run(&["apply"]).expect(0).says("done: mount /persist/var at /var");
+        assert_eq!(fs::read_to_string(persist.join("var/log/install.log")).unwrap(), "installed\n");
+        assert_eq!(facts(&persist.join("var/machines")), (7, 8, 0o755));
+        fs::write(live.join("var/machines/new"), "").unwrap();
+        machine.run(&["apply"]).expect(0).says("nothing to do");
+    });
+}
+
+#[test]
+fn what_a_subvolume_in_a_kept_directory_holds_is_named_and_the_rest_adopted() {
+    on_kept("directories = [\"/var\"]", |machine, _| {
+        let (live, persist) = (machine.live().to_path_buf(), machine.live().join("persist"));
+        fs::write(live.join("var/log/later"), "").unwrap();
+        let ran = machine.run(&["apply", "--adopt"]).expect(0);
+        ran.says("note: /var/machines is a subvolume of its own, which holds something");
+        assert!(persist.join("var/log/later").exists());
+        assert_eq!(fs::read_dir(persist.join("var/machines")).unwrap().count(), 0);
+    });
+}

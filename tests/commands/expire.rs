@@ -98,7 +98,7 @@ fn only_what_both_rules_allow_goes_and_what_stays_is_whole() {
         let trees = machine.trees();
         let dry = machine.run(&["expire", "--dry-run"]).expect(0);
         let plan = [
-            "discard 000001: 90 days old, 3 newer ones stay",
+            "discard 000001: 90 days old, 3 newer ones stay; with what is in /var/machines",
             "discard 000002: 41 days old, 3 newer ones stay",
             "discard 000003: 31 days old, 3 newer ones stay",
             "keep 000004: 12 days old, and it stays for 30 days",

@@ -134,3 +134,50 @@ fn a_root_on_a_tmpfs_has_nothing_to_roll_back() {
         machine.run(&["rollback"]).expect(0).says("nothing to roll back");
     });
 }
+
+#[test]
+fn nested_subvolumes_are_named_beforehand_and_usable_afterwards() {
+    on_machine(|machine| {
+        let told = machine.run(&["init", "--dry-run"]).expect(0);
+        told.says("note: live has 1 subvolume of its own, no part of blank: /var/machines;");
+        machine.run(&["init"]).expect(0).says("/var/machines");
+        let row = machine.run(&["diff", "--flat"]).expect(0);
+        row.says("/var/machines");
+        assert!(machine.run(&["status"]).out.contains("/var/machines"));
+        let doctor = machine.run(&["doctor"]);
+        assert!(
+            doctor.out.contains("something in them: /var/machines [nested-subvolumes]"),
+            "{doctor:?}"
+        );
+        machine.copy_config();
+        machine.roll_back().expect(0);
+        machine.run(&["diff"]).expect(0).says("Nothing changed");
+        fs::write(machine.live().join("var/machines/new"), "").unwrap();
+        machine.run(&["diff", "--flat"]).expect(0).says("/var/machines");
+    });
+}
+
+#[test]
+fn a_root_that_cannot_be_renamed_is_refused_and_told_before() {
+    on_initialised(|machine| {
+        machine.mount();
+        let flags = |flags| {
+            let root = fs::File::open(machine.live()).unwrap();
+            rustix::fs::ioctl_setflags(root, flags).unwrap();
+        };
+        flags(rustix::fs::IFlags::IMMUTABLE);
+        for command in ["status", "doctor"] {
+            let ran = machine.run(&[command]);
+            assert!(ran.out.contains("`root`, is immutable (chattr +i)"), "{ran:?}");
+            assert!(ran.out.contains("chattr -i -a"), "{ran:?}");
+        }
+        machine.unmount();
+        let dry = machine.run(&["rollback", "--dry-run"]);
+        assert!(dry.err.contains("is immutable (chattr +i)"), "{dry:?}");
+        let ran = machine.roll_back();
+        assert!(ran.err.contains("is immutable (chattr +i)"), "{ran:?}");
+        let root = fs::File::open(machine.live()).unwrap();
+        rustix::fs::ioctl_setflags(root, rustix::fs::IFlags::empty()).unwrap();
+        machine.roll_back().expect(0);
+    });
+}

@@ -10,8 +10,8 @@ use blankroot::plan::hold::{self, Wanted};
 use chrono::Utc;
 use support::sandbox::on_btrfs;
 
-use crate::{ENOSPC, ERRNOS};
 use crate::stage::{Stage, Variant, lock};
+use crate::{ENOSPC, ERRNOS};
 
 /// Every change that `hold` makes, in order.
 const SET: [&str; 7] = [

@@ -15,7 +15,7 @@ use crate::stage::{Fresh, fill, lock};
 use crate::{ERRNOS, check_disk, cut_everywhere, small_disk};
 
 /// Every change that `init` makes for a blank of live.
-const LIVE: [&str; 10] = [
+const LIVE: [&str; 11] = [
     "btrfs: sync before survey",
     "file: create",
     "file: write",
@@ -26,10 +26,11 @@ const LIVE: [&str; 10] = [
     "btrfs: make old dir",
     "btrfs: snapshot",
     "btrfs: sync",
+    "btrfs: list stubs",
 ];
 
 /// Every change that `init --empty` makes.
-const EMPTY: [&str; 13] = [
+const EMPTY: [&str; 14] = [
     "btrfs: sync before survey",
     "file: create",
     "file: write",
@@ -43,6 +44,7 @@ const EMPTY: [&str; 13] = [
     "btrfs: make read-only",
     "btrfs: name subvolume",
     "btrfs: sync",
+    "btrfs: list stubs",
 ];
 
 const KINDS: [(Origin, &[&str]); 2] = [(Origin::Live, &LIVE), (Origin::Empty, &EMPTY)];

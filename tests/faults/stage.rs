@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,6 +33,8 @@ pub enum Variant {
     Default,
     /// Live holds a subvolume of its own.
     Nested,
+    /// Blank has the stub of a subvolume.
+    Stub,
     /// It was rolled back before.
     Second,
     /// There is no directory of old roots.
@@ -40,8 +42,8 @@ pub enum Variant {
 }
 
 impl Variant {
-    pub const ALL: [Self; 5] =
-        [Self::Plain, Self::Default, Self::Nested, Self::Second, Self::NoOldDir];
+    pub const ALL: [Self; 6] =
+        [Self::Plain, Self::Default, Self::Nested, Self::Stub, Self::Second, Self::NoOldDir];
 }
 
 /// One layout in a directory of its own on a mounted file system, with the host that boots it.
@@ -64,6 +66,12 @@ impl Stage {
         let live = dir.join("root");
         create_subvolume(&live).unwrap();
         fill(&live);
+        if variant == Variant::Stub {
+            let tmp = live.join("var tmp");
+            create_subvolume(&tmp).unwrap();
+            chown(&tmp, Some(1000), Some(7)).unwrap();
+            fs::set_permissions(&tmp, fs::Permissions::from_mode(0o1777)).unwrap();
+        }
         snapshot(&live, &dir.join("root-blank"), true).unwrap();
         if variant != Variant::NoOldDir {
             fs::create_dir(dir.join("old-roots")).unwrap();
@@ -79,6 +87,10 @@ impl Stage {
             lived: none,
             old_roots: Vec::new(),
         };
+        if variant == Variant::Stub {
+            let blank = stage.survey().blank.tree().cloned().unwrap();
+            stage.backend().lock().unwrap().list_stubs(&blank).unwrap();
+        }
         if variant == Variant::Second {
             fs::write(live.join("first life"), "precious").unwrap();
             stage.roll_back().unwrap();
@@ -182,6 +194,7 @@ impl Stage {
             self.check_nested(&live.name, what);
         } else {
             self.same(&self.blank.1, &live.name, &format!("{what}: live, replaced,"));
+            self.check_replaced(&live.name, what);
             self.check_old_root(&survey, &self.lived, what);
         }
         for old in &self.old_roots {
@@ -224,6 +237,15 @@ impl Stage {
         self.same(&expected.1, &old.tree.name, &format!("{what}: the old root"));
         if expected.0 == self.lived.0 {
             self.check_nested(&old.tree.name, what);
+        }
+    }
+
+    fn check_replaced(&self, live: &TreeName, what: &str) {
+        if self.variant == Variant::Stub {
+            let found = fs::metadata(self.path(live).join("var tmp")).unwrap();
+            assert_ne!(found.ino(), 2, "{what}: a stub is left");
+            let is = (found.uid(), found.gid(), found.mode() & 0o7777);
+            assert_eq!(is, (1000, 7, 0o1777), "{what}: what is in the place of the stub");
         }
     }
 

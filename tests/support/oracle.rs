@@ -26,7 +26,8 @@ pub struct Entry {
     pub facts: Facts,
     /// The device number of a block or character device, else 0.
     pub rdev: u64,
-    /// The bytes of a regular file, the target of a symbolic link, else nothing.
+    /// The bytes of a regular file, the target of a symbolic link, something for a subvolume that holds
+    /// anything, else nothing.
     pub content: Vec<u8>,
     /// All extended attributes, ACLs and capabilities among them.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -145,9 +146,13 @@ impl fmt::Debug for Row {
 fn compare(old: &Entry, new: &Entry) -> Option<ChangeKind> {
     let (a, b) = (&old.facts, &new.facts);
     if a.file_type != b.file_type {
-        Some(ChangeKind::Replaced)
+        let is_dir = |facts: &Facts| matches!(facts.file_type, FileType::Dir | FileType::Subvolume);
+        let holds = |entry: &Entry| entry.facts.size > 0 || !entry.content.is_empty();
+        let both_empty = is_dir(a) && is_dir(b) && !holds(old) && !holds(new);
+        (!both_empty).then_some(ChangeKind::Replaced)
     } else if a.file_type == FileType::Subvolume {
-        None
+        // What is in one goes with it, and the other tree has a stub there.
+        (!new.content.is_empty()).then_some(ChangeKind::Modified)
     } else if old.content != new.content || old.rdev != new.rdev {
         Some(ChangeKind::Modified)
     } else if (a.mode, a.uid, a.gid, &old.xattrs) != (b.mode, b.uid, b.gid, &new.xattrs) {
@@ -187,6 +192,7 @@ fn entry(dir: BorrowedFd<'_>, name: &[u8], stat: &Stat, dev: u64) -> Entry {
     let content = match file_type {
         FileType::File => read(dir, name),
         FileType::Symlink => fs::readlinkat(dir, name, Vec::new()).unwrap().into_bytes(),
+        FileType::Subvolume if stat.st_size > 0 => b"something".to_vec(),
         _ => Vec::new(),
     };
     let device = matches!(file_type, FileType::Block | FileType::Char);

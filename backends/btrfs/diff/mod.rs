@@ -17,6 +17,7 @@ mod frame;
 mod halves;
 mod leads;
 mod listing;
+mod nested;
 mod pairing;
 mod placement;
 mod rows;
@@ -66,7 +67,8 @@ fn fast(top: &Top, older: &Subvolume, newer: &Subvolume) -> io::Result<Option<Ch
     let scan = |subvolume: &Subvolume| scan::touched(top, subvolume.fd.as_fd(), floor);
     let older = Side { subvolume: older, touched: scan(older)? };
     let newer = Side { subvolume: newer, touched: scan(newer)? };
-    descend::changes(top, &older, &newer).map(Some)
+    let changes = descend::changes(top, &older, &newer)?;
+    Ok(Some(changes.with(nested::rows(top, older.subvolume, newer.subvolume)?)))
 }
 
 /// Bytes of data that `tree` has had written since it parted from blank, or since ever where it did

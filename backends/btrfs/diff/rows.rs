@@ -29,7 +29,11 @@ impl Rows<'_> {
         match (newer.zip(new), older) {
             (Some((_, (facts, _))), None) => self.writer.record(name, ChangeKind::Added, facts),
             (Some((a, (facts, _))), Some(b)) if a.file_type != b.file_type => {
-                self.writer.record(name, ChangeKind::Replaced, facts);
+                if self.holds(Which::Newer, halves, name, a)?
+                    || self.holds(Which::Older, halves, name, b)?
+                {
+                    self.writer.record(name, ChangeKind::Replaced, facts);
+                }
             }
             (Some((a, (facts, new))), Some(b)) => {
                 if let (Some(new), Target::Inode(new_ino), Target::Inode(old_ino)) =
@@ -49,6 +53,30 @@ impl Rows<'_> {
             (None, None) => {}
         }
         Ok(())
+    }
+
+    /// Whether it is anything else than an empty directory or subvolume.
+    fn holds(
+        &mut self,
+        which: Which,
+        halves: &mut Halves<'_>,
+        name: &[u8],
+        entry: &Entry,
+    ) -> io::Result<bool> {
+        match (entry.file_type, entry.target) {
+            (FileType::Subvolume, _) => {
+                let found = self.files.stat(which, &self.writer.current_path(), name)?;
+                Ok(found.is_some_and(|stat| stat.has_names))
+            }
+            (FileType::Dir, Target::Inode(ino)) => {
+                let half = match which {
+                    Which::Newer => &mut halves.newer,
+                    Which::Older => &mut halves.older,
+                };
+                Ok(half.inode(ino)?.is_some_and(|item| item.size > 0))
+            }
+            _ => Ok(true),
+        }
     }
 
     /// `None` if it is gone since its directory was read.

@@ -14,8 +14,8 @@ use rustix::fs::{
 };
 
 use super::bed::Bed;
-use crate::ChangeKind;
 use crate::conformance::fill;
+use crate::{ChangeKind, FileType};
 
 /// Goes down directories whose path is longer than a system call takes, and makes what is missing.
 fn deep(root: &Path) -> OwnedFd {
@@ -183,4 +183,36 @@ fn a_file_that_grew_out_of_the_tree_and_back_is_compared() {
         }
     }
     assert_eq!(kinds(&bed), [("/grown".to_string(), ChangeKind::Modified)]);
+}
+
+#[test]
+fn a_nested_subvolume_that_holds_something_is_a_row_wherever_blank_has_its_stub() {
+    let bed = Bed::rolled_back(|live| {
+        fs::create_dir_all(live.join("deep/er")).unwrap();
+        for name in ["deep/er/holds", "empty", "replaced"] {
+            Subvolume::create(live.join(name).as_path(), None).unwrap();
+        }
+    });
+    let Some(bed) = bed else { return };
+    let rows = |bed: &Bed| -> Vec<(String, ChangeKind, FileType)> {
+        let rows = bed.exact_changes().into_iter();
+        rows.map(|row| (row.path.to_string(), row.kind, row.facts.file_type)).collect()
+    };
+    assert_eq!(rows(&bed), []);
+    // Nothing around it is written to.
+    fs::write(bed.live().join("deep/er/holds/file"), "x").unwrap();
+    bed.sync();
+    let row = ("/deep/er/holds".to_string(), ChangeKind::Modified, FileType::Subvolume);
+    assert_eq!(rows(&bed), [row.clone()]);
+    // An empty directory holds as much as an empty subvolume.
+    fs::remove_dir(bed.live().join("replaced")).unwrap();
+    fs::create_dir(bed.live().join("replaced")).unwrap();
+    assert_eq!(rows(&bed), [row.clone()]);
+    fs::write(bed.live().join("replaced/file"), "x").unwrap();
+    let more = [
+        row,
+        ("/replaced".to_string(), ChangeKind::Replaced, FileType::Dir),
+        ("/replaced/file".to_string(), ChangeKind::Added, FileType::File),
+    ];
+    assert_eq!(rows(&bed), more);
 }

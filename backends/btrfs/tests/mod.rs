@@ -10,6 +10,7 @@ mod inode_numbers;
 mod lineage;
 mod opening;
 mod settling;
+mod stubs;
 mod trees;
 
 use bed::Bed;

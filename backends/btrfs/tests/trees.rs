@@ -167,7 +167,10 @@ fn a_directory_that_cannot_be_renamed_is_told_before_the_exchange_fails() {
             let [told] = &told[..] else { panic!("{shown} {word}: {told:?}") };
             assert!(told.reason.starts_with(&format!("{shown} is {word}")), "{told:?}");
             assert!(told.mend.as_ref().unwrap().contains("chattr -i -a "), "{told:?}");
-            assert_eq!(bed.backend().lock().unwrap().survey_for_rollback().unwrap().immovable.len(), 1);
+            assert_eq!(
+                bed.backend().lock().unwrap().survey_for_rollback().unwrap().immovable.len(),
+                1
+            );
             // The file system agrees.
             let (live, copy) = (bed.live_tree(), next_record(&bed));
             let aside = layout.old.child(&copy.name).unwrap();

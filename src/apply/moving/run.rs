@@ -96,7 +96,8 @@ impl<'r> Run<'r> {
         let from = Place { dir: parent.as_fd(), name: &name };
         let to_name = name_of(source)?;
         let to = Place { dir: to.as_fd(), name: &to_name };
-        let copied = Aside::make(from, to, (path, source), self.progress)?.name()?;
+        let copied =
+            Aside::make(from, to, (path, source), self.progress)?.expect_whole()?.name()?;
         self.tell_of_links(&copied.linked_outside);
         Ok(())
     }
@@ -125,7 +126,8 @@ impl<'r> Run<'r> {
         let to = Place { dir: parent.as_fd(), name: &name };
         let failed = |why| Error::io(format!("look at {source}"), why);
         let old = to.stat().map_err(failed)?;
-        let copy = Aside::make(there.place(), to, (path, &source), self.progress)?;
+        let copy =
+            Aside::make(there.place(), to, (path, &source), self.progress)?.expect_whole()?;
         let (_, aside) = copy.exchange()?;
         // What live had until a moment ago, and has no longer.
         remove(Place { dir: parent.as_fd(), name: &aside }, &old)

@@ -104,7 +104,8 @@ impl Run<'_> {
         let dir = super::open_dir_of(self.world, &holder)?;
         let name = name_of(path)?;
         let to = Place { dir: dir.as_fd(), name: &name };
-        self.copy = Some(Aside::make(there.place(), to, (source, path), self.progress)?);
+        self.copy =
+            Some(Aside::make(there.place(), to, (source, path), self.progress)?.expect_whole()?);
         Ok(())
     }
 

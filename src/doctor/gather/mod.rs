@@ -95,6 +95,9 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
         Err(_) => PLACE_FOR_SWAP.to_string(),
     };
     if let Ok(backend) = &sources.backend {
+        if let Err(error) = nested(backend.as_ref(), &mut facts) {
+            cannot(&mut facts.unchecked, "what is in nested subvolumes", &error);
+        }
         match backend.how_to_hold_room_back() {
             Ok(how) => facts.how_to_hold_room_back = how,
             Err(error) => cannot(&mut facts.unchecked, "whether room is held back", &error),
@@ -123,6 +126,16 @@ pub fn kernels(sources: &Sources<'_>) -> Result<Kernels> {
         mounts: &mounts,
     };
     kernels::gather(sources, &mounts, &tomorrow)
+}
+
+fn nested(backend: &dyn Backend, facts: &mut Facts) -> Result<()> {
+    let survey = backend.survey()?;
+    if let Some(live) = survey.live.tree().filter(|_| !survey.nested.is_empty()) {
+        facts.nested_that_hold = backend.nested_that_hold(live)?;
+    }
+    (facts.nested, facts.stubs) = (survey.nested, survey.stubs);
+    facts.immovable = survey.immovable;
+    Ok(())
 }
 
 fn own_config(sources: &Sources<'_>, tomorrow: &Tomorrow<'_>, facts: &mut Facts) {

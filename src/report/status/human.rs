@@ -8,9 +8,12 @@ use backends::{Held, OldRoot, Record, Slot, Tree, Unfinished};
 use chrono::{DateTime, TimeZone};
 
 use super::StatusReport;
+use crate::plan::nested;
 use crate::report::paint::{ALERT, GOOD, PLAIN, QUIET, STRONG};
 use crate::report::{Style, figures};
 
+/// Nested subvolumes that are named; of the others the number is told.
+const NAMED: usize = 20;
 /// The longest label, "Old roots".
 const LABEL: usize = 9;
 
@@ -131,8 +134,19 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
     fn mounts(&mut self, report: &StatusReport<'_>) -> io::Result<()> {
         let mounts = report.survey.live_mounts.iter().map(ToString::to_string);
         self.list("Mounted", mounts.collect())?;
-        let nested = report.survey.nested.iter().map(ToString::to_string);
-        self.list("Nested", nested.collect())
+        let nested = &report.survey.nested;
+        let mut rows: Vec<String> = nested.iter().take(NAMED).map(ToString::to_string).collect();
+        if let Some(more @ 1..) = nested.len().checked_sub(NAMED) {
+            rows.push(format!("and {} more", figures::grouped(more as u64)));
+        }
+        self.list("Nested", rows)?;
+        let stubs = match &report.survey.stubs {
+            None => {
+                Some("which ones blank has is not known yet; `blankroot expire` looks".to_string())
+            }
+            Some(stubs) => nested::left_as_stubs(stubs),
+        };
+        self.list("Stubs", stubs.into_iter().collect())
     }
 
     fn list(&mut self, label: &str, rows: Vec<String>) -> io::Result<()> {

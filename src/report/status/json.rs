@@ -2,7 +2,7 @@
 //!
 //! Keys: `version` (1), `healthy`, `file_system`, `boot` (`boot_id`, `rolled_back` or null,
 //! `skipped` or null), `live` and `blank` (`state`: `present`, `missing` or `not-a-tree`), `mounts`,
-//! `nested`, `live_is_default`, `hold` (the time since when the next boot is held, or null), `old_dir`, `old_roots`, `unfinished`, `space` or null, `problems`.
+//! `nested`, `stubs` (`total` and `replaced`, or null), `live_is_default`, `hold` (the time since when the next boot is held, or null), `old_dir`, `old_roots`, `unfinished`, `space` or null, `problems`.
 //! Paths and times are as in `diff --format json`; sizes are bytes.
 
 use std::io::{self, BufWriter, Write};
@@ -32,6 +32,10 @@ pub fn write(report: &StatusReport<'_>, out: impl Write) -> io::Result<()> {
         blank: JsonSlot::new(&survey.blank),
         mounts: survey.live_mounts.iter().map(JsonMount::new).collect(),
         nested: nested.iter().map(|path| JsonPath::new(path)).collect(),
+        stubs: survey
+            .stubs
+            .as_ref()
+            .map(|stubs| JsonStubs { total: stubs.total, replaced: stubs.replaced.len() }),
         live_is_default: survey.live_is_default,
         hold: pending(survey.hold.as_ref()),
         old_dir: survey.has_old_dir,
@@ -63,6 +67,7 @@ struct Document<'a> {
     blank: JsonSlot<'a>,
     mounts: Vec<JsonMount<'a>>,
     nested: Vec<JsonPath<'a>>,
+    stubs: Option<JsonStubs>,
     live_is_default: bool,
     hold: Option<String>,
     old_dir: bool,
@@ -70,6 +75,13 @@ struct Document<'a> {
     unfinished: Vec<JsonUnfinished<'a>>,
     space: Option<JsonSpace>,
     problems: Vec<JsonProblem<'a>>,
+}
+
+/// What blank has in the places of nested subvolumes, and how many of them a fresh copy has replaced.
+#[derive(Serialize)]
+struct JsonStubs {
+    total: usize,
+    replaced: usize,
 }
 
 #[derive(Serialize)]

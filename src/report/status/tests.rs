@@ -1,5 +1,6 @@
 use backends::{
-    LiveMount, OldRoot, Record, SeenBy, Slot, Space, Survey, TreeId, TreeName, TreePath, Unfinished,
+    LiveMount, OldRoot, Record, SeenBy, Slot, Space, Stubs, Survey, TreeId, TreeName, TreePath,
+    Unfinished,
 };
 use chrono::FixedOffset;
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ fn record(number: u32, time: i64) -> Record {
 
 fn old_root(number: u32, time: i64, own_bytes: Option<u64>) -> OldRoot {
     let tree = tree(&format!("old-{number}"), &format!("old-roots/{number}"), Some(time));
-    OldRoot { tree, record: record(number, time), own_bytes }
+    OldRoot { tree, record: record(number, time), own_bytes, nested: Vec::new() }
 }
 
 fn survey() -> Survey {
@@ -52,6 +53,11 @@ fn survey() -> Survey {
             certain: true,
         }],
         nested: vec![TreePath::parse(b"/var/lib/machines").unwrap()],
+        stubs: Some(Stubs {
+            replaced: vec![TreePath::parse(b"/var/lib/machines").unwrap()],
+            total: 1,
+        }),
+        immovable: Vec::new(),
         live_is_default: false,
         obstacles: Vec::new(),
         space: Some(Space { available: 2_000_000_000, needed: 16_777_216 }),
