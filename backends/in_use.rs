@@ -53,13 +53,35 @@ pub struct User {
     pub more: usize,
 }
 
+/// What kept a process, or one of its handles, from being looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    /// The kernel shows nothing of the process.
+    Process,
+    /// So many of its handles lead where not even their device can be asked for.
+    Handles(usize),
+}
+
+/// A process of which it is not known whether it uses anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// Its number.
+    pub pid: i32,
+    /// Its command's name.
+    pub command: Vec<u8>,
+    /// The systemd unit that it belongs to.
+    pub unit: Option<Unit>,
+    /// What could not be looked at.
+    pub unseen: Unseen,
+}
+
 /// All that was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// Who uses it, by number.
     pub users: Vec<User>,
-    /// Processes that could not be looked at.
-    pub unlooked: Vec<i32>,
+    /// Who may use it, by number.
+    pub unknown: Vec<Unknown>,
     /// Whether root asked, who can look at every process of its own user namespace.
     pub privileged: bool,
 }
@@ -73,36 +95,55 @@ pub fn find(proc: BorrowedFd<'_>, census: &Census, path: &[u8]) -> Result<Found>
 }
 
 impl Found {
-    /// An error if somebody uses it, or if this process has not the privilege to tell. `action`
-    /// completes "cannot …". Some processes are out of reach even for root, as those from outside a
-    /// container are: then the answer is a note that says so, since it must not pass for "nobody".
-    pub fn refuse(&self, action: &str) -> Result<Option<String>> {
+    /// An error if somebody uses it, or may use it. `action` completes "cannot …". With
+    /// `even_if_unseen`, who may use it is a note instead, since that must not pass for "nobody".
+    pub fn refuse(&self, action: &str, even_if_unseen: bool) -> Result<Option<String>> {
         if let Some(first) = self.users.first() {
             let list: Vec<String> = self.users.iter().map(ToString::to_string).collect();
             let error = Error::new(action, format!("it is in use: {}", list.join("; ")));
             return Err(error.mend(first.mend()));
         }
-        let Some(first) = self.unlooked.first() else { return Ok(None) };
-        let which = match self.unlooked.len() {
-            1 => format!("process {first} could not be looked at"),
-            more => format!("{more} processes could not be looked at, process {first} for one"),
+        let Some(first) = self.unknown.first() else { return Ok(None) };
+        let list: Vec<String> = self.unknown.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = match self.unknown.len() - list.len() {
+            0 => String::new(),
+            more => format!("; and {more} more"),
         };
-        if self.privileged {
-            return Ok(Some(format!("{which}: whether it uses this is not known")));
+        let which = format!("{}{more}", list.join("; "));
+        if even_if_unseen && self.privileged {
+            return Ok(Some(format!("whether this is in use could not be told: {which}")));
         }
-        let why = format!("whether it is in use could not be told: {which}");
-        Err(Error::new(action, why).mend("run it as root"))
+        let error = Error::new(action, format!("whether it is in use could not be told: {which}"));
+        Err(error.mend(match self.privileged {
+            true => format!(
+                "{}; or give `--even-if-unseen` if you know that it has nothing of this open: what \
+                 it would write would be lost",
+                how_to_end(first.pid, first.unit.as_ref())
+            ),
+            false => "run it as root".to_string(),
+        }))
+    }
+}
+
+/// Processes that a message names at the most.
+const NAMED: usize = 8;
+
+fn how_to_end(pid: i32, unit: Option<&Unit>) -> String {
+    match unit.and_then(Unit::how_to_stop) {
+        Some(stop) => format!("stop it first: {stop}"),
+        None => format!("end process {pid} first"),
     }
 }
 
 impl User {
     /// What the reader can do so that it ends.
     pub fn mend(&self) -> String {
-        let stop = self.unit.as_ref().and_then(Unit::how_to_stop);
-        match (stop, self.hold) {
-            (Some(stop), _) => format!("stop it first: {stop}"),
-            (None, Hold::WorksIn) => format!("leave that directory, or end process {}", self.pid),
-            (None, _) => format!("end process {} first", self.pid),
+        let stops = self.unit.as_ref().is_some_and(|unit| unit.how_to_stop().is_some());
+        match self.hold {
+            Hold::WorksIn if !stops => {
+                format!("leave that directory, or end process {}", self.pid)
+            }
+            _ => how_to_end(self.pid, self.unit.as_ref()),
         }
     }
 }
@@ -110,11 +151,7 @@ impl User {
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = Escaped(&self.path);
-        write!(f, "process {} ({}", self.pid, Escaped(&self.command))?;
-        match &self.unit {
-            Some(unit) => write!(f, ", {unit})")?,
-            None => write!(f, ", of no systemd unit)")?,
-        }
+        name(f, self.pid, &self.command, self.unit.as_ref())?;
         match self.hold {
             Hold::Open => write!(f, " has {path} open"),
             Hold::Mapped => write!(f, " has {path} mapped"),
@@ -127,6 +164,32 @@ impl fmt::Display for User {
             0 => Ok(()),
             more => write!(f, " (and {more} more)"),
         }
+    }
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        name(f, self.pid, &self.command, self.unit.as_ref())?;
+        match self.unseen {
+            Unseen::Process => write!(f, " could not be looked at"),
+            Unseen::Handles(1) => write!(f, " has a file open that could not be looked at"),
+            Unseen::Handles(many) => {
+                write!(f, " has {many} files open that could not be looked at")
+            }
+        }
+    }
+}
+
+fn name(
+    f: &mut fmt::Formatter<'_>,
+    pid: i32,
+    command: &[u8],
+    unit: Option<&Unit>,
+) -> fmt::Result {
+    write!(f, "process {pid} ({}", Escaped(command))?;
+    match unit {
+        Some(unit) => write!(f, ", {unit})"),
+        None => write!(f, ", of no systemd unit)"),
     }
 }
 

@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -114,17 +114,99 @@ fn this_process_itself_is_left_out() {
 
 #[test]
 fn what_could_not_be_looked_at_is_not_taken_for_nobody() {
-    let found = Found { unlooked: vec![7, 9], ..Found::default() };
-    let error = found.refuse("keep /srv").unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "cannot keep /srv: whether it is in use could not be told: 2 processes could not be looked \
-         at, process 7 for one\n  mend: run it as root"
-    );
-    let found = Found { unlooked: vec![7], privileged: true, ..Found::default() };
-    let note = found.refuse("keep /srv").unwrap().unwrap();
-    assert_eq!(note, "process 7 could not be looked at: whether it uses this is not known");
-    assert_eq!(Found::default().refuse("keep /srv").unwrap(), None);
+    let unknown = |pid, unseen| {
+        let unit = unit::of(b"0::/system.slice/nginx.service");
+        Unknown { pid, command: b"a\nb".to_vec(), unit, unseen }
+    };
+    let both = vec![unknown(7, Unseen::Process), unknown(9, Unseen::Handles(2))];
+    let mut found = Found { unknown: both, ..Found::default() };
+    let error = found.refuse("keep /srv", true).unwrap_err().to_string();
+    let which = "process 7 (a\\nb, nginx.service) could not be looked at; process 9 (a\\nb, \
+                 nginx.service) has 2 files open that could not be looked at";
+    let why = format!("cannot keep /srv: whether it is in use could not be told: {which}");
+    assert_eq!(error, format!("{why}\n  mend: run it as root"));
+    found.privileged = true;
+    let error = found.refuse("keep /srv", false).unwrap_err().to_string();
+    let mend = "\n  mend: stop it first: systemctl stop nginx.service; or give `--even-if-unseen`";
+    assert!(error.starts_with(&format!("{why}{mend}")), "{error}");
+    let note = found.refuse("keep /srv", true).unwrap().unwrap();
+    assert_eq!(note, format!("whether this is in use could not be told: {which}"));
+    assert_eq!(Found::default().refuse("keep /srv", false).unwrap(), None);
+    // Who is seen to use it keeps it from being moved, whatever else was asked for.
+    let user = User {
+        pid: 12,
+        command: vec![],
+        unit: None,
+        hold: Hold::Open,
+        path: b"/srv".to_vec(),
+        more: 0,
+    };
+    found.users.push(user);
+    assert!(found.refuse("keep /srv", true).unwrap_err().to_string().contains("it is in use"));
+}
+
+/// What a user has mounted by FUSE keeps root out, and its server need not answer.
+#[test]
+fn a_handle_that_root_may_not_follow_hides_no_other() {
+    if !rustix::process::geteuid().is_root() || !Path::new("/dev/fuse").exists() {
+        println!("SKIPPED: mounting what a user's FUSE would takes root and /dev/fuse");
+        return;
+    }
+    let (_dir, tree) = fixture();
+    let mounted = tree.with_file_name("fuse");
+    std::fs::create_dir(&mounted).unwrap();
+    // Its first descriptor, working directory and mapped files are others; the last one counts.
+    let script = "read -r x; exec 5<>/dev/fuse \
+                  && mount -i -t fuse -o fd=5,rootmode=40000,user_id=1,group_id=1 fuse \"$2\" \
+                  && exec python3 -c 'import os, sys; os.open(sys.argv[2], os.O_PATH); \
+                     os.open(sys.argv[1] + \"/sub/file\", os.O_RDONLY); \
+                     print(\"ready\", flush=True); sys.stdin.read()' \"$1\" \"$2\"";
+    let Some(holder) = in_user_namespace(script, &[&tree, &mounted]) else {
+        println!("SKIPPED: nothing can be mounted by FUSE in a user namespace here");
+        return;
+    };
+    let pid = holder.0.id() as i32;
+    let mount = Path::new("/proc").join(pid.to_string()).join("root");
+    let mount = mount.join(mounted.strip_prefix("/").unwrap());
+    let refused = mount.metadata().unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied, "root looks into it");
+    let proc: OwnedFd = File::open("/proc").unwrap().into();
+    let opened = File::open(&tree).unwrap();
+    let census = Census::of_dir(opened.as_fd(), &TreePath::root()).unwrap();
+    let found = find(proc.as_fd(), &census, tree.as_os_str().as_bytes()).unwrap();
+    let [user] = found.users.as_slice() else { panic!("{found:?}") };
+    assert_eq!((user.pid, user.hold, user.more), (pid, Hold::Open, 0));
+    // That the mount is another file system's is known all the same.
+    assert!(found.unknown.iter().all(|unknown| unknown.pid != pid), "{found:?}");
+}
+
+/// Runs a script in a user and mount namespace where 0 is root and 1 another user, once it is mapped;
+/// `None` if it ends before it says so.
+#[expect(clippy::disallowed_methods, reason = "the process whose handles are looked for")]
+fn in_user_namespace(script: &str, args: &[&Path]) -> Option<Holder> {
+    let mut child = Command::new("unshare")
+        .args(["--user", "--mount", "bash", "-c", script, "holder"])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .ok()?;
+    let mut stdin = child.stdin.take()?;
+    let (entry, stdout) = (Path::new("/proc").join(child.id().to_string()), child.stdout.take()?);
+    let holder = Holder(child);
+    let own = std::fs::read_link("/proc/self/ns/user").ok()?;
+    while std::fs::read_link(entry.join("ns/user")).ok()? == own {
+        std::thread::yield_now();
+    }
+    for map in ["uid_map", "gid_map"] {
+        std::fs::write(entry.join(map), "0 0 1\n1 1000 1\n").ok()?;
+    }
+    writeln!(stdin, "mapped").ok()?;
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).ok()?;
+    // Its end would be the script's.
+    std::mem::forget(stdin);
+    (line == "ready\n").then_some(holder)
 }
 
 #[test]
@@ -138,7 +220,7 @@ fn the_message_names_process_unit_and_how_to_stop_it() {
         path: b"/srv/x".to_vec(),
         more: 2,
     };
-    let error = Found { users: vec![user], ..Found::default() }.refuse("keep /srv").unwrap_err();
+    let error = Found { users: vec![user], ..Found::default() }.refuse("keep /srv", false).unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot keep /srv: it is in use: process 12 (ng\\u{1b}inx, nginx.service) has /srv/x open \

@@ -29,6 +29,10 @@ pub struct Keep {
     /// Where storage has other data already, set that aside, under a name beside it
     #[arg(long)]
     pub adopt: bool,
+    /// Go on although it cannot be told of some process whether it has any of this open; what that
+    /// would write is lost
+    #[arg(long)]
+    pub even_if_unseen: bool,
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -67,9 +71,13 @@ pub struct Unkeep {
     /// Copy the data back to live, where it goes at the next boot, and remove it from storage
     #[arg(long, group = "data")]
     pub move_back: bool,
-    /// Leave the data in storage
+    /// Leave the data in storage; where that is linked, or is a file, live gets a copy
     #[arg(long, group = "data")]
     pub leave: bool,
+    /// Go on although it cannot be told of some process whether it has any of this open; what that
+    /// would write is lost
+    #[arg(long)]
+    pub even_if_unseen: bool,
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,

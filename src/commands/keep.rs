@@ -64,6 +64,7 @@ pub fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
         machine: &machine,
         config: &editing.file,
         old_root: old_root.as_ref().map(|(_, view)| view.as_fd()),
+        even_if_unseen: args.even_if_unseen,
     };
     let code = execute(&plan, &world, &mut out, &args.host.host)?;
     if plan.config.is_some() {

@@ -61,7 +61,9 @@ fn one(
         write!(out, "{plan}")?;
         return Ok(Ok(()));
     }
-    let world = World { machine: &machine, config: &editing.file, old_root: None };
+    let even_if_unseen = args.even_if_unseen;
+    let world =
+        World { machine: &machine, config: &editing.file, old_root: None, even_if_unseen };
     let progress = show::Bytes::new("copying", 0);
     let done = moving::unkeep(
         &plan,

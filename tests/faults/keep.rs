@@ -241,7 +241,8 @@ impl Setup<'_> {
             Request { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
         let plan = request::plan(&request, &machine, &config, &text, &|| Ok(None))
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
-        let world = World { machine: &machine, config: &self.config(), old_root: None };
+        let config = &self.config();
+        let world = World { machine: &machine, config, old_root: None, even_if_unseen: false };
         moving::keep(&plan, &world, &mut |_, _| {}, |_| {}).map(drop).map_err(|e| e.to_string())
     }
 
@@ -262,7 +263,8 @@ impl Setup<'_> {
         let now = unkeep::now(&machine, one).map_err(failed)?;
         let stored = self.stored().symlink_metadata().is_ok();
         let plan = unkeep::plan(one, &list, data, now, stored, (&text, &after)).map_err(failed)?;
-        let world = World { machine: &machine, config: &self.config(), old_root: None };
+        let config = &self.config();
+        let world = World { machine: &machine, config, old_root: None, even_if_unseen: false };
         moving::unkeep(&plan, &world, (&text, &after), &mut |_, _| {}, |_| {})
             .map(drop)
             .map_err(|stopped| stopped.to_string())

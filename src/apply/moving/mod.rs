@@ -39,6 +39,8 @@ pub struct World<'w> {
     pub config: &'w Path,
     /// The root directory of the old root that data is taken from.
     pub old_root: Option<BorrowedFd<'w>>,
+    /// Go on although some process could not be looked at.
+    pub even_if_unseen: bool,
 }
 
 /// What there is to tell of a run.
@@ -117,10 +119,15 @@ fn open_dir_of(world: &World<'_>, dir: &TreePath) -> Result<OwnedFd> {
         .map_err(|why| Error::io(format!("open {dir}"), why))
 }
 
-fn check_unused(action: &str, there: &There, census: &Census) -> Result<Option<String>> {
+fn check_unused(
+    world: &World<'_>,
+    action: &str,
+    there: &There,
+    census: &Census,
+) -> Result<Option<String>> {
     let proc = File::open("/proc").map_err(|why| Error::io("open /proc", why))?;
     let path = there.kernel_path().map_err(|why| Error::io("read /proc", why))?;
-    in_use::find(proc.as_fd(), census, &path)?.refuse(action)
+    in_use::find(proc.as_fd(), census, &path)?.refuse(action, world.even_if_unseen)
 }
 
 fn name_of(path: &TreePath) -> Result<CString> {

@@ -78,7 +78,7 @@ impl<'r> Run<'r> {
     fn check_unused(&mut self, path: &TreePath) -> Result<()> {
         let Some(there) = look(self.world.machine, path)? else { return Ok(()) };
         let census = there.census(path)?;
-        let note = check_unused(&format!("keep {path}"), &there, &census)?;
+        let note = check_unused(self.world, &format!("keep {path}"), &there, &census)?;
         self.note(note);
         Ok(())
     }
@@ -109,7 +109,7 @@ impl<'r> Run<'r> {
             let census = there.census(path)?;
             let before = self.census_of(path);
             if before.is_some_and(|before| census.is_unchanged_since(&before)) {
-                let note = check_unused(&format!("keep {path}"), &there, &census)?;
+                let note = check_unused(self.world, &format!("keep {path}"), &there, &census)?;
                 self.note(note);
                 return self.tell_of_copy(path);
             }
@@ -142,7 +142,7 @@ impl<'r> Run<'r> {
             self.apply(step)?;
             let census = hidden.census(path)?;
             let before = self.census_of(&declared);
-            let used = check_unused(&format!("keep {path}"), &hidden.there, &census);
+            let used = check_unused(self.world, &format!("keep {path}"), &hidden.there, &census);
             if used.is_ok() && before.is_some_and(|before| census.is_unchanged_since(&before)) {
                 return Ok(());
             }

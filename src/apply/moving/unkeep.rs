@@ -91,7 +91,7 @@ impl Run<'_> {
     fn check_unused(&mut self, source: &TreePath) -> Result<()> {
         let there = self.expect(source)?;
         let census = there.census(source)?;
-        let note = check_unused(&format!("stop keeping {source}"), &there, &census)?;
+        let note = check_unused(self.world, &format!("stop keeping {source}"), &there, &census)?;
         self.told.notes.extend(note);
         self.copied = Some(census);
         Ok(())
@@ -149,7 +149,7 @@ impl Run<'_> {
             let there = self.expect(source)?;
             let census = there.census(source)?;
             if self.copied.as_ref().is_some_and(|copied| census.is_unchanged_since(copied)) {
-                check_unused(&format!("stop keeping {source}"), &there, &census)?;
+                check_unused(self.world, &format!("stop keeping {source}"), &there, &census)?;
                 return Ok(());
             }
             if let Some(copy) = self.copy.take() {
