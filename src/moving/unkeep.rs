@@ -8,7 +8,7 @@ use backends::{Error, FileType, Result, TreePath};
 
 use super::keep::{added_lines, shown};
 use super::look::look;
-use crate::config::How;
+use crate::config::{EntryKind, How};
 use crate::host::Machine;
 use crate::keep::KeepEntry;
 use crate::plan::apply::Arranged;
@@ -35,6 +35,8 @@ pub enum Now {
     Own(FileType),
     /// The same as in storage: an earlier run came this far.
     Back,
+    /// What a program put in the place of the link, later than storage's was written.
+    Newer,
     /// Another mount.
     OtherMount,
 }
@@ -55,6 +57,14 @@ pub fn now(machine: &Machine, one: &Arranged) -> Result<Now> {
     match stored {
         Some(stored) if difference(stored.place(), live.place(), &one.seen_at)?.is_none() => {
             Ok(Now::Back)
+        }
+        // By the time that nobody can set. An empty file is what something was mounted over.
+        Some(stored)
+            if one.how() != Some(How::Bind)
+                && live.stat.changed >= stored.stat.changed
+                && !live.census(&one.seen_at)?.is_empty() =>
+        {
+            Ok(Now::Newer)
         }
         _ => Ok(Now::Own(file_type)),
     }
@@ -131,16 +141,28 @@ pub fn plan(
         let why = format!("something other than {source} is mounted at {path}");
         return Err(Error::new(action, why).mend(format!("unmount it first: umount {path}")));
     }
+    if now == Now::Newer {
+        plan.steps.push(write);
+        plan.notes.push(format!(
+            "{path} is newer than {source}, and stays as it is until the next boot; {source} stays in \
+             storage as a leftover"
+        ));
+        return Ok(plan);
+    }
     plan.steps.push(UnkeepStep::CheckUnused(source.clone()));
-    let copies = data == Data::MoveBack && now != Now::Back;
+    let copies = match data {
+        Data::MoveBack => now != Now::Back,
+        // Without the link nothing would be there, and below the mount of a file is an empty one.
+        Data::Leave => {
+            now == Now::Linked || (now == Now::Mounted && one.entry.kind == EntryKind::File)
+        }
+    };
     if copies {
         plan.steps.push(UnkeepStep::CopyBack { source: source.clone(), path: path.clone() });
     }
     plan.steps.extend((now == Now::Mounted).then(|| UnkeepStep::Unmount(path.clone())));
     if copies {
         plan.steps.push(UnkeepStep::PutBack { source: source.clone(), path: path.clone() });
-    } else if now == Now::Linked {
-        plan.steps.push(UnkeepStep::Unlink(path.clone()));
     }
     plan.steps.push(write);
     match data {
