@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
 
 use backends::copy::aside;
 use backends::stat::{self, Place};
@@ -122,12 +123,14 @@ impl<'b> Baseline<'b> {
         if top.mount.is_none() || found.stat.mount != top.mount {
             return Ok(None);
         }
-        let dir = match found.stat.facts.file_type {
-            FileType::Dir => machine.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY),
-            _ => machine.parent_of(path),
-        };
-        let dir = dir.map_err(failed)?;
         let is_dir = found.stat.facts.file_type == FileType::Dir;
+        let dir = if is_dir { path.clone() } else { path.parent().unwrap_or_default() };
+        let dir = beneath::open(
+            machine.root().as_fd(),
+            if dir.depth() == 0 { Path::new(".") } else { dir.as_path() },
+            OFlags::RDONLY | OFlags::DIRECTORY,
+        );
+        let dir = dir.map_err(failed)?;
         if is_dir && has_mounts_below(dir.as_fd()).map_err(failed)? {
             return Ok(None);
         }

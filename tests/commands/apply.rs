@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use backends::private_mounts::MountPoint;
 use backends::xattrs;
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::fs::{IFlags, XattrFlags, ioctl_getflags, ioctl_setflags, setxattr};
 use rustix::io::Errno;
 use support::kernel::create_subvolume;
@@ -304,10 +304,10 @@ impl Readers {
         let mut files = BTreeSet::new();
         loop {
             match reader.next() {
-                // What is read of a directory has no name.
+                Ok(event) if event.events().contains(ReadFlags::ISDIR) => {}
                 Ok(event) => {
-                    let name = event.file_name().filter(|name| !name.is_empty());
-                    files.extend(name.map(|name| name.to_string_lossy().into_owned()));
+                    let name = event.file_name().unwrap_or_default();
+                    files.insert(name.to_string_lossy().into_owned());
                 }
                 Err(Errno::AGAIN) => return files,
                 Err(error) => panic!("{error}"),
