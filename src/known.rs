@@ -104,9 +104,14 @@ pub const ALL: &[Known] = &[
     renamed_over("~/.config/git/config", "the configuration of git"),
     secret_renamed_over("~/.docker/config.json", "the configuration and sign-ins of docker"),
     renamed_over("~/.config/dconf/user", "the settings of GNOME and GTK programs"),
-    // KConfig writes through QSaveFile, and the names of its files end so.
+    // KConfig writes through QSaveFile.
     renamed_over("~/.config/kdeglobals", "the settings of all KDE programs"),
-    renamed_over("~/.config/*rc", "the settings of a KDE program"),
+    renamed_over("~/.config/k*rc", "the settings of a KDE program"),
+    renamed_over("~/.config/plasma*rc", "the settings of Plasma"),
+    renamed_over("~/.config/dolphinrc", "the settings of Dolphin"),
+    renamed_over("~/.config/okularrc", "the settings of Okular"),
+    renamed_over("~/.config/gwenviewrc", "the settings of Gwenview"),
+    renamed_over("~/.config/baloofilerc", "the settings of Baloo"),
     // ImportantFileWriter of Chromium and of what is made of it.
     renamed_over("~/.config/chromium/Local State", "the state of Chromium"),
     renamed_over("~/.config/chromium/*/Preferences", "the settings of Chromium"),
@@ -189,6 +194,7 @@ mod tests {
             (".claude.json", Some(How::Symlink)),
             (".config/kwinrc", Some(How::Symlink)),
             (".config/sub/kwinrc", None),
+            (".config/rc", None),
             (".config/google-chrome/Default/Preferences", Some(How::Symlink)),
             (".config/google-chrome/Profile 1/Bookmarks", Some(How::Symlink)),
             (".config/google-chrome/Default/deep/Preferences", None),
