@@ -18,6 +18,26 @@ use crate::stat::Place;
 /// Neither a list nor a value is longer: `XATTR_LIST_MAX` and `XATTR_SIZE_MAX`, linux/limits.h.
 const MOST: usize = 65536;
 
+/// Our own mark on a file in storage whose program has put another in the place of its link. It says
+/// how the file is kept and is no part of it: it is neither copied nor compared. Root alone can set it.
+const REPLACED: &CStr = c"trusted.blankroot.replaced";
+
+/// Whether an open file has that mark; `O_PATH` is enough.
+pub fn is_marked_as_replaced(file: BorrowedFd<'_>) -> io::Result<bool> {
+    match fs::getxattr(path_of_open(file), REPLACED, &mut [0; 0]) {
+        Ok(_) => Ok(true),
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives an open file that mark, durably.
+pub fn mark_as_replaced(file: BorrowedFd<'_>) -> io::Result<()> {
+    let path = path_of_open(file);
+    change("xattr: mark", || Ok(fs::setxattr(path, REPLACED, b"", XattrFlags::empty())?))?;
+    change("xattr: sync mark", || Ok(fs::fsync(file)?))
+}
+
 /// The names, sorted; none where the file system has no extended attributes.
 pub fn names(of: Place<'_>) -> io::Result<Vec<CString>> {
     let path = path_of(of);
@@ -27,6 +47,7 @@ pub fn names(of: Place<'_>) -> io::Result<Vec<CString>> {
         list => list.map_err(|error| blame_proc(of, error))?,
     };
     let mut names: Vec<CString> = list.split_inclusive(|&b| b == 0).filter_map(own_name).collect();
+    names.retain(|name| name.as_c_str() != REPLACED);
     names.sort();
     Ok(names)
 }
@@ -72,6 +93,7 @@ pub fn of_open(file: BorrowedFd<'_>) -> io::Result<Values> {
         Err(Errno::TOOBIG) => ACCESS.map(CStr::to_owned).to_vec(),
         list => list?.split_inclusive(|&b| b == 0).filter_map(own_name).collect(),
     };
+    names.retain(|name| name.as_c_str() != REPLACED);
     names.sort();
     let mut values = Vec::new();
     for name in names {

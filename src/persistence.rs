@@ -1,14 +1,17 @@
 //! Puts a keep list in force on a machine: looks, plans, does. What `apply` runs, and what `keep`
 //! runs for what it has moved.
 
+use std::collections::BTreeSet;
+
 use backends::{Backend, Result, TreePath};
+use rustix::fs::OFlags;
 
 use crate::accounts::Accounts;
 use crate::apply::persist::{self, Outcome};
 use crate::host::{Machine, user_options};
 use crate::keep::KeepEntry;
 use crate::observe::{Baseline, observe};
-use crate::plan::apply::{ApplyPlan, ApplyStep, Arranged, Asked, arrange, plan};
+use crate::plan::apply::{ApplyPlan, ApplyStep, Arranged, Asked, arrange, leads_to, plan};
 
 /// A keep list on a machine.
 pub struct Persistence<'m> {
@@ -16,6 +19,7 @@ pub struct Persistence<'m> {
     accounts: Accounts,
     arranged: Vec<Arranged>,
     baseline: Baseline<'m>,
+    linked: BTreeSet<TreePath>,
 }
 
 impl<'m> Persistence<'m> {
@@ -30,6 +34,7 @@ impl<'m> Persistence<'m> {
             accounts: Accounts::read(machine.root())?,
             arranged: arrange(list),
             baseline: Baseline::new(open),
+            linked: BTreeSet::new(),
         })
     }
 
@@ -43,9 +48,29 @@ impl<'m> Persistence<'m> {
         self.arranged.is_empty()
     }
 
+    /// Tells which paths were linked before in this boot although nothing says so.
+    pub fn were_linked(&mut self, paths: BTreeSet<TreePath>) {
+        self.linked = paths;
+    }
+
+    /// The paths that are links to their data by now although nothing says so.
+    pub fn linked(&self) -> impl Iterator<Item = &TreePath> {
+        let is_link = |one: &&Arranged| {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW;
+            let target = self
+                .machine
+                .open_at(&one.made_at, flags)
+                .and_then(|link| Ok(rustix::fs::readlinkat(link, c"", Vec::new())?.into_bytes()));
+            target.is_ok_and(|target| leads_to(&target, one))
+        };
+        let open = self.arranged.iter().filter(|one| one.how().is_none());
+        open.filter(is_link).map(|one| &one.entry.path)
+    }
+
     /// What has to be done by now.
     pub fn plan(&mut self, asked: Asked) -> Result<ApplyPlan> {
-        let observed = observe(self.machine, &self.arranged, &mut self.baseline)?;
+        let mut observed = observe(self.machine, &self.arranged, &mut self.baseline)?;
+        observed.linked.clone_from(&self.linked);
         Ok(plan(&self.arranged, &observed, &self.accounts, asked))
     }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use backends::stat::{Stat, of_open};
+use backends::xattrs;
 use backends::{Error, FileType, Result, TreePath};
 use rustix::fs::OFlags;
 
@@ -98,6 +99,9 @@ fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
         ApplyStep::SetMode { path, mode } => {
             open(machine, path).and_then(|open| making::set_mode(open.as_fd(), *mode))
         }
+        ApplyStep::Remember { source, .. } => {
+            open(machine, source).and_then(|file| xattrs::mark_as_replaced(file.as_fd()))
+        }
         ApplyStep::Bind { source, path, options } => bind(machine, source, path, options),
         ApplyStep::Cover { link, target, making, source, path, options } => {
             in_parent(machine, link, |dir, name| {
@@ -133,6 +137,9 @@ fn failed(step: &ApplyStep, why: io::Error) -> Error {
             "a link has come to lie on the way, or in the place: see who made it, and remove it",
         ),
         Some(nix::libc::EPERM | nix::libc::EACCES) => error.mend("run this as root"),
+        Some(nix::libc::EOPNOTSUPP) if matches!(step, ApplyStep::Remember { .. }) => {
+            error.mend("write `how = \"symlink\"` in its entry: this storage cannot note it")
+        }
         Some(nix::libc::EROFS) => error.mend(
             "boot with `rw` on the kernel command line, or make the place in blank, where it is \
              mounted over as it is",

@@ -32,11 +32,19 @@ fn system(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     let config = load_config(cli, &args.root.root)?;
     let machine = open_machine(&config, &args.root.root, args.storages.as_deref(), None)?;
     let open = || open_backend(&config, &args.root.root);
-    let mut persistence = Persistence::new(&machine, &keep::list(&config), open)?;
+    let list = keep::list(&config);
+    let mut persistence = Persistence::new(&machine, &list, open)?;
+    let paths = list.iter().map(|entry| &entry.path);
+    match HostRoot::open(&args.host.host).and_then(|host| held::linked(&host, paths)) {
+        Ok(linked) => persistence.were_linked(linked),
+        // What is not known to have been a link is left where it is, and told.
+        Err(error) => show::problem(error),
+    }
     let (plan, done) = put_in_force(&mut persistence, args)?;
     let Some(outcome) = done else { return Ok(exit(&plan, None)) };
     let told = HostRoot::open(&args.host.host).and_then(|host| {
         held::set(&host, persistence.not_in_force(&plan, &outcome))?;
+        held::add_linked(&host, persistence.linked())?;
         persistence::announce(&plan, &outcome, &machine, &host)
     });
     // What is in force is so, whoever could not be told of it.

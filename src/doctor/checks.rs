@@ -72,6 +72,8 @@ checks! {
         "a program put a file of its own in the place of a link to storage";
     RENAMED_OVER: Doctor "renamed-over",
         "a file is mounted, and its program replaces it by renaming, which fails";
+    NOTED_LINK: Doctor "link-remembered",
+        "a file is linked, since its program was seen to replace it, and the list does not say so";
     BEHIND_LINK: Doctor "behind-a-link",
         "the way to a kept path passes a link, so that it is really elsewhere";
     MEMORY_OPEN: Doctor "tmpfs-open",

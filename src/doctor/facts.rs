@@ -115,6 +115,8 @@ pub struct EntryFacts {
     pub known: Option<&'static Known>,
     /// Its data in storage.
     pub data: Data,
+    /// It is noted on the data that its program replaces it.
+    pub noted_as_replaced: bool,
     /// What is at its path; `None` where live is not what is mounted.
     pub target: Option<Target>,
 }

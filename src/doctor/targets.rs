@@ -18,6 +18,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 fn one(facts: &Facts, entry: &EntryFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(renamed_over(facts, entry));
+    findings.extend(noted(facts, entry));
     // A storage that is not there is told once, and not for each of its entries.
     let missing = |storage: &super::facts::StorageFacts| {
         storage.path == entry.entry.storage && storage.lies == Lies::Missing
@@ -30,8 +31,9 @@ fn one(facts: &Facts, entry: &EntryFacts) -> Vec<Finding> {
 
 /// How it is meant to come to its place, where that can be told.
 fn how(entry: &EntryFacts) -> How {
-    let EntryFacts { entry, known, data, .. } = entry;
+    let EntryFacts { entry, known, data, noted_as_replaced, .. } = entry;
     let by_kind = match (entry.kind, data) {
+        (EntryKind::File, _) if *noted_as_replaced => How::Symlink,
         (EntryKind::Dir, _) => How::Bind,
         (EntryKind::File, Data::Present(_)) => How::Bind,
         (EntryKind::File, _) if entry.create => How::Bind,
@@ -145,6 +147,22 @@ fn renamed_over(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
             known.what
         ),
         "write `how = \"symlink\"` in its entry, or keep the directory that it is in",
+    ))
+}
+
+/// It was seen to be replaced, and nothing in the configuration says so.
+fn noted(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
+    let known = entry.known.and_then(|known| known.how());
+    if !entry.noted_as_replaced || entry.entry.how.or(known).is_some() {
+        return None;
+    }
+    Some(Finding::new(
+        &checks::NOTED_LINK,
+        Severity::Note,
+        format!("{} is linked, not mounted ({})", entry.entry.path, facts.at(entry.entry.place)),
+        "its program was seen to put a new file in the place of the link, which the kernel refuses \
+         on a mounted file (EBUSY); that is noted on its data",
+        "write `how = \"symlink\"` in its entry, so that the configuration says it, too",
     ))
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use backends::stat::{self, Stat};
+use backends::xattrs;
 use backends::{FileType, Result, TreePath};
 use rustix::fs::{self, OFlags};
 use rustix::io::Errno;
@@ -27,6 +28,7 @@ pub fn observe(
         let seen = look(machine, &path, &observed, &top);
         observed.places.insert(path, seen);
     }
+    find_replaced(machine, arranged, &mut observed);
     judge_targets(machine, arranged, baseline, &mut observed);
     model::find(machine, arranged, baseline, &mut observed);
     let storages: BTreeSet<&TreePath> = arranged.iter().map(|one| &one.entry.storage).collect();
@@ -38,6 +40,24 @@ pub fn observe(
         }
     }
     Ok(observed)
+}
+
+/// Looks for the note on files of which nothing says how they come to their places.
+fn find_replaced(machine: &Machine, arranged: &[Arranged], observed: &mut Observed) {
+    for one in arranged.iter().filter(|one| one.how().is_none()) {
+        let is_file = |found: &Found| found.stat.facts.file_type == FileType::File;
+        if !observed.found(&one.source).is_some_and(is_file) {
+            continue;
+        }
+        let opened = machine.open_at(&one.source, OFlags::PATH | OFlags::NOFOLLOW);
+        match opened.and_then(|file| xattrs::is_marked_as_replaced(file.as_fd())) {
+            Ok(true) => drop(observed.replaced.insert(one.source.clone())),
+            Ok(false) => {}
+            Err(why) => {
+                observed.places.insert(one.source.clone(), unreadable(&one.source, &why));
+            }
+        }
+    }
 }
 
 fn look(machine: &Machine, path: &TreePath, so_far: &Observed, top: &Stat) -> Seen {

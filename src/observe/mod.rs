@@ -58,6 +58,10 @@ pub struct Observed {
     pub places: BTreeMap<TreePath, Seen>,
     /// The storages that lie on live itself, and would be wiped with it.
     pub wiped: BTreeSet<TreePath>,
+    /// The paths that were linked in this boot although nothing says so.
+    pub linked: BTreeSet<TreePath>,
+    /// Files in storage of which it is noted that their programs replace them.
+    pub replaced: BTreeSet<TreePath>,
     /// What is to be like something else, of all that is missing.
     pub models: BTreeMap<TreePath, Model>,
 }

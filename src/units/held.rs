@@ -10,7 +10,7 @@ use backends::fault::change;
 use backends::{Error, Result, TreePath};
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 
-use super::{HELD, name};
+use super::{HELD, LINKED, name};
 use crate::host::{HostRoot, is_not_found};
 
 /// Holds the mounts on these paths back, and no others, until the next call or the next boot.
@@ -21,12 +21,45 @@ pub fn set<'p>(host: &HostRoot, paths: impl IntoIterator<Item = &'p TreePath>) -
     update(host, &wanted).map_err(|e| Error::io(format!("hold mounts back in /{HELD}"), e))
 }
 
-fn update(host: &HostRoot, wanted: &BTreeSet<OsString>) -> io::Result<()> {
-    let there: BTreeSet<OsString> = match host.names(HELD) {
-        Ok(names) => names.into_iter().collect(),
-        Err(error) if is_not_found(&error) => BTreeSet::new(),
-        Err(error) => return Err(error),
+/// Notes that this boot has linked these paths, until the next boot.
+pub fn add_linked<'p>(
+    host: &HostRoot,
+    paths: impl IntoIterator<Item = &'p TreePath>,
+) -> Result<()> {
+    let noted = || {
+        let there = names(host, LINKED)?;
+        let new = paths.into_iter().filter_map(|path| name::of_mount(path).ok());
+        let new: Vec<_> = new.map(OsString::from).filter(|name| !there.contains(name)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let dir = host.make_dirs(LINKED)?;
+        new.iter().try_for_each(|name| hold(dir.as_fd(), name))
     };
+    noted().map_err(|e| Error::io(format!("note links in /{LINKED}"), e))
+}
+
+/// Those of these paths of which that is noted.
+pub fn linked<'p>(
+    host: &HostRoot,
+    paths: impl IntoIterator<Item = &'p TreePath>,
+) -> Result<BTreeSet<TreePath>> {
+    let there = names(host, LINKED).map_err(|e| Error::io(format!("look into /{LINKED}"), e))?;
+    let is_there =
+        |path: &&TreePath| name::of_mount(path).is_ok_and(|name| there.contains(OsStr::new(&name)));
+    Ok(paths.into_iter().filter(is_there).cloned().collect())
+}
+
+fn names(host: &HostRoot, dir: &str) -> io::Result<BTreeSet<OsString>> {
+    match host.names(dir) {
+        Ok(names) => Ok(names.into_iter().collect()),
+        Err(error) if is_not_found(&error) => Ok(BTreeSet::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn update(host: &HostRoot, wanted: &BTreeSet<OsString>) -> io::Result<()> {
+    let there = names(host, HELD)?;
     if there == *wanted {
         return Ok(());
     }

@@ -42,6 +42,9 @@ const IN_INITRD: &str = "blankroot-in-initrd.service";
 /// The directory below the root in which a file with a mount unit's name keeps that unit from
 /// mounting: its target has data that the mount would hide.
 pub const HELD: &str = "run/blankroot/held";
+/// The directory below the root in which a file with a mount unit's name says that this boot has
+/// linked the path although nothing says so.
+const LINKED: &str = "run/blankroot/linked";
 
 /// One file of a unit directory.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use support::kernel::create_subvolume;
 use support::names::acl;
 use support::sandbox::unmount_below;
 
-use crate::machine::{Machine, on_machine};
+use crate::machine::{BOOT, Machine, on_machine};
 
 const ACCOUNTS: [(&str, &str); 2] = [
     ("passwd", "root:x:0:0::/root:/bin/sh\nalice:x:1000:1001::/home/alice:/bin/sh\n"),
@@ -439,6 +439,62 @@ fn a_file_that_its_program_renamed_over_its_link_is_adopted_and_not_lost() {
         assert_eq!(fs::read(&file).unwrap(), b"written anew\n");
         let before = live.join("persist/etc/.app.conf.before-1");
         assert_eq!(fs::read(before).unwrap(), b"made through the link\n");
+    });
+}
+
+#[test]
+fn what_a_boot_has_seen_being_replaced_is_a_link_from_then_on() {
+    let names = ["app", "late", "plain", "both"];
+    let files = names.map(|name| format!("\"/etc/{name}\""));
+    on_kept(&format!("files = [{}]", files.join(", ")), |machine, _| {
+        let etc = machine.live().join("etc");
+        let stored = machine.live().join("persist/etc");
+        fs::create_dir(&stored).unwrap();
+        fs::write(stored.join("plain"), "never replaced").unwrap();
+        fs::write(stored.join("both"), "of storage").unwrap();
+        fs::write(etc.join("both"), "of live").unwrap();
+        let rename_over = |name: &str, text: &str| {
+            fs::write(etc.join(".new"), text).unwrap();
+            rustix::fs::rename(etc.join(".new"), etc.join(name)).unwrap();
+        };
+        let refused = "cannot keep /etc/both: /etc/both is a file with data that nothing else has";
+        machine.run(&["apply"]).expect(1).complains(refused);
+        assert!(etc.join("app").is_symlink() && etc.join("late").is_symlink());
+        rename_over("app", "1");
+        fs::write(etc.join("late"), "through the link").unwrap();
+        rename_over("late", "2");
+        // The owner has yet to say what becomes of the one that was never a link.
+        let shut_down = ["apply", "--adopt-replaced", "--no-mounts"];
+        let ran = machine.run(&shut_down).expect(1).complains(refused);
+        let ran = ran.says("remember that /etc/app is a link, which its program replaces");
+        ran.says("remember that /etc/late is a link");
+        assert_eq!(fs::read(stored.join("late")).unwrap(), b"2");
+        assert_eq!(fs::read(stored.join(".late.before-1")).unwrap(), b"through the link");
+
+        for (boot, text) in [("3f2a1c9e-7a01-4b6e-9d0a-000000000002", "3"), (BOOT, "4")] {
+            machine.boot(boot);
+            for name in ["app", "late"] {
+                fs::remove_file(
+                    machine.host().join("run/blankroot/linked").join(format!("etc-{name}.mount")),
+                )
+                .unwrap();
+            }
+            for name in ["app", "late"] {
+                fs::remove_file(etc.join(name)).unwrap();
+            }
+            machine.run(&["apply", "--no-mounts"]).expect(1);
+            machine.run(&["apply"]).expect(1);
+            assert!(etc.join("app").is_symlink() && etc.join("late").is_symlink(), "{boot}");
+            assert!(same_file(&etc.join("plain"), &stored.join("plain")));
+            assert!(!etc.join("plain").is_symlink(), "what nobody replaced is mounted");
+            machine.run(&["doctor"]).says("/etc/app is linked, not mounted (");
+            rename_over("app", text);
+            machine.run(&shut_down).expect(1);
+            assert_eq!(fs::read(stored.join("app")).unwrap(), text.as_bytes());
+        }
+        // The note is no part of the file.
+        assert_eq!(xattrs(&stored.join("app")), []);
+        assert_eq!(fs::read(etc.join("both")).unwrap(), b"of live");
     });
 }
 

@@ -3,12 +3,13 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use backends::{Error, FileType, Result, TreePath};
+use backends::{Error, FileType, Result, TreePath, xattrs};
+use rustix::fs::OFlags;
 
 use super::tree::{self, Look, Seen};
 use crate::doctor::facts::{Data, EntryFacts, Target, Unchecked};
 use crate::doctor::way::follow;
-use crate::host::HostRoot;
+use crate::host::{HostRoot, beneath};
 use crate::keep::KeepEntry;
 
 /// Looks at one entry; `live` says whether live is what the root shows.
@@ -33,6 +34,13 @@ pub(super) fn gather(
         Some(None) => Data::Absent,
         None => Data::Unknown,
     };
+    let noted_as_replaced = match data {
+        Data::Present(_) => is_noted(root, &entry).unwrap_or_else(|error| {
+            cannot(error);
+            false
+        }),
+        Data::Absent | Data::Unknown => false,
+    };
     let target = live.then(|| {
         target(root, &entry, stored.flatten().as_ref()).unwrap_or_else(|error| {
             cannot(error);
@@ -40,7 +48,15 @@ pub(super) fn gather(
         })
     });
     let known = entry.known();
-    EntryFacts { entry, known, data, target }
+    EntryFacts { entry, known, data, noted_as_replaced, target }
+}
+
+fn is_noted(root: &HostRoot, entry: &KeepEntry) -> Result<bool> {
+    let source = entry.source();
+    let opened = beneath::open(root.as_fd(), source.as_path(), OFlags::PATH | OFlags::NOFOLLOW);
+    opened
+        .and_then(|file| xattrs::is_marked_as_replaced(file.as_fd()))
+        .map_err(|why| Error::io(format!("look at {source}"), why))
 }
 
 fn stored(root: &HostRoot, entry: &KeepEntry) -> Result<Option<Seen>> {

@@ -45,6 +45,7 @@ fn entries(lists: &str) -> Vec<EntryFacts> {
     let facts = |entry: keep::KeepEntry| EntryFacts {
         known: known::about(&entry.path, entry.home.as_ref()),
         data: Data::Present(Node { uid: if entry.home.is_some() { 1000 } else { 0 }, ..NODE }),
+        noted_as_replaced: false,
         target: Some(Target::RightMount),
         entry,
     };

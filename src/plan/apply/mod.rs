@@ -21,6 +21,7 @@ use owner::{Belongs, Owners, Unknown};
 
 pub use arrange::{Arranged, ancestors, arrange, places};
 pub use step::{ApplyStep, Making, Owner, Spare};
+pub use target::leads_to;
 
 /// What will be done, in order, and what will not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -168,7 +169,8 @@ impl<'p> Planner<'p> {
         let how = self.how(one);
         if self.adopts(one, how) {
             // By then it exists in storage.
-            return self.adopt(one, belongs, one.how().unwrap_or(How::Bind));
+            let linked = if self.was_replaced(one) { How::Symlink } else { How::Bind };
+            return self.adopt(one, belongs, one.how().unwrap_or(linked));
         }
         self.source(one, belongs, how)?;
         self.target(one, how)
@@ -202,6 +204,9 @@ impl<'p> Planner<'p> {
     /// program can make it through the link.
     fn how(&self, one: &Arranged) -> How {
         one.how().unwrap_or_else(|| {
+            if self.observed.replaced.contains(&one.source) {
+                return How::Symlink;
+            }
             let stored = self.found(&one.source);
             let is_file = |found: &Found| found.stat.facts.file_type == backends::FileType::File;
             let bind = stored.map_or(one.entry.create, is_file);

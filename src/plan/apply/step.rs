@@ -131,6 +131,13 @@ pub enum ApplyStep {
         /// What the mount allows.
         options: MountOptions,
     },
+    /// Note on data in storage that it is to be linked, since its program replaces what is mounted.
+    Remember {
+        /// The data.
+        source: TreePath,
+        /// The place.
+        path: TreePath,
+    },
     /// Change what a mount allows.
     SetOptions {
         /// Where it is mounted.
@@ -152,7 +159,7 @@ impl ApplyStep {
             | Self::Bind { path, .. }
             | Self::Cover { path, .. }
             | Self::SetOptions { path, .. } => path,
-            Self::Adopt { source, .. } => source,
+            Self::Adopt { source, .. } | Self::Remember { source, .. } => source,
         }
     }
 
@@ -218,6 +225,9 @@ impl fmt::Display for ApplyStep {
             Self::Bind { source, path, .. } => write!(f, "mount {source} at {path}"),
             Self::Cover { source, path, .. } => {
                 write!(f, "mount {source} at {path}, in the place of the link to it")
+            }
+            Self::Remember { path, .. } => {
+                write!(f, "remember that {path} is a link, which its program replaces")
             }
             Self::SetOptions { path, .. } => {
                 write!(f, "change the options of the mount at {path} to those declared")

@@ -176,7 +176,8 @@ impl Planner<'_> {
                     Adopt::Nothing => false,
                     Adopt::Replaced => {
                         let is_file = found.stat.facts.file_type == FileType::File;
-                        stored.is_none() || (how == How::Symlink && is_file)
+                        let linked = how == How::Symlink || self.was_replaced(one);
+                        stored.is_none() || (linked && is_file)
                     }
                     Adopt::Everything => true,
                 },
@@ -184,6 +185,13 @@ impl Planner<'_> {
                 Content::Empty | Content::AsInStorage => false,
             }
         })
+    }
+
+    /// Whether this boot has linked a file of which nothing says so, and a program has put another in
+    /// the place of the link: over a mount it could not, so that it stays a link.
+    pub(super) fn was_replaced(&self, one: &Arranged) -> bool {
+        let noted = || self.observed.replaced.contains(&one.source);
+        one.how().is_none() && (self.observed.linked.contains(&one.entry.path) || noted())
     }
 
     /// Moves what is at the place into storage, and goes on from there.
@@ -222,6 +230,10 @@ impl Planner<'_> {
             self.plan.steps.push(ApplyStep::Replace { path, making, spare });
         } else {
             self.bind(one, options);
+        }
+        if self.was_replaced(one) {
+            let (source, path) = (one.source.clone(), one.entry.path.clone());
+            self.plan.steps.push(ApplyStep::Remember { source, path });
         }
         Ok(())
     }
@@ -263,7 +275,7 @@ fn in_the_way(one: &Arranged, found: &Found, stored: Option<&Found>) -> Unknown 
 }
 
 /// Whether a link leads to an entry's data, from where it is seen.
-fn leads_to(target: &[u8], one: &Arranged) -> bool {
+pub fn leads_to(target: &[u8], one: &Arranged) -> bool {
     target == relative(&one.seen_at, &one.source).as_slice()
         || target
             .strip_prefix(b"/")
