@@ -93,16 +93,15 @@ pub const ALL: &[Known] = &[
     renamed_over("/etc/locale.conf", "the locale, as localectl writes it"),
     renamed_over("/etc/vconsole.conf", "the keyboard, as localectl writes it"),
     renamed_over("/etc/blankroot.toml", "this configuration"),
-    // Each of these was read in its program's source (a temporary file beside it, then rename(2)), or
-    // fails with EBUSY in reports of people who mounted the file. `~/.bash_history` is not among them:
-    // readline renames it to the text of a link as it stands, from the working directory, so that a
-    // link there loses history.
+    // Each of these writes a temporary file and renames it, by its source, or fails with EBUSY in reports
+    // of people who mounted it. `~/.bash_history` and `~/.docker/config.json` are not among them: readline,
+    // and docker before 2024 (docker/cli#5281), rename to the text of a link as it stands, from the
+    // working directory, so that what they write is lost.
     renamed_over("~/.config/fish/fish_variables", "universal variables of the fish shell"),
     renamed_over("~/.local/share/fish/*_history", "the history of the fish shell"),
     secret_renamed_over("~/.claude.json", "state and sign-in of Claude Code"),
     renamed_over("~/.ssh/known_hosts", "the keys of known hosts, as ssh updates them"),
     renamed_over("~/.config/git/config", "the configuration of git"),
-    secret_renamed_over("~/.docker/config.json", "the configuration and sign-ins of docker"),
     renamed_over("~/.config/dconf/user", "the settings of GNOME and GTK programs"),
     // KConfig writes through QSaveFile.
     renamed_over("~/.config/kdeglobals", "the settings of all KDE programs"),
@@ -124,7 +123,6 @@ pub const ALL: &[Known] = &[
     renamed_over("~/.config/BraveSoftware/Brave-Browser/Local State", "the state of Brave"),
     renamed_over("~/.config/BraveSoftware/Brave-Browser/*/Preferences", "the settings of Brave"),
     renamed_over("~/.config/BraveSoftware/Brave-Browser/*/Bookmarks", "the bookmarks of Brave"),
-    renamed_over("~/.mozilla/firefox/*/prefs.js", "the settings of Firefox"),
     secret_renamed_over("/etc/wpa_supplicant.conf", "networks with their passwords"),
     secret_renamed_over("/etc/wpa_supplicant/*.conf", "networks with their passwords"),
     renamed_over("/etc/cups/printers.conf", "the printers, as cups writes them"),
@@ -199,6 +197,7 @@ mod tests {
             (".config/google-chrome/Profile 1/Bookmarks", Some(How::Symlink)),
             (".config/google-chrome/Default/deep/Preferences", None),
             (".bash_history", None),
+            (".docker/config.json", None),
         ] {
             let known = about(&path(&format!("/home/alice/{name}")), Some(&alice));
             assert_eq!(known.and_then(Known::how), how, "{name}");
