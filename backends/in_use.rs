@@ -180,12 +180,7 @@ impl fmt::Display for Unknown {
     }
 }
 
-fn name(
-    f: &mut fmt::Formatter<'_>,
-    pid: i32,
-    command: &[u8],
-    unit: Option<&Unit>,
-) -> fmt::Result {
+fn name(f: &mut fmt::Formatter<'_>, pid: i32, command: &[u8], unit: Option<&Unit>) -> fmt::Result {
     write!(f, "process {pid} ({}", Escaped(command))?;
     match unit {
         Some(unit) => write!(f, ", {unit})"),

@@ -15,7 +15,7 @@
 //! | where to look | for |
 //! | --- | --- |
 //! | [`directory`], [`tmpfs`], `btrfs`, `zfs` | the file systems |
-//! | [`survey`], [`record`], [`old_roots`], [`temporary`] | what is there, and what is half done |
+//! | [`survey`], [`record`], [`kinship`], [`old_roots`], [`temporary`] | what is there, and what is half done |
 //! | [`walk`](mod@walk), [`compare`], [`changes`], [`order`] | what differs between two trees |
 //! | [`descent`], [`boundary`], [`stat`], [`xattrs`], [`copy`], [`weigh`] | going through a tree |
 //! | [`census`], [`in_use`] | what a tree is made of, and who has something of it open |
@@ -46,6 +46,7 @@ mod immovable;
 pub mod in_use;
 pub mod kernel;
 mod kin;
+pub mod kinship;
 pub mod live_mounts;
 pub mod lock;
 pub mod mount_tables;
@@ -76,6 +77,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub use changes::{Change, ChangeKind, Changes, Facts, FileType};
 pub use error::{Error, Result};
 pub use hold::{Held, Hold};
+pub use kinship::Kinship;
 pub use path::{TreeName, TreePath};
 pub use record::{Record, Records};
 pub use survey::{
@@ -154,6 +156,10 @@ pub trait Backend: Send + Sync {
     fn live_and_blank(&self) -> Result<(Slot, Slot)> {
         self.survey().map(|survey| (survey.live, survey.blank))
     }
+    /// The identity of the file system, as a survey tells it.
+    fn file_system(&self) -> Result<String> {
+        self.survey().map(|survey| survey.file_system)
+    }
     /// A directory handle on a tree, for reading.
     fn view(&self, tree: &Tree) -> Result<View>;
     /// What differs in `to` against `from`, the fast way.
@@ -214,7 +220,11 @@ pub trait LockedBackend {
     fn hold(&mut self, hold: &Hold) -> Result<()>;
     /// Removes the hold.
     fn release(&mut self) -> Result<()>;
-    /// Makes the blank snapshot under the layout's name, and the directory for old roots.
+    /// Writes down that `blank` is what `live` is to be restored to, although neither was made of the
+    /// other. Durable when it returns.
+    fn adopt(&mut self, live: &Tree, blank: &Tree) -> Result<()>;
+    /// Makes the blank snapshot under the layout's name, and the directory for old roots. Where that
+    /// does not tell that live belongs to it, this is written down as [`adopt`](Self::adopt) does.
     ///
     /// Errors if something has the name already.
     fn capture(&mut self, origin: Origin) -> Result<Tree>;

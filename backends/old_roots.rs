@@ -7,13 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::error::{Error, Result};
 use crate::hold::{self, Held};
+use crate::kinship;
 use crate::path::TreeName;
 use crate::record::{self, Listing, Record};
 use crate::survey::{OldRoot, Slot, Survey, Tree, Unfinished};
 use crate::{LockedBackend, temporary};
 
 /// What was found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct OldRoots {
     /// In the order of their names.
     pub roots: Vec<OldRoot>,
@@ -21,6 +22,14 @@ pub struct OldRoots {
     pub unfinished: Vec<Unfinished>,
     /// The hold, if there is one.
     pub hold: Option<Held>,
+    /// What is written down of live and blank.
+    pub adoption: kinship::Found,
+}
+
+impl Default for OldRoots {
+    fn default() -> Self {
+        Self { roots: Vec::new(), unfinished: Vec::new(), hold: None, adoption: Ok(None) }
+    }
 }
 
 /// How many old roots to look at.
@@ -61,7 +70,8 @@ impl OldRoots {
         may_be_copy: impl Fn(&Tree, &Record) -> bool,
     ) -> Result<Self> {
         let hold = listing.has_hold.then(|| hold::read(dir));
-        let mut found = Self { hold, ..Self::default() };
+        let adoption = if listing.has_adoption { kinship::read(dir) } else { Ok(None) };
+        let mut found = Self { hold, adoption, ..Self::default() };
         let mut unreadable = Vec::new();
         for file in listing.records.iter().rev() {
             match record::read_one(dir, file) {

@@ -21,7 +21,7 @@ use crate::error::{Error, Result, describe};
 use crate::file::{self, create_record_before_commit, replace_record};
 use crate::path::Escaped;
 use crate::survey::TreeId;
-use crate::{descent, hold, temporary};
+use crate::{descent, hold, kinship, temporary};
 
 const SUFFIX: &[u8] = b".json";
 const VERSION: u32 = 1;
@@ -102,6 +102,8 @@ pub struct Listing {
     pub leftovers: Vec<OsString>,
     /// Whether there is a hold.
     pub has_hold: bool,
+    /// Whether it is written down which blank live belongs to.
+    pub has_adoption: bool,
 }
 
 impl Listing {
@@ -114,6 +116,7 @@ impl Listing {
             let name = OsStr::from_bytes(name.to_bytes()).to_os_string();
             match stem(&name) {
                 None if name == hold::NAME => listing.has_hold = true,
+                None if name == kinship::NAME => listing.has_adoption = true,
                 None if temporary::stem(&name).is_some() => listing.leftovers.push(name),
                 None => listing.entries.push(name),
                 Some(_) => listing.records.push(name),

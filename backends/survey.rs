@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::hold::Held;
+use crate::kinship::Kinship;
 use crate::path::{Escaped, TreeName, TreePath};
 use crate::record::Record;
 
@@ -218,6 +219,8 @@ pub struct Survey {
     pub live: Slot,
     /// What the name of blank holds.
     pub blank: Slot,
+    /// Whether the two belong together.
+    pub kinship: Kinship,
     /// Whether the directory of old roots is there.
     pub has_old_dir: bool,
     /// Old roots, oldest first by the file system's own order.
@@ -251,6 +254,7 @@ impl Survey {
             file_system: file_system.into(),
             live,
             blank,
+            kinship: Kinship::Unknown,
             has_old_dir: false,
             old_roots: Vec::new(),
             unfinished: Vec::new(),

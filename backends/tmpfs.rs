@@ -126,6 +126,10 @@ impl LockedBackend for Locked<'_> {
         Err(self.refuse("release"))
     }
 
+    fn adopt(&mut self, _live: &Tree, _blank: &Tree) -> Result<()> {
+        Err(self.refuse("adopt a blank tree for"))
+    }
+
     fn capture(&mut self, _origin: Origin) -> Result<Tree> {
         Err(self.refuse("make a blank tree of"))
     }

@@ -31,6 +31,7 @@ pub fn init(
             InitStep::WriteConfig { path, text } => write_config(path, text)?,
             InitStep::MakeOldDir { .. } => locked.make_old_dir()?,
             InitStep::ListStubs { blank } => locked.list_stubs(blank)?,
+            InitStep::Adopt { live, blank } => locked.adopt(live, blank)?,
             InitStep::Capture { origin, .. } => locked.capture(*origin).map(drop)?,
         }
         done(step);

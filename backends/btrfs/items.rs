@@ -27,6 +27,8 @@ pub mod kind {
     pub const ROOT_BACKREF: u8 = 144;
     /// The name of a subvolume inside another.
     pub const ROOT_REF: u8 = 156;
+    /// The number of a subvolume, found by its UUID.
+    pub const UUID_SUBVOL: u8 = 251;
 }
 
 fn array<const N: usize>(data: &[u8], at: usize) -> Option<[u8; N]> {

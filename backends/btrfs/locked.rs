@@ -16,6 +16,8 @@ use super::top::{Access, Look, Subvolume, Top, id_of, tree_of};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::hold::{self, Hold};
+use crate::kernel::btrfs::{SubvolumeInfo, subvolume_info};
+use crate::kinship;
 use crate::old_roots::{self, Reach, child};
 use crate::path::{TreeName, TreePath};
 use crate::record::{self, CopyMark, Record};
@@ -58,7 +60,13 @@ impl<'a> Locked<'a> {
         }
     }
 
-    fn make_empty(&self, parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    /// `live` is what it is made for.
+    fn make_empty(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        live: Option<&SubvolumeInfo>,
+    ) -> io::Result<()> {
         let temporary = temporary::unused(parent, name)?;
         let path = path_in(parent, &temporary);
         change("btrfs: create subvolume", || util(Named::create(path.as_path(), None)))?;
@@ -68,6 +76,12 @@ impl<'a> Locked<'a> {
         change("btrfs: make read-only", || {
             util(Named::get(path.as_path()).and_then(|subvolume| subvolume.set_ro(true)))
         })?;
+        // While it has its temporary name: one without a word of whose it is would be nobody's.
+        if let Some(live) = live {
+            let old = self.top.open_dir(&self.layout.old)?;
+            let made = id_of(&subvolume_info(&made)?);
+            kinship::write(old.as_fd(), &made, &[&id_of(live)])?;
+        }
         change("btrfs: name subvolume", || {
             Ok(fs::renameat_with(
                 parent,
@@ -158,13 +172,24 @@ impl LockedBackend for Locked<'_> {
         hold::remove(self.old_dir()?.as_fd())
     }
 
+    fn adopt(&mut self, live: &Tree, blank: &Tree) -> Result<()> {
+        self.top.subvolume(live)?;
+        self.top.subvolume(blank)?;
+        make_old_dir(&self.top, &self.layout.old)?;
+        kinship::write(self.old_dir()?.as_fd(), &blank.id, &[&live.id])
+            .map_err(|e| Error::io(kinship::ACTION, e))
+    }
+
     fn capture(&mut self, origin: Origin) -> Result<Tree> {
         let blank = &self.layout.blank;
         let action = format!("make the blank snapshot {blank}");
         let parent = self.expect_free(blank, &action)?;
         make_old_dir(&self.top, &self.layout.old)?;
         let made = match origin {
-            Origin::Empty => self.make_empty(parent.as_fd(), blank.file_name()),
+            Origin::Empty => {
+                let live = self.top.look(&self.layout.live)?.info();
+                self.make_empty(parent.as_fd(), blank.file_name(), live.as_ref())
+            }
             Origin::Live => {
                 let live = self.present(&self.layout.live, &action)?;
                 snapshot(&live, parent.as_fd(), blank.file_name(), SnapshotFlags::READ_ONLY)

@@ -4,6 +4,7 @@ mod create;
 mod diff;
 mod discard;
 pub mod items;
+mod lineage;
 mod locked;
 mod mounts;
 mod search;
@@ -60,6 +61,10 @@ impl Backend for Btrfs {
         let (live, blank) = (self.top.look(&self.layout.live)?, self.top.look(&self.layout.blank)?);
         let info = blank.info();
         Ok((live.slot(&self.layout.live, info.as_ref()), blank.slot(&self.layout.blank, None)))
+    }
+
+    fn file_system(&self) -> Result<String> {
+        Ok(self.top.info().fsid.hyphenated().to_string())
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {

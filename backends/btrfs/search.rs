@@ -4,7 +4,11 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::items::{FileExtent, InodeItem, RootRef, Source, Target, dir_items, inode_refs, kind};
+use uuid::Uuid;
+
+use super::items::{
+    FileExtent, InodeItem, RootItem, RootRef, Source, Target, dir_items, inode_refs, kind,
+};
 use super::top::{ROOT_INODE, Top};
 use crate::error::{Error, Result};
 use crate::kernel::tree_search::{Item, Key, SearchBuffer};
@@ -12,6 +16,8 @@ use crate::torn::Torn;
 
 /// The tree of tree roots (`BTRFS_ROOT_TREE_OBJECTID`).
 const ROOT_TREE: u64 = 1;
+/// The tree that finds subvolumes by UUID (`BTRFS_UUID_TREE_OBJECTID`).
+const UUID_TREE: u64 = 9;
 /// The directory in it that holds the name "default" (`BTRFS_ROOT_TREE_DIR_OBJECTID`).
 const ROOT_TREE_DIR: u64 = 6;
 /// The subvolume that all others are in (`BTRFS_FS_TREE_OBJECTID`).
@@ -208,6 +214,26 @@ pub fn default_subvolume(top: &Top) -> Result<u64> {
         })
         .map_err(|e| Error::io("read which subvolume is the default one", e))?;
     Ok(found)
+}
+
+/// The subvolume that the one with this UUID is a snapshot of; `None` where it is none, or is gone.
+pub fn parent_of(top: &Top, uuid: Uuid) -> io::Result<Option<Uuid>> {
+    // The tree is keyed by both halves of the UUID (`btrfs_uuid_to_key`).
+    let (low, high) = uuid.as_u64_pair();
+    let key =
+        Key { objectid: low.swap_bytes(), kind: kind::UUID_SUBVOL, offset: high.swap_bytes() };
+    let mut id = None;
+    let mut search =
+        Searcher::with_room(top.as_fd(), UUID_TREE, top, 2 * top.info().node_size as usize);
+    search.each((key, key), 0, |item| {
+        id = item.data.first_chunk().copied().map(u64::from_le_bytes);
+    })?;
+    let Some(id) = id else { return Ok(None) };
+    let mut parent = None;
+    Searcher::roots(top).each_of(id, kind::ROOT_ITEM, |item| {
+        parent = RootItem::parse(item.data).filter(|root| root.uuid == uuid);
+    })?;
+    Ok(parent.and_then(|root| root.parent_uuid))
 }
 
 /// A subvolume that has its name inside another.

@@ -12,6 +12,7 @@ use super::stubs;
 use super::top::{Look, Subvolume, Top, id_of};
 use rustix::io::Errno;
 
+use crate::Kinship;
 use crate::Layout;
 use crate::error::{Error, Result};
 use crate::fault::change;
@@ -50,6 +51,12 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach) -> Result<Survey> {
         Ok(old) => (old, Vec::new()),
         Err(obstacle) => (OldRoots::default(), vec![obstacle]),
     };
+    let kinship = match (&live_info, &blank_info) {
+        // What is written down may be there, and cannot be looked at.
+        (Some(_), Some(_)) if !obstacles.is_empty() => Kinship::Unknown,
+        (Some(live), Some(blank)) => super::lineage::kinship(top, live, blank, &old.adoption)?,
+        _ => Kinship::Unknown,
+    };
     if let Ok(beside) = top.open_parent(&layout.blank) {
         old.unfinished.extend(leftovers_of_capture(beside.as_fd(), &layout.blank)?);
     }
@@ -71,6 +78,7 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach) -> Result<Survey> {
         file_system: top.info().fsid.hyphenated().to_string(),
         live,
         blank: blank.slot(&layout.blank, None),
+        kinship,
         has_old_dir,
         old_roots: old.roots,
         unfinished: old.unfinished,
@@ -129,7 +137,7 @@ fn immovable(top: &Top, layout: &Layout, live: &Look, blank: &Look) -> Result<Ve
 }
 
 /// `None` where only a privileged process may ask.
-fn privileged<T>(asked: Result<T>) -> Result<Option<T>> {
+pub fn privileged<T>(asked: Result<T>) -> Result<Option<T>> {
     match asked {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if error.errno() == Some(rustix::io::Errno::PERM.raw_os_error()) => Ok(None),

@@ -12,12 +12,13 @@ use crate::copy::{copy_tree, make_dir};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::hold::{self, Hold};
+use crate::kinship;
 use crate::old_roots::{Reach, child};
 use crate::path::TreeName;
 use crate::record::{self, Record};
 use crate::remove::remove_tree;
 use crate::stat::Place;
-use crate::survey::{OldRoot, Slot, Survey, Tree, Unfinished};
+use crate::survey::{OldRoot, Slot, Survey, Tree, TreeId, Unfinished};
 use crate::{Backend, LockedBackend, Origin, View, temporary};
 
 use super::{Directory, discard, find};
@@ -92,6 +93,12 @@ impl<'a> Locked<'a> {
         }
     }
 
+    /// Nothing tells of a plain directory what it is a copy of, so it is written down.
+    fn write_kinship(&self, blank: &Tree, live: &[&TreeId]) -> Result<()> {
+        let old = self.old_dir(kinship::ACTION)?;
+        kinship::write(old.as_fd(), &blank.id, live).map_err(|e| Error::io(kinship::ACTION, e))
+    }
+
     pub(super) fn old_dir(&self, action: &str) -> Result<OwnedFd> {
         find::open_old(self.of)?.ok_or_else(|| {
             Error::new(action, "the directory of old roots is missing").mend("run `blankroot init`")
@@ -125,6 +132,13 @@ impl LockedBackend for Locked<'_> {
         hold::remove(self.old_dir("remove the hold")?.as_fd())
     }
 
+    fn adopt(&mut self, live: &Tree, blank: &Tree) -> Result<()> {
+        self.expect(live, kinship::ACTION)?;
+        self.expect(blank, kinship::ACTION)?;
+        self.make_old_dir()?;
+        self.write_kinship(blank, &[&live.id])
+    }
+
     fn capture(&mut self, origin: Origin) -> Result<Tree> {
         let name = &self.of.layout.blank;
         let action = || format!("make the blank tree {}", self.of.place_of(name));
@@ -145,7 +159,11 @@ impl LockedBackend for Locked<'_> {
                 self.place(name, &action, &|parent, name| copy_tree(opened.as_fd(), parent, name))?;
             }
         }
-        self.tree(name, true)
+        let blank = self.tree(name, true)?;
+        if let Slot::Present(live) = find::slot(self.of, &self.of.layout.live, false)? {
+            self.write_kinship(&blank, &[&live.id])?;
+        }
+        Ok(blank)
     }
 
     fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree> {
@@ -173,7 +191,9 @@ impl LockedBackend for Locked<'_> {
             }
             return Err(error);
         }
-        self.tree(&name, false)
+        let copy = self.tree(&name, false)?;
+        self.write_kinship(blank, &[&record.live, &copy.id])?;
+        Ok(copy)
     }
 
     fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()> {

@@ -12,6 +12,7 @@ use crate::boundary::Boundary;
 use crate::changes::FileType;
 use crate::error::{Error, Result};
 use crate::immovable;
+use crate::kinship::{self, Kinship};
 use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::path::TreeName;
 use crate::stat::{Place, Stat};
@@ -31,6 +32,14 @@ pub(super) fn survey(of: &Directory, reach: Reach) -> Result<Survey> {
         }
         None => OldRoots::default(),
     };
+    let blank = slot(of, &of.layout.blank, true)?;
+    let kinship = match (live.tree(), blank.tree()) {
+        (Some(live), Some(blank)) if old.adoption != Ok(None) => {
+            kinship::recorded(&old.adoption, &live.id, &blank.id)
+        }
+        // From before it was written down.
+        _ => Kinship::Unknown,
+    };
     if let Ok((beside, _)) = of.open_parent(&of.layout.blank) {
         old.unfinished.extend(leftovers_of_capture(beside.as_fd(), &of.layout.blank)?);
     }
@@ -40,7 +49,8 @@ pub(super) fn survey(of: &Directory, reach: Reach) -> Result<Survey> {
     };
     Ok(Survey {
         file_system: file_system(of)?,
-        blank: slot(of, &of.layout.blank, true)?,
+        blank,
+        kinship,
         live,
         has_old_dir: old_dir.is_some(),
         old_roots: old.roots,
@@ -136,7 +146,7 @@ pub(super) fn c_name(name: &TreeName) -> io::Result<CString> {
     Ok(CString::new(name.file_name().as_bytes())?)
 }
 
-fn file_system(of: &Directory) -> Result<String> {
+pub(super) fn file_system(of: &Directory) -> Result<String> {
     let found = fs::fstatvfs(&of.seen);
     let found = found.map_err(|e| Error::io(format!("look at {}", of.path.display()), e))?;
     Ok(format!("{:016x}", found.f_fsid))

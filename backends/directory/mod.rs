@@ -73,6 +73,10 @@ impl Backend for Directory {
         find::survey(self, Reach::All)
     }
 
+    fn file_system(&self) -> Result<String> {
+        find::file_system(self)
+    }
+
     fn view(&self, tree: &Tree) -> Result<View> {
         let action = || format!("open the tree {}", self.place_of(&tree.name));
         let root = self.open_tree(&tree.name).map_err(|e| Error::io(action(), e))?;

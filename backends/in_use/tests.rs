@@ -220,7 +220,8 @@ fn the_message_names_process_unit_and_how_to_stop_it() {
         path: b"/srv/x".to_vec(),
         more: 2,
     };
-    let error = Found { users: vec![user], ..Found::default() }.refuse("keep /srv", false).unwrap_err();
+    let error =
+        Found { users: vec![user], ..Found::default() }.refuse("keep /srv", false).unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot keep /srv: it is in use: process 12 (ng\\u{1b}inx, nginx.service) has /srv/x open \

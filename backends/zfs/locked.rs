@@ -19,6 +19,7 @@ use super::{Zfs, capture, discard, half_done, revert};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::hold::{self, Hold};
+use crate::kinship;
 use crate::old_roots::{Reach, child};
 use crate::path::TreeName;
 use crate::record::{self, Record};
@@ -135,6 +136,14 @@ impl LockedBackend for Locked<'_> {
 
     fn release(&mut self) -> Result<()> {
         hold::remove(self.old_dir()?.as_fd())
+    }
+
+    fn adopt(&mut self, live: &Tree, blank: &Tree) -> Result<()> {
+        self.expect(live, kinship::ACTION)?;
+        self.expect(blank, kinship::ACTION)?;
+        self.ensure_old_dir()?;
+        kinship::write(self.old_dir()?.as_fd(), &blank.id, &[&live.id])
+            .map_err(|e| Error::io(kinship::ACTION, e))
     }
 
     fn capture(&mut self, origin: Origin) -> Result<Tree> {

@@ -74,6 +74,10 @@ impl Backend for Zfs {
         Ok((live, slot(&self.names.blank, &self.layout.blank)))
     }
 
+    fn file_system(&self) -> Result<String> {
+        Ok(commands::pool(self.names.top.pool())?.guid.to_string())
+    }
+
     fn view(&self, tree: &Tree) -> Result<View> {
         let name = self.name(tree)?;
         let root = open::open(&name, Access::Read)?;

@@ -15,6 +15,7 @@ use super::open::{Access, open};
 use super::output::Row;
 use super::{commands, mounts, obstacles};
 use crate::error::{Error, Result};
+use crate::kinship::{self, Kinship};
 use crate::old_roots::{OldRoots, Reach};
 use crate::path::TreeName;
 use crate::record::{Listing, Record};
@@ -35,12 +36,21 @@ pub fn survey(of: &Zfs, reach: Reach) -> Result<Survey> {
     let found = Found::look(of, reach)?;
     let live = found.slot(of, found.live.as_ref(), &of.layout.live)?;
     let mut obstacles = obstacles::of(of, &found, &pool);
-    let mut old = match old_roots(of, &found, reach)? {
-        Ok(old) => old,
+    let (mut old, is_readable) = match old_roots(of, &found, reach)? {
+        Ok(old) => (old, true),
         Err(obstacle) => {
             obstacles.push(obstacle);
-            OldRoots::default()
+            (OldRoots::default(), false)
         }
+    };
+    let blank = found.slot(of, found.blank.as_ref(), &of.layout.blank)?;
+    let kinship = match (live.tree(), blank.tree()) {
+        // A snapshot of live itself counts as its origin.
+        (Some(live), Some(blank)) if live.copy_of.as_ref() == Some(&blank.id) => Kinship::Proven,
+        (Some(live), Some(blank)) if is_readable => {
+            kinship::recorded(&old.adoption, &live.id, &blank.id)
+        }
+        _ => Kinship::Unknown,
     };
     let leftover = |name: &String| below_top(of, name).map(Unfinished::Leftover);
     old.unfinished.extend(found.leftovers.iter().filter_map(leftover));
@@ -51,7 +61,8 @@ pub fn survey(of: &Zfs, reach: Reach) -> Result<Survey> {
     };
     Ok(Survey {
         file_system: pool.guid.to_string(),
-        blank: found.slot(of, found.blank.as_ref(), &of.layout.blank)?,
+        blank,
+        kinship,
         live,
         has_old_dir: found.old.is_some(),
         old_roots: old.roots,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use chrono::Utc;
 
-use super::{Failure, load_config, show};
+use super::{Failure, command_line_of, load_config, show};
 use crate::cli::{Cli, Doctor, Format};
 use crate::doctor::examine;
 use crate::doctor::gather::{Sources, gather};
@@ -21,6 +21,7 @@ pub fn run(cli: &Cli, args: &Doctor) -> Result<ExitCode, Failure> {
         root: &HostRoot::open(root_path)?,
         host: &HostRoot::open(&args.host.host)?,
         backend: config.open_backend(root_path),
+        command_line: command_line_of(root_path, &args.host.host)?,
         clock: Utc::now(),
     })?;
     let report = DoctorReport { findings: &examine(&facts), unchecked: &facts.unchecked };

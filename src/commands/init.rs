@@ -1,6 +1,7 @@
 //! `init`: makes the blank snapshot, the place for old roots and a starter configuration.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,13 +10,18 @@ use backends::lock::patiently;
 use backends::path::Escaped;
 use backends::{Backend, Error, LockedBackend, Origin, Survey, TreeName, TreePath, file};
 
-use super::{Failure, config_file, show};
+use super::{Failure, command_line_of, config_file, show};
 use crate::apply;
 use crate::cli::{Cli, Init};
 use crate::config::{Config, ConfigError, DEFAULT_FILE, EntryKind, detect, edit, line, starter};
+use crate::doctor::facts::Lies;
+use crate::doctor::gather::mounts::Mounts;
+use crate::facts::{fstab, fstab_mounts};
 use crate::host::{self, HostRoot};
 use crate::keep;
+use crate::plan::InitRefusal;
 use crate::plan::init::{self, ConfigFile, InitPlan, InitStep, Situation, Wanted};
+use crate::plan::next_root::Boot;
 use crate::swap_files::{self, SwapFile};
 
 pub fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
@@ -25,8 +31,8 @@ pub fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
     let backend = config.open_backend(&args.root.root)?;
     let host = HostRoot::open(&args.host.host)?;
     let swaps = swap_files::find(&HostRoot::open(&args.root.root)?, &host)?;
-    for path in &args.keep {
-        let (path, _) = kept(&args.root.root, path)?;
+    // What is no path in a tree was refused with the configuration.
+    for path in args.keep.iter().flat_map(|path| TreePath::parse(path.as_os_str().as_bytes())) {
         swap_files::expect_none_in(&swaps, &path, &backend.how_to_place_swap())?;
     }
     let mut out = io::stdout().lock();
@@ -73,13 +79,17 @@ fn plan(
     args: &Init,
     swaps: &[SwapFile],
 ) -> Result<InitPlan, Failure> {
+    let root = args.root.root.as_path();
     let blank = survey.blank.tree();
+    let mut against = not_booted(config, backend, survey, args)?;
+    against.extend(wiped_storages(config, root)?);
     let how_to_make_read_only = blank.and_then(|blank| backend.how_to_make_read_only(blank));
     let situation = Situation {
         config: file,
         layout: config.root.layout(),
         survey,
         abilities: backend.abilities(),
+        against: &against,
         how_to_make_read_only: how_to_make_read_only.as_deref(),
         remake_initrd: host::initrd_tool(&args.root.root),
     };
@@ -95,6 +105,63 @@ fn plan(
         plan.warnings = swap_files::warnings(swaps, &place);
     }
     Ok(plan)
+}
+
+/// What live's fstab, blank's and the kernel command line have against it, as far as they can be read.
+fn not_booted(
+    config: &Config,
+    backend: &dyn Backend,
+    survey: &Survey,
+    args: &Init,
+) -> Result<Vec<InitRefusal>, Failure> {
+    let root = &args.root.root;
+    let line = command_line_of(root, &args.host.host)?;
+    let text =
+        fstab::read(HostRoot::open(root)?.as_fd()).map_err(|e| Error::io("read /etc/fstab", e))?;
+    let fstab = fstab::root_entries(&text);
+    let now = Boot { line: line.as_ref(), fstab: &fstab, whose: "/etc/fstab" };
+    let mut against = now.refusals(&config.root, &survey.file_system);
+    if !against.is_empty() {
+        return Ok(against);
+    }
+    // What is right in live by now may be wrong in blank, which was made before.
+    if let Some(blank) = survey.blank.tree() {
+        let text = fstab::read(backend.view(blank)?.as_fd())
+            .map_err(|e| Error::io("read blank's fstab", e))?;
+        let fstab = fstab::root_entries(&text);
+        let next = Boot { line: None, fstab: &fstab, whose: "blank's fstab" };
+        against.extend(next.refusals(&config.root, &survey.file_system));
+        for refusal in &mut against {
+            refusal.mend = format!(
+                "make blank anew of a live whose /etc/fstab is right: give `{}` another name, and run \
+                 `blankroot init`",
+                blank.name
+            );
+        }
+    }
+    Ok(against)
+}
+
+/// Storages that would go with the old root, or are in memory. One that is not there is told by `apply`.
+fn wiped_storages(config: &Config, root: &Path) -> Result<Vec<InitRefusal>, Error> {
+    let mounts = Mounts::read(root)?;
+    let mut wiped = Vec::new();
+    for storage in config.storages.iter().filter(|storage| storage.enable) {
+        let path = &storage.path;
+        if !root.join(path.as_path()).exists() {
+            continue;
+        }
+        let what = match mounts.lies(path) {
+            Lies::InLive => "lies on live itself, and would go with it",
+            Lies::InMemory => "lies in memory, and would be gone at the next boot",
+            Lies::Missing | Lies::Safe | Lies::Unknown => continue,
+        };
+        wiped.push(InitRefusal {
+            reason: format!("the storage {path} {what}"),
+            mend: "put it on a subvolume or file system of its own, and mount that there".into(),
+        });
+    }
+    Ok(wiped)
 }
 
 fn wanted(args: &Init) -> Result<Wanted, Error> {
@@ -141,8 +208,17 @@ fn starter_for(path: &Path, args: &Init, wanted: &Wanted) -> Result<(Config, Con
     if let Some(dir) = &args.storage {
         expect_there(&args.root.root, dir)?;
         text = edit::add_entry(&text, dir, &configuration_path()?, EntryKind::File, None)?;
+        let fstab = fstab::read(HostRoot::open(&args.root.root)?.as_fd())
+            .map_err(|e| Error::io("read /etc/fstab", e))?;
+        let storages: Vec<TreePath> =
+            TreePath::parse(dir.as_os_str().as_bytes()).into_iter().collect();
+        let mounts = fstab_mounts::Mounts {
+            entries: &fstab::entries(&fstab),
+            storages: &storages,
+            live: root.layout().map(|layout| &layout.live),
+        };
         for path in &args.keep {
-            let (path, kind) = kept(&args.root.root, path)?;
+            let (path, kind) = kept(&args.root.root, path, &mounts)?;
             text = edit::add_entry(&text, dir, &path, kind, None)?;
         }
     }
@@ -175,10 +251,18 @@ fn expect_there(root: &Path, dir: &Path) -> Result<(), Error> {
 }
 
 /// A path that is to be kept, and what it is: blank can only hold what is there.
-fn kept(root: &Path, path: &Path) -> Result<(TreePath, EntryKind), Error> {
+fn kept(
+    root: &Path,
+    path: &Path,
+    mounts: &fstab_mounts::Mounts<'_>,
+) -> Result<(TreePath, EntryKind), Error> {
     let action = || format!("keep {}", Escaped(path.as_os_str().as_bytes()));
     let below = TreePath::parse(path.as_os_str().as_bytes());
     let below = below.map_err(|why| Error::new(action(), format!("its path {why}")))?;
+    if let Some(mount) = mounts.at(&below) {
+        let mend = mount.mend(&below);
+        return Err(Error::new(action(), mount).mend(mend));
+    }
     match root.join(below.as_path()).symlink_metadata() {
         Ok(found) if found.is_dir() => Ok((below, EntryKind::Dir)),
         Ok(found) if found.is_file() => Ok((below, EntryKind::File)),

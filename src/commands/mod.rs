@@ -26,7 +26,8 @@ use backends::TreePath;
 
 use crate::cli::{Cli, Command};
 use crate::config::{Config, ConfigError, DEFAULT_FILE};
-use crate::host::Machine;
+use crate::facts::CommandLine;
+use crate::host::{HostRoot, Machine, is_not_found};
 use crate::plan::InitRefusal;
 
 /// Why a command ended without its result.
@@ -121,6 +122,19 @@ fn load_config(cli: &Cli, root: &Path) -> Result<Config, ConfigError> {
     match crate::keep::kept_configuration(&config, root) {
         Some(kept) => Config::load(&kept),
         None => Ok(config),
+    }
+}
+
+/// The kernel command line of `host`, if it is what booted the root that is at `root`: a root that is
+/// mounted elsewhere than at `/` is another system's, unless the host is named, too.
+fn command_line_of(root: &Path, host: &Path) -> backends::Result<Option<CommandLine>> {
+    if root != host && host == Path::new("/") {
+        return Ok(None);
+    }
+    match HostRoot::open(host)?.read("proc/cmdline") {
+        Ok(line) => Ok(Some(CommandLine::parse(&line))),
+        Err(error) if is_not_found(&error) => Ok(None),
+        Err(error) => Err(backends::Error::io("read the kernel command line", error)),
     }
 }
 

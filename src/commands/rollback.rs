@@ -7,16 +7,17 @@ use std::time::Instant;
 use backends::{Backend, Error, Layout, LockedBackend, Survey, Tree, View};
 use chrono::Utc;
 
-use super::status::with_fstab;
+use super::status::{other_root, this_root, with_fstab};
 use super::{load_config, show};
 use crate::apply::{self, LiveNow};
 use crate::cli::{Cli, Rollback};
-use crate::config::{Config, ConfigError, Strategy};
+use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
 use crate::facts::stamp::Outcome;
-use crate::facts::{Asked, Facts, Resume, Stamp};
+use crate::facts::{Asked, Facts, Resume, Stamp, ThisRoot};
 use crate::host::HostRoot;
-use crate::log::Entry;
+use crate::log::{Entry, Level, kernel};
+use crate::plan::next_root::OtherRoot;
 use crate::plan::{Plan, Refusal, rollback};
 
 pub fn run(cli: &Cli, args: &Rollback) -> Exit {
@@ -50,6 +51,7 @@ pub fn run(cli: &Cli, args: &Rollback) -> Exit {
         dry_run: args.dry_run,
         started,
         on_failure,
+        about: config.as_ref().ok().and_then(|config| config.root.this_root()),
     };
     match config {
         Ok(config) => run.roll_back(&config, &args.host.host),
@@ -92,6 +94,8 @@ struct Run {
     dry_run: bool,
     started: Instant,
     on_failure: Exit,
+    /// The root that it is about, as far as the configuration knows.
+    about: Option<ThisRoot>,
 }
 
 impl Run {
@@ -126,8 +130,7 @@ impl Run {
         layout: &Layout,
     ) -> Result<Exit, Error> {
         let view = |tree: &Tree| backend.view(tree);
-        let strategy = config.rollback.strategy;
-        Ok(match self.plan(strategy, view, &backend.survey()?, layout)? {
+        Ok(match self.plan(config, view, &backend.survey()?, layout)? {
             Ok(plan) => {
                 say(&plan.to_string());
                 Exit::Done
@@ -143,8 +146,7 @@ impl Run {
         layout: &Layout,
     ) -> Result<Exit, Error> {
         let survey = locked.survey_for_rollback()?;
-        let strategy = config.rollback.strategy;
-        Ok(match self.plan(strategy, |tree| locked.view(tree), &survey, layout)? {
+        Ok(match self.plan(config, |tree| locked.view(tree), &survey, layout)? {
             Ok(plan) => self.execute(&plan, locked, &survey, layout),
             Err(refusals) => self.refuse(&refusals),
         })
@@ -152,13 +154,17 @@ impl Run {
 
     fn plan(
         &self,
-        strategy: Strategy,
+        config: &Config,
         view: impl FnOnce(&Tree) -> Result<View, Error>,
         survey: &Survey,
         layout: &Layout,
     ) -> Result<Result<Plan, Vec<Refusal>>, Error> {
         let facts = with_fstab(self.facts.clone(), view, survey)?;
-        Ok(rollback::plan(strategy, survey, &facts, layout))
+        let facts = facts.about(&this_root(config, &survey.file_system, &survey.live));
+        if let Some(other) = other_root(config, &facts, survey, true) {
+            self.warn(&other);
+        }
+        Ok(rollback::plan(config.rollback.strategy, survey, &facts, layout))
     }
 
     fn execute(
@@ -219,6 +225,15 @@ impl Run {
         self.on_failure
     }
 
+    /// What is restored is not what this boot goes on with: nobody may notice otherwise.
+    fn warn(&self, other: &OtherRoot) {
+        let message = format!("the next root is not what is rolled back: {other}");
+        show::problem(format_args!("{message}\n  mend: {}", other.mend()));
+        if !self.dry_run {
+            let _ = kernel::write(&self.host, "blankroot", Level::Warning, &message);
+        }
+    }
+
     fn log(&self, stamp: &Stamp) {
         if !self.dry_run {
             Entry::of(stamp).tell(&self.root);
@@ -226,7 +241,11 @@ impl Run {
     }
 
     fn new_stamp(&self, outcome: Outcome) -> Stamp {
-        Stamp::new(self.facts.boot_id.clone(), self.facts.clock, outcome)
+        Stamp {
+            root: self.about.as_ref().and_then(|about| about.place.clone()),
+            live: self.about.as_ref().map(|about| about.live.clone()),
+            ..Stamp::new(self.facts.boot_id.clone(), self.facts.clock, outcome)
+        }
     }
 
     fn stamp(&self, outcome: Outcome) {

@@ -5,16 +5,18 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 
-use backends::{Backend, Error, Survey, Tree, View};
+use backends::{Backend, Error, Slot, Survey, Tree, View};
 use chrono::{Local, Utc};
 
-use super::{Failure, load_config, show};
+use super::{Failure, command_line_of, load_config, show};
 use crate::cli::{Cli, Format, Status};
+use crate::config::Config;
 use crate::doctor::gather::{self, Sources};
-use crate::facts::{Facts, fstab};
+use crate::facts::{Facts, ThisRoot, fstab};
 use crate::health::{self, Running};
 use crate::host::HostRoot;
 use crate::log::Entry;
+use crate::plan::next_root::{Boot, OtherRoot};
 use crate::report::status::{Problem, StatusReport, human, json};
 
 pub fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
@@ -30,15 +32,25 @@ pub fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
         old_root.own_bytes = backend.own_bytes(&old_root.tree)?;
     }
     let facts = with_fstab(facts, |tree| backend.view(tree), &survey)?;
+    let facts = facts.about(&this_root(&config, &survey.file_system, &survey.live));
     let running = running(backend.as_ref(), &args.root.root)?;
     let abilities = backend.abilities();
     let mut problems = health::problems(&survey, &facts, config.root.layout(), &running, abilities);
+    let command_line = command_line_of(&args.root.root, &args.host.host)?;
+    let is_hosts = command_line.is_some();
+    if let Some(other) =
+        other_root(&config, &facts, &survey, is_hosts).filter(|_| abilities.needs_rollback)
+    {
+        let text = format!("the next boot does not run what the rollback restores: {other}");
+        problems.push(Problem { text, mend: Some(other.mend()) });
+    }
     problems.extend(kernels(&Sources {
         config: &config,
         root_path: &args.root.root,
         root: &HostRoot::open(&args.root.root)?,
         host: &host,
         backend: Ok(backend),
+        command_line,
         clock: facts.clock,
     }));
     let report = StatusReport {
@@ -68,7 +80,8 @@ fn this_boot(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
     let facts = Facts::gather(&HostRoot::open(root)?, Utc::now())?.with_soft_reboots(root);
     let backend = config.open_backend(&args.root.root)?;
     let (live, blank) = backend.live_and_blank()?;
-    let survey = Survey::new("", live, blank);
+    let survey = Survey::new(backend.file_system()?, live, blank);
+    let facts = facts.about(&this_root(&config, &survey.file_system, &survey.live));
     let running = running(backend.as_ref(), &args.root.root)?;
     let problems = health::problems_of_this_boot(&survey, &facts, layout, &running);
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -79,6 +92,15 @@ fn this_boot(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
     }
     .tell(root);
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// The root that the configuration is about, as it was found.
+pub fn this_root(config: &Config, file_system: &str, live: &Slot) -> ThisRoot {
+    ThisRoot {
+        file_system: Some(file_system.to_string()),
+        live_id: live.tree().map(|live| live.id.clone()),
+        ..config.root.this_root().unwrap_or_default()
+    }
 }
 
 /// Kernels that lack their modules; that they cannot be looked at is a problem, too.
@@ -93,6 +115,19 @@ fn kernels(sources: &Sources<'_>) -> Vec<Problem> {
 fn running(backend: &dyn Backend, root: &Path) -> Result<Running, Error> {
     let dir = std::fs::File::open(root).map_err(|e| Error::io("open the running root", e))?;
     Ok(backend.identify(dir.as_fd())?.map_or(Running::Elsewhere, Running::Tree))
+}
+
+/// What a boot mounts in live's stead, by blank's fstab and, if `is_hosts` says that it is this root's, the
+/// kernel command line.
+pub fn other_root(
+    config: &Config,
+    facts: &Facts,
+    survey: &Survey,
+    is_hosts: bool,
+) -> Option<OtherRoot> {
+    let line = is_hosts.then_some(&facts.command_line);
+    let boot = Boot { line, fstab: &facts.fstab_roots, whose: "blank's fstab" };
+    boot.other_root(&config.root, &survey.file_system)
 }
 
 /// Adds what blank's fstab says of the root; nothing where there is no blank.

@@ -62,8 +62,7 @@ fn one(
         return Ok(Ok(()));
     }
     let even_if_unseen = args.even_if_unseen;
-    let world =
-        World { machine: &machine, config: &editing.file, old_root: None, even_if_unseen };
+    let world = World { machine: &machine, config: &editing.file, old_root: None, even_if_unseen };
     let progress = show::Bytes::new("copying", 0);
     let done = moving::unkeep(
         &plan,

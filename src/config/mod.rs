@@ -10,6 +10,7 @@ mod entry_path;
 pub mod forget;
 pub mod line;
 pub mod mode;
+pub mod other_root;
 pub mod own;
 pub mod problem;
 mod reader;

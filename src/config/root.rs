@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use backends::{Layout, TreeName};
 
-use super::problem::{Place, Problems, quoted};
+use super::problem::{Place, Problems, quoted, shown};
 use super::reader::{Reader, Text};
+use crate::facts::ThisRoot;
 
 /// `live` where the configuration does not say.
 pub const DEFAULT_LIVE: &str = "root";
@@ -70,6 +71,16 @@ impl RootConfig {
             Self::Zfs { dataset, .. } => dataset.split('/').next(),
             Self::Btrfs { .. } | Self::Tmpfs | Self::Directory { .. } => None,
         }
+    }
+
+    /// What a stamp says of which root it tells, as far as the configuration knows.
+    pub fn this_root(&self) -> Option<ThisRoot> {
+        let live = self.layout()?.live.to_string();
+        let place = match self {
+            Self::Zfs { dataset, .. } => Some(dataset.clone()),
+            other => other.place().map(|place| shown(place)),
+        };
+        Some(ThisRoot { place, live, ..ThisRoot::default() })
     }
 
     /// The names of the trees, where there are any.

@@ -30,6 +30,12 @@ macro_rules! checks {
 }
 
 checks! {
+    ROOT_BY_NUMBER: Doctor "root-by-number",
+        "the kernel command line or an fstab mounts the root by `subvolid=`";
+    OTHER_ROOT: Doctor "other-root",
+        "the kernel command line or an fstab mounts something else than live as the root";
+    BLANK_UNRELATED: Doctor "blank-unrelated",
+        "neither live nor blank was made of the other, and nothing says that they belong together";
     NO_LOGIN: Doctor "no-login",
         "no account can log in after the next boot, by password or by SSH key";
     LOGIN_LOST: Doctor "login-lost",
@@ -68,6 +74,8 @@ checks! {
         "a declared mode locks its owner out, lets everybody write, or gives rights away";
     NOT_MOUNTED: Doctor "not-in-place",
         "a kept path is not what leads to its data: not mounted, not linked, or hidden; and why";
+    BY_FSTAB: Doctor "mounted-by-fstab",
+        "a kept path survives without being kept: /etc/fstab mounts it, or what it lies in";
     REPLACED_LINK: Doctor "link-replaced",
         "a program put a file of its own in the place of a link to storage";
     RENAMED_OVER: Doctor "renamed-over",

@@ -8,6 +8,7 @@ use backends::{FileType, Obstacle, Stubs, TreePath};
 use super::shadow::Shadow;
 use crate::accounts::Accounts;
 use crate::config::Place;
+use crate::facts::fstab_mounts::FstabMount;
 use crate::keep::KeepEntry;
 use crate::kernels::Kernels;
 use crate::known::Known;
@@ -28,6 +29,10 @@ pub struct Facts {
     pub now: Option<People>,
     /// Who can log in after the next boot; `None` where that could not be read.
     pub after: Option<People>,
+    /// What the next boot mounts as the root, and what is wrong with it.
+    pub root: RootFacts,
+    /// Kept paths that fstab mounts itself, at them or above them.
+    pub by_fstab: BTreeMap<TreePath, FstabMount>,
     /// The keep list, with what is there for each entry.
     pub entries: Vec<EntryFacts>,
     /// The storages.
@@ -76,6 +81,17 @@ impl Facts {
         }
         homes
     }
+}
+
+/// What is wrong with the root of the next boot; each with its mend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RootFacts {
+    /// Who names it by a number.
+    pub numbers: Vec<(String, String)>,
+    /// What is mounted in live's stead.
+    pub other: Option<(String, String)>,
+    /// Blank is no relative of live.
+    pub unrelated: Option<(String, String)>,
 }
 
 /// Something that could not be looked at.

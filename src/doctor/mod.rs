@@ -11,6 +11,7 @@ mod kernels;
 pub mod key;
 mod login;
 mod memory;
+mod root;
 pub mod shadow;
 pub mod sources;
 mod storage;
@@ -26,6 +27,7 @@ pub use finding::{Finding, Severity};
 /// All findings, what matters most first; those of one check stand together.
 pub fn examine(facts: &Facts) -> Vec<Finding> {
     let families = [
+        root::check,
         login::check,
         storage::check,
         targets::check,

@@ -19,6 +19,10 @@ fn one(facts: &Facts, entry: &EntryFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(renamed_over(facts, entry));
     findings.extend(noted(facts, entry));
+    if let Some(finding) = by_fstab(facts, entry) {
+        findings.push(finding);
+        return findings;
+    }
     // A storage that is not there is told once, and not for each of its entries.
     let missing = |storage: &super::facts::StorageFacts| {
         storage.path == entry.entry.storage && storage.lies == Lies::Missing
@@ -27,6 +31,30 @@ fn one(facts: &Facts, entry: &EntryFacts) -> Vec<Finding> {
         findings.extend(entry.target.as_ref().and_then(|target| not_there(facts, entry, target)));
     }
     findings
+}
+
+/// What fstab mounts survives by itself, and is not to be taken out of there.
+fn by_fstab(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
+    let EntryFacts { entry, data, target, .. } = entry;
+    let mount = facts.by_fstab.get(&entry.path).filter(|mount| mount.survives())?;
+    let in_place = matches!(target, Some(Target::RightMount | Target::RightLink));
+    let (severity, why) = if in_place {
+        (Severity::Note, "what storage has is shown in its place, and would survive there, too")
+    } else {
+        (Severity::Warning, "two things are to be mounted there, of which one would hide the other")
+    };
+    let unused = match data {
+        Data::Present(_) if !in_place => format!("; what {} has is not used", entry.source()),
+        Data::Present(_) => format!("; move what {} has there before", entry.source()),
+        Data::Absent | Data::Unknown => String::new(),
+    };
+    Some(Finding::new(
+        &checks::BY_FSTAB,
+        severity,
+        format!("{} need not be kept: {mount}", entry.path),
+        why,
+        format!("remove its entry in {}{unused}", facts.at(entry.place)),
+    ))
 }
 
 /// How it is meant to come to its place, where that can be told.

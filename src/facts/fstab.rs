@@ -20,6 +20,10 @@ pub struct RootEntry {
     pub line: usize,
     /// The whole line as it stands there, without its newline.
     pub text: Vec<u8>,
+    /// What is mounted, unescaped.
+    pub source: Vec<u8>,
+    /// The file system's type, unescaped; empty if it does not say.
+    pub fs_type: Vec<u8>,
     /// Its mount options, unescaped; empty if it has none.
     pub options: Vec<u8>,
 }
@@ -94,12 +98,13 @@ fn fields(line: &[u8]) -> Option<Fields<'_, impl Iterator<Item = &[u8]>>> {
 }
 
 fn root_entry(line: usize, text: &[u8]) -> Option<RootEntry> {
-    let Fields { point, mut rest, .. } = fields(text)?;
+    let Fields { source, point, mut rest } = fields(text)?;
     if point.is_empty() || point.iter().any(|&b| b != b'/') {
         return None;
     }
-    let options = rest.nth(1).map(|options| unescape(options).into_owned()).unwrap_or_default();
-    Some(RootEntry { line, text: text.to_vec(), options })
+    let mut next = || rest.next().map(|field| unescape(field).into_owned()).unwrap_or_default();
+    let (source, fs_type) = (unescape(source).into_owned(), next());
+    Some(RootEntry { line, text: text.to_vec(), source, fs_type, options: next() })
 }
 
 #[cfg(test)]

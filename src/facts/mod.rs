@@ -3,6 +3,7 @@
 
 pub mod command_line;
 pub mod fstab;
+pub mod fstab_mounts;
 pub mod resume;
 mod soft_reboot;
 pub mod stamp;
@@ -15,8 +16,9 @@ use chrono::{DateTime, Utc};
 pub use command_line::{Asked, CommandLine};
 pub use fstab::RootEntry;
 pub use resume::Resume;
-pub use stamp::Stamp;
+pub use stamp::{Stamp, ThisRoot};
 
+use self::stamp::Outcome;
 use crate::host::HostRoot;
 
 /// What is known about this boot.
@@ -83,6 +85,19 @@ impl Facts {
         Self { soft_reboots: soft_reboot::count(root), ..self }
     }
 
+    /// Drops the stamp if it tells of another root than this one. Without a word of which root it is of,
+    /// that nothing was rolled back is believed if the kernel was told so.
+    #[must_use]
+    pub fn about(self, root: &ThisRoot) -> Self {
+        let skipped = self.command_line.asked == Some(Asked::Skip);
+        let is_of = |stamp: &Stamp| {
+            let nameless = stamp.root.is_none() && stamp.live.is_none();
+            stamp.is_of(root) || (nameless && skipped && stamp.outcome == Outcome::Skipped)
+        };
+        let stamp = self.stamp.map(|stamp| stamp.filter(is_of));
+        Self { stamp, ..self }
+    }
+
     /// The stamp, if it is this boot's.
     pub fn stamp_of_this_boot(&self) -> Option<&Stamp> {
         let stamp = self.stamp.as_ref().ok()?.as_ref()?;
@@ -92,7 +107,6 @@ impl Facts {
 
 #[cfg(test)]
 mod tests {
-    use super::stamp::Outcome;
     use super::*;
 
     const ID: &str = "3f2a1c9e-7a01-4b6e-9d0a-000000000000";

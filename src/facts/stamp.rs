@@ -26,6 +26,12 @@ pub struct Stamp {
     pub version: u32,
     /// The boot that it belongs to.
     pub boot_id: String,
+    /// What the configuration names as the place of the root: a device, a directory, a dataset.
+    #[serde(default)]
+    pub root: Option<String>,
+    /// The name of live in the configuration.
+    #[serde(default)]
+    pub live: Option<String>,
     /// The identity of the file system.
     pub file_system: Option<String>,
     /// The tree that was live before.
@@ -41,6 +47,19 @@ pub struct Stamp {
     pub duration_us: u64,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+/// The root that somebody asks about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThisRoot {
+    /// What the configuration names as its place.
+    pub place: Option<String>,
+    /// The name of live in the configuration.
+    pub live: String,
+    /// The identity of its file system, once that is known.
+    pub file_system: Option<String>,
+    /// The tree that is live.
+    pub live_id: Option<TreeId>,
 }
 
 /// How a rollback ended.
@@ -76,6 +95,8 @@ impl Stamp {
         Self {
             version: VERSION,
             boot_id: boot_id.into(),
+            root: None,
+            live: None,
             file_system: None,
             live_before: None,
             old_root: None,
@@ -83,6 +104,24 @@ impl Stamp {
             started,
             duration_us: 0,
             outcome,
+        }
+    }
+
+    /// Whether it tells of this root. One that does not say of which root it tells, such as those of
+    /// older versions, is not believed that all is well, and is heard where something went wrong.
+    pub fn is_of(&self, root: &ThisRoot) -> bool {
+        let agree = |said: &Option<String>, is: &Option<String>| match (said, is) {
+            (Some(said), Some(is)) => Some(said == is),
+            _ => None,
+        };
+        let live = agree(&self.live, &Some(root.live.clone()));
+        let file_system = agree(&self.file_system, &root.file_system);
+        match (file_system.or_else(|| agree(&self.root, &root.place)), live) {
+            (Some(false), _) | (_, Some(false)) => false,
+            (Some(true), Some(true)) => true,
+            // Of the trees of one file system, the one that was made is as good as a name.
+            (Some(true), None) if self.live_now.is_some() => self.live_now == root.live_id,
+            _ => self.outcome.is_problem(),
         }
     }
 
@@ -127,6 +166,8 @@ mod tests {
 
     fn stamp(outcome: Outcome) -> Stamp {
         Stamp {
+            root: Some("/dev/x".into()),
+            live: Some("root".into()),
             file_system: Some("c0ffee".into()),
             live_before: Some(TreeId::new("a")),
             old_root: Some("000001-3f2a1c9e".into()),
@@ -156,11 +197,50 @@ mod tests {
     #[test]
     fn the_text_is_what_is_documented() {
         let text = serde_json::to_string(&stamp(Outcome::RolledBack)).unwrap();
-        let expected = "{\"version\":1,\"boot_id\":\"3f2a1c9e-7a01\",\"file_system\":\"c0ffee\",\
+        let expected = "{\"version\":1,\"boot_id\":\"3f2a1c9e-7a01\",\"root\":\"/dev/x\",\
+            \"live\":\"root\",\"file_system\":\"c0ffee\",\
             \"live_before\":\"a\",\"old_root\":\"000001-3f2a1c9e\",\"live_now\":\"b\",\
             \"started\":\"1970-01-01T00:00:00Z\",\"duration_us\":1500,\
             \"outcome\":{\"result\":\"rolled-back\"}}";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_stamp_speaks_of_its_own_root_alone() {
+        let done = stamp(Outcome::RolledBack);
+        let refused = stamp(Outcome::Refused { reasons: Vec::new() });
+        let this = ThisRoot {
+            place: Some("/dev/x".into()),
+            live: "root".into(),
+            file_system: Some("c0ffee".into()),
+            live_id: Some(TreeId::new("b")),
+        };
+        let other_fs = ThisRoot { file_system: Some("bad".into()), ..this.clone() };
+        let other_live = ThisRoot { live: "@".into(), ..this.clone() };
+        for stamp in [&done, &refused] {
+            assert!(stamp.is_of(&this) && !stamp.is_of(&other_fs) && !stamp.is_of(&other_live));
+        }
+        // Before the file system was opened, only the configuration's words are known.
+        let early = |outcome| Stamp { file_system: None, live_now: None, ..stamp(outcome) };
+        let elsewhere = ThisRoot { place: Some("/dev/y".into()), ..this.clone() };
+        assert!(early(Outcome::Skipped).is_of(&this));
+        assert!(!early(Outcome::Skipped).is_of(&elsewhere));
+        // Older ones.
+        let old = Stamp { root: None, live: None, ..done.clone() };
+        let other_id = ThisRoot { live_id: Some(TreeId::new("c")), ..this.clone() };
+        assert!(old.is_of(&this) && !old.is_of(&other_fs) && !old.is_of(&other_id));
+        let older = Stamp { file_system: None, live_now: None, ..old };
+        assert!(!older.is_of(&this), "nothing tells that it is this root's");
+        let why = Outcome::Refused { reasons: vec!["x".into()] };
+        assert!(Stamp { outcome: why, ..older }.is_of(&this), "a problem is told");
+    }
+
+    #[test]
+    fn a_stamp_of_an_older_version_is_read() {
+        let text = b"{\"version\":1,\"boot_id\":\"x\",\"file_system\":null,\"live_before\":null,\
+            \"old_root\":null,\"live_now\":null,\"started\":\"1970-01-01T00:00:00Z\",\
+            \"duration_us\":1,\"outcome\":{\"result\":\"skipped\"}}";
+        assert_eq!(Stamp::parse(text).unwrap().live, None);
     }
 
     #[test]

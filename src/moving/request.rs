@@ -16,6 +16,8 @@ use super::choose::{self, Declared};
 use super::keep::{KeepPlan, Moved, Situation};
 use super::look::{There, look};
 use crate::config::{Config, EntryKind, How, edit};
+use crate::facts::fstab;
+use crate::facts::fstab_mounts::Mounts;
 use crate::host::{Machine, beneath, is_not_found};
 use crate::keep::{self, KeepEntry};
 use crate::persistence::Persistence;
@@ -49,8 +51,11 @@ pub fn plan(
     text: &str,
     open: &dyn Fn() -> Result<Option<Box<dyn Backend>>>,
 ) -> Result<KeepPlan, Vec<Error>> {
+    let fstab = fstab::read(machine.root().as_fd()).map(|text| fstab::entries(&text));
+    let fstab = fstab.map_err(|why| vec![Error::io("read /etc/fstab", why)])?;
+    let (wanted, there, text_before) = (vec![], vec![], text);
     let mut asked =
-        Looking { request, machine, config, wanted: vec![], there: vec![], text: text.into() };
+        Looking { request, machine, config, fstab, wanted, there, text: text_before.into() };
     let mut paths: Vec<&(TreePath, bool)> = request.paths.iter().collect();
     paths.sort_by_key(|(path, _)| path.depth());
     // All reasons are told together.
@@ -67,6 +72,8 @@ struct Looking<'l> {
     request: &'l Request<'l>,
     machine: &'l Machine,
     config: &'l Config,
+    /// What the machine mounts by itself.
+    fstab: Vec<fstab::Entry>,
     wanted: Vec<Wanted>,
     there: Vec<String>,
     /// The configuration's text, edited.
@@ -88,10 +95,13 @@ impl Looking<'_> {
                 return Ok(());
             }
             Declared::Itself(entry) => {
+                let line = entry.place.line;
+                self.not_mounted_by_fstab(path, &format!("remove its entry in line {line}"))?;
                 check_how(&entry, self.request.how)?;
                 look(self.machine, path)?.filter(|live| !live.is_mount)
             }
             Declared::Not => {
+                self.not_mounted_by_fstab(path, "")?;
                 let live = look(self.machine, path)?;
                 let storage = choose::storage(self.config, self.request.storage, path)?;
                 let stored = look(self.machine, &storage.join_path(path))?;
@@ -107,13 +117,25 @@ impl Looking<'_> {
         Ok(())
     }
 
+    /// What fstab mounts survives already, or would be mounted at the very same place. `mend` is what else
+    /// there is to do.
+    fn not_mounted_by_fstab(&self, path: &TreePath, mend: &str) -> Result<()> {
+        let declared = self.config.storages.iter().map(|storage| &storage.path);
+        let storages: Vec<TreePath> = declared.chain(self.request.storage).cloned().collect();
+        let live = self.config.root.layout().map(|layout| &layout.live);
+        let mounts = Mounts { entries: &self.fstab, storages: &storages, live };
+        let Some(mount) = mounts.at(path) else { return Ok(()) };
+        let mend = if mend.is_empty() { mount.mend(path) } else { mend.to_string() };
+        Err(Error::new(format!("keep {path}"), mount).mend(mend))
+    }
+
     /// Puts the steps in order. `text` is the configuration's, as it is.
     fn plan(
         self,
         text: &str,
         open: &dyn Fn() -> Result<Option<Box<dyn Backend>>>,
     ) -> Result<KeepPlan> {
-        let Self { request, machine, config, wanted, there, text: edited } = self;
+        let Self { request, machine, config, wanted, there, text: edited, .. } = self;
         let after = Config::parse(&config.file, edited.as_bytes())
             .map_err(|error| Error::new("read the edited configuration", error))?;
         let mut list = keep::list(&after);

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use backends::copy::aside;
 use backends::stat::{self, Place};
-use backends::{Backend, FileType, Tree, TreePath, View};
+use backends::{Backend, FileType, Tree, TreeName, TreePath, View};
 use backends::{compare, mountinfo};
 use rustix::fs::OFlags;
 
@@ -43,6 +43,11 @@ impl<'b> Baseline<'b> {
     /// Whether anything restores the root at all.
     pub fn restores(&mut self) -> backends::Result<bool> {
         Ok(self.opened()?.backend.is_some())
+    }
+
+    /// The name of live, where there is one.
+    pub fn live_name(&mut self) -> backends::Result<Option<TreeName>> {
+        Ok(self.opened()?.live.as_ref().map(|live| live.name.clone()))
     }
 
     fn opened(&mut self) -> backends::Result<&Opened> {

@@ -1,18 +1,22 @@
 //! Looks at places below one root, without following a link.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use backends::mounted;
 use backends::stat::{self, Stat};
 use backends::xattrs;
-use backends::{FileType, Result, TreePath};
+use backends::{FileType, Result, TreeName, TreePath};
 use rustix::fs::{self, OFlags};
 use rustix::io::Errno;
 
 use super::content::{self, Baseline};
 use super::{Content, Found, Observed, Seen, model};
+use crate::facts::fstab;
+use crate::facts::fstab_mounts::{FstabMount, Mounts, storages};
 use crate::host::Machine;
+use crate::keep::KeepEntry;
 use crate::plan::apply::{Arranged, ancestors, places};
 
 /// Looks at every place of a keep list. `baseline` tells what blank has.
@@ -31,6 +35,7 @@ pub fn observe(
     find_replaced(machine, arranged, &mut observed);
     judge_targets(machine, arranged, baseline, &mut observed);
     model::find(machine, arranged, baseline, &mut observed);
+    observed.by_fstab = by_fstab(machine, arranged, baseline)?;
     let storages: BTreeSet<&TreePath> = arranged.iter().map(|one| &one.entry.storage).collect();
     for storage in storages {
         if observed.found(storage).is_some()
@@ -159,6 +164,26 @@ fn judge(
     }
 }
 
+/// What fstab mounts of them.
+fn by_fstab(
+    machine: &Machine,
+    arranged: &[Arranged],
+    baseline: &mut Baseline<'_>,
+) -> Result<BTreeMap<TreePath, FstabMount>> {
+    let text = fstab::read(machine.root().as_fd())
+        .map_err(|e| backends::Error::io("read /etc/fstab", e))?;
+    let list: Vec<KeepEntry> = arranged.iter().map(|one| one.entry.clone()).collect();
+    let (entries, storages) = (fstab::entries(&text), storages(&list));
+    let of = |live: Option<&TreeName>| -> BTreeMap<TreePath, FstabMount> {
+        let mounts = Mounts { entries: &entries, storages: &storages, live };
+        let paths = list.iter().map(|entry| &entry.path);
+        paths.filter_map(|path| Some((path.clone(), mounts.at(path)?))).collect()
+    };
+    // What holds the root is opened for those alone whom it concerns.
+    let found = of(None);
+    Ok(if found.is_empty() { found } else { of(baseline.live_name()?.as_ref()) })
+}
+
 /// Whether a storage goes with live: it lies on the very mount of the root, in a subvolume of live,
 /// say, or another mount shows a part of live there.
 fn is_wiped(
@@ -175,5 +200,19 @@ fn is_wiped(
     if same_mount && machine.has_storages_below_root() {
         return Ok(true);
     }
-    baseline.holds(machine, storage)
+    Ok(baseline.holds(machine, storage)? || shows_part_of_root(observed.found(storage), top)?)
+}
+
+/// Whether the mount that shows a storage shows a part of what the root's mount shows: a subvolume inside of
+/// live that is mounted by itself, say.
+fn shows_part_of_root(storage: Option<&Found>, top: &Stat) -> Result<bool> {
+    let (Some(own), Some(root)) = (storage.and_then(|found| found.stat.mount), top.mount) else {
+        return Ok(false);
+    };
+    let mounts = mounted::all()?;
+    let of = |id: u64| mounts.iter().find(|mount| mount.id == id);
+    let (Some(own), Some(root)) = (of(own), of(root)) else { return Ok(false) };
+    let below = own.root.strip_prefix(root.root.as_slice());
+    let inside = root.root != b"/" && below.is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
+    Ok(own.dev == root.dev && inside)
 }

@@ -10,6 +10,8 @@ use backends::TreePath;
 use backends::stat::Stat;
 use rustix::fs::StatVfsMountFlags;
 
+use crate::facts::fstab_mounts::FstabMount;
+
 pub use content::Baseline;
 pub use look::observe;
 pub use model::Model;
@@ -64,6 +66,8 @@ pub struct Observed {
     pub replaced: BTreeSet<TreePath>,
     /// What is to be like something else, of all that is missing.
     pub models: BTreeMap<TreePath, Model>,
+    /// Kept paths that fstab mounts itself, at them or above them.
+    pub by_fstab: BTreeMap<TreePath, FstabMount>,
 }
 
 impl Observed {

@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use backends::path::Escaped;
-use backends::{Abilities, Layout, Origin, Slot, Survey, Tree, TreeName};
+use backends::{Abilities, Kinship, Layout, Origin, Slot, Survey, Tree, TreeName};
 
-use super::nested;
+use super::{nested, refusal};
 
 /// Where blank comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,9 @@ pub struct Situation<'a> {
     pub survey: &'a Survey,
     /// What the backend can do.
     pub abilities: Abilities,
+    /// What was found out elsewhere that speaks against it: storages that would go with live, a boot that
+    /// mounts something else.
+    pub against: &'a [InitRefusal],
     /// How to make blank read-only, where the backend knows.
     pub how_to_make_read_only: Option<&'a str>,
     /// The command that makes the root's initrd anew, where it is known.
@@ -74,6 +77,13 @@ pub enum InitStep {
     /// Write down which nested subvolumes blank has stubs of.
     ListStubs {
         /// The snapshot.
+        blank: Tree,
+    },
+    /// Write down that this blank is what live is to be restored to.
+    Adopt {
+        /// What is live.
+        live: Tree,
+        /// The blank.
         blank: Tree,
     },
     /// Make the blank snapshot, and the directory for old roots.
@@ -124,10 +134,10 @@ pub fn plan(wanted: &Wanted, now: Situation<'_>) -> Result<InitPlan, Vec<InitRef
         plan.notes.push(
             "there is nothing to capture: this root starts empty at every boot by itself".into(),
         );
-        return Ok(plan);
+        return if now.against.is_empty() { Ok(plan) } else { Err(now.against.to_vec()) };
     };
-    let mut refusals: Vec<InitRefusal> =
-        unusable_live(&now.survey.live, layout).into_iter().collect();
+    let mut refusals = now.against.to_vec();
+    refusals.extend(unusable_live(&now.survey.live, layout));
     for obstacle in now.survey.obstacles.iter().chain(&now.survey.immovable) {
         refusals.push(InitRefusal {
             reason: obstacle.reason.clone(),
@@ -162,12 +172,14 @@ fn blank(
     match (&now.survey.blank, wanted) {
         (Slot::Present(tree), _) => {
             check_read_only(tree, now.how_to_make_read_only)?;
+            let adopted = adopt(wanted, tree, now.survey)?;
             plan.there.push(format!("blank, `{}`, read-only{}", tree.name, made(tree)));
             old_dir(layout, now.survey, plan);
             match &now.survey.stubs {
                 Some(stubs) => plan.notes.extend(nested::left_as_stubs(stubs)),
                 None => plan.steps.push(InitStep::ListStubs { blank: tree.clone() }),
             }
+            plan.steps.extend(adopted);
         }
         (Slot::NotATree(what), _) => {
             return Err(InitRefusal {
@@ -266,6 +278,23 @@ fn check_read_only(blank: &Tree, how: Option<&str>) -> Result<(), InitRefusal> {
     })
 }
 
+/// A blank that is there already may be another system's: the last installation's, say.
+fn adopt(wanted: &Wanted, blank: &Tree, survey: &Survey) -> Result<Option<InitStep>, InitRefusal> {
+    let Some(live) = survey.live.tree() else { return Ok(None) };
+    let asked = matches!(wanted, Wanted::Adopted(_));
+    match &survey.kinship {
+        Kinship::Proven | Kinship::Recorded => Ok(None),
+        Kinship::Unknown | Kinship::Unrelated(_) if asked => {
+            Ok(Some(InitStep::Adopt { live: live.clone(), blank: blank.clone() }))
+        }
+        Kinship::Unknown => Ok(None),
+        Kinship::Unrelated(unreadable) => Err(InitRefusal {
+            reason: refusal::unrelated(&live.name, &blank.name, unreadable),
+            mend: refusal::mend_unrelated(&blank.name),
+        }),
+    }
+}
+
 fn made(tree: &Tree) -> String {
     let time = tree.created.map(|time| format!(", made {}", time.format("%Y-%m-%d %H:%M:%S UTC")));
     time.unwrap_or_default()
@@ -282,6 +311,10 @@ impl fmt::Display for InitStep {
             Self::MakeOldDir { old } => write!(f, "make the directory of old roots `{old}`"),
             Self::ListStubs { blank } => {
                 write!(f, "write down which nested subvolumes `{}` has stubs of", blank.name)
+            }
+            Self::Adopt { live, blank } => {
+                let (live, blank) = (&live.name, &blank.name);
+                write!(f, "write down that `{blank}` is the blank of `{live}`")
             }
             Self::Capture { origin: Origin::Live, live, blank } => {
                 write!(f, "make the blank snapshot `{blank}` of `{live}`")

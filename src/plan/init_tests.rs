@@ -28,7 +28,7 @@ fn tree(text: &str, read_only: bool) -> Slot {
 }
 
 fn survey(blank: Slot) -> Survey {
-    Survey::new("x", tree("root", false), blank)
+    Survey { kinship: Kinship::Proven, ..Survey::new("x", tree("root", false), blank) }
 }
 
 fn there() -> ConfigFile {
@@ -44,6 +44,7 @@ fn shown(wanted: &Wanted, config: &ConfigFile, survey: &Survey) -> String {
     let how_to_make_read_only = Some("do this");
     let abilities = ABILITIES;
     let now = Situation {
+        against: &[],
         config,
         layout: Some(&layout),
         survey,
@@ -65,6 +66,24 @@ fn the_configuration_is_written_before_the_snapshot_is_made() {
         shown(&LIVE, &new(), &survey(Slot::Missing)),
         "1. write the configuration /c\n2. make the blank snapshot `root-blank` of `root`\n"
     );
+}
+
+#[test]
+fn a_blank_that_is_no_relative_is_refused_unless_it_is_adopted() {
+    let survey = Survey {
+        has_old_dir: true,
+        kinship: Kinship::Unrelated(None),
+        ..survey(tree("root-blank", true))
+    };
+    let told = shown(&LIVE, &there(), &survey);
+    assert!(
+        told.contains("blank, `root-blank`, may be another system's: neither it nor live, `root`")
+    );
+    assert!(told.contains("\n  mend: if `root-blank` is what this root is to be restored to, run"));
+    let adopted = shown(&Wanted::Adopted(name("root-blank")), &there(), &survey);
+    assert!(adopted.ends_with("\n1. write down that `root-blank` is the blank of `root`\n"));
+    let unknown = Survey { kinship: Kinship::Unknown, ..survey };
+    assert!(!shown(&LIVE, &there(), &unknown).contains("cannot"));
 }
 
 #[test]
@@ -124,6 +143,7 @@ fn a_root_that_starts_empty_needs_no_blank() {
     let abilities = Abilities { needs_rollback: false, ..ABILITIES };
     let config = new();
     let now = Situation {
+        against: &[],
         config: &config,
         layout: None,
         survey: &survey,
@@ -149,6 +169,7 @@ fn blank_can_wait_until_the_initrd_is_what_it_is_to_hold() {
 fn who_makes_blank_at_once_is_told_that_the_initrd_needs_a_look() {
     let (layout, survey, config) = (layout(), survey(Slot::Missing), new());
     let now = Situation {
+        against: &[],
         config: &config,
         layout: Some(&layout),
         survey: &survey,

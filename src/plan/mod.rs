@@ -8,6 +8,7 @@ pub mod expire;
 pub mod hold;
 pub mod init;
 pub mod nested;
+pub mod next_root;
 pub mod refusal;
 pub mod rollback;
 pub mod step;

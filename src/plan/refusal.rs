@@ -26,6 +26,8 @@ pub enum Refusal {
     },
     /// Blank's fstab names the root by number.
     NumberInFstab {
+        /// The name of blank.
+        blank: TreeName,
         /// The number of the line.
         line: usize,
         /// The number of the tree.
@@ -47,6 +49,16 @@ pub enum Refusal {
     BlankMissing(TreeName),
     /// Blank is no tree, but this.
     BlankNotATree(TreeName, String),
+    /// Neither of the two was made of the other, and nothing says that they belong together; the text
+    /// tells why what says so cannot be read.
+    Unrelated {
+        /// The name of live.
+        live: TreeName,
+        /// The name of blank.
+        blank: TreeName,
+        /// Why what is written down cannot be read.
+        unreadable: Option<String>,
+    },
     /// Blank may be changed at any time.
     BlankWritable(TreeName),
     /// A fresh copy may not fit.
@@ -92,6 +104,7 @@ impl Refusal {
             Self::BlankMissing(name) => format!("blank, `{name}`, is missing"),
             Self::BlankNotATree(name, what) => format!("blank, `{name}`, is {what}"),
             Self::BlankWritable(name) => format!("blank, `{name}`, is not read-only"),
+            Self::Unrelated { live, blank, unreadable } => unrelated(live, blank, unreadable),
             Self::NoSpace(Space { available, needed }) => format!(
                 "a fresh copy may need {}, and {} are left",
                 ByteSize(*needed),
@@ -121,9 +134,13 @@ impl Refusal {
             Self::NumberOnCommandLine { corrected, .. } => {
                 return Some(format!("write `{corrected}` instead"));
             }
-            Self::NumberInFstab { corrected, .. } => {
-                return Some(format!("write this line instead: {corrected}"));
+            Self::NumberInFstab { corrected, blank, .. } => {
+                return Some(format!(
+                    "write this line instead: {corrected} (in /etc/fstab); then make blank anew, which \
+                     has the old line: give `{blank}` another name, and run `blankroot init`"
+                ));
             }
+            Self::Unrelated { blank, .. } => return Some(mend_unrelated(blank)),
             Self::LiveMissing(_) | Self::LiveNotATree(..) => {
                 "set `live` in the configuration to the name of the tree that is the root"
             }
@@ -147,7 +164,28 @@ impl Refusal {
     }
 }
 
-fn by_number(place: &str, subvolid: &[u8]) -> String {
+/// Why this blank is not taken for this live's.
+pub fn unrelated(live: &TreeName, blank: &TreeName, unreadable: &Option<String>) -> String {
+    let written = match unreadable {
+        Some(why) => format!("what is written down of them cannot be read: {why}"),
+        None => "nothing says that they belong together".to_string(),
+    };
+    format!(
+        "blank, `{blank}`, may be another system's: neither it nor live, `{live}`, was made of the \
+         other, and {written}"
+    )
+}
+
+/// What to do about it.
+pub fn mend_unrelated(blank: &TreeName) -> String {
+    format!(
+        "if `{blank}` is what this root is to be restored to, run `blankroot init --adopt '{blank}'`; \
+         else write other names for `blank` and `old` into the configuration, and run `blankroot init`"
+    )
+}
+
+/// Why a number does not do.
+pub fn by_number(place: &str, subvolid: &[u8]) -> String {
     format!(
         "{place} mounts the root by its number (`subvolid={}`), which stays with the old root",
         Escaped(subvolid)

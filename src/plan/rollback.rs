@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 
-use backends::{Held, Hold, Layout, LiveMount, Record, Slot, Survey, Tree, TreeName, Unfinished};
+use backends::{
+    Held, Hold, Kinship, Layout, LiveMount, Record, Slot, Survey, Tree, TreeName, Unfinished,
+};
 
 use super::{Plan, Refusal, Step, correction};
 use crate::config::Strategy;
@@ -69,6 +71,7 @@ pub fn plan(
         }
     };
     refusals.extend(writable_blank(blank));
+    refusals.extend(unrelated(survey, live, blank));
     let planned = if is_fresh(live, blank) {
         Ok(finish(survey, facts, live))
     } else {
@@ -219,6 +222,12 @@ fn in_use(survey: &Survey, live: &Tree) -> Vec<Refusal> {
     refusals
 }
 
+fn unrelated(survey: &Survey, live: &Tree, blank: &Tree) -> Option<Refusal> {
+    let Kinship::Unrelated(unreadable) = &survey.kinship else { return None };
+    let (live, blank) = (live.name.clone(), blank.name.clone());
+    Some(Refusal::Unrelated { live, blank, unreadable: unreadable.clone() })
+}
+
 fn writable_blank(blank: &Tree) -> Option<Refusal> {
     (!blank.read_only).then(|| Refusal::BlankWritable(blank.name.clone()))
 }
@@ -236,6 +245,7 @@ fn numbers_in_fstab(facts: &Facts, layout: &Layout) -> Vec<Refusal> {
     entries
         .filter_map(|entry| {
             Some(Refusal::NumberInFstab {
+                blank: layout.blank.clone(),
                 line: entry.line,
                 subvolid: entry.subvolid()?.to_vec(),
                 corrected: correction::fstab_line(&entry.text, &layout.live),

@@ -250,7 +250,9 @@ fn the_boot_is_a_reason() {
                 *facts = facts.clone().with_fstab(text);
             }),
             "line 2 of blank's fstab mounts the root by its number (`subvolid=256`), which stays \
-             with the old root\n  mend: write this line instead: LABEL=os / btrfs subvol=root 0 0",
+             with the old root\n  mend: write this line instead: LABEL=os / btrfs subvol=root 0 0 (in \
+             /etc/fstab); then make blank anew, which has the old line: give `root-blank` another \
+             name, and run `blankroot init`",
         ),
     ];
     for (found, expected) in cases {

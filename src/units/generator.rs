@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use backends::Error;
@@ -11,7 +12,7 @@ use super::configuration::{self, Loaded};
 use super::initrd::InInitrd;
 use super::{Units, write};
 use crate::config::ConfigError;
-use crate::facts::CommandLine;
+use crate::facts::{CommandLine, fstab};
 use crate::host::{HostRoot, is_not_found};
 use crate::log::{Level, kernel};
 
@@ -113,7 +114,13 @@ impl Generator<'_> {
         let mut warnings = Vec::new();
         let units = match configuration::load(host)? {
             Loaded::Nothing => return Ok(Generated::default()),
-            Loaded::Config(config, origin) => Units::of(&config, self.command, &origin),
+            Loaded::Config(config, origin) => {
+                let text = fstab::read(host.as_fd()).unwrap_or_else(|why| {
+                    warnings.push(format!("cannot read /etc/fstab: {}", describe(&why)));
+                    Vec::new()
+                });
+                Units::of(&config, self.command, &origin, &fstab::entries(&text))
+            }
             Loaded::Behind(target) => {
                 warnings.push(format!(
                     "no mount units, `blankroot apply` makes all mounts later: the configuration is \
@@ -138,7 +145,14 @@ impl Generator<'_> {
                  in /etc/fstab, keep that line or the entry of the keep list"
             )
         });
-        warnings.extend(left.chain(doubled));
+        let by_fstab = units.by_fstab.iter().map(|left| {
+            let (path, why) = (&left.path, &left.why);
+            format!(
+                "no mount unit for {path}: {why}\n  mend: remove {path} from the configuration, or that \
+                 line"
+            )
+        });
+        warnings.extend(left.chain(by_fstab).chain(doubled));
         Ok(Generated { units: units.files.len() - there.len(), warnings })
     }
 }

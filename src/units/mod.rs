@@ -13,11 +13,13 @@ mod text;
 pub mod way;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use backends::TreePath;
 
 use crate::config::Config;
+use crate::facts::fstab;
+use crate::facts::fstab_mounts::{self, FstabMount, Mounts};
 use crate::keep::{self, KeepEntry};
 
 pub use generator::{Generated, Generator, NotGenerated};
@@ -64,6 +66,8 @@ pub struct Units {
     pub links: Vec<Link>,
     /// Mounts that no unit can express; `apply` makes them after all others.
     pub left: Vec<Left>,
+    /// Mounts that are fstab's.
+    pub by_fstab: Vec<Left>,
 }
 
 /// What makes the boot start a unit.
@@ -86,21 +90,37 @@ pub struct Left {
 
 impl Units {
     /// Everything for one configuration; nothing where nothing is kept. `command` is what runs
-    /// Blankroot, `origin` the configuration's file on the machine.
+    /// Blankroot, `origin` the configuration's file on the machine, `fstab` what that mounts by itself.
     ///
     /// The error says what is wrong with one of these two names.
-    pub fn of(config: &Config, command: &str, origin: &TreePath) -> Result<Self, &'static str> {
+    pub fn of(
+        config: &Config,
+        command: &str,
+        origin: &TreePath,
+        fstab: &[fstab::Entry],
+    ) -> Result<Self, &'static str> {
         let list = keep::list(config);
         if list.is_empty() {
             return Ok(Self::default());
         }
         let (command, origin) = (Value::new(command)?, Value::path(origin)?);
         let storages: BTreeSet<&TreePath> = list.iter().map(|entry| &entry.storage).collect();
-        let files = services::units(&storages, &command, &origin);
+        let places = fstab_mounts::storages(&list);
+        let live = config.root.layout().map(|layout| &layout.live);
+        let mounts = Mounts { entries: fstab, storages: &places, live };
+        let by_fstab: BTreeMap<&TreePath, FstabMount> =
+            list.iter().filter_map(|entry| Some((&entry.path, mounts.at(&entry.path)?))).collect();
+        let first = before(&list, &by_fstab);
+        let files = services::units(&storages, &first, &command, &origin);
         let mut units = Self { files, ..Self::default() };
         let homes = homes(config, &list);
         for entry in &list {
-            units.add(entry, &homes, &origin);
+            match by_fstab.get(&entry.path) {
+                Some(mount) => {
+                    units.by_fstab.push(Left { path: entry.path.clone(), why: mount.to_string() })
+                }
+                None => units.add(entry, &homes, &origin),
+            }
         }
         units.links = wanted(&units.files);
         let ways = list.iter().map(|entry| (entry, Way::of(entry)));
@@ -114,8 +134,8 @@ impl Units {
     /// read it then and do everything. `file` is where it will be.
     pub fn without_list(file: &TreePath, command: &str) -> Result<Self, &'static str> {
         let (command, origin) = (Value::new(command)?, Value::path(file)?);
-        let files = services::units(&BTreeSet::from([file]), &command, &origin);
-        Ok(Self { links: wanted(&files), files, left: Vec::new() })
+        let files = services::units(&BTreeSet::from([file]), &BTreeSet::new(), &command, &origin);
+        Ok(Self { links: wanted(&files), files, ..Self::default() })
     }
 
     fn add(&mut self, entry: &KeepEntry, homes: &[TreePath], origin: &Value) {
@@ -128,6 +148,17 @@ impl Units {
             Err(why) => self.left.push(Left { path: entry.path.clone(), why }),
         }
     }
+}
+
+/// The mounts of fstab's that have to be there before anybody looks at what lies in them. One that lies in
+/// a kept path comes after that itself.
+fn before(list: &[KeepEntry], by_fstab: &BTreeMap<&TreePath, FstabMount>) -> BTreeSet<TreePath> {
+    let points = by_fstab.values().map(|mount| &mount.point);
+    let in_kept = |point: &&TreePath| {
+        let kept = list.iter().filter(|entry| !by_fstab.contains_key(&entry.path));
+        kept.into_iter().any(|entry| point.is_within(&entry.path))
+    };
+    points.filter(|point| !in_kept(point)).cloned().collect()
 }
 
 fn wanted(files: &[Unit]) -> Vec<Link> {

@@ -11,18 +11,26 @@ use super::{ADOPT, APPLY, PREPARE, Unit, name};
 /// What waits for a path by its mount alone, and has to find links there as well.
 const READERS: &str = "systemd-journal-flush.service systemd-random-seed.service";
 
-/// All three; `command` is what runs Blankroot.
-pub fn units(storages: &BTreeSet<&TreePath>, command: &Value, origin: &Value) -> Vec<Unit> {
+/// All three; `command` is what runs Blankroot, `first` what fstab mounts above kept paths.
+pub fn units(
+    storages: &BTreeSet<&TreePath>,
+    first: &BTreeSet<TreePath>,
+    command: &Value,
+    origin: &Value,
+) -> Vec<Unit> {
     let storages = mounts_of(storages);
+    let first = first.iter().filter_map(|point| name::of_mount(point).ok());
+    let first = first.collect::<Vec<_>>().join(" ");
     vec![
-        prepare(&storages, command, origin),
-        apply(&storages, command, origin),
+        prepare(&storages, &first, command, origin),
+        apply(&storages, &first, command, origin),
         adopt(&storages, command, origin),
     ]
 }
 
-fn prepare(storages: &str, command: &Value, origin: &Value) -> Unit {
-    let text = start("Make Sources and Targets of Kept Paths", storages, origin)
+fn prepare(storages: &str, first: &str, command: &Value, origin: &Value) -> Unit {
+    let text = start("Make Sources and Targets of Kept Paths", storages, origin);
+    let text = after(text, first)
         // Targets are made on the root, which is read-only until then.
         .set("After", "systemd-remount-fs.service local-fs-pre.target")
         .set("Before", &format!("local-fs.target {READERS}"))
@@ -35,8 +43,9 @@ fn prepare(storages: &str, command: &Value, origin: &Value) -> Unit {
     Unit { name: PREPARE.to_string(), text: text.finish() }
 }
 
-fn apply(storages: &str, command: &Value, origin: &Value) -> Unit {
-    let text = start("Set Up Kept Paths", storages, origin)
+fn apply(storages: &str, first: &str, command: &Value, origin: &Value) -> Unit {
+    let text = start("Set Up Kept Paths", storages, origin);
+    let text = after(text, first)
         .set("Wants", PREPARE)
         .set("After", PREPARE)
         .set("Before", &format!("local-fs.target {READERS}"))
@@ -61,6 +70,11 @@ fn adopt(storages: &str, command: &Value, origin: &Value) -> Unit {
         .value("ExecStop", &run(command, "apply --adopt-replaced --no-mounts"))
         .set("TimeoutStopSec", "10min");
     Unit { name: ADOPT.to_string(), text: text.finish() }
+}
+
+/// What is made or looked at before a mount of fstab's is there would be hidden by it.
+fn after(text: UnitText, first: &str) -> UnitText {
+    if first.is_empty() { text } else { text.set("After", first) }
 }
 
 fn start(description: &str, storages: &str, origin: &Value) -> UnitText {

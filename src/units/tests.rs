@@ -8,7 +8,7 @@ fn units(text: &str) -> Units {
     let text = format!("[root]\nbackend = \"tmpfs\"\n{text}");
     let config = Config::parse(Path::new("/etc/blankroot.toml"), text.as_bytes()).unwrap();
     let origin = TreePath::parse(b"/etc/blankroot.toml").unwrap();
-    Units::of(&config, "/usr/bin/blankroot", &origin).unwrap()
+    Units::of(&config, "/usr/bin/blankroot", &origin, &[]).unwrap()
 }
 
 #[track_caller]

@@ -182,7 +182,10 @@ fn blank_can_be_made_last_and_then_holds_what_was_kept_and_built_meanwhile() {
         let tool = machine.live().join("usr/sbin/update-initramfs");
         fs::create_dir_all(tool.parent().unwrap()).unwrap();
         fs::write(&tool, "").unwrap();
-        fs::create_dir(machine.live().join("persist")).unwrap();
+        let persist = machine.live().join("persist");
+        fs::create_dir(&persist).unwrap();
+        create_subvolume(&machine.top().join("persist")).unwrap();
+        let _storage = machine.mount_at("persist", &persist);
 
         fs::create_dir_all(machine.live().join("var/log")).unwrap();
         let declare = ["init", "--no-blank", "--storage", "/persist", "--keep", "/var/log"];

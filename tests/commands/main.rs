@@ -11,6 +11,7 @@ mod init;
 mod interrupted;
 mod keep;
 mod leftovers;
+mod lineage;
 mod machine;
 mod other_backends;
 mod own_list;

@@ -30,7 +30,7 @@ const LIVE: [&str; 11] = [
 ];
 
 /// Every change that `init --empty` makes.
-const EMPTY: [&str; 14] = [
+const EMPTY: [&str; 19] = [
     "btrfs: sync before survey",
     "file: create",
     "file: write",
@@ -42,6 +42,12 @@ const EMPTY: [&str; 14] = [
     "btrfs: create subvolume",
     "btrfs: chmod subvolume",
     "btrfs: make read-only",
+    // Whose blank it is.
+    "file: create",
+    "file: write",
+    "file: sync",
+    "file: rename",
+    "file: sync directory",
     "btrfs: name subvolume",
     "btrfs: sync",
     "btrfs: list stubs",
@@ -85,6 +91,7 @@ impl Setup {
             layout: Some(&self.fresh.layout),
             survey: &survey,
             abilities: backend.abilities(),
+            against: &[],
             how_to_make_read_only: None,
             remake_initrd: None,
         };

@@ -160,3 +160,34 @@ fn whatever_fails_no_half_of_a_set_is_left() {
         }
     }
 }
+
+#[test]
+fn what_fstab_mounts_is_left_to_fstab_and_everything_else_goes_on() {
+    let list = "[[storage]]\npath = \"/persist\"\ndirectories = [\"/home\", \"/srv\"]\n\
+                [storage.users.alice]\ndirectories = [\".ssh\"]\n";
+    let root = Root::with(list);
+    root.write("etc/fstab", "UUID=x /home btrfs subvol=@home\nUUID=x /persist btrfs subvol=p\n");
+    let (code, said) = root.start();
+    assert_eq!(code, 0);
+    for path in ["/home", "/home/alice/.ssh"] {
+        let told = format!("no mount unit for {path}: line 1 of /etc/fstab mounts /home, which");
+        assert!(said.contains(&told), "{said}");
+    }
+    let written = root.written();
+    assert!(!written.contains_key(Path::new("home.mount")), "{written:?}");
+    assert!(!written.keys().any(|name| name.to_string_lossy().contains("alice")), "{written:?}");
+    assert!(written.contains_key(Path::new("srv.mount")));
+    for service in ["blankroot-prepare.service", "blankroot-apply.service"] {
+        let unit = &written[Path::new(service)];
+        assert!(unit.contains("\nAfter=home.mount\n"), "nothing is made below it before: {unit}");
+    }
+}
+
+#[test]
+fn a_storage_in_fstab_is_no_reason_to_leave_anything_out() {
+    let list = "[[storage]]\npath = \"/persist\"\ndirectories = [\"/srv\", \"/tmp/x\"]\n";
+    let root = Root::with(list);
+    root.write("etc/fstab", "UUID=x /persist btrfs subvol=p\ntmpfs /tmp tmpfs\nUUID=y none swap\n");
+    assert_eq!(root.start(), (0, String::new()));
+    assert!(root.written().contains_key(Path::new("srv.mount")));
+}

@@ -44,7 +44,7 @@ fuzz_target!(|bytes: &[u8]| {
     let text = [b"[root]\nbackend = \"tmpfs\"\n[[storage]]\n", bytes].concat();
     let Ok(config) = Config::parse(Path::new("f"), &text) else { return };
     let Ok(origin) = TreePath::parse(b"f") else { return };
-    let Ok(units) = Units::of(&config, "blankroot", &origin) else { return };
+    let Ok(units) = Units::of(&config, "blankroot", &origin, &[]) else { return };
     check(&units);
     for left in &units.left {
         assert!(!left.path.to_string().contains(char::is_control));

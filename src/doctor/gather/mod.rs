@@ -4,8 +4,9 @@ mod blank;
 mod content;
 mod kernels;
 mod machine;
-mod mounts;
+pub(crate) mod mounts;
 mod people;
+mod root;
 mod storages;
 mod targets;
 mod tomorrow;
@@ -23,6 +24,7 @@ use self::tomorrow::Tomorrow;
 use super::facts::{Facts, Lies, OwnConfig, Unchecked};
 use crate::config::problem::shown;
 use crate::config::{Config, DEFAULT_FILE};
+use crate::facts::CommandLine;
 use crate::host::HostRoot;
 use crate::keep;
 use crate::kernels::Kernels;
@@ -40,6 +42,8 @@ pub struct Sources<'a> {
     pub host: &'a HostRoot,
     /// The file system that holds the root, or why it cannot be opened.
     pub backend: Result<Box<dyn Backend>>,
+    /// The kernel command line, if it is the one that booted this root.
+    pub command_line: Option<CommandLine>,
     /// What time it is.
     pub clock: DateTime<Utc>,
 }
@@ -55,6 +59,7 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
     let trees = trees::open(sources, &mut facts.unchecked);
     let entries = keep::list(sources.config);
     storages::gather(sources, &trees, &mounts, &entries, &mut facts);
+    root::gather(sources, &trees, &entries, &mut facts);
     let lies = facts.storages.iter().map(|s| (s.path.clone(), s.lies)).collect();
     let tomorrow = Tomorrow {
         root: sources.root,

@@ -9,7 +9,7 @@ use backends::{Error, Result, TreePath, mounted};
 use crate::doctor::facts::Lies;
 
 /// The mounts as seen from the root.
-pub(super) struct Mounts {
+pub(crate) struct Mounts {
     /// Where the root is, without a slash at its end.
     prefix: Vec<u8>,
     /// The file system that holds the root, and the root's place in it.

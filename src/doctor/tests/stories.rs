@@ -4,6 +4,7 @@ use super::{Change, NODE, PASSWD, SHADOW, entries, path, people};
 use crate::doctor::Severity::{self, Danger, Note, Warning};
 use crate::doctor::facts::*;
 use crate::doctor::shadow::Shadow;
+use crate::facts::fstab_mounts::{FstabMount, Survival};
 use crate::kernels::Kernel;
 use crate::swap_files::SwapFile;
 
@@ -46,7 +47,39 @@ pub(super) fn file(facts: &mut Facts, options: &str, target: Target) {
     facts.entries[0].target = Some(target);
 }
 
+/// What fstab mounts at /etc/passwd, which is not the data in storage.
+fn by_fstab(facts: &mut Facts, survival: Survival) {
+    file(facts, "how = \"bind\"", Target::OtherMount);
+    let mount = FstabMount { line: 3, point: path("/etc/passwd"), survival };
+    facts.by_fstab.insert(path("/etc/passwd"), mount);
+}
+
+fn pair(what: &str) -> (String, String) {
+    (what.to_string(), "correct it".to_string())
+}
+
 pub(super) const STORIES: &[Story] = &[
+    Story(
+        "root-by-number",
+        Danger,
+        |f| f.root.numbers.push(pair("line 1 of /etc/fstab mounts the root by its number")),
+        "by its number",
+        |_| {},
+    ),
+    Story(
+        "other-root",
+        Danger,
+        |f| f.root.other = Some(pair("line 1 of /etc/fstab mounts the subvolume `@`")),
+        "mounts the subvolume `@`",
+        |_| {},
+    ),
+    Story(
+        "blank-unrelated",
+        Danger,
+        |f| f.root.unrelated = Some(pair("blank, `root-blank`, may be another system's")),
+        "may be another system's",
+        |_| {},
+    ),
     Story(
         "no-login",
         Danger,
@@ -211,6 +244,14 @@ pub(super) const STORIES: &[Story] = &[
         "/etc/app.conf is not in its place: it is a link to /nix/a\\n, and its data is at",
         // With no `how` either right way counts.
         |f| f.entries[0].target = Some(Target::RightLink),
+    ),
+    Story(
+        "mounted-by-fstab",
+        Warning,
+        |f| by_fstab(f, Survival::Survives),
+        "/etc/passwd need not be kept: line 3 of /etc/fstab mounts /etc/passwd, which survives",
+        // What goes with the boot is to be taken out of there.
+        |f| by_fstab(f, Survival::Lost("a tmpfs".to_string())),
     ),
     Story(
         "link-replaced",

@@ -158,6 +158,7 @@ impl<'p> Planner<'p> {
 
     fn entry(&mut self, one: &Arranged) -> Result<(), Unknown> {
         self.check_storage(&one.entry.storage)?;
+        self.check_fstab(one)?;
         let belongs = self.owners.of(one)?;
         if one.made_at == one.source {
             // It is seen where it should be as soon as its parent is.
@@ -198,6 +199,24 @@ impl<'p> Planner<'p> {
             return Err((why, mend.into()));
         }
         Ok(())
+    }
+
+    /// What fstab mounts at the very place comes and goes with fstab; below such a mount, data that
+    /// storage has already is still shown, and nothing is covered by a place that is made for it.
+    fn check_fstab(&self, one: &Arranged) -> Result<(), Unknown> {
+        let path = &one.entry.path;
+        let Some(mount) = self.observed.by_fstab.get(path) else { return Ok(()) };
+        let stored = self.found(&one.source);
+        let seen = self.found(&one.seen_at).filter(|seen| seen.mounted.is_some());
+        let in_force = match (stored, seen) {
+            (Some(stored), Some(seen)) => stored.stat.is_same_file(&seen.stat),
+            (Some(_), None) => mount.point != *path,
+            (None, _) => false,
+        };
+        if in_force {
+            return Ok(());
+        }
+        Err((mount.to_string(), mount.mend(path)))
     }
 
     /// How an entry comes to its place. A file that nobody has made yet is linked, so that its

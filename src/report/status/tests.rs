@@ -37,6 +37,7 @@ fn survey() -> Survey {
     let mut live = tree("7f31-live", "root", Some(NOW - 3_600));
     live.copy_of = Some(TreeId::new("9a0c-blank"));
     Survey {
+        kinship: backends::Kinship::Proven,
         file_system: "8f4d2c1b-0000-4000-8000-1234567890ab".to_string(),
         live: Slot::Present(live),
         blank: Slot::Present(tree("9a0c-blank", "root-blank", Some(NOW - 21 * DAY))),

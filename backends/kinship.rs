@@ -1,0 +1,131 @@
+//! Whether live and blank are of one system: one was made of the other, or a file beside the old roots
+//! says so.
+//!
+//! The file is written where the file system cannot tell it: a blank was made from nothing, or somebody
+//! has adopted one. It names both trees by identity, so that it says nothing of any other.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::describe;
+use crate::file;
+use crate::path::Escaped;
+use crate::survey::TreeId;
+
+/// Its name in the directory of old roots.
+pub const NAME: &str = "adopted";
+const VERSION: u32 = 1;
+
+/// What [`write`] does, for errors.
+pub(crate) const ACTION: &str = "write down which blank live belongs to";
+
+/// What is known of live and blank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kinship {
+    /// One of them was made of the other, by the file system's own account.
+    Proven,
+    /// It is written down that they belong together.
+    Recorded,
+    /// Neither was made of the other, and nothing says that they belong together. If what is written
+    /// down could not be read, this says why.
+    Unrelated(Option<String>),
+    /// It cannot be told: one of them is not there, or nobody may look.
+    Unknown,
+}
+
+/// What is written down: these belong to this blank.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adoption {
+    /// The version of this format: 1.
+    pub version: u32,
+    /// The blank.
+    pub blank: TreeId,
+    /// Trees that are live, or are about to be.
+    pub live: Vec<TreeId>,
+}
+
+/// What was found at its name; an error says in one line why it cannot be read.
+pub type Found = Result<Option<Adoption>, String>;
+
+impl Adoption {
+    /// Says that `live` belong to `blank`.
+    pub fn new(blank: TreeId, live: Vec<TreeId>) -> Self {
+        Self { version: VERSION, blank, live }
+    }
+
+    /// Reads its text; the error says what is wrong with it, in one line.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        // The message may quote the text.
+        let adoption: Self = serde_json::from_slice(text)
+            .map_err(|e| Escaped(e.to_string().as_bytes()).to_string())?;
+        if adoption.version != VERSION {
+            return Err(format!("it has version {}, and this program knows 1", adoption.version));
+        }
+        Ok(adoption)
+    }
+
+    fn is_of(&self, live: &TreeId, blank: &TreeId) -> bool {
+        self.blank == *blank && self.live.contains(live)
+    }
+}
+
+/// What is known where the file system tells nothing: what is written down.
+pub(crate) fn recorded(found: &Found, live: &TreeId, blank: &TreeId) -> Kinship {
+    match found {
+        Ok(Some(adoption)) if adoption.is_of(live, blank) => Kinship::Recorded,
+        Ok(_) => Kinship::Unrelated(None),
+        Err(why) => Kinship::Unrelated(Some(why.clone())),
+    }
+}
+
+/// Reads it in `old`, the open directory of old roots, whose listing has its name.
+pub(crate) fn read(old: BorrowedFd<'_>) -> Found {
+    let text = file::read(old, Path::new(NAME)).map_err(|e| describe(&e))?;
+    Adoption::parse(&text).map(Some)
+}
+
+/// Writes it, in place of an older one; durable when this returns.
+pub(crate) fn write(old: BorrowedFd<'_>, blank: &TreeId, live: &[&TreeId]) -> io::Result<()> {
+    let adoption = Adoption::new(blank.clone(), live.iter().map(|id| (*id).clone()).collect());
+    let text = serde_json::to_vec_pretty(&adoption)?;
+    file::replace(old, OsStr::new(NAME), &text, 0o600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_speaks_of_the_very_trees_that_it_names() {
+        let [live, next, blank, other] = ["a", "b", "c", "d"].map(TreeId::new);
+        let adoption = Adoption::new(blank.clone(), vec![live.clone(), next.clone()]);
+        let found: Found = Ok(Some(adoption));
+        for (live, blank, kinship) in [
+            (&live, &blank, Kinship::Recorded),
+            (&next, &blank, Kinship::Recorded),
+            (&other, &blank, Kinship::Unrelated(None)),
+            (&live, &other, Kinship::Unrelated(None)),
+        ] {
+            assert_eq!(recorded(&found, live, blank), kinship, "{live} {blank}");
+        }
+        assert_eq!(recorded(&Ok(None), &live, &blank), Kinship::Unrelated(None));
+        let why = Kinship::Unrelated(Some("x".into()));
+        assert_eq!(recorded(&Err("x".into()), &live, &blank), why);
+    }
+
+    #[test]
+    fn it_survives_its_own_text_and_refuses_others() {
+        let adoption = Adoption::new(TreeId::new("a"), vec![TreeId::new("b")]);
+        let text = serde_json::to_vec(&adoption).unwrap();
+        assert_eq!(Adoption::parse(&text), Ok(adoption));
+        for bad in [&b""[..], b"{}", b"\xff", b"{\"version\":1}"] {
+            let why = Adoption::parse(bad).unwrap_err();
+            assert!(why.lines().count() <= 1, "{why}");
+        }
+    }
+}
