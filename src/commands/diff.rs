@@ -1,13 +1,16 @@
 //! `diff`: what appeared, changed or vanished since blank, each with its verdict.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use backends::path::Escaped;
-use backends::{Backend, Error, Slot, Tree};
+use backends::{Backend, Error, Slot, Tree, TreePath};
+use rustix::fs::{AtFlags, OFlags, StatxFlags, statx};
+use rustix::io::Errno;
 
 use super::named::in_tree;
 use super::show::{self, Progress};
@@ -15,7 +18,9 @@ use super::{Failure, leftovers, load_config};
 use crate::classify::classify;
 use crate::cli::{Cli, Diff, Format};
 use crate::diff::{diff, everything};
-use crate::report::{DiffReport, flat, json, stat, tree};
+use crate::host::{HostRoot, beneath, is_not_found};
+use crate::plan::apply::ancestors;
+use crate::report::{DiffReport, Row, flat, json, stat, tree};
 
 pub fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
@@ -45,9 +50,113 @@ pub fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     };
     drop(progress);
     let verdicts = classify(&found.changes, &config);
-    let report = DiffReport { blank, live, diff: &found, verdicts: &verdicts, only: &only };
+    let mut report = DiffReport { blank, live, diff: &found, verdicts: &verdicts, only: &only };
+    let trees: Vec<&Tree> = blank.into_iter().chain([live]).collect();
+    let elsewhere = expect_comparable(backend.as_ref(), &trees, root, &report)?;
+    for (path, point) in &elsewhere {
+        show::warning(format_args!(
+            "{path} lies on what is mounted at {point}: that is not compared, and no rollback touches it"
+        ));
+    }
+    // Of what lies elsewhere alone nothing can be said, not even that nothing changed.
+    let only: Vec<TreePath> =
+        only.iter().filter(|path| !elsewhere.contains_key(path)).cloned().collect();
+    if only.is_empty() && !elsewhere.is_empty() && args.format == Format::Human {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !only.is_empty() {
+        report.only = &only;
+    }
     write(cli, args, &report)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a path that neither tree has. Returns each without changes that lies on another mount than
+/// the root, with where that is mounted.
+fn expect_comparable(
+    backend: &dyn Backend,
+    trees: &[&Tree],
+    root: &Path,
+    report: &DiffReport<'_>,
+) -> Result<BTreeMap<TreePath, TreePath>, Error> {
+    let mut changed = BTreeSet::new();
+    let find = |row: &Row<'_>| {
+        let within = |path: &&TreePath| crate::report::is_within(row.path, path.as_bytes());
+        changed.extend(report.only.iter().filter(within));
+        Ok(())
+    };
+    if !report.only.is_empty() {
+        report.for_each(find).map_err(|why| Error::io("read the changes", why))?;
+    }
+    let unchanged = report.only.iter().filter(|path| !changed.contains(path) && path.depth() > 0);
+    let unchanged: Vec<&TreePath> = unchanged.collect();
+    let mut elsewhere = BTreeMap::new();
+    if unchanged.is_empty() {
+        return Ok(elsewhere);
+    }
+    let views = trees.iter().map(|tree| backend.view(tree)).collect::<Result<Vec<_>, _>>()?;
+    let root = HostRoot::open(root)?;
+    for path in unchanged {
+        let failed = |why| Error::io(format!("look below {path}"), why);
+        let point = mount_on_the_way(&root, path).map_err(failed)?;
+        let mut is_there = false;
+        for view in &views {
+            is_there |= has(view.as_fd(), path).map_err(failed)?;
+        }
+        let action = || format!("look below {path}");
+        match (point, is_there) {
+            (None, true) => {}
+            (Some(point), true) => drop(elsewhere.insert(path.clone(), point)),
+            (Some(point), false) => {
+                let why =
+                    format!("it lies on what is mounted at {point}, which no rollback touches");
+                return Err(Error::new(action(), why)
+                    .mend("name a path of the root itself; `findmnt` lists what is mounted"));
+            }
+            (None, false) => {
+                return Err(Error::new(action(), "neither live nor blank has it")
+                    .mend("name a path as it is on the machine, without links on the way"));
+            }
+        }
+    }
+    Ok(elsewhere)
+}
+
+/// Whether a tree has something at `path`, without passing a link.
+fn has(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<bool> {
+    match beneath::open(tree, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(why) if is_not_found(&why) => Ok(false),
+        Err(why) if why.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Ok(false),
+        Err(why) => Err(why),
+    }
+}
+
+/// The first directory on the way to `path` that is on another mount than the root; `path` itself
+/// counts, too.
+fn mount_on_the_way(root: &HostRoot, path: &TreePath) -> io::Result<Option<TreePath>> {
+    let mount_of = |path: &TreePath| -> io::Result<Option<u64>> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let opened = match beneath::open(root.as_fd(), path.as_path(), flags) {
+            Ok(opened) => opened,
+            Err(why) if is_not_found(&why) => return Ok(None),
+            Err(why) if why.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => return Ok(None),
+            Err(why) => return Err(why),
+        };
+        let found = statx(&opened, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+        Ok(Some(found.stx_mnt_id))
+    };
+    let at_root = mount_of(&TreePath::root())?;
+    let mut way: Vec<TreePath> = ancestors(path).collect();
+    way.reverse();
+    for dir in way.into_iter().chain([path.clone()]) {
+        match mount_of(&dir)? {
+            None => return Ok(None),
+            found if found != at_root => return Ok(Some(dir)),
+            _ => {}
+        }
+    }
+    Ok(None)
 }
 
 fn write(cli: &Cli, args: &Diff, report: &DiffReport<'_>) -> io::Result<()> {

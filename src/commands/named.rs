@@ -11,6 +11,7 @@ use backends::{Error, Result, TreePath};
 pub fn in_tree(path: &Path, root: &Path, what: &str) -> Result<TreePath> {
     let shown = || format!("{what} `{}`", Escaped(path.as_os_str().as_bytes()));
     let absolute = if path.is_absolute() {
+        refuse_host_path(path, root, what)?;
         path.to_path_buf()
     } else {
         let action = "find the working directory";
@@ -26,4 +27,21 @@ pub fn in_tree(path: &Path, root: &Path, what: &str) -> Result<TreePath> {
     };
     TreePath::parse(absolute.as_os_str().as_bytes())
         .map_err(|why| Error::new(shown(), format!("the path {why}")).mend("write it without"))
+}
+
+/// With `--root DIR`, `DIR/etc` is what people may type for `/etc`: a path of this host, and none that
+/// the root has.
+pub fn refuse_host_path(path: &Path, root: &Path, what: &str) -> Result<()> {
+    let Ok(below) = path.strip_prefix(root) else { return Ok(()) };
+    let in_root = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
+    if root == Path::new("/") || in_root(path).symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let bytes = |path: &Path| Escaped(path.as_os_str().as_bytes()).to_string();
+    let why = format!(
+        "it is a path of this host, and paths are named as the root at {} has them",
+        bytes(root)
+    );
+    Err(Error::new(format!("{what} `{}`", bytes(path)), why)
+        .mend(format!("name it {}", bytes(&Path::new("/").join(below)))))
 }

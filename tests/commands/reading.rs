@@ -45,7 +45,8 @@ fn the_view_is_narrowed_to_paths_from_anywhere() {
         let below = |machine: &Machine<'_>, path: &str| machine.run(&["diff", "--flat", path]).out;
         assert_eq!(below(machine, "/var/cache/app").lines().count(), 2);
         assert_eq!(below(machine, "/etc/").lines().count(), 2);
-        assert_eq!(below(machine, "/et"), "");
+        let none = machine.run(&["diff", "/et"]).expect(2);
+        none.complains("cannot look below /et: neither live nor blank has it");
         machine.work_in(machine.live().join("var"));
         assert_eq!(below(machine, "./cache/app/x").lines().count(), 1);
         machine.run(&["diff", "../etc"]).expect(2).complains("`..`");
@@ -117,5 +118,25 @@ fn colour_is_a_matter_of_choice() {
         with_changes(machine);
         assert!(machine.run(&["diff", "--color", "always"]).out.contains('\x1b'));
         assert!(!machine.run(&["diff", "--color", "never"]).out.contains('\x1b'));
+    });
+}
+
+#[test]
+fn what_lies_on_another_file_system_is_told_and_not_called_unchanged() {
+    on_initialised(|machine| {
+        machine.mount();
+        let home = machine.live().join("mnt");
+        fs::create_dir_all(&home).unwrap();
+        machine.run(&["diff", "/mnt"]).expect(0).says("mnt");
+        machine.roll_back().expect(0);
+        let home = machine.live().join("etc");
+        let mounted = machine.mount_at("root-blank", &home);
+        let ran = machine.run(&["diff", "/etc"]).expect(0);
+        assert_eq!(ran.out, "", "{ran:?}");
+        ran.complains("/etc lies on what is mounted at /etc: that is not compared");
+        let inside = machine.run(&["diff", "/etc/etc/a b"]).expect(2);
+        inside.complains("it lies on what is mounted at /etc, which no rollback touches");
+        mounted.unmount().unwrap();
+        machine.run(&["diff", "/etc"]).expect(0).says("Nothing changed in /etc");
     });
 }
