@@ -1,7 +1,11 @@
 //! State that is known by name: what it is, what only its owner may see, what programs replace by a
 //! rename, and what has to be there early. As data, so that a line is all that a new one takes.
 
+mod unsuitable;
+
 use backends::TreePath;
+
+pub use unsuitable::{Severity, Unsuitable, unsuitable};
 
 use crate::config::How;
 use crate::keep::Home;

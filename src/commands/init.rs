@@ -10,6 +10,7 @@ use backends::lock::patiently;
 use backends::path::Escaped;
 use backends::{Backend, Error, LockedBackend, Origin, Survey, TreeName, TreePath, file};
 
+use super::named::refuse_host_path;
 use super::{Failure, command_line_of, config_file, show};
 use crate::apply;
 use crate::cli::{Cli, Init};
@@ -19,6 +20,7 @@ use crate::doctor::gather::mounts::Mounts;
 use crate::facts::{fstab, fstab_mounts};
 use crate::host::{self, HostRoot};
 use crate::keep;
+use crate::moving::choose;
 use crate::plan::InitRefusal;
 use crate::plan::init::{self, ConfigFile, InitPlan, InitStep, Situation, Wanted};
 use crate::plan::next_root::Boot;
@@ -238,6 +240,7 @@ fn configuration_path() -> Result<TreePath, Error> {
 /// A storage is never made: where it is not mounted yet, a directory would be wiped with live.
 fn expect_there(root: &Path, dir: &Path) -> Result<(), Error> {
     let action = || format!("use the storage {}", Escaped(dir.as_os_str().as_bytes()));
+    refuse_host_path(dir, root, "use the storage")?;
     let below = TreePath::parse(dir.as_os_str().as_bytes());
     let below = below.map_err(|why| Error::new(action(), format!("its path {why}")))?;
     match root.join(below.as_path()).metadata() {
@@ -257,12 +260,14 @@ fn kept(
     mounts: &fstab_mounts::Mounts<'_>,
 ) -> Result<(TreePath, EntryKind), Error> {
     let action = || format!("keep {}", Escaped(path.as_os_str().as_bytes()));
+    refuse_host_path(path, root, "keep")?;
     let below = TreePath::parse(path.as_os_str().as_bytes());
     let below = below.map_err(|why| Error::new(action(), format!("its path {why}")))?;
     if let Some(mount) = mounts.at(&below) {
         let mend = mount.mend(&below);
         return Err(Error::new(action(), mount).mend(mend));
     }
+    choose::suitable(&below)?.iter().for_each(show::warning);
     match root.join(below.as_path()).symlink_metadata() {
         Ok(found) if found.is_dir() => Ok((below, EntryKind::Dir)),
         Ok(found) if found.is_file() => Ok((below, EntryKind::File)),

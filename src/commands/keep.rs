@@ -56,9 +56,8 @@ pub fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
     for there in &plan.there {
         writeln!(out, "{there}")?;
     }
-    if args.dry_run {
-        write!(out, "{plan}")?;
-        return Ok(ExitCode::SUCCESS);
+    for note in &plan.notes {
+        writeln!(out, "note: {note}")?;
     }
     let world = World {
         machine: &machine,
@@ -66,6 +65,20 @@ pub fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
         old_root: old_root.as_ref().map(|(_, view)| view.as_fd()),
         even_if_unseen: args.even_if_unseen,
     };
+    if args.dry_run {
+        write!(out, "{plan}")?;
+        // What the run would look at before it changes anything is looked at here, too.
+        return Ok(match moving::check_before_keep(&plan, &world) {
+            Ok(notes) => {
+                notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                show::problem(error);
+                ExitCode::from(FAILED)
+            }
+        });
+    }
     let code = execute(&plan, &world, &mut out, &args.host.host)?;
     if plan.config.is_some() {
         let after = Config::load(&editing.file)?;

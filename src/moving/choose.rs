@@ -7,6 +7,7 @@ use backends::{Error, Result, TreePath};
 
 use crate::config::{Config, EntryKind, Storage};
 use crate::keep::KeepEntry;
+use crate::known;
 
 /// The storage for `path`: the one that is asked for, the only one, or the one that holds what is
 /// kept nearest to it.
@@ -90,7 +91,19 @@ pub fn declared(config: &Config, list: &[KeepEntry], path: &TreePath) -> Result<
         let mend = format!("run `blankroot unkeep --move-back {word}` first, then this again");
         return Err(Error::new(action, why).mend(mend));
     }
+    suitable(path)?;
     Ok(Declared::Not)
+}
+
+/// Refuses a path that does not work as a kept one; else what will not work about it, if anything. An
+/// entry that is made by a command is early only where it is known to be needed so.
+pub fn suitable(path: &TreePath) -> Result<Option<String>> {
+    let early = known::about(path, None).is_some_and(|known| known.early);
+    let Some(row) = known::unsuitable(path, early) else { return Ok(None) };
+    match row.severity {
+        known::Severity::Refused => Err(Error::new(format!("keep {path}"), row.why).mend(row.mend)),
+        _ => Ok(Some(format!("{path}: {}; better: {}", row.why, row.mend))),
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use backends::copy::aside::difference;
 use backends::path::shell_word;
 use backends::stat::Place;
 use backends::{Backend, Error, FileType, Result, TreePath, View};
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, fstat, fstatfs};
 
 use super::choose::{self, Declared};
 use super::keep::{KeepPlan, Moved, Situation};
@@ -21,7 +21,10 @@ use crate::facts::fstab_mounts::Mounts;
 use crate::host::{Machine, beneath, is_not_found};
 use crate::keep::{self, KeepEntry};
 use crate::persistence::Persistence;
-use crate::plan::apply::{Adopt, ApplyPlan, Arranged, Asked, arrange};
+use crate::plan::apply::{Adopt, ApplyPlan, Arranged, Asked, ancestors, arrange};
+
+/// The type of tmpfs and ramfs-backed tmpfs, as statfs(2) has it.
+const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 
 /// What was asked for.
 pub struct Request<'r> {
@@ -53,9 +56,16 @@ pub fn plan(
 ) -> Result<KeepPlan, Vec<Error>> {
     let fstab = fstab::read(machine.root().as_fd()).map(|text| fstab::entries(&text));
     let fstab = fstab.map_err(|why| vec![Error::io("read /etc/fstab", why)])?;
-    let (wanted, there, text_before) = (vec![], vec![], text);
-    let mut asked =
-        Looking { request, machine, config, fstab, wanted, there, text: text_before.into() };
+    let mut asked = Looking {
+        request,
+        machine,
+        config,
+        fstab,
+        wanted: vec![],
+        there: vec![],
+        notes: vec![],
+        text: text.into(),
+    };
     let mut paths: Vec<&(TreePath, bool)> = request.paths.iter().collect();
     paths.sort_by_key(|(path, _)| path.depth());
     // All reasons are told together.
@@ -76,6 +86,7 @@ struct Looking<'l> {
     fstab: Vec<fstab::Entry>,
     wanted: Vec<Wanted>,
     there: Vec<String>,
+    notes: Vec<String>,
     /// The configuration's text, edited.
     text: String,
 }
@@ -102,6 +113,8 @@ impl Looking<'_> {
             }
             Declared::Not => {
                 self.not_mounted_by_fstab(path, "")?;
+                self.notes.extend(choose::suitable(path)?);
+                refuse_in_memory(self.machine, path)?;
                 let live = look(self.machine, path)?;
                 let storage = choose::storage(self.config, self.request.storage, path)?;
                 let stored = look(self.machine, &storage.join_path(path))?;
@@ -135,7 +148,7 @@ impl Looking<'_> {
         text: &str,
         open: &dyn Fn() -> Result<Option<Box<dyn Backend>>>,
     ) -> Result<KeepPlan> {
-        let Self { request, machine, config, wanted, there, text: edited, .. } = self;
+        let Self { request, machine, config, wanted, there, notes, text: edited, .. } = self;
         let after = Config::parse(&config.file, edited.as_bytes())
             .map_err(|error| Error::new("read the edited configuration", error))?;
         let mut list = keep::list(&after);
@@ -169,8 +182,33 @@ impl Looking<'_> {
         let config = (edited != text).then(|| (text.to_string(), edited));
         let mut plan = KeepPlan::new(situations, &apply, config)?;
         plan.there.splice(0..0, there);
+        plan.notes.extend(notes);
         Ok(plan)
     }
+}
+
+/// What lies in memory is empty at every boot by itself, before it could be covered.
+fn refuse_in_memory(machine: &Machine, path: &TreePath) -> Result<()> {
+    let action = || format!("keep {path}");
+    let failed = |why| Error::io(action(), why);
+    let root = machine.open_at(&TreePath::root(), OFlags::PATH).map_err(failed)?;
+    let device = fstat(&root).map_err(|why| failed(why.into()))?.st_dev;
+    for dir in std::iter::once(path.clone()).chain(ancestors(path)) {
+        let opened = match machine.open_at(&dir, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Ok(opened) => opened,
+            // What is not there yet will be where its parents are; whoever looks next tells the rest.
+            Err(_) => continue,
+        };
+        let is_other = fstat(&opened).map_err(|why| failed(why.into()))?.st_dev != device;
+        let kind = fstatfs(&opened).map_err(|why| failed(why.into()))?.f_type;
+        if is_other && kind == TMPFS_MAGIC {
+            let why = format!("{dir} is in memory (tmpfs), and empty at every boot by itself");
+            return Err(Error::new(action(), why)
+                .mend("let the program put it below /var/lib or /srv, and keep that"));
+        }
+        break;
+    }
+    Ok(())
 }
 
 /// An entry that is there already is not changed.

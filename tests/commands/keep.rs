@@ -378,16 +378,16 @@ fn unkeep_moves_back_or_leaves_as_it_is_told() {
 #[test]
 fn a_linked_file_is_moved_back() {
     on_persistent(|machine, _| {
-        let hostname = machine.live().join("etc/hostname");
-        fs::write(&hostname, "one\n").unwrap();
-        machine.run(&["keep", "/etc/hostname"]).expect(0);
-        assert!(hostname.is_symlink());
-        fs::write(&hostname, "two\n").unwrap();
-        assert_eq!(fs::read(machine.live().join("persist/etc/hostname")).unwrap(), b"two\n");
-        machine.run(&["unkeep", "--move-back", "/etc/hostname"]).expect(0);
-        assert!(!hostname.is_symlink());
-        assert_eq!(fs::read(&hostname).unwrap(), b"two\n");
-        assert!(!machine.live().join("persist/etc/hostname").exists());
+        let info = machine.live().join("etc/machine-info");
+        fs::write(&info, "one\n").unwrap();
+        machine.run(&["keep", "/etc/machine-info"]).expect(0);
+        assert!(info.is_symlink());
+        fs::write(&info, "two\n").unwrap();
+        assert_eq!(fs::read(machine.live().join("persist/etc/machine-info")).unwrap(), b"two\n");
+        machine.run(&["unkeep", "--move-back", "/etc/machine-info"]).expect(0);
+        assert!(!info.is_symlink());
+        assert_eq!(fs::read(&info).unwrap(), b"two\n");
+        assert!(!machine.live().join("persist/etc/machine-info").exists());
     });
 }
 
@@ -442,5 +442,72 @@ fn a_configuration_that_is_a_link_is_not_written_through() {
         for args in [&["keep", "/srv/notes"][..], &["forget", "/x"]] {
             machine.run(args).expect(2).complains("it is a link to");
         }
+    });
+}
+
+#[test]
+fn what_does_not_work_as_a_kept_path_is_refused_with_its_reason_by_every_way_to_keep_it() {
+    on_persistent(|machine, _| {
+        let live = machine.live().to_path_buf();
+        let memory = live.join("srv/memory");
+        for dir in ["run/app", "usr/lib/app", "boot/grub", "etc/systemd/system", "srv/memory"] {
+            fs::create_dir_all(live.join(dir)).unwrap();
+        }
+        for file in ["etc/passwd", "etc/shadow", "etc/group", "etc/fstab", "etc/hostname"] {
+            fs::write(live.join(file), "x").unwrap();
+        }
+        let none = None::<&str>;
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(none, &memory, Some("tmpfs"), flags, none).unwrap();
+        fs::create_dir(memory.join("app")).unwrap();
+        let before = config(machine);
+        for (path, why) in [
+            ("/etc/passwd", "useradd, groupadd and passwd refuse a link there"),
+            ("/etc/shadow", "make a new blank"),
+            ("/etc/group", "make a new blank"),
+            ("/etc/fstab", "systemd reads it before a storage is mounted"),
+            ("/etc/hostname", "systemd reads it when it starts"),
+            ("/etc/systemd/system", "systemd reads it when it starts"),
+            ("/boot/grub", "the boot loader reads it"),
+            ("/usr/lib/app", "/usr/local can be kept"),
+            ("/run/app", "programs make it anew at every boot"),
+            ("/dev/shm/", "the kernel makes it"),
+            ("/srv/memory", "/srv/memory is in memory (tmpfs)"),
+            ("/srv/memory/app", "/srv/memory is in memory (tmpfs)"),
+        ] {
+            let real = machine.run(&["keep", path]).expect(1).complains(why);
+            let dry = machine.run(&["keep", "--dry-run", path]).expect(1);
+            assert_eq!(dry.err, real.err);
+        }
+        nix::mount::umount(&memory).unwrap();
+        assert_eq!(config(machine), before);
+        fs::create_dir_all(live.join("etc/udev/rules.d")).unwrap();
+        let told = "note: /etc/udev/rules.d: programs read it early in a boot";
+        machine.run(&["keep", "--dry-run", "/etc/udev/rules.d"]).expect(0).says(told);
+        // One that is there already is left in force.
+        let passwd = "files = [\n  \"/etc/passwd\",\n]\n";
+        fs::write(live.join("etc/blankroot.toml"), before + passwd).unwrap();
+        machine.run(&["keep", "--dry-run", "/etc/passwd"]).expect(0);
+        machine.run(&["doctor"]).says("/etc/passwd is kept (").says("[unsuitable-entry]");
+    });
+}
+
+#[test]
+fn a_dry_run_sees_what_is_in_use_and_a_path_of_the_host_is_told() {
+    on_persistent(|machine, _| {
+        let holder = hold(&machine.live().join("srv/notes/etc/inline"));
+        let dry = machine.run(&["keep", "--dry-run", "/srv/notes"]).expect(1);
+        dry.says("1. see that nobody uses /srv/notes").complains("it is in use: process");
+        drop(holder);
+        machine.run(&["keep", "--dry-run", "/srv/notes"]).expect(0);
+        let host_path = machine.live().join("srv/notes");
+        let host_path = host_path.to_str().unwrap();
+        for command in [&["keep"][..], &["forget"], &["unkeep", "--leave"], &["diff"]] {
+            let ran = machine.run(&[command, &[host_path]].concat()).expect(2);
+            ran.complains("it is a path of this host").complains("mend: name it /srv/notes");
+        }
+        let class = machine.run(&["forget", "/srv/[[:digit:]]*"]).expect(2);
+        class.complains("its brackets have a class by name");
+        machine.run(&["forget", "--dry-run", "/srv/[0-9]*"]).expect(0);
     });
 }

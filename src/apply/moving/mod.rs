@@ -112,6 +112,16 @@ pub fn keep(
     Ok(run.kept)
 }
 
+/// Does only what looks and changes nothing: what `keep` would refuse when it starts. Returns notes.
+pub fn check_before_keep(plan: &KeepPlan, world: &World<'_>) -> Result<Vec<String>> {
+    let mut silent = |_, _| {};
+    let mut run = Run::new(plan, world, &mut silent);
+    for step in plan.steps.iter().filter(|step| matches!(step, KeepStep::CheckUnused(_))) {
+        run.step(step)?;
+    }
+    Ok(run.kept.notes)
+}
+
 /// Opens a directory, so that names in it can be made durable.
 fn open_dir_of(world: &World<'_>, dir: &TreePath) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
