@@ -48,6 +48,11 @@ fn rolled_back(stamp: &Stamp) -> RolledBack {
     }
 }
 
+/// Whether the next boot is the first of which a rollback can be expected.
+pub fn is_pending(survey: &Survey, facts: &Facts) -> bool {
+    facts.is_before_first_rollback(survey.blank.tree(), !survey.old_roots.is_empty())
+}
+
 /// Only what went wrong in this boot, and whether the root that runs is the one that it made.
 pub fn problems_of_this_boot(
     survey: &Survey,
@@ -92,6 +97,7 @@ fn this_boot(survey: &Survey, facts: &Facts) -> Vec<Problem> {
         return vec![problem(text, "systemctl reboot")];
     }
     match stamp.map(|stamp| (&stamp.outcome, stamp)) {
+        None if is_pending(survey, facts) => Vec::new(),
         None => {
             let mend = "rebuild the initrd (update-initramfs -u, dracut --force --regenerate-all or \
                         mkinitcpio -P) and reboot; a kernel that kexec starts needs that initrd, too";
@@ -222,6 +228,7 @@ mod tests {
             resume: Resume::RuledOut,
             fstab_roots: Vec::new(),
             soft_reboots: None,
+            up_since: None,
             stamp,
         }
     }

@@ -53,9 +53,14 @@ pub fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
         command_line,
         clock: facts.clock,
     }));
+    let mut boot = health::boot(&facts, abilities);
+    if abilities.needs_rollback && health::is_pending(&survey, &facts) {
+        boot.skipped =
+            Some("pending: blank was made in this boot, and the next one does it".into());
+    }
     let report = StatusReport {
         survey: &survey,
-        boot: &health::boot(&facts, abilities),
+        boot: &boot,
         problems: &problems,
         needs_rollback: abilities.needs_rollback,
     };

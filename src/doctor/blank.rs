@@ -13,7 +13,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(blank) = &facts.blank {
         findings.extend(owner(blank));
-        findings.extend(blank.secrets.iter().map(|found| secret(blank, found)));
+        findings.extend(secrets(blank));
         findings.extend(identity(blank));
     }
     findings.extend(nested_trees(facts));
@@ -50,27 +50,43 @@ fn how(blank: &BlankFacts) -> String {
     }
 }
 
-fn secret(blank: &BlankFacts, Secret { path, what, kept }: &Secret) -> Finding {
-    if *kept {
-        return Finding::new(
-            &checks::BLANK_SECRET,
-            Severity::Note,
-            format!("blank has an older copy of {path} ({what})"),
-            "it is not used, since the path is kept; but whoever gets blank gets it",
-            format!(
-                "nothing, while blank stays on this machine; else delete it there{}",
-                how(blank)
-            ),
-        );
+/// All of them are one thing to mend.
+fn secrets(blank: &BlankFacts) -> Option<Finding> {
+    let list = |kept: bool| -> Vec<&Secret> {
+        blank.secrets.iter().filter(|secret| secret.kept == kept).collect()
+    };
+    let told = |secrets: &[&Secret]| -> String {
+        let one = |secret: &&Secret| format!("{} ({})", secret.path, secret.what);
+        secrets.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    let (open, older) = (list(false), list(true));
+    if open.is_empty() {
+        return (!older.is_empty()).then(|| {
+            Finding::new(
+                &checks::BLANK_SECRET,
+                Severity::Note,
+                format!("blank has an older copy of {}", told(&older)),
+                "it is not used, since the path is kept; but whoever gets blank gets it",
+                format!(
+                    "nothing, while blank stays on this machine; else delete it there{}",
+                    how(blank)
+                ),
+            )
+        });
     }
-    Finding::new(
+    let words: Vec<String> = open.iter().map(|secret| shell(&secret.path)).collect();
+    let more = match older.as_slice() {
+        [] => String::new(),
+        older => format!("; and an older copy of {}, which is kept", told(older)),
+    };
+    Some(Finding::new(
         &checks::BLANK_SECRET,
         Severity::Warning,
-        format!("blank holds {path} ({what})"),
+        format!("blank holds {}{more}", told(&open)),
         "it is the same at every boot, on every machine that blank is copied to, and in every old \
          root; a newer one is lost",
-        format!("`blankroot keep {}`, then delete it in blank{}", shell(path), how(blank)),
-    )
+        format!("`blankroot keep {}`, then delete it in blank{}", words.join(" "), how(blank)),
+    ))
 }
 
 fn identity(blank: &BlankFacts) -> Vec<Finding> {

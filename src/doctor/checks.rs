@@ -84,6 +84,8 @@ checks! {
         "a file is linked, since its program was seen to replace it, and the list does not say so";
     BEHIND_LINK: Doctor "behind-a-link",
         "the way to a kept path passes a link, so that it is really elsewhere";
+    UNSUITABLE: Doctor "unsuitable-entry",
+        "an entry keeps what does not work as a kept path, or what is read before it is in its place";
     MEMORY_OPEN: Doctor "tmpfs-open",
         "a root or home in memory lets every user write at its top";
     MEMORY_SIZE: Doctor "tmpfs-size",

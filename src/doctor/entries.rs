@@ -8,20 +8,39 @@ use backends::path::Escaped;
 
 use super::checks;
 use super::facts::{Data, EntryFacts, Facts};
-use super::finding::{Finding, Severity};
+use super::finding::{Finding, NEW_BLANK, Severity};
 use crate::accounts::Accounts;
 use crate::config::{Account, EntryKind, Mode, Ownership};
 use crate::keep::KeepEntry;
+use crate::known;
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings = nested(facts);
     findings.extend(modes(facts));
+    findings.extend(unsuitable(facts));
     let after = facts.after.as_ref().and_then(|people| people.accounts.as_ref());
     if let Some(accounts) = after {
         findings.extend(unknown_accounts(facts, accounts));
         findings.extend(homes(facts, accounts));
     }
     findings
+}
+
+/// What `keep` would refuse, or tell about, and stands in the configuration all the same.
+fn unsuitable(facts: &Facts) -> Vec<Finding> {
+    let finding = |facts_of: &EntryFacts| {
+        let entry = &facts_of.entry;
+        let early = entry.in_initrd.unwrap_or(facts_of.known.is_some_and(|known| known.early));
+        let row = known::unsuitable(&entry.path, early)?;
+        let severity = match row.severity {
+            known::Severity::Refused => Severity::Warning,
+            _ => Severity::Note,
+        };
+        let what = format!("{} is kept ({})", entry.path, facts.at(entry.place));
+        let mend = format!("take the entry out; {}", row.mend);
+        Some(Finding::new(&checks::UNSUITABLE, severity, what, row.why, mend))
+    };
+    facts.entries.iter().filter_map(finding).collect()
 }
 
 fn nested(facts: &Facts) -> Vec<Finding> {
@@ -34,7 +53,10 @@ fn nested(facts: &Facts) -> Vec<Finding> {
                 && inner.path.is_within(&outer.path)
         });
         // The nearest one is what the inner entry lies on.
-        if let Some(outer) = around.max_by_key(|outer| outer.path.as_bytes().len()) {
+        let outer = around.max_by_key(|outer| outer.path.as_bytes().len());
+        // Services with dynamic users have their own below a closed directory (systemd.exec(5)).
+        let outer = outer.filter(|outer| known::parent_mode(&outer.path) != Some(0o700));
+        if let Some(outer) = outer {
             findings.push(one_in_another(facts, inner, outer));
         }
     }
@@ -95,20 +117,20 @@ fn stranger(facts: &Facts, kind: &str, name: &str, place: &str) -> Finding {
         "user" => now.user(name).is_some(),
         _ => now.group(name).is_some(),
     });
-    let (file, add) = match kind {
-        "user" => ("/etc/passwd", "useradd"),
-        _ => ("/etc/group", "groupadd"),
+    let add = match kind {
+        "user" => "useradd",
+        _ => "groupadd",
     };
     let name = Escaped(name.as_bytes());
     let (what, mend) = if is_now {
         (
             format!("the {kind} `{name}`, whom {place} names, is gone after the next boot"),
-            format!("`blankroot keep {file}`, or make the {kind} in blank, too"),
+            format!("the {kind} is in live alone: {NEW_BLANK}"),
         )
     } else {
         (
             format!("there is no {kind} `{name}`, whom {place} names"),
-            format!("correct the name, or write its number, or `{add} {name}` and keep {file}"),
+            format!("correct the name, or write its number, or `{add} {name}` and {NEW_BLANK}"),
         )
     };
     // NixOS makes its accounts anew, so that blank's say little.

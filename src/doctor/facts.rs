@@ -61,6 +61,8 @@ pub struct Facts {
     pub place_for_swap: String,
     /// How room is held back for the day on which the file system is full, where nobody did.
     pub how_to_hold_room_back: Option<String>,
+    /// Blank was made in this boot, and the next one is the first that is rolled back.
+    pub before_first_rollback: bool,
     /// What could not be found out.
     pub unchecked: Vec<Unchecked>,
 }
@@ -133,6 +135,8 @@ pub struct EntryFacts {
     pub data: Data,
     /// It is noted on the data that its program replaces it.
     pub noted_as_replaced: bool,
+    /// Blank has something at its path, which the next boot brings into an empty storage.
+    pub in_blank: bool,
     /// What is at its path; `None` where live is not what is mounted.
     pub target: Option<Target>,
 }
@@ -217,6 +221,8 @@ pub struct StorageFacts {
 pub enum Lies {
     /// Nowhere: there is no such directory.
     Missing,
+    /// Nowhere, but what it would be made on survives.
+    NotMade,
     /// In live, or in a subvolume that travels with it.
     InLive,
     /// In memory.

@@ -27,6 +27,9 @@ impl Severity {
     }
 }
 
+/// The mend where live has what blank lacks and what cannot be kept, such as an account.
+pub(super) const NEW_BLANK: &str = "make a new blank of live: look at `blankroot diff`, move the older blank away, and run `blankroot init`";
+
 /// One finding. Each text is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {

@@ -2,7 +2,7 @@
 
 use super::checks;
 use super::facts::{Facts, People};
-use super::finding::{Finding, Severity};
+use super::finding::{Finding, NEW_BLANK, Severity};
 use super::shadow::Password;
 use crate::accounts::User;
 
@@ -120,9 +120,10 @@ fn nobody(facts: &Facts, after: &People) -> Finding {
         severity,
         format!("nobody can log in after the next boot: {who}"),
         why,
-        "see that somebody has a password now (`passwd NAME`), and give it a place that survives: \
-         `blankroot keep /etc/passwd /etc/shadow /etc/group /etc/gshadow`; who is locked out \
-         already boots with `blankroot=skip` on the kernel command line",
+        format!(
+            "see that somebody has a password now (`passwd NAME`), and {NEW_BLANK}; who is locked out \
+             already boots with `blankroot=skip` on the kernel command line"
+        ),
     )
 }
 
@@ -143,7 +144,7 @@ fn lost(facts: &Facts, after: &People) -> Vec<Finding> {
                 "declare the password in the NixOS configuration: \
                      `users.users.NAME.hashedPasswordFile`"
             }
-            false => "`blankroot keep /etc/passwd /etc/shadow /etc/group /etc/gshadow`",
+            false => NEW_BLANK,
         };
         let severity = if facts.nixos { Severity::Note } else { Severity::Warning };
         let name = name(user);
@@ -177,7 +178,7 @@ fn reverted(facts: &Facts, after: &People) -> Vec<Finding> {
         Severity::Warning,
         format!("the password of {} will be the older one again", names.join(", ")),
         format!("it was changed since, and the next boot takes passwords from {}", after.origin),
-        "`blankroot keep /etc/shadow`, so that changes survive",
+        NEW_BLANK,
     )]
 }
 
@@ -189,8 +190,7 @@ fn empty(user: &User) -> Finding {
         format!("{name} needs no password after the next boot"),
         "whoever sits at the machine gets in, and most programs that ask for a password let in, too",
         format!(
-            "set one with `passwd {name}`, or lock it with `passwd -l {name}`; then keep \
-                 /etc/shadow or make blank anew, so that it stays"
+            "set one with `passwd {name}`, or lock it with `passwd -l {name}`; then {NEW_BLANK}"
         ),
     )
 }
@@ -202,7 +202,7 @@ fn key_alone(open: &[(&User, Ways)]) -> Finding {
         Severity::Note,
         format!("after the next boot only SSH keys let anybody in ({})", names.join(", ")),
         "nobody can log in at the machine itself, for instance while the network is down",
-        "nothing, if that is meant; else set a password for root and keep /etc/shadow",
+        "nothing, if that is meant; else set a password for root and make a new blank",
     )
 }
 

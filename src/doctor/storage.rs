@@ -7,7 +7,7 @@ use backends::path::Escaped;
 
 use super::checks;
 use super::facts::{Data, Facts, Lies, StorageFacts};
-use super::finding::{Finding, Severity};
+use super::finding::{Finding, NEW_BLANK, Severity};
 use super::way::shell;
 use crate::accounts::{Accounts, User};
 use crate::config::Account;
@@ -68,6 +68,14 @@ fn survives(facts: &Facts, storage: &StorageFacts) -> Option<Finding> {
             "nothing that it should hold is kept, and what programs write goes to the root that \
              the next boot replaces",
             format!("mount it (`mount {path}`, and a line in /etc/fstab), or correct its `path`"),
+        )),
+        Lies::NotMade => Some(Finding::new(
+            &checks::STORAGE_MISSING,
+            Severity::Danger,
+            format!("the storage {path} is not there ({place}), although what holds it is mounted"),
+            "nothing that it should hold is kept, and what programs write goes to the root that \
+             the next boot replaces",
+            format!("make it (`mkdir -m 0755 {}`), or correct its `path`", shell(path)),
         )),
         Lies::InLive => Some(Finding::new(
             &checks::STORAGE_WIPED,
@@ -143,7 +151,6 @@ fn unknown(
     let strangers = owners.iter().filter(|&(&id, _)| id < GIVEN_OUT && !known(id));
     let finding = |(id, (count, path)): (&u32, &(usize, TreePath))| {
         let count = figures::count_of(*count as u64, "file", "files");
-        let file = if kind == "user" { "/etc/passwd" } else { "/etc/group" };
         Finding::new(
             &checks::OWNER_UNKNOWN,
             Severity::Warning,
@@ -152,10 +159,7 @@ fn unknown(
                 "the next {kind} that is made may get that number, and these files with it; who \
                  owned them cannot open them"
             ),
-            format!(
-                "`blankroot keep {file}`, so that its {kind}s keep their numbers; or give the \
-                     files away with `chown`"
-            ),
+            format!("if live has that {kind}, {NEW_BLANK}; or give the files away with `chown`"),
         )
     };
     strangers.map(finding).collect()
@@ -198,7 +202,7 @@ fn renumbered(facts: &Facts, after: &Accounts) -> Vec<Finding> {
                 user.uid, later.uid
             ),
             "what is kept belongs to the number, and not to the name",
-            "`blankroot keep /etc/passwd /etc/group`, so that numbers stay",
+            NEW_BLANK,
         ))
     };
     users.filter_map(finding).collect()

@@ -25,7 +25,7 @@ fn one(facts: &Facts, entry: &EntryFacts) -> Vec<Finding> {
     }
     // A storage that is not there is told once, and not for each of its entries.
     let missing = |storage: &super::facts::StorageFacts| {
-        storage.path == entry.entry.storage && storage.lies == Lies::Missing
+        storage.path == entry.entry.storage && matches!(storage.lies, Lies::Missing | Lies::NotMade)
     };
     if !facts.storages.iter().any(missing) {
         findings.extend(entry.target.as_ref().and_then(|target| not_there(facts, entry, target)));
@@ -72,6 +72,15 @@ fn how(entry: &EntryFacts) -> How {
 
 fn not_there(facts: &Facts, entry: &EntryFacts, target: &Target) -> Option<Finding> {
     let (path, source) = (&entry.entry.path, entry.entry.source());
+    if facts.before_first_rollback && comes_by_itself(entry, target) {
+        return Some(Finding::new(
+            &checks::NOT_MOUNTED,
+            Severity::Note,
+            format!("{path} is pending: the next boot brings it to {source}, as blank has it"),
+            "blank was made in this boot; what changes there until the reboot is in the old root alone",
+            "reboot",
+        ));
+    }
     let (why, mend) = match target {
         Target::Unknown => return None,
         Target::RightMount | Target::RightLink => return other_way(entry, target),
@@ -118,6 +127,17 @@ fn not_there(facts: &Facts, entry: &EntryFacts, target: &Target) -> Option<Findi
         "what programs write there does not get into storage, and may be gone after the next boot",
         mend,
     ))
+}
+
+/// Whether the next boot finds nothing that would be hidden, and something to begin with.
+fn comes_by_itself(entry: &EntryFacts, target: &Target) -> bool {
+    match target {
+        Target::Absent | Target::Dir { empty: true } | Target::File { empty: true } => {
+            entry.data != Data::Unknown
+        }
+        Target::Dir { .. } | Target::File { .. } => entry.data == Data::Absent && entry.in_blank,
+        _ => false,
+    }
 }
 
 /// The right data, but not the way that was declared.

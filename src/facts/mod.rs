@@ -10,8 +10,8 @@ pub mod stamp;
 
 use std::path::Path;
 
-use backends::{Error, Result};
-use chrono::{DateTime, Utc};
+use backends::{Error, Result, Tree};
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub use command_line::{Asked, CommandLine};
 pub use fstab::RootEntry;
@@ -38,6 +38,8 @@ pub struct Facts {
     /// How often this boot started everything but the kernel and the initrd again; `None` where that
     /// is not known, or not asked.
     pub soft_reboots: Option<u32>,
+    /// When this boot began, by the clock as it is now; `None` where that is not known.
+    pub up_since: Option<DateTime<Utc>>,
     /// What an earlier rollback of this or another boot left, or why that cannot be read.
     pub stamp: Result<Option<Stamp>, String>,
 }
@@ -48,6 +50,13 @@ pub fn boot_id(host: &HostRoot) -> Result<String> {
     let id = host.read(path);
     let id = id.map_err(|e| Error::io(format!("read the id of this boot from {path}"), e))?;
     Ok(String::from_utf8_lossy(id.trim_ascii()).into_owned())
+}
+
+/// When this boot began, by the clock as it is now; `None` where the kernel does not tell.
+pub fn up_since(host: &HostRoot, clock: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let text = String::from_utf8(host.read("proc/uptime").ok()?).ok()?;
+    let seconds: u32 = text.split(['.', ' ']).next()?.parse().ok()?;
+    clock.checked_sub_signed(TimeDelta::seconds(seconds.into()))
 }
 
 impl Facts {
@@ -68,6 +77,7 @@ impl Facts {
             resume,
             fstab_roots: Vec::new(),
             soft_reboots: None,
+            up_since: up_since(host, clock),
             stamp,
         })
     }
@@ -96,6 +106,14 @@ impl Facts {
         };
         let stamp = self.stamp.map(|stamp| stamp.filter(is_of));
         Self { stamp, ..self }
+    }
+
+    /// Whether blank was made in this boot and nothing was rolled back yet: the next boot is the first
+    /// of which a rollback can be expected.
+    pub fn is_before_first_rollback(&self, blank: Option<&Tree>, has_old_roots: bool) -> bool {
+        let made = blank.and_then(|blank| blank.created);
+        let in_this_boot = made.zip(self.up_since).is_some_and(|(made, since)| made >= since);
+        in_this_boot && !has_old_roots && self.stamp.is_ok() && self.stamp_of_this_boot().is_none()
     }
 
     /// The stamp, if it is this boot's.

@@ -53,6 +53,7 @@ fn facts(line: &str) -> Facts {
         resume: Resume::RuledOut,
         fstab_roots: Vec::new(),
         soft_reboots: None,
+        up_since: None,
         stamp: Ok(None),
     }
 }

@@ -56,9 +56,9 @@ fn ids(machine: &Machine<'_>, code: i32) -> Vec<String> {
 #[test]
 fn a_machine_as_it_should_be_has_nothing_to_mend() {
     on_machine(|machine| {
-        set_up(machine, "files = [{ path = \"/etc/hostname\", how = \"symlink\" }]\n");
+        set_up(machine, "files = [{ path = \"/etc/machine-info\", how = \"symlink\" }]\n");
         let mounted = machine.mount_at("persist", &machine.live().join("persist"));
-        symlink("/persist/etc/hostname", machine.live().join("etc/hostname")).unwrap();
+        symlink("/persist/etc/machine-info", machine.live().join("etc/machine-info")).unwrap();
         machine.run(&["doctor"]).expect(0).says("Nothing needs attention.");
         mounted.unmount().unwrap();
     });
@@ -68,7 +68,7 @@ fn a_machine_as_it_should_be_has_nothing_to_mend() {
 fn what_is_wrong_is_found_on_real_trees() {
     on_machine(|machine| {
         let lists = "directories = [\"/var/lib/app\", { path = \"/srv\", user = \"bob\" }]\n\
-            files = [{ path = \"/etc/hostname\", how = \"symlink\" }, \"/etc/app.key\"]\n\
+            files = [{ path = \"/etc/machine-info\", how = \"symlink\" }, \"/etc/app.key\"]\n\
             [storage.users.alice]\ndirectories = [\".ssh\"]\n";
         set_up(machine, lists);
         let storage = machine.live().join("persist");
@@ -78,8 +78,8 @@ fn what_is_wrong_is_found_on_real_trees() {
         write(&live, "etc/shadow", &SHADOW.replace("hash", "new"), 0o600);
         write(&live, "etc/passwd", &format!("{PASSWD}bob:x:1001:100::/home/bob:/bin/sh\n"), 0o644);
         // A program replaced the link; another's data never got into storage.
-        write(&live, "etc/hostname", "newer\n", 0o644);
-        write(&storage, "etc/hostname", "older\n", 0o644);
+        write(&live, "etc/machine-info", "newer\n", 0o644);
+        write(&storage, "etc/machine-info", "older\n", 0o644);
         fs::create_dir_all(live.join("var/lib/app")).unwrap();
         write(&live, "var/lib/app/data", "x", 0o644);
         // A key that everybody can read, and files of nobody.
@@ -98,7 +98,7 @@ fn what_is_wrong_is_found_on_real_trees() {
             ("owner-drift", "/persist/home/alice/.ssh belongs to the user number 0, and alice"),
             ("unknown-account", "the user `bob`, whom"),
             ("not-in-place", "/var/lib/app is not in its place: its data is still in live"),
-            ("link-replaced", "/etc/hostname is a file of its own by now"),
+            ("link-replaced", "/etc/machine-info is a file of its own by now"),
         ] {
             let hit = found.iter().any(|(found, what)| found == id && what.contains(says));
             assert!(hit, "no {id} with `{says}` in {found:#?}");
@@ -116,7 +116,7 @@ fn what_is_wrong_is_found_on_real_trees() {
 fn what_apply_put_in_its_place_has_nothing_to_mend() {
     on_machine(|machine| {
         let lists = "directories = [\"/var/lib/app\", { path = \"/srv/www\", how = \"symlink\" }]\n\
-            files = [\"/etc/hostname\", { path = \"/etc/adjtime\", create = true }]\n\
+            files = [\"/etc/machine-info\", { path = \"/etc/adjtime\", create = true }]\n\
             [storage.users.alice]\ndirectories = [\".ssh\"]\nfiles = [\".netrc\"]\n";
         set_up(machine, lists);
         let storage = machine.live().join("persist");

@@ -57,6 +57,7 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
         ..Facts::default()
     };
     let trees = trees::open(sources, &mut facts.unchecked);
+    facts.before_first_rollback = trees.before_first_rollback;
     let entries = keep::list(sources.config);
     storages::gather(sources, &trees, &mounts, &entries, &mut facts);
     root::gather(sources, &trees, &entries, &mut facts);
@@ -110,7 +111,13 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
     }
     let live = trees.live_is_root;
     for entry in entries.iter().cloned() {
-        facts.entries.push(targets::gather(sources.root, entry, live, &mut facts.unchecked));
+        facts.entries.push(targets::gather(
+            sources.root,
+            entry,
+            live,
+            trees.blank.as_ref(),
+            &mut facts.unchecked,
+        ));
     }
     Ok(facts)
 }

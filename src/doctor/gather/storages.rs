@@ -53,6 +53,9 @@ fn one(
 ) -> Result<(Lies, Option<Node>)> {
     let action = || format!("look at {}", storage.path);
     let seen = match tree::look(sources.root.as_fd(), &storage.path)? {
+        Look::Nothing if mounts.lies(&storage.path) == Lies::Safe => {
+            return Ok((Lies::NotMade, None));
+        }
         Look::Nothing => return Ok((Lies::Missing, None)),
         Look::Link { .. } => {
             return Err(Error::new(action(), "it, or a directory on the way to it, is a link")

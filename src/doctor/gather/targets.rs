@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use backends::{Error, FileType, Result, TreePath, xattrs};
+use backends::{Error, FileType, Result, TreePath, View, xattrs};
 use rustix::fs::OFlags;
 
 use super::tree::{self, Look, Seen};
@@ -17,6 +17,7 @@ pub(super) fn gather(
     root: &HostRoot,
     entry: KeepEntry,
     live: bool,
+    blank: Option<&View>,
     unchecked: &mut Vec<Unchecked>,
 ) -> EntryFacts {
     let mut cannot = |error: Error| {
@@ -48,7 +49,11 @@ pub(super) fn gather(
         })
     });
     let known = entry.known();
-    EntryFacts { entry, known, data, noted_as_replaced, target }
+    let in_blank = blank.is_some_and(|blank| {
+        // What cannot be looked at is not promised to come.
+        matches!(tree::look(blank.as_fd(), &entry.path), Ok(Look::Seen(_)))
+    });
+    EntryFacts { entry, known, data, noted_as_replaced, in_blank, target }
 }
 
 fn is_noted(root: &HostRoot, entry: &KeepEntry) -> Result<bool> {

@@ -17,6 +17,8 @@ pub(super) struct Trees {
     pub read_only_again: Option<String>,
     /// What the next boot starts from is known.
     pub known: bool,
+    /// Blank was made in this boot, and the next one is the first that is rolled back.
+    pub before_first_rollback: bool,
     /// Live is what the root shows.
     pub live_is_root: bool,
 }
@@ -59,5 +61,11 @@ fn fill(sources: &Sources<'_>, trees: &mut Trees) -> Result<()> {
     trees.blank_name = format!("blank (`{}`)", blank.name);
     trees.read_only_again = backend.how_to_make_read_only(blank);
     trees.known = true;
+    // Where that cannot be told, what is pending is told as what is not in its place.
+    if let Ok(facts) = crate::facts::Facts::gather(sources.host, sources.clock)
+        && facts.is_before_first_rollback(Some(blank), false)
+    {
+        trees.before_first_rollback = backend.survey()?.old_roots.is_empty();
+    }
     Ok(())
 }

@@ -47,6 +47,7 @@ fn entries(lists: &str) -> Vec<EntryFacts> {
         data: Data::Present(Node { uid: if entry.home.is_some() { 1000 } else { 0 }, ..NODE }),
         noted_as_replaced: false,
         target: Some(Target::RightMount),
+        in_blank: false,
         entry,
     };
     keep::list(&config).into_iter().map(facts).collect()

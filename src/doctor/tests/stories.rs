@@ -42,7 +42,7 @@ fn swap(is_there: bool) -> SwapFile {
 
 /// The entry of /etc/app.conf, declared anew with these options.
 pub(super) fn file(facts: &mut Facts, options: &str, target: Target) {
-    let list = format!("files = [{{ path = \"/etc/passwd\", {options} }}]");
+    let list = format!("files = [{{ path = \"/etc/machine-info\", {options} }}]");
     facts.entries = entries(&list);
     facts.entries[0].target = Some(target);
 }
@@ -211,7 +211,12 @@ pub(super) const STORIES: &[Story] = &[
             );
         },
         "/a/b is kept inside /a, which is kept, too",
-        |f| f.entries = entries("directories = [\"/a\", \"/ab\"]"),
+        |f| {
+            f.entries = entries(
+                "directories = [\"/a\", \"/ab\", { path = \"/var/lib/private\", mode = \"0700\" }, \
+                 { path = \"/var/lib/private/x\", mode = \"0755\" }]",
+            );
+        },
     ),
     Story(
         "unknown-account",
@@ -257,14 +262,14 @@ pub(super) const STORIES: &[Story] = &[
         "link-replaced",
         Danger,
         |f| file(f, "how = \"symlink\"", Target::File { empty: false }),
-        "/etc/passwd is a file of its own by now, and no link to /persist/etc/passwd",
+        "/etc/machine-info is a file of its own by now, and no link to /persist/etc/machine-info",
         |f| file(f, "how = \"symlink\"", Target::RightLink),
     ),
     Story(
         "renamed-over",
         Warning,
         |f| file(f, "how = \"bind\"", Target::RightMount),
-        "/etc/passwd is mounted as a file",
+        "/etc/machine-info is mounted as a file",
         |f| file(f, "", Target::RightMount),
     ),
     Story(
@@ -276,6 +281,17 @@ pub(super) const STORIES: &[Story] = &[
         },
         "passes the link /var/lib, which leads to ../persist/lib, into the storage /persist",
         |_| {},
+    ),
+    Story(
+        "unsuitable-entry",
+        Warning,
+        |f| f.entries.extend(entries("files = [\"/etc/shadow\"]")),
+        "/etc/shadow is kept (",
+        // What is read early is fine where the initrd sets it up.
+        |f| {
+            let early = "files = [{ path = \"/etc/hostname\", in_initrd = true, how = \"bind\" }]";
+            f.entries.extend(entries(early));
+        },
     ),
     Story(
         "tmpfs-open",
