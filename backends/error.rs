@@ -24,11 +24,17 @@ impl Error {
         Self { action: action.into(), why: why.to_string(), errno: None, mend: None, torn: false }
     }
 
-    /// The same for a failed system call; keeps its errno for those who must tell errors apart.
+    /// The same for a failed system call; keeps its errno for those who must tell errors apart. What
+    /// is denied to somebody else than root has a mend already.
     pub fn io(action: impl Into<String>, why: impl Into<io::Error>) -> Self {
         let why = why.into();
         let torn = Torn::is(&why);
-        let mend = torn.then(|| torn::MEND.to_string());
+        let denied = why.kind() == io::ErrorKind::PermissionDenied;
+        let mend = match (torn, denied && !rustix::process::geteuid().is_root()) {
+            (true, _) => Some(torn::MEND.to_string()),
+            (false, true) => Some("run it as root".to_string()),
+            (false, false) => None,
+        };
         Self { errno: why.raw_os_error(), torn, mend, ..Self::new(action, describe(&why)) }
     }
 

@@ -2,7 +2,9 @@
 
 /// Below `blankroot --help`.
 pub const TOP: &str = "\
-Start with `blankroot init`, then look at `blankroot diff`. `blankroot COMMAND --help` has examples.";
+Start with `blankroot init --no-blank --storage DIR`, rebuild the initrd, then run `blankroot init`: where
+/boot lies in the root, blank has to be made after that. Before the reboot look at `blankroot doctor`.
+`blankroot COMMAND --help` has examples.";
 
 macro_rules! long_help {
     ($name:ident, $examples:ident, $codes:ident,
@@ -23,9 +25,9 @@ macro_rules! long_help {
 long_help!(INIT, INIT_EXAMPLES, INIT_CODES,
     examples {
         "blankroot init --dry-run": "See what would be done",
-        "blankroot init": "Make the running root as it is now the blank one",
-        "blankroot init --storage /persist": "The same, with a storage that keeps the configuration",
-        "blankroot init --no-blank --storage /persist --keep /var/log": "Only the configuration, with a path that is kept; a later `init` makes blank",
+        "blankroot init --no-blank --storage /persist --keep /var/log": "First the configuration, with a path that is kept; then rebuild the initrd",
+        "blankroot init": "Make the running root as it is now the blank one, with that initrd in it if /boot is a part of it",
+        "blankroot init --storage /persist": "Both at once, where the initrd lies outside the root",
         "blankroot init --adopt root-blank": "Use a snapshot that another tool made",
         "blankroot init --root /mnt": "Set up the root that an installer has mounted at /mnt",
     }
@@ -121,7 +123,7 @@ long_help!(DIFF, DIFF_EXAMPLES, DIFF_CODES,
     }
     codes {
         0: "the changes were shown, or the leftovers, however many there are",
-        2: "they could not be told, or a storage is not there",
+        2: "they could not be told, neither tree has a path that was named, or a storage is not there",
     }
 );
 

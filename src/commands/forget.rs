@@ -78,10 +78,32 @@ fn pattern(path: &Path, root: &Path, host: &HostRoot) -> Result<String> {
         Err(_) if wild => path.as_os_str().as_bytes().to_vec(),
         Err(error) => return Err(error),
     };
+    refuse_class(&shown, &pattern)?;
     String::from_utf8(pattern).map_err(|_| {
         Error::new(format!("forget `{shown}`"), "it is not UTF-8, as TOML must be")
             .mend("write `?` for each byte that is not, in quotes")
     })
+}
+
+/// A shell's classes by name would be read as something else: `[[:digit:]]` as one of `[:digt` with a
+/// `]` behind it.
+fn refuse_class(shown: &str, pattern: &[u8]) -> Result<()> {
+    let mut in_brackets = false;
+    let mut bytes = pattern.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' if !in_brackets => drop(bytes.next()),
+            b'[' if in_brackets && matches!(bytes.peek(), Some(b':' | b'.' | b'=')) => {
+                let why = "its brackets have a class by name, which patterns do not know";
+                return Err(Error::new(format!("forget `{shown}`"), why)
+                    .mend("write the bytes themselves, as in `[0-9]` or `[a-zA-Z]`"));
+            }
+            b'[' => in_brackets = true,
+            b']' => in_brackets = false,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// What is kept cannot be disposable as well.

@@ -336,6 +336,14 @@ impl fmt::Display for InitPlan {
         }
         for (at, step) in self.steps.iter().enumerate() {
             writeln!(f, "{}. {step}", at + 1)?;
+            // What was found is in it: which file system, and which tree of it is live.
+            if let InitStep::WriteConfig { text, .. } = step {
+                let said = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+                said.into_iter().try_for_each(|line| {
+                    let line = Escaped(line.as_bytes()).to_string().replace("\\\\", "\\");
+                    writeln!(f, "   + {line}")
+                })?;
+            }
         }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;

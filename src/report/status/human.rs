@@ -1,9 +1,11 @@
 //! `status` for people: aligned labels, what needs attention last.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 
 use backends::path::Escaped;
+use backends::survey::{LiveMount, SeenBy};
 use backends::{Held, OldRoot, Record, Slot, Tree, Unfinished};
 use chrono::{DateTime, TimeZone};
 
@@ -132,8 +134,7 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
     }
 
     fn mounts(&mut self, report: &StatusReport<'_>) -> io::Result<()> {
-        let mounts = report.survey.live_mounts.iter().map(ToString::to_string);
-        self.list("Mounted", mounts.collect())?;
+        self.mounted(&report.survey.live_mounts)?;
         let nested = &report.survey.nested;
         let mut rows: Vec<String> = nested.iter().take(NAMED).map(ToString::to_string).collect();
         if let Some(more @ 1..) = nested.len().checked_sub(NAMED) {
@@ -147,6 +148,33 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
             Some(stubs) => nested::left_as_stubs(stubs),
         };
         self.list("Stubs", stubs.into_iter().collect())
+    }
+
+    /// In one line: services with mount namespaces of their own are many on most machines.
+    fn mounted(&mut self, mounts: &[LiveMount]) -> io::Result<()> {
+        if mounts.is_empty() {
+            return Ok(());
+        }
+        let private = |mount: &&LiveMount| matches!(mount.seen_by, SeenBy::Process(_));
+        let ours = mounts.iter().filter(|mount| !private(mount)).map(ToString::to_string);
+        let mut words: Vec<String> = ours.collect();
+        let namespaces: BTreeSet<i32> = mounts
+            .iter()
+            .filter_map(|mount| match mount.seen_by {
+                SeenBy::Process(pid) => Some(pid),
+                _ => None,
+            })
+            .collect();
+        if !namespaces.is_empty() {
+            let count = namespaces.len() as u64;
+            words.push(figures::count_of(
+                count,
+                "private mount namespace",
+                "private mount namespaces",
+            ));
+        }
+        self.label("Mounted")?;
+        writeln!(self.out, "{}", words.join(", "))
     }
 
     fn list(&mut self, label: &str, rows: Vec<String>) -> io::Result<()> {
