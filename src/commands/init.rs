@@ -156,7 +156,7 @@ fn wiped_storages(config: &Config, root: &Path) -> Result<Vec<InitRefusal>, Erro
         let what = match mounts.lies(path) {
             Lies::InLive => "lies on live itself, and would go with it",
             Lies::InMemory => "lies in memory, and would be gone at the next boot",
-            Lies::Missing | Lies::Safe | Lies::Unknown => continue,
+            Lies::Missing | Lies::NotMade | Lies::Safe | Lies::Unknown => continue,
         };
         wiped.push(InitRefusal {
             reason: format!("the storage {path} {what}"),
