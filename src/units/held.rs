@@ -94,5 +94,10 @@ mod tests {
         assert_eq!(host.names(HELD).unwrap(), ["srv.mount", "var-log.mount"]);
         set(&host, []).unwrap();
         assert!(host.names(HELD).unwrap().is_empty());
+        // Of links it is noted until the next boot.
+        assert!(linked(&host, [&log]).unwrap().is_empty());
+        add_linked(&host, [&odd]).unwrap();
+        add_linked(&host, [&log]).unwrap();
+        assert_eq!(linked(&host, [&log, &odd, &srv]).unwrap(), BTreeSet::from([log, odd]));
     }
 }

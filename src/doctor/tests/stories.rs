@@ -273,6 +273,16 @@ pub(super) const STORIES: &[Story] = &[
         |f| file(f, "", Target::RightMount),
     ),
     Story(
+        "link-remembered",
+        Note,
+        |f| {
+            f.entries[0].noted_as_replaced = true;
+            f.entries[0].target = Some(Target::RightLink);
+        },
+        "/etc/app.conf is linked, not mounted (",
+        |f| f.entries[0].target = Some(Target::RightLink),
+    ),
+    Story(
         "behind-a-link",
         Danger,
         |f| {
