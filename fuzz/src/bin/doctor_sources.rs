@@ -1,9 +1,12 @@
-//! The small texts that `doctor` reads: other sources of accounts, keys, sizes. What is told of them
-//! prints on one line, and neither comments nor what follows a key's line change it.
+//! The small texts that `doctor` reads: other sources of accounts, keys, sizes, swap files, releases of
+//! kernels. What is told of them prints on one line, and neither comments nor what follows a key's line
+//! change it.
 #![no_main]
 
 use blankroot::doctor::key::{HEAD, is_private_key};
 use blankroot::doctor::sources::{fstab_memory, has_keys, limit, memory, of_nsswitch};
+use blankroot::kernels::image::release;
+use blankroot::swap_files::{in_fstab, in_use};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
@@ -24,6 +27,17 @@ fuzz_target!(|text: &[u8]| {
         assert_eq!(backends::TreePath::parse(mount.path.as_bytes()).as_ref(), Ok(&mount.path));
     }
     assert_eq!(fstab_memory(&[b"# x / tmpfs\n", text].concat(), Some(100)), mounts);
+    assert!(
+        in_fstab(text).iter().all(|path| path.starts_with(b"/") && !path.starts_with(b"/dev/"))
+    );
+    assert!(in_use(text).len() <= text.split(|&b| b == b'\n').count());
+    let read = |offset: u64, length: usize| {
+        let rest = usize::try_from(offset).ok().and_then(|at| text.get(at..)).unwrap_or_default();
+        Ok(rest[..length.min(rest.len())].to_vec())
+    };
+    if let Ok(Some(release)) = release(read) {
+        assert!(release.starts_with(|c: char| c.is_ascii_digit()) && !release.contains('/'));
+    }
     if let Some(bytes) = limit(text) {
         assert_eq!(limit(bytes.to_string().as_bytes()), Some(bytes));
     }
