@@ -17,12 +17,12 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 
 fn one(facts: &Facts, entry: &EntryFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
-    findings.extend(renamed_over(facts, entry));
-    findings.extend(noted(facts, entry));
     if let Some(finding) = by_fstab(facts, entry) {
         findings.push(finding);
         return findings;
     }
+    findings.extend(renamed_over(facts, entry));
+    findings.extend(noted(facts, entry));
     // A storage that is not there is told once, and not for each of its entries.
     let missing = |storage: &super::facts::StorageFacts| {
         storage.path == entry.entry.storage && matches!(storage.lies, Lies::Missing | Lies::NotMade)

@@ -321,16 +321,22 @@ fn a_storage_inside_a_plain_directory_that_is_live_is_found() {
         let live = trees.join("live");
         fs::create_dir_all(live.join("persist")).unwrap();
         let text = format!(
-            "[root]\nbackend = \"directory\"\npath = \"{}\"\nlive = \"live\"\n\
-             [[storage]]\npath = \"/persist\"\n",
+            "[root]\nbackend = \"directory\"\npath = \"{}\"\nlive = \"live\"\n",
             trees.display()
         );
         write(&live, "etc/passwd", PASSWD, 0o644);
         write(&live, "etc/shadow", SHADOW, 0o600);
         write(&live, "etc/group", GROUP, 0o644);
         write(&live, "etc/blankroot.toml", &text, 0o644);
+        let init = ["init".as_ref(), "--root".as_ref(), live.as_os_str()];
+        machine.run(&init).expect(0);
+        // Since then: `init` itself refuses such a storage.
+        let text = format!("{text}[[storage]]\npath = \"/persist\"\n");
+        for tree in [&live, &trees.join("root-blank")] {
+            write(tree, "etc/blankroot.toml", &text, 0o644);
+        }
+        machine.run(&init).expect(2).complains("the storage /persist lies on live itself");
         let live = live.to_str().unwrap();
-        machine.run(&["init", "--root", live]).expect(0);
         let doctor = || machine.run(&["doctor", "--root", live, "--format", "json"]);
         let found = findings(&doctor().expect(1));
         assert_eq!(
