@@ -29,8 +29,9 @@ impl Error {
     pub fn io(action: impl Into<String>, why: impl Into<io::Error>) -> Self {
         let why = why.into();
         let torn = Torn::is(&why);
-        let denied = why.kind() == io::ErrorKind::PermissionDenied;
-        let mend = match (torn, denied && !rustix::process::geteuid().is_root()) {
+        let denied =
+            why.kind() == io::ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root();
+        let mend = match (torn, denied) {
             (true, _) => Some(torn::MEND.to_string()),
             (false, true) => Some("run it as root".to_string()),
             (false, false) => None,

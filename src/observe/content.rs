@@ -10,7 +10,7 @@ use std::path::Path;
 use backends::copy::aside;
 use backends::stat::{self, Place};
 use backends::{Backend, FileType, Tree, TreeName, TreePath, View};
-use backends::{compare, mountinfo};
+use backends::{compare, mounted};
 use rustix::fs::OFlags;
 
 use super::{Content, Found, Observed, Seen};
@@ -184,8 +184,7 @@ fn has_mounts_below(dir: BorrowedFd<'_>) -> io::Result<bool> {
     let link = format!("/proc/thread-self/fd/{}", dir.as_raw_fd());
     let path = rustix::fs::readlink(link, Vec::new())?.into_bytes();
     let below = [path.strip_suffix(b"/").unwrap_or(&path), b"/"].concat();
-    let table = std::fs::read("/proc/thread-self/mountinfo")?;
-    let mounts = mountinfo::parse(&table).map_err(io::Error::other)?;
+    let mounts = mounted::all().map_err(io::Error::other)?;
     Ok(mounts.iter().any(|mount| mount.mount_point.starts_with(&below)))
 }
 
