@@ -350,6 +350,36 @@ pub(super) const STORIES: &[Story] = &[
         |_| {},
     ),
     Story(
+        "nested-subvolumes",
+        Warning,
+        |f| {
+            f.nested = vec![path("/var/lib/machines")];
+            f.nested_that_hold = f.nested.clone();
+        },
+        "live holds subvolumes with something in them: /var/lib/machines",
+        |f| {
+            f.nested.clear();
+            f.nested_that_hold.clear();
+        },
+    ),
+    Story(
+        "stubs-left",
+        Warning,
+        |f| f.stubs = Some(backends::Stubs { replaced: Vec::new(), total: 3 }),
+        "blank has 3 stubs of subvolumes, and 3 of them are replaced by nothing",
+        |f| f.stubs = None,
+    ),
+    Story(
+        "immovable",
+        Danger,
+        |f| {
+            let (reason, mend) = ("live is immutable".to_string(), Some("clear it".to_string()));
+            f.immovable.push(backends::Obstacle { reason, mend });
+        },
+        "live is immutable",
+        |f| f.immovable.clear(),
+    ),
+    Story(
         "config-lost",
         Danger,
         |f| f.own_config = Some(OwnConfig::Nothing),
