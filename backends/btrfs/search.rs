@@ -299,8 +299,8 @@ pub fn path_of(top: &Top, tree: u64, mut ino: u64) -> io::Result<Vec<u8>> {
             above =
                 inode_refs(item.key.offset, item.data).next().map(|n| (n.parent, n.name.into()));
         })?;
-        // Deleted, or moved under what is below it, since it was found.
-        let (parent, name) = above.ok_or(io::ErrorKind::NotFound)?;
+        // Deleted since it was found, or just being moved: its old name is gone before it has the new one.
+        let (parent, name) = above.ok_or_else(Torn::here)?;
         names.push(name);
         ino = parent;
     }

@@ -22,6 +22,7 @@ use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::path::{TreeName, TreePath, shell_word};
 use crate::record::{self, Record};
 use crate::survey::{Obstacle, OldRoot, Slot, Space, Stubs, Survey, Tree, TreeId, Unfinished};
+use crate::torn::look_until_whole;
 
 /// A metadata block for each level that making a snapshot and exchanging two names may write, as
 /// the kernel reserves them before it starts: 256 blocks cover both with room to spare.
@@ -146,20 +147,23 @@ pub fn privileged<T>(asked: Result<T>) -> Result<Option<T>> {
 }
 
 fn nested_paths(top: &Top, live: u64) -> Result<Vec<TreePath>> {
-    let mut dirs: HashMap<u64, Vec<u8>> = HashMap::new();
-    let mut paths = Vec::new();
-    for child in privileged(nested(top, live))?.unwrap_or_default() {
-        let dir = match dirs.entry(child.dir) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(
-                path_of(top, live, child.dir)
-                    .map_err(|e| Error::io(format!("find where subvolume {} is", child.id), e))?,
-            ),
-        };
-        paths.extend(TreePath::parse(&[dir.as_slice(), &child.name].concat()));
-    }
-    paths.sort();
-    Ok(paths)
+    look_until_whole(|| {
+        let mut dirs: HashMap<u64, Vec<u8>> = HashMap::new();
+        let mut paths = Vec::new();
+        for child in privileged(nested(top, live))?.unwrap_or_default() {
+            let dir = match dirs.entry(child.dir) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    new.insert(path_of(top, live, child.dir).map_err(|e| {
+                        Error::io(format!("find where subvolume {} is", child.id), e)
+                    })?)
+                }
+            };
+            paths.extend(TreePath::parse(&[dir.as_slice(), &child.name].concat()));
+        }
+        paths.sort();
+        Ok(paths)
+    })
 }
 
 /// The old roots, oldest first, or why they cannot be read.
