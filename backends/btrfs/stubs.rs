@@ -177,9 +177,11 @@ fn search(top: &Top, tree: &Subvolume) -> io::Result<Vec<(u64, Vec<u8>, u64)>> {
     Searcher::subvolume(tree.fd.as_fd(), top).each_but(all, 0, |item| {
         let ino = item.key.objectid;
         match item.key.kind {
-            kind::INODE_ITEM if InodeItem::parse(item.data).is_some_and(|i| i.is_directory()) => {
-                Some(Key::first(ino, kind::DIR_INDEX))
+            kind::INODE_ITEM if !InodeItem::parse(item.data).is_some_and(|i| i.is_directory()) => {
+                Key::last_of(ino).next()
             }
+            // What is told of a directory before its entries, by the hashes of their names too.
+            before if before < kind::DIR_INDEX => Some(Key::first(ino, kind::DIR_INDEX)),
             kind::DIR_INDEX => {
                 for entry in dir_items(item.data) {
                     if let Target::Subvolume(id) = entry.target {
