@@ -193,6 +193,7 @@ fn refuse_in_memory(machine: &Machine, path: &TreePath) -> Result<()> {
     let failed = |why| Error::io(action(), why);
     let root = machine.open_at(&TreePath::root(), OFlags::PATH).map_err(failed)?;
     let device = fstat(&root).map_err(|why| failed(why.into()))?.st_dev;
+    let mut outermost = None;
     for dir in std::iter::once(path.clone()).chain(ancestors(path)) {
         let opened = match machine.open_at(&dir, OFlags::RDONLY | OFlags::DIRECTORY) {
             Ok(opened) => opened,
@@ -201,14 +202,15 @@ fn refuse_in_memory(machine: &Machine, path: &TreePath) -> Result<()> {
         };
         let is_other = fstat(&opened).map_err(|why| failed(why.into()))?.st_dev != device;
         let kind = fstatfs(&opened).map_err(|why| failed(why.into()))?.f_type;
-        if is_other && kind == TMPFS_MAGIC {
-            let why = format!("{dir} is in memory (tmpfs), and empty at every boot by itself");
-            return Err(Error::new(action(), why)
-                .mend("let the program put it below /var/lib or /srv, and keep that"));
+        if !is_other || kind != TMPFS_MAGIC {
+            break;
         }
-        break;
+        outermost = Some(dir);
     }
-    Ok(())
+    let Some(dir) = outermost else { return Ok(()) };
+    let why = format!("{dir} is in memory (tmpfs), and empty at every boot by itself");
+    Err(Error::new(action(), why)
+        .mend("let the program put it below /var/lib or /srv, and keep that"))
 }
 
 /// An entry that is there already is not changed.

@@ -64,7 +64,7 @@ const LIVE: Wanted = Wanted::New(Origin::Live);
 fn the_configuration_is_written_before_the_snapshot_is_made() {
     assert_eq!(
         shown(&LIVE, &new(), &survey(Slot::Missing)),
-        "1. write the configuration /c\n2. make the blank snapshot `root-blank` of `root`\n"
+        "1. write the configuration /c\n   + text\n2. make the blank snapshot `root-blank` of `root`\n"
     );
 }
 
@@ -158,7 +158,7 @@ fn a_root_that_starts_empty_needs_no_blank() {
 #[test]
 fn blank_can_wait_until_the_initrd_is_what_it_is_to_hold() {
     let text = shown(&Wanted::Later, &new(), &survey(Slot::Missing));
-    let expected = "1. write the configuration /c\nnote: there is no blank yet: keep what is wanted, \
+    let expected = "1. write the configuration /c\n   + text\nnote: there is no blank yet: keep what is wanted, \
                     rebuild the initrd, then run `blankroot init`\n";
     assert_eq!(text, expected);
     let text = shown(&Wanted::Later, &there(), &survey(tree("root-blank", true)));
