@@ -78,7 +78,9 @@ impl Entered {
         for (entered, half) in halves {
             for ino in half.side.touched.directories().filter(|ino| !entered.contains(ino)) {
                 if half.search.inode(ino)?.is_some_and(|item| item.links > 0) {
-                    let mut path = path_of(top, half.side.subvolume.info.id, ino)?;
+                    let path = path_of(top, half.side.subvolume.info.id, ino);
+                    // Who is just being moved has no way to it.
+                    let Ok(mut path) = path else { return Err(Torn::here()) };
                     path.pop_if(|last| *last == b'/');
                     return Err(Torn::at(TreePath::from_clean(path)));
                 }
