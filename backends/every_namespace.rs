@@ -8,6 +8,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
+use std::time::Instant;
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, StatxFlags};
 use rustix::thread::{CapabilitySet, capabilities};
@@ -19,6 +20,8 @@ use crate::mountinfo;
 const BTRFS: u64 = 0x9123_683e;
 /// The inode of the user namespace that the kernel starts with (`PROC_USER_INIT_INO`).
 const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
+/// How many mounts are looked at between two looks at the clock.
+const AT_ONCE: usize = 64;
 /// How often a list that others change is made, before the tables are left to tell.
 const ATTEMPTS: usize = 8;
 /// More than a walk from parent to parent ever takes.
@@ -37,9 +40,11 @@ pub struct BtrfsMount {
     pub subvolid: Option<u64>,
 }
 
-/// All of them. An error where we cannot be sure that the kernel told of every one; `proc` is the
-/// open `/proc`.
-pub fn btrfs_mounts(proc: BorrowedFd<'_>) -> io::Result<Vec<BtrfsMount>> {
+/// All of them. An error where we cannot be sure that the kernel told of every one, `TimedOut` where
+/// they were too many; `proc` is the open `/proc`.
+///
+/// One namespace at a time is kept alive by that, and for no longer than the look takes.
+pub fn btrfs_mounts(proc: BorrowedFd<'_>, until: Instant) -> io::Result<Vec<BtrfsMount>> {
     if !sees_everything(proc)? {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
@@ -47,11 +52,11 @@ pub fn btrfs_mounts(proc: BorrowedFd<'_>) -> io::Result<Vec<BtrfsMount>> {
     let own = fs::openat(proc, "thread-self/ns/mnt", flags, Mode::empty())?;
     let own = MountNamespace::of(own)?;
     let mut found = Vec::new();
-    add(&own, &mut found)?;
+    add(&own, until, &mut found)?;
     for direction in [Direction::Next, Direction::Previous] {
         let mut at = own.neighbour(direction)?;
         while let Some(namespace) = at {
-            add(&namespace, &mut found)?;
+            add(&namespace, until, &mut found)?;
             at = namespace.neighbour(direction)?;
         }
     }
@@ -67,8 +72,12 @@ fn sees_everything(proc: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(stat.stx_ino == FIRST_USER_NAMESPACE && may)
 }
 
-fn add(namespace: &MountNamespace, found: &mut Vec<BtrfsMount>) -> io::Result<()> {
-    for id in ids(namespace)? {
+fn add(namespace: &MountNamespace, until: Instant, found: &mut Vec<BtrfsMount>) -> io::Result<()> {
+    in_time(until)?;
+    for (at, id) in ids(namespace, until)?.into_iter().enumerate() {
+        if at % AT_ONCE == 0 {
+            in_time(until)?;
+        }
         let Some(facts) = namespace.facts(id)?.filter(|facts| facts.magic == BTRFS) else {
             continue;
         };
@@ -82,11 +91,15 @@ fn add(namespace: &MountNamespace, found: &mut Vec<BtrfsMount>) -> io::Result<()
     Ok(())
 }
 
+fn in_time(until: Instant) -> io::Result<()> {
+    if Instant::now() < until { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+}
+
 /// The numbers of all mounts. Where one is mounted or unmounted meanwhile, the list is made again.
-fn ids(namespace: &MountNamespace) -> io::Result<Vec<u64>> {
+fn ids(namespace: &MountNamespace, until: Instant) -> io::Result<Vec<u64>> {
     for _ in 0..ATTEMPTS {
-        let top = top_of(namespace)?;
-        let mut ids = namespace.below(top)?;
+        let top = top_of(namespace, until)?;
+        let mut ids = namespace.below(top, || in_time(until))?;
         if ids.len() == namespace.count()? {
             ids.push(top);
             return Ok(ids);
@@ -97,9 +110,12 @@ fn ids(namespace: &MountNamespace) -> io::Result<Vec<u64>> {
 
 /// The topmost mount. What the kernel takes for the root of a namespace may have others beside it,
 /// and our own root directory may be anywhere.
-fn top_of(namespace: &MountNamespace) -> io::Result<u64> {
+fn top_of(namespace: &MountNamespace, until: Instant) -> io::Result<u64> {
     let mut at = namespace.any()?;
-    for _ in 0..DEEPEST {
+    for step in 0..DEEPEST {
+        if step % AT_ONCE == 0 {
+            in_time(until)?;
+        }
         let parent = namespace.facts(at)?.ok_or(io::ErrorKind::NotFound)?.parent;
         if parent == at {
             return Ok(at);

@@ -201,13 +201,12 @@ pub trait Backend: Send + Sync {
 
 /// Changing: each call is one step of a plan, and deciding is over when it is made.
 pub trait LockedBackend {
-    /// The survey that a plan must be made from: nothing else changes the disk's trees meanwhile.
+    /// The survey that a plan must be made from: nothing else changes the disk's trees meanwhile. Where
+    /// live is mounted is not looked for: no plan but a rollback's has to know.
     fn survey(&self) -> Result<Survey>;
-    /// The same for a plan of a rollback, which has to know of the youngest old roots only: how many
-    /// there are then costs nothing.
-    fn survey_for_rollback(&self) -> Result<Survey> {
-        self.survey()
-    }
+    /// The same for a plan of a rollback, which has to know where live is mounted, and of the youngest
+    /// old roots only: how many there are then costs nothing.
+    fn survey_for_rollback(&self) -> Result<Survey>;
     /// A directory handle on a tree, for reading; who holds the lock needs no `Backend` beside it.
     fn view(&self, tree: &Tree) -> Result<View>;
     /// The same as [`Backend::nested_that_hold`].

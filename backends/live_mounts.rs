@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
 
 use crate::error::Result;
 use crate::every_namespace::{self, BtrfsMount};
@@ -36,84 +37,93 @@ pub struct Found {
     pub mounts: Vec<LiveMount>,
     /// Threads whose mount namespace we may not know.
     pub unreadable: usize,
+    /// There may be more: the time was up before all had been looked at.
+    pub more: bool,
 }
 
-/// Finds the mounts of the subvolume `subvolid` in every namespace. `proc` is the open `/proc`;
-/// `is_ours` tells from an open directory whether it lies on the subvolume's file system.
+/// Finds the mounts of the subvolumes `wanted` in every namespace, for as long as there is time.
+/// `proc` is the open `/proc`; `is_ours` tells from an open directory whether it lies on the
+/// subvolumes' file system.
 ///
 /// At a boot there are none, and the kernel tells so at once. Only where there may be some, or where
 /// it does not tell, are the tables of processes read.
 pub fn find(
     proc: BorrowedFd<'_>,
-    subvolid: u64,
+    wanted: &BTreeSet<u64>,
+    until: Instant,
     mut is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
 ) -> Result<Found> {
-    let mut found = look(proc, subvolid, &mut is_ours)?;
+    let mut found = look(proc, wanted, until, &mut is_ours)?;
     for _ in 1..LOOKS {
-        if found.mounts.iter().all(|mount| mount.certain) {
+        if found.more || found.mounts.iter().all(|mount| mount.certain) {
             break;
         }
-        found = look(proc, subvolid, &mut is_ours)?;
+        found = look(proc, wanted, until, &mut is_ours)?;
     }
     Ok(found)
 }
 
 fn look(
     proc: BorrowedFd<'_>,
-    subvolid: u64,
+    wanted: &BTreeSet<u64>,
+    until: Instant,
     is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
 ) -> Result<Found> {
-    let listed = match every_namespace::btrfs_mounts(proc) {
+    let listed = match every_namespace::btrfs_mounts(proc, until) {
         Ok(mut listed) => {
-            listed.retain(|mount| is_number(mount.subvolid, subvolid) != Tri::No);
+            listed.retain(|mount| is_wanted(mount.subvolid, wanted) != Tri::No);
             if listed.is_empty() {
                 return Ok(Found::default());
             }
             listed
         }
-        // An older kernel, or one that shows us a part only: the tables are left.
+        // An older kernel, or one that shows us a part only: the tables are left. Where they are too
+        // many, our own table still is.
         Err(_) => Vec::new(),
     };
-    find_in_tables(proc, subvolid, &listed, is_ours)
+    find_in_tables(proc, wanted, &listed, until, is_ours)
 }
 
 /// The same from the tables of processes. Of the mounts that the kernel `listed`, those that no
 /// table has are added.
 pub fn find_in_tables(
     proc: BorrowedFd<'_>,
-    subvolid: u64,
+    wanted: &BTreeSet<u64>,
     listed: &[BtrfsMount],
+    until: Instant,
     is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
 ) -> Result<Found> {
-    let tables = mount_tables::all(proc)?;
+    let mut tables = mount_tables::all(proc, until)?;
     let devices = listed.iter().map(|mount| mount.dev);
-    let proven = file_systems(proc, &tables, subvolid, devices, is_ours);
+    let proven = file_systems(proc, &mut tables, wanted, devices, until, is_ours);
     let same = |dev| proven.get(&dev).copied().unwrap_or(Tri::Unknown);
-    let mut mounts = mounts_of_subvolume(&tables, |mount| same(mount.dev), subvolid);
+    let mut mounts = mounts_of_subvolumes(&tables, |mount| same(mount.dev), wanted);
     let known: BTreeSet<u64> =
         tables.tables.iter().flat_map(|table| &table.mounts).map(|mount| mount.id).collect();
-    for mount in listed.iter().filter(|mount| !known.contains(&mount.table_id)) {
-        let answers = (is_number(mount.subvolid, subvolid), same(mount.dev));
+    // With tables that nobody has read, a mount that none has is not one that nobody sees.
+    let unseen = listed.iter().filter(|mount| !tables.more && !known.contains(&mount.table_id));
+    for mount in unseen {
+        let answers = (is_wanted(mount.subvolid, wanted), same(mount.dev));
         if answers.0 != Tri::No && answers.1 != Tri::No {
             let (mount_point, certain) =
                 (mount.mount_point.clone(), answers == (Tri::Yes, Tri::Yes));
             mounts.push(LiveMount { mount_point, seen_by: SeenBy::Nobody, certain });
         }
     }
-    Ok(Found { mounts, unreadable: tables.unreadable })
+    Ok(Found { mounts, unreadable: tables.unreadable, more: tables.more })
 }
 
-/// The mounts that show the subvolume `subvolid` or a directory in it. What `same_file_system`
+/// The mounts that show one of the subvolumes `wanted` or a directory in it. What `same_file_system`
 /// cannot tell counts as one, and is marked as uncertain.
-pub fn mounts_of_subvolume(
+pub fn mounts_of_subvolumes(
     tables: &MountTables,
     same_file_system: impl Fn(&Mount) -> Tri,
-    subvolid: u64,
+    wanted: &BTreeSet<u64>,
 ) -> Vec<LiveMount> {
     let mut found = Vec::new();
     for table in &tables.tables {
         for mount in table.mounts.iter().filter(|mount| is_btrfs(mount)) {
-            let certain = match (shows(mount, subvolid), same_file_system(mount)) {
+            let certain = match (shows(mount, wanted), same_file_system(mount)) {
                 (Tri::No, _) | (_, Tri::No) => continue,
                 answers => answers == (Tri::Yes, Tri::Yes),
             };
@@ -129,14 +139,15 @@ pub fn mounts_of_subvolume(
 /// opened, since that keeps others from unmounting it for a moment.
 fn file_systems(
     proc: BorrowedFd<'_>,
-    tables: &MountTables,
-    subvolid: u64,
+    tables: &mut MountTables,
+    wanted: &BTreeSet<u64>,
     devices: impl Iterator<Item = (u32, u32)>,
+    until: Instant,
     mut is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
 ) -> BTreeMap<(u32, u32), Tri> {
     let all = || tables.tables.iter().flat_map(|table| &table.mounts);
     let asked: BTreeSet<(u32, u32)> = all()
-        .filter(|mount| is_btrfs(mount) && shows(mount, subvolid) != Tri::No)
+        .filter(|mount| is_btrfs(mount) && shows(mount, wanted) != Tri::No)
         .map(|mount| mount.dev)
         .chain(devices)
         .collect();
@@ -147,6 +158,11 @@ fn file_systems(
             let answer = proven.entry(mount.dev).or_insert(Tri::Unknown);
             if *answer != Tri::Unknown {
                 continue;
+            }
+            // Mounts of our own table are proven whatever time that takes: nobody else makes those.
+            if table.seen_by.is_some() && Instant::now() >= until {
+                tables.more = true;
+                return proven;
             }
             // A mount that cannot be opened proves nothing; another one of its file system may.
             *answer = match mount_tables::open_mount_point(proc, table.seen_by, mount)
@@ -165,16 +181,16 @@ fn is_btrfs(mount: &Mount) -> bool {
     mount.fs_type == b"btrfs"
 }
 
-fn shows(mount: &Mount, subvolid: u64) -> Tri {
+fn shows(mount: &Mount, wanted: &BTreeSet<u64>) -> Tri {
     let shown = mount
         .option(b"subvolid")
         .and_then(|value| std::str::from_utf8(&value).ok()?.parse::<u64>().ok());
-    is_number(shown, subvolid)
+    is_wanted(shown, wanted)
 }
 
-fn is_number(shown: Option<u64>, subvolid: u64) -> Tri {
+fn is_wanted(shown: Option<u64>, wanted: &BTreeSet<u64>) -> Tri {
     match shown {
-        Some(shown) if shown == subvolid => Tri::Yes,
+        Some(shown) if wanted.contains(&shown) => Tri::Yes,
         Some(_) => Tri::No,
         None => Tri::Unknown,
     }
@@ -188,7 +204,11 @@ mod tests {
 
     fn tables(table: &str) -> MountTables {
         let mounts = mountinfo::parse(table.as_bytes()).unwrap();
-        MountTables { tables: vec![MountTable { seen_by: Some(7), mounts }], unreadable: 0 }
+        MountTables {
+            tables: vec![MountTable { seen_by: Some(7), mounts }],
+            unreadable: 0,
+            more: false,
+        }
     }
 
     #[test]
@@ -199,7 +219,7 @@ mod tests {
             3 0 0:2 /root /b rw - btrfs y rw,subvolid=256,subvol=/root\n\
             4 0 0:3 / /c rw - tmpfs z rw,subvolid=256\n";
         let same = |mount: &Mount| if mount.dev == (0, 1) { Tri::Yes } else { Tri::No };
-        let found = mounts_of_subvolume(&tables(table), same, 256);
+        let found = mounts_of_subvolumes(&tables(table), same, &[256].into());
         let shown: Vec<_> = found.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["/a (in the mount namespace of process 7)"]);
     }
@@ -211,7 +231,7 @@ mod tests {
             2 0 0:2 / /b rw - btrfs x rw\n\
             3 0 0:1 / /top rw - btrfs x rw,subvolid=5,subvol=/\n";
         let same = |mount: &Mount| if mount.dev == (0, 2) { Tri::Yes } else { Tri::Unknown };
-        let found = mounts_of_subvolume(&tables(table), same, 256);
+        let found = mounts_of_subvolumes(&tables(table), same, &[256].into());
         let shown: Vec<_> = found.iter().map(|m| (&m.mount_point[..], m.certain)).collect();
         assert_eq!(shown, [(&b"/a"[..], false), (b"/b", false)]);
     }

@@ -8,10 +8,12 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
@@ -27,6 +29,48 @@ const OWN: &str = "thread-self";
 
 /// Bytes to ask for at once: small pieces make the kernel start over.
 const READ_AT_ONCE: usize = 16 << 10;
+
+/// Bytes of a table between two looks at the clock.
+const PIECE: u64 = 256 << 10;
+
+/// How long mounts are looked for in all. Anybody may have tens of thousands, in namespaces of their
+/// own.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// A look that takes no longer costs no patience: there may be one for each tree that is deleted.
+const SHORT: Duration = Duration::from_millis(20);
+
+/// How long mounts may still be looked for, by all looks of one run together.
+#[derive(Debug)]
+pub struct Patience(Mutex<Duration>);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Mutex::new(PATIENCE))
+    }
+}
+
+impl Patience {
+    /// Looks for mounts, until the time that `look` is given.
+    pub fn look<T>(&self, look: impl FnOnce(Instant) -> T) -> T {
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let started = Instant::now();
+        let found = look(started + *left);
+        let took = started.elapsed();
+        if took > SHORT {
+            *left = left.saturating_sub(took);
+        }
+        found
+    }
+}
+
+/// Why a tree is not deleted of which it is not known whether it is mounted.
+pub(crate) fn cannot_tell(action: &str) -> Error {
+    let why = "whether it is mounted could not be told: other mount namespaces have more mounts than \
+               can be looked at in a second";
+    Error::new(action, why).mend(
+        "`lsns -t mnt` lists the namespaces with their processes; try again when there are fewer mounts",
+    )
+}
 
 /// The mounts of one namespace that no earlier table has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,22 +88,29 @@ pub struct MountTables {
     pub tables: Vec<MountTable>,
     /// Threads whose namespace we may not know; none where we have every capability that they have.
     pub unreadable: usize,
+    /// There are more, and the time was up. Our own table is always there, whole.
+    pub more: bool,
 }
 
 /// Which table a thread sees: its namespace and its root directory (mount and inode).
 type Key = (Vec<u8>, u64, u64);
 
-/// Reads every mount table below `proc`, the open `/proc`. Threads that end meanwhile are ignored.
-pub fn all(proc: BorrowedFd<'_>) -> Result<MountTables> {
+/// Reads every mount table below `proc`, the open `/proc`, for as long as there is time. Threads that
+/// end meanwhile are ignored.
+pub fn all(proc: BorrowedFd<'_>, until: Instant) -> Result<MountTables> {
     let mut found = MountTables::default();
     let mut seen = HashSet::from([key(proc, Path::new(OWN)).map_err(cannot("tell", OWN))?]);
     let mut known = HashSet::new();
-    add(proc, None, Path::new(OWN), &mut known, &mut found)?;
-    let status = read(proc, &Path::new(OWN).join("status"));
+    add(proc, None, Path::new(OWN), None, &mut known, &mut found)?;
+    let status = read(proc, &Path::new(OWN).join("status"), None);
     // A `/proc` that does not tell is read the long way.
     let mut kin = Kin::new(&status.unwrap_or_default());
     for process in numbers(proc, Path::new("."))? {
         for thread in threads(proc, process)? {
+            if Instant::now() >= until {
+                found.more = true;
+                return Ok(found);
+            }
             if kin.has(thread) {
                 continue;
             }
@@ -67,8 +118,9 @@ pub fn all(proc: BorrowedFd<'_>) -> Result<MountTables> {
             match key(proc, &entry) {
                 Ok(key) => {
                     // Who ended before its table was read leaves that to the next one who sees it.
+                    let until = Some(until);
                     if seen.contains(&key)
-                        || add(proc, Some(thread), &entry, &mut known, &mut found)?
+                        || add(proc, Some(thread), &entry, until, &mut known, &mut found)?
                     {
                         seen.insert(key);
                         kin.remember(thread);
@@ -113,11 +165,16 @@ fn add(
     proc: BorrowedFd<'_>,
     seen_by: Option<i32>,
     entry: &Path,
+    until: Option<Instant>,
     known: &mut HashSet<u64>,
     found: &mut MountTables,
 ) -> Result<bool> {
-    let table = match read(proc, &entry.join("mountinfo")) {
+    let table = match read(proc, &entry.join("mountinfo"), until) {
         Ok(table) => table,
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            found.more = true;
+            return Ok(true);
+        }
         Err(error) if seen_by.is_some() && has_ended(&error) => return Ok(false),
         Err(error) => return Err(cannot("read", &entry.to_string_lossy())(error)),
     };
@@ -150,10 +207,22 @@ fn entry_of(process: i32, thread: i32) -> PathBuf {
     if thread == process { entry } else { entry.join("task").join(thread.to_string()) }
 }
 
-fn read(proc: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
+/// Reads a file of `/proc`; `TimedOut` if it has an end that is too far away.
+fn read(proc: BorrowedFd<'_>, path: &Path, until: Option<Instant>) -> io::Result<Vec<u8>> {
     let opened = fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut opened = File::from(opened);
     // Most tables fit at once. `take` spares the question for a size, which is 0 here.
-    file::read_at_most(File::from(opened), Vec::with_capacity(READ_AT_ONCE), file::MAX_KERNEL_TABLE)
+    let mut content = Vec::with_capacity(READ_AT_ONCE);
+    let piece = until.map_or(file::MAX_KERNEL_TABLE, |_| PIECE);
+    while (&mut opened).take(piece).read_to_end(&mut content)? as u64 == piece {
+        if content.len() as u64 >= file::MAX_KERNEL_TABLE {
+            return Err(io::Error::other("it has more than is read"));
+        }
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+    Ok(content)
 }
 
 /// The entries of a directory of `/proc` whose names are numbers; none if its process has ended.
@@ -196,6 +265,10 @@ mod tests {
 
     use super::*;
 
+    fn far() -> Instant {
+        Instant::now() + Duration::from_secs(3600)
+    }
+
     const TABLE: &str = "1 0 0:1 / / rw - tmpfs x rw\n";
 
     /// A `/proc` as a directory tree: one process of one thread for each namespace named.
@@ -227,7 +300,7 @@ mod tests {
         std::fs::remove_file(dir.path().join("7/task/7/ns/mnt")).unwrap();
         std::fs::remove_file(dir.path().join("9/task/9/mountinfo")).unwrap();
         std::fs::create_dir(dir.path().join("8")).unwrap();
-        let found = all(open(&dir).as_fd()).unwrap();
+        let found = all(open(&dir).as_fd(), far()).unwrap();
         let seen: Vec<_> = found.tables.iter().map(|table| table.seen_by).collect();
         assert_eq!((seen, found.unreadable), (vec![None], 0));
     }
@@ -241,7 +314,7 @@ mod tests {
             symlink("../../..", root).unwrap();
         }
         std::fs::remove_file(dir.path().join("7/task/7/mountinfo")).unwrap();
-        let found = all(open(&dir).as_fd()).unwrap();
+        let found = all(open(&dir).as_fd(), far()).unwrap();
         let seen: Vec<_> = found.tables.iter().map(|table| table.seen_by).collect();
         assert_eq!(seen, [None, Some(9)]);
     }
@@ -257,7 +330,7 @@ mod tests {
         std::fs::write(entry.join("mountinfo"), format!("{TABLE}70 0 0:1 / /x rw - tmpfs x rw\n"))
             .unwrap();
         // Thread 9's own root directory differs from both.
-        let found = all(open(&dir).as_fd()).unwrap();
+        let found = all(open(&dir).as_fd(), far()).unwrap();
         let ids =
             |at: usize| -> Vec<u64> { found.tables[at].mounts.iter().map(|m| m.id).collect() };
         assert_eq!((found.tables[1].seen_by, ids(0), ids(1)), (Some(7), vec![1], vec![70]));
@@ -268,17 +341,17 @@ mod tests {
     fn a_table_that_cannot_be_read_is_an_error_and_not_an_empty_table() {
         let dir = proc(&[("1", "mnt:[10]")]);
         std::fs::write(dir.path().join("1/task/1/mountinfo"), "1 0\n").unwrap();
-        let error = all(open(&dir).as_fd()).unwrap_err().to_string();
+        let error = all(open(&dir).as_fd(), far()).unwrap_err().to_string();
         assert_eq!(error, "cannot read line 1 of the mount table: it has no device");
         std::fs::remove_file(dir.path().join("1/task/1/mountinfo")).unwrap();
-        let error = all(open(&dir).as_fd()).unwrap_err().to_string();
+        let error = all(open(&dir).as_fd(), far()).unwrap_err().to_string();
         assert!(error.starts_with("cannot read the mount namespace of /proc/thread-self: No such"));
     }
 
     #[test]
     fn our_own_root_mount_is_found_in_the_real_tables_and_can_be_opened() {
         let proc: OwnedFd = File::open("/proc").unwrap().into();
-        let found = all(proc.as_fd()).unwrap();
+        let found = all(proc.as_fd(), far()).unwrap();
         assert_eq!(found.tables[0].seen_by, None);
         let wanted = fs::statx(fs::CWD, "/", AtFlags::empty(), StatxFlags::MNT_ID).unwrap();
         let root = found.tables[0].mounts.iter().find(|m| m.id == wanted.stx_mnt_id).unwrap();
@@ -287,5 +360,24 @@ mod tests {
         other.id = u64::MAX;
         let error = open_mount_point(proc.as_fd(), None, &other).unwrap_err();
         assert_eq!(error.to_string(), "another file system is mounted on top");
+    }
+
+    #[test]
+    fn when_the_time_is_up_our_own_table_is_told_and_that_there_are_more() {
+        let dir = proc(&[("1", "mnt:[10]"), ("7", "mnt:[11]")]);
+        let found = all(open(&dir).as_fd(), Instant::now()).unwrap();
+        assert_eq!((found.tables.len(), found.tables[0].seen_by, found.more), (1, None, true));
+        assert!(!all(open(&dir).as_fd(), far()).unwrap().more);
+    }
+
+    #[test]
+    fn long_looks_use_up_the_patience_and_short_ones_do_not() {
+        let patience = Patience::default();
+        let left = |patience: &Patience| *patience.0.lock().unwrap();
+        (0..1000).for_each(|_| patience.look(|_| ()));
+        assert_eq!(left(&patience), PATIENCE);
+        patience.look(|until| while Instant::now() < until {});
+        assert_eq!(left(&patience), Duration::ZERO);
+        assert!(patience.look(|until| Instant::now() >= until));
     }
 }

@@ -210,6 +210,15 @@ pub struct Obstacle {
     pub mend: Option<String>,
 }
 
+/// Whether a survey looks where live is mounted, which takes time where others have many mounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mounts {
+    /// It does.
+    OfLive,
+    /// It does not: only a rollback has to know.
+    NotLookedFor,
+}
+
 /// Everything that a planner may know about the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
@@ -231,6 +240,8 @@ pub struct Survey {
     pub hold: Option<Held>,
     /// Where live is mounted now, in any mount namespace that has a process.
     pub live_mounts: Vec<LiveMount>,
+    /// Whether there may be more such mounts: others have so many that not all could be looked at.
+    pub more_live_mounts: bool,
     /// Trees of their own inside live, by path; they travel along with it. Every user can make any
     /// number of them, so that a survey for a rollback does not list them.
     pub nested: Vec<TreePath>,
@@ -260,6 +271,7 @@ impl Survey {
             unfinished: Vec::new(),
             hold: None,
             live_mounts: Vec::new(),
+            more_live_mounts: false,
             nested: Vec::new(),
             stubs: Some(Stubs::default()),
             live_is_default: false,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, Mode, OFlags};
 
-use crate::directory::{lock, without_mounts};
+use crate::directory::without_mounts;
 use crate::error::{Error, Result};
 use crate::hold::Hold;
 use crate::path::{Escaped, TreeName};
@@ -83,8 +83,8 @@ impl Backend for Tmpfs {
     }
 
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
-        let lock = lock(self.root.as_fd(), &self.path)?;
-        Ok(Box::new(Locked { of: self, _lock: lock }))
+        // There is nothing to change: a lock, which anybody could take, would protect nothing.
+        Ok(Box::new(Locked { of: self }))
     }
 }
 
@@ -93,10 +93,9 @@ fn identity(root: &Stat) -> TreeId {
     TreeId::new(format!("tmpfs {}:{}", root.device.0, root.device.1))
 }
 
-/// A [`Tmpfs`] with its lock: there is nothing to change in it, and asking for it is an error.
+/// A [`Tmpfs`] to be changed: there is nothing to change in it, and asking for it is an error.
 struct Locked<'a> {
     of: &'a Tmpfs,
-    _lock: OwnedFd,
 }
 
 impl Locked<'_> {
@@ -107,6 +106,10 @@ impl Locked<'_> {
 
 impl LockedBackend for Locked<'_> {
     fn survey(&self) -> Result<Survey> {
+        self.of.survey()
+    }
+
+    fn survey_for_rollback(&self) -> Result<Survey> {
         self.of.survey()
     }
 
@@ -208,7 +211,6 @@ mod tests {
         let backend = Tmpfs::open(mounted.dir.path()).unwrap();
         assert!(!backend.abilities().needs_rollback);
         let mut locked = backend.lock().unwrap();
-        assert!(backend.lock().is_err());
         assert!(locked.capture(Origin::Live).is_err());
         assert_eq!(fs::read_dir(mounted.dir.path()).unwrap().count(), 0);
     }

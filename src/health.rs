@@ -146,7 +146,8 @@ fn wrong_root(survey: &Survey, layout: &Layout, running: &Running) -> Option<Pro
 fn next_boot(survey: &Survey, facts: &Facts, layout: &Layout) -> Vec<Problem> {
     // Mounts end with this boot, and what was asked was asked of this boot.
     let hold = survey.hold.clone().filter(|held| matches!(held, Held::Unreadable(_)));
-    let survey = Survey { live_mounts: Vec::new(), hold, ..survey.clone() };
+    let survey =
+        Survey { live_mounts: Vec::new(), more_live_mounts: false, hold, ..survey.clone() };
     let mut facts = facts.clone();
     facts.command_line.asked =
         facts.command_line.asked.filter(|asked| matches!(asked, Asked::Unknown(_)));

@@ -79,6 +79,10 @@ const RECORD: usize = 3;
 /// The same for a variant: a live that is the default subvolume is followed by the default.
 fn table(variant: Variant) -> Vec<&'static str> {
     let mut table = ROLLBACK.to_vec();
+    if variant == Variant::NoOldDir {
+        // For the lock, which it carries.
+        table.insert(0, "btrfs: make old dir");
+    }
     if variant == Variant::Stub {
         table.splice(8..8, STUB);
     }

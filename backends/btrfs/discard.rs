@@ -11,6 +11,7 @@ use super::top::Top;
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::kernel::btrfs as ioctl;
+use crate::mount_tables::cannot_tell;
 use crate::{descent, remove};
 
 /// The subvolume `id` and all that are inside it, each after the one that holds it; an error if one
@@ -24,15 +25,20 @@ pub fn all_in(top: &Top, id: u64, action: &str) -> Result<Vec<u64>> {
     }
     let default = default_subvolume(top)?;
     for &id in &order {
-        let action = || format!("{action} (subvolume {id})");
         if id == default {
-            return Err(Error::new(action(), "it is the default subvolume"));
+            let action = format!("{action} (subvolume {id})");
+            return Err(Error::new(action, "it is the default subvolume"));
         }
-        // The kernel deletes mounted subvolumes without a word.
-        if let Some(mount) = super::mounts::of_subvolume(top, id)?.first() {
-            return Err(Error::new(action(), format!("it is mounted at {mount}"))
-                .mend(format!("umount {mount}")));
-        }
+    }
+    // The kernel deletes mounted subvolumes without a word.
+    let (mounts, more) = super::mounts::of_subvolumes(top, &order.iter().copied().collect())?;
+    if let Some(mount) = mounts.first() {
+        return Err(
+            Error::new(action, format!("it is mounted at {mount}")).mend(format!("umount {mount}"))
+        );
+    }
+    if more {
+        return Err(cannot_tell(action));
     }
     Ok(order)
 }

@@ -21,21 +21,43 @@ use crate::kinship;
 use crate::old_roots::{self, Reach, child};
 use crate::path::{TreeName, TreePath};
 use crate::record::{self, CopyMark, Record};
-use crate::survey::{OldRoot, Survey, Tree, TreeId, Unfinished};
+use crate::survey::{Mounts, OldRoot, Survey, Tree, TreeId, Unfinished};
 use crate::{Layout, LockedBackend, Origin, View, lock, temporary};
 
 /// The file system, open for changes, with the lock that every Blankroot process takes for them.
 pub struct Locked<'a> {
     top: Top,
     layout: &'a Layout,
+    /// The directory of old roots, which carries the lock.
+    _lock: OwnedFd,
+    /// That was made for the lock, and for a plan it is still to be made.
+    made_old: bool,
 }
 
 impl<'a> Locked<'a> {
     pub fn new(device: &Path, layout: &'a Layout) -> Result<Self> {
         let top = Top::open(device, Access::Write)?;
-        // It lies on the top level's own inode and goes with this process.
-        lock::take(top.as_fd(), || format!("change the file system on {}", device.display()))?;
-        Ok(Self { top, layout })
+        let action = || format!("change the file system on {}", device.display());
+        // Everybody may open the top level. The lock goes with this process.
+        let (old, made_old) = match top.open_dir(&layout.old) {
+            Err(Errno::NOENT) => {
+                make_old_dir(&top, &layout.old)?;
+                (top.open_dir(&layout.old), true)
+            }
+            opened => (opened, false),
+        };
+        let old = old.map_err(|e| {
+            Error::io(format!("open the directory of old roots {}", layout.old), e)
+                .mend("`old` under [root] must name a plain directory, or nothing yet")
+        })?;
+        lock::take_private(old.as_fd(), action)?;
+        Ok(Self { top, layout, _lock: old, made_old })
+    }
+
+    fn survey(&self, reach: Reach, mounts: Mounts) -> Result<Survey> {
+        let mut survey = super::survey::survey(&self.top, self.layout, reach, mounts)?;
+        survey.has_old_dir &= !self.made_old;
+        Ok(survey)
     }
 
     fn old_dir(&self) -> Result<OwnedFd> {
@@ -142,11 +164,11 @@ impl<'a> Locked<'a> {
 
 impl LockedBackend for Locked<'_> {
     fn survey(&self) -> Result<Survey> {
-        super::survey::survey(&self.top, self.layout, Reach::All)
+        self.survey(Reach::All, Mounts::NotLookedFor)
     }
 
     fn survey_for_rollback(&self) -> Result<Survey> {
-        super::survey::survey(&self.top, self.layout, Reach::Youngest)
+        self.survey(Reach::Youngest, Mounts::OfLive)
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {
@@ -275,7 +297,7 @@ impl LockedBackend for Locked<'_> {
     fn discard(&mut self, old_root: &OldRoot) -> Result<()> {
         let action = format!("delete the old root {}", old_root.tree.name);
         self.top.subvolume(&old_root.tree)?;
-        let known = self.survey()?.old_roots;
+        let known = LockedBackend::survey(self)?.old_roots;
         if !known.iter().any(|root| root.tree == old_root.tree && root.record == old_root.record) {
             return Err(Error::new(action, "it is no old root of this layout")
                 .mend("delete it with `btrfs subvolume delete` if it is not needed"));

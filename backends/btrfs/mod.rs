@@ -23,7 +23,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use crate::error::{Error, Result};
 use crate::old_roots::Reach;
 use crate::path::{TreePath, shell_word};
-use crate::survey::{Slot, Survey, Tree, TreeId};
+use crate::survey::{Mounts, Slot, Survey, Tree, TreeId};
 use crate::{Abilities, Backend, Changes, FastChanges, Layout, LockedBackend, View};
 
 pub use create::create_subvolume;
@@ -54,7 +54,7 @@ impl Btrfs {
 
 impl Backend for Btrfs {
     fn survey(&self) -> Result<Survey> {
-        survey::survey(&self.top, &self.layout, Reach::All)
+        survey::survey(&self.top, &self.layout, Reach::All, Mounts::OfLive)
     }
 
     fn live_and_blank(&self) -> Result<(Slot, Slot)> {

@@ -1,5 +1,6 @@
 //! Where subvolumes are mounted, and which block devices may be parts of a file system.
 
+use std::collections::BTreeSet;
 use std::fs::{File, canonicalize};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -10,18 +11,22 @@ use crate::error::{Error, Result};
 use crate::kernel::{btrfs as ioctl, btrfs_control};
 use crate::mountinfo::Mount;
 use crate::survey::LiveMount;
-use crate::{live_mounts, mount_tables};
+use crate::{live_mounts, mount_tables, mounted};
 
 /// The kernel's own interfaces, which have no other place.
 const PROC: &str = "/proc";
 const BLOCK_DEVICES: &str = "/sys/class/block";
 const DEVICES: &str = "/dev";
 
-/// The mounts through which subvolume `id` can be reached, in every namespace that can be read.
-pub fn of_subvolume(top: &Top, id: u64) -> Result<Vec<LiveMount>> {
+/// The mounts through which one of these subvolumes can be reached, in every namespace that can be
+/// read, and whether there may be more.
+pub fn of_subvolumes(top: &Top, ids: &BTreeSet<u64>) -> Result<(Vec<LiveMount>, bool)> {
     let fsid = top.info().fsid;
     let is_ours = |dir: std::os::fd::BorrowedFd<'_>| Ok(ioctl::fs_info(dir)?.fsid == fsid);
-    Ok(live_mounts::find(proc()?.as_fd(), id, is_ours)?.mounts)
+    let proc = proc()?;
+    let look = |until| live_mounts::find(proc.as_fd(), ids, until, is_ours);
+    let found = top.patience().look(look)?;
+    Ok((found.mounts, found.more))
 }
 
 /// The top level of the file system on `device` where it is mounted already: all that a process
@@ -37,8 +42,7 @@ pub fn mounted_top(device: &Path) -> Result<OwnedFd> {
             && canonicalize(Path::new(std::ffi::OsStr::from_bytes(&mount.source)))
                 .is_ok_and(|source| source == wanted)
     };
-    let mine = mount_tables::all(proc.as_fd())?.tables.into_iter().find(|t| t.seen_by.is_none());
-    let mounts = mine.map(|table| table.mounts).unwrap_or_default();
+    let mounts = mounted::all()?;
     let found = mounts.iter().filter(is_top);
     found
         .filter_map(|mount| mount_tables::open_mount_point(proc.as_fd(), None, mount).ok())

@@ -21,14 +21,18 @@ use crate::kernel::btrfs::{self as ioctl, SubvolumeInfo};
 use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::path::{TreeName, TreePath, shell_word};
 use crate::record::{self, Record};
-use crate::survey::{Obstacle, OldRoot, Slot, Space, Stubs, Survey, Tree, TreeId, Unfinished};
+use crate::survey::{
+    Mounts, Obstacle, OldRoot, Slot, Space, Stubs, Survey, Tree, TreeId, Unfinished,
+};
 use crate::torn::look_until_whole;
 
 /// A metadata block for each level that making a snapshot and exchanging two names may write, as
 /// the kernel reserves them before it starts: 256 blocks cover both with room to spare.
 const BLOCKS_NEEDED: u64 = 256;
 
-pub fn survey(top: &Top, layout: &Layout, reach: Reach) -> Result<Survey> {
+/// What is there. Without `mounts`, nobody has looked where live is mounted, and the survey says that
+/// there may be more.
+pub fn survey(top: &Top, layout: &Layout, reach: Reach, mounts: Mounts) -> Result<Survey> {
     // What was written and not committed yet would pass for never written: a subvolume's item gets
     // its new generation with the commit.
     change("btrfs: sync before survey", || Ok(rustix::fs::syncfs(top)?))
@@ -61,9 +65,10 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach) -> Result<Survey> {
     if let Ok(beside) = top.open_parent(&layout.blank) {
         old.unfinished.extend(leftovers_of_capture(beside.as_fd(), &layout.blank)?);
     }
-    let live_mounts = match live_info {
-        Some(info) => super::mounts::of_subvolume(top, info.id)?,
-        None => Vec::new(),
+    let (live_mounts, more_live_mounts) = match (live_info, mounts) {
+        (Some(info), Mounts::OfLive) => super::mounts::of_subvolumes(top, &[info.id].into())?,
+        (Some(_), Mounts::NotLookedFor) => (Vec::new(), true),
+        (None, _) => (Vec::new(), false),
     };
     let nested = match live_info {
         Some(info) if reach == Reach::All => nested_paths(top, info.id)?,
@@ -85,6 +90,7 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach) -> Result<Survey> {
         unfinished: old.unfinished,
         hold: old.hold,
         live_mounts,
+        more_live_mounts,
         nested,
         stubs: match blank_info {
             Some(_) => list.as_ref().map(stubs::List::for_survey),

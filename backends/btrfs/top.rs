@@ -14,6 +14,7 @@ use rustix::mount::{
 
 use crate::error::{Error, Result};
 use crate::kernel::btrfs::{self as ioctl, FsInfo, SubvolumeInfo};
+use crate::mount_tables::Patience;
 use crate::path::TreeName;
 use crate::survey::{Slot, Tree, TreeId};
 
@@ -35,6 +36,7 @@ pub struct Top {
     fd: OwnedFd,
     info: FsInfo,
     device: PathBuf,
+    patience: Patience,
 }
 
 /// An open subvolume and what the kernel says of it.
@@ -55,11 +57,16 @@ impl Top {
         let info = ioctl::fs_info(&fd).map_err(|e| {
             Error::io(format!("read what file system is on {}", device.display()), e)
         })?;
-        Ok(Self { fd, info, device: device.to_path_buf() })
+        Ok(Self { fd, info, device: device.to_path_buf(), patience: Patience::default() })
     }
 
     pub fn device(&self) -> &PathBuf {
         &self.device
+    }
+
+    /// How long mounts of its subvolumes may be looked for.
+    pub fn patience(&self) -> &Patience {
+        &self.patience
     }
 
     pub fn info(&self) -> &FsInfo {

@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{self, Mode, RenameFlags};
 
@@ -14,24 +15,45 @@ use crate::fault::change;
 use crate::hold::{self, Hold};
 use crate::kinship;
 use crate::old_roots::{Reach, child};
-use crate::path::TreeName;
+use crate::path::{Escaped, TreeName};
 use crate::record::{self, Record};
 use crate::remove::remove_tree;
 use crate::stat::Place;
-use crate::survey::{OldRoot, Slot, Survey, Tree, TreeId, Unfinished};
-use crate::{Backend, LockedBackend, Origin, View, temporary};
+use crate::survey::{Mounts, OldRoot, Slot, Survey, Tree, TreeId, Unfinished};
+use crate::{Backend, LockedBackend, Origin, View, lock, temporary};
 
 use super::{Directory, discard, find};
 
 /// A [`Directory`] that nobody else changes meanwhile.
 pub(super) struct Locked<'a> {
     pub(super) of: &'a Directory,
+    /// The directory of old roots, which carries the lock.
     _lock: OwnedFd,
+    /// That was made for the lock, and for a plan it is still to be made.
+    made_old: bool,
 }
 
 impl<'a> Locked<'a> {
-    pub(super) fn new(of: &'a Directory, lock: OwnedFd) -> Self {
-        Self { of, _lock: lock }
+    pub(super) fn new(of: &'a Directory) -> Result<Self> {
+        let action = || format!("change the trees in {}", Escaped(of.path.as_os_str().as_bytes()));
+        // Everybody may open the directory that holds the trees.
+        let (old, made_old) = match find::open_old(of)? {
+            Some(old) => (Some(old), false),
+            None => {
+                make_old_dir(of).map_err(|e| Error::io(action(), e))?;
+                (find::open_old(of)?, true)
+            }
+        };
+        let old =
+            old.ok_or_else(|| Error::new(action(), "the directory of old roots is missing"))?;
+        lock::take_private(old.as_fd(), action)?;
+        Ok(Self { of, _lock: old, made_old })
+    }
+
+    fn survey(&self, reach: Reach, mounts: Mounts) -> Result<Survey> {
+        let mut survey = find::survey(self.of, reach, mounts)?;
+        survey.has_old_dir &= !self.made_old;
+        Ok(survey)
     }
 
     /// The tree that has this name, if it is the one that the plan was made for.
@@ -46,14 +68,7 @@ impl<'a> Locked<'a> {
         if find::open_old(self.of)?.is_some() {
             return Ok(());
         }
-        let make = || {
-            let (parent, name) = self.of.open_parent(&self.of.layout.old)?;
-            change("directory: make old directory", || {
-                Ok(fs::mkdirat(&parent, &name, Mode::RWXU)?)
-            })?;
-            change("directory: sync old directory", || Ok(fs::fsync(&parent)?))
-        };
-        make().map_err(|e| Error::io(action(), e))
+        make_old_dir(self.of).map_err(|e| Error::io(action(), e))
     }
 
     /// Makes a tree with `fill` under a temporary name, makes it durable and gives it `name`.
@@ -108,11 +123,11 @@ impl<'a> Locked<'a> {
 
 impl LockedBackend for Locked<'_> {
     fn survey(&self) -> Result<Survey> {
-        find::survey(self.of, Reach::All)
+        self.survey(Reach::All, Mounts::NotLookedFor)
     }
 
     fn survey_for_rollback(&self) -> Result<Survey> {
-        find::survey(self.of, Reach::Youngest)
+        self.survey(Reach::Youngest, Mounts::OfLive)
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {
@@ -229,6 +244,20 @@ impl LockedBackend for Locked<'_> {
 
     fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()> {
         discard::unfinished(self, left)
+    }
+}
+
+/// Where only we may look.
+fn make_old_dir(of: &Directory) -> io::Result<()> {
+    let (parent, name) = of.open_parent(&of.layout.old)?;
+    let made =
+        change("directory: make old directory", || Ok(fs::mkdirat(&parent, &name, Mode::RWXU)?));
+    match made {
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => {
+            made?;
+            change("directory: sync old directory", || Ok(fs::fsync(&parent)?))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use rustix::fs;
 use crate::Backend;
 use crate::error::{Error, Result};
 use crate::fault::change;
+use crate::mount_tables::cannot_tell;
 use crate::old_roots::{self, child};
 use crate::record::{self, Record, Records};
 use crate::remove::remove_tree;
@@ -66,9 +67,13 @@ fn delete(locked: &Locked<'_>, tree: &Tree, record: &Record, action: &str) -> Re
     if identity(&found.stat) != tree.id {
         return Err(changed(action, "another tree has its name by now"));
     }
-    if let Some(mount) = mounts::of(locked.of.seen.as_fd(), &name)?.first() {
+    let (mounts, more) = mounts::of(locked.of, &name)?;
+    if let Some(mount) = mounts.first() {
         return Err(Error::new(action, format!("it is mounted at {mount}"))
             .mend("unmount it, then try again"));
+    }
+    if more {
+        return Err(cannot_tell(action));
     }
     if record.discarding.is_none() {
         record::mark(old.as_fd(), record, &tree.id)?;

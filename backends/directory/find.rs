@@ -16,12 +16,12 @@ use crate::kinship::{self, Kinship};
 use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::path::TreeName;
 use crate::stat::{Place, Stat};
-use crate::survey::{Obstacle, Slot, Stubs, Survey, Tree};
+use crate::survey::{Mounts, Obstacle, Slot, Stubs, Survey, Tree};
 
 use super::{Directory, identity, mounts};
 
 /// Everything a planner may know.
-pub(super) fn survey(of: &Directory, reach: Reach) -> Result<Survey> {
+pub(super) fn survey(of: &Directory, reach: Reach, look_for: Mounts) -> Result<Survey> {
     let live = slot(of, &of.layout.live, false)?;
     let old_dir = open_old(of)?;
     let mut old = match &old_dir {
@@ -43,9 +43,10 @@ pub(super) fn survey(of: &Directory, reach: Reach) -> Result<Survey> {
     if let Ok((beside, _)) = of.open_parent(&of.layout.blank) {
         old.unfinished.extend(leftovers_of_capture(beside.as_fd(), &of.layout.blank)?);
     }
-    let live_mounts = match live.tree() {
-        Some(tree) => mounts::of(of.seen.as_fd(), &tree.name)?,
-        None => Vec::new(),
+    let (live_mounts, more_live_mounts) = match (live.tree(), look_for) {
+        (Some(tree), Mounts::OfLive) => mounts::of(of, &tree.name)?,
+        (Some(_), Mounts::NotLookedFor) => (Vec::new(), true),
+        (None, _) => (Vec::new(), false),
     };
     Ok(Survey {
         file_system: file_system(of)?,
@@ -57,6 +58,7 @@ pub(super) fn survey(of: &Directory, reach: Reach) -> Result<Survey> {
         unfinished: old.unfinished,
         hold: old.hold,
         live_mounts,
+        more_live_mounts,
         // Only a walk could find them.
         nested: Vec::new(),
         stubs: Some(Stubs::default()),

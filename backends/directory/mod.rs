@@ -16,26 +16,29 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{self, OpenTreeFlags};
 
 use crate::error::{Error, Result};
+use crate::mount_tables::Patience;
 use crate::old_roots::Reach;
 use crate::path::{Escaped, TreeName};
 use crate::stat::{Place, Stat};
-use crate::survey::{Survey, Tree, TreeId};
-use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View, lock};
+use crate::survey::{Mounts, Survey, Tree, TreeId};
+use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
 
 /// Trees that are directories below one directory.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
     layout: Layout,
-    /// The directory as the machine sees it: for the lock and the mount table.
+    /// The directory as the machine sees it: for the mount table.
     seen: OwnedFd,
     /// The same without what is mounted below it, where we may have that: for everything else.
     bare: OwnedFd,
+    /// How long mounts of its trees may be looked for.
+    patience: Patience,
 }
 
 impl Directory {
@@ -45,7 +48,7 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let seen = fs::open(path, flags, Mode::empty()).map_err(|e| Error::io(action(), e))?;
         let bare = without_mounts(seen.as_fd()).map_err(|e| Error::io(action(), e))?;
-        Ok(Self { path: path.to_owned(), layout, seen, bare })
+        Ok(Self { path: path.to_owned(), layout, seen, bare, patience: Patience::default() })
     }
 
     /// Opens a directory by a layout's name, without passing any link or mount.
@@ -70,7 +73,7 @@ impl Directory {
 
 impl Backend for Directory {
     fn survey(&self) -> Result<Survey> {
-        find::survey(self, Reach::All)
+        find::survey(self, Reach::All, Mounts::OfLive)
     }
 
     fn file_system(&self) -> Result<String> {
@@ -103,8 +106,7 @@ impl Backend for Directory {
     }
 
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
-        let lock = lock(self.seen.as_fd(), &self.path)?;
-        Ok(Box::new(change::Locked::new(self, lock)))
+        Ok(Box::new(change::Locked::new(self)?))
     }
 }
 
@@ -115,17 +117,6 @@ pub(crate) fn identity(stat: &Stat) -> TreeId {
         (Some((seconds, nanos)), _) => format!("{inode}@{seconds}.{nanos:09}"),
         (None, (major, minor)) => format!("{inode}@device-{major}:{minor}"),
     })
-}
-
-/// Takes the lock that every change needs; dropping the descriptor gives it back.
-pub(crate) fn lock(dir: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
-    let action = || format!("lock {}", Escaped(path.as_os_str().as_bytes()));
-    // Opened anew: the lock belongs to an open file, and duplicates would share it.
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let own = fs::openat2(dir, ".", flags, Mode::empty(), ResolveFlags::NO_XDEV)
-        .map_err(|e| Error::io(action(), e))?;
-    lock::take(own.as_fd(), action)?;
-    Ok(own)
 }
 
 /// The same directory in a private copy of its mount, so that nothing mounted below it hides what is

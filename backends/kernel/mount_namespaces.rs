@@ -156,8 +156,9 @@ impl MountNamespace {
         }
     }
 
-    /// The mounts below mount `top`, covered ones too, but not `top` itself.
-    pub fn below(&self, top: u64) -> io::Result<Vec<u64>> {
+    /// The mounts below mount `top`, covered ones too, but not `top` itself. `go_on` is asked between
+    /// two calls, and its error ends the list.
+    pub fn below(&self, top: u64, go_on: impl Fn() -> io::Result<()>) -> io::Result<Vec<u64>> {
         const AT_ONCE: usize = 256;
         let mut found = Vec::new();
         loop {
@@ -167,6 +168,7 @@ impl MountNamespace {
             if count < AT_ONCE {
                 return Ok(found);
             }
+            go_on()?;
         }
     }
 
@@ -282,6 +284,6 @@ mod tests {
         assert!(own.text(some).unwrap().unwrap().mount_point.starts_with(b"/"));
         assert!(facts.table_id > 0 && facts.magic > 0);
         assert_eq!(own.facts(u64::MAX - 1).unwrap(), None);
-        assert!(own.below(some).is_ok());
+        assert!(own.below(some, || Ok(())).is_ok());
     }
 }

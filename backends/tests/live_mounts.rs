@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use backends::SeenBy;
 use backends::every_namespace::btrfs_mounts;
@@ -79,7 +80,7 @@ fn a_mount_that_no_process_sees_is_found_where_the_kernel_lists_namespaces() {
         return;
     }
     let proc: OwnedFd = File::open("/proc").unwrap().into();
-    if let Err(why) = btrfs_mounts(proc.as_fd()) {
+    if let Err(why) = btrfs_mounts(proc.as_fd(), Instant::now() + Duration::from_secs(3600)) {
         eprintln!("skipped: the kernel does not list all mount namespaces: {why}");
         return;
     }
@@ -141,8 +142,9 @@ fn both_ways(subvolid: u64, device: &Path) -> (Vec<Shown>, Vec<Shown>) {
     let plain = |Found { mounts, .. }: Found| {
         mounts.into_iter().map(|m| (m.mount_point, m.seen_by, m.certain)).collect()
     };
-    let found = find(proc.as_fd(), subvolid, is_ours).unwrap();
-    let in_tables = find_in_tables(proc.as_fd(), subvolid, &[], is_ours).unwrap();
+    let (wanted, until) = ([subvolid].into(), Instant::now() + Duration::from_secs(3600));
+    let found = find(proc.as_fd(), &wanted, until, is_ours).unwrap();
+    let in_tables = find_in_tables(proc.as_fd(), &wanted, &[], until, is_ours).unwrap();
     (plain(found), plain(in_tables))
 }
 

@@ -11,6 +11,7 @@ use super::{commands, mounts};
 use crate::LockedBackend;
 use crate::error::{Error, Result};
 use crate::fault::change;
+use crate::mount_tables::cannot_tell;
 use crate::old_roots::{self, child};
 use crate::record::{self, Record, Records};
 use crate::survey::{OldRoot, Tree, Unfinished};
@@ -76,9 +77,13 @@ fn delete(locked: &Locked<'_>, tree: &Tree, record: &Record, action: &str) -> Re
         return Err(changed(action, "no record of ours says that it may be deleted"));
     }
     let dataset = locked.expect(tree, action)?;
-    if let Some(mount) = mounts::of(&dataset)?.first() {
+    let (mounts, more) = mounts::of(&dataset, &locked.of.patience)?;
+    if let Some(mount) = mounts.first() {
         return Err(Error::new(action, format!("it is mounted at {mount}"))
             .mend("unmount it, then try again"));
+    }
+    if more {
+        return Err(cannot_tell(action));
     }
     let guid = guid(tree, action)?;
     commands::program("zfs: destroy", DESTROY, &dataset, &[&guid])

@@ -2,7 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -23,11 +25,13 @@ use crate::kinship;
 use crate::old_roots::{Reach, child};
 use crate::path::TreeName;
 use crate::record::{self, Record};
-use crate::survey::{OldRoot, Slot, Survey, Tree, TreeId, Unfinished};
+use crate::survey::{Mounts, OldRoot, Slot, Survey, Tree, TreeId, Unfinished};
 use crate::{Backend, LockedBackend, Origin, View, lock};
 
-/// The kernel's door to all pools. A lock on it is one for every Blankroot of the machine.
+/// The kernel's door to all pools, which everybody may open.
 const DOOR: &str = "/dev/zfs";
+/// Where the lock is, one for every Blankroot of the machine: what only root may open.
+const LOCK: &str = "/run/blankroot/zfs";
 
 /// The pool, with the lock that every Blankroot process takes for changes.
 pub struct Locked<'a> {
@@ -42,11 +46,12 @@ impl<'a> Locked<'a> {
     pub fn new(of: &'a Zfs) -> Result<Self> {
         let action = || format!("change the datasets below {}", of.names.top);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let door = fs::open(DOOR, flags, Mode::empty())
+        fs::open(DOOR, flags, Mode::empty())
             .map_err(|e| Error::io(action(), e).mend("load the module: `modprobe zfs`"))?;
-        lock::take(door.as_fd(), action)?;
+        let lock = open_lock().map_err(|e| Error::io(action(), e))?;
+        lock::take_private(lock.as_fd(), action)?;
         half_done::finish(of)?;
-        Ok(Self { of, _lock: door, carried: None })
+        Ok(Self { of, _lock: lock, carried: None })
     }
 
     /// The name of `tree`, if it still holds the tree of that identity.
@@ -114,11 +119,11 @@ impl<'a> Locked<'a> {
 
 impl LockedBackend for Locked<'_> {
     fn survey(&self) -> Result<Survey> {
-        survey(self.of, Reach::All)
+        survey(self.of, Reach::All, Mounts::NotLookedFor)
     }
 
     fn survey_for_rollback(&self) -> Result<Survey> {
-        survey(self.of, Reach::Youngest)
+        survey(self.of, Reach::Youngest, Mounts::OfLive)
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {
@@ -229,6 +234,23 @@ impl LockedBackend for Locked<'_> {
     fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()> {
         discard::unfinished(self, left)
     }
+}
+
+/// The directory that carries the lock, in a memory file system that an initrd hands on.
+fn open_lock() -> io::Result<OwnedFd> {
+    let lock = Path::new(LOCK);
+    for (dir, mode) in [(lock.parent(), 0o755), (Some(lock), 0o700)] {
+        let Some(dir) = dir else { continue };
+        let made = change("zfs: make the lock's directory", || {
+            Ok(fs::mkdir(dir, Mode::from_raw_mode(mode))?)
+        });
+        match made {
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(fs::open(lock, flags, Mode::empty())?)
 }
 
 /// Fails unless `name` holds the tree of this identity.

@@ -26,8 +26,9 @@ pub mod written;
 use std::os::fd::BorrowedFd;
 
 use crate::error::{Error, Result};
+use crate::mount_tables::Patience;
 use crate::old_roots::Reach;
-use crate::survey::{Slot, Survey, Tree, TreeId};
+use crate::survey::{Mounts, Slot, Survey, Tree, TreeId};
 use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
 
 use name::{Names, ZfsName};
@@ -38,12 +39,15 @@ use open::Access;
 pub struct Zfs {
     names: Names,
     layout: Layout,
+    /// How long mounts of its datasets may be looked for.
+    patience: Patience,
 }
 
 impl Zfs {
     /// The datasets below `dataset`; what is wrong with a name is told here, and nothing is opened.
     pub fn open(dataset: &str, layout: Layout) -> Result<Self> {
-        Ok(Self { names: Names::of(dataset, &layout)?, layout })
+        let names = Names::of(dataset, &layout)?;
+        Ok(Self { names, layout, patience: Patience::default() })
     }
 
     fn name(&self, tree: &Tree) -> Result<ZfsName> {
@@ -60,7 +64,7 @@ fn another_tree(name: &ZfsName) -> Error {
 
 impl Backend for Zfs {
     fn survey(&self) -> Result<Survey> {
-        survey::survey(self, Reach::All)
+        survey::survey(self, Reach::All, Mounts::OfLive)
     }
 
     fn live_and_blank(&self) -> Result<(Slot, Slot)> {

@@ -8,23 +8,25 @@ use rustix::fs::{AtFlags, StatxFlags, statx};
 
 use super::name::ZfsName;
 use crate::error::{Error, Result};
+use crate::mount_tables::Patience;
 use crate::mountinfo::Mount;
 use crate::survey::LiveMount;
 use crate::{mount_tables, mounted};
 
 /// The mounts that show the dataset, in every mount namespace that can be read. The kernel tells the
-/// name that it has by now, not the one under which it was mounted.
-pub fn of(dataset: &ZfsName) -> Result<Vec<LiveMount>> {
+/// name that it has by now, not the one under which it was mounted. Whether there may be more is told,
+/// too.
+pub fn of(dataset: &ZfsName, patience: &Patience) -> Result<(Vec<LiveMount>, bool)> {
     let proc = File::open("/proc").map_err(|e| Error::io("open /proc", e))?;
-    let tables = mount_tables::all(proc.as_fd())?.tables;
+    let tables = patience.look(|until| mount_tables::all(proc.as_fd(), until))?;
     let mut found = Vec::new();
-    for table in &tables {
+    for table in &tables.tables {
         for mount in table.mounts.iter().filter(|mount| shows(mount, dataset)) {
             let mount_point = mount.mount_point.clone();
             found.push(LiveMount { mount_point, seen_by: table.seen_by.into(), certain: true });
         }
     }
-    Ok(found)
+    Ok((found, tables.more))
 }
 
 /// The dataset, or the snapshot, that holds the open directory; `None` if none does.

@@ -19,14 +19,14 @@ use crate::kinship::{self, Kinship};
 use crate::old_roots::{OldRoots, Reach};
 use crate::path::TreeName;
 use crate::record::{Listing, Record};
-use crate::survey::{Obstacle, Slot, Space, Stubs, Survey, Tree, Unfinished};
+use crate::survey::{Mounts, Obstacle, Slot, Space, Stubs, Survey, Tree, Unfinished};
 
 /// Bytes that a record, a clone and three new names may take, with room to spare: each is a transaction
 /// that ZFS refuses on a pool that is almost full.
 const NEEDED: u64 = 2 << 20;
 
 /// Everything that a planner may know.
-pub fn survey(of: &Zfs, reach: Reach) -> Result<Survey> {
+pub fn survey(of: &Zfs, reach: Reach, look_for: Mounts) -> Result<Survey> {
     let pool = commands::pool(of.names.top.pool())?;
     // What was written and is still in memory would pass for never written. Who may not ask for it gets
     // what the disk has.
@@ -55,9 +55,10 @@ pub fn survey(of: &Zfs, reach: Reach) -> Result<Survey> {
     let leftover = |name: &String| below_top(of, name).map(Unfinished::Leftover);
     old.unfinished.extend(found.leftovers.iter().filter_map(leftover));
     let available = found.top.as_ref().and_then(|row| row.available);
-    let live_mounts = match &found.live {
-        Some(_) => mounts::of(&of.names.live)?,
-        None => Vec::new(),
+    let (live_mounts, more_live_mounts) = match (&found.live, look_for) {
+        (Some(_), Mounts::OfLive) => mounts::of(&of.names.live, &of.patience)?,
+        (Some(_), Mounts::NotLookedFor) => (Vec::new(), true),
+        (None, _) => (Vec::new(), false),
     };
     Ok(Survey {
         file_system: pool.guid.to_string(),
@@ -69,6 +70,7 @@ pub fn survey(of: &Zfs, reach: Reach) -> Result<Survey> {
         unfinished: old.unfinished,
         hold: old.hold,
         live_mounts,
+        more_live_mounts,
         // Other datasets are no part of live's tree: they are an obstacle.
         nested: Vec::new(),
         stubs: Some(Stubs::default()),

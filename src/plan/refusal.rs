@@ -45,6 +45,8 @@ pub enum Refusal {
     Mounted(TreeName, Vec<LiveMount>),
     /// Live may be in use.
     MaybeMounted(TreeName, Vec<LiveMount>),
+    /// Whether live is in use could not be told: there are too many mounts.
+    TooManyMounts(TreeName),
     /// Nothing has blank's name.
     BlankMissing(TreeName),
     /// Blank is no tree, but this.
@@ -101,6 +103,10 @@ impl Refusal {
             Self::MaybeMounted(name, at) => {
                 format!("live, `{name}`, may be mounted at {}", list(at))
             }
+            Self::TooManyMounts(name) => format!(
+                "whether live, `{name}`, is mounted could not be told: other mount namespaces have more \
+                 mounts than can be looked at in a second"
+            ),
             Self::BlankMissing(name) => format!("blank, `{name}`, is missing"),
             Self::BlankNotATree(name, what) => format!("blank, `{name}`, is {what}"),
             Self::BlankWritable(name) => format!("blank, `{name}`, is not read-only"),
@@ -150,6 +156,9 @@ impl Refusal {
                  trees of the file system may stay mounted"
             }
             Self::MaybeMounted(..) => "unmount these, or run the rollback before they are mounted",
+            Self::TooManyMounts(_) => {
+                "reboot: the initrd has no such namespaces; `lsns -t mnt` lists them with their processes"
+            }
             Self::BlankMissing(_) => "make it with `blankroot init`",
             Self::BlankNotATree(..) => "move it away, then run `blankroot init`",
             Self::BlankWritable(_) => {

@@ -216,6 +216,9 @@ fn in_use(survey: &Survey, live: &Tree) -> Vec<Refusal> {
     if !uncertain.is_empty() {
         refusals.push(Refusal::MaybeMounted(live.name.clone(), uncertain));
     }
+    if survey.more_live_mounts && survey.live_mounts.is_empty() {
+        refusals.push(Refusal::TooManyMounts(live.name.clone()));
+    }
     if live.read_only {
         refusals.push(Refusal::LiveReadOnly(live.name.clone()));
     }

@@ -294,6 +294,14 @@ fn live_is_a_reason() {
              mend: unmount these, or run the rollback before they are mounted"
                 .into(),
         ),
+        (
+            refused("", |survey, _| survey.more_live_mounts = true),
+            "whether live, `root`, is mounted could not be told: other mount namespaces have more \
+             mounts than can be looked at in a second\n  \
+             mend: reboot: the initrd has no such namespaces; `lsns -t mnt` lists them with their \
+             processes"
+                .into(),
+        ),
     ];
     for (found, expected) in cases {
         assert_eq!(found, [format!("cannot roll back: {expected}")]);

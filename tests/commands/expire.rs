@@ -2,8 +2,11 @@
 //! touched.
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use backends::{Record, record};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -350,5 +353,77 @@ fn old_roots_that_are_plain_directories_expire_too() {
             "one, its record, and whose blank it is"
         );
         expire(machine).expect(0).says("nothing to do: the only old root stays");
+    });
+}
+
+/// A process of a user without any privilege, until it is dropped.
+struct User(Child);
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a script as a user; it has to say that it is ready.
+#[expect(clippy::disallowed_methods, reason = "what a user does to the machine")]
+fn as_user(way: &[&str], script: &str, args: &[&Path]) -> User {
+    let ids = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let mut child = Command::new("setpriv")
+        .args(ids)
+        .args(way)
+        .args(["bash", "-c", script, "user"])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n", "{script}");
+    User(child)
+}
+
+#[test]
+fn no_user_can_hold_the_lock_that_an_expiry_needs() {
+    on_machine_with_rules(|machine| {
+        live_through(machine, &[400, 300, 200, 100]);
+        // As many make it.
+        fs::set_permissions(old_roots(machine), fs::Permissions::from_mode(0o755)).unwrap();
+        machine.run(&["hold"]).expect(0);
+        machine.run(&["hold", "--release"]).expect(0);
+        let script = "cd \"$1\" && exec 7<. && flock -n 7 && exec 8<root && flock -n 8 \
+                      && ! { : 9<old-roots; } 2>/dev/null && ! mkdir old-roots/x 2>/dev/null \
+                      && ! mv old-roots other 2>/dev/null && echo ready; read -r x";
+        let _user = as_user(&[], script, &[machine.top()]);
+        machine.run(&["hold"]).expect(0);
+        machine.run(&["hold", "--release"]).expect(0);
+        let ran = machine.run(&["expire"]).expect(0);
+        assert!(!ran.err.contains("waiting"), "{ran:?}");
+        assert_eq!(names(machine).len(), 2);
+    });
+}
+
+#[test]
+fn thousands_of_mounts_in_a_users_namespace_hide_no_mount_and_stop_no_expiry() {
+    on_machine_with_rules(|machine| {
+        live_through(machine, &[400, 300, 200, 100]);
+        machine.mount();
+        // Each step doubles what is there.
+        let script = "mount -t tmpfs none /mnt && cd /mnt && mkdir live $(seq 11) \
+                      && mount --bind \"$1\" live \
+                      && for n in $(seq 11); do mount --rbind /mnt $n; done && echo ready; read -r x";
+        let namespace = ["unshare", "--user", "--map-root-user", "--mount"];
+        let seen = machine.top().join("root");
+        let user = as_user(&namespace, script, &[&seen]);
+        let table = fs::read_to_string(format!("/proc/{}/mountinfo", user.0.id())).unwrap();
+        assert!(table.lines().count() > 2000, "{}", table.lines().count());
+        let mine = machine.live().to_str().unwrap();
+        machine.run(&["status"]).says(mine);
+        let ran = machine.run(&["expire"]).expect(0);
+        assert_eq!(names(machine).len(), 2, "{ran:?}");
+        drop(user);
+        machine.unmount();
     });
 }

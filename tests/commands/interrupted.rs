@@ -29,7 +29,7 @@ fn roll_back(machine: &Machine<'_>, fault: Option<Fault>) -> (Rolled, Vec<&'stat
     let facts = Facts::gather(&host, Utc::now()).unwrap();
     let backend = backend(machine);
     let mut locked = backend.lock().unwrap();
-    let survey = locked.survey().unwrap();
+    let survey = locked.survey_for_rollback().unwrap();
     let plan = plan::rollback::plan(
         config.rollback.strategy,
         &survey,

@@ -130,3 +130,29 @@ fn a_held_boot_keeps_live_whatever_fails_and_the_boot_after_it_is_rolled_back() 
         }
     });
 }
+
+#[test]
+fn a_directory_of_old_roots_that_others_may_open_is_closed_before_it_is_locked() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    const CLOSE: [&str; 2] = ["lock: take over", "lock: close to others"];
+    on_btrfs(|sandbox| {
+        let build = || {
+            let stage = Stage::build(sandbox.top(), sandbox.throwaway().device(), Variant::Plain);
+            let old = stage.dir.join("old-roots");
+            fs::set_permissions(&old, fs::Permissions::from_mode(0o755)).unwrap();
+            chown(&old, Some(1000), None).unwrap();
+            stage
+        };
+        let (_, passed) = run_with(None, None, || set(&build()));
+        assert_eq!(passed, [&CLOSE[..], &SET].concat());
+        for (position, fault) in faults(CLOSE.len()) {
+            let (stage, what) = (build(), format!("lock, {fault:?} ({})", CLOSE[position]));
+            let (result, _) = run_with(Some(fault), None, || set(&stage));
+            assert!(result.is_err(), "{what}: nobody noticed");
+            stage.check_safe(&what);
+            set(&stage).unwrap_or_else(|error| panic!("{what}: the next run: {error}"));
+            let old = stage.dir.join("old-roots").metadata().unwrap();
+            assert_eq!((old.uid(), old.mode() & 0o7777), (0, 0o700), "{what}");
+        }
+    });
+}

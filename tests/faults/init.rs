@@ -15,7 +15,9 @@ use crate::stage::{Fresh, fill, lock};
 use crate::{ERRNOS, check_disk, cut_everywhere, small_disk};
 
 /// Every change that `init` makes for a blank of live.
-const LIVE: [&str; 11] = [
+const LIVE: [&str; 12] = [
+    // For the lock, which it carries.
+    "btrfs: make old dir",
     "btrfs: sync before survey",
     "file: create",
     "file: write",
@@ -30,7 +32,8 @@ const LIVE: [&str; 11] = [
 ];
 
 /// Every change that `init --empty` makes.
-const EMPTY: [&str; 19] = [
+const EMPTY: [&str; 20] = [
+    "btrfs: make old dir",
     "btrfs: sync before survey",
     "file: create",
     "file: write",

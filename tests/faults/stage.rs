@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -74,7 +74,7 @@ impl Stage {
         }
         snapshot(&live, &dir.join("root-blank"), true).unwrap();
         if variant != Variant::NoOldDir {
-            fs::create_dir(dir.join("old-roots")).unwrap();
+            fs::DirBuilder::new().mode(0o700).create(dir.join("old-roots")).unwrap();
         }
         let none = (TreeId::new(""), oracle::Tree::new());
         let mut stage = Self {
@@ -135,7 +135,7 @@ impl Stage {
         let facts = Facts::gather(&host, Utc::now()).unwrap();
         let backend = self.backend();
         let mut locked = lock(&backend).map_err(|e| e.to_string())?;
-        let survey = locked.survey().map_err(|e| e.to_string())?;
+        let survey = locked.survey_for_rollback().map_err(|e| e.to_string())?;
         let plan = rollback::plan(Strategy::SetAside, &survey, &facts, &self.layout)
             .map_err(|r| format!("refused: {r:?}"))?;
         let stamp = Stamp::new(facts.boot_id, facts.clock, Outcome::RolledBack);

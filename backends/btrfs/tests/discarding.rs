@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::Path;
 use std::sync::mpsc;
+use std::time::Instant;
 
 use btrfsutil::subvolume::Subvolume;
 use rustix::fs::{IFlags, ioctl_setflags};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
 use super::bed::Bed;
+use crate::btrfs::discard::all_in;
+use crate::btrfs::top::{Access, Top};
 use crate::conformance::{Testbed, rollback};
 use crate::private_mounts::PrivateNamespace;
 use crate::survey::{OldRoot, Unfinished};
@@ -143,4 +146,18 @@ fn a_default_subvolume_that_is_any_old_root_is_told_to_a_rollback() {
     assert_eq!((brief().old_roots.len(), brief().unfinished.len()), (1, 0));
     Subvolume::get(bed.path(&first.tree.name).as_path()).unwrap().set_default().unwrap();
     assert_eq!(brief().unfinished, [Unfinished::DefaultLeftBehind(first)]);
+}
+
+#[test]
+fn nothing_is_deleted_of_which_it_is_not_known_whether_it_is_mounted() {
+    let Some(bed) = Bed::captured() else { return };
+    let old_root = rollback(&bed);
+    let top = Top::open(bed.throwaway().device(), Access::Write).unwrap();
+    let id = top.subvolume(&old_root.tree).unwrap().info.id;
+    assert_eq!(all_in(&top, id, "delete it").unwrap(), [id]);
+    // What others have mounted takes all the time that there is.
+    top.patience().look(|until| while Instant::now() < until {});
+    let refused = all_in(&top, id, "delete it").unwrap_err().to_string();
+    assert!(refused.starts_with("cannot delete it: whether it is mounted could not"), "{refused}");
+    discard(&bed, &old_root);
 }

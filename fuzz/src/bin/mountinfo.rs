@@ -2,7 +2,7 @@
 //! subvolume is among the mounts.
 #![no_main]
 
-use backends::live_mounts::{Tri, mounts_of_subvolume};
+use backends::live_mounts::{Tri, mounts_of_subvolumes};
 use backends::mount_tables::{MountTable, MountTables};
 use backends::mountinfo::{Mount, parse, unescape};
 use libfuzzer_sys::fuzz_target;
@@ -60,9 +60,9 @@ fn check_subvolume(mounts: Vec<Mount>) {
     let btrfs = mounts.iter().filter(|mount| mount.fs_type == b"btrfs").cloned();
     let btrfs: Vec<Mount> = btrfs.collect();
     let tables = vec![MountTable { seen_by: Some(7), mounts }];
-    let all = MountTables { tables, unreadable: 0 };
-    assert_eq!(mounts_of_subvolume(&all, |_| Tri::No, 256), []);
-    let mut found = mounts_of_subvolume(&all, |_| Tri::Yes, 256).into_iter();
+    let all = MountTables { tables, unreadable: 0, more: false };
+    assert_eq!(mounts_of_subvolumes(&all, |_| Tri::No, &[256].into()), []);
+    let mut found = mounts_of_subvolumes(&all, |_| Tri::Yes, &[256].into()).into_iter();
     for mount in btrfs {
         let shown = mount.option(b"subvolid");
         // A number that cannot be read may be any.

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 
 use backends::path::Escaped;
 use backends::survey::{LiveMount, SeenBy};
-use backends::{Held, OldRoot, Record, Slot, Tree, Unfinished};
+use backends::{Held, OldRoot, Record, Slot, Survey, Tree, Unfinished};
 use chrono::{DateTime, TimeZone};
 
 use super::StatusReport;
@@ -134,7 +134,7 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
     }
 
     fn mounts(&mut self, report: &StatusReport<'_>) -> io::Result<()> {
-        self.mounted(&report.survey.live_mounts)?;
+        self.mounted(report.survey)?;
         let nested = &report.survey.nested;
         let mut rows: Vec<String> = nested.iter().take(NAMED).map(ToString::to_string).collect();
         if let Some(more @ 1..) = nested.len().checked_sub(NAMED) {
@@ -151,8 +151,9 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
     }
 
     /// In one line: services with mount namespaces of their own are many on most machines.
-    fn mounted(&mut self, mounts: &[LiveMount]) -> io::Result<()> {
-        if mounts.is_empty() {
+    fn mounted(&mut self, survey: &Survey) -> io::Result<()> {
+        let mounts = &survey.live_mounts;
+        if mounts.is_empty() && !survey.more_live_mounts {
             return Ok(());
         }
         let private = |mount: &&LiveMount| matches!(mount.seen_by, SeenBy::Process(_));
@@ -172,6 +173,13 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
                 "private mount namespace",
                 "private mount namespaces",
             ));
+        }
+        if survey.more_live_mounts {
+            words.push(
+                "cannot tell where else: other mount namespaces have more mounts than can be looked at in a \
+                 second (the next boot has none of them)"
+                    .to_string(),
+            );
         }
         self.label("Mounted")?;
         writeln!(self.out, "{}", words.join(", "))

@@ -2,7 +2,7 @@
 //!
 //! Keys: `version` (1), `healthy`, `file_system`, `boot` (`boot_id`, `rolled_back` or null,
 //! `skipped` or null), `live` and `blank` (`state`: `present`, `missing` or `not-a-tree`), `mounts`,
-//! `nested`, `stubs` (`total` and `replaced`, or null), `live_is_default`, `hold` (the time since when the next boot is held, or null), `old_dir`, `old_roots`, `unfinished`, `space` or null, `problems`.
+//! `more_mounts` (not all mounts could be looked at), `nested`, `stubs` (`total` and `replaced`, or null), `live_is_default`, `hold` (the time since when the next boot is held, or null), `old_dir`, `old_roots`, `unfinished`, `space` or null, `problems`.
 //! Paths and times are as in `diff --format json`; sizes are bytes.
 
 use std::io::{self, BufWriter, Write};
@@ -31,6 +31,7 @@ pub fn write(report: &StatusReport<'_>, out: impl Write) -> io::Result<()> {
         live: JsonSlot::new(&survey.live),
         blank: JsonSlot::new(&survey.blank),
         mounts: survey.live_mounts.iter().map(JsonMount::new).collect(),
+        more_mounts: survey.more_live_mounts,
         nested: nested.iter().map(|path| JsonPath::new(path)).collect(),
         stubs: survey
             .stubs
@@ -66,6 +67,8 @@ struct Document<'a> {
     live: JsonSlot<'a>,
     blank: JsonSlot<'a>,
     mounts: Vec<JsonMount<'a>>,
+    /// There may be more: not all could be looked at.
+    more_mounts: bool,
     nested: Vec<JsonPath<'a>>,
     stubs: Option<JsonStubs>,
     live_is_default: bool,

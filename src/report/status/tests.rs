@@ -60,6 +60,7 @@ fn survey() -> Survey {
         }),
         immovable: Vec::new(),
         live_is_default: false,
+        more_live_mounts: false,
         obstacles: Vec::new(),
         space: Some(Space { available: 2_000_000_000, needed: 16_777_216 }),
     }
