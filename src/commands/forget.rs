@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use backends::path::Escaped;
 use backends::{Error, Result, TreePath};
 
+use super::Failure;
 use super::editing::Editing;
 use super::named::in_tree;
-use super::{Failure, load_config};
 use crate::apply::moving::write_config;
 use crate::cli::{Cli, Forget};
 use crate::config::{Config, EntryKind, edit};
@@ -22,8 +22,7 @@ use crate::moving::keep::{added_lines, shown};
 const WILD: &[u8] = b"*?[]{}\\";
 
 pub fn run(cli: &Cli, args: &Forget) -> Result<ExitCode, Failure> {
-    let config = load_config(cli, &args.root.root)?;
-    let editing = Editing::open(&config)?;
+    let (config, editing) = Editing::begin(cli, &args.root.root, args.dry_run)?;
     let host = HostRoot::open(&args.root.root)?;
     let mut out = io::stdout().lock();
     let mut text = editing.text.clone();

@@ -45,6 +45,8 @@ pub fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut locked = patiently(|| backend.lock(), show::waiting)?;
+    // Another run may have written it, and a command may have edited that by now.
+    let (config, file) = configuration(&path, args, &wanted)?;
     let survey = locked.survey()?;
     let plan = plan(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
     execute(&plan, locked.as_mut(), &mut out)?;

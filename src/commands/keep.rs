@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use backends::path::Escaped;
-use backends::{Error, PLACE_FOR_SWAP, Result, TreePath, View};
+use backends::{Error, PLACE_FOR_SWAP, Result, Survey, Tree, TreePath, View};
 
 use super::editing::Editing;
 use super::named::in_tree;
-use super::{Failure, load_config, open_machine, show};
+use super::{Failure, open_machine, show};
 use crate::apply::moving::{self, Kept, World};
 use crate::cli::{Cli, Keep};
 use crate::config::{Config, How};
@@ -26,17 +26,36 @@ const FAILED: u8 = 1;
 
 pub fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
-    let config = load_config(cli, root)?;
-    let editing = Editing::open(&config)?;
+    let (config, editing) = Editing::begin(cli, root, args.dry_run)?;
+    let Some(name) = &args.from else { return run_on(args, &config, &editing, None) };
+    if args.dry_run {
+        let backend = config.open_backend(root)?;
+        let found = find_old_root(&backend.survey()?, |tree| backend.view(tree), name)?;
+        return run_on(args, &config, &editing, Some(found));
+    }
+    // Nobody deletes the old root meanwhile.
+    config.with_lock(root, show::waiting, |locked| {
+        let found = find_old_root(&locked.survey()?, |tree| locked.view(tree), name)?;
+        Ok(run_on(args, &config, &editing, Some(found)))
+    })?
+}
+
+/// The same with what the data is taken from, if it is an old root.
+fn run_on(
+    args: &Keep,
+    config: &Config,
+    editing: &Editing,
+    old_root: Option<(String, View)>,
+) -> Result<ExitCode, Failure> {
+    let root = &args.root.root;
     let paths = args.paths.iter().map(|path| named(path, root)).collect::<Result<Vec<_>>>()?;
-    if let Err(refused) = expect_no_swap_files(&paths, &config, args) {
+    if let Err(refused) = expect_no_swap_files(&paths, config, args) {
         show::problem(refused);
         return Ok(ExitCode::from(FAILED));
     }
     let storage = args.storage.as_ref().map(|dir| in_tree(dir, root, "use the storage"));
     let storage = storage.transpose()?;
-    let machine = open_machine(&config, root, args.storages.as_deref(), storage.as_ref())?;
-    let old_root = args.from.as_ref().map(|name| find_old_root(&config, root, name)).transpose()?;
+    let machine = open_machine(config, root, args.storages.as_deref(), storage.as_ref())?;
     let request = Request {
         paths: &paths,
         storage: storage.as_ref(),
@@ -45,7 +64,7 @@ pub fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
         adopt: args.adopt,
     };
     let open = || config.open_backend(root).map(Some);
-    let plan = match request::plan(&request, &machine, &config, &editing.text, &open) {
+    let plan = match request::plan(&request, &machine, config, &editing.text, &open) {
         Ok(plan) => plan,
         Err(errors) => {
             errors.iter().for_each(show::problem);
@@ -149,10 +168,12 @@ fn named(path: &Path, root: &Path) -> Result<(TreePath, bool)> {
 }
 
 /// The one old root of this name, or of which `name` is a part.
-fn find_old_root(config: &Config, root: &Path, name: &str) -> Result<(String, View)> {
+fn find_old_root(
+    survey: &Survey,
+    view: impl FnOnce(&Tree) -> Result<View>,
+    name: &str,
+) -> Result<(String, View)> {
     let action = format!("find the old root `{}`", Escaped(name.as_bytes()));
-    let backend = config.open_backend(root)?;
-    let survey = backend.survey()?;
     let names: Vec<(String, _)> = survey
         .old_roots
         .iter()
@@ -162,7 +183,7 @@ fn find_old_root(config: &Config, root: &Path, name: &str) -> Result<(String, Vi
     let parts = names.iter().filter(|(other, _)| other.contains(name)).collect::<Vec<_>>();
     let found = if exact.is_empty() { parts } else { exact };
     match found.as_slice() {
-        [(name, tree)] => Ok((name.clone(), backend.view(tree)?)),
+        [(name, tree)] => Ok((name.clone(), view(tree)?)),
         [] => {
             Err(Error::new(action, "there is none of this name")
                 .mend("`blankroot status` lists them"))

@@ -7,7 +7,7 @@ use backends::{Error, Result, TreePath};
 
 use super::editing::Editing;
 use super::named::in_tree;
-use super::{Failure, load_config, show};
+use super::{Failure, show};
 use crate::apply::moving::{self, World};
 use crate::cli::{Cli, Unkeep};
 use crate::config::{Config, edit};
@@ -31,8 +31,7 @@ pub fn run(cli: &Cli, args: &Unkeep) -> Result<ExitCode, Failure> {
     let mut code = ExitCode::SUCCESS;
     // One after the other: each has the configuration that the one before has left.
     for path in &paths {
-        let config = load_config(cli, root)?;
-        let editing = Editing::open(&config)?;
+        let (config, editing) = Editing::begin(cli, root, args.dry_run)?;
         if let Err(error) = one(path, args, &config, &editing)? {
             if let Some(error) = error {
                 show::problem(error);

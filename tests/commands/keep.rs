@@ -12,7 +12,7 @@ use backends::private_mounts::MountPoint;
 use support::kernel::create_subvolume;
 use support::{base, oracle};
 
-use crate::machine::{Machine, on_machine};
+use crate::machine::{Machine, Ran, on_machine};
 
 const STORAGE: &str =
     "\n[[storage]] # survives\npath = \"/persist\"\ndirectories = [\n  \"/var/log\", # logs\n]\n";
@@ -493,6 +493,41 @@ fn what_does_not_work_as_a_kept_path_is_refused_with_its_reason_by_every_way_to_
 }
 
 #[test]
+fn two_that_edit_the_configuration_at_once_lose_nothing() {
+    on_persistent(|machine, _| {
+        let live = machine.live().to_path_buf();
+        let users = "[storage.users.alice]\n[storage.users.bob]\nfiles = []\n";
+        fs::write(live.join("etc/blankroot.toml"), config(machine) + users).unwrap();
+        let mut expected = Vec::new();
+        for round in 0..26 {
+            let one = format!("/home/alice/{round}");
+            let other = match round % 3 {
+                0 => format!("/srv/{round}"),
+                _ => format!("/home/bob/{round}"),
+            };
+            for dir in [&one, &other] {
+                fs::create_dir_all(live.join(&dir[1..])).unwrap();
+            }
+            let how = if round % 3 == 2 { "forget" } else { "keep" };
+            let started = [machine.start(&["keep", &one]), machine.start(&[how, &other])];
+            for child in started {
+                Ran::of(child.wait_with_output().unwrap()).expect(0);
+            }
+            let name = other.strip_prefix("/home/bob/").filter(|_| how == "keep");
+            expected.extend([format!("\"{round}\""), format!("\"{}\"", name.unwrap_or(&other))]);
+        }
+        let text = config(machine);
+        for entry in expected {
+            assert!(text.contains(&entry), "{entry} is lost: {text}");
+        }
+        let left: Vec<_> = fs::read_dir(live.join("etc")).unwrap().map(|e| e.unwrap()).collect();
+        let locks =
+            left.iter().filter(|entry| entry.file_name().to_string_lossy().contains("lock"));
+        assert_eq!(locks.count(), 0, "{left:?}");
+    });
+}
+
+#[test]
 fn a_dry_run_sees_what_is_in_use_and_a_path_of_the_host_is_told() {
     on_persistent(|machine, _| {
         let holder = hold(&machine.live().join("srv/notes/etc/inline"));
@@ -509,5 +544,164 @@ fn a_dry_run_sees_what_is_in_use_and_a_path_of_the_host_is_told() {
         let class = machine.run(&["forget", "/srv/[[:digit:]]*"]).expect(2);
         class.complains("its brackets have a class by name");
         machine.run(&["forget", "--dry-run", "/srv/[0-9]*"]).expect(0);
+    });
+}
+
+#[test]
+fn what_is_kept_before_the_first_rollback_is_kept_after_it() {
+    on_machine(|machine| {
+        let live = machine.live().to_path_buf();
+        let persist = live.join("persist");
+        for dir in ["persist", "srv/notes", "srv/older"] {
+            fs::create_dir_all(live.join(dir)).unwrap();
+        }
+        fs::write(live.join("srv/notes/a b"), "precious").unwrap();
+        create_subvolume(&machine.top().join("persist")).unwrap();
+        let storage = machine.mount_at("persist", &persist);
+        machine.run(&["init", "--storage", "/persist"]).expect(0);
+        machine.copy_config();
+        let dry = machine.run(&["keep", "--dry-run", "/srv/notes"]).expect(0);
+        dry.says("copy /etc/blankroot.toml to /persist/etc/blankroot.toml");
+        assert!(!persist.join("etc").exists());
+        machine.run(&["keep", "/srv/notes"]).expect(0);
+        machine.run(&["forget", "/srv/older"]).expect(0);
+        let text = fs::read_to_string(persist.join("etc/blankroot.toml")).unwrap();
+        assert!(text.contains("\"/srv/notes\"") && text.contains("\"/srv/older\""), "{text}");
+
+        let notes = live.join("srv/notes");
+        nix::mount::umount2(&notes, nix::mount::MntFlags::MNT_DETACH).unwrap();
+        storage.unmount().unwrap();
+        machine.roll_back().expect(0);
+        fs::create_dir_all(&persist).unwrap();
+        let _storage = machine.mount_at("persist", &persist);
+        machine.run(&["apply"]).expect(0);
+        assert!(is_mount(&notes));
+        assert_eq!(fs::read(notes.join("a b")).unwrap(), b"precious");
+        machine.run(&["forget", "/srv/older"]).expect(0).says("is forgotten already");
+        nix::mount::umount2(&notes, nix::mount::MntFlags::MNT_DETACH).unwrap();
+    });
+}
+
+#[test]
+fn an_edit_that_would_be_gone_at_the_next_boot_is_refused_where_the_storage_is_not_there() {
+    on_machine(|machine| {
+        let live = machine.live().to_path_buf();
+        for dir in ["persist", "srv/notes"] {
+            fs::create_dir_all(live.join(dir)).unwrap();
+        }
+        create_subvolume(&machine.top().join("persist")).unwrap();
+        let storage = machine.mount_at("persist", &live.join("persist"));
+        machine.run(&["init", "--storage", "/persist"]).expect(0);
+        storage.unmount().unwrap();
+        let text = config(machine);
+        for args in [&["keep", "/srv/notes"][..], &["forget", "/srv/notes"]] {
+            machine.run(args).expect(2).complains("cannot ");
+            assert_eq!(config(machine), text);
+        }
+    });
+}
+
+#[test]
+fn nobody_deletes_the_old_root_while_it_is_copied_from() {
+    on_persistent(|machine, _| {
+        let config = machine.live().join("etc/blankroot.toml");
+        fs::copy(&config, machine.config()).unwrap();
+        let text = fs::read(&config).unwrap();
+        let persist = machine.live().join("persist");
+        nix::mount::umount2(&persist, nix::mount::MntFlags::MNT_DETACH).unwrap();
+        machine.roll_back().expect(0);
+        fs::create_dir_all(&persist).unwrap();
+        let _storage = machine.mount_at("persist", &persist);
+        fs::write(&config, text).unwrap();
+        let device = machine.sandbox.throwaway().device().to_path_buf();
+        let name = |text: &str| backends::TreeName::new(text).unwrap();
+        let layout = backends::Layout {
+            live: name("root"),
+            blank: name("root-blank"),
+            old: name("old-roots"),
+        };
+        let held = backends::btrfs::lock(&device, &layout).unwrap();
+        let mut started = machine.start(&["keep", "--from", "000001", "/srv/notes"]);
+        let mut said = String::new();
+        let mut err = BufReader::new(started.stderr.take().unwrap());
+        err.read_line(&mut said).unwrap();
+        assert!(said.contains("waiting for another blankroot"), "{said}");
+        assert!(!persist.join("srv").exists());
+        drop(held);
+        Ran::of(started.wait_with_output().unwrap()).expect(0);
+        assert!(is_mount(&machine.live().join("srv/notes")));
+    });
+}
+
+#[test]
+fn what_a_program_put_in_the_place_of_a_link_is_newer_and_stays() {
+    on_persistent(|machine, _| {
+        let hostname = machine.live().join("etc/hostname");
+        let stored = machine.live().join("persist/etc/hostname");
+        for how in ["--move-back", "--leave"] {
+            let _ = fs::remove_file(&stored);
+            fs::write(&hostname, "one\n").unwrap();
+            machine.run(&["keep", "--symlink", "/etc/hostname"]).expect(0);
+            fs::write(machine.live().join("etc/new"), "two\n").unwrap();
+            move_to(&machine.live().join("etc/new"), &hostname);
+            let ran = machine.run(&["unkeep", how, "/etc/hostname"]).expect(0);
+            ran.says("note: /etc/hostname is newer than /persist/etc/hostname, and stays as it is");
+            assert_eq!(fs::read(&hostname).unwrap(), b"two\n");
+            assert_eq!(fs::read(&stored).unwrap(), b"one\n", "nothing is lost");
+            assert!(!config(machine).contains("hostname"));
+        }
+    });
+}
+
+#[test]
+fn what_is_left_in_storage_and_was_a_link_or_a_file_is_in_live_too() {
+    on_persistent(|machine, _| {
+        let live = machine.live().to_path_buf();
+        fs::write(live.join("etc/hostname"), "one\n").unwrap();
+        fs::write(live.join("srv/single"), "one\n").unwrap();
+        let dir = oracle::walk(&live.join("srv/notes"));
+        machine.run(&["keep", "--symlink", "/etc/hostname", "/srv/notes"]).expect(0);
+        machine.run(&["keep", "/srv/single"]).expect(0);
+        for file in ["etc/hostname", "srv/single"] {
+            fs::write(live.join(file), "two\n").unwrap();
+        }
+        for path in ["/etc/hostname", "/srv/notes", "/srv/single"] {
+            let ran = machine.run(&["unkeep", "--leave", path]).expect(0);
+            ran.says(&format!("/persist{path} stays in storage as a leftover"));
+        }
+        for file in ["etc/hostname", "srv/single"] {
+            assert!(!live.join(file).is_symlink() && !is_mount(&live.join(file)), "{file}");
+            for copy in [live.join(file), live.join("persist").join(file)] {
+                assert_eq!(fs::read(&copy).unwrap(), b"two\n", "{copy:?}");
+            }
+        }
+        assert!(!live.join("srv/notes").is_symlink());
+        same(&dir, &live.join("srv/notes"));
+        same(&dir, &live.join("persist/srv/notes"));
+    });
+}
+
+#[test]
+fn who_cannot_be_looked_at_is_named_and_nothing_is_moved_unless_that_is_asked_for() {
+    on_persistent(|machine, _| {
+        let text = config(machine);
+        // Root without this capability sees nothing of a root that has it.
+        let blind = ["/usr/bin/setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
+        if !Path::new(blind[0]).exists() {
+            println!("SKIPPED: there is no setpriv to take a capability away with");
+            return;
+        }
+        let holder = hold(&machine.live().join("srv/notes/etc/inline"));
+        let ran = machine.run_with(&blind, &["keep", "/srv/notes"]).expect(1);
+        let ran = ran.complains("whether it is in use could not be told: process ");
+        let ran = ran.complains("could not be looked at").complains("--even-if-unseen");
+        assert!(!ran.err.contains("kthreadd"), "the kernel's own have no files: {ran:?}");
+        assert_eq!(config(machine), text);
+        assert!(!machine.live().join("persist/srv").exists());
+        drop(holder);
+        let forced = ["keep", "--even-if-unseen", "/srv/notes"];
+        let ran = machine.run_with(&blind, &forced).expect(0);
+        ran.says("note: whether this is in use could not be told: process ");
+        assert!(is_mount(&machine.live().join("srv/notes")));
     });
 }

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 
 use backends::TreeName;
 use backends::private_mounts::MountPoint;
@@ -169,9 +170,27 @@ impl<'s> Machine<'s> {
 
     /// Runs the command on this machine: the first of `args` is its name.
     pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Ran {
+        self.run_with(&[] as &[&str], args)
+    }
+
+    /// The same by way of a program, which starts it: its words come first.
+    pub fn run_with<P: AsRef<OsStr>, S: AsRef<OsStr>>(&self, by: &[P], args: &[S]) -> Ran {
+        Ran::of(self.command(by, args).output().unwrap())
+    }
+
+    /// Starts the command, with pipes for what it says.
+    pub fn start<S: AsRef<OsStr>>(&self, args: &[S]) -> Child {
+        let mut command = self.command(&[] as &[&str], args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the command under test")]
+    fn command<P: AsRef<OsStr>, S: AsRef<OsStr>>(&self, by: &[P], args: &[S]) -> Command {
         let name = args.first().unwrap().as_ref();
-        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_blankroot"));
-        command.args(args).env_clear();
+        let program = OsStr::new(env!("CARGO_BIN_EXE_blankroot"));
+        let words: Vec<&OsStr> = by.iter().map(AsRef::as_ref).chain([program]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(args).env_clear().stdin(Stdio::null());
         if !["diff", "forget", "unkeep"].iter().any(|without| name == *without) {
             command.arg("--host").arg(self.host.path());
         }
@@ -182,12 +201,7 @@ impl<'s> Machine<'s> {
         if let Some(dir) = &self.cwd {
             command.current_dir(dir);
         }
-        let output = command.output().unwrap();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        command
     }
 
     /// Rolls back as the initrd does: live is not mounted while it runs.
@@ -219,6 +233,15 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 impl Ran {
+    /// What a run left that has ended.
+    pub fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// Fails, with all that was printed, unless the command ended with `code`.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {

@@ -1,11 +1,34 @@
-//! Writes the configuration that a command has edited.
+//! Locks the configuration that a command is about to edit, and writes it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use backends::lock::{FileLock, patiently};
 use backends::path::Escaped;
 use backends::{Error, Result, file};
+
+/// Bytes of the configuration's name that its lock's name has.
+const STEM: usize = 230;
+
+/// Keeps every other command from editing the configuration, from before it is read until the lock is
+/// dropped; `waiting` is called if it has to wait. Nobody else can open what is locked, which lies
+/// beside the configuration, since that is another file whenever it was written.
+pub fn lock_config(path: &Path, waiting: impl FnOnce()) -> Result<FileLock> {
+    let action = || format!("change {}", Escaped(path.as_os_str().as_encoded_bytes()));
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let name = [b".", name.get(..STEM).unwrap_or(name), b".lock"].concat();
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let dir = File::open(parent.unwrap_or(Path::new(".")));
+    let dir = dir.map_err(|why| Error::io(action(), why))?;
+    let lock = || FileLock::take(dir.as_fd(), OsStr::from_bytes(&name), action);
+    patiently(lock, waiting).map_err(|error| match error.errno() {
+        Some(nix::libc::EROFS) => error.mend("declare it where the file is made"),
+        _ => error,
+    })
+}
 
 /// Writes the configuration, unless somebody else has changed it since it was read.
 pub fn write_config(path: &Path, before: &str, after: &str) -> Result<()> {

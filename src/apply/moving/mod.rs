@@ -23,7 +23,7 @@ use crate::moving::keep::{KeepPlan, KeepStep};
 use crate::moving::look::There;
 use crate::plan::apply::ApplyPlan;
 
-pub use config::write_config;
+pub use config::{lock_config, write_config};
 pub use unkeep::{Unkept, unkeep};
 
 use run::Run;
