@@ -45,7 +45,7 @@ pub(super) fn all(proc: BorrowedFd<'_>, census: &Census, path: &[u8]) -> Result<
                 }
             }
             Err(why) => return Err(failed(&format!("what process {pid} has open"), why)),
-            Ok(()) if handles.unseen > 0 => {
+            Ok(()) if handles.unseen > 0 && look.may_have_files(pid) => {
                 found.unknown.push(look.unknown(pid, Unseen::Handles(handles.unseen)));
             }
             Ok(()) => {}

@@ -30,7 +30,12 @@ impl Editing {
     ///
     /// One that is to keep itself, and is not in its storage yet, is brought there first: what would be
     /// written to live's own is gone at the next boot.
-    pub fn begin(cli: &Cli, root: &Path, dry_run: bool) -> Result<(Config, Self), Failure> {
+    pub fn begin(
+        cli: &Cli,
+        root: &Path,
+        even_if_unseen: bool,
+        dry_run: bool,
+    ) -> Result<(Config, Self), Failure> {
         let mut file = editable(&load_config(cli, root)?)?;
         loop {
             let lock = match dry_run {
@@ -48,7 +53,7 @@ impl Editing {
                 let text = read(&file)?;
                 return Ok((config, Self { file, text, _lock: lock }));
             }
-            keep_itself(&config, &file, root, dry_run)?;
+            keep_itself(&config, &file, root, even_if_unseen, dry_run)?;
             if dry_run {
                 let text = read(&file)?;
                 return Ok((config, Self { file, text, _lock: None }));
@@ -115,7 +120,13 @@ fn is_stored(config: &Config, root: &Path) -> bool {
 }
 
 /// Moves the configuration into the storage that it declares for itself.
-fn keep_itself(config: &Config, file: &Path, root: &Path, dry_run: bool) -> Result<(), Failure> {
+fn keep_itself(
+    config: &Config,
+    file: &Path,
+    root: &Path,
+    even_if_unseen: bool,
+    dry_run: bool,
+) -> Result<(), Failure> {
     let machine = Machine::open(root)?;
     let paths = [(own_path()?, false)];
     let request = Request { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
@@ -130,7 +141,7 @@ fn keep_itself(config: &Config, file: &Path, root: &Path, dry_run: bool) -> Resu
         write!(out, "{plan}")?;
         return Ok(());
     }
-    let world = World { machine: &machine, config: file, old_root: None, even_if_unseen: false };
+    let world = World { machine: &machine, config: file, old_root: None, even_if_unseen };
     let done = moving::keep(&plan, &world, &mut |_, _| {}, |step| {
         drop(writeln!(out, "done: {step}"));
     });

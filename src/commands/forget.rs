@@ -22,7 +22,7 @@ use crate::moving::keep::{added_lines, shown};
 const WILD: &[u8] = b"*?[]{}\\";
 
 pub fn run(cli: &Cli, args: &Forget) -> Result<ExitCode, Failure> {
-    let (config, editing) = Editing::begin(cli, &args.root.root, args.dry_run)?;
+    let (config, editing) = Editing::begin(cli, &args.root.root, true, args.dry_run)?;
     let host = HostRoot::open(&args.root.root)?;
     let mut out = io::stdout().lock();
     let mut text = editing.text.clone();

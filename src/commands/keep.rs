@@ -26,7 +26,7 @@ const FAILED: u8 = 1;
 
 pub fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
-    let (config, editing) = Editing::begin(cli, root, args.dry_run)?;
+    let (config, editing) = Editing::begin(cli, root, args.even_if_unseen, args.dry_run)?;
     let Some(name) = &args.from else { return run_on(args, &config, &editing, None) };
     if args.dry_run {
         let backend = config.open_backend(root)?;

@@ -31,7 +31,7 @@ pub fn run(cli: &Cli, args: &Unkeep) -> Result<ExitCode, Failure> {
     let mut code = ExitCode::SUCCESS;
     // One after the other: each has the configuration that the one before has left.
     for path in &paths {
-        let (config, editing) = Editing::begin(cli, root, args.dry_run)?;
+        let (config, editing) = Editing::begin(cli, root, args.even_if_unseen, args.dry_run)?;
         if let Err(error) = one(path, args, &config, &editing)? {
             if let Some(error) = error {
                 show::problem(error);

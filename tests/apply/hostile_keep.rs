@@ -63,7 +63,7 @@ fn keep(ground: &Ground) -> bool {
     let Ok(plan) = request::plan(&request, &machine, &config, TEXT, &|| Ok(None)) else {
         return false;
     };
-    let world = World { machine: &machine, config: &file, old_root: None, even_if_unseen: false };
+    let world = World { machine: &machine, config: &file, old_root: None, even_if_unseen: true };
     moving::keep(&plan, &world, &mut |_, _| {}, |_| {}).is_ok()
 }
 

@@ -198,6 +198,10 @@ impl<'s> Machine<'s> {
         if of_live && !args.iter().any(|arg| arg.as_ref() == "--root") {
             command.arg("--root").arg(self.live());
         }
+        // Where tests run, something outside of their container may hide from them.
+        if by.is_empty() && ["keep", "unkeep"].iter().any(|moves| name == *moves) {
+            command.arg("--even-if-unseen");
+        }
         if let Some(dir) = &self.cwd {
             command.current_dir(dir);
         }

@@ -247,7 +247,7 @@ impl Setup<'_> {
         let plan = request::plan(&request, &machine, &config, &text, &|| Ok(None))
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
         let config = &self.config();
-        let world = World { machine: &machine, config, old_root: None, even_if_unseen: false };
+        let world = World { machine: &machine, config, old_root: None, even_if_unseen: true };
         moving::keep(&plan, &world, &mut |_, _| {}, |_| {}).map(drop).map_err(|e| e.to_string())
     }
 
@@ -270,7 +270,7 @@ impl Setup<'_> {
         let stored = self.stored().symlink_metadata().is_ok();
         let plan = unkeep::plan(one, &list, data, now, stored, (&text, &after)).map_err(failed)?;
         let config = &self.config();
-        let world = World { machine: &machine, config, old_root: None, even_if_unseen: false };
+        let world = World { machine: &machine, config, old_root: None, even_if_unseen: true };
         moving::unkeep(&plan, &world, (&text, &after), &mut |_, _| {}, |_| {})
             .map(drop)
             .map_err(|stopped| stopped.to_string())
