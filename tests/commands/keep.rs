@@ -636,16 +636,16 @@ fn nobody_deletes_the_old_root_while_it_is_copied_from() {
 #[test]
 fn what_a_program_put_in_the_place_of_a_link_is_newer_and_stays() {
     on_persistent(|machine, _| {
-        let hostname = machine.live().join("etc/hostname");
-        let stored = machine.live().join("persist/etc/hostname");
+        let hostname = machine.live().join("etc/app.conf");
+        let stored = machine.live().join("persist/etc/app.conf");
         for how in ["--move-back", "--leave"] {
             let _ = fs::remove_file(&stored);
             fs::write(&hostname, "one\n").unwrap();
-            machine.run(&["keep", "--symlink", "/etc/hostname"]).expect(0);
+            machine.run(&["keep", "--symlink", "/etc/app.conf"]).expect(0);
             fs::write(machine.live().join("etc/new"), "two\n").unwrap();
             move_to(&machine.live().join("etc/new"), &hostname);
-            let ran = machine.run(&["unkeep", how, "/etc/hostname"]).expect(0);
-            ran.says("note: /etc/hostname is newer than /persist/etc/hostname, and stays as it is");
+            let ran = machine.run(&["unkeep", how, "/etc/app.conf"]).expect(0);
+            ran.says("note: /etc/app.conf is newer than /persist/etc/app.conf, and stays as it is");
             assert_eq!(fs::read(&hostname).unwrap(), b"two\n");
             assert_eq!(fs::read(&stored).unwrap(), b"one\n", "nothing is lost");
             assert!(!config(machine).contains("hostname"));
@@ -657,19 +657,19 @@ fn what_a_program_put_in_the_place_of_a_link_is_newer_and_stays() {
 fn what_is_left_in_storage_and_was_a_link_or_a_file_is_in_live_too() {
     on_persistent(|machine, _| {
         let live = machine.live().to_path_buf();
-        fs::write(live.join("etc/hostname"), "one\n").unwrap();
+        fs::write(live.join("etc/app.conf"), "one\n").unwrap();
         fs::write(live.join("srv/single"), "one\n").unwrap();
         let dir = oracle::walk(&live.join("srv/notes"));
-        machine.run(&["keep", "--symlink", "/etc/hostname", "/srv/notes"]).expect(0);
+        machine.run(&["keep", "--symlink", "/etc/app.conf", "/srv/notes"]).expect(0);
         machine.run(&["keep", "/srv/single"]).expect(0);
-        for file in ["etc/hostname", "srv/single"] {
+        for file in ["etc/app.conf", "srv/single"] {
             fs::write(live.join(file), "two\n").unwrap();
         }
-        for path in ["/etc/hostname", "/srv/notes", "/srv/single"] {
+        for path in ["/etc/app.conf", "/srv/notes", "/srv/single"] {
             let ran = machine.run(&["unkeep", "--leave", path]).expect(0);
             ran.says(&format!("/persist{path} stays in storage as a leftover"));
         }
-        for file in ["etc/hostname", "srv/single"] {
+        for file in ["etc/app.conf", "srv/single"] {
             assert!(!live.join(file).is_symlink() && !is_mount(&live.join(file)), "{file}");
             for copy in [live.join(file), live.join("persist").join(file)] {
                 assert_eq!(fs::read(&copy).unwrap(), b"two\n", "{copy:?}");
