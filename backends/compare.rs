@@ -124,9 +124,9 @@ fn told_by_type(was: &Stat, is: &Stat) -> Option<Option<ChangeKind>> {
         return Some((!both_empty(was, is)).then_some(ChangeKind::Replaced));
     }
     // What is inside a subvolume belongs to it, and goes with it: the older tree has a stub there, or
-    // another one. A stub has no owner or mode that mean anything.
+    // an empty one, unless it was live itself. A stub has no owner or mode that mean anything.
     if is.facts.file_type == FileType::Subvolume {
-        return Some(is.has_names.then_some(ChangeKind::Modified));
+        return Some((!was.has_names && is.has_names).then_some(ChangeKind::Modified));
     }
     was.is_same_file(is).then_some(None)
 }

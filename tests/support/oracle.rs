@@ -152,7 +152,7 @@ fn compare(old: &Entry, new: &Entry) -> Option<ChangeKind> {
         (!both_empty).then_some(ChangeKind::Replaced)
     } else if a.file_type == FileType::Subvolume {
         // What is in one goes with it, and the other tree has a stub there.
-        (!new.content.is_empty()).then_some(ChangeKind::Modified)
+        (old.content.is_empty() && !new.content.is_empty()).then_some(ChangeKind::Modified)
     } else if old.content != new.content || old.rdev != new.rdev {
         Some(ChangeKind::Modified)
     } else if (a.mode, a.uid, a.gid, &old.xattrs) != (b.mode, b.uid, b.gid, &new.xattrs) {

@@ -13,8 +13,8 @@ use crate::descent::open_path;
 use crate::path::TreePath;
 use crate::stat::{Place, Stat, is_gone};
 
-/// A row for each nested subvolume of `newer` that holds something where `older` has a subvolume, or the
-/// stub of one. The others have rows for the names that one tree lacks.
+/// A row for each nested subvolume of `newer` that holds something where `older` has an empty one, or
+/// the stub of one. The others have rows for the names that one tree lacks.
 pub fn rows(top: &Top, older: &Subvolume, newer: &Subvolume) -> io::Result<Vec<Change>> {
     let mut rows = Vec::new();
     let (was, is) = (Boundary::of(older.fd.as_fd())?, Boundary::of(newer.fd.as_fd())?);
@@ -29,7 +29,9 @@ pub fn rows(top: &Top, older: &Subvolume, newer: &Subvolume) -> io::Result<Vec<C
             continue;
         }
         let there = look(older.fd.as_fd(), &was, &path)?;
-        if there.is_some_and(|there| there.facts.file_type == FileType::Subvolume) {
+        let is_empty =
+            |there: &Stat| there.facts.file_type == FileType::Subvolume && !there.has_names;
+        if there.as_ref().is_some_and(is_empty) {
             rows.push(Change { path, kind: ChangeKind::Modified, facts: found.facts });
         }
     }
