@@ -134,8 +134,8 @@ fn a_copy_whose_stubs_are_replaced_is_ours_wherever_that_was_interrupted() {
     let [Unfinished::FreshCopy { tree, .. }] = &unfinished[..] else { panic!("{unfinished:?}") };
     assert_eq!(tree.pristine, Some(true), "the next run goes on with it");
     bed.backend().lock().unwrap().swap(&live, &aside).unwrap();
-    check_replaced(&bed);
     assert_eq!(bed.live_tree().pristine, Some(true));
+    check_replaced(&bed);
 }
 
 #[test]
