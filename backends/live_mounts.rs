@@ -19,6 +19,10 @@ use crate::survey::{LiveMount, SeenBy};
 /// or the process that sees it, may end between the list and the look, and the next list lacks it.
 const LOOKS: usize = 5;
 
+/// So many mounts of a file system are opened to prove which one it is: who has more of one that cannot
+/// be opened has made them for that.
+const TRIES: usize = 64;
+
 /// An answer that may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tri {
@@ -151,12 +155,17 @@ fn file_systems(
         .map(|mount| mount.dev)
         .chain(devices)
         .collect();
-    let mut proven = BTreeMap::new();
+    let (mut proven, mut tries) = (BTreeMap::new(), BTreeMap::new());
     for table in &tables.tables {
         let mounts = table.mounts.iter().filter(|m| is_btrfs(m) && asked.contains(&m.dev));
         for mount in mounts {
             let answer = proven.entry(mount.dev).or_insert(Tri::Unknown);
             if *answer != Tri::Unknown {
+                continue;
+            }
+            let tried = tries.entry(mount.dev).or_insert(0);
+            *tried += 1;
+            if *tried > TRIES {
                 continue;
             }
             // Mounts of our own table are proven whatever time that takes: nobody else makes those.

@@ -43,6 +43,10 @@ const SHORT: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Patience(Mutex<Duration>);
 
+/// The same for a rollback, which nobody is to keep from being done: where it belongs, in an initrd,
+/// nobody else has mounts.
+const PATIENCE_OF_ROLLBACK: Duration = Duration::from_secs(30);
+
 impl Default for Patience {
     fn default() -> Self {
         Self(Mutex::new(PATIENCE))
@@ -50,6 +54,11 @@ impl Default for Patience {
 }
 
 impl Patience {
+    /// What a rollback has.
+    pub fn of_rollback() -> Self {
+        Self(Mutex::new(PATIENCE_OF_ROLLBACK))
+    }
+
     /// Looks for mounts, until the time that `look` is given.
     pub fn look<T>(&self, look: impl FnOnce(Instant) -> T) -> T {
         let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);

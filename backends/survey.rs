@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hold::Held;
 use crate::kinship::Kinship;
+use crate::mount_tables::Patience;
 use crate::path::{Escaped, TreeName, TreePath};
 use crate::record::Record;
 
@@ -211,10 +212,10 @@ pub struct Obstacle {
 }
 
 /// Whether a survey looks where live is mounted, which takes time where others have many mounts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mounts {
-    /// It does.
-    OfLive,
+#[derive(Clone, Copy, Debug)]
+pub enum Mounts<'p> {
+    /// It does, with this patience.
+    OfLive(&'p Patience),
     /// It does not: only a rollback has to know.
     NotLookedFor,
 }

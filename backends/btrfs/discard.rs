@@ -31,7 +31,8 @@ pub fn all_in(top: &Top, id: u64, action: &str) -> Result<Vec<u64>> {
         }
     }
     // The kernel deletes mounted subvolumes without a word.
-    let (mounts, more) = super::mounts::of_subvolumes(top, &order.iter().copied().collect())?;
+    let (mounts, more) =
+        super::mounts::of_subvolumes(top, &order.iter().copied().collect(), top.patience())?;
     if let Some(mount) = mounts.first() {
         return Err(
             Error::new(action, format!("it is mounted at {mount}")).mend(format!("umount {mount}"))

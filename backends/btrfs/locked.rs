@@ -18,6 +18,7 @@ use crate::fault::change;
 use crate::hold::{self, Hold};
 use crate::kernel::btrfs::{SubvolumeInfo, subvolume_info};
 use crate::kinship;
+use crate::mount_tables::Patience;
 use crate::old_roots::{self, Reach, child};
 use crate::path::{TreeName, TreePath};
 use crate::record::{self, CopyMark, Record};
@@ -54,7 +55,7 @@ impl<'a> Locked<'a> {
         Ok(Self { top, layout, _lock: old, made_old })
     }
 
-    fn survey(&self, reach: Reach, mounts: Mounts) -> Result<Survey> {
+    fn survey(&self, reach: Reach, mounts: Mounts<'_>) -> Result<Survey> {
         let mut survey = super::survey::survey(&self.top, self.layout, reach, mounts)?;
         survey.has_old_dir &= !self.made_old;
         Ok(survey)
@@ -168,7 +169,7 @@ impl LockedBackend for Locked<'_> {
     }
 
     fn survey_for_rollback(&self) -> Result<Survey> {
-        self.survey(Reach::Youngest, Mounts::OfLive)
+        self.survey(Reach::Youngest, Mounts::OfLive(&Patience::of_rollback()))
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {

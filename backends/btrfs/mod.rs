@@ -54,7 +54,7 @@ impl Btrfs {
 
 impl Backend for Btrfs {
     fn survey(&self) -> Result<Survey> {
-        survey::survey(&self.top, &self.layout, Reach::All, Mounts::OfLive)
+        survey::survey(&self.top, &self.layout, Reach::All, Mounts::OfLive(self.top.patience()))
     }
 
     fn live_and_blank(&self) -> Result<(Slot, Slot)> {

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::top::Top;
 use crate::error::{Error, Result};
 use crate::kernel::{btrfs as ioctl, btrfs_control};
+use crate::mount_tables::Patience;
 use crate::mountinfo::Mount;
 use crate::survey::LiveMount;
 use crate::{live_mounts, mount_tables, mounted};
@@ -20,12 +21,16 @@ const DEVICES: &str = "/dev";
 
 /// The mounts through which one of these subvolumes can be reached, in every namespace that can be
 /// read, and whether there may be more.
-pub fn of_subvolumes(top: &Top, ids: &BTreeSet<u64>) -> Result<(Vec<LiveMount>, bool)> {
+pub fn of_subvolumes(
+    top: &Top,
+    ids: &BTreeSet<u64>,
+    patience: &Patience,
+) -> Result<(Vec<LiveMount>, bool)> {
     let fsid = top.info().fsid;
     let is_ours = |dir: std::os::fd::BorrowedFd<'_>| Ok(ioctl::fs_info(dir)?.fsid == fsid);
     let proc = proc()?;
     let look = |until| live_mounts::find(proc.as_fd(), ids, until, is_ours);
-    let found = top.patience().look(look)?;
+    let found = patience.look(look)?;
     Ok((found.mounts, found.more))
 }
 

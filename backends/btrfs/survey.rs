@@ -32,7 +32,7 @@ const BLOCKS_NEEDED: u64 = 256;
 
 /// What is there. Without `mounts`, nobody has looked where live is mounted, and the survey says that
 /// there may be more.
-pub fn survey(top: &Top, layout: &Layout, reach: Reach, mounts: Mounts) -> Result<Survey> {
+pub fn survey(top: &Top, layout: &Layout, reach: Reach, mounts: Mounts<'_>) -> Result<Survey> {
     // What was written and not committed yet would pass for never written: a subvolume's item gets
     // its new generation with the commit.
     change("btrfs: sync before survey", || Ok(rustix::fs::syncfs(top)?))
@@ -66,7 +66,9 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach, mounts: Mounts) -> Resul
         old.unfinished.extend(leftovers_of_capture(beside.as_fd(), &layout.blank)?);
     }
     let (live_mounts, more_live_mounts) = match (live_info, mounts) {
-        (Some(info), Mounts::OfLive) => super::mounts::of_subvolumes(top, &[info.id].into())?,
+        (Some(info), Mounts::OfLive(patience)) => {
+            super::mounts::of_subvolumes(top, &[info.id].into(), patience)?
+        }
         (Some(_), Mounts::NotLookedFor) => (Vec::new(), true),
         (None, _) => (Vec::new(), false),
     };

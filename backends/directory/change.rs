@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::hold::{self, Hold};
 use crate::kinship;
+use crate::mount_tables::Patience;
 use crate::old_roots::{Reach, child};
 use crate::path::{Escaped, TreeName};
 use crate::record::{self, Record};
@@ -50,7 +51,7 @@ impl<'a> Locked<'a> {
         Ok(Self { of, _lock: old, made_old })
     }
 
-    fn survey(&self, reach: Reach, mounts: Mounts) -> Result<Survey> {
+    fn survey(&self, reach: Reach, mounts: Mounts<'_>) -> Result<Survey> {
         let mut survey = find::survey(self.of, reach, mounts)?;
         survey.has_old_dir &= !self.made_old;
         Ok(survey)
@@ -127,7 +128,7 @@ impl LockedBackend for Locked<'_> {
     }
 
     fn survey_for_rollback(&self) -> Result<Survey> {
-        self.survey(Reach::Youngest, Mounts::OfLive)
+        self.survey(Reach::Youngest, Mounts::OfLive(&Patience::of_rollback()))
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {

@@ -67,7 +67,7 @@ fn delete(locked: &Locked<'_>, tree: &Tree, record: &Record, action: &str) -> Re
     if identity(&found.stat) != tree.id {
         return Err(changed(action, "another tree has its name by now"));
     }
-    let (mounts, more) = mounts::of(locked.of, &name)?;
+    let (mounts, more) = mounts::of(locked.of, &name, &locked.of.patience)?;
     if let Some(mount) = mounts.first() {
         return Err(Error::new(action, format!("it is mounted at {mount}"))
             .mend("unmount it, then try again"));

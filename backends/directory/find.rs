@@ -21,7 +21,7 @@ use crate::survey::{Mounts, Obstacle, Slot, Stubs, Survey, Tree};
 use super::{Directory, identity, mounts};
 
 /// Everything a planner may know.
-pub(super) fn survey(of: &Directory, reach: Reach, look_for: Mounts) -> Result<Survey> {
+pub(super) fn survey(of: &Directory, reach: Reach, look_for: Mounts<'_>) -> Result<Survey> {
     let live = slot(of, &of.layout.live, false)?;
     let old_dir = open_old(of)?;
     let mut old = match &old_dir {
@@ -44,7 +44,7 @@ pub(super) fn survey(of: &Directory, reach: Reach, look_for: Mounts) -> Result<S
         old.unfinished.extend(leftovers_of_capture(beside.as_fd(), &of.layout.blank)?);
     }
     let (live_mounts, more_live_mounts) = match (live.tree(), look_for) {
-        (Some(tree), Mounts::OfLive) => mounts::of(of, &tree.name)?,
+        (Some(tree), Mounts::OfLive(patience)) => mounts::of(of, &tree.name, patience)?,
         (Some(_), Mounts::NotLookedFor) => (Vec::new(), true),
         (None, _) => (Vec::new(), false),
     };

@@ -73,7 +73,7 @@ impl Directory {
 
 impl Backend for Directory {
     fn survey(&self) -> Result<Survey> {
-        find::survey(self, Reach::All, Mounts::OfLive)
+        find::survey(self, Reach::All, Mounts::OfLive(&self.patience))
     }
 
     fn file_system(&self) -> Result<String> {

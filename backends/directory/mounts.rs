@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::Directory;
 use crate::error::{Error, Result};
 use crate::mount_tables;
+use crate::mount_tables::Patience;
 use crate::mountinfo::Mount;
 use crate::path::TreeName;
 use crate::stat::Place;
@@ -14,7 +15,11 @@ use crate::survey::LiveMount;
 
 /// The mounts that show the tree `name` of a directory, or a part of the tree, as their root, and whether
 /// there may be more.
-pub(super) fn of(of: &Directory, name: &TreeName) -> Result<(Vec<LiveMount>, bool)> {
+pub(super) fn of(
+    of: &Directory,
+    name: &TreeName,
+    patience: &Patience,
+) -> Result<(Vec<LiveMount>, bool)> {
     let top = of.seen.as_fd();
     let action = || format!("find out where {name} is mounted");
     let failed = |why| Error::io(action(), why);
@@ -22,7 +27,7 @@ pub(super) fn of(of: &Directory, name: &TreeName) -> Result<(Vec<LiveMount>, boo
     let path = fs::read_link(format!("/proc/thread-self/fd/{}", top.as_raw_fd()));
     let path = path.map_err(failed)?;
     let mount = Place { dir: top, name: c"." }.stat().map_err(failed)?.mount;
-    let tables = of.patience.look(|until| mount_tables::all(proc.as_fd(), until))?;
+    let tables = patience.look(|until| mount_tables::all(proc.as_fd(), until))?;
     let ours = tables.tables.iter().filter(|table| table.seen_by.is_none());
     let Some(own) = ours.flat_map(|t| &t.mounts).find(|other| Some(other.id) == mount) else {
         let why = "its directory is on a mount that this process's mount table does not show";

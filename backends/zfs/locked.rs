@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::hold::{self, Hold};
 use crate::kinship;
+use crate::mount_tables::Patience;
 use crate::old_roots::{Reach, child};
 use crate::path::TreeName;
 use crate::record::{self, Record};
@@ -123,7 +124,7 @@ impl LockedBackend for Locked<'_> {
     }
 
     fn survey_for_rollback(&self) -> Result<Survey> {
-        survey(self.of, Reach::Youngest, Mounts::OfLive)
+        survey(self.of, Reach::Youngest, Mounts::OfLive(&Patience::of_rollback()))
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {

@@ -64,7 +64,7 @@ fn another_tree(name: &ZfsName) -> Error {
 
 impl Backend for Zfs {
     fn survey(&self) -> Result<Survey> {
-        survey::survey(self, Reach::All, Mounts::OfLive)
+        survey::survey(self, Reach::All, Mounts::OfLive(&self.patience))
     }
 
     fn live_and_blank(&self) -> Result<(Slot, Slot)> {

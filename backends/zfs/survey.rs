@@ -26,7 +26,7 @@ use crate::survey::{Mounts, Obstacle, Slot, Space, Stubs, Survey, Tree, Unfinish
 const NEEDED: u64 = 2 << 20;
 
 /// Everything that a planner may know.
-pub fn survey(of: &Zfs, reach: Reach, look_for: Mounts) -> Result<Survey> {
+pub fn survey(of: &Zfs, reach: Reach, look_for: Mounts<'_>) -> Result<Survey> {
     let pool = commands::pool(of.names.top.pool())?;
     // What was written and is still in memory would pass for never written. Who may not ask for it gets
     // what the disk has.
@@ -56,7 +56,7 @@ pub fn survey(of: &Zfs, reach: Reach, look_for: Mounts) -> Result<Survey> {
     old.unfinished.extend(found.leftovers.iter().filter_map(leftover));
     let available = found.top.as_ref().and_then(|row| row.available);
     let (live_mounts, more_live_mounts) = match (&found.live, look_for) {
-        (Some(_), Mounts::OfLive) => mounts::of(&of.names.live, &of.patience)?,
+        (Some(_), Mounts::OfLive(patience)) => mounts::of(&of.names.live, patience)?,
         (Some(_), Mounts::NotLookedFor) => (Vec::new(), true),
         (None, _) => (Vec::new(), false),
     };

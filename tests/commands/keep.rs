@@ -498,6 +498,8 @@ fn two_that_edit_the_configuration_at_once_lose_nothing() {
         let live = machine.live().to_path_buf();
         let users = "[storage.users.alice]\n[storage.users.bob]\nfiles = []\n";
         fs::write(live.join("etc/blankroot.toml"), config(machine) + users).unwrap();
+        let passwd = "alice:x:1000:1000::/home/alice:/bin/sh\nbob:x:1001:1001::/home/bob:/bin/sh\n";
+        fs::write(live.join("etc/passwd"), passwd).unwrap();
         let mut expected = Vec::new();
         for round in 0..26 {
             let one = format!("/home/alice/{round}");
