@@ -146,7 +146,7 @@ impl<'a> Locked<'a> {
         stubs::replace(copy, &list)?;
         // A commit gives each subvolume its generation, and ends the transaction.
         self.sync().map_err(failed)?;
-        mark(Some(stubs::last_written(copy.fd.as_fd(), &list).map_err(failed)?))
+        mark(Some(stubs::last_written(copy.fd.as_fd(), &list, u64::MAX).map_err(failed)?))
     }
 
     /// Deletes `tree` with all that is inside it, then `record`, which lies beside it.

@@ -22,7 +22,7 @@ use crate::fault::change;
 use crate::kernel::btrfs as ioctl;
 use crate::kernel::tree_search::Key;
 use crate::path::TreePath;
-use crate::stat::Place;
+use crate::stat::{Place, is_gone};
 use crate::survey::{STUBS_REPLACED, Stubs, TreeId};
 use crate::{descent, xattrs};
 
@@ -223,7 +223,8 @@ pub fn open_subvolume(top: &Top, id: u64) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-/// Opens the directory at `path` below `from` for reading; `None` if there is none.
+/// Opens the directory at `path` below `from` for reading; `None` if there is none, or something else has
+/// its place or lies on the way.
 fn open_dir(from: BorrowedFd<'_>, path: &[u8]) -> io::Result<Option<OwnedFd>> {
     let names = path.split(|&b| b == b'/').filter(|name| !name.is_empty());
     let names = names.map(CString::new).collect::<Result<Vec<_>, _>>()?;
@@ -232,7 +233,7 @@ fn open_dir(from: BorrowedFd<'_>, path: &[u8]) -> io::Result<Option<OwnedFd>> {
         .and_then(|opened| descent::open_dir(opened.as_ref().map_or(from, AsFd::as_fd), c"."));
     match opened {
         Ok(opened) => Ok(Some(opened)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if is_gone(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -261,8 +262,12 @@ fn replace_one(copy: BorrowedFd<'_>, stub: &Stub) -> io::Result<()> {
         Ok(_) => {}
         Err(error) => return Err(error.into()),
     }
-    let made = descent::open_dir(dir.as_fd(), &CString::new(name.as_bytes())?)?;
-    give(&made, stub)
+    match descent::open_dir(dir.as_fd(), &CString::new(name.as_bytes())?) {
+        Ok(made) => give(&made, stub),
+        // Somebody has changed blank since it was listed.
+        Err(error) if is_gone(&error) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn make(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
@@ -300,9 +305,13 @@ fn give(made: &OwnedFd, stub: &Stub) -> io::Result<()> {
 }
 
 /// The last transaction that wrote to the tree or to one of the subvolumes in the places of its stubs.
-pub fn last_written(tree: BorrowedFd<'_>, list: &List) -> io::Result<u64> {
+/// Once that is after `limit` it is not looked at what is in those places: it is whatever somebody made.
+pub fn last_written(tree: BorrowedFd<'_>, list: &List, limit: u64) -> io::Result<u64> {
     let mut last = ioctl::subvolume_info(tree)?.generation;
     for stub in &list.stubs {
+        if last > limit {
+            break;
+        }
         if let Some(dir) = open_dir(tree, stub.path.as_bytes())?
             && fs::fstat(&dir)?.st_ino == ROOT_INODE
         {

@@ -266,7 +266,7 @@ fn written_by_us(
     let mark = record::copy_mark(old, OsStr::new(&record.name)).map_err(failed)?;
     let Some(mark) = mark.filter(|mark| mark.copy == id_of(&copy.info)) else { return Ok(None) };
     let Some(complete) = mark.complete else { return Ok(Some(Written::Partly)) };
-    let last = stubs::last_written(copy.fd.as_fd(), list).map_err(failed)?;
+    let last = stubs::last_written(copy.fd.as_fd(), list, complete).map_err(failed)?;
     Ok((last <= complete).then_some(Written::Completely))
 }
 

@@ -5,7 +5,8 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use serde_json::Value;
-use support::kernel::create_subvolume;
+use support::base;
+use support::kernel::{create_subvolume, delete_subvolume};
 
 use crate::machine::{Machine, Ran, on_machine};
 
@@ -25,6 +26,7 @@ fn write(dir: &Path, name: &str, content: &str, mode: u32) {
 /// A machine as it should be: accounts in blank, and a storage on a subvolume of its own.
 fn set_up(machine: &mut Machine<'_>, lists: &str) {
     let live = machine.live();
+    delete_subvolume(&live.join(base::NESTED)).unwrap();
     write(live, "etc/passwd", PASSWD, 0o644);
     write(live, "etc/group", GROUP, 0o644);
     write(live, "etc/shadow", SHADOW, 0o600);

@@ -50,7 +50,7 @@ fn a_dry_run_prints_the_plan_and_changes_nothing() {
         assert_eq!(oracle::changes(&before, &oracle::walk(machine.top())), []);
         assert!(!machine.live().join("etc/blankroot.toml").exists());
         let dry = dry.says("   + backend = \"btrfs\"").says("   + live = \"root\"");
-        let steps = dry.out.lines().filter(|line| !line.starts_with(' '));
+        let steps = dry.out.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
         let planned: Vec<&str> = steps.filter_map(|line| line.get(3..)).collect();
         let real = machine.run(&["init"]).expect(0);
         let done: Vec<&str> =

@@ -176,3 +176,17 @@ fn a_copy_of_a_directory_has_an_empty_one_in_the_place_of_each_subvolume_in_it()
     assert!(refused.contains("a b\\n, which lies in it, is a subvolume of its own"), "{refused}");
     assert!(!bed.top().join("x").exists());
 }
+
+#[test]
+fn whatever_takes_the_place_of_such_a_subvolume_stops_no_survey() {
+    let Some(bed) = nested(true) else { return };
+    rollback(&bed);
+    fs::remove_dir(bed.live().join(NAMES[0])).unwrap();
+    fs::write(bed.live().join(NAMES[0]), "").unwrap();
+    fs::remove_dir(bed.live().join(NAMES[1])).unwrap();
+    std::os::unix::fs::symlink("dir", bed.live().join(NAMES[1])).unwrap();
+    bed.sync();
+    assert_eq!(bed.live_tree().pristine, Some(false));
+    rollback(&bed);
+    check_replaced(&bed);
+}
