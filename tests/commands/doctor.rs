@@ -183,7 +183,7 @@ fn a_storage_on_the_wiped_root_is_found_wherever_it_hides() {
         // A subvolume in live, which travels with it.
         fs::remove_dir(machine.live().join("persist")).unwrap();
         create_subvolume(&machine.live().join("persist")).unwrap();
-        assert_eq!(ids(machine, 1), ["storage-on-wiped-root"]);
+        assert_eq!(ids(machine, 1), ["storage-on-wiped-root", "nested-subvolumes"]);
         // Memory.
         let memory = Path::new("none");
         let at = machine.live().join("persist");
