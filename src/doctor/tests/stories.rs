@@ -50,8 +50,8 @@ pub(super) fn file(facts: &mut Facts, options: &str, target: Target) {
 /// What fstab mounts at /etc/passwd, which is not the data in storage.
 fn by_fstab(facts: &mut Facts, survival: Survival) {
     file(facts, "how = \"bind\"", Target::OtherMount);
-    let mount = FstabMount { line: 3, point: path("/etc/passwd"), survival };
-    facts.by_fstab.insert(path("/etc/passwd"), mount);
+    let mount = FstabMount { line: 3, point: path("/etc/machine-info"), survival };
+    facts.by_fstab.insert(path("/etc/machine-info"), mount);
 }
 
 fn pair(what: &str) -> (String, String) {
@@ -254,7 +254,7 @@ pub(super) const STORIES: &[Story] = &[
         "mounted-by-fstab",
         Warning,
         |f| by_fstab(f, Survival::Survives),
-        "/etc/passwd need not be kept: line 3 of /etc/fstab mounts /etc/passwd, which survives",
+        "/etc/machine-info need not be kept: line 3 of /etc/fstab mounts /etc/machine-info, which survives",
         // What goes with the boot is to be taken out of there.
         |f| by_fstab(f, Survival::Lost("a tmpfs".to_string())),
     ),
