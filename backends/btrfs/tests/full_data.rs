@@ -35,7 +35,7 @@ fn a_rollback_finds_room_for_its_record() {
     assert_eq!(old_root.tree.id, was_live.id);
     bed.cut_the_power();
     let survey = bed.survey();
-    assert_eq!(survey.old_roots, [old_root.clone()]);
+    assert_eq!(survey.old_roots, std::slice::from_ref(&old_root));
     assert_eq!(survey.unfinished, [], "nothing is half done");
     assert!(survey.space.unwrap().available >= survey.space.unwrap().needed);
     bed.backend().lock().unwrap().discard(&old_root).unwrap();
