@@ -59,7 +59,7 @@ pub fn first_difference(older: BorrowedFd<'_>, newer: BorrowedFd<'_>) -> Result<
         let sources = (Source::new(older, Side::Older)?, Source::new(newer, Side::Newer)?);
         let mut walk = Walk::new(Some(sources.0), sources.1, None, &|_| {});
         walk.at_sight = at_sight;
-        if let Some(path) = walk.to_first()? {
+        if let Some(path) = walk.until_first()? {
             return Ok(Some(path));
         }
     }
@@ -156,7 +156,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes on until the first row.
-    fn to_first(mut self) -> Result<Option<TreePath>> {
+    fn until_first(mut self) -> Result<Option<TreePath>> {
         self.start().map_err(|failure| failure.at(&TreePath::root()))?;
         while self.writer.is_empty() && self.step()? {}
         Ok(self.writer.finish().iter().next().map(|row| row.path))

@@ -78,7 +78,7 @@ impl RootConfig {
         let live = self.layout()?.live.to_string();
         let place = match self {
             Self::Zfs { dataset, .. } => Some(dataset.clone()),
-            other => other.place().map(|place| shown(place)),
+            other => other.place().map(shown),
         };
         Some(ThisRoot { place, live, ..ThisRoot::default() })
     }

@@ -303,14 +303,13 @@ impl Readers {
         let mut reader = inotify::Reader::new(&self.0, &mut buffer);
         let mut files = BTreeSet::new();
         loop {
-            match reader.next() {
-                Ok(event) if event.events().contains(ReadFlags::ISDIR) => {}
-                Ok(event) => {
-                    let name = event.file_name().unwrap_or_default();
-                    files.insert(name.to_string_lossy().into_owned());
-                }
+            let event = match reader.next() {
                 Err(Errno::AGAIN) => return files,
-                Err(error) => panic!("{error}"),
+                event => event.unwrap(),
+            };
+            if !event.events().contains(ReadFlags::ISDIR) {
+                let name = event.file_name().unwrap_or_default();
+                files.insert(name.to_string_lossy().into_owned());
             }
         }
     }

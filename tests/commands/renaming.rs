@@ -64,6 +64,7 @@ fn move_around(all: &[(CString, OwnedFd)], top: &OwnedFd, mut random: u64, stop:
 }
 
 /// Runs `diff` with so much memory and no more.
+#[expect(clippy::disallowed_methods, reason = "a shell bounds what it starts")]
 fn diff(machine: &Machine<'_>) -> Ran {
     let output = Command::new("sh")
         .args(["-c", &format!("ulimit -d {MEMORY} && exec \"$0\" \"$@\"")])
