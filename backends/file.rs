@@ -8,16 +8,17 @@
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, XattrFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, XattrFlags};
 use rustix::io::Errno;
 
 use crate::copy::attributes;
 use crate::fault::change;
 use crate::file_type::FileType;
+use crate::handle::{self, Handle};
 use crate::stat::Place;
 use crate::temporary;
 
@@ -51,7 +52,7 @@ enum WhenFull {
 
 /// Creates `name` in `dir` with `content`, durably; fails with `EEXIST` if the name is taken.
 pub fn create(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<()> {
-    let temporary = write_aside(dir, name, content, mode, WhenFull::Fail, File::sync_all)?;
+    let (temporary, _) = write_aside(dir, name, content, mode, WhenFull::Fail, File::sync_all)?;
     link(dir, &temporary, name)?;
     sync_dir(dir)
 }
@@ -66,7 +67,7 @@ pub fn create_record_before_commit(
     content: &[u8],
     settle: impl Fn(&File) -> io::Result<()>,
 ) -> io::Result<()> {
-    let temporary = write_aside(dir, name, content, RECORD, WhenFull::UseAttribute, settle)?;
+    let (temporary, _) = write_aside(dir, name, content, RECORD, WhenFull::UseAttribute, settle)?;
     link(dir, &temporary, name)
 }
 
@@ -81,14 +82,14 @@ fn link(dir: BorrowedFd<'_>, temporary: &OsStr, name: &OsStr) -> io::Result<()> 
 
 /// Puts `content` at `name` in `dir`, in place of what was there.
 pub fn replace(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], mode: u32) -> io::Result<()> {
-    let temporary = write_aside(dir, name, content, mode, WhenFull::Fail, File::sync_all)?;
+    let (temporary, _) = write_aside(dir, name, content, mode, WhenFull::Fail, File::sync_all)?;
     rename(dir, &temporary, name)
 }
 
 /// The same for a record, which [`read_record`] reads.
 pub fn replace_record(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8]) -> io::Result<()> {
     let way = WhenFull::UseAttribute;
-    let temporary = write_aside(dir, name, content, RECORD, way, File::sync_all)?;
+    let (temporary, _) = write_aside(dir, name, content, RECORD, way, File::sync_all)?;
     rename(dir, &temporary, name)
 }
 
@@ -107,16 +108,16 @@ fn rename(dir: BorrowedFd<'_>, temporary: &OsStr, name: &OsStr) -> io::Result<()
 pub fn rewrite(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8]) -> io::Result<()> {
     let of = CString::new(name.as_bytes())?;
     let old = Place { dir, name: &of };
-    let facts = old.stat()?.facts;
+    let stat = old.stat()?;
+    let facts = stat.facts;
     if facts.file_type != FileType::File {
         return Err(io::Error::other("it is not a plain file"));
     }
     // Nobody else may look into it before it has its owner.
-    let temporary = write_aside(dir, name, content, 0o600, WhenFull::Fail, File::sync_all)?;
-    let made = CString::new(temporary.as_bytes())?;
-    let new = Place { dir, name: &made };
+    let old = handle::open(old, &stat)?;
+    let (temporary, file) = write_aside(dir, name, content, 0o600, WhenFull::Fail, File::sync_all)?;
+    let (old, new) = (Handle::of_data(old.as_fd()), Handle::of_data(file.as_fd()));
     let finished = attributes::give(old, &facts, new).and_then(|()| {
-        let file = new.open_file()?;
         change("file: sync attributes", || file.sync_all())?;
         change("file: rename", || Ok(fs::renameat(dir, temporary.as_os_str(), dir, name)?))
     });
@@ -197,7 +198,7 @@ fn write_aside(
     mode: u32,
     when_full: WhenFull,
     settle: impl Fn(&File) -> io::Result<()>,
-) -> io::Result<OsString> {
+) -> io::Result<(OsString, File)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     for attempt in 0..temporary::ATTEMPTS {
         let temporary = temporary::name(name, attempt);
@@ -217,7 +218,7 @@ fn write_aside(
         };
         let written = written.and_then(|()| change("file: sync", || settle(&file)));
         return match written {
-            Ok(()) => Ok(temporary),
+            Ok(()) => Ok((temporary, file)),
             Err(error) => {
                 // Best effort, as above.
                 let _ = unlink_temporary(dir, &temporary);
@@ -240,6 +241,22 @@ fn write_attribute(file: &File, content: &[u8]) -> io::Result<()> {
     }
     file.set_len(0)?;
     Ok(fs::fsetxattr(file, CONTENT, content, XattrFlags::CREATE)?)
+}
+
+/// Gives what has the one name the other, which nothing must have (`EEXIST`).
+///
+/// NFS, and ZFS before 2.2, have no rename that spares what is there (`EINVAL`, renameat2(2)): there
+/// the name is looked at right before.
+pub fn rename_noreplace(from: Place<'_>, to: Place<'_>) -> io::Result<()> {
+    let how = RenameFlags::NOREPLACE;
+    match fs::renameat_with(from.dir, from.name, to.dir, to.name, how) {
+        Err(Errno::INVAL) => match fs::statat(to.dir, to.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(fs::renameat(from.dir, from.name, to.dir, to.name)?),
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(Errno::EXIST.into()),
+        },
+        renamed => Ok(renamed?),
+    }
 }
 
 fn unlink_temporary(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {

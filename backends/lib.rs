@@ -40,6 +40,7 @@ pub mod every_namespace;
 pub mod fault;
 pub mod file;
 pub mod file_type;
+pub mod handle;
 pub mod hold;
 pub mod image;
 mod immovable;

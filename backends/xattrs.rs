@@ -61,24 +61,6 @@ pub fn value(of: Place<'_>, name: &CStr) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Gives `to` the very attributes that `from` has.
-pub fn copy(from: Place<'_>, to: Place<'_>) -> io::Result<()> {
-    let wanted = names(from)?;
-    let path = path_of(to);
-    for name in names(to)?.iter().filter(|name| wanted.binary_search(name).is_err()) {
-        change("xattr: remove", || Ok(fs::lremovexattr(&path, name.as_c_str())?))?;
-    }
-    for name in &wanted {
-        let Some(bytes) = value(from, name)? else { continue };
-        if value(to, name)?.as_ref() != Some(&bytes) {
-            change("xattr: set", || {
-                Ok(fs::lsetxattr(&path, name.as_c_str(), &bytes, XattrFlags::empty())?)
-            })?;
-        }
-    }
-    Ok(())
-}
-
 /// Names with their values.
 pub type Values = Vec<(CString, Vec<u8>)>;
 

@@ -6,6 +6,7 @@
 
 mod kept;
 
+use backends::copy::private_dir;
 use backends::{Change, ChangeKind, Changes, FileType};
 
 use crate::config::Config;
@@ -69,8 +70,10 @@ pub fn classify(changes: &Changes, config: &Config) -> Verdicts {
         let text = backends::path::Escaped(pattern.text.as_bytes());
         verdicts.add_rule(format!("forget {text} {}", config.source(pattern.place)));
     }
-    let mut descent =
-        Descent { config, kept: &kept, first_pattern, path: Vec::new(), levels: Vec::new() };
+    let own = "left by an interrupted copy; the next command that copies removes it";
+    let own = verdicts.add_rule(own.to_string());
+    let (path, levels) = (Vec::new(), Vec::new());
+    let mut descent = Descent { config, kept: &kept, first_pattern, own, path, levels };
     verdicts.judged.reserve(changes.len());
     for change in changes.iter() {
         let (verdict, rule) = descent.judge(&change);
@@ -95,6 +98,8 @@ struct Descent<'k> {
     config: &'k Config,
     kept: &'k KeptPaths,
     first_pattern: u32,
+    /// The rule of what this program leaves itself.
+    own: u32,
     /// The path judged last; each level is the length of one of its prefixes, and what is known.
     path: Vec<u8>,
     levels: Vec<(usize, Known<'k>)>,
@@ -150,6 +155,7 @@ impl<'k> Descent<'k> {
         let node = parent.node.and_then(|node| node.child(name));
         let kept = node.and_then(|node| node.subtree).or(parent.kept);
         let forgotten = match parent.forgotten {
+            None if path == name && private_dir::has_its_name(name) => Some(self.own),
             // What is kept needs no pattern any more.
             None if kept.is_none() => {
                 self.config.forget.names(path).map(|index| self.first_pattern + index as u32)

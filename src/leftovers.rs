@@ -6,6 +6,7 @@ mod own_name;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
+use backends::copy::private_dir;
 use backends::weigh::{Found, Scales, Weight};
 use backends::{Error, Facts, FileType, Result, TreePath};
 use rustix::fs::OFlags;
@@ -194,6 +195,10 @@ impl Search<'_> {
         let shown = |only: &TreePath| path.is_within(only) || only.is_within(&path);
         let narrowed = !self.only.is_empty() && !self.only.iter().any(shown);
         if narrowed || self.config.forget.covers(path.as_bytes()).is_some() {
+            return Ok(());
+        }
+        // What an interrupted copy left; the next command that copies removes it.
+        if private_dir::is_one(name.to_bytes(), &found.stat.facts) {
             return Ok(());
         }
         let weight = self.scales.weigh(name, found)?;

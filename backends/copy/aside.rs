@@ -1,10 +1,9 @@
 //! A copy that is whole, durable and compared before it gets its name, in one call: whenever the
 //! power goes, the name has all of it or nothing.
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{self, RenameFlags};
 
@@ -13,19 +12,20 @@ use crate::compare;
 use crate::descent::open_dir;
 use crate::error::{Error, Result};
 use crate::fault::change;
+use crate::file::rename_noreplace;
 use crate::path::TreePath;
 use crate::remove::remove;
 use crate::stat::{Place, Stat};
-use crate::temporary;
 use crate::walk::{first_difference, walk};
 
+use super::private_dir::PrivateDir;
 use super::{Copied, Progress, copy};
 
-/// A finished copy under a temporary name, next to where it belongs.
+/// A finished copy in a private directory, and where it belongs.
 #[derive(Debug)]
 pub struct Aside {
+    private: PrivateDir,
     dir: OwnedFd,
-    temporary: CString,
     name: CString,
     shown: TreePath,
     stat: Stat,
@@ -34,20 +34,20 @@ pub struct Aside {
 }
 
 impl Aside {
-    /// Copies, makes durable and compares. `shown` are the paths of both, for messages. On failure
-    /// the unfinished copy is removed, as far as that is possible.
+    /// Copies, makes durable and compares. `base` is the topmost directory in which anything may be
+    /// made for it; `shown` are the paths of both, for messages. On failure the unfinished copy is
+    /// removed, as far as that is possible.
     pub fn make(
         from: Place<'_>,
         to: Place<'_>,
+        base: BorrowedFd<'_>,
         shown: (&TreePath, &TreePath),
         progress: Progress<'_>,
     ) -> Result<Self> {
         let failed = |why: io::Error| Error::io(format!("copy {} to {}", shown.0, shown.1), why);
         let dir = to.dir.try_clone_to_owned().map_err(failed)?;
-        let unused = temporary::unused(to.dir, OsStr::from_bytes(to.name.to_bytes()));
-        let temporary =
-            CString::new(unused.map_err(failed)?.as_bytes()).map_err(|why| failed(why.into()))?;
-        let there = Place { dir: dir.as_fd(), name: &temporary };
+        let private = PrivateDir::make(to.dir, base).map_err(failed)?;
+        let there = Place { dir: private.as_fd(), name: to.name };
         let made = copy(from, there, shown.0, progress).and_then(|copied| {
             change("copy: sync", || Ok(fs::syncfs(&dir)?)).map_err(failed)?;
             expect_same(from, there, shown, &copied)?;
@@ -56,10 +56,11 @@ impl Aside {
         match made {
             Ok((copied, stat)) => {
                 let (name, shown) = (to.name.to_owned(), shown.1.clone());
-                Ok(Self { dir, temporary, name, shown, stat, copied })
+                Ok(Self { private, dir, name, shown, stat, copied })
             }
             Err(error) => {
                 discard(there);
+                let _ = private.remove();
                 Err(error)
             }
         }
@@ -71,43 +72,83 @@ impl Aside {
         let why = format!("{path}, which lies in it, is a subvolume of its own");
         let refused = Error::new(format!("make the copy {}", self.shown), why)
             .mend("move what is in the subvolume elsewhere, and try again");
-        discard(self.place());
+        let _ = self.discard();
         Err(refused)
     }
 
     /// Gives the copy its name, which nothing must have; durable when it returns.
     pub fn name(self) -> Result<Copied> {
-        self.rename("copy: name", RenameFlags::NOREPLACE)?;
-        Ok(self.copied)
+        let (from, to) = (self.place(), Place { dir: self.dir.as_fd(), name: &self.name });
+        if let Err(why) = change("copy: name", || rename_noreplace(from, to)) {
+            let error = self.failed(why);
+            let _ = self.discard();
+            return Err(error);
+        }
+        self.sync_name()?;
+        self.finish()
     }
 
-    /// Exchanges the copy with what has its name, which is returned under the copy's temporary name;
-    /// durable when it returns.
-    pub fn exchange(self) -> Result<(Copied, CString)> {
-        self.rename("copy: exchange", RenameFlags::EXCHANGE)?;
-        Ok((self.copied, self.temporary))
+    /// Puts the copy in the place of the earlier one that `old` tells of, which is removed; durable when
+    /// it returns.
+    pub fn replace(self, old: &Stat) -> Result<Copied> {
+        if let Err(why) = self.exchange() {
+            let error = self.failed(why);
+            let _ = self.discard();
+            return Err(error);
+        }
+        let found = self.place().stat().map_err(|why| self.failed(why))?;
+        if !found.is_same_file(old) {
+            self.exchange().map_err(|why| self.failed(why))?;
+            let error = self.failed(io::Error::other("another one has that name by now"));
+            let _ = self.discard();
+            return Err(error);
+        }
+        self.sync_name()?;
+        remove(self.place(), old)?;
+        self.finish()
+    }
+
+    /// Ends with the copy where its directory's owner may do with it what he wants.
+    pub fn finish(self) -> Result<Copied> {
+        let Self { private, shown, copied, .. } = self;
+        let removed = private.remove();
+        removed.map_err(|why| Error::io(format!("tidy up after the copy to {shown}"), why))?;
+        Ok(copied)
     }
 
     /// Removes the copy, which nobody needs after all.
     pub fn discard(self) -> Result<()> {
-        remove(self.place(), &self.stat)
+        remove(self.place(), &self.stat)?;
+        self.finish().map(drop)
     }
 
     /// Where the copy is.
     pub fn place(&self) -> Place<'_> {
-        Place { dir: self.dir.as_fd(), name: &self.temporary }
+        Place { dir: self.private.as_fd(), name: &self.name }
     }
 
-    fn rename(&self, point: &'static str, how: RenameFlags) -> Result<()> {
-        let failed = |why| Error::io(format!("give the copy its name {}", self.shown), why);
-        let (dir, from, to) = (self.dir.as_fd(), &self.temporary, &self.name);
-        let renamed =
-            change(point, || Ok(fs::renameat_with(dir, from.as_c_str(), dir, to.as_c_str(), how)?));
-        if let Err(why) = renamed {
-            discard(self.place());
-            return Err(failed(why));
-        }
-        change("copy: sync name", || Ok(fs::fsync(dir)?)).map_err(failed)
+    /// The directory that it is for.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// What the kernel tells of the copy.
+    pub fn stat(&self) -> &Stat {
+        &self.stat
+    }
+
+    fn exchange(&self) -> io::Result<()> {
+        let (private, dir, name) = (self.private.as_fd(), self.dir.as_fd(), self.name.as_c_str());
+        let how = RenameFlags::EXCHANGE;
+        change("copy: exchange", || Ok(fs::renameat_with(private, name, dir, name, how)?))
+    }
+
+    fn sync_name(&self) -> Result<()> {
+        change("copy: sync name", || Ok(fs::fsync(&self.dir)?)).map_err(|why| self.failed(why))
+    }
+
+    fn failed(&self, why: io::Error) -> Error {
+        Error::io(format!("give the copy its name {}", self.shown), why)
     }
 }
 
@@ -165,19 +206,11 @@ fn expect_same(
     }
 }
 
-/// Best effort: the copy has a temporary name, which nobody takes for anything else.
+/// Best effort: nobody else can enter the directory that it is in.
 fn discard(place: Place<'_>) {
     if let Ok(stat) = place.stat() {
         let _ = remove(place, &stat);
     }
-}
-
-/// The temporary names of what was to be `name`, which interrupted runs left in `dir`.
-pub fn left_behind(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Vec<CString>> {
-    let of = OsStr::from_bytes(name.to_bytes());
-    let names = crate::descent::names(dir)?;
-    let left = names.into_iter();
-    Ok(left.filter(|name| temporary::is_of(OsStr::from_bytes(name.to_bytes()), of)).collect())
 }
 
 #[cfg(test)]

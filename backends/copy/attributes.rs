@@ -2,41 +2,37 @@
 
 use std::io;
 
-use rustix::fs::{self, AtFlags, Gid, Mode, Timespec, Timestamps, Uid};
+use rustix::fs::{Mode, Timespec, Timestamps};
 
 use crate::changes::{Facts, FileType};
 use crate::fault::change;
-use crate::stat::{Moment, Place, Stat};
+use crate::handle::Handle;
+use crate::stat::{Moment, Stat};
 use crate::xattrs;
 
 /// The order matters: a new owner drops setuid bits and capabilities, some attributes need the
 /// owner's permission to write, an ACL sets permission bits, and all of it changes times.
-pub(super) fn copy(from: Place<'_>, stat: &Stat, to: Place<'_>) -> io::Result<()> {
+pub(super) fn copy(from: Handle<'_>, stat: &Stat, to: Handle<'_>) -> io::Result<()> {
     let wanted = &stat.facts;
     give(from, wanted, to)?;
     let times = Timestamps {
         last_access: timespec(stat.accessed),
         last_modification: timespec((wanted.mtime, wanted.mtime_nanos)),
     };
-    change("copy: set times", || {
-        Ok(fs::utimensat(to.dir, to.name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
-    })
+    change("copy: set times", || to.set_times(&times))
 }
 
 /// The same without times: owner, extended attributes and mode.
-pub(crate) fn give(from: Place<'_>, wanted: &Facts, to: Place<'_>) -> io::Result<()> {
+pub(crate) fn give(from: Handle<'_>, wanted: &Facts, to: Handle<'_>) -> io::Result<()> {
     let made = to.stat()?.facts;
     if (made.uid, made.gid) != (wanted.uid, wanted.gid) {
-        let (uid, gid) = (Uid::from_raw(wanted.uid), Gid::from_raw(wanted.gid));
-        change("copy: set owner", || {
-            Ok(fs::chownat(to.dir, to.name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
-        })?;
+        change("copy: set owner", || to.set_owner(wanted.uid, wanted.gid))?;
     }
-    xattrs::copy(from, to)?;
+    xattrs::set_on_open(to.fd(), &xattrs::of_open(from.fd())?)?;
     // Links have no mode of their own.
     if wanted.file_type != FileType::Symlink {
         let mode = Mode::from_raw_mode(wanted.mode.into());
-        change("copy: set mode", || Ok(fs::chmodat(to.dir, to.name, mode, AtFlags::empty())?))?;
+        change("copy: set mode", || to.set_mode(mode))?;
     }
     Ok(())
 }

@@ -20,27 +20,26 @@ const CHUNK: usize = 256 * 1024;
 /// Bytes that the kernel copies at a time, so that there is something to tell meanwhile.
 const PIECE: usize = 64 << 20;
 
-/// Copies a regular file to a new name. `can_clone` is cleared when sharing extents is not possible
+/// Copies an open regular file to a new name, and returns the copy. `can_clone` is cleared when sharing extents is not possible
 /// between these file systems, so that it is not tried for every file.
 ///
 /// `progress` is told of bytes as they are copied.
 pub(super) fn copy(
-    from: Place<'_>,
+    source: &File,
     to: Place<'_>,
     can_clone: &mut bool,
     progress: &mut dyn FnMut(u64),
-) -> Result<(), Failure> {
-    let source = from.open_file().map_err(Failure::reading)?;
+) -> Result<File, Failure> {
     let size = source.metadata()?.len();
     let target = make_file(to)?;
     if size == 0 {
-        return Ok(());
+        return Ok(target);
     }
     if *can_clone {
-        match change("copy: clone", || Ok(fs::ioctl_ficlone(&target, &source)?)) {
+        match change("copy: clone", || Ok(fs::ioctl_ficlone(&target, source)?)) {
             Ok(()) => {
                 progress(size);
-                return Ok(());
+                return Ok(target);
             }
             // Of this file alone: one of the two is not copied on write (chattr(1), `C`).
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
@@ -50,13 +49,13 @@ pub(super) fn copy(
     }
     change("copy: set length", || target.set_len(size))?;
     let mut at = 0;
-    while let Some((start, end)) = next_range(&source, at, size)? {
+    while let Some((start, end)) = next_range(source, at, size)? {
         progress(start - at);
-        copy_range(&source, &target, start, end, progress)?;
+        copy_range(source, &target, start, end, progress)?;
         at = end;
     }
     progress(size.saturating_sub(at));
-    Ok(())
+    Ok(target)
 }
 
 /// The next bytes that are not in a hole.

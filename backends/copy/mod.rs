@@ -4,22 +4,25 @@
 pub mod aside;
 pub(crate) mod attributes;
 mod data;
+pub mod private_dir;
 mod single;
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, AtFlags, Mode};
+use rustix::io::Errno;
 
 use crate::boundary::Boundary;
 use crate::changes::FileType;
 use crate::descent::{self, Descent, open_dir};
 use crate::error::{Error, Result};
 use crate::fault::change;
+use crate::handle::{self, Handle};
 use crate::path::TreePath;
-use crate::stat::{Place, Stat, is_gone};
+use crate::stat::{Place, Stat, is_gone, of_open};
 
 /// What there is to tell of a copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub fn copy(
     let failed_at = |why| failed(shown, why);
     let stat = from.stat().map_err(failed_at)?;
     if stat.facts.file_type == FileType::Dir {
-        let root = open_dir(from.dir, from.name).map_err(failed_at)?;
+        let root = handle::open(from, &stat).map_err(failed_at)?;
         return tree(root.as_fd(), to.dir, to.name, shown, progress);
     }
     match single::copy(from, &stat, to, &mut true, progress) {
@@ -79,8 +82,7 @@ fn tree(
 ) -> Result<Copied> {
     let failed = |why| failed(shown, why);
     let boundary = Boundary::of(from).map_err(failed)?;
-    make_dir(to, name).map_err(failed)?;
-    let target = open_dir(to, name).map_err(failed)?;
+    let target = make_and_open_dir(to, name).map_err(failed)?;
     let names = descent::names(from).map_err(failed)?;
     let mut copier = Copier {
         boundary,
@@ -102,6 +104,14 @@ fn tree(
 /// Makes an empty directory that nobody else can look into yet.
 pub fn make_dir(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     change("copy: make directory", || Ok(fs::mkdirat(dir, name, Mode::RWXU)?))
+}
+
+/// The same, open, and known to be the one that was made.
+fn make_and_open_dir(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+    make_dir(dir, name)?;
+    let made = open_dir(dir, name)?;
+    handle::check_made(made.as_fd(), FileType::Dir)?;
+    Ok(made)
 }
 
 /// One source directory on the way down.
@@ -215,8 +225,8 @@ impl Copier<'_> {
 
     fn enter(&mut self, name: &CStr, stat: Stat) -> Result<(), Failure> {
         self.source.enter(name).map_err(Failure::reading)?;
-        let names = match self.source.current().and_then(descent::names) {
-            Ok(names) => names,
+        let (stat, names) = match self.entered(&stat) {
+            Ok(found) => found,
             Err(why) => {
                 self.source.leave();
                 return Err(Failure::reading(why));
@@ -224,18 +234,29 @@ impl Copier<'_> {
         };
         make_dir(self.target.current()?, name)?;
         self.target.enter(name)?;
+        handle::check_made(self.target.current()?, FileType::Dir)?;
         self.way.push(name.to_owned());
         self.frames.push(Frame { names: names.into_iter(), stat });
         (self.progress)(1, 0);
         Ok(())
     }
 
+    /// The directory that was entered, if it is the one that was `expected`, and its names.
+    fn entered(&mut self, expected: &Stat) -> io::Result<(Stat, Vec<CString>)> {
+        let dir = self.source.current()?;
+        let stat = of_open(dir)?;
+        if !stat.is_same_file(expected) {
+            return Err(Errno::STALE.into());
+        }
+        Ok((stat, descent::names(dir)?))
+    }
+
     /// Finishes a directory: whatever was made in it has changed its times, and its mode may not
     /// have allowed to make anything.
     fn leave(&mut self, stat: &Stat) -> io::Result<()> {
-        let to = Place { dir: self.target.current()?, name: c"." };
+        let to = Handle::of_data(self.target.current()?);
         match self.source.current() {
-            Ok(dir) => attributes::copy(Place { dir, name: c"." }, stat, to)?,
+            Ok(dir) => attributes::copy(Handle::of_data(dir), stat, to)?,
             // It vanished after it was listed: then it does not matter what it was.
             Err(why) if is_gone(&why) => {}
             Err(why) => return Err(why),

@@ -1,16 +1,19 @@
 //! Copies one file that is no directory, whatever its type; of a nested subvolume, the empty place.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{self, Mode, OFlags};
 
 use crate::changes::FileType;
 use crate::fault::change;
-use crate::stat::{Place, Stat};
+use crate::handle::{self, Handle};
+use crate::stat::{Place, Stat, of_open};
 
 use super::{Failure, Progress, attributes, data};
 
-/// Copies one file that is no directory.
+/// Copies one file that is no directory: the one that `stat` tells of, which is opened once, so that
+/// its content cannot get the owner of another that had its name a moment before.
 pub(super) fn copy(
     from: Place<'_>,
     stat: &Stat,
@@ -18,18 +21,32 @@ pub(super) fn copy(
     can_clone: &mut bool,
     progress: Progress<'_>,
 ) -> Result<(), Failure> {
-    match stat.facts.file_type {
-        FileType::File => data::copy(from, to, can_clone, &mut |bytes| progress(0, bytes))?,
+    let file_type = stat.facts.file_type;
+    let source = handle::open(from, stat).map_err(Failure::reading)?;
+    let mut stat = *stat;
+    if file_type != FileType::Subvolume {
+        stat = of_open(source.as_fd())?;
+    }
+    let from = Handle::new(source.as_fd(), file_type);
+    let made: OwnedFd = match file_type {
+        FileType::File => {
+            let source = source.try_clone()?.into();
+            data::copy(&source, to, can_clone, &mut |bytes| progress(0, bytes))?.into()
+        }
         FileType::Symlink => {
-            let target = fs::readlinkat(from.dir, from.name, Vec::new());
+            let target = fs::readlinkat(&source, c"", Vec::new());
             let target = target.map_err(|why| Failure::reading(why.into()))?;
             change("copy: make link", || Ok(fs::symlinkat(&*target, to.dir, to.name)?))?;
+            handle::open_made(to, file_type)?
         }
         // What is in it is no part of the tree around it, and what has its place is no subvolume.
-        FileType::Subvolume => super::make_dir(to.dir, to.name)?,
-        _ => make_node(stat, to)?,
-    }
-    attributes::copy(from, stat, to)?;
+        FileType::Subvolume => super::make_and_open_dir(to.dir, to.name)?,
+        _ => {
+            make_node(&stat, to)?;
+            handle::open_made(to, file_type)?
+        }
+    };
+    attributes::copy(from, &stat, Handle::new(made.as_fd(), file_type))?;
     progress(1, 0);
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! Copies what live has to its place in storage: whole, durable and compared before it has its name.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
+use backends::copy::Copied;
 use backends::copy::aside::Aside;
 use backends::fault::change;
 use backends::stat::Place;
@@ -23,8 +24,8 @@ pub fn new(
     path: &TreePath,
     source: &TreePath,
     progress: Progress<'_>,
-) -> Result<Vec<TreePath>> {
-    copy(machine, path, source, progress)?.1.name().map(|copied| copied.left_out)
+) -> Result<Copied> {
+    copy(machine, path, source, progress)?.name()
 }
 
 /// Copies `path` to `source`. What has that name is told to `set_aside` under its next one as soon
@@ -35,32 +36,30 @@ pub fn instead(
     source: &TreePath,
     set_aside: &mut dyn FnMut(TreePath),
     progress: Progress<'_>,
-) -> Result<Vec<TreePath>> {
-    let (dir, copy) = copy(machine, path, source, progress)?;
+) -> Result<Copied> {
+    let copy = copy(machine, path, source, progress)?;
     let failed = |why| Error::io(format!("put the copy of {path} in the place of {source}"), why);
-    let name = source.name().unwrap_or_default();
-    let temporary = OsStr::from_bytes(copy.place().name.to_bytes());
-    match making::supersede(dir.as_fd(), temporary, name) {
+    match making::supersede(copy.place(), copy.dir(), source.name().unwrap_or_default()) {
         Ok(aside) => {
             set_aside(source.parent().unwrap_or_default().join(aside.as_bytes()));
-            change("apply: sync directory", || making::sync_dir(dir.as_fd())).map_err(failed)?;
-            Ok(copy.copied.left_out)
+            change("apply: sync directory", || making::sync_dir(copy.dir())).map_err(failed)?;
+            copy.finish()
         }
         Err(why) => {
-            // Best effort: it has a temporary name, which nobody takes for anything else.
+            // Best effort: nobody else can enter the directory that it is in.
             let _ = copy.discard();
             Err(failed(why))
         }
     }
 }
 
-/// A finished copy, and the directory that it is in.
+/// A finished copy, which has no name yet.
 fn copy(
     machine: &Machine,
     path: &TreePath,
     source: &TreePath,
     progress: Progress<'_>,
-) -> Result<(OwnedFd, Aside)> {
+) -> Result<Aside> {
     let failed = |why: io::Error| Error::io(format!("copy {path} to {source}"), why);
     let name_of = |path: &TreePath| {
         let name = path.name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
@@ -75,8 +74,8 @@ fn copy(
     let to = beneath::open(dir, parent.as_path(), flags).map_err(failed)?;
     let from = Place { dir: from.as_fd(), name: &from_name };
     let place = Place { dir: to.as_fd(), name: &to_name };
-    let copy = Aside::make(from, place, (path, source), progress);
-    Ok((to, copy.map_err(|why| with_mend(why, &parent))?))
+    let copy = Aside::make(from, place, dir, (path, source), progress);
+    copy.map_err(|why| with_mend(why, &parent))
 }
 
 /// The two sides may be on two file systems: it is told which one has no room.

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use backends::stat::{Stat, of_open};
 use backends::xattrs;
@@ -58,12 +58,13 @@ pub fn apply(
         }
         let done = match step {
             ApplyStep::Adopt { path, source, sets_aside: false } => {
-                adopt::new(machine, path, source, progress).map(|out| outcome.left_out.extend(out))
+                adopt::new(machine, path, source, progress)
+                    .map(|copied| outcome.left_out.extend(copied.left_out))
             }
             ApplyStep::Adopt { path, source, sets_aside: true } => {
                 let set_aside = &mut |aside| outcome.set_aside.push((source.clone(), aside));
-                let left_out = adopt::instead(machine, path, source, set_aside, progress);
-                left_out.map(|out| outcome.left_out.extend(out))
+                adopt::instead(machine, path, source, set_aside, progress)
+                    .map(|copied| outcome.left_out.extend(copied.left_out))
             }
             ApplyStep::Replace { path, making, spare } => {
                 replace(machine, path, making, *spare, &mut outcome)
@@ -85,10 +86,10 @@ pub fn apply(
 fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
     let done = match step {
         ApplyStep::Make { path, making, attributes } => {
-            let attributes = attributes.as_ref();
+            let (base, attributes) = (machine.base_of(path), attributes.as_ref());
             in_parent(machine, path, |dir, name| match making {
-                Making::Link { .. } => make(dir, name, making, None),
-                _ => making::whole(dir, name, |aside| make(dir, aside, making, attributes)),
+                Making::Link { .. } => make((dir, base), name, making, None),
+                _ => making::whole(dir, name, |aside| make((dir, base), aside, making, attributes)),
             })
         }
         ApplyStep::Unlink { path, target, .. } => {
@@ -105,7 +106,8 @@ fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
         ApplyStep::Bind { source, path, options } => bind(machine, source, path, options),
         ApplyStep::Cover { link, target, making, source, path, options } => {
             in_parent(machine, link, |dir, name| {
-                let place = |aside: &OsStr| make(dir, aside, making, None);
+                let base = machine.base_of(link);
+                let place = |aside: &OsStr| make((dir, base), aside, making, None);
                 let cover = || bind(machine, source, path, options);
                 making::instead_of_link(dir, name, target, place, cover)
             })
@@ -151,7 +153,7 @@ fn failed(step: &ApplyStep, why: io::Error) -> Error {
 fn in_parent(
     machine: &Machine,
     path: &TreePath,
-    run: impl FnOnce(std::os::fd::BorrowedFd<'_>, &OsStr) -> io::Result<()>,
+    run: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<()>,
 ) -> io::Result<()> {
     let name = path.name().ok_or_else(|| io::Error::other("it is the root itself"))?;
     let parent = machine.parent_of(path)?;
@@ -159,28 +161,37 @@ fn in_parent(
 }
 
 fn make(
-    dir: std::os::fd::BorrowedFd<'_>,
+    (dir, base): (BorrowedFd<'_>, BorrowedFd<'_>),
     name: &OsStr,
     what: &Making,
     attributes: Option<&Attributes>,
 ) -> io::Result<()> {
     let given = |owner: &Owner, mode| Given { owner: (owner.uid, owner.gid), mode, attributes };
     match what {
-        Making::Dir(owner, mode) => making::dir(dir, name, given(owner, *mode)),
+        Making::Dir(owner, mode) => making::dir(dir, base, name, given(owner, *mode)),
         Making::File(owner, mode) => making::file(dir, name, given(owner, *mode)),
         Making::Link { target, .. } => making::link(dir, name, target),
     }
 }
 
 /// Opens what is to get another owner or mode. A file with a second name might be somebody else's.
-fn open(machine: &Machine, path: &TreePath) -> io::Result<std::os::fd::OwnedFd> {
-    // Should a fifo have come to lie there, opening it must not wait.
+fn open(machine: &Machine, path: &TreePath) -> io::Result<OwnedFd> {
+    // Its path alone first: opening a device that has come to lie there could have effects.
+    let found = machine.open_at(path, OFlags::PATH | OFlags::NOFOLLOW)?;
+    let found = check_own(&found)?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let opened = machine.open_at(path, flags)?;
+    if !check_own(&opened)?.is_same_file(&found) {
+        return Err(io::Error::other("somebody else changed it at the same moment"));
+    }
+    Ok(opened)
+}
+
+fn check_own(opened: &OwnedFd) -> io::Result<Stat> {
     let stat = of_open(opened.as_fd())?;
     match stat.facts.file_type {
-        FileType::Dir => Ok(opened),
-        FileType::File if stat.links == 1 => Ok(opened),
+        FileType::Dir => Ok(stat),
+        FileType::File if stat.links == 1 => Ok(stat),
         FileType::File => Err(io::Error::other("it has another name somewhere")),
         _ => Err(io::Error::other("it is neither a file nor a directory")),
     }
@@ -196,7 +207,8 @@ fn replace(
     let is_spare = |stat: &Stat| spare == Some(Spare::of(stat));
     let mut aside = None;
     in_parent(machine, path, |dir, name| {
-        aside = making::replace(dir, name, |aside| make(dir, aside, making, None), is_spare)?;
+        let make = |aside: &OsStr| make((dir, machine.base_of(path)), aside, making, None);
+        aside = making::replace(dir, name, make, is_spare)?;
         Ok(())
     })?;
     if let (Some(name), Some(parent)) = (aside, path.parent()) {

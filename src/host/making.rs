@@ -1,13 +1,16 @@
 //! Makes things in a directory that somebody else may control: nothing that is made here can lead
 //! a later step elsewhere, and nothing has its name before it is whole.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use backends::copy::private_dir::PrivateDir;
 use backends::fault::change;
-use backends::stat::{Stat, of_open};
+use backends::file::rename_noreplace;
+use backends::handle::check_made;
+use backends::stat::{Place, Stat, of_open};
 use backends::temporary;
 use backends::{FileType, path::Escaped};
 use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, RenameFlags, Uid};
@@ -26,16 +29,42 @@ pub struct Given<'g> {
     pub attributes: Option<&'g Attributes>,
 }
 
-/// Makes an empty directory.
-pub fn dir(parent: BorrowedFd<'_>, name: &OsStr, given: Given<'_>) -> io::Result<()> {
+/// Makes an empty directory. Where somebody else may write in `parent`, which lies in `base`, it is
+/// made where nobody else can enter: no call both makes and opens it, and another one could have its
+/// name in between.
+pub fn dir(
+    parent: BorrowedFd<'_>,
+    base: BorrowedFd<'_>,
+    name: &OsStr,
+    given: Given<'_>,
+) -> io::Result<()> {
+    if is_own(parent)? {
+        return dir_in_own(parent, name, given);
+    }
+    let private = PrivateDir::make(parent, base)?;
+    let name = CString::new(name.as_bytes())?;
+    let from = Place { dir: private.as_fd(), name: &name };
+    let moved = dir_in_own(from.dir, OsStr::from_bytes(name.to_bytes()), given)
+        .and_then(|()| rename_noreplace(from, Place { dir: parent, name: &name }));
+    // Best effort if it failed: nobody looks for that name.
+    match or_discard(moved, from.dir, OsStr::from_bytes(name.to_bytes())) {
+        Ok(()) => private.remove(),
+        failed => private.remove().and(failed),
+    }
+}
+
+/// Whether this process's user alone may write in a directory.
+fn is_own(dir: BorrowedFd<'_>) -> io::Result<bool> {
+    let facts = of_open(dir)?.facts;
+    Ok(facts.uid == rustix::process::geteuid().as_raw() && facts.mode & 0o022 == 0)
+}
+
+fn dir_in_own(parent: BorrowedFd<'_>, name: &OsStr, given: Given<'_>) -> io::Result<()> {
     let private = Mode::RWXU;
     change("apply: make directory", || Ok(fs::mkdirat(parent, name, private)?))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = fs::openat(parent, name, flags, Mode::empty())?;
-    check_is_fresh(made.as_fd(), FileType::Dir)?;
-    if !is_empty(made.as_fd())? {
-        return Err(changed());
-    }
+    check_made(made.as_fd(), FileType::Dir)?;
     or_discard(give(made.as_fd(), given), parent, name)
 }
 
@@ -50,18 +79,6 @@ pub fn file(parent: BorrowedFd<'_>, name: &OsStr, given: Given<'_>) -> io::Resul
 /// Makes a link. Its owner decides nothing.
 pub fn link(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result<()> {
     change("apply: make link", || Ok(fs::symlinkat(OsStr::from_bytes(target), parent, name)?))
-}
-
-/// What was made a moment ago belongs to whoever made it. Anything else was put in its place by
-/// somebody who controls the directory, and must not be given away.
-fn check_is_fresh(made: BorrowedFd<'_>, file_type: FileType) -> io::Result<()> {
-    let stat = of_open(made)?;
-    let own = rustix::process::geteuid().as_raw();
-    if stat.facts.file_type == file_type && stat.facts.uid == own { Ok(()) } else { Err(changed()) }
-}
-
-fn changed() -> io::Error {
-    io::Error::other("somebody else changed it at the same moment")
 }
 
 /// Whether a directory that is open for reading has no name in it.
@@ -109,17 +126,9 @@ pub fn whole(
     or_discard(named, parent, &aside)
 }
 
-/// NFS, and ZFS before 2.2, have no rename that spares what is there (`EINVAL`, renameat2(2)): there
-/// the name is looked at right before.
 fn rename_to_unused(dir: BorrowedFd<'_>, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    match fs::renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL) => match fs::statat(dir, to, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => Ok(fs::renameat(dir, from, dir, to)?),
-            Err(error) => Err(error.into()),
-            Ok(_) => Err(Errno::EXIST.into()),
-        },
-        renamed => Ok(renamed?),
-    }
+    let (from, to) = (CString::new(from.as_bytes())?, CString::new(to.as_bytes())?);
+    rename_noreplace(Place { dir, name: &from }, Place { dir, name: &to })
 }
 
 /// Removes what was made under a temporary name if it could not be completed. Best effort: nobody
@@ -144,7 +153,8 @@ pub fn replace(
 ) -> io::Result<Option<OsString>> {
     let made = temporary::unused(parent, name)?;
     make(&made)?;
-    let aside = match supersede(parent, &made, name) {
+    let copy = CString::new(made.as_bytes())?;
+    let aside = match supersede(Place { dir: parent, name: &copy }, parent, name) {
         Ok(aside) => aside,
         Err(error) => return or_discard(Err(error), parent, &made).map(|()| None),
     };
@@ -165,23 +175,36 @@ pub fn replace(
 ///
 /// The copy has that name first, and then the two are exchanged: at no moment does nothing have
 /// `name`, or what was there a temporary one. If that fails, the copy is where it was.
-pub fn supersede(parent: BorrowedFd<'_>, copy: &OsStr, name: &OsStr) -> io::Result<OsString> {
+pub fn supersede(
+    copy: Place<'_>,
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+) -> io::Result<OsString> {
+    let made = copy.stat()?;
     let aside = name_beside(parent, copy, name)?;
+    let beside = CString::new(aside.as_bytes())?;
+    let beside = Place { dir: parent, name: &beside };
     let exchanged = change("apply: exchange", || {
         Ok(fs::renameat_with(parent, aside.as_os_str(), parent, name, RenameFlags::EXCHANGE)?)
     });
     if let Err(error) = exchanged {
         // Best effort: a second copy beside the data is harmless, and is listed as a leftover.
-        let _ = change("apply: take back", || rename_to_unused(parent, &aside, copy));
+        let _ = change("apply: take back", || rename_noreplace(beside, copy));
         return Err(error);
+    }
+    let named = CString::new(name.as_bytes())?;
+    if !(Place { dir: parent, name: &named }).stat()?.is_same_file(&made) {
+        return Err(io::Error::other("somebody else changed it at the same moment"));
     }
     Ok(aside)
 }
 
-fn name_beside(parent: BorrowedFd<'_>, copy: &OsStr, name: &OsStr) -> io::Result<OsString> {
+fn name_beside(parent: BorrowedFd<'_>, copy: Place<'_>, name: &OsStr) -> io::Result<OsString> {
     for number in 1..=temporary::ATTEMPTS {
         let aside = before_name(name, number);
-        match change("apply: name beside", || rename_to_unused(parent, copy, &aside)) {
+        let beside = CString::new(aside.as_bytes())?;
+        let beside = Place { dir: parent, name: &beside };
+        match change("apply: name beside", || rename_noreplace(copy, beside)) {
             Ok(()) => return Ok(aside),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),

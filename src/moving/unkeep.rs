@@ -75,7 +75,7 @@ pub fn now(machine: &Machine, one: &Arranged) -> Result<Now> {
 pub enum UnkeepStep {
     /// Make sure that nobody has anything of the data open.
     CheckUnused(TreePath),
-    /// Copy the data to a temporary name beside its place in live, and compare.
+    /// Copy the data into a directory of live that only root can enter, and compare.
     CopyBack {
         /// The data in storage.
         source: TreePath,
@@ -183,7 +183,7 @@ impl fmt::Display for UnkeepStep {
         match self {
             Self::CheckUnused(path) => write!(f, "see that nobody uses {path}"),
             Self::CopyBack { source, path } => {
-                write!(f, "copy {source} to a temporary name beside {path}, and compare the two")
+                write!(f, "copy {source} into a private directory for {path}, and compare the two")
             }
             Self::Unmount(path) => write!(f, "unmount {path}"),
             Self::PutBack { path, .. } => {

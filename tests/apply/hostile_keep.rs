@@ -18,10 +18,8 @@ use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::fs::{AtFlags, CWD, RenameFlags, renameat_with, statat, unlinkat};
 
 use crate::ground::{Ground, STORAGES, as_root};
-use crate::hostile::{ALICE, Ends, bait, hand_over, open_hers};
+use crate::hostile::{ALICE, Ends, bait, hand_over, open_hers, rounds};
 
-/// How often root keeps it while she swaps; this takes minutes.
-const ROUNDS: usize = 10_000;
 const TEXT: &str = "[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/persist\"\n\
                     [storage.users.alice]\ndirectories = []\n";
 
@@ -98,7 +96,7 @@ fn a_user_who_swaps_parents_for_links_leads_a_keep_nowhere_else() {
         let swaps = thread::scope(|scope| {
             let swapper = scope.spawn(|| swap_now_and_then(&pairs, &stop));
             let ends = Ends(&stop);
-            for round in 0..ROUNDS {
+            for round in 0..rounds() {
                 if keep(&ground) {
                     complete += 1
                 } else {
@@ -115,7 +113,7 @@ fn a_user_who_swaps_parents_for_links_leads_a_keep_nowhere_else() {
             drop(ends);
             swapper.join().unwrap()
         });
-        println!("{ROUNDS} rounds, {swaps} swaps: {complete} went through, {stopped} did not");
+        println!("{} rounds, {swaps} swaps: {complete} went through, {stopped} did not", rounds());
         assert!(complete > 0 && stopped > 0, "{complete} {stopped}: nothing was tried");
     });
 }

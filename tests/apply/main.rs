@@ -4,5 +4,6 @@
 
 mod ground;
 mod hostile;
+mod hostile_copy;
 mod hostile_keep;
 mod property;

@@ -19,7 +19,7 @@ use crate::ERRNOS;
 const ID: &str = "0123456789abcdef0123456789abcdef\n";
 
 /// Every change of a first boot, whose id comes from blank.
-const FIRST_BOOT: [&str; 13] = [
+const FIRST_BOOT: [&str; 15] = [
     "early: open file system",
     "early: mount",
     // The directory in storage.
@@ -27,6 +27,7 @@ const FIRST_BOOT: [&str; 13] = [
     "apply: set mode",
     "apply: name",
     // The id.
+    "copy: make private directory",
     "copy: make file",
     "copy: clone",
     "copy: set mode",
@@ -34,6 +35,7 @@ const FIRST_BOOT: [&str; 13] = [
     "copy: sync",
     "copy: name",
     "copy: sync name",
+    "copy: remove private directory",
     "apply: mount",
 ];
 

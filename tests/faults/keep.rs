@@ -54,11 +54,12 @@ impl Variant {
 }
 
 /// Every kind of change that a `keep` of a directory makes, in the order in which it comes first.
-const KEEP: [&str; 24] = [
+const KEEP: [&str; 26] = [
     "lock: make file",
     "apply: make directory",
     "apply: set mode",
     "apply: name",
+    "copy: make private directory",
     "copy: make directory",
     "copy: set mode",
     "copy: set times",
@@ -71,6 +72,7 @@ const KEEP: [&str; 24] = [
     "copy: sync",
     "copy: name",
     "copy: sync name",
+    "copy: remove private directory",
     "file: create",
     "file: write",
     "file: sync",
@@ -82,8 +84,9 @@ const KEEP: [&str; 24] = [
 ];
 
 /// The same for `unkeep --move-back`.
-const UNKEEP: [&str; 27] = [
+const UNKEEP: [&str; 29] = [
     "lock: make file",
+    "copy: make private directory",
     "copy: make directory",
     "copy: set mode",
     "copy: set times",
@@ -95,9 +98,10 @@ const UNKEEP: [&str; 27] = [
     "xattr: set",
     "copy: sync",
     "move: unmount",
-    "copy: exchange",
-    "copy: sync name",
-    "move: set aside",
+    "apply: name beside",
+    "apply: exchange",
+    "move: sync live",
+    "copy: remove private directory",
     "file: create",
     "file: write",
     "file: sync",

@@ -5,8 +5,23 @@ use crate::scenario::Scenario;
 const DIR: &[&str] = &["apply: make directory", "apply: set mode", "apply: name"];
 const OWN_DIR: &[&str] =
     &["apply: make directory", "apply: set owner", "apply: set mode", "apply: name"];
+/// The same two in a directory of hers, who could swap them before they are open.
+const OWN_DIR_OF_HERS: &[&str] = &[
+    "copy: make private directory",
+    "apply: make directory",
+    "apply: set owner",
+    "apply: set mode",
+    "copy: remove private directory",
+    "apply: name",
+];
 /// With mode 0700, which it is made with.
-const PRIVATE_DIR: &[&str] = &["apply: make directory", "apply: set owner", "apply: name"];
+const PRIVATE_DIR_OF_HERS: &[&str] = &[
+    "copy: make private directory",
+    "apply: make directory",
+    "apply: set owner",
+    "copy: remove private directory",
+    "apply: name",
+];
 const LIKE_LIVE: &[&str] = &[
     "apply: make directory",
     "apply: set owner",
@@ -24,6 +39,7 @@ const INSTEAD: &[&str] = &["apply: name beside", "apply: exchange", "apply: remo
 const MOUNT: &[&str] = &["apply: mount"];
 const LIMITED_MOUNT: &[&str] = &["apply: set the new mount's options", "apply: mount"];
 
+const PRIVATE: &[&str] = &["copy: make private directory"];
 const COPY_DIR: &[&str] = &["copy: make directory"];
 const COPY_FILE: &[&str] = &["copy: make file"];
 const CLONE: &[&str] = &["copy: clone"];
@@ -39,6 +55,7 @@ const SYNC: &[&str] = &["copy: sync"];
 /// What storage had gets another name.
 const BESIDE: &[&str] = &["apply: name beside", "apply: exchange", "apply: sync directory"];
 const COPY_NAME: &[&str] = &["copy: name", "copy: sync name"];
+const DONE: &[&str] = &["copy: remove private directory"];
 
 /// What a run passes; the storage is on live's own file system or on another one.
 pub fn table(scenario: Scenario, own: bool) -> Vec<&'static str> {
@@ -46,25 +63,25 @@ pub fn table(scenario: Scenario, own: bool) -> Vec<&'static str> {
     let last = [DIR, DIR, DIR, MOUNT].concat();
     let data = if own { CLONE } else { TO_ANOTHER };
     let tree = [
-        [COPY_DIR, COPY_DIR, COPY_FILE, data, COPY_OWN].concat(),
+        [PRIVATE, COPY_DIR, COPY_DIR, COPY_FILE, data, COPY_OWN].concat(),
         [COPY_MODE, COPY_MODE, COPY_LINK, COPY_NODE, COPY_SECOND_NAME, COPY_MODE, SYNC].concat(),
     ]
     .concat();
     let between = match scenario {
         Scenario::Fresh => return fresh(),
-        Scenario::Seed => [&tree, COPY_NAME, OWNER, MOUNT].concat(),
+        Scenario::Seed => [&tree, COPY_NAME, DONE, OWNER, MOUNT].concat(),
         Scenario::Enforced => {
             let dir = [OWNER_AND_MODE, DIR, MOUNT].concat();
             [dir, [OWNER_AND_MODE, FILE, MOUNT].concat()].concat()
         }
-        Scenario::AdoptDir => [&tree, BESIDE, LIMITED_MOUNT].concat(),
+        Scenario::AdoptDir => [&tree, BESIDE, DONE, LIMITED_MOUNT].concat(),
         Scenario::AdoptFile => {
             // More than two pieces.
             let more = if own { [].as_slice() } else { &["copy: data by hand"; 2] };
-            [COPY_FILE, data, more, COPY_MODE, SYNC, BESIDE, MOUNT].concat()
+            [PRIVATE, COPY_FILE, data, more, COPY_MODE, SYNC, BESIDE, DONE, MOUNT].concat()
         }
         Scenario::ReplacedLink => {
-            [COPY_FILE, data, COPY_MODE, SYNC, BESIDE, LINK, INSTEAD].concat()
+            [PRIVATE, COPY_FILE, data, COPY_MODE, SYNC, BESIDE, DONE, LINK, INSTEAD].concat()
         }
         Scenario::Options => return options(),
         Scenario::LinkToBind => {
@@ -83,8 +100,8 @@ fn fresh() -> Vec<&'static str> {
         [DIR, LINK].concat(),
         [DIR, OWN_DIR, OWN_DIR, MOUNT].concat(),
         // The home's parent, the home as it is in live, and what lies in it.
-        [DIR, OWN_DIR, PRIVATE_DIR, OWN_DIR].concat(),
-        [PRIVATE_DIR, OWN_DIR, MOUNT].concat(),
+        [DIR, OWN_DIR, PRIVATE_DIR_OF_HERS, OWN_DIR_OF_HERS].concat(),
+        [PRIVATE_DIR_OF_HERS, OWN_DIR_OF_HERS, MOUNT].concat(),
         [DIR, DIR, DIR, FILE, DIR, FILE, MOUNT].concat(),
     ]
     .concat()

@@ -1,7 +1,10 @@
 use std::fs::File;
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
+use super::super::private_dir;
 use super::*;
 
 struct Bed {
@@ -42,8 +45,8 @@ impl Bed {
         let mut told = (0, 0);
         let from = Place { dir: from.as_fd(), name };
         let shown = TreePath::parse(name.to_bytes()).unwrap();
-        let to = Place { dir: to.as_fd(), name: c"copy" };
-        let copy = Aside::make(from, to, (&shown, &shown), &mut |names, bytes| {
+        let (base, to) = (to.as_fd(), Place { dir: to.as_fd(), name: c"copy" });
+        let copy = Aside::make(from, to, base, (&shown, &shown), &mut |names, bytes| {
             told = (told.0 + names, told.1 + bytes);
         })?;
         Ok((copy, told))
@@ -59,13 +62,13 @@ fn names(dir: &Path) -> Vec<String> {
 fn a_tree_is_copied_whole_and_named_at_the_end() {
     let bed = Bed::new();
     let (copy, (_, bytes)) = bed.copy(c"tree").unwrap();
-    assert_eq!(names(&bed.path("to")), [".copy.tmp-0"]);
+    assert_eq!(names(&bed.path("to")), [".blankroot.tmp-0"]);
+    assert_eq!(bed.path("to/.blankroot.tmp-0").metadata().unwrap().mode() & 0o7777, 0o700);
     assert_eq!(bytes, (1 << 20) + 8, "every byte is told of once");
     let copied = copy.name().unwrap();
     let outside: Vec<String> = copied.linked_outside.iter().map(ToString::to_string).collect();
     assert_eq!(outside, ["/tree/\\xff raw"]);
     assert_eq!(names(&bed.path("to")), ["copy"]);
-    use std::os::unix::fs::MetadataExt;
     let (one, two) = (bed.path("to/copy/a b\n/deep/file"), bed.path("to/copy/second name"));
     assert_eq!(one.metadata().unwrap().ino(), two.metadata().unwrap().ino());
     assert!(bed.path("to/copy/sparse").metadata().unwrap().blocks() < 1024);
@@ -98,11 +101,44 @@ fn a_name_that_is_taken_is_left_alone_and_can_be_exchanged() {
     let error = bed.copy(c"tree").unwrap().0.name().unwrap_err().to_string();
     assert_eq!(error, "cannot give the copy its name /tree: File exists");
     assert_eq!(names(&bed.path("to")), ["copy"]);
-    let (_, old) = bed.copy(c"tree").unwrap().0.exchange().unwrap();
-    assert_eq!(std::fs::read(bed.path("to").join(old.to_str().unwrap())).unwrap(), b"somebody's");
+    let (to, of) = (File::open(bed.path("to")).unwrap(), |name| {
+        let from = File::open(bed.path("to")).unwrap();
+        Place { dir: from.as_fd(), name }.stat().unwrap()
+    });
+    let old = of(c"copy");
+    std::fs::remove_file(bed.path("to/copy")).unwrap();
+    std::fs::write(bed.path("to/another"), "another").unwrap();
+    nix_rename(&bed.path("to/another"), &bed.path("to/copy"));
+    let error = bed.copy(c"tree").unwrap().0.replace(&old).unwrap_err().to_string();
+    assert!(error.ends_with("another one has that name by now"), "{error}");
+    assert_eq!(std::fs::read(bed.path("to/copy")).unwrap(), b"another");
+    assert_eq!(names(&bed.path("to")), ["copy"]);
+    bed.copy(c"tree").unwrap().0.replace(&of(c"copy")).unwrap();
     assert!(bed.path("to/copy/a b\n/deep/file").exists());
+    assert_eq!(names(&bed.path("to")), ["copy"]);
+    drop(to);
+}
+
+#[test]
+fn what_a_crash_left_is_removed_by_the_next_copy_and_what_is_in_use_or_not_ours_is_not() {
+    let bed = Bed::new();
+    let (copy, _) = bed.copy(c"tree").unwrap();
+    let crashed = bed.path("to/.blankroot.tmp-1");
+    std::fs::create_dir_all(crashed.join("copy/deep")).unwrap();
+    std::fs::set_permissions(&crashed, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::create_dir(bed.path("to/.blankroot.tmp-2")).unwrap();
+    std::fs::set_permissions(
+        bed.path("to/.blankroot.tmp-2"),
+        std::fs::Permissions::from_mode(0o755),
+    )
+    .unwrap();
+    std::fs::write(bed.path("to/.blankroot.tmp-3"), "somebody's").unwrap();
     let to = File::open(bed.path("to")).unwrap();
-    assert_eq!(left_behind(to.as_fd(), c"copy").unwrap(), [old]);
+    private_dir::remove_left_behind(to.as_fd(), to.as_fd()).unwrap();
+    let mut left = names(&bed.path("to"));
+    left.sort();
+    assert_eq!(left, [".blankroot.tmp-0", ".blankroot.tmp-2", ".blankroot.tmp-3"]);
+    copy.name().unwrap();
 }
 
 #[test]

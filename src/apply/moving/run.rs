@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use backends::census::Census;
-use backends::copy::aside::{self, Aside};
-use backends::remove::remove;
+use backends::copy::aside::Aside;
+use backends::copy::private_dir;
 use backends::stat::Place;
 use backends::{Error, Result, TreePath};
 use rustix::fs::OFlags;
@@ -96,8 +96,9 @@ impl<'r> Run<'r> {
         let from = Place { dir: parent.as_fd(), name: &name };
         let to_name = name_of(source)?;
         let to = Place { dir: to.as_fd(), name: &to_name };
-        let copied =
-            Aside::make(from, to, (path, source), self.progress)?.expect_whole()?.name()?;
+        let base = self.world.machine.base_of(source);
+        let copy = Aside::make(from, to, base, (path, source), self.progress)?;
+        let copied = copy.expect_whole()?.name()?;
         self.tell_of_links(&copied.linked_outside);
         Ok(())
     }
@@ -126,11 +127,11 @@ impl<'r> Run<'r> {
         let to = Place { dir: parent.as_fd(), name: &name };
         let failed = |why| Error::io(format!("look at {source}"), why);
         let old = to.stat().map_err(failed)?;
-        let copy =
-            Aside::make(there.place(), to, (path, &source), self.progress)?.expect_whole()?;
-        let (_, aside) = copy.exchange()?;
+        let base = self.world.machine.base_of(&source);
+        let copy = Aside::make(there.place(), to, base, (path, &source), self.progress)?;
+        let copy = copy.expect_whole()?;
         // What live had until a moment ago, and has no longer.
-        remove(Place { dir: parent.as_fd(), name: &aside }, &old)
+        copy.replace(&old).map(drop)
     }
 
     /// Mounts, and then looks once more at what is hidden now: nobody can have opened it since.
@@ -180,16 +181,8 @@ impl<'r> Run<'r> {
             Some(census) => census.linked_outside.clone(),
             None => Vec::new(),
         };
-        let (parent, name) = (self.open_parent(&one.source)?, name_of(&one.source)?);
-        let left = aside::left_behind(parent.as_fd(), &name)
-            .map_err(|why| Error::io(format!("look beside {}", one.source), why))?;
-        let holder = one.source.parent().unwrap_or_default();
-        for left in left {
-            self.kept.notes.push(format!(
-                "{} was left by an interrupted copy; nothing needs it",
-                holder.join(left.to_bytes())
-            ));
-        }
+        let parent = self.open_parent(&one.source)?;
+        private_dir::remove_left_behind(parent.as_fd(), self.world.machine.base_of(&one.source))?;
         self.tell_of_links(&linked);
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use backends::census::Census;
 use backends::copy::aside::Aside;
+use backends::copy::private_dir;
 use backends::fault::change;
 use backends::remove::remove;
 use backends::stat::Place;
@@ -104,8 +105,10 @@ impl Run<'_> {
         let dir = super::open_dir_of(self.world, &holder)?;
         let name = name_of(path)?;
         let to = Place { dir: dir.as_fd(), name: &name };
-        self.copy =
-            Some(Aside::make(there.place(), to, (source, path), self.progress)?.expect_whole()?);
+        let base = self.world.machine.base_of(path);
+        private_dir::remove_left_behind(to.dir, base)?;
+        let copy = Aside::make(there.place(), to, base, (source, path), self.progress)?;
+        self.copy = Some(copy.expect_whole()?);
         Ok(())
     }
 
@@ -130,17 +133,29 @@ impl Run<'_> {
         let Some(there) = look(self.world.machine, path)? else {
             return copy.name().map(drop);
         };
-        let (_, old) = copy.exchange()?;
-        let old = Place { dir: there.parent.as_fd(), name: &old };
+        let failed = |why| Error::io(format!("put the copy in the place of {path}"), why);
+        let name = OsStr::from_bytes(there.name.to_bytes());
+        let old = match making::supersede(copy.place(), copy.dir(), name) {
+            Ok(old) => old,
+            Err(why) => {
+                // Best effort: nobody else can enter the directory that it is in.
+                let _ = copy.discard();
+                return Err(failed(why));
+            }
+        };
+        change("move: sync live", || making::sync_dir(copy.dir())).map_err(failed)?;
+        let aside = path.parent().unwrap_or_default().join(old.as_bytes());
+        let old = CString::new(old.as_bytes()).map_err(|why| failed(why.into()))?;
+        let old = Place { dir: copy.dir(), name: &old };
         let failed = |why| Error::io(format!("see to what {path} had before"), why);
         let stat = old.stat().map_err(failed)?;
         let is_link = stat.facts.file_type == FileType::Symlink;
         if is_link || Census::take(old, path)?.is_empty() {
-            return remove(old, &stat);
+            remove(old, &stat)?;
+        } else {
+            self.told.notes.push(format!("what {path} had before is {aside} by now"));
         }
-        let aside = self.set_aside(old, &there, path)?;
-        self.told.notes.push(format!("what {path} had before is {aside} by now"));
-        Ok(())
+        copy.finish().map(drop)
     }
 
     /// Nobody can have written through the mount since it is gone.
@@ -158,23 +173,6 @@ impl Run<'_> {
             self.copy_back(source, path)?;
         }
         Err(changes_all_the_time(source))
-    }
-
-    fn set_aside(&self, old: Place<'_>, there: &There, path: &TreePath) -> Result<TreePath> {
-        let name = OsStr::from_bytes(there.name.to_bytes());
-        for number in 1..=temporary::ATTEMPTS {
-            let aside = making::before_name(name, number);
-            let renamed = change("move: set aside", || {
-                let (dir, how) = (old.dir, RenameFlags::NOREPLACE);
-                Ok(fs::renameat_with(dir, old.name, dir, aside.as_os_str(), how)?)
-            });
-            match renamed {
-                Ok(()) => return Ok(path.parent().unwrap_or_default().join(aside.as_bytes())),
-                Err(why) if why.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(why) => return Err(Error::io(format!("set aside what {path} had"), why)),
-            }
-        }
-        Err(Error::new(format!("set aside what {path} had"), "all names for it are taken"))
     }
 
     fn unlink(&mut self, path: &TreePath) -> Result<()> {
