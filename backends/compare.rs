@@ -1,5 +1,6 @@
 //! Compares two files exactly: type, content, owner, mode and extended attributes.
 
+use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -137,13 +138,15 @@ fn both_empty(a: &Stat, b: &Stat) -> bool {
     is_dir(a) && is_dir(b) && !a.has_names && !b.has_names
 }
 
-/// Whether two files differ in an extended attribute: name or value, ACLs and capabilities too.
+/// Whether two files differ in an extended attribute: name or value, ACLs and capabilities too. What
+/// cannot be compared counts as different.
 pub fn xattrs_differ(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure> {
-    let blame = |side| move |why| Failure::new("the extended attributes of ", side, why);
-    let names = xattrs::names(older).map_err(blame(Side::Older))?;
-    if names != xattrs::names(newer).map_err(blame(Side::Newer))? {
+    let (was, is) = (attribute_names(older, Side::Older)?, attribute_names(newer, Side::Newer)?);
+    let (Some(names), Some(others)) = (was, is) else { return Ok(true) };
+    if names != others {
         return Ok(true);
     }
+    let blame = |side| move |why| Failure::new("the extended attributes of ", side, why);
     for name in &names {
         let was = xattrs::value(older, name).map_err(blame(Side::Older))?;
         if was != xattrs::value(newer, name).map_err(blame(Side::Newer))? {
@@ -151,6 +154,16 @@ pub fn xattrs_differ(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure
         }
     }
     Ok(false)
+}
+
+/// `None` where there are more than the kernel lists: whoever owns a file can give it that many, and must
+/// not stop what is done to all others.
+fn attribute_names(place: Place<'_>, side: Side) -> Result<Option<Vec<CString>>, Failure> {
+    match xattrs::names(place) {
+        Ok(names) => Ok(Some(names)),
+        Err(why) if xattrs::are_too_many(&why) => Ok(None),
+        Err(why) => Err(Failure::new("the extended attributes of ", side, why)),
+    }
 }
 
 /// Whether two regular files differ in a byte, or in their length. Holes count as zeros.

@@ -61,6 +61,16 @@ pub fn value(of: Place<'_>, name: &CStr) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
+/// Whether a file has more attributes than the kernel lists, listxattr(2).
+pub fn are_too_many(why: &io::Error) -> bool {
+    Errno::from_io_error(why) == Some(Errno::TOOBIG)
+}
+
+/// Whether an open file, of which the path is enough, has more attributes than the kernel lists.
+pub fn has_too_many(file: BorrowedFd<'_>) -> bool {
+    read(|buffer| fs::listxattr(path_of_open(file), buffer)) == Err(Errno::TOOBIG)
+}
+
 /// Names with their values.
 pub type Values = Vec<(CString, Vec<u8>)>;
 

@@ -5,9 +5,9 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, RenameFlags};
+use rustix::fs::{self, Mode, OFlags, RenameFlags, ResolveFlags};
 
-use crate::changes::FileType;
+use crate::changes::{ChangeKind, FileType};
 use crate::compare;
 use crate::descent::open_dir;
 use crate::error::{Error, Result};
@@ -15,8 +15,9 @@ use crate::fault::change;
 use crate::file::rename_noreplace;
 use crate::path::TreePath;
 use crate::remove::remove;
-use crate::stat::{Place, Stat};
+use crate::stat::{Place, Stat, of_open};
 use crate::walk::{first_difference, walk};
+use crate::xattrs;
 
 use super::private_dir::PrivateDir;
 use super::{Copied, Progress, copy};
@@ -48,9 +49,9 @@ impl Aside {
         let dir = to.dir.try_clone_to_owned().map_err(failed)?;
         let private = PrivateDir::make(to.dir, base).map_err(failed)?;
         let there = Place { dir: private.as_fd(), name: to.name };
-        let made = copy(from, there, shown.0, progress).and_then(|copied| {
+        let made = copy(from, there, shown.0, progress).and_then(|mut copied| {
             change("copy: sync", || Ok(fs::syncfs(&dir)?)).map_err(failed)?;
-            expect_same(from, there, shown, &copied)?;
+            copied.unlisted = expect_same(from, there, shown, &copied.left_out)?;
             Ok((copied, there.stat().map_err(failed)?))
         });
         match made {
@@ -155,55 +156,83 @@ impl Aside {
 /// A path at which a copy differs from what it was made of: in type, content, owner, mode or
 /// extended attributes.
 pub fn difference(one: Place<'_>, other: Place<'_>, shown: &TreePath) -> Result<Option<TreePath>> {
-    difference_but(one, other, shown, &[])
+    Ok(match difference_of(one, other, shown, first_difference)? {
+        Differing::Below(path) => path.map(|path| shown.join_path(&path)),
+        Differing::Itself(kind) => kind.map(|_| shown.clone()),
+    })
 }
 
-/// The same but for the places of subvolumes that were left out of the copy.
-fn difference_but(
+/// How two files differ, or what two directories have below that does.
+enum Differing<T> {
+    Below(T),
+    Itself(Option<ChangeKind>),
+}
+
+/// Compares two files, or two directories by `walk`.
+fn difference_of<T>(
     one: Place<'_>,
     other: Place<'_>,
     shown: &TreePath,
-    left_out: &[TreePath],
-) -> Result<Option<TreePath>> {
+    walk: impl FnOnce(BorrowedFd<'_>, BorrowedFd<'_>) -> Result<T>,
+) -> Result<Differing<T>> {
     let failed = |why| Error::io(format!("compare {shown} with its copy"), why);
     let (a, b) = (one.stat().map_err(failed)?, other.stat().map_err(failed)?);
     let is_dir = |stat: &Stat| stat.facts.file_type == FileType::Dir;
     if is_dir(&a) && is_dir(&b) {
         let open = |place: Place<'_>| open_dir(place.dir, place.name).map_err(failed);
-        let (one, other) = (open(one)?, open(other)?);
-        let below = |path: TreePath| match path.as_bytes() {
-            b"" => shown.clone(),
-            below => shown.join(below),
-        };
-        // A walk that knows of none to leave out ends at the first.
-        if left_out.is_empty() {
-            return Ok(first_difference(one.as_fd(), other.as_fd())?.map(below));
-        }
-        let differing = walk(one.as_fd(), other.as_fd(), &|_| {})?;
-        let mut paths = differing.iter().map(|row| below(row.path));
-        return Ok(paths.find(|path| !left_out.contains(path)));
+        return walk(open(one)?.as_fd(), open(other)?.as_fd()).map(Differing::Below);
     }
     let kind = match compare::difference_at_sight(&a, &b) {
         None => compare::difference((one, &a), (other, &b)).map_err(|why| why.at(shown))?,
         found => found,
     };
-    Ok(kind.map(|_| shown.clone()))
+    Ok(Differing::Itself(kind))
 }
 
+/// Compares a copy with what it was made of, but for the places of subvolumes that were left out of
+/// it. Returns the files whose attributes are too many to be listed, so that the copy has those alone
+/// that say who gets in.
 fn expect_same(
     from: Place<'_>,
     to: Place<'_>,
     shown: (&TreePath, &TreePath),
-    copied: &Copied,
-) -> Result<()> {
-    match difference_but(from, to, shown.0, &copied.left_out)? {
-        None => Ok(()),
-        Some(path) => {
-            let why = format!("the copy differs from it at {path}");
-            Err(Error::new(format!("copy {} to {}", shown.0, shown.1), why)
-                .mend("end the programs that write there, and try again"))
+    left_out: &[TreePath],
+) -> Result<Vec<TreePath>> {
+    let all = |one: BorrowedFd<'_>, other: BorrowedFd<'_>| walk(one, other, &|_| {});
+    let rows: Vec<(TreePath, ChangeKind)> = match difference_of(from, to, shown.0, all)? {
+        Differing::Below(rows) => rows.iter().map(|row| (row.path, row.kind)).collect(),
+        Differing::Itself(kind) => kind.into_iter().map(|kind| (TreePath::root(), kind)).collect(),
+    };
+    let mut unlisted = Vec::new();
+    for (below, kind) in rows {
+        let path = shown.0.join_path(&below);
+        if left_out.contains(&path) {
+            continue;
         }
+        if kind == ChangeKind::Metadata && is_like_but_unlisted(from, to, &below) {
+            unlisted.push(path);
+            continue;
+        }
+        let why = format!("the copy differs from it at {path}");
+        return Err(Error::new(format!("copy {} to {}", shown.0, shown.1), why)
+            .mend("end the programs that write there, and try again"));
     }
+    Ok(unlisted)
+}
+
+/// Whether nothing but extended attributes that cannot be listed may tell two files apart.
+fn is_like_but_unlisted(from: Place<'_>, to: Place<'_>, below: &TreePath) -> bool {
+    let open = |place: Place<'_>| {
+        let path = [place.name.to_bytes(), b"/", below.as_bytes()].concat();
+        let path = if below.depth() == 0 { place.name.to_bytes() } else { &path };
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        fs::openat2(place.dir, path, flags, Mode::empty(), resolve)
+    };
+    let (Ok(one), Ok(other)) = (open(from), open(to)) else { return false };
+    let (Ok(a), Ok(b)) = (of_open(one.as_fd()), of_open(other.as_fd())) else { return false };
+    let owner_and_mode = |stat: &Stat| (stat.facts.uid, stat.facts.gid, stat.facts.mode);
+    xattrs::has_too_many(one.as_fd()) && owner_and_mode(&a) == owner_and_mode(&b)
 }
 
 /// Best effort: nobody else can enter the directory that it is in.

@@ -32,6 +32,9 @@ pub struct Copied {
     /// Nested subvolumes that hold something: the copy has an empty directory in the place of each, as
     /// it has for those that are empty.
     pub left_out: Vec<TreePath>,
+    /// Files with more extended attributes than the kernel lists; the copy has their access control
+    /// lists alone.
+    pub unlisted: Vec<TreePath>,
 }
 
 /// Told of names and of bytes as they are copied.
@@ -60,7 +63,7 @@ pub fn copy(
         Err(Failure::Of(why)) => return Err(failed_at(why)),
     }
     let linked_outside = if stat.links > 1 { vec![shown.clone()] } else { Vec::new() };
-    Ok(Copied { linked_outside, left_out: Vec::new() })
+    Ok(Copied { linked_outside, ..Copied::default() })
 }
 
 /// Copies the tree whose root directory is open as `from` to a new directory `name` in `to`, with
@@ -98,7 +101,8 @@ fn tree(
         progress,
     };
     copier.run()?;
-    Ok(Copied { linked_outside: copier.linked_outside(), left_out: copier.left_out })
+    let linked_outside = copier.linked_outside();
+    Ok(Copied { linked_outside, left_out: copier.left_out, ..Copied::default() })
 }
 
 /// Makes an empty directory that nobody else can look into yet.

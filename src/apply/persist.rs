@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use backends::copy::Copied;
 use backends::stat::{Stat, of_open};
 use backends::xattrs;
 use backends::{Error, FileType, Result, TreePath};
@@ -30,9 +31,16 @@ pub struct Outcome {
     pub set_aside: Vec<(TreePath, TreePath)>,
     /// Nested subvolumes that hold something, and were not copied with what is around them.
     pub left_out: Vec<TreePath>,
+    /// What the owner may want to know of what was copied.
+    pub notes: Vec<String>,
 }
 
 impl Outcome {
+    fn tell_of(&mut self, copied: Copied) {
+        self.notes.extend(notes_of(&copied));
+        self.left_out.extend(copied.left_out);
+    }
+
     /// Whether everything took effect.
     pub fn is_complete(&self) -> bool {
         self.failed.is_empty() && self.not_tried.is_empty()
@@ -58,13 +66,13 @@ pub fn apply(
         }
         let done = match step {
             ApplyStep::Adopt { path, source, sets_aside: false } => {
-                adopt::new(machine, path, source, progress)
-                    .map(|copied| outcome.left_out.extend(copied.left_out))
+                let copied = adopt::new(machine, path, source, progress);
+                copied.map(|copied| outcome.tell_of(copied))
             }
             ApplyStep::Adopt { path, source, sets_aside: true } => {
                 let set_aside = &mut |aside| outcome.set_aside.push((source.clone(), aside));
-                adopt::instead(machine, path, source, set_aside, progress)
-                    .map(|copied| outcome.left_out.extend(copied.left_out))
+                let copied = adopt::instead(machine, path, source, set_aside, progress);
+                copied.map(|copied| outcome.tell_of(copied))
             }
             ApplyStep::Replace { path, making, spare } => {
                 replace(machine, path, making, *spare, &mut outcome)
@@ -81,6 +89,19 @@ pub fn apply(
         }
     }
     outcome
+}
+
+/// What a copy does not have of its original.
+pub fn notes_of(copied: &Copied) -> Vec<String> {
+    let unlisted = copied.unlisted.iter();
+    unlisted
+        .map(|path| {
+            format!(
+                "{path} has more extended attributes than can be listed; the copy has its access \
+                 control lists alone"
+            )
+        })
+        .collect()
 }
 
 fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {

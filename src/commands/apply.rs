@@ -155,6 +155,7 @@ fn tell(plan: &ApplyPlan, outcome: &Outcome, out: &mut impl Write) -> Result<(),
              with live"
         )?;
     }
+    outcome.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
     notes(plan, out)?;
     out.flush()?;
     for (_, error) in &outcome.failed {

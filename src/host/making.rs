@@ -175,11 +175,7 @@ pub fn replace(
 ///
 /// The copy has that name first, and then the two are exchanged: at no moment does nothing have
 /// `name`, or what was there a temporary one. If that fails, the copy is where it was.
-pub fn supersede(
-    copy: Place<'_>,
-    parent: BorrowedFd<'_>,
-    name: &OsStr,
-) -> io::Result<OsString> {
+pub fn supersede(copy: Place<'_>, parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OsString> {
     let made = copy.stat()?;
     let aside = name_beside(parent, copy, name)?;
     let beside = CString::new(aside.as_bytes())?;

@@ -222,7 +222,7 @@ pub(super) fn of(
     if observed.found(&one.source).is_some() {
         let stored = machine.parent_of(&one.source).map_err(told)?;
         let other = one.source.name().and_then(c_string).unwrap_or_default();
-        if same(Place { dir: stored.as_fd(), name: &other }, here, path)? {
+        if same(Place { dir: stored.as_fd(), name: &other }, here, path) {
             return Ok(Content::AsInStorage);
         }
     }
@@ -233,7 +233,7 @@ pub(super) fn of(
     let Some(blank) = blank else { return Ok(Content::Data) };
     let parent = path.parent().unwrap_or_default();
     match beneath::open(blank, parent.as_path(), OFlags::PATH | OFlags::DIRECTORY) {
-        Ok(dir) if same(Place { dir: dir.as_fd(), name: &name }, here, path)? => {
+        Ok(dir) if same(Place { dir: dir.as_fd(), name: &name }, here, path) => {
             Ok(Content::AsInBlank)
         }
         Ok(_) => Ok(Content::Data),
@@ -270,15 +270,8 @@ fn c_string(name: &std::ffi::OsStr) -> Option<CString> {
 }
 
 /// Whether both places have something, and the same: type, content, owners, modes, attributes, and
-/// all below.
-fn same(older: Place<'_>, newer: Place<'_>, shown: &TreePath) -> Result<bool, String> {
-    for place in [older, newer] {
-        match place.stat() {
-            Ok(_) => {}
-            Err(why) if is_not_found(&why) => return Ok(false),
-            Err(why) => return Err(backends::error::describe(&why)),
-        }
-    }
-    let differing = aside::difference(older, newer, shown).map_err(|why| why.to_string())?;
-    Ok(differing.is_none())
+/// all below. What cannot be compared is not the same: one file of one user, which only looks
+/// different or cannot be read, is no reason to leave out a path that is everybody's.
+fn same(older: Place<'_>, newer: Place<'_>, shown: &TreePath) -> bool {
+    aside::difference(older, newer, shown).is_ok_and(|differing| differing.is_none())
 }

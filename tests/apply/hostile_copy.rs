@@ -118,7 +118,8 @@ fn swap(homes: &[PathBuf], stop: &AtomicBool) -> u64 {
             let _ = renameat_with(CWD, &name, CWD, &bait, both);
         }
         // Where links are not protected this is root's own file.
-        let _ = linkat(CWD, home.join("../../bait/secret"), CWD, home.join("hard"), AtFlags::empty());
+        let _ =
+            linkat(CWD, home.join("../../bait/secret"), CWD, home.join("hard"), AtFlags::empty());
         let _ = renameat_with(CWD, home.join("hard"), CWD, &name, both);
     }
     swaps
@@ -157,7 +158,11 @@ fn prepare(ground: &Ground, data: Hers, way: Way) {
     if way == Way::MoveBack {
         // As the place of a mount.
         let place = ground.path(HOMES[0]).join("data");
-        if data == Hers::BigFile { fs::write(&place, "").unwrap() } else { fs::create_dir(&place).unwrap() }
+        if data == Hers::BigFile {
+            fs::write(&place, "").unwrap()
+        } else {
+            fs::create_dir(&place).unwrap()
+        }
         hand_over(&place);
     }
 }
@@ -268,7 +273,11 @@ fn swapped_while(way: Way) {
                     swaps += swapper.join().unwrap();
                     done
                 });
-                if done { complete += 1 } else { stopped += 1 }
+                if done {
+                    complete += 1
+                } else {
+                    stopped += 1
+                }
                 let place = ground.path(HOMES[0]).join("data");
                 let place = place.to_str().unwrap();
                 while umount2(place, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).is_ok() {}

@@ -576,3 +576,19 @@ fn what_a_subvolume_in_a_kept_directory_holds_is_named_and_the_rest_adopted() {
         assert_eq!(fs::read_dir(persist.join("var/machines")).unwrap().count(), 0);
     });
 }
+
+#[test]
+fn a_user_with_more_attributes_than_can_be_listed_stops_home_for_nobody() {
+    let blank = |live: &Path| fs::create_dir_all(live.join("home/alice")).unwrap();
+    on_kept_from(blank, "directories = [\"/home\"]", |machine, _| {
+        let (live, stored) = (machine.live().to_path_buf(), machine.live().join("persist/home"));
+        fs::create_dir_all(stored.join("alice")).unwrap();
+        for number in 0..300 {
+            set_xattr(&stored.join("alice"), &format!("user.{number:0>240}"), b"");
+        }
+        machine.run(&["apply"]).expect(0);
+        assert!(same_file(&live.join("home"), &stored));
+        machine.run(&["doctor"]);
+        machine.run(&["diff"]).expect(0);
+    });
+}

@@ -707,3 +707,19 @@ fn who_cannot_be_looked_at_is_named_and_nothing_is_moved_unless_that_is_asked_fo
         assert!(is_mount(&machine.live().join("srv/notes")));
     });
 }
+
+#[test]
+fn a_file_with_more_attributes_than_can_be_listed_is_named_and_the_rest_is_kept() {
+    on_persistent(|machine, _| {
+        let odd = machine.live().join("srv/notes/many");
+        fs::write(&odd, "content").unwrap();
+        for number in 0..300 {
+            let name = format!("user.{number:0>240}");
+            rustix::fs::setxattr(&odd, name, b"", rustix::fs::XattrFlags::empty()).unwrap();
+        }
+        let ran = machine.run(&["keep", "/srv/notes"]).expect(0);
+        ran.says("/srv/notes/many has more extended attributes than can be listed");
+        let stored = machine.live().join("persist/srv/notes/many");
+        assert_eq!(fs::read(stored).unwrap(), b"content");
+    });
+}

@@ -66,6 +66,7 @@ impl<'r> Run<'r> {
         for (from, to) in &outcome.set_aside {
             self.kept.notes.push(format!("what {from} had before is {to} by now"));
         }
+        self.kept.notes.extend(outcome.notes);
         match outcome.failed.into_iter().next() {
             Some((_, error)) => Err(error),
             None => {
@@ -100,6 +101,7 @@ impl<'r> Run<'r> {
         let copy = Aside::make(from, to, base, (path, source), self.progress)?;
         let copied = copy.expect_whole()?.name()?;
         self.tell_of_links(&copied.linked_outside);
+        self.kept.notes.extend(persist::notes_of(&copied));
         Ok(())
     }
 
@@ -131,7 +133,9 @@ impl<'r> Run<'r> {
         let copy = Aside::make(there.place(), to, base, (path, &source), self.progress)?;
         let copy = copy.expect_whole()?;
         // What live had until a moment ago, and has no longer.
-        copy.replace(&old).map(drop)
+        let copied = copy.replace(&old)?;
+        self.kept.notes.extend(persist::notes_of(&copied));
+        Ok(())
     }
 
     /// Mounts, and then looks once more at what is hidden now: nobody can have opened it since.

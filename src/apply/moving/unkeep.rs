@@ -18,6 +18,7 @@ use rustix::fs::{self, RenameFlags};
 use super::{
     Kept, Stopped, TRIES, World, changes_all_the_time, check_unused, name_of, unmount, write_config,
 };
+use crate::apply::persist::notes_of;
 use crate::host::making;
 use crate::moving::look::{There, look};
 use crate::moving::unkeep::{UnkeepPlan, UnkeepStep};
@@ -131,7 +132,8 @@ impl Run<'_> {
             return Err(Error::new(format!("put {path} back"), "there is no copy"));
         };
         let Some(there) = look(self.world.machine, path)? else {
-            return copy.name().map(drop);
+            self.told.notes.extend(notes_of(&copy.name()?));
+            return Ok(());
         };
         let failed = |why| Error::io(format!("put the copy in the place of {path}"), why);
         let name = OsStr::from_bytes(there.name.to_bytes());
@@ -155,7 +157,8 @@ impl Run<'_> {
         } else {
             self.told.notes.push(format!("what {path} had before is {aside} by now"));
         }
-        copy.finish().map(drop)
+        self.told.notes.extend(notes_of(&copy.finish()?));
+        Ok(())
     }
 
     /// Nobody can have written through the mount since it is gone.
