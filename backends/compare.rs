@@ -13,6 +13,8 @@ use rustix::io::Errno;
 
 use crate::changes::{ChangeKind, FileType};
 use crate::error::Error;
+use crate::handle;
+use crate::inode_flags;
 use crate::path::TreePath;
 use crate::stat::{Place, Stat, is_gone};
 use crate::xattrs;
@@ -99,7 +101,9 @@ pub fn difference(
     if modified {
         return Ok(Some(ChangeKind::Modified));
     }
-    let same = (was.mode, was.uid, was.gid) == (is.mode, is.uid, is.gid) && !xattrs_differ(a, b)?;
+    let same = (was.mode, was.uid, was.gid) == (is.mode, is.uid, is.gid)
+        && !xattrs_differ(a, b)?
+        && !flags_differ(older, newer)?;
     Ok((!same).then_some(ChangeKind::Metadata))
 }
 
@@ -136,6 +140,21 @@ fn told_by_type(was: &Stat, is: &Stat) -> Option<Option<ChangeKind>> {
 fn both_empty(a: &Stat, b: &Stat) -> bool {
     let is_dir = |stat: &Stat| matches!(stat.facts.file_type, FileType::Dir | FileType::Subvolume);
     is_dir(a) && is_dir(b) && !a.has_names && !b.has_names
+}
+
+/// Whether two files differ in their flags (chattr(1)) or project ids. Only regular files and directories
+/// are opened for that: opening another waits or has effects.
+fn flags_differ(older: (Place<'_>, &Stat), newer: (Place<'_>, &Stat)) -> Result<bool, Failure> {
+    let file_type = newer.1.facts.file_type;
+    if !matches!(file_type, FileType::File | FileType::Dir) {
+        return Ok(false);
+    }
+    let open = |side, (place, stat): (Place<'_>, &Stat)| {
+        handle::open(place, stat).map_err(|why| Failure::new("", side, why))
+    };
+    let (a, b) = (open(Side::Older, older)?, open(Side::Newer, newer)?);
+    inode_flags::differ(a.as_fd(), b.as_fd(), file_type == FileType::File)
+        .map_err(|why| Failure::new("the flags of ", Side::Newer, why))
 }
 
 /// Whether two files differ in an extended attribute: name or value, ACLs and capabilities too. What

@@ -45,6 +45,7 @@ pub mod hold;
 pub mod image;
 mod immovable;
 pub mod in_use;
+pub mod inode_flags;
 pub mod kernel;
 mod kin;
 pub mod kinship;

@@ -66,6 +66,8 @@ pub struct InodeItem {
     pub mode: u32,
     /// The device number, as the kernel packs it.
     pub rdev: u64,
+    /// `BTRFS_INODE_*`, linux/btrfs_tree.h.
+    flags: u64,
     /// Seconds since 1970 of the last change of content.
     pub mtime: i64,
     /// Nanoseconds to add to `mtime`.
@@ -76,6 +78,20 @@ impl InodeItem {
     /// Whether it is a directory.
     pub fn is_directory(&self) -> bool {
         FileType::from_mode(self.mode) == Some(FileType::Dir)
+    }
+
+    /// Whether two differ in the flags that an owner sets (chattr(1)): `NODATACOW`, `NOCOMPRESS`, `SYNC`,
+    /// `IMMUTABLE`, `APPEND`, `NODUMP`, `NOATIME`, `DIRSYNC`, `COMPRESS`. Btrfs itself gives files the
+    /// second, which hides the last.
+    pub fn flags_differ(&self, other: &Self) -> bool {
+        const NO_COMPRESSION: u64 = 1 << 3;
+        const COMPRESSION: u64 = 1 << 11;
+        const SET_BY_OWNERS: u64 = 1 << 1 | NO_COMPRESSION | 0b11_1111 << 5 | COMPRESSION;
+        let is_file = FileType::from_mode(self.mode) == Some(FileType::File);
+        let hidden = (self.flags | other.flags) & NO_COMPRESSION != 0;
+        let ignored = if is_file && hidden { NO_COMPRESSION | COMPRESSION } else { 0 };
+        let is_data = is_file || self.is_directory();
+        is_data && (self.flags ^ other.flags) & SET_BY_OWNERS & !ignored != 0
     }
 
     /// Reads the item; `None` if it is cut short.
@@ -89,6 +105,7 @@ impl InodeItem {
             gid: u32_at(data, 48)?,
             mode: u32_at(data, 52)?,
             rdev: u64_at(data, 56)?,
+            flags: u64_at(data, 64)?,
             mtime: u64_at(data, 136)?.cast_signed(),
             mtime_nanos: u32_at(data, 144)?,
         })

@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{self, IFlags, Mode, OFlags, RenameFlags, ResolveFlags};
 
 use crate::changes::{ChangeKind, FileType};
 use crate::compare;
@@ -13,6 +13,8 @@ use crate::descent::open_dir;
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::file::rename_noreplace;
+use crate::handle;
+use crate::inode_flags;
 use crate::path::TreePath;
 use crate::remove::remove;
 use crate::stat::{Place, Stat, of_open};
@@ -30,6 +32,8 @@ pub struct Aside {
     name: CString,
     shown: TreePath,
     stat: Stat,
+    /// The copy, where flags forbid changes from the moment on in which it has its name.
+    locked: Option<(OwnedFd, IFlags)>,
     /// What there is to tell of it.
     pub copied: Copied,
 }
@@ -51,13 +55,24 @@ impl Aside {
         let there = Place { dir: private.as_fd(), name: to.name };
         let made = copy(from, there, shown.0, progress).and_then(|mut copied| {
             change("copy: sync", || Ok(fs::syncfs(&dir)?)).map_err(failed)?;
+            let stat = there.stat().map_err(failed)?;
+            let locked = copied.locks.map(|locks| Ok((handle::open(there, &stat)?, locks)));
+            let locked = locked.transpose().map_err(failed)?;
+            // What is compared is what it will be; but nothing renames it as that.
+            if let Some((file, locks)) = &locked {
+                let refused = inode_flags::lock(file.as_fd(), *locks).map_err(failed)?;
+                copied.note(|| shown.0.clone(), refused);
+            }
             copied.unlisted = expect_same(from, there, shown, &copied.left_out)?;
-            Ok((copied, there.stat().map_err(failed)?))
+            if let Some((file, _)) = &locked {
+                inode_flags::unlock(file.as_fd()).map_err(failed)?;
+            }
+            Ok((copied, stat, locked))
         });
         match made {
-            Ok((copied, stat)) => {
+            Ok((copied, stat, locked)) => {
                 let (name, shown) = (to.name.to_owned(), shown.1.clone());
-                Ok(Self { private, dir, name, shown, stat, copied })
+                Ok(Self { private, dir, name, shown, stat, locked, copied })
             }
             Err(error) => {
                 discard(there);
@@ -92,7 +107,7 @@ impl Aside {
     /// Puts the copy in the place of the earlier one that `old` tells of, which is removed; durable when
     /// it returns.
     pub fn replace(self, old: &Stat) -> Result<Copied> {
-        if let Err(why) = self.exchange() {
+        if let Err(why) = self.unlock(old).and_then(|()| self.exchange()) {
             let error = self.failed(why);
             let _ = self.discard();
             return Err(error);
@@ -111,7 +126,11 @@ impl Aside {
 
     /// Ends with the copy where its directory's owner may do with it what he wants.
     pub fn finish(self) -> Result<Copied> {
-        let Self { private, shown, copied, .. } = self;
+        let Self { private, shown, copied, locked, .. } = self;
+        if let Some((file, locks)) = locked {
+            let locked = inode_flags::lock(file.as_fd(), locks).and_then(|_| Ok(fs::fsync(&file)?));
+            locked.map_err(|why| Error::io(format!("set the flags of {shown}"), why))?;
+        }
         let removed = private.remove();
         removed.map_err(|why| Error::io(format!("tidy up after the copy to {shown}"), why))?;
         Ok(copied)
@@ -120,7 +139,7 @@ impl Aside {
     /// Removes the copy, which nobody needs after all.
     pub fn discard(self) -> Result<()> {
         remove(self.place(), &self.stat)?;
-        self.finish().map(drop)
+        Self { locked: None, ..self }.finish().map(drop)
     }
 
     /// Where the copy is.
@@ -138,6 +157,11 @@ impl Aside {
         &self.stat
     }
 
+    /// An earlier copy is ours to replace, whatever its flags forbid.
+    fn unlock(&self, old: &Stat) -> io::Result<()> {
+        unlock(Place { dir: self.dir.as_fd(), name: &self.name }, old)
+    }
+
     fn exchange(&self) -> io::Result<()> {
         let (private, dir, name) = (self.private.as_fd(), self.dir.as_fd(), self.name.as_c_str());
         let how = RenameFlags::EXCHANGE;
@@ -150,6 +174,16 @@ impl Aside {
 
     fn failed(&self, why: io::Error) -> Error {
         Error::io(format!("give the copy its name {}", self.shown), why)
+    }
+}
+
+/// Allows changes to what has this name, if it is the one that `expected` tells of.
+pub fn unlock(place: Place<'_>, expected: &Stat) -> io::Result<()> {
+    match expected.facts.file_type {
+        FileType::File | FileType::Dir => {
+            inode_flags::unlock(handle::open(place, expected)?.as_fd())
+        }
+        _ => Ok(()),
     }
 }
 

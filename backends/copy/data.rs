@@ -10,52 +10,47 @@ use rustix::fs::{self, SeekFrom};
 use rustix::io::Errno;
 
 use crate::fault::change;
-use crate::stat::Place;
-
-use super::Failure;
-use super::single::make_file;
 
 /// Bytes that are copied by hand at a time.
 const CHUNK: usize = 256 * 1024;
 /// Bytes that the kernel copies at a time, so that there is something to tell meanwhile.
 const PIECE: usize = 64 << 20;
 
-/// Copies an open regular file to a new name, and returns the copy. `can_clone` is cleared when sharing extents is not possible
+/// Copies what is in one open regular file to an empty one. `can_clone` is cleared when sharing extents is not possible
 /// between these file systems, so that it is not tried for every file.
 ///
 /// `progress` is told of bytes as they are copied.
 pub(super) fn copy(
     source: &File,
-    to: Place<'_>,
+    target: &File,
     can_clone: &mut bool,
     progress: &mut dyn FnMut(u64),
-) -> Result<File, Failure> {
+) -> io::Result<()> {
     let size = source.metadata()?.len();
-    let target = make_file(to)?;
     if size == 0 {
-        return Ok(target);
+        return Ok(());
     }
     if *can_clone {
-        match change("copy: clone", || Ok(fs::ioctl_ficlone(&target, source)?)) {
+        match change("copy: clone", || Ok(fs::ioctl_ficlone(target, source)?)) {
             Ok(()) => {
                 progress(size);
-                return Ok(target);
+                return Ok(());
             }
             // Of this file alone: one of the two is not copied on write (chattr(1), `C`).
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
             Err(error) if is_unsupported(&error) => *can_clone = false,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
     change("copy: set length", || target.set_len(size))?;
     let mut at = 0;
     while let Some((start, end)) = next_range(source, at, size)? {
         progress(start - at);
-        copy_range(source, &target, start, end, progress)?;
+        copy_range(source, target, start, end, progress)?;
         at = end;
     }
     progress(size.saturating_sub(at));
-    Ok(target)
+    Ok(())
 }
 
 /// The next bytes that are not in a hole.

@@ -12,7 +12,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, AtFlags, Mode};
+use rustix::fs::{self, AtFlags, IFlags, Mode};
 use rustix::io::Errno;
 
 use crate::boundary::Boundary;
@@ -21,6 +21,7 @@ use crate::descent::{self, Descent, open_dir};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::handle::{self, Handle};
+use crate::inode_flags;
 use crate::path::TreePath;
 use crate::stat::{Place, Stat, is_gone, of_open};
 
@@ -35,6 +36,18 @@ pub struct Copied {
     /// Files with more extended attributes than the kernel lists; the copy has their access control
     /// lists alone.
     pub unlisted: Vec<TreePath>,
+    /// Files with flags that the copy's file system does not take, and the letters of those.
+    pub refused_flags: Vec<(TreePath, String)>,
+    /// Flags of the topmost file that forbid changes, its name among them: the copy has none of these.
+    pub locks: Option<IFlags>,
+}
+
+impl Copied {
+    fn note(&mut self, path: impl FnOnce() -> TreePath, refused: String) {
+        if !refused.is_empty() {
+            self.refused_flags.push((path(), refused));
+        }
+    }
 }
 
 /// Told of names and of bytes as they are copied.
@@ -57,13 +70,15 @@ pub fn copy(
         let root = handle::open(from, &stat).map_err(failed_at)?;
         return tree(root.as_fd(), to.dir, to.name, shown, progress);
     }
-    match single::copy(from, &stat, to, &mut true, progress) {
-        Ok(()) => {}
+    let flags = match single::copy(from, &stat, to, &mut true, progress) {
+        Ok(flags) => flags,
         Err(Failure::Gone) => return Err(Error::new(format!("copy {shown}"), "it vanished")),
         Err(Failure::Of(why)) => return Err(failed_at(why)),
-    }
+    };
     let linked_outside = if stat.links > 1 { vec![shown.clone()] } else { Vec::new() };
-    Ok(Copied { linked_outside, ..Copied::default() })
+    let mut copied = Copied { linked_outside, locks: flags.locks, ..Copied::default() };
+    copied.note(|| shown.clone(), flags.refused);
+    Ok(copied)
 }
 
 /// Copies the tree whose root directory is open as `from` to a new directory `name` in `to`, with
@@ -97,12 +112,15 @@ fn tree(
         first_names: HashMap::new(),
         left_out: Vec::new(),
         can_clone: true,
+        locked: Vec::new(),
+        told: Copied::default(),
         shown,
         progress,
     };
     copier.run()?;
-    let linked_outside = copier.linked_outside();
-    Ok(Copied { linked_outside, left_out: copier.left_out, ..Copied::default() })
+    copier.lock()?;
+    let (linked_outside, left_out) = (copier.linked_outside(), copier.left_out);
+    Ok(Copied { linked_outside, left_out, ..copier.told })
 }
 
 /// Makes an empty directory that nobody else can look into yet.
@@ -146,6 +164,9 @@ struct Copier<'a> {
     left_out: Vec<TreePath>,
     /// Whether sharing extents has not failed yet.
     can_clone: bool,
+    /// Files and directories below the topmost one that get flags that forbid changes, when all is there.
+    locked: Vec<(Vec<CString>, IFlags)>,
+    told: Copied,
     shown: &'a TreePath,
     progress: Progress<'a>,
 }
@@ -184,17 +205,38 @@ impl Copier<'_> {
         }
         let from = Place { dir: self.source.current().map_err(Failure::reading)?, name };
         let to = Place { dir: self.target.current()?, name };
-        single::copy(from, &stat, to, &mut self.can_clone, self.progress)?;
+        let flags = single::copy(from, &stat, to, &mut self.can_clone, self.progress)?;
         if stat.facts.file_type == FileType::Subvolume {
             if stat.has_names {
                 self.left_out.push(self.path_of(name));
             }
             return Ok(());
         }
+        let first: Vec<CString> = self.way.iter().cloned().chain([name.to_owned()]).collect();
+        self.locked.extend(flags.locks.map(|locks| (first.clone(), locks)));
+        self.told.note(|| below(self.shown, first.iter().map(CString::as_c_str)), flags.refused);
         if stat.links > 1 {
-            let first = self.way.iter().cloned().chain([name.to_owned()]).collect();
             let linked = Linked { first, missing: stat.links - 1 };
             self.first_names.insert((stat.inode, stat.device), linked);
+        }
+        Ok(())
+    }
+
+    /// Forbids changes, now that nothing is made or linked any more.
+    fn lock(&mut self) -> Result<()> {
+        for (way, locks) in std::mem::take(&mut self.locked) {
+            let path = below(self.shown, way.iter().map(CString::as_c_str));
+            let Some((name, dirs)) = way.split_last() else { continue };
+            let dirs: Vec<&CStr> = dirs.iter().map(CString::as_c_str).collect();
+            let lock = || {
+                let opened = descent::open_path(self.target_root, &dirs)?;
+                let dir = opened.as_ref().map_or(self.target_root, AsFd::as_fd);
+                let place = Place { dir, name };
+                let file = handle::open(place, &place.stat()?)?;
+                inode_flags::lock(file.as_fd(), locks)
+            };
+            let refused = lock().map_err(|why| failed(&path, why))?;
+            self.told.note(|| path, refused);
         }
         Ok(())
     }
@@ -258,9 +300,18 @@ impl Copier<'_> {
     /// Finishes a directory: whatever was made in it has changed its times, and its mode may not
     /// have allowed to make anything.
     fn leave(&mut self, stat: &Stat) -> io::Result<()> {
-        let to = Handle::of_data(self.target.current()?);
+        let to = self.target.current()?;
         match self.source.current() {
-            Ok(dir) => attributes::copy(Handle::of_data(dir), stat, to)?,
+            Ok(dir) => {
+                let flags = single::Flags::give(dir, to)?;
+                attributes::copy(Handle::of_data(dir), stat, Handle::of_data(to))?;
+                let way = || below(self.shown, self.way.iter().map(CString::as_c_str));
+                self.told.note(way, flags.refused);
+                match self.way.is_empty() {
+                    true => self.told.locks = flags.locks,
+                    false => self.locked.extend(flags.locks.map(|l| (self.way.clone(), l))),
+                }
+            }
             // It vanished after it was listed: then it does not matter what it was.
             Err(why) if is_gone(&why) => {}
             Err(why) => return Err(why),

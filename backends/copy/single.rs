@@ -1,16 +1,35 @@
 //! Copies one file that is no directory, whatever its type; of a nested subvolume, the empty place.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, Mode, OFlags};
+use rustix::fs::{self, IFlags, Mode, OFlags};
 
 use crate::changes::FileType;
 use crate::fault::change;
 use crate::handle::{self, Handle};
+use crate::inode_flags::InodeFlags;
 use crate::stat::{Place, Stat, of_open};
 
 use super::{Failure, Progress, attributes, data};
+
+/// Flags that a copy does not have, or not yet.
+#[derive(Debug, Default)]
+pub(super) struct Flags {
+    /// The letters of those that its file system does not take.
+    pub refused: String,
+    /// Those that forbid changes.
+    pub locks: Option<IFlags>,
+}
+
+impl Flags {
+    /// Gives a copy the flags of its original, but for those that forbid changes.
+    pub fn give(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<Self> {
+        let Some(flags) = InodeFlags::of(from)? else { return Ok(Self::default()) };
+        let locks = Some(flags.locks()).filter(|locks| !locks.is_empty());
+        Ok(Self { refused: flags.give(to)?, locks })
+    }
+}
 
 /// Copies one file that is no directory: the one that `stat` tells of, which is opened once, so that
 /// its content cannot get the owner of another that had its name a moment before.
@@ -20,7 +39,7 @@ pub(super) fn copy(
     to: Place<'_>,
     can_clone: &mut bool,
     progress: Progress<'_>,
-) -> Result<(), Failure> {
+) -> Result<Flags, Failure> {
     let file_type = stat.facts.file_type;
     let source = handle::open(from, stat).map_err(Failure::reading)?;
     let mut stat = *stat;
@@ -28,10 +47,13 @@ pub(super) fn copy(
         stat = of_open(source.as_fd())?;
     }
     let from = Handle::new(source.as_fd(), file_type);
+    let mut flags = Flags::default();
     let made: OwnedFd = match file_type {
         FileType::File => {
-            let source = source.try_clone()?.into();
-            data::copy(&source, to, can_clone, &mut |bytes| progress(0, bytes))?.into()
+            let (source, target) = (source.try_clone()?.into(), make_file(to)?);
+            flags = Flags::give(from.fd(), target.as_fd())?;
+            data::copy(&source, &target, can_clone, &mut |bytes| progress(0, bytes))?;
+            target.into()
         }
         FileType::Symlink => {
             let target = fs::readlinkat(&source, c"", Vec::new());
@@ -48,7 +70,7 @@ pub(super) fn copy(
     };
     attributes::copy(from, &stat, Handle::new(made.as_fd(), file_type))?;
     progress(1, 0);
-    Ok(())
+    Ok(flags)
 }
 
 fn make_node(stat: &Stat, to: Place<'_>) -> io::Result<()> {
@@ -64,7 +86,7 @@ fn make_node(stat: &Stat, to: Place<'_>) -> io::Result<()> {
 }
 
 /// Makes an empty file that nobody else can look into yet.
-pub(super) fn make_file(to: Place<'_>) -> io::Result<std::fs::File> {
+fn make_file(to: Place<'_>) -> io::Result<std::fs::File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     change("copy: make file", || {
         Ok(fs::openat(to.dir, to.name, flags, Mode::RUSR | Mode::WUSR)?.into())

@@ -6,6 +6,7 @@
 pub mod btrfs;
 pub mod btrfs_control;
 pub mod fiemap;
+pub mod fsxattr;
 pub mod io_priority;
 pub mod kinship;
 pub mod loopdev;

@@ -93,15 +93,16 @@ pub fn apply(
 
 /// What a copy does not have of its original.
 pub fn notes_of(copied: &Copied) -> Vec<String> {
-    let unlisted = copied.unlisted.iter();
-    unlisted
-        .map(|path| {
-            format!(
-                "{path} has more extended attributes than can be listed; the copy has its access \
-                 control lists alone"
-            )
-        })
-        .collect()
+    let unlisted = copied.unlisted.iter().map(|path| {
+        format!(
+            "{path} has more extended attributes than can be listed; the copy has its access \
+             control lists alone"
+        )
+    });
+    let refused = copied.refused_flags.iter().map(|(path, letters)| {
+        format!("{path} has flags that the copy's file system does not take: +{letters}")
+    });
+    unlisted.chain(refused).collect()
 }
 
 fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {

@@ -723,3 +723,55 @@ fn a_file_with_more_attributes_than_can_be_listed_is_named_and_the_rest_is_kept(
         assert_eq!(fs::read(stored).unwrap(), b"content");
     });
 }
+
+fn flags(path: &Path) -> rustix::fs::IFlags {
+    rustix::fs::ioctl_getflags(fs::File::open(path).unwrap()).unwrap()
+}
+
+#[test]
+fn flags_come_along_to_storage_and_back_and_show_in_a_diff() {
+    use rustix::fs::{IFlags, ioctl_setflags};
+    on_persistent(|machine, _| {
+        let notes = machine.live().join("srv/notes");
+        let set = |name: &str, flag: IFlags| {
+            let file = fs::File::open(notes.join(name)).unwrap();
+            ioctl_setflags(&file, rustix::fs::ioctl_getflags(&file).unwrap() | flag).unwrap();
+        };
+        let wanted = [
+            ("nocow", IFlags::NOCOW),
+            ("nodump", IFlags::NODUMP | IFlags::NOATIME | IFlags::SYNC),
+            ("compressed", IFlags::COMPRESSED),
+            ("immutable", IFlags::IMMUTABLE),
+            ("append", IFlags::APPEND),
+        ];
+        fs::create_dir(notes.join("inherits")).unwrap();
+        set("inherits", IFlags::NOCOW | IFlags::DIRSYNC);
+        fs::write(notes.join("inherits/plain"), "").unwrap();
+        let plain = fs::File::open(notes.join("inherits/plain")).unwrap();
+        ioctl_setflags(&plain, IFlags::empty()).unwrap();
+        drop(plain);
+        for (name, flag) in wanted {
+            fs::write(notes.join(name), "").unwrap();
+            if flag == IFlags::NOCOW {
+                set(name, flag);
+            }
+            fs::write(notes.join(name), "content").unwrap();
+            set(name, flag);
+        }
+        fs::hard_link(notes.join("nodump"), notes.join("second")).unwrap();
+        set("", IFlags::IMMUTABLE);
+        let names = ["", "inherits", "inherits/plain", "nocow", "nodump", "second", "compressed"];
+        let names = || names.into_iter().chain(["immutable", "append"]);
+        let before: Vec<_> = names().map(|name| flags(&notes.join(name))).collect();
+        machine.run(&["keep", "/srv/notes"]).expect(0);
+        let stored = machine.live().join("persist/srv/notes");
+        for (name, was) in names().zip(&before) {
+            assert_eq!(flags(&stored.join(name)), *was, "{name} in storage");
+        }
+        machine.run(&["unkeep", "--move-back", "/srv/notes"]).expect(0);
+        for (name, was) in names().zip(&before) {
+            assert_eq!(flags(&notes.join(name)), *was, "{name} in live again");
+        }
+        assert!(!stored.exists());
+    });
+}

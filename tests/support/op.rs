@@ -94,7 +94,7 @@ pub enum Op {
     SetAcl { what: Pick, uid: u32, perm: u16, default: bool },
     SetCapability { file: Pick, permitted: u32 },
     SetCompression { what: Pick },
-    SetFlags { what: Pick },
+    SetFlags { what: Pick, which: u8 },
     NestedCreate { place: Place },
     NestedSnapshot { nested: Pick, place: Place },
     NestedDelete { nested: Pick },
@@ -230,8 +230,8 @@ fn attribute_ops() -> Vec<OpKind> {
         2 shows SetCapability { file: any::<Pick>(), permitted: 1..1024u32 };
         /// The property `btrfs.compression`, an extended attribute that directories pass on.
         1 shows SetCompression { what: any::<Pick>() };
-        /// An inode flag: no part of what `diff` compares.
-        1 quiet SetFlags { what: any::<Pick>() };
+        /// An inode flag, as chattr(1) sets it.
+        2 shows SetFlags { what: any::<Pick>(), which: any::<u8>() };
     }
 }
 

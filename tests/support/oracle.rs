@@ -31,6 +31,8 @@ pub struct Entry {
     pub content: Vec<u8>,
     /// All extended attributes, ACLs and capabilities among them.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The inode flags of a regular file or directory, where the file system has them.
+    pub flags: u32,
     /// Inode number and change time, which are never a difference but show that something happened.
     pub inode: (u64, i64, u64),
 }
@@ -59,6 +61,7 @@ pub fn walk(root: &Path) -> Tree {
         rdev: 0,
         content: Vec::new(),
         xattrs: xattrs(&in_dir(dir.as_fd(), b".")),
+        flags: flags(dir.as_fd()),
         inode: inode(&stat),
     };
     tree.insert(Vec::new(), entry);
@@ -155,11 +158,27 @@ fn compare(old: &Entry, new: &Entry) -> Option<ChangeKind> {
         (old.content.is_empty() && !new.content.is_empty()).then_some(ChangeKind::Modified)
     } else if old.content != new.content || old.rdev != new.rdev {
         Some(ChangeKind::Modified)
-    } else if (a.mode, a.uid, a.gid, &old.xattrs) != (b.mode, b.uid, b.gid, &new.xattrs) {
+    } else if (a.mode, a.uid, a.gid, &old.xattrs) != (b.mode, b.uid, b.gid, &new.xattrs)
+        || flags_differ(old, new)
+    {
         Some(ChangeKind::Metadata)
     } else {
         None
     }
+}
+
+/// `a`, `A`, `c`, `C`, `d`, `D`, `i`, `m` and `S` of chattr(1), by their bits in linux/fs.h.
+const FLAGS: u32 = 0x20 | 0x80 | 0x4 | 0x80_0000 | 0x40 | 0x1_0000 | 0x10 | 0x400 | 0x8;
+
+fn flags(file: BorrowedFd<'_>) -> u32 {
+    fs::ioctl_getflags(file).map_or(0, |flags| flags.bits() & FLAGS)
+}
+
+/// Btrfs gives files `m` by itself, which hides `c`.
+fn flags_differ(old: &Entry, new: &Entry) -> bool {
+    let hidden = new.facts.file_type == FileType::File && (old.flags | new.flags) & 0x400 != 0;
+    let ignored = if hidden { 0x404 } else { 0 };
+    old.flags & !ignored != new.flags & !ignored
 }
 
 fn walk_dir(dir: &OwnedFd, dev: u64, prefix: &[u8], tree: &mut Tree) {
@@ -202,6 +221,13 @@ fn entry(dir: BorrowedFd<'_>, name: &[u8], stat: &Stat, dev: u64) -> Entry {
         rdev: if device { stat.st_rdev } else { 0 },
         content,
         xattrs: if own_xattrs { xattrs(&in_dir(dir, name)) } else { BTreeMap::new() },
+        flags: match file_type {
+            FileType::File | FileType::Dir => {
+                let open = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                flags(fs::openat(dir, name, open, Mode::empty()).unwrap().as_fd())
+            }
+            _ => 0,
+        },
         inode: inode(stat),
     }
 }

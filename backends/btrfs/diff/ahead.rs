@@ -80,7 +80,8 @@ pub fn read<'a>(
 /// Whether nothing but extended attributes and what is inside can tell two states of an inode apart.
 fn may_be_same(a: &InodeItem, b: &InodeItem) -> bool {
     let is_file = FileType::from_mode(a.mode) == Some(FileType::File);
-    (a.mode, a.uid, a.gid) == (b.mode, b.uid, b.gid) && (!is_file || a.size == b.size)
+    let same = (a.mode, a.uid, a.gid) == (b.mode, b.uid, b.gid) && !a.flags_differ(b);
+    same && (!is_file || a.size == b.size)
 }
 
 /// The directories of the newer tree in which a subvolume has its name, sorted.

@@ -93,13 +93,14 @@ impl Halves<'_> {
         touched.and_then(|item| FileType::from_mode(item.mode)).unwrap_or(FileType::Dir)
     }
 
-    /// Whether owner, mode or extended attributes differ.
+    /// Whether owner, mode, flags or extended attributes differ.
     pub fn metadata_differs(
         &mut self,
         (new_ino, new): (u64, &InodeItem),
         (old_ino, old): (u64, &InodeItem),
     ) -> io::Result<bool> {
         Ok((new.mode, new.uid, new.gid) != (old.mode, old.uid, old.gid)
+            || new.flags_differ(old)
             || self.newer.xattrs(new_ino)? != self.older.xattrs(old_ino)?)
     }
 }

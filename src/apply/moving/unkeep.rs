@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
 use backends::census::Census;
-use backends::copy::aside::Aside;
+use backends::copy::aside::{self, Aside};
 use backends::copy::private_dir;
 use backends::fault::change;
 use backends::remove::remove;
@@ -137,6 +137,8 @@ impl Run<'_> {
         };
         let failed = |why| Error::io(format!("put the copy in the place of {path}"), why);
         let name = OsStr::from_bytes(there.name.to_bytes());
+        // What the mount hid may have flags that forbid giving it another name.
+        aside::unlock(there.place(), &there.stat).map_err(failed)?;
         let old = match making::supersede(copy.place(), copy.dir(), name) {
             Ok(old) => old,
             Err(why) => {
@@ -200,6 +202,7 @@ impl Run<'_> {
         let doomed =
             CString::new(unused.map_err(failed)?.as_bytes()).map_err(|why| failed(why.into()))?;
         let (name, how) = (there.name.as_c_str(), RenameFlags::NOREPLACE);
+        aside::unlock(there.place(), &there.stat).map_err(failed)?;
         change("move: rename doomed", || {
             Ok(fs::renameat_with(dir, name, dir, doomed.as_c_str(), how)?)
         })

@@ -17,6 +17,10 @@ use crate::{names, oracle};
 const XATTRS: [&str; 5] =
     ["user.one", "user.with space", "trusted.overlay.opaque", "trusted.two", "security.three"];
 
+/// Those that a history can go on with: `+i` and `+a` would make most of what follows fail.
+const FLAGS: [IFlags; 5] =
+    [IFlags::NOATIME, IFlags::NODUMP, IFlags::SYNC, IFlags::NOCOW, IFlags::COMPRESSED];
+
 pub(super) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
     Some(match op {
         Op::Chmod { what, mode } => {
@@ -48,10 +52,10 @@ pub(super) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
         Op::SetCompression { what } => world
             .pick(what, |f| f.file_type.is_dir() || f.file_type.is_file())
             .and_then(|path| set(&path, "btrfs.compression", b"zstd")),
-        Op::SetFlags { what } => {
+        Op::SetFlags { what, which } => {
             world.pick(what, |f| f.file_type.is_dir() || f.file_type.is_file()).and_then(|path| {
                 let file = File::open(path)?;
-                let flags = ioctl_getflags(&file)? ^ IFlags::NOATIME;
+                let flags = ioctl_getflags(&file)? ^ FLAGS[usize::from(which) % FLAGS.len()];
                 Ok(ioctl_setflags(&file, flags)?)
             })
         }
