@@ -143,7 +143,8 @@ fn a_directory_of_old_roots_that_others_may_open_is_closed_before_it_is_locked()
             chown(&old, Some(1000), None).unwrap();
             stage
         };
-        let (_, passed) = run_with(None, None, || set(&build()));
+        let stage = build();
+        let (_, passed) = run_with(None, None, || set(&stage));
         assert_eq!(passed, [&CLOSE[..], &SET].concat());
         for (position, fault) in faults(CLOSE.len()) {
             let (stage, what) = (build(), format!("lock, {fault:?} ({})", CLOSE[position]));

@@ -48,7 +48,7 @@ impl Variant {
         match self {
             Self::Dir | Self::Far => "srv/a b",
             Self::File => "srv/a b/file",
-            Self::Link => "etc/hostname",
+            Self::Link => "etc/machine-info",
         }
     }
 }
@@ -155,7 +155,7 @@ fn set_up<'n>(
         fs::create_dir_all(live.join(below)).unwrap();
     }
     fill(&live.join("srv/a b"));
-    fs::write(live.join("etc/hostname"), "precious\n").unwrap();
+    fs::write(live.join("etc/machine-info"), "precious\n").unwrap();
     let text = "[root]\nbackend = \"tmpfs\" # whatever\n\n[[storage]]\npath = \"/persist\"\n\
                 directories = [] # none yet\nfiles = []\n";
     fs::write(live.join("etc/blankroot.toml"), text).unwrap();
