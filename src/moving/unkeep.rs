@@ -37,6 +37,8 @@ pub enum Now {
     Back,
     /// What a program put in the place of the link, later than storage's was written.
     Newer,
+    /// An empty file, which the data was mounted over.
+    Place,
     /// Another mount.
     OtherMount,
 }
@@ -58,11 +60,13 @@ pub fn now(machine: &Machine, one: &Arranged) -> Result<Now> {
         Some(stored) if difference(stored.place(), live.place(), &one.seen_at)?.is_none() => {
             Ok(Now::Back)
         }
-        // By the time that nobody can set. An empty file is what something was mounted over.
+        Some(_) if live.census(&one.seen_at)?.is_empty() => Ok(match file_type {
+            FileType::File => Now::Place,
+            other => Now::Own(other),
+        }),
+        // By the time that nobody can set.
         Some(stored)
-            if one.how() != Some(How::Bind)
-                && live.stat.changed >= stored.stat.changed
-                && !live.census(&one.seen_at)?.is_empty() =>
+            if one.how() != Some(How::Bind) && live.stat.changed >= stored.stat.changed =>
         {
             Ok(Now::Newer)
         }
@@ -152,9 +156,12 @@ pub fn plan(
     plan.steps.push(UnkeepStep::CheckUnused(source.clone()));
     let copies = match data {
         Data::MoveBack => now != Now::Back,
-        // Without the link nothing would be there, and below the mount of a file is an empty one.
+        // Without the link nothing would be there, and below the mount of a file is an empty or an
+        // older one, which an interrupted run has left.
         Data::Leave => {
-            now == Now::Linked || (now == Now::Mounted && one.entry.kind == EntryKind::File)
+            let is_file = one.entry.kind == EntryKind::File;
+            now == Now::Linked
+                || (is_file && matches!(now, Now::Mounted | Now::Place | Now::Own(FileType::File)))
         }
     };
     if copies {
