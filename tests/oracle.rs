@@ -165,6 +165,14 @@ fn what_is_written_beside_a_file_is_metadata_and_times_are_nothing() {
             set_xattr(&live.join("file"), "security.capability", &names::capability(4)).unwrap();
         };
         case(capability, &[("file", Metadata, File)]);
+        let flags: Make = |live| {
+            use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+            for (name, flag) in [("file", IFlags::IMMUTABLE), ("dir", IFlags::NOCOW)] {
+                let opened = fs::File::open(live.join(name)).unwrap();
+                ioctl_setflags(&opened, ioctl_getflags(&opened).unwrap() | flag).unwrap();
+            }
+        };
+        case(flags, &[("dir", Metadata, Dir), ("file", Metadata, File)]);
         let touch: Make = |live| {
             let file = fs::File::options().write(true).open(live.join("file")).unwrap();
             file.set_modified(std::time::UNIX_EPOCH).unwrap();

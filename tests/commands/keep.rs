@@ -185,6 +185,8 @@ fn what_cannot_be_kept_is_refused_with_its_reason() {
         create_subvolume(&live.join("srv/tree")).unwrap();
         fs::create_dir_all(live.join("opt/a/b")).unwrap();
         create_subvolume(&live.join("opt/a/b/tree")).unwrap();
+        // An empty one is as good as an empty directory.
+        fs::write(live.join("opt/a/b/tree/file"), "x").unwrap();
         let mounted = live.join("mounted");
         fs::create_dir(&mounted).unwrap();
         let _mount = machine.mount_at("persist", &mounted);

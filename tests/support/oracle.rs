@@ -168,7 +168,7 @@ fn compare(old: &Entry, new: &Entry) -> Option<ChangeKind> {
 }
 
 /// `a`, `A`, `c`, `C`, `d`, `D`, `i`, `m` and `S` of chattr(1), by their bits in linux/fs.h.
-const FLAGS: u32 = 0x20 | 0x80 | 0x4 | 0x80_0000 | 0x40 | 0x1_0000 | 0x10 | 0x400 | 0x8;
+pub const FLAGS: u32 = 0x20 | 0x80 | 0x4 | 0x80_0000 | 0x40 | 0x1_0000 | 0x10 | 0x400 | 0x8;
 
 fn flags(file: BorrowedFd<'_>) -> u32 {
     fs::ioctl_getflags(file).map_or(0, |flags| flags.bits() & FLAGS)

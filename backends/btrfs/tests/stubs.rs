@@ -155,13 +155,13 @@ fn there_is_a_bound_to_what_is_replaced_and_the_rest_is_counted() {
 #[test]
 fn a_copy_of_a_directory_has_an_empty_one_in_the_place_of_each_subvolume_in_it() {
     let Some(bed) = nested(true) else { return };
-    let to = File::open(bed.top()).unwrap();
+    let top = File::open(bed.top()).unwrap();
     for (from, name, left_out) in [(bed.blank(), c"of blank", 0), (bed.live(), c"of live", 1)] {
         let tree = File::open(from).unwrap();
         let (from, to) =
-            (Place { dir: tree.as_fd(), name: c"dir" }, Place { dir: to.as_fd(), name });
+            (Place { dir: tree.as_fd(), name: c"dir" }, Place { dir: top.as_fd(), name });
         let shown = TreePath::parse(b"dir").unwrap();
-        let copy = Aside::make(from, to, (&shown, &shown), &mut |_, _| {}).unwrap();
+        let copy = Aside::make(from, to, top.as_fd(), (&shown, &shown), &mut |_, _| {}).unwrap();
         assert_eq!(copy.name().unwrap().left_out.len(), left_out);
         let made = bed.top().join(std::ffi::OsStr::from_bytes(name.to_bytes()));
         assert_eq!(fs::read_dir(made.join("empty")).unwrap().count(), 0);
@@ -169,9 +169,9 @@ fn a_copy_of_a_directory_has_an_empty_one_in_the_place_of_each_subvolume_in_it()
     }
     let tree = File::open(bed.live()).unwrap();
     let (from, to) =
-        (Place { dir: tree.as_fd(), name: c"dir" }, Place { dir: to.as_fd(), name: c"x" });
+        (Place { dir: tree.as_fd(), name: c"dir" }, Place { dir: top.as_fd(), name: c"x" });
     let shown = TreePath::parse(b"dir").unwrap();
-    let copy = Aside::make(from, to, (&shown, &shown), &mut |_, _| {}).unwrap();
+    let copy = Aside::make(from, to, top.as_fd(), (&shown, &shown), &mut |_, _| {}).unwrap();
     let refused = copy.expect_whole().unwrap_err().to_string();
     assert!(refused.contains("a b\\n, which lies in it, is a subvolume of its own"), "{refused}");
     assert!(!bed.top().join("x").exists());

@@ -17,9 +17,9 @@ use crate::{names, oracle};
 const XATTRS: [&str; 5] =
     ["user.one", "user.with space", "trusted.overlay.opaque", "trusted.two", "security.three"];
 
-/// Those that a history can go on with: `+i` and `+a` would make most of what follows fail.
-const FLAGS: [IFlags; 5] =
-    [IFlags::NOATIME, IFlags::NODUMP, IFlags::SYNC, IFlags::NOCOW, IFlags::COMPRESSED];
+/// Those that a history can go on with: `+i` and `+a` would make most of what follows fail, and `+C`
+/// cannot be taken from a file with content, nor given to it.
+const FLAGS: [IFlags; 4] = [IFlags::NOATIME, IFlags::NODUMP, IFlags::SYNC, IFlags::COMPRESSED];
 
 pub(super) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
     Some(match op {

@@ -264,6 +264,15 @@ fn dress(path: &Path, entry: &oracle::Entry) -> io::Result<()> {
     if facts.file_type != FileType::Symlink {
         fs::set_permissions(path, fs::Permissions::from_mode(facts.mode.into()))?;
     }
+    if matches!(facts.file_type, FileType::File | FileType::Dir) {
+        let file = fs::File::open(path)?;
+        let rest = rustix::fs::ioctl_getflags(&file)?.bits() & !oracle::FLAGS;
+        let flags = rustix::fs::IFlags::from_bits_retain(rest | entry.flags);
+        if rustix::fs::ioctl_getflags(&file)? != flags {
+            rustix::fs::ioctl_setflags(&file, flags)?;
+        }
+    }
+    // One of them says more of compression than the flag does.
     for (name, value) in &entry.xattrs {
         rustix::fs::lsetxattr(path, name.as_slice(), value, XattrFlags::empty())?;
     }
