@@ -71,7 +71,7 @@ impl Scenario for Keep {
 
     fn again(&self, host: &Host<'_>, known: &Known) {
         let mounts = host.mount_live(true);
-        host.run_on_live(&["keep", &format!("/{NOTES}")]).expect(0);
+        host.run_on_live(&["keep", "--even-if-unseen", &format!("/{NOTES}")]).expect(0);
         // Where it was kept already, this is what the boot does.
         host.run_on_live(&["apply"]).expect(0);
         let seen = support::oracle::walk(&host.live().join(NOTES));
