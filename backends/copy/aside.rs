@@ -17,7 +17,7 @@ use crate::handle;
 use crate::inode_flags;
 use crate::path::TreePath;
 use crate::remove::remove;
-use crate::stat::{Place, Stat, of_open};
+use crate::stat::{Place, Stat, is_gone, of_open};
 use crate::walk::{first_difference, walk};
 use crate::xattrs;
 
@@ -159,7 +159,11 @@ impl Aside {
 
     /// An earlier copy is ours to replace, whatever its flags forbid.
     fn unlock(&self, old: &Stat) -> io::Result<()> {
-        unlock(Place { dir: self.dir.as_fd(), name: &self.name }, old)
+        match unlock(Place { dir: self.dir.as_fd(), name: &self.name }, old) {
+            // Another one has the name, which is seen once the two are exchanged.
+            Err(why) if is_gone(&why) => Ok(()),
+            unlocked => unlocked,
+        }
     }
 
     fn exchange(&self) -> io::Result<()> {
