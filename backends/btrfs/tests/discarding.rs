@@ -13,19 +13,25 @@ use super::bed::Bed;
 use crate::btrfs::discard::all_in;
 use crate::btrfs::top::{Access, Top};
 use crate::conformance::{Testbed, rollback};
+use crate::lock::patiently;
 use crate::private_mounts::PrivateNamespace;
 use crate::survey::{OldRoot, Unfinished};
 
 /// Discarding is refused for a reason that contains `why`, and nothing is gone.
 fn assert_refused(bed: &Bed, old_root: &OldRoot, why: &str) {
-    let refused = bed.backend().lock().unwrap().discard(old_root).unwrap_err().to_string();
+    let backend = bed.backend();
+    // Processes that other tests start have it for a moment.
+    let mut locked = patiently(|| backend.lock(), || ()).unwrap();
+    let refused = locked.discard(old_root).unwrap_err().to_string();
+    drop(locked);
     assert!(refused.contains(why), "{refused}");
     assert_eq!(bed.survey().old_roots, std::slice::from_ref(old_root));
     assert!(bed.path(&old_root.tree.name).join("plain").exists());
 }
 
 fn discard(bed: &Bed, old_root: &OldRoot) {
-    bed.backend().lock().unwrap().discard(old_root).unwrap();
+    let backend = bed.backend();
+    patiently(|| backend.lock(), || ()).unwrap().discard(old_root).unwrap();
     assert_eq!((bed.survey().old_roots, bed.survey().unfinished), (Vec::new(), Vec::new()));
     assert!(!bed.path(&old_root.tree.name).exists());
 }
