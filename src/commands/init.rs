@@ -38,10 +38,11 @@ pub fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
         swap_files::expect_none_in(&swaps, &path, &backend.how_to_place_swap())?;
     }
     let mut out = io::stdout().lock();
+    // What is refused leaves nothing behind, not even the directory that the lock is on.
+    let survey = backend.survey()?;
+    let planned = plan(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
     if args.dry_run {
-        let survey = backend.survey()?;
-        let plan = plan(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
-        write!(out, "{plan}")?;
+        write!(out, "{planned}")?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut locked = patiently(|| backend.lock(), show::waiting)?;
