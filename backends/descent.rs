@@ -41,7 +41,7 @@ impl<'r> Descent<'r> {
     }
 
     /// Goes into a directory of the current one. `EXDEV` if something is mounted over it, `ENOTDIR`
-    /// or `ELOOP` if it is no directory; [`Torn`] if it is on the way already: whoever moves directories
+    /// or `ELOOP` if it is no directory; `Torn` if it is on the way already: whoever moves directories
     /// into each other while they are walked would lead the walk down without end.
     pub fn enter(&mut self, name: &CStr) -> io::Result<()> {
         let fd = open_dir(self.current()?, name)?;

@@ -27,6 +27,7 @@ impl Torn {
     }
 
     /// The error that tells the path of the directory.
+    #[cfg(any(test, feature = "btrfs"))]
     pub fn at(path: TreePath) -> io::Error {
         io::Error::other(Self { at: Some(path) })
     }

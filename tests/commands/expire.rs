@@ -267,8 +267,7 @@ fn nothing_is_deleted_in_an_initrd_or_while_another_is_at_work() {
             ran.complains("mend: run it in the booted system");
         }
         fs::remove_file(mark).unwrap();
-        let lock = File::open(old_roots(machine)).unwrap();
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let lock = machine.lock();
         expire(machine).expect(2).complains("another blankroot is at work");
         drop(lock);
         assert_eq!(names(machine).len(), 3);

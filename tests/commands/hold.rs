@@ -1,6 +1,6 @@
 //! `hold`: the next boot, and only that, keeps the root as it is.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
@@ -110,8 +110,7 @@ fn it_is_seen_before_anything_else_that_is_wrong() {
 fn it_waits_for_another_that_is_at_work() {
     on_initialised(|machine| {
         machine.mount();
-        let lock = File::open(machine.top().join("old-roots")).unwrap();
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let lock = machine.lock();
         let mut command = Command::new(env!("CARGO_BIN_EXE_blankroot"));
         command.args(["hold", "--host"]).arg(machine.host()).env_clear();
         let mut hold = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();

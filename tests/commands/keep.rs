@@ -617,14 +617,7 @@ fn nobody_deletes_the_old_root_while_it_is_copied_from() {
         fs::create_dir_all(&persist).unwrap();
         let _storage = machine.mount_at("persist", &persist);
         fs::write(&config, text).unwrap();
-        let device = machine.sandbox.throwaway().device().to_path_buf();
-        let name = |text: &str| backends::TreeName::new(text).unwrap();
-        let layout = backends::Layout {
-            live: name("root"),
-            blank: name("root-blank"),
-            old: name("old-roots"),
-        };
-        let held = backends::btrfs::lock(&device, &layout).unwrap();
+        let held = machine.lock();
         let mut started = machine.start(&["keep", "--from", "000001", "/srv/notes"]);
         let mut said = String::new();
         let mut err = BufReader::new(started.stderr.take().unwrap());

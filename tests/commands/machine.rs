@@ -1,7 +1,7 @@
 //! A machine with its root on a throwaway Btrfs: what the command finds of it, and the command.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -103,6 +103,13 @@ impl<'s> Machine<'s> {
     /// The file system's top level.
     pub fn top(&self) -> &Path {
         self.sandbox.top()
+    }
+
+    /// Holds the lock that every change needs, as another blankroot does that is at work.
+    pub fn lock(&self) -> File {
+        let lock = File::open(self.top().join("old-roots")).unwrap();
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        lock
     }
 
     /// Gives what is at the top level another name.
