@@ -3,10 +3,10 @@
 
 use std::os::fd::AsFd;
 
-use rustix::fs::{IFlags, ioctl_getflags};
-use rustix::io::Errno;
+use rustix::fs::IFlags;
 
 use crate::error::{Error, Result};
+use crate::inode_flags;
 use crate::survey::Obstacle;
 
 /// What stands in the way if the directory `shown` has such a flag; `mend` says how to clear them.
@@ -18,12 +18,9 @@ pub(crate) fn obstacle(
     shown: &str,
     mend: impl FnOnce() -> String,
 ) -> Result<Option<Obstacle>> {
-    let flags = match ioctl_getflags(dir) {
-        Ok(flags) => flags,
-        // Not every file system has them.
-        Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(None),
-        Err(error) => return Err(Error::io(format!("read the flags of {shown}"), error)),
-    };
+    let flags = inode_flags::read(dir);
+    let flags = flags.map_err(|why| Error::io(format!("read the flags of {shown}"), why))?;
+    let Some(flags) = flags else { return Ok(None) };
     let flag = if flags.contains(IFlags::IMMUTABLE) {
         "immutable (chattr +i)"
     } else if flags.contains(IFlags::APPEND) {

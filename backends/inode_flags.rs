@@ -5,7 +5,7 @@
 //! named by whoever copies.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{self, IFlags};
 use rustix::io::Errno;
@@ -44,13 +44,15 @@ pub struct InodeFlags {
 impl InodeFlags {
     /// Of an open regular file or directory; `None` where the file system cannot tell.
     pub fn of(file: BorrowedFd<'_>) -> io::Result<Option<Self>> {
-        let flags = match fs::ioctl_getflags(file) {
-            Ok(flags) => flags & known(),
-            Err(why) if has_none(why) => return Ok(None),
-            Err(why) => return Err(why.into()),
-        };
+        let Some(flags) = read(file)? else { return Ok(None) };
+        let flags = flags & known();
         let project = fsxattr::get(file).map_or(0, |found| found.project);
         Ok(Some(Self { flags, project }))
+    }
+
+    /// The same without those that forbid changes.
+    pub fn without_locks(self) -> Self {
+        Self { flags: self.flags - LOCKS, ..self }
     }
 
     /// Those that forbid changes, which a copy gets last.
@@ -64,13 +66,9 @@ impl InodeFlags {
     pub fn give(self, copy: BorrowedFd<'_>) -> io::Result<String> {
         let mut refused = String::new();
         let wanted = self.flags - LOCKS;
-        let now = match fs::ioctl_getflags(copy) {
-            Ok(now) => now,
-            Err(why) if has_none(why) => return Ok(letters(self.flags)),
-            Err(why) => return Err(why.into()),
-        };
+        let Some(now) = read(copy)? else { return Ok(letters(self.flags)) };
         let (rest, mut reached) = (now - known(), now & known());
-        let set = |flags| change("copy: set flags", || Ok(fs::ioctl_setflags(copy, rest | flags)?));
+        let set = |flags| change("flags: set", || Ok(fs::ioctl_setflags(copy, rest | flags)?));
         let is_refused = |why: &io::Error| Errno::from_io_error(why).is_some_and(has_none);
         match if reached == wanted { Ok(()) } else { set(wanted) } {
             Ok(()) => {}
@@ -92,7 +90,7 @@ impl InodeFlags {
         if let Some(found) = project {
             let mut found = found;
             found.project = self.project;
-            if change("copy: set project", || fsxattr::set(copy, &found)).is_err() {
+            if change("flags: set project", || fsxattr::set(copy, &found)).is_err() {
                 refused.push_str(" and its project id");
             }
         }
@@ -100,19 +98,31 @@ impl InodeFlags {
     }
 }
 
+/// All flags of an open file or directory; `None` where its file system has none.
+pub fn read(file: impl AsFd) -> io::Result<Option<IFlags>> {
+    match fs::ioctl_getflags(file) {
+        Ok(flags) => Ok(Some(flags)),
+        Err(why) if has_none(why) => Ok(None),
+        Err(why) => Err(why.into()),
+    }
+}
+
 /// Forbids changes, the last that is done to a copy. Returns the letters of what is not taken.
 pub fn lock(copy: BorrowedFd<'_>, locks: IFlags) -> io::Result<String> {
-    match change("copy: lock", || set_locks(copy, locks)) {
+    match change("flags: lock", || set_locks(copy, locks)) {
         Ok(()) => Ok(String::new()),
         Err(why) if Errno::from_io_error(&why).is_some_and(has_none) => Ok(letters(locks)),
         Err(why) => Err(why),
     }
 }
 
-/// Allows changes to an open file or directory again; does nothing where they are not forbidden.
-pub fn unlock(file: BorrowedFd<'_>) -> io::Result<()> {
-    let locked = InodeFlags::of(file)?.is_some_and(|found| !found.locks().is_empty());
-    if locked { change("copy: unlock", || set_locks(file, IFlags::empty())) } else { Ok(()) }
+/// Allows changes to an open file or directory, and to what is in it; says whether they were forbidden.
+pub fn unlock(file: BorrowedFd<'_>) -> io::Result<bool> {
+    let locked = read(file)?.is_some_and(|flags| flags.intersects(LOCKS));
+    if locked {
+        change("flags: unlock", || set_locks(file, IFlags::empty()))?;
+    }
+    Ok(locked)
 }
 
 /// `FS_IOC_SETFLAGS` with `+c` would set the compression that Btrfs uses anew (btrfs(5)).

@@ -4,13 +4,14 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, AtFlags, IFlags};
+use rustix::fs::{self, AtFlags};
 use rustix::io::Errno;
 
 use crate::changes::FileType;
 use crate::descent::{self, Descent, open_dir};
 use crate::error::{Error, Result};
 use crate::fault::change;
+use crate::inode_flags::unlock;
 use crate::path::TreePath;
 use crate::stat::{Place, Stat};
 
@@ -95,17 +96,4 @@ fn unlink(point: &'static str, dir: BorrowedFd<'_>, name: &CStr, how: AtFlags) -
         }
         result => result,
     }
-}
-
-/// Clears the attributes that forbid deleting a file, or what is in a directory (`chattr(1)`); says
-/// whether there was one.
-pub(crate) fn unlock(file: BorrowedFd<'_>) -> io::Result<bool> {
-    // Not every file system has them.
-    let Ok(flags) = fs::ioctl_getflags(file) else { return Ok(false) };
-    let locks = IFlags::IMMUTABLE | IFlags::APPEND;
-    let locked = flags.intersects(locks);
-    if locked {
-        change("remove: unlock", || Ok(fs::ioctl_setflags(file, flags - locks)?))?;
-    }
-    Ok(locked)
 }

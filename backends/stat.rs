@@ -21,7 +21,7 @@ pub struct Place<'a> {
 /// A point in time by a file system's clock: seconds since 1970, and nanoseconds to add.
 pub type Moment = (i64, u32);
 
-/// What tells one file from all others: its inode number, and its file system's device.
+/// What tells one file from all others that are there: its inode number, and its file system's device.
 pub type Identity = (u64, (u32, u32));
 
 /// What `statx(2)` tells of one file.
@@ -50,14 +50,15 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// What tells it from all other files.
+    /// What tells it from all other files that are there.
     pub fn identity(&self) -> Identity {
         (self.inode, self.device)
     }
 
-    /// Whether both are one and the same file.
+    /// Whether both are one and the same file, and not two of which the later has the number of the
+    /// earlier, which was deleted meanwhile.
     pub fn is_same_file(&self, other: &Self) -> bool {
-        self.identity() == other.identity()
+        (self.identity(), self.born) == (other.identity(), other.born)
     }
 }
 
@@ -130,4 +131,20 @@ fn from_statx(found: &Statx) -> io::Result<Stat> {
         accessed: (found.stx_atime.tv_sec, found.stx_atime.tv_nsec),
         changed: (found.stx_ctime.tv_sec, found.stx_ctime.tv_nsec),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_later_file_with_the_same_number_is_another() {
+        let file = tempfile::tempfile().unwrap();
+        let stat = of_open(file.as_fd()).unwrap();
+        let later = Stat { born: stat.born.map(|(s, n)| (s + 1, n)).or(Some((1, 0))), ..stat };
+        assert!(stat.is_same_file(&stat));
+        assert!(!stat.is_same_file(&later));
+    }
 }

@@ -8,11 +8,12 @@ use rustix::io::Errno;
 
 use super::search::{self, default_subvolume, nested};
 use super::top::Top;
+use crate::descent;
 use crate::error::{Error, Result};
 use crate::fault::change;
+use crate::inode_flags;
 use crate::kernel::btrfs as ioctl;
 use crate::mount_tables::cannot_tell;
-use crate::{descent, remove};
 
 /// The subvolume `id` and all that are inside it, each after the one that holds it; an error if one
 /// of them is in use.
@@ -76,6 +77,6 @@ fn unlock(top: &Top, id: u64, all: &[u64]) -> io::Result<bool> {
         return Err(io::Error::other("another subvolume has taken its name meanwhile"));
     }
     let is_doomed = all.contains(&ioctl::subvolume_info(parent)?.id);
-    let of_parent = is_doomed && remove::unlock(parent)?;
-    Ok(remove::unlock(doomed.as_fd())? || of_parent)
+    let of_parent = is_doomed && inode_flags::unlock(parent)?;
+    Ok(inode_flags::unlock(doomed.as_fd())? || of_parent)
 }

@@ -24,7 +24,7 @@ use crate::kernel::tree_search::Key;
 use crate::path::TreePath;
 use crate::stat::{Place, is_gone};
 use crate::survey::{STUBS_REPLACED, Stubs, TreeId};
-use crate::{descent, xattrs};
+use crate::{descent, inode_flags, xattrs};
 
 /// The attribute that has the list.
 const LIST: &CStr = c"trusted.blankroot.stubs";
@@ -206,7 +206,7 @@ fn describe(top: &Top, path: TreePath, id: u64) -> io::Result<Stub> {
     for name in xattrs::names(place)? {
         attributes.extend(xattrs::value(place, &name)?.map(|value| (name, value)));
     }
-    let flags = fs::ioctl_getflags(&dir)? - IFlags::IMMUTABLE - IFlags::APPEND;
+    let flags = fs::ioctl_getflags(&dir)? - inode_flags::LOCKS;
     let (mode, uid, gid) = (facts.mode, facts.uid, facts.gid);
     Ok(Stub { mode, uid, gid, flags: flags.bits(), xattrs: attributes, ..unknown })
 }

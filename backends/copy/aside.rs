@@ -185,7 +185,7 @@ impl Aside {
 pub fn unlock(place: Place<'_>, expected: &Stat) -> io::Result<()> {
     match expected.facts.file_type {
         FileType::File | FileType::Dir => {
-            inode_flags::unlock(handle::open(place, expected)?.as_fd())
+            inode_flags::unlock(handle::open(place, expected)?.as_fd()).map(drop)
         }
         _ => Ok(()),
     }

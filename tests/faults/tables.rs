@@ -25,8 +25,8 @@ const PRIVATE_DIR_OF_HERS: &[&str] = &[
 const LIKE_LIVE: &[&str] = &[
     "apply: make directory",
     "apply: set owner",
+    "flags: set",
     "xattr: set",
-    "apply: set flags",
     "apply: set mode",
     "apply: name",
 ];

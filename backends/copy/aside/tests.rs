@@ -106,7 +106,6 @@ fn a_name_that_is_taken_is_left_alone_and_can_be_exchanged() {
         Place { dir: from.as_fd(), name }.stat().unwrap()
     });
     let old = of(c"copy");
-    std::fs::remove_file(bed.path("to/copy")).unwrap();
     std::fs::write(bed.path("to/another"), "another").unwrap();
     nix_rename(&bed.path("to/another"), &bed.path("to/copy"));
     let error = bed.copy(c"tree").unwrap().0.replace(&old).unwrap_err().to_string();
