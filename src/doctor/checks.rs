@@ -56,6 +56,8 @@ checks! {
         "somebody else than root may write into the top of a storage";
     STORAGE_LARGE: Doctor "storage-large",
         "a storage has more names than `doctor` looks at";
+    ATTRIBUTES_UNLISTED: Doctor "attributes-unlisted",
+        "a file in a storage has more extended attributes than the kernel lists";
     SECRET_READABLE: Doctor "secret-readable",
         "every user can read a private key or another secret in a storage";
     OWNER_UNKNOWN: Doctor "owner-unknown",

@@ -246,6 +246,8 @@ pub struct Content {
     pub groups: BTreeMap<u32, (usize, TreePath)>,
     /// Secrets that everybody can read, and what they are.
     pub open_secrets: Vec<(TreePath, String)>,
+    /// Files with more extended attributes than the kernel lists.
+    pub unlisted: Vec<TreePath>,
 }
 
 /// A tmpfs that is the root, or where homes are.

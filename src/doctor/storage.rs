@@ -40,6 +40,7 @@ fn one(facts: &Facts, storage: &StorageFacts) -> Vec<Finding> {
     findings.extend(open(storage));
     findings.extend(secrets(storage));
     findings.extend(owners(facts, storage));
+    findings.extend(storage.content.unlisted.iter().map(unlisted));
     if storage.content.cut {
         let seen = figures::grouped(storage.content.seen as u64);
         findings.push(Finding::new(
@@ -130,6 +131,16 @@ fn secrets(storage: &StorageFacts) -> Vec<Finding> {
         )
     };
     storage.content.open_secrets.iter().map(finding).collect()
+}
+
+fn unlisted(path: &TreePath) -> Finding {
+    Finding::new(
+        &checks::ATTRIBUTES_UNLISTED,
+        Severity::Warning,
+        format!("{path} has more extended attributes than can be listed"),
+        "it always counts as different from a copy of it, and a copy has its access control lists alone",
+        "ask its owner to remove those that nobody needs (`setfattr -x NAME`)",
+    )
 }
 
 fn owners(facts: &Facts, storage: &StorageFacts) -> Vec<Finding> {

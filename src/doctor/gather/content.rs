@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use backends::stat::{Place, Stat, is_gone};
-use backends::{FileType, TreePath};
+use backends::{FileType, TreePath, xattrs};
 use rustix::io::Errno;
 
 use super::tree;
@@ -27,8 +27,8 @@ pub(super) struct Survey<'a> {
     pub limit: usize,
 }
 
-/// Open secrets that are told; more of them say no more.
-const SECRETS: usize = 20;
+/// Open secrets that are told, and files with too many attributes; more of them say no more.
+const TOLD: usize = 20;
 /// Files whose first bytes are read.
 const HEADS: usize = 20_000;
 /// The sizes of files that may hold a key.
@@ -100,6 +100,9 @@ impl Survey<'_> {
             };
             content.seen += 1;
             owners(content, &stat, &path);
+            if content.unlisted.len() < TOLD && has_unlisted_attributes(place) {
+                content.unlisted.push(path.clone());
+            }
             let here = self.at(Waiting { path, open, secret: dir.secret });
             match stat.facts.file_type {
                 FileType::Dir => below.push(here),
@@ -149,6 +152,10 @@ fn owners(content: &mut Content, stat: &Stat, path: &TreePath) {
     count(&mut content.groups, stat.facts.gid);
 }
 
+fn has_unlisted_attributes(place: Place<'_>) -> bool {
+    xattrs::names(place).is_err_and(|why| xattrs::are_too_many(&why))
+}
+
 /// Whether a regular file is a secret that everybody can read.
 fn file(
     place: Place<'_>,
@@ -159,7 +166,7 @@ fn file(
     heads: &mut usize,
 ) -> io::Result<()> {
     let readable = here.open && stat.facts.mode & 0o004 != 0 && stat.facts.size > 0;
-    if !readable || content.open_secrets.len() >= SECRETS {
+    if !readable || content.open_secrets.len() >= TOLD {
         return Ok(());
     }
     if let Some(what) = here.secret.filter(|_| !is_public(name.as_bytes())) {

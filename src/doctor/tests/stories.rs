@@ -165,6 +165,13 @@ pub(super) const STORIES: &[Story] = &[
         |f| storage(f).content.seen = 200_000,
     ),
     Story(
+        "attributes-unlisted",
+        Warning,
+        |f| storage(f).content.unlisted.push(path("/persist/a b")),
+        "/persist/a b has more extended attributes than can be listed",
+        |_| {},
+    ),
+    Story(
         "secret-readable",
         Danger,
         |f| {
