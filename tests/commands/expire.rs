@@ -2,11 +2,10 @@
 //! touched.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use backends::{Record, record};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,6 +14,7 @@ use support::kernel::{create_subvolume, delete_subvolume};
 use support::oracle;
 
 use crate::machine::{BOOT, Machine, Ran, on_initialised, on_machine};
+use crate::running::Running;
 
 /// Old roots and records are the only things with this in their names.
 const ID: &str = "-3f2a1c9e";
@@ -355,33 +355,12 @@ fn old_roots_that_are_plain_directories_expire_too() {
     });
 }
 
-/// A process of a user without any privilege, until it is dropped.
-struct User(Child);
-
-impl Drop for User {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Runs a script as a user; it has to say that it is ready.
+/// Runs a script as a user without any privilege.
 #[expect(clippy::disallowed_methods, reason = "what a user does to the machine")]
-fn as_user(way: &[&str], script: &str, args: &[&Path]) -> User {
+fn as_user(way: &[&str], script: &str, args: &[&Path]) -> Running {
     let ids = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-    let mut child = Command::new("setpriv")
-        .args(ids)
-        .args(way)
-        .args(["bash", "-c", script, "user"])
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n", "{script}");
-    User(child)
+    let bash = ["bash", "-c", script, "user"];
+    Running::start(Command::new("setpriv").args(ids).args(way).args(bash).args(args))
 }
 
 #[test]
@@ -416,7 +395,7 @@ fn thousands_of_mounts_in_a_users_namespace_hide_no_mount_and_stop_no_expiry() {
         let namespace = ["unshare", "--user", "--map-root-user", "--mount"];
         let seen = machine.top().join("root");
         let user = as_user(&namespace, script, &[&seen]);
-        let table = fs::read_to_string(format!("/proc/{}/mountinfo", user.0.id())).unwrap();
+        let table = fs::read_to_string(format!("/proc/{}/mountinfo", user.pid())).unwrap();
         assert!(table.lines().count() > 2000, "{}", table.lines().count());
         let mine = machine.live().to_str().unwrap();
         machine.run(&["status"]).says(mine).says(" private mount namespace");

@@ -6,13 +6,14 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use backends::private_mounts::MountPoint;
 use support::kernel::create_subvolume;
 use support::{base, oracle};
 
 use crate::machine::{Machine, Ran, on_machine};
+use crate::running::Running;
 
 const STORAGE: &str =
     "\n[[storage]] # survives\npath = \"/persist\"\ndirectories = [\n  \"/var/log\", # logs\n]\n";
@@ -212,28 +213,11 @@ fn what_cannot_be_kept_is_refused_with_its_reason() {
     });
 }
 
-/// A process that has something open until it is dropped.
-struct Holder(Child);
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
+/// A program that has a file open.
 #[expect(clippy::disallowed_methods, reason = "the program that has a file open")]
-fn hold(path: &Path) -> Holder {
-    let mut child = Command::new("bash")
-        .args(["-c", "exec 7<\"$1\"; echo ready; read -r x", "holder"])
-        .arg(path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    Holder(child)
+fn hold(path: &Path) -> Running {
+    let script = "exec 7<\"$1\"; echo ready; read -r x";
+    Running::start(Command::new("bash").args(["-c", script, "holder"]).arg(path))
 }
 
 #[test]
@@ -242,7 +226,7 @@ fn what_is_in_use_is_left_alone_and_the_process_is_named() {
         let file = machine.live().join("srv/notes/etc/inline");
         let holder = hold(&file);
         let text = config(machine);
-        let pid = holder.0.id();
+        let pid = holder.pid();
         let ran = machine.run(&["keep", "/srv/notes"]).expect(1);
         let ran = ran.complains(&format!("it is in use: process {pid} (bash, of no systemd unit)"));
         ran.complains("state: live and the configuration are as they were");
@@ -278,21 +262,26 @@ fn other_data_in_storage_is_refused_or_set_aside() {
     });
 }
 
+/// Rolls back, and mounts the storage in the new live, whose configuration is that of the former.
+fn boot_into_blank(machine: &mut Machine<'_>) -> MountPoint {
+    let (config, persist) =
+        (machine.live().join("etc/blankroot.toml"), machine.live().join("persist"));
+    fs::copy(&config, machine.config()).unwrap();
+    let text = fs::read(&config).unwrap();
+    nix::mount::umount2(&persist, nix::mount::MntFlags::MNT_DETACH).unwrap();
+    machine.roll_back().expect(0);
+    fs::create_dir_all(&persist).unwrap();
+    fs::write(&config, text).unwrap();
+    machine.mount_at("persist", &persist)
+}
+
 #[test]
 fn data_comes_from_an_old_root() {
     on_persistent(|machine, _| {
         fs::write(machine.live().join("srv/state"), "of the first boot").unwrap();
-        let config = machine.live().join("etc/blankroot.toml");
-        fs::copy(&config, machine.config()).unwrap();
-        let text = fs::read(&config).unwrap();
         let before = oracle::walk(&machine.live().join("srv/notes"));
-        let persist = machine.live().join("persist");
-        nix::mount::umount2(&persist, nix::mount::MntFlags::MNT_DETACH).unwrap();
-        machine.roll_back().expect(0);
+        let _storage = boot_into_blank(machine);
         assert!(!machine.live().join("srv/notes").exists());
-        fs::create_dir_all(&persist).unwrap();
-        let _storage = machine.mount_at("persist", &persist);
-        fs::write(&config, text).unwrap();
         machine
             .run(&["keep", "--from", "no such", "/srv/notes"])
             .expect(2)
@@ -317,21 +306,13 @@ fn data_comes_from_an_old_root() {
 #[test]
 fn live_that_differs_from_the_old_root_is_refused() {
     on_persistent(|machine, _| {
-        let config = machine.live().join("etc/blankroot.toml");
-        fs::copy(&config, machine.config()).unwrap();
-        let text = fs::read(&config).unwrap();
-        let persist = machine.live().join("persist");
-        nix::mount::umount2(&persist, nix::mount::MntFlags::MNT_DETACH).unwrap();
-        machine.roll_back().expect(0);
-        fs::create_dir_all(&persist).unwrap();
-        let _storage = machine.mount_at("persist", &persist);
-        fs::write(&config, text).unwrap();
+        let _storage = boot_into_blank(machine);
         let notes = machine.live().join("srv/notes");
         fs::create_dir_all(&notes).unwrap();
         fs::write(notes.join("new"), "of this boot").unwrap();
         let ran = machine.run(&["keep", "--from", "000001", "/srv/notes"]).expect(1);
         ran.complains("live has other data at /srv/notes");
-        assert!(!persist.join("srv").exists() && notes.join("new").exists());
+        assert!(!machine.live().join("persist/srv").exists() && notes.join("new").exists());
     });
 }
 
@@ -608,22 +589,14 @@ fn an_edit_that_would_be_gone_at_the_next_boot_is_refused_where_the_storage_is_n
 #[test]
 fn nobody_deletes_the_old_root_while_it_is_copied_from() {
     on_persistent(|machine, _| {
-        let config = machine.live().join("etc/blankroot.toml");
-        fs::copy(&config, machine.config()).unwrap();
-        let text = fs::read(&config).unwrap();
-        let persist = machine.live().join("persist");
-        nix::mount::umount2(&persist, nix::mount::MntFlags::MNT_DETACH).unwrap();
-        machine.roll_back().expect(0);
-        fs::create_dir_all(&persist).unwrap();
-        let _storage = machine.mount_at("persist", &persist);
-        fs::write(&config, text).unwrap();
+        let _storage = boot_into_blank(machine);
         let held = machine.lock();
         let mut started = machine.start(&["keep", "--from", "000001", "/srv/notes"]);
         let mut said = String::new();
         let mut err = BufReader::new(started.stderr.take().unwrap());
         err.read_line(&mut said).unwrap();
         assert!(said.contains("waiting for another blankroot"), "{said}");
-        assert!(!persist.join("srv").exists());
+        assert!(!machine.live().join("persist/srv").exists());
         drop(held);
         Ran::of(started.wait_with_output().unwrap()).expect(0);
         assert!(is_mount(&machine.live().join("srv/notes")));

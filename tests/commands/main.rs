@@ -19,5 +19,6 @@ mod reading;
 mod refusals;
 mod renaming;
 mod rollback;
+mod running;
 mod status;
 mod wiki;
