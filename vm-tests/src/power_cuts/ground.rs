@@ -63,7 +63,7 @@ pub fn install(host: &Host<'_>) {
 pub fn live(host: &Host<'_>, lives: u8) {
     fs::write(host.top().join("root/etc/blankroot.toml"), config()).unwrap();
     host.configure(&config());
-    let mounts = host.mount_live(false);
+    let mounts = host.mount_live();
     host.run_on_live(&["init"]).expect(0);
     host.unmount_live(mounts);
     for life in 1..=lives {

@@ -122,17 +122,15 @@ impl<'y> Host<'y> {
     }
 
     /// Mounts live, and the storage in it.
-    pub fn mount_live(&self, with_storage: bool) -> Vec<MountPoint> {
+    pub fn mount_live(&self) -> Vec<MountPoint> {
         let mount = |tree: &str, dir: &Path| {
             let options = format!("commit=300,subvol={tree}");
             let device = self.device.path();
             self.yard.namespace.mount(device, "btrfs", dir, options.as_bytes()).unwrap()
         };
-        let mut mounts = vec![mount("root", self.live())];
-        if with_storage {
-            mounts.push(mount("persist", &self.live().join("persist")));
-        }
-        mounts
+        [("root", self.live().to_path_buf()), ("persist", self.live().join("persist"))]
+            .map(|(tree, dir)| mount(tree, &dir))
+            .into()
     }
 
     /// Unmounts live and all that is in it.

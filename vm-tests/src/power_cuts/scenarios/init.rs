@@ -83,7 +83,7 @@ impl Scenario for Init {
         let config = host.config();
         let there = host.top().join("root").join(CONFIG).exists();
         let also: &[&str] = if there { &["--config", config.to_str().unwrap()] } else { &[] };
-        let mounts = host.mount_live(false);
+        let mounts = host.mount_live();
         host.run_on_live(&[self.words(), also].concat()).expect(0);
         host.unmount_live(mounts);
     }

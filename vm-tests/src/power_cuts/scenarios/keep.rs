@@ -70,7 +70,7 @@ impl Scenario for Keep {
     }
 
     fn again(&self, host: &Host<'_>, known: &Known) {
-        let mounts = host.mount_live(true);
+        let mounts = host.mount_live();
         host.run_on_live(&["keep", "--even-if-unseen", &format!("/{NOTES}")]).expect(0);
         // Where it was kept already, this is what the boot does.
         host.run_on_live(&["apply"]).expect(0);

@@ -105,7 +105,7 @@ impl Scenario for Rollback {
     }
 
     fn check_health(&self, host: &Host<'_>) {
-        let mounts = host.mount_live(false);
+        let mounts = host.mount_live();
         let config = host.config();
         host.run_on_live(&["status", "--config", config.to_str().unwrap()]).expect(0);
         host.unmount_live(mounts);
