@@ -2,6 +2,7 @@
 //! runs for what it has moved.
 
 use std::collections::BTreeSet;
+use std::os::fd::BorrowedFd;
 
 use backends::{Backend, Result, TreePath};
 use rustix::fs::OFlags;
@@ -36,6 +37,11 @@ impl<'m> Persistence<'m> {
             baseline: Baseline::new(open),
             linked: BTreeSet::new(),
         })
+    }
+
+    /// What is missing is like what it was in this old root: data is taken from there.
+    pub fn take_from(&mut self, old_root: BorrowedFd<'m>) {
+        self.baseline.take_from(old_root);
     }
 
     /// How many entries there are.

@@ -159,6 +159,9 @@ impl Looking<'_> {
         }
         let arranged = arrange(&list);
         let mut persistence = Persistence::new(machine, &list, open)?;
+        if let Some((_, view)) = request.old_root {
+            persistence.take_from(view.as_fd());
+        }
         let adopt = if request.old_root.is_none() { Adopt::Everything } else { Adopt::Nothing };
         let apply = persistence.plan(Asked { adopt, mounts: true, early: false })?;
         let mut situations = Vec::new();

@@ -24,6 +24,8 @@ type Open<'b> = Box<dyn Fn() -> backends::Result<Option<Box<dyn Backend>>> + 'b>
 pub struct Baseline<'b> {
     open: Open<'b>,
     opened: Option<Opened>,
+    /// An old root of which data is taken.
+    old_root: Option<BorrowedFd<'b>>,
 }
 
 struct Opened {
@@ -37,7 +39,17 @@ struct Opened {
 impl<'b> Baseline<'b> {
     /// `open` opens what holds the root, if there is anything of that kind.
     pub fn new(open: impl Fn() -> backends::Result<Option<Box<dyn Backend>>> + 'b) -> Self {
-        Self { open: Box::new(open), opened: None }
+        Self { open: Box::new(open), opened: None, old_root: None }
+    }
+
+    /// What is missing is like what it was in this old root, before it is like in blank.
+    pub fn take_from(&mut self, old_root: BorrowedFd<'b>) {
+        self.old_root = Some(old_root);
+    }
+
+    /// The old root of which data is taken.
+    pub fn old_root(&self) -> Option<BorrowedFd<'b>> {
+        self.old_root
     }
 
     /// Whether anything restores the root at all.

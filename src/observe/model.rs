@@ -1,9 +1,9 @@
 //! What a directory or file that one side of a kept path lacks is to be like: what the other side has
-//! in its place, else blank.
+//! in its place, else the old root that data is taken from, else blank.
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use backends::stat::of_open;
 use backends::{FileType, TreePath};
@@ -48,7 +48,14 @@ pub(super) fn find(
             }
         }
         for (stored, path, kind) in counterparts(one, &one.entry.path) {
-            learn_from_blank(machine, [&stored, &path], kind, baseline, observed);
+            let places = [&stored, &path];
+            if let Some(old_root) = baseline.old_root() {
+                learn_from(Ok(Some(old_root)), " in the old root", places, kind, observed);
+            }
+            if places.iter().any(|place| is_wanted(place, observed)) {
+                let blank = baseline.blank_of(machine).map_err(io::Error::other);
+                learn_from(blank, " in blank", places, kind, observed);
+            }
         }
     }
 }
@@ -83,21 +90,19 @@ fn learn(
     note(missing, like, model, "", observed);
 }
 
-fn learn_from_blank(
-    machine: &Machine,
+/// From another tree, which is `called` so behind a path.
+fn learn_from(
+    tree: io::Result<Option<BorrowedFd<'_>>>,
+    called: &str,
     [stored, path]: [&TreePath; 2],
     kind: EntryKind,
-    baseline: &mut Baseline<'_>,
     observed: &mut Observed,
 ) {
     let wanted: BTreeSet<&TreePath> =
         [stored, path].into_iter().filter(|missing| is_wanted(missing, observed)).collect();
-    if wanted.is_empty() {
-        return;
-    }
-    let model = baseline.blank_of(machine).map_err(io::Error::other).and_then(|blank| {
-        let Some(blank) = blank else { return Ok(None) };
-        let open = |flags| beneath::open(blank, path.as_path(), flags);
+    let model = tree.and_then(|tree| {
+        let Some(tree) = tree else { return Ok(None) };
+        let open = |flags| beneath::open(tree, path.as_path(), flags);
         read(&open(OFlags::PATH | OFlags::NOFOLLOW)?, kind, open)
     });
     for missing in wanted {
@@ -109,7 +114,7 @@ fn learn_from_blank(
             }
             Err(why) => Err(io::Error::other(backends::error::describe(why))),
         };
-        note(missing, path, model, " in blank", observed);
+        note(missing, path, model, called, observed);
     }
 }
 

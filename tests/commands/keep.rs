@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -300,6 +300,23 @@ fn data_comes_from_an_old_root() {
         assert_eq!(fs::read(&state).unwrap(), b"of the first boot");
         assert_eq!(fs::read(machine.live().join(stored)).unwrap(), b"of the first boot");
         machine.run(&["keep", "--from", "000001", "/srv/state"]).expect(0).says("is kept already");
+    });
+}
+
+#[test]
+fn parents_are_made_like_those_in_the_old_root() {
+    on_persistent(|machine, _| {
+        let private = machine.live().join("srv/private");
+        fs::create_dir_all(private.join("app")).unwrap();
+        fs::write(private.join("app/key"), "secret").unwrap();
+        fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();
+        std::os::unix::fs::chown(&private, Some(1000), Some(100)).unwrap();
+        let _storage = boot_into_blank(machine);
+        machine.run(&["keep", "--from", "000001", "/srv/private/app"]).expect(0);
+        for made in [private, machine.live().join("persist/srv/private")] {
+            let found = fs::metadata(&made).unwrap();
+            assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (1000, 100, 0o700));
+        }
     });
 }
 

@@ -123,9 +123,8 @@ impl Machine {
     pub fn switch_on(&mut self) {
         assert!(self.qemu.is_none(), "the machine is on already");
         let words = std::mem::take(&mut self.words);
-        // Read-write as systemd's generators want it; a read-only root has its own test. Mitigations cost an
-        // emulated processor time, and protect nothing here.
-        let others = "rw loglevel=4 mitigations=off systemd.show_status=yes";
+        // Read-write as systemd's generators want it; a read-only root has its own test.
+        let others = "rw loglevel=4 8250.nr_uarts=2 systemd.show_status=yes";
         let root = self.root.words();
         self.setup.command_line = format!("{root} {others} {} {words}", self.unlocking);
         self.qemu = Some(Qemu::start(&self.setup));

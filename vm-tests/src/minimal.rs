@@ -103,7 +103,7 @@ impl Minimal {
         let setup = Setup {
             kernel: self.dir.join("vmlinuz"),
             initrd: initrd.path().to_path_buf(),
-            command_line: format!("loglevel=4 mitigations=off rdinit=/init {}", self.words),
+            command_line: format!("loglevel=4 rdinit=/init {}", self.words),
             disks,
             clock: None,
             memory: self.memory,
