@@ -12,7 +12,9 @@ use crate::power_cuts::known::{CONFIG, Known, below, same};
 use crate::power_cuts::scenario::Scenario;
 
 /// Where a file of our own may be while it is not whole.
-const TEMPORARY: [&str; 2] = ["etc/.blankroot.toml.tmp-", "srv"];
+const TEMPORARY: [&str; 2] = ["srv", "etc/.blankroot.toml.tmp-"];
+/// The lock of whoever edits the configuration.
+const LOCK: &str = "etc/.blankroot.toml.lock";
 
 /// A directory is kept.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +29,8 @@ impl Keep {
         known.check_old_roots(host, &survey, &known.old_roots.iter().collect::<Vec<_>>());
         let live = known.live(host, &survey);
         assert_eq!(live.id, known.live.id, "live is another tree");
-        known.live.check(host, live, "live", &[CONFIG, TEMPORARY[0]]);
-        same(&known.storage, &host.walk("persist"), "the storage", &[TEMPORARY[1]]);
+        known.live.check(host, live, "live", &[CONFIG, TEMPORARY[1], LOCK]);
+        same(&known.storage, &host.walk("persist"), "the storage", &[TEMPORARY[0]]);
         Known::check_unfinished(&survey, |left| matches!(left, Unfinished::Leftover(_)));
         let config = fs::read(host.top().join("root").join(CONFIG)).unwrap();
         let declared = config == known.config_after;
@@ -85,6 +87,7 @@ impl Scenario for Keep {
 
     fn check_converged(&self, host: &Host<'_>, known: &Known) {
         assert!(Self::check_all(host, known), "the configuration lacks the entry");
+        assert!(!host.top().join("root").join(LOCK).exists(), "the lock is still there");
         Self::check_stored(host, known);
     }
 }
