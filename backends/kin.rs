@@ -1,8 +1,8 @@
-//! Which threads need no look at their mount table, since the kernel says that it is a known one.
+//! Which threads need no look of their own, since the kernel says that they share with a known one.
 
-use crate::kernel::kinship;
+use std::io;
 
-/// Tells without a path whether a thread sees the very table that was read for another.
+/// Tells without a path whether a thread has the very same as another, that was looked at.
 ///
 /// Who shares root and working directory with another (`CLONE_FS`) has the same root directory and
 /// the same mount namespace: the kernel lets no thread change the latter before it stops sharing
@@ -12,25 +12,27 @@ use crate::kernel::kinship;
 pub struct Kin {
     /// Whether the numbers in this `/proc` are those that system calls take.
     same_numbers: bool,
-    /// The last thread whose table is known.
+    /// Whether two threads share what is looked at.
+    share: fn(i32, i32) -> io::Result<bool>,
+    /// The last thread that was looked at.
     known: Option<i32>,
 }
 
 impl Kin {
     /// `status` is our own thread's file of that name in the `/proc` whose threads are asked for.
-    pub fn new(status: &[u8]) -> Self {
-        Self { same_numbers: is_numbered_here(status), known: None }
+    pub fn new(status: &[u8], share: fn(i32, i32) -> io::Result<bool>) -> Self {
+        Self { same_numbers: is_numbered_here(status), share, known: None }
     }
 
-    /// The table of `thread` is known by now.
+    /// `thread` was looked at.
     pub fn remember(&mut self, thread: i32) {
         self.known = Some(thread);
     }
 
-    /// Whether `thread` sees the same. What the kernel does not tell counts as no.
+    /// Whether `thread` shares with it. What the kernel does not tell counts as no.
     pub fn has(&self, thread: i32) -> bool {
         let Some(known) = self.known.filter(|_| self.same_numbers) else { return false };
-        kinship::share_root(known, thread).unwrap_or(false)
+        (self.share)(known, thread).unwrap_or(false)
     }
 }
 

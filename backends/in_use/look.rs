@@ -14,6 +14,8 @@ use crate::census::Census;
 use crate::changes::FileType;
 use crate::error::{Error, Result};
 use crate::file;
+use crate::kernel::kinship::share_root_and_files;
+use crate::kin::Kin;
 
 use super::unit::Unit;
 use super::{Found, Hold, Unknown, Unseen, User, sockets, unit};
@@ -31,7 +33,9 @@ pub(super) fn all(proc: BorrowedFd<'_>, census: &Census, path: &[u8]) -> Result<
         Err(why) if why.kind() == io::ErrorKind::NotFound => HashSet::new(),
         Err(why) => return Err(failed("/proc/net/unix", why)),
     };
-    let look = Look { proc, census, path, sockets };
+    // A `/proc` that does not tell is looked at thread by thread.
+    let status = read(proc, Path::new("thread-self/status")).unwrap_or_default();
+    let look = Look { proc, census, path, sockets, status };
     let mut found = Found { privileged: rustix::process::geteuid().is_root(), ..Found::default() };
     let processes = numbers(proc, Path::new(".")).map_err(|why| failed("/proc", why))?;
     for pid in processes.into_iter().filter(|pid| pid.to_string().as_bytes() != own.as_bytes()) {
@@ -60,6 +64,8 @@ struct Look<'a> {
     census: &'a Census,
     path: &'a [u8],
     sockets: HashSet<u64>,
+    /// Our own thread's file of that name.
+    status: Vec<u8>,
 }
 
 type Held = (Hold, Vec<u8>);
@@ -74,15 +80,21 @@ struct Handles {
 
 impl Look<'_> {
     /// Everything that one process holds. Threads may have working directories, roots and open
-    /// files of their own; memory they share.
+    /// files of their own, though most share them; memory they all share.
     fn process(&self, pid: i32, found: &mut Handles) -> io::Result<()> {
         let process = PathBuf::from(pid.to_string());
         let tasks = process.join("task");
+        let mut kin = Kin::new(&self.status, share_root_and_files);
         for thread in numbers(self.proc, &tasks)? {
-            let thread = tasks.join(thread.to_string());
-            match self.thread(&thread, found) {
+            if kin.has(thread) {
+                continue;
+            }
+            match self.thread(&tasks.join(thread.to_string()), found) {
                 Err(why) if has_ended(&why) => {}
-                result => result?,
+                result => {
+                    result?;
+                    kin.remember(thread);
+                }
             }
         }
         self.handle(self.open(&process)?.as_fd(), c"exe", Hold::Runs, found)?;
