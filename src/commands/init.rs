@@ -17,10 +17,10 @@ use crate::cli::{Cli, Init};
 use crate::config::{Config, ConfigError, DEFAULT_FILE, EntryKind, detect, edit, line, starter};
 use crate::doctor::facts::Lies;
 use crate::doctor::gather::mounts::Mounts;
-use crate::facts::{fstab, fstab_mounts};
-use crate::host::{self, HostRoot};
+use crate::facts::fstab;
+use crate::host::{self, HostRoot, Machine};
 use crate::keep;
-use crate::moving::choose;
+use crate::moving::keepable::{self, Keepable};
 use crate::plan::InitRefusal;
 use crate::plan::init::{self, ConfigFile, InitPlan, InitStep, Situation, Wanted};
 use crate::plan::next_root::Boot;
@@ -41,6 +41,13 @@ pub fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
     // What is refused leaves nothing behind, not even the directory that the lock is on.
     let survey = backend.survey()?;
     let planned = plan(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
+    // Blank cannot be changed later, and what it would not bring back is hidden or gone by then.
+    if !planned.steps.is_empty() {
+        let refused = keepable::refusals(&config, &Machine::open(&args.root.root)?)?;
+        if !refused.is_empty() {
+            return Err(Failure::Errors(refused));
+        }
+    }
     if args.dry_run {
         write!(out, "{planned}")?;
         return Ok(ExitCode::SUCCESS);
@@ -213,17 +220,12 @@ fn starter_for(path: &Path, args: &Init, wanted: &Wanted) -> Result<(Config, Con
     if let Some(dir) = &args.storage {
         expect_there(&args.root.root, dir)?;
         text = edit::add_entry(&text, dir, &configuration_path()?, EntryKind::File, None)?;
-        let fstab = fstab::read(HostRoot::open(&args.root.root)?.as_fd())
-            .map_err(|e| Error::io("read /etc/fstab", e))?;
-        let storages: Vec<TreePath> =
-            TreePath::parse(dir.as_os_str().as_bytes()).into_iter().collect();
-        let mounts = fstab_mounts::Mounts {
-            entries: &fstab::entries(&fstab),
-            storages: &storages,
-            live: root.layout().map(|layout| &layout.live),
-        };
+        let machine = Machine::open(&args.root.root)?;
+        let storages = TreePath::parse(dir.as_os_str().as_bytes()).into_iter().collect();
+        let live = root.layout().map(|layout| &layout.live);
+        let keepable = Keepable::new(&machine, storages, live)?;
         for path in &args.keep {
-            let (path, kind) = kept(&args.root.root, path, &mounts)?;
+            let (path, kind) = kept(&args.root.root, path, &keepable)?;
             text = edit::add_entry(&text, dir, &path, kind, None)?;
         }
     }
@@ -257,29 +259,19 @@ fn expect_there(root: &Path, dir: &Path) -> Result<(), Error> {
 }
 
 /// A path that is to be kept, and what it is: blank can only hold what is there.
-fn kept(
-    root: &Path,
-    path: &Path,
-    mounts: &fstab_mounts::Mounts<'_>,
-) -> Result<(TreePath, EntryKind), Error> {
+fn kept(root: &Path, path: &Path, keepable: &Keepable<'_>) -> Result<(TreePath, EntryKind), Error> {
     let action = || format!("keep {}", Escaped(path.as_os_str().as_bytes()));
     refuse_host_path(path, root, "keep")?;
     let below = TreePath::parse(path.as_os_str().as_bytes());
     let below = below.map_err(|why| Error::new(action(), format!("its path {why}")))?;
-    if let Some(mount) = mounts.at(&below) {
-        let mend = mount.mend(&below);
-        return Err(Error::new(action(), mount).mend(mend));
-    }
-    choose::suitable(&below)?.iter().for_each(show::warning);
-    match root.join(below.as_path()).symlink_metadata() {
-        Ok(found) if found.is_dir() => Ok((below, EntryKind::Dir)),
-        Ok(found) if found.is_file() => Ok((below, EntryKind::File)),
-        Ok(_) => Err(Error::new(action(), "it is neither a directory nor a plain file")),
-        Err(why) => {
-            Err(Error::io(action(), why)
-                .mend("make it first, or add it to the configuration by hand"))
-        }
-    }
+    let (live, note) = keepable.undeclared(&below)?;
+    note.iter().for_each(show::warning);
+    let none = || {
+        Error::new(action(), "nothing is there")
+            .mend("make it first, or add it to the configuration by hand")
+    };
+    let kind = keepable::kind_of(&below, &live.ok_or_else(none)?, false)?;
+    Ok((below, kind))
 }
 
 /// The same for what would have to be added to it.

@@ -35,6 +35,8 @@ use crate::plan::InitRefusal;
 pub(crate) enum Failure {
     /// Something could not be done.
     Error(backends::Error),
+    /// Several things could not be done.
+    Errors(Vec<backends::Error>),
     /// The configuration cannot be used.
     Config(ConfigError),
     /// Nothing was done, for these reasons.
@@ -93,6 +95,7 @@ pub fn run(cli: &Cli) -> ExitCode {
 fn show_failure(failure: &Failure) {
     match failure {
         Failure::Error(error) => show::problem(error),
+        Failure::Errors(errors) => errors.iter().for_each(show::problem),
         Failure::Config(error) => show::problem(error),
         Failure::Refused(refusals) => refusals.iter().for_each(show::problem),
         Failure::Output(error) => {

@@ -112,9 +112,10 @@ fn not_there(facts: &Facts, entry: &EntryFacts, target: &Target) -> Option<Findi
             format!("it is a link to {}, and its data is at {source}", Escaped(to)),
             format!("`rm {}`, then {APPLY}", shell(path)),
         ),
-        Target::OtherMount => {
-            (format!("something else is mounted there, and not {source}"), remount(path))
-        }
+        Target::OtherMount => (
+            format!("something else is mounted there, and not {source}"),
+            other_mount(facts, entry),
+        ),
         Target::Odd(file_type) => (
             format!("it is a {file_type}, which cannot be kept"),
             format!("remove it, or remove the entry in {}", facts.at(entry.entry.place)),
@@ -158,7 +159,18 @@ fn other_way(entry: &EntryFacts, target: &Target) -> Option<Finding> {
 }
 
 fn remount(path: &backends::TreePath) -> String {
-    format!("`umount {}`, remove its entry in /etc/fstab if it has one, then {APPLY}", shell(path))
+    format!("`umount {}`, then {APPLY}", shell(path))
+}
+
+/// What is mounted there may be all that somebody has, and survive by itself.
+fn other_mount(facts: &Facts, entry: &EntryFacts) -> String {
+    let (path, source) = (shell(&entry.entry.path), entry.entry.source());
+    let place = facts.at(entry.entry.place);
+    format!(
+        "`findmnt {path}` shows what it is: what has a file system of its own survives already, so remove \
+         the entry in {place}; anything else has to be moved to {source} first, then `umount {path}` and \
+         {APPLY}"
+    )
 }
 
 /// A file that was to be a link, or is known to be renamed over, cannot be somebody's older data.

@@ -76,6 +76,8 @@ pub struct Situation<'s> {
     pub arranged: &'s Arranged,
     /// The old root that has the data, by name.
     pub old_root: Option<&'s str>,
+    /// Storage has an empty directory, which the old root's takes the place of.
+    pub fills_empty_dir: bool,
     /// What storage had before may be set aside.
     pub adopt: bool,
 }
@@ -90,7 +92,8 @@ impl KeepPlan {
         let mut plan = Self::default();
         let (mut check, mut store, mut confirm, mut cover) = (vec![], vec![], vec![], vec![]);
         let mut made = BTreeSet::new();
-        for Situation { mut moved, arranged, old_root, adopt } in situations {
+        for situation in situations {
+            let Situation { mut moved, arranged, old_root, fills_empty_dir, adopt } = situation;
             if let Some(refusal) = apply.refusals.iter().find(|one| one.path == moved.path) {
                 let action = format!("keep {}", moved.path);
                 return Err(Error::new(action, &refusal.why).mend(refusal.mend.clone()));
@@ -103,6 +106,9 @@ impl KeepPlan {
                 return Err(both_have_data(&moved));
             }
             let before = store.len() + cover.len();
+            if let Some(name) = old_root.filter(|_| fills_empty_dir) {
+                store.push(copy_from(name, &moved.path, &moved.source));
+            }
             for step in own {
                 if !made.insert(step.to_string()) {
                     continue;

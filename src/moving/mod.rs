@@ -3,6 +3,7 @@
 
 pub mod choose;
 pub mod keep;
+pub mod keepable;
 pub mod look;
 pub mod request;
 pub mod unkeep;

@@ -10,21 +10,17 @@ use backends::copy::aside::difference;
 use backends::path::shell_word;
 use backends::stat::Place;
 use backends::{Backend, Error, FileType, Result, TreePath, View};
-use rustix::fs::{OFlags, fstat, fstatfs};
+use rustix::fs::OFlags;
 
 use super::choose::{self, Declared};
 use super::keep::{KeepPlan, Moved, Situation};
+use super::keepable::{self, Keepable};
 use super::look::{There, look};
 use crate::config::{Config, EntryKind, How, edit};
-use crate::facts::fstab;
-use crate::facts::fstab_mounts::Mounts;
 use crate::host::{Machine, beneath, is_not_found};
 use crate::keep::{self, KeepEntry};
 use crate::persistence::Persistence;
-use crate::plan::apply::{Adopt, ApplyPlan, Arranged, Asked, ancestors, arrange};
-
-/// The type of tmpfs and ramfs-backed tmpfs, as statfs(2) has it.
-const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
+use crate::plan::apply::{Adopt, ApplyPlan, Arranged, Asked, arrange};
 
 /// What was asked for.
 pub struct Request<'r> {
@@ -54,13 +50,15 @@ pub fn plan(
     text: &str,
     open: &dyn Fn() -> Result<Option<Box<dyn Backend>>>,
 ) -> Result<KeepPlan, Vec<Error>> {
-    let fstab = fstab::read(machine.root().as_fd()).map(|text| fstab::entries(&text));
-    let fstab = fstab.map_err(|why| vec![Error::io("read /etc/fstab", why)])?;
+    let declared = config.storages.iter().map(|storage| &storage.path);
+    let storages = declared.chain(request.storage).cloned().collect();
+    let live = config.root.layout().map(|layout| &layout.live);
+    let keepable = Keepable::new(machine, storages, live).map_err(|error| vec![error])?;
     let mut asked = Looking {
         request,
         machine,
         config,
-        fstab,
+        keepable,
         wanted: vec![],
         there: vec![],
         notes: vec![],
@@ -82,8 +80,7 @@ struct Looking<'l> {
     request: &'l Request<'l>,
     machine: &'l Machine,
     config: &'l Config,
-    /// What the machine mounts by itself.
-    fstab: Vec<fstab::Entry>,
+    keepable: Keepable<'l>,
     wanted: Vec<Wanted>,
     there: Vec<String>,
     notes: Vec<String>,
@@ -106,16 +103,16 @@ impl Looking<'_> {
                 return Ok(());
             }
             Declared::Itself(entry) => {
-                let line = entry.place.line;
-                self.not_mounted_by_fstab(path, &format!("remove its entry in line {line}"))?;
                 check_how(&entry, self.request.how)?;
-                look(self.machine, path)?.filter(|live| !live.is_mount)
+                let arranged = arrange(&list);
+                match arranged.iter().find(|one| one.entry.path == *path) {
+                    Some(one) => self.keepable.declared(one)?,
+                    None => None,
+                }
             }
             Declared::Not => {
-                self.not_mounted_by_fstab(path, "")?;
-                self.notes.extend(choose::suitable(path)?);
-                refuse_in_memory(self.machine, path)?;
-                let live = look(self.machine, path)?;
+                let (live, note) = self.keepable.undeclared(path)?;
+                self.notes.extend(note);
                 let storage = choose::storage(self.config, self.request.storage, path)?;
                 let stored = look(self.machine, &storage.join_path(path))?;
                 let kind = kind(self.request, path, live.as_ref(), stored.as_ref(), must_be_dir)?;
@@ -125,21 +122,9 @@ impl Looking<'_> {
             }
         };
         let is_link = |live: &There| live.stat.facts.file_type == FileType::Symlink;
-        let census = live.filter(|live| !is_link(live)).map(|live| movable(&live, path));
+        let census = live.filter(|live| !is_link(live)).map(|live| keepable::movable(&live, path));
         self.wanted.push(Wanted { path: path.clone(), census: census.transpose()? });
         Ok(())
-    }
-
-    /// What fstab mounts survives already, or would be mounted at the very same place. `mend` is what else
-    /// there is to do.
-    fn not_mounted_by_fstab(&self, path: &TreePath, mend: &str) -> Result<()> {
-        let declared = self.config.storages.iter().map(|storage| &storage.path);
-        let storages: Vec<TreePath> = declared.chain(self.request.storage).cloned().collect();
-        let live = self.config.root.layout().map(|layout| &layout.live);
-        let mounts = Mounts { entries: &self.fstab, storages: &storages, live };
-        let Some(mount) = mounts.at(path) else { return Ok(()) };
-        let mend = if mend.is_empty() { mount.mend(path) } else { mend.to_string() };
-        Err(Error::new(format!("keep {path}"), mount).mend(mend))
     }
 
     /// Puts the steps in order. `text` is the configuration's, as it is.
@@ -169,9 +154,12 @@ impl Looking<'_> {
             let Some(arranged) = arranged.iter().find(|other| other.entry.path == one.path) else {
                 return Err(Error::new(format!("keep {}", one.path), "its entry is not in force"));
             };
-            if let Some((name, view)) = request.old_root {
-                check_old_root(&apply, machine, arranged, name, view.as_fd())?;
-            }
+            let fills_empty_dir = match request.old_root {
+                Some((name, view)) => {
+                    check_old_root(&apply, machine, arranged, name, view.as_fd())?
+                }
+                None => false,
+            };
             let moved = Moved {
                 from_live: is_stored(machine, arranged, one.census.as_ref())?,
                 path: one.path,
@@ -180,7 +168,8 @@ impl Looking<'_> {
                 census: one.census,
             };
             let old_root = request.old_root.map(|(name, _)| name);
-            situations.push(Situation { moved, arranged, old_root, adopt: request.adopt });
+            let adopt = request.adopt;
+            situations.push(Situation { moved, arranged, old_root, fills_empty_dir, adopt });
         }
         let config = (edited != text).then(|| (text.to_string(), edited));
         let mut plan = KeepPlan::new(situations, &apply, config)?;
@@ -190,30 +179,8 @@ impl Looking<'_> {
     }
 }
 
-/// What lies in memory is empty at every boot by itself, before it could be covered.
-fn refuse_in_memory(machine: &Machine, path: &TreePath) -> Result<()> {
-    let action = || format!("keep {path}");
-    let failed = |why| Error::io(action(), why);
-    let root = machine.open_at(&TreePath::root(), OFlags::PATH).map_err(failed)?;
-    let device = fstat(&root).map_err(|why| failed(why.into()))?.st_dev;
-    let mut outermost = None;
-    for dir in std::iter::once(path.clone()).chain(ancestors(path)) {
-        let opened = match machine.open_at(&dir, OFlags::RDONLY | OFlags::DIRECTORY) {
-            Ok(opened) => opened,
-            // What is not there yet will be where its parents are; whoever looks next tells the rest.
-            Err(_) => continue,
-        };
-        let is_other = fstat(&opened).map_err(|why| failed(why.into()))?.st_dev != device;
-        let kind = fstatfs(&opened).map_err(|why| failed(why.into()))?.f_type;
-        if !is_other || kind != TMPFS_MAGIC {
-            break;
-        }
-        outermost = Some(dir);
-    }
-    let Some(dir) = outermost else { return Ok(()) };
-    let why = format!("{dir} is in memory (tmpfs), and empty at every boot by itself");
-    Err(Error::new(action(), why)
-        .mend("let the program put it below /var/lib or /srv, and keep that"))
+fn shown(path: &TreePath) -> String {
+    shell_word(std::ffi::OsStr::from_bytes(&[b"/", path.as_bytes()].concat()))
 }
 
 /// An entry that is there already is not changed.
@@ -246,64 +213,30 @@ fn kind(
     stored: Option<&There>,
     must_be_dir: bool,
 ) -> Result<EntryKind> {
-    let action = || format!("keep {path}");
-    let file_type = match request.old_root {
-        Some((name, view)) => {
-            let stat = of_old_root(view.as_fd(), path)?;
-            let none = || Error::new(action(), format!("the old root {name} does not have it"));
-            Some(stat.ok_or_else(none)?)
-        }
-        None => {
-            if live.is_some_and(|live| live.is_mount) {
-                return Err(Error::new(action(), "something is mounted there").mend(format!(
-                    "see what it is with `findmnt {path}`; what has a file system of its own \
-                     survives anyway"
-                )));
-            }
-            live.or(stored).map(|there| there.stat.facts.file_type)
-        }
-    };
-    match file_type {
-        Some(FileType::Dir) => Ok(EntryKind::Dir),
-        Some(FileType::File) if !must_be_dir => Ok(EntryKind::File),
-        Some(FileType::File) => Err(Error::new(action(), "it is a file, and no directory")),
-        Some(FileType::Symlink) => Err(Error::new(action(), "it is a link")
-            .mend("keep what it leads to; the link itself can be a part of blank")),
-        Some(FileType::Subvolume) => Err(Error::new(action(), "it is a subvolume of its own")
-            .mend("move it out of live, and mount it there with a line in fstab")),
-        Some(other) => {
-            let why = format!("it is a {}, which its program makes anew", other.word());
-            Err(Error::new(action(), why).mend("keep the directory that it lies in, if at all"))
-        }
-        None if must_be_dir => Ok(EntryKind::Dir),
-        None => Err(Error::new(action(), "nothing is there")
+    if let Some((name, view)) = request.old_root {
+        let none =
+            || Error::new(format!("keep {path}"), format!("the old root {name} does not have it"));
+        let file_type = of_old_root(view.as_fd(), path)?.ok_or_else(none)?;
+        return keepable::kind(path, file_type, must_be_dir);
+    }
+    match (live, stored) {
+        (Some(live), _) => keepable::kind_of(path, live, must_be_dir),
+        (None, Some(stored)) => keepable::kind(path, stored.stat.facts.file_type, must_be_dir),
+        (None, None) if must_be_dir => Ok(EntryKind::Dir),
+        (None, None) => Err(Error::new(format!("keep {path}"), "nothing is there")
             .mend("write a `/` at its end to keep a directory that is yet to come")),
     }
 }
 
-/// What live has, if it can be moved.
-fn movable(live: &There, path: &TreePath) -> Result<Census> {
-    let census = live.census(path)?;
-    let refused = |why: String| Error::new(format!("keep {path}"), why);
-    if let Some(below) = &census.mounted_over {
-        return Err(refused(format!("something is mounted at {below}, which lies in it"))
-            .mend("unmount it first, or keep what lies beside it"));
-    }
-    if let Some(below) = &census.subvolume {
-        return Err(refused(format!("{below}, which lies in it, is a subvolume of its own"))
-            .mend("move the subvolume out of live, and mount it there with a line in fstab"));
-    }
-    Ok(census)
-}
-
-/// Live may have nothing of its own there, and storage nothing but the same.
+/// Live may have nothing of its own there, and storage nothing but the same, or an empty directory: then
+/// this says so.
 fn check_old_root(
     apply: &ApplyPlan,
     machine: &Machine,
     one: &Arranged,
     name: &str,
     old_root: BorrowedFd<'_>,
-) -> Result<()> {
+) -> Result<bool> {
     let path = &one.entry.path;
     let action = format!("keep {path} of the old root {name}");
     let holder = path.parent().unwrap_or_default();
@@ -314,18 +247,25 @@ fn check_old_root(
     let file_name = std::ffi::CString::new(file_name).map_err(|why| failed(why.into()))?;
     let old = Place { dir: holder.as_fd(), name: &file_name };
     let differs = |there: &There| Ok::<_, Error>(difference(old, there.place(), path)?.is_some());
-    if let Some(stored) = look(machine, &one.source)?
-        && differs(&stored)?
-    {
+    let stored = look(machine, &one.source)?;
+    let stored_differs = stored.as_ref().map_or(Ok(false), differs)?;
+    let fills =
+        stored_differs && stored.as_ref().map_or(Ok(false), |stored| is_empty_dir(stored, path))?;
+    if stored_differs && !fills {
         return Err(Error::new(action, format!("{} in storage has other data", one.source))
             .mend(format!("compare the two, and move {} away", one.source)));
     }
-    let refused = apply.refusals.iter().any(|refusal| refusal.path == *path);
-    let Some(live) = look(machine, &one.made_at)?.filter(|_| refused) else { return Ok(()) };
-    if live.stat.facts.file_type == FileType::Symlink || live.is_mount {
-        return Ok(());
+    if fills && look(machine, &one.seen_at)?.is_some_and(|live| live.is_mount) {
+        let why = format!("{}, which is empty, is mounted at {}", one.source, one.seen_at);
+        return Err(Error::new(action, why)
+            .mend(format!("`umount {}`, then run this again", shown(&one.seen_at))));
     }
-    let word = shell_word(std::ffi::OsStr::from_bytes(&[b"/", path.as_bytes()].concat()));
+    let refused = apply.refusals.iter().any(|refusal| refusal.path == *path);
+    let Some(live) = look(machine, &one.made_at)?.filter(|_| refused) else { return Ok(fills) };
+    if live.stat.facts.file_type == FileType::Symlink || live.is_mount {
+        return Ok(fills);
+    }
+    let word = shown(path);
     if differs(&live)? {
         let mend = format!(
             "compare the two, and move one of them away; `blankroot keep {word}` takes live's"
@@ -334,6 +274,10 @@ fn check_old_root(
     }
     let mend = format!("run `blankroot keep {word}`, which takes live's");
     Err(Error::new(action, format!("live has the very same data at {path}")).mend(mend))
+}
+
+fn is_empty_dir(there: &There, path: &TreePath) -> Result<bool> {
+    Ok(there.stat.facts.file_type == FileType::Dir && there.census(path)?.is_empty())
 }
 
 fn of_old_root(old_root: BorrowedFd<'_>, path: &TreePath) -> Result<Option<FileType>> {

@@ -771,3 +771,26 @@ fn flags_come_along_to_storage_and_back_and_show_in_a_diff() {
         assert!(!stored.exists());
     });
 }
+
+#[test]
+fn an_empty_directory_in_storage_is_nothing_that_an_old_root_could_hide() {
+    on_persistent(|machine, _| {
+        let before = oracle::walk(&machine.live().join("srv/notes"));
+        let _storage = boot_into_blank(machine);
+        let stored = machine.live().join("persist/srv/notes");
+        fs::create_dir_all(&stored).unwrap();
+        let ran = machine.run(&["keep", "--from", "000001", "/srv/notes"]).expect(0);
+        ran.says("done: copy /srv/notes of the old root");
+        same(&before, &stored);
+        same(&before, &machine.live().join("srv/notes"));
+
+        // One that is mounted would still be seen after it was replaced.
+        let notes = machine.live().join("srv/notes");
+        nix::mount::umount2(&notes, nix::mount::MntFlags::MNT_DETACH).unwrap();
+        move_to(&stored, &machine.live().join("persist/moved"));
+        fs::create_dir(&stored).unwrap();
+        machine.run(&["apply"]).expect(0);
+        let ran = machine.run(&["keep", "--from", "000001", "/srv/notes"]).expect(1);
+        ran.complains("which is empty, is mounted at /srv/notes").complains("umount /srv/notes");
+    });
+}

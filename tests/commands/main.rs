@@ -10,6 +10,7 @@ mod hold;
 mod init;
 mod interrupted;
 mod keep;
+mod keepable;
 mod leftovers;
 mod lineage;
 mod machine;

@@ -7,7 +7,8 @@ use backends::copy::aside::Aside;
 use backends::copy::private_dir;
 use backends::stat::Place;
 use backends::{Error, Result, TreePath};
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, OFlags};
+use rustix::io::Errno;
 
 use super::hidden::Hidden;
 use super::{
@@ -98,8 +99,13 @@ impl<'r> Run<'r> {
         let to_name = name_of(source)?;
         let to = Place { dir: to.as_fd(), name: &to_name };
         let base = self.world.machine.base_of(source);
-        let copy = Aside::make(from, to, base, (path, source), self.progress)?;
-        let copied = copy.expect_whole()?.name()?;
+        let copy = Aside::make(from, to, base, (path, source), self.progress)?.expect_whole()?;
+        // An empty directory is nothing that could be lost; one that is filled by now stays.
+        match rustix::fs::unlinkat(to.dir, to.name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST) => {}
+            Err(why) => return Err(Error::io(format!("remove the empty directory {source}"), why)),
+        }
+        let copied = copy.name()?;
         self.tell_of_links(&copied.linked_outside);
         self.kept.notes.extend(persist::notes_of(&copied));
         Ok(())

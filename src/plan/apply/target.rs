@@ -72,7 +72,12 @@ impl Planner<'_> {
                 return Ok(());
             }
             let why = format!("something other than {} is mounted at {path}", one.source);
-            return Err((why, format!("see what it is with `findmnt {path}`, and unmount it")));
+            let mend = format!(
+                "see what it is with `findmnt {path}`: what has a file system of its own survives already, so \
+                 remove the entry; anything else has to be moved to {} before it is unmounted",
+                one.source
+            );
+            return Err((why, mend));
         }
         if how == How::Symlink && one.entry.how.is_some() {
             let why = format!("it is declared a link, but {} is mounted there", one.source);
