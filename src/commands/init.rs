@@ -1,5 +1,6 @@
 //! `init`: makes the blank snapshot, the place for old roots and a starter configuration.
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use backends::lock::patiently;
-use backends::path::Escaped;
+use backends::path::{Escaped, shell_word};
 use backends::{Backend, Error, LockedBackend, Origin, Survey, TreeName, TreePath, file};
 
 use super::named::refuse_host_path;
@@ -219,6 +220,7 @@ fn starter_for(path: &Path, args: &Init, wanted: &Wanted) -> Result<(Config, Con
     let mut text = starter::starter(&root)?;
     if let Some(dir) = &args.storage {
         expect_there(&args.root.root, dir)?;
+        expect_no_older(&args.root.root, dir)?;
         text = edit::add_entry(&text, dir, &configuration_path()?, EntryKind::File, None)?;
         let machine = Machine::open(&args.root.root)?;
         let storages = TreePath::parse(dir.as_os_str().as_bytes()).into_iter().collect();
@@ -255,6 +257,29 @@ fn expect_there(root: &Path, dir: &Path) -> Result<(), Error> {
             "make it on a file system that survives, \
                                                        and mount it there",
         )),
+    }
+}
+
+/// From the first run on, the configuration in a storage counts: one of a former installation would be
+/// followed, and nothing that is written now.
+fn expect_no_older(root: &Path, dir: &Path) -> Result<(), Error> {
+    let below = TreePath::parse(dir.as_os_str().as_bytes()).unwrap_or_default();
+    let older = below.join_path(&configuration_path()?);
+    match root.join(older.as_path()).symlink_metadata() {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(why) => Err(Error::io(format!("look at {older}"), why)),
+        Ok(_) => {
+            let word =
+                |path: &TreePath| shell_word(OsStr::from_bytes(&[b"/", path.as_bytes()].concat()));
+            let action = format!("keep the configuration in {below}");
+            let why = format!("{older} is there already, and would be followed instead");
+            let mend = format!(
+                "move it away; or, to go on with it, `cp {} {DEFAULT_FILE}`, see that its `[root]` is this \
+                 system's, and run `blankroot init` alone",
+                word(&older)
+            );
+            Err(Error::new(action, why).mend(mend))
+        }
     }
 }
 

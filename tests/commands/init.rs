@@ -242,3 +242,39 @@ fn what_is_kept_from_the_start_comes_from_blank_to_storage_after_the_first_rollb
         unmount_below(&live, &[persist]);
     });
 }
+
+#[test]
+fn a_storage_with_the_configuration_of_a_former_system_is_refused() {
+    on_machine(|machine| {
+        let live = machine.live().to_path_buf();
+        for dir in ["persist", "srv/notes", "srv/more"] {
+            fs::create_dir_all(live.join(dir)).unwrap();
+        }
+        create_subvolume(&machine.top().join("persist")).unwrap();
+        let _storage = machine.mount_at("persist", &live.join("persist"));
+        let older = live.join("persist/etc/blankroot.toml");
+        fs::create_dir(older.parent().unwrap()).unwrap();
+        fs::write(&older, "a former system's").unwrap();
+        let init = ["init", "--no-blank", "--storage", "/persist", "--keep", "/srv/notes"];
+        for args in [&init[..], &init[..4]] {
+            let ran = machine.run(args).expect(2);
+            let ran = ran.complains("/persist/etc/blankroot.toml is there already, and would be");
+            ran.complains("mend: move it away; or, to go on with it, `cp ");
+            assert!(!live.join("etc/blankroot.toml").exists());
+        }
+        assert_eq!(fs::read(&older).unwrap(), b"a former system's");
+
+        fs::remove_file(&older).unwrap();
+        machine.run(&init).expect(0);
+        machine.run(&["keep", "/srv/more"]).expect(0);
+        // Installed anew: the list goes on once it is copied.
+        fs::remove_file(live.join("etc/blankroot.toml")).unwrap();
+        unmount_below(&live.join("srv"), &[]);
+        machine.run(&init).expect(2);
+        fs::copy(&older, live.join("etc/blankroot.toml")).unwrap();
+        machine.run(&["init"]).expect(0).says("done: make the blank snapshot");
+        machine.run(&["keep", "/srv/more"]).expect(0);
+        assert!(fs::read_to_string(&older).unwrap().contains("\"/srv/more\""));
+        unmount_below(&live.join("srv"), &[]);
+    });
+}
