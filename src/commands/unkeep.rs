@@ -1,8 +1,10 @@
 //! `unkeep`: takes paths from the keep list; their data goes back to live, or stays in storage.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
+use backends::path::shell_word;
 use backends::{Error, Result, TreePath};
 
 use super::editing::Editing;
@@ -10,7 +12,7 @@ use super::named::in_tree;
 use super::{Failure, show};
 use crate::apply::moving::{self, World};
 use crate::cli::{Cli, Unkeep};
-use crate::config::{Config, edit};
+use crate::config::{Config, DEFAULT_FILE, edit};
 use crate::host::Machine;
 use crate::keep;
 use crate::moving::look::look;
@@ -102,9 +104,25 @@ fn plan(
             None => error,
         });
     };
+    refuse_own(path, &config.file)?;
     let after = edit::remove_entry(text, path)?;
     let stored = look(machine, &one.source)?.is_some();
     let now = unkeep::now(machine, one)?;
     let plan = unkeep::plan(one, &list, data, now, stored, (text, &after))?;
     Ok((plan, after))
+}
+
+/// Without its entry, blank's older configuration counts from the next boot on, and storage's is followed for
+/// as long as that has the entry.
+fn refuse_own(path: &TreePath, file: &Path) -> Result<()> {
+    if path.as_bytes() != DEFAULT_FILE.trim_start_matches('/').as_bytes() {
+        return Ok(());
+    }
+    let why = "it is the list of what is kept, and blank has an older one, which keeps it";
+    let mend = format!(
+        "to have it in blank alone, `cp --remove-destination {} {DEFAULT_FILE}`, take its entry out of the \
+         copy, and make a new blank",
+        shell_word(file.as_os_str())
+    );
+    Err(Error::new(format!("stop keeping {path}"), why).mend(mend))
 }

@@ -794,3 +794,37 @@ fn an_empty_directory_in_storage_is_nothing_that_an_old_root_could_hide() {
         ran.complains("which is empty, is mounted at /srv/notes").complains("umount /srv/notes");
     });
 }
+
+#[test]
+fn the_list_itself_stays_on_the_list() {
+    on_persistent(|machine, _| {
+        let live = machine.live().to_path_buf();
+        machine.run(&["keep", "/etc/blankroot.toml"]).expect(0);
+        let text = config(machine);
+        for args in [&["--move-back"][..], &["--leave"], &["--leave", "--dry-run"]] {
+            let words = [&["unkeep"], args, &["/etc/blankroot.toml"]].concat();
+            let ran = machine.run(&words).expect(1);
+            ran.complains(
+                "cannot stop keeping /etc/blankroot.toml: it is the list of what is kept",
+            )
+            .complains("cp --remove-destination");
+            assert_eq!(config(machine), text);
+            assert!(live.join("etc/blankroot.toml").is_symlink());
+        }
+        let ran = machine.run(&["keep", "/etc"]).expect(1);
+        let ran = ran.complains("/etc/blankroot.toml, which lies in it, is kept on its own");
+        ran.complains("mend: keep what lies beside it: `blankroot diff /etc` shows what that is");
+        machine.run(&["diff", "/etc"]).expect(0);
+
+        // What the mend says.
+        let file = live.join("etc/blankroot.toml");
+        fs::remove_file(&file).unwrap();
+        let without = text.replace("\"/etc/blankroot.toml\",", "");
+        fs::write(&file, without.replace("\"/etc/blankroot.toml\"", "")).unwrap();
+        machine.rename("root-blank", "root-blank.before");
+        machine.run(&["init"]).expect(0).says("done: make the blank snapshot");
+        machine.run(&["keep", "/srv/notes"]).expect(0).says("is not kept itself");
+        assert!(fs::read_to_string(&file).unwrap().contains("\"/srv/notes\""));
+        assert!(!file.is_symlink());
+    });
+}
