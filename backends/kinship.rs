@@ -4,6 +4,7 @@
 //! The file is written where the file system cannot tell it: a blank was made from nothing, or somebody
 //! has adopted one. It names both trees by identity, so that it says nothing of any other.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::describe;
 use crate::file;
 use crate::path::Escaped;
-use crate::survey::TreeId;
+use crate::survey::{OldRoot, Survey, TreeId};
 
 /// Its name in the directory of old roots.
 pub const NAME: &str = "adopted";
@@ -83,6 +84,36 @@ pub(crate) fn recorded(found: &Found, live: &TreeId, blank: &TreeId) -> Kinship 
     }
 }
 
+/// The old roots of which nothing says that they are of the system of live, where the file system tells
+/// what is a copy of what: another system may keep its own in the same directory.
+///
+/// An old root is of this system if it was live itself, if it was replaced by a blank of this system, or
+/// if something of this system is a copy of it.
+pub fn of_other_systems(survey: &Survey) -> HashSet<&TreeId> {
+    let roots = survey.old_roots.iter();
+    if !survey.tells_copies {
+        return HashSet::new();
+    }
+    let related = !matches!(survey.kinship, Kinship::Unrelated(_));
+    let blank = survey.blank.tree().filter(|_| related);
+    let seeds = survey.live.tree().into_iter().chain(blank);
+    let mut ours: HashSet<&TreeId> =
+        seeds.flat_map(|tree| [Some(&tree.id), tree.copy_of.as_ref()]).flatten().collect();
+    let mut others: Vec<&OldRoot> = roots.collect();
+    loop {
+        let is_ours =
+            |old: &&OldRoot| ours.contains(&old.tree.id) || ours.contains(&old.record.blank);
+        let (joined, rest): (Vec<&OldRoot>, Vec<&OldRoot>) = others.into_iter().partition(is_ours);
+        others = rest;
+        if joined.is_empty() {
+            return others.into_iter().map(|old| &old.tree.id).collect();
+        }
+        for old in joined {
+            ours.extend([&old.tree.id, &old.record.blank].into_iter().chain(&old.tree.copy_of));
+        }
+    }
+}
+
 /// Reads it in `old`, the open directory of old roots, whose listing has its name.
 pub(crate) fn read(old: BorrowedFd<'_>) -> Found {
     let text = file::read(old, Path::new(NAME)).map_err(|e| describe(&e))?;
@@ -99,6 +130,9 @@ pub(crate) fn write(old: BorrowedFd<'_>, blank: &TreeId, live: &[&TreeId]) -> io
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::path::TreeName;
+    use crate::record::Record;
+    use crate::survey::{Slot, Tree};
 
     #[test]
     fn it_speaks_of_the_very_trees_that_it_names() {
@@ -116,6 +150,55 @@ mod tests {
         assert_eq!(recorded(&Ok(None), &live, &blank), Kinship::Unrelated(None));
         let why = Kinship::Unrelated(Some("x".into()));
         assert_eq!(recorded(&Err("x".into()), &live, &blank), why);
+    }
+
+    #[test]
+    fn old_roots_are_of_this_system_as_far_as_copies_and_records_lead() {
+        let tree = |id: &str, of: Option<&str>| Tree {
+            id: TreeId::new(id),
+            name: TreeName::new(format!("old/{id}")).unwrap(),
+            read_only: false,
+            created: None,
+            copy_of: of.map(TreeId::new),
+            pristine: None,
+        };
+        let old = |id: &str, of: Option<&str>, blank: &str| {
+            let [live, blank] = [id, blank].map(TreeId::new);
+            let time = chrono::DateTime::UNIX_EPOCH;
+            let record = Record::next(&[], "a", time, live, blank);
+            OldRoot { tree: tree(id, of), record, own_bytes: None, nested: Vec::new() }
+        };
+        let survey = Survey {
+            tells_copies: true,
+            kinship: Kinship::Proven,
+            old_roots: vec![
+                // The first live, and one that a blank before the last took the place of.
+                old("l0", None, "b1"),
+                old("l1", Some("b1"), "b1"),
+                // The last blank was made of it.
+                old("l2", Some("b1"), "b2"),
+                // Of the same image as the first live, but another system.
+                old("x0", Some("image"), "xb"),
+                old("x1", Some("xb"), "xb"),
+            ],
+            ..Survey::new(
+                "x",
+                Slot::Present(tree("l3", Some("b2"))),
+                Slot::Present(tree("b2", Some("l2"))),
+            )
+        };
+        let named = |survey: &Survey| {
+            let mut ids: Vec<String> =
+                of_other_systems(survey).iter().map(ToString::to_string).collect();
+            ids.sort();
+            ids
+        };
+        assert_eq!(named(&survey), ["x0", "x1"]);
+        let foreign = Slot::Present(tree("xb", Some("x0")));
+        let kinship = Kinship::Unrelated(None);
+        let unrelated = Survey { blank: foreign, kinship, ..survey.clone() };
+        assert_eq!(named(&unrelated), ["x0", "x1"]);
+        assert!(named(&Survey { tells_copies: false, ..survey }).is_empty());
     }
 
     #[test]

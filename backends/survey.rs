@@ -231,6 +231,8 @@ pub struct Survey {
     pub blank: Slot,
     /// Whether the two belong together.
     pub kinship: Kinship,
+    /// Whether each tree that is a copy says so in `copy_of`, for good.
+    pub tells_copies: bool,
     /// Whether the directory of old roots is there.
     pub has_old_dir: bool,
     /// Old roots, oldest first by the file system's own order.
@@ -267,6 +269,7 @@ impl Survey {
             live,
             blank,
             kinship: Kinship::Unknown,
+            tells_copies: false,
             has_old_dir: false,
             old_roots: Vec::new(),
             unfinished: Vec::new(),

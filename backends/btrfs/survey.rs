@@ -87,6 +87,7 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach, mounts: Mounts<'_>) -> R
         live,
         blank: blank.slot(&layout.blank, None),
         kinship,
+        tells_copies: true,
         has_old_dir,
         old_roots: old.roots,
         unfinished: old.unfinished,

@@ -52,6 +52,7 @@ pub(super) fn survey(of: &Directory, reach: Reach, look_for: Mounts<'_>) -> Resu
         file_system: file_system(of)?,
         blank,
         kinship,
+        tells_copies: false,
         live,
         has_old_dir: old_dir.is_some(),
         old_roots: old.roots,

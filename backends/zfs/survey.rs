@@ -64,6 +64,7 @@ pub fn survey(of: &Zfs, reach: Reach, look_for: Mounts<'_>) -> Result<Survey> {
         file_system: pool.guid.to_string(),
         blank,
         kinship,
+        tells_copies: false,
         live,
         has_old_dir: found.old.is_some(),
         old_roots: old.roots,

@@ -73,6 +73,9 @@ fn pretend(plan: &ExpirePlan) -> ExitCode {
 
 fn execute(plan: &ExpirePlan, locked: &mut dyn LockedBackend) -> ExitCode {
     let total = plan.deletions().count();
+    for fate in plan.fates.iter().filter(|fate| fate.is_of_other_system()) {
+        say(&format!("{fate}\n"));
+    }
     if total == 0 {
         say(&nothing_to_do(plan));
         return ExitCode::SUCCESS;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use backends::kinship;
 use backends::path::Escaped;
 use backends::{Obstacle, OldRoot, Record, Survey, Tree, TreePath, Unfinished};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -53,6 +54,13 @@ pub enum Fate {
     Cleared(Unfinished),
 }
 
+impl Fate {
+    /// Whether it concerns what may be another system's.
+    pub fn is_of_other_system(&self) -> bool {
+        matches!(self, Self::Stays(_, WhyKept::OfOtherSystem))
+    }
+}
+
 /// Why an old root stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhyKept {
@@ -64,6 +72,8 @@ pub enum WhyKept {
     OfTheFuture(DateTime<Utc>),
     /// Mounts that name no tree lead to it.
     Default,
+    /// Nothing says that it is of this system.
+    OfOtherSystem,
 }
 
 /// Why an old root goes.
@@ -105,12 +115,15 @@ pub fn plan(
     if !survey.obstacles.is_empty() {
         return Err(survey.obstacles.iter().cloned().map(ExpireRefusal::Obstacle).collect());
     }
+    let others = kinship::of_other_systems(survey);
+    let is_other = |old_root: &&OldRoot| others.contains(&old_root.tree.id);
+    let (others, own): (Vec<&OldRoot>, Vec<&OldRoot>) = survey.old_roots.iter().partition(is_other);
     let at_least = usize::try_from(retention.at_least).unwrap_or(usize::MAX);
-    let always_stay = survey.old_roots.len().saturating_sub(at_least);
-    let ages = ages(&survey.old_roots, now);
+    let always_stay = own.len().saturating_sub(at_least);
+    let ages = ages(&own, now);
     let mut fates = Vec::new();
     let mut newer = 0;
-    for (at, (old_root, age)) in survey.old_roots.iter().zip(ages).enumerate().rev() {
+    for (at, (old_root, age)) in own.into_iter().zip(ages).enumerate().rev() {
         let why = match age {
             _ if at >= always_stay => Ok(WhyKept::Newest(retention.at_least)),
             _ if is_default(survey, old_root) => Ok(WhyKept::Default),
@@ -125,6 +138,8 @@ pub fn plan(
         newer += usize::from(why.is_ok());
     }
     fates.reverse();
+    let stays = |old_root: &OldRoot| Fate::Stays(old_root.clone(), WhyKept::OfOtherSystem);
+    fates.extend(others.into_iter().map(stays));
     fates.extend(survey.unfinished.iter().filter(|left| is_ours(left)).cloned().map(Fate::Cleared));
     Ok(ExpirePlan { fates })
 }
@@ -133,9 +148,9 @@ pub fn plan(
 ///
 /// A record's time is what an initrd's clock said, which may have been 1970. But none of them can
 /// have been set aside before one that is older by the file system's order.
-fn ages(oldest_first: &[OldRoot], now: DateTime<Utc>) -> Vec<Option<Age>> {
+fn ages(oldest_first: &[&OldRoot], now: DateTime<Utc>) -> Vec<Option<Age>> {
     let mut newest = DateTime::<Utc>::MIN_UTC;
-    let age = |old_root: &OldRoot| {
+    let age = |old_root: &&OldRoot| {
         let told = old_root.record.time;
         if told > now {
             return None;
@@ -206,6 +221,10 @@ impl fmt::Display for WhyKept {
                 write!(f, "set aside at {time}, which is yet to come")
             }
             Self::Default => f.write_str("mounts that name no tree lead to it"),
+            Self::OfOtherSystem => f.write_str(
+                "it may be another system's: neither its record nor what was copied from what leads from \
+                 it to live",
+            ),
         }
     }
 }

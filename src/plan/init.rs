@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use backends::kinship;
 use backends::path::Escaped;
 use backends::{Abilities, Kinship, Layout, Origin, Slot, Survey, Tree, TreeName};
 
@@ -144,6 +145,7 @@ pub fn plan(wanted: &Wanted, now: Situation<'_>) -> Result<InitPlan, Vec<InitRef
             mend: obstacle.mend.clone().unwrap_or_else(|| "remove this obstacle".to_string()),
         });
     }
+    refusals.extend(shared_old_dir(wanted, layout, now.survey));
     let planned = blank(wanted, layout, now, &mut plan);
     if now.survey.blank == Slot::Missing {
         plan.notes.extend(next_step(wanted, &plan.steps, now.remake_initrd));
@@ -243,6 +245,28 @@ fn old_dir(layout: &Layout, survey: &Survey, plan: &mut InitPlan) {
     } else {
         plan.steps.push(InitStep::MakeOldDir { old: layout.old.clone() });
     }
+}
+
+/// Two systems that put their old roots into one directory would show each other's hold, and could not
+/// tell whose is whose once a blank is gone.
+fn shared_old_dir(wanted: &Wanted, layout: &Layout, survey: &Survey) -> Option<InitRefusal> {
+    // Whoever adopts a blank adopts the old roots that it took the place of.
+    let adopted = matches!(wanted, Wanted::Adopted(_))
+        .then(|| Survey { kinship: Kinship::Recorded, ..survey.clone() });
+    let survey = adopted.as_ref().unwrap_or(survey);
+    let others = kinship::of_other_systems(survey);
+    let other = survey.old_roots.iter().find(|old_root| others.contains(&old_root.tree.id))?;
+    let (old, name) = (&layout.old, &other.tree.name);
+    Some(InitRefusal {
+        reason: format!(
+            "the directory of old roots, `{old}`, has what may be another system's: `{name}`, which \
+             neither its record nor what was copied from what leads to live from"
+        ),
+        mend: format!(
+            "write another name for `old` into the configuration; or, if that system is gone, give \
+             `{old}` another name"
+        ),
+    })
 }
 
 fn unusable_live(live: &Slot, layout: &Layout) -> Option<InitRefusal> {

@@ -360,3 +360,67 @@ fn an_entry_that_fstab_mounts_is_told_and_all_others_are_put_in_place() {
         std::mem::forget(home);
     });
 }
+
+/// A second system on the same file system, whose old roots go where the first one's are.
+fn second_system(machine: &Machine<'_>) -> std::path::PathBuf {
+    let second = machine.top().join("second");
+    create_subvolume(&second).unwrap();
+    fs::create_dir(second.join("etc")).unwrap();
+    let text = fs::read_to_string(machine.config()).unwrap();
+    let text = text.replace("\"root\"", "\"second\"").replace("\"root-blank\"", "\"second-blank\"");
+    fs::write(second.join("etc/blankroot.toml"), &text).unwrap();
+    let config = machine.host().join("etc/second.toml");
+    fs::write(&config, text).unwrap();
+    config
+}
+
+#[test]
+fn two_systems_do_not_share_a_directory_of_old_roots() {
+    on_initialised(|machine| {
+        machine.roll_back().expect(0);
+        machine.unmount();
+        let config = second_system(machine);
+        let mounted = machine.mount_at("second", machine.live());
+        let ran = machine.run(&["init"]).expect(2);
+        let ran = ran.complains("the directory of old roots, `old-roots`, has what may be another");
+        ran.complains("mend: write another name for `old` into the configuration");
+        assert!(!machine.top().join("second-blank").exists());
+        let file = machine.live().join("etc/blankroot.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("\"old-roots\"", "\"second-old\"")).unwrap();
+        machine.run(&["init"]).expect(0);
+        mounted.unmount().unwrap();
+
+        // Whoever shares it all the same deletes nothing of the other's.
+        let text = fs::read_to_string(&config).unwrap();
+        let none = text.replace("at_least = 5, days = 30", "at_least = 0, days = 0");
+        assert_ne!(text, none);
+        fs::write(&config, none).unwrap();
+        let before = machine.trees();
+        assert!(before.iter().any(|tree| tree.starts_with("old-roots/000001-")), "{before:?}");
+        for more in [&["--dry-run"][..], &[]] {
+            let words = [&["expire", "--config", config.to_str().unwrap()], more].concat();
+            let ran = machine.run(&words).expect(0);
+            ran.says("keep 000001-").says("it may be another system's");
+        }
+        assert_eq!(machine.trees(), before);
+        // The first one's own rules hold for it as before.
+        machine
+            .edit_config(|text| text.replace("at_least = 5, days = 30", "at_least = 0, days = 0"));
+        let dry = machine.run(&["expire", "--dry-run"]).expect(0);
+        assert!(!dry.out.contains("another system"), "{dry:?}");
+    });
+}
+
+#[test]
+fn who_adopts_a_blank_adopts_its_old_roots() {
+    on_initialised(|machine| {
+        machine.roll_back().expect(0);
+        reinstall(machine);
+        machine.mount();
+        machine.run(&["init"]).expect(2).complains("blank, `root-blank`, may be another system's");
+        machine.run(&["init", "--adopt", "root-blank"]).expect(0).says("with 1 old root");
+        let dry = machine.run(&["expire", "--dry-run"]).expect(0);
+        assert!(!dry.out.contains("another system"), "{dry:?}");
+    });
+}

@@ -38,6 +38,7 @@ fn survey() -> Survey {
     live.copy_of = Some(TreeId::new("9a0c-blank"));
     Survey {
         kinship: backends::Kinship::Proven,
+        tells_copies: true,
         file_system: "8f4d2c1b-0000-4000-8000-1234567890ab".to_string(),
         live: Slot::Present(live),
         blank: Slot::Present(tree("9a0c-blank", "root-blank", Some(NOW - 21 * DAY))),
