@@ -22,6 +22,7 @@ use crate::facts::fstab;
 use crate::host::{self, HostRoot, Machine};
 use crate::keep;
 use crate::moving::keepable::{self, Keepable};
+use crate::observe::Wiped;
 use crate::plan::InitRefusal;
 use crate::plan::init::{self, ConfigFile, InitPlan, InitStep, Situation, Wanted};
 use crate::plan::next_root::Boot;
@@ -164,15 +165,12 @@ fn wiped_storages(config: &Config, root: &Path) -> Result<Vec<InitRefusal>, Erro
         if !root.join(path.as_path()).exists() {
             continue;
         }
-        let what = match mounts.lies(path) {
-            Lies::InLive => "lies on live itself, and would go with it",
-            Lies::InMemory => "lies in memory, and would be gone at the next boot",
+        let why = match mounts.lies(path) {
+            Lies::InLive => Wiped::WithLive,
+            Lies::InMemory => Wiped::InMemory,
             Lies::Missing | Lies::NotMade | Lies::Safe | Lies::Unknown => continue,
         };
-        wiped.push(InitRefusal {
-            reason: format!("the storage {path} {what}"),
-            mend: "put it on a subvolume or file system of its own, and mount that there".into(),
-        });
+        wiped.push(InitRefusal { reason: why.reason(path), mend: Wiped::MEND.into() });
     }
     Ok(wiped)
 }

@@ -53,13 +53,36 @@ pub enum Content {
     Data,
 }
 
+/// Why a storage does not survive a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wiped {
+    /// It lies on live itself.
+    WithLive,
+    /// It is in memory.
+    InMemory,
+}
+
+impl Wiped {
+    /// What is wrong with the storage, as one line.
+    pub fn reason(self, storage: &TreePath) -> String {
+        let what = match self {
+            Self::WithLive => "lies on live itself, and would go with it",
+            Self::InMemory => "lies in memory, and would be gone at the next boot",
+        };
+        format!("the storage {storage} {what}")
+    }
+
+    /// What to do about it.
+    pub const MEND: &str = "put it on a subvolume or file system of its own, and mount that there";
+}
+
 /// All that was seen.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// Every place.
     pub places: BTreeMap<TreePath, Seen>,
-    /// The storages that lie on live itself, and would be wiped with it.
-    pub wiped: BTreeSet<TreePath>,
+    /// The storages that do not survive a boot.
+    pub wiped: BTreeMap<TreePath, Wiped>,
     /// The paths that were linked in this boot although nothing says so.
     pub linked: BTreeSet<TreePath>,
     /// Files in storage of which it is noted that their programs replace them.

@@ -828,3 +828,33 @@ fn the_list_itself_stays_on_the_list() {
         assert!(!file.is_symlink());
     });
 }
+
+#[test]
+fn a_storage_in_memory_is_refused() {
+    on_persistent(|machine, _| {
+        let memory = machine.live().join("memory");
+        fs::create_dir(&memory).unwrap();
+        let namespace = machine.sandbox.namespace();
+        let _mount = namespace.mount(Path::new("none"), "tmpfs", &memory, b"").unwrap();
+        let text = config(machine);
+        let ran = machine.run(&["keep", "--storage", "/memory", "/srv/notes"]).expect(1);
+        ran.complains("the storage /memory lies in memory, and would be gone at the next boot");
+        assert_eq!(config(machine), text);
+        assert_eq!(fs::read_dir(&memory).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn a_storage_that_is_yet_to_be_made_on_a_mounted_file_system_is_made_and_not_mounted() {
+    on_persistent(|machine, _| {
+        let file = machine.live().join("etc/blankroot.toml");
+        fs::write(&file, config(machine).replace("\"/persist\"", "\"/persist/host\"")).unwrap();
+        for args in [&["keep", "/srv/notes"][..], &["apply"]] {
+            let ran = machine.run(args).expect(1);
+            ran.complains("/persist/host is not there, although what holds it is mounted")
+                .complains("mend: make it (`mkdir -m 0755 /persist/host`)");
+        }
+        fs::create_dir(machine.live().join("persist/host")).unwrap();
+        machine.run(&["keep", "/srv/notes"]).expect(0);
+    });
+}

@@ -9,14 +9,17 @@ mod step;
 mod target;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 
 use backends::TreePath;
+use backends::path::shell_word;
 
 use crate::accounts::Accounts;
 use crate::config::How;
 use crate::mount_options::MountOptions;
-use crate::observe::{Found, Observed, Seen};
+use crate::observe::{Found, Observed, Seen, Wiped};
 use owner::{Belongs, Owners, Unknown};
 
 pub use arrange::{Arranged, ancestors, arrange, places};
@@ -188,17 +191,29 @@ impl<'p> Planner<'p> {
                 return Err((why, "mount the storage there, or name its directory".into()));
             }
             Seen::Absent => {
-                let why = format!("the storage {storage} is not there");
-                let mend = format!("mount it first: `mount {storage}`, and see that fstab has it");
-                return Err((why, mend));
+                // Where what holds it is mounted, there is nothing left to mount.
+                let is_mounted = |dir: TreePath| {
+                    self.observed.found(&dir).is_some_and(|found| found.mounted.is_some())
+                };
+                let word = shell_word(OsStr::from_bytes(&[b"/", storage.as_bytes()].concat()));
+                return Err(match ancestors(storage).any(is_mounted) {
+                    true => (
+                        format!(
+                            "the storage {storage} is not there, although what holds it is mounted"
+                        ),
+                        format!("make it (`mkdir -m 0755 {word}`), or correct its `path`"),
+                    ),
+                    false => (
+                        format!("the storage {storage} is not there"),
+                        format!("mount it first: `mount {word}`, and see that fstab has it"),
+                    ),
+                });
             }
         }
-        if self.observed.wiped.contains(storage) {
-            let why = format!("the storage {storage} lies on live itself, and would go with it");
-            let mend = "put it on a subvolume or file system of its own, and mount that there";
-            return Err((why, mend.into()));
+        match self.observed.wiped.get(storage) {
+            Some(wiped) => Err((wiped.reason(storage), Wiped::MEND.into())),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// What fstab mounts at the very place comes and goes with fstab; below such a mount, data that
@@ -283,12 +298,11 @@ fn unreadable(why: &str, mend: Option<&str>) -> Unknown {
 }
 
 /// The name right below `dir` on the way to `path`.
-fn path_name_below<'n>(path: &'n TreePath, dir: &TreePath) -> Option<&'n std::ffi::OsStr> {
-    use std::os::unix::ffi::OsStrExt;
+fn path_name_below<'n>(path: &'n TreePath, dir: &TreePath) -> Option<&'n OsStr> {
     let rest = path.as_bytes().get(dir.as_bytes().len()..)?;
     let rest = rest.strip_prefix(b"/").unwrap_or(rest);
     let name = rest.split(|&b| b == b'/').next().filter(|name| !name.is_empty())?;
-    Some(std::ffi::OsStr::from_bytes(name))
+    Some(OsStr::from_bytes(name))
 }
 
 impl fmt::Display for EntryRefusal {
