@@ -160,6 +160,11 @@ fn failed(step: &ApplyStep, why: io::Error) -> Error {
         Some(nix::libc::ELOOP) => error.mend(
             "a link has come to lie on the way, or in the place: see who made it, and remove it",
         ),
+        Some(nix::libc::EPERM | nix::libc::EACCES) if rustix::process::geteuid().is_root() => error
+            .mend(
+                "`lsattr -d` of it, and of the directory that it is in, shows whether `i` or `a` forbids \
+                 it; `chattr -i -a` takes them away",
+            ),
         Some(nix::libc::EPERM | nix::libc::EACCES) => error.mend("run this as root"),
         Some(nix::libc::EOPNOTSUPP) if matches!(step, ApplyStep::Remember { .. }) => {
             error.mend("write `how = \"symlink\"` in its entry: this storage cannot note it")

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use backends::copy::aside;
 use backends::copy::private_dir::PrivateDir;
 use backends::fault::change;
 use backends::file::rename_noreplace;
@@ -144,7 +145,8 @@ fn or_discard(done: io::Result<()>, dir: BorrowedFd<'_>, made: &OsStr) -> io::Re
 }
 
 /// Makes something under a temporary name and exchanges it with `name`. What had that name is removed
-/// if `is_spare` says so, else it gets the name of a leftover, which is returned.
+/// if `is_spare` says so, else it gets the name of a leftover, which is returned. Flags of it that forbid
+/// another name are dropped: what lies there is copied already, or comes back with blank.
 pub fn replace(
     parent: BorrowedFd<'_>,
     name: &OsStr,
@@ -154,6 +156,9 @@ pub fn replace(
     let made = temporary::unused(parent, name)?;
     make(&made)?;
     let copy = CString::new(made.as_bytes())?;
+    if let Err(error) = unlock(parent, name) {
+        return or_discard(Err(error), parent, &made).map(|()| None);
+    }
     let aside = match supersede(Place { dir: parent, name: &copy }, parent, name) {
         Ok(aside) => aside,
         Err(error) => return or_discard(Err(error), parent, &made).map(|()| None),
@@ -168,6 +173,16 @@ pub fn replace(
         _ => Ok(fs::unlinkat(parent, aside.as_os_str(), AtFlags::empty())?),
     })?;
     Ok(None)
+}
+
+fn unlock(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    let name = CString::new(name.as_bytes())?;
+    let there = Place { dir: parent, name: &name };
+    match there.stat() {
+        Ok(stat) => aside::unlock(there, &stat),
+        // Whoever renames it tells what is wrong.
+        Err(_) => Ok(()),
+    }
 }
 
 /// Puts a finished copy in the place of `name`. What was there gets the first name of a leftover

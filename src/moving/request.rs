@@ -9,18 +9,18 @@ use backends::census::Census;
 use backends::copy::aside::difference;
 use backends::path::shell_word;
 use backends::stat::Place;
-use backends::{Backend, Error, FileType, Result, TreePath, View};
-use rustix::fs::OFlags;
+use backends::{Backend, Error, FileType, Result, TreePath, View, inode_flags};
+use rustix::fs::{IFlags, OFlags};
 
 use super::choose::{self, Declared};
-use super::keep::{KeepPlan, Moved, Situation};
+use super::keep::{KeepPlan, KeepStep, Moved, Situation};
 use super::keepable::{self, Keepable};
 use super::look::{There, look};
 use crate::config::{Config, EntryKind, How, edit};
 use crate::host::{Machine, beneath, is_not_found};
 use crate::keep::{self, KeepEntry};
 use crate::persistence::Persistence;
-use crate::plan::apply::{Adopt, ApplyPlan, Arranged, Asked, arrange};
+use crate::plan::apply::{Adopt, ApplyPlan, ApplyStep, Arranged, Asked, arrange};
 
 /// What was asked for.
 pub struct Request<'r> {
@@ -173,10 +173,41 @@ impl Looking<'_> {
         }
         let config = (edited != text).then(|| (text.to_string(), edited));
         let mut plan = KeepPlan::new(situations, &apply, config)?;
+        plan.steps.iter().try_for_each(|step| refuse_locked(machine, step))?;
         plan.there.splice(0..0, there);
         plan.notes.extend(notes);
         Ok(plan)
     }
+}
+
+/// In a directory with one of these flags no name can be made, replaced or removed, by anybody.
+fn refuse_locked(machine: &Machine, step: &KeepStep) -> Result<()> {
+    let path = match step {
+        KeepStep::CopyFrom { source, .. } => source,
+        KeepStep::Store(ApplyStep::Adopt { source, .. }) => source,
+        KeepStep::Store(ApplyStep::Make { path, .. }) => path,
+        KeepStep::Cover(
+            ApplyStep::Make { path, .. }
+            | ApplyStep::Replace { path, .. }
+            | ApplyStep::Unlink { path, .. }
+            | ApplyStep::Cover { link: path, .. },
+        ) => path,
+        _ => return Ok(()),
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    // A parent that is not there yet is made by an earlier step.
+    let Ok(dir) = machine.open_at(&path.parent().unwrap_or_default(), flags) else { return Ok(()) };
+    let parent = path.parent().unwrap_or_default();
+    let action = || format!("keep {path}");
+    let found = inode_flags::read(&dir).map_err(|why| Error::io(action(), why))?;
+    let found = found.unwrap_or(IFlags::empty());
+    let (letter, word) = match () {
+        () if found.contains(IFlags::IMMUTABLE) => ("i", "immutable"),
+        () if found.contains(IFlags::APPEND) => ("a", "append-only"),
+        () => return Ok(()),
+    };
+    let why = format!("its directory {parent} is {word} (`chattr +{letter}`)");
+    Err(Error::new(action(), why).mend(format!("`chattr -{letter} {}`", shown(&parent))))
 }
 
 fn shown(path: &TreePath) -> String {

@@ -858,3 +858,49 @@ fn a_storage_that_is_yet_to_be_made_on_a_mounted_file_system_is_made_and_not_mou
         machine.run(&["keep", "/srv/notes"]).expect(0);
     });
 }
+
+fn set_immutable(path: &Path, immutable: bool) {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+    let file = fs::File::open(path).unwrap();
+    let others = ioctl_getflags(&file).unwrap() - IFlags::IMMUTABLE;
+    let flags = if immutable { others | IFlags::IMMUTABLE } else { others };
+    ioctl_setflags(&file, flags).unwrap();
+}
+
+#[test]
+fn an_immutable_file_is_linked_and_in_an_immutable_directory_nothing_is_begun() {
+    on_persistent(|machine, _| {
+        let live = machine.live().to_path_buf();
+        let (file, stored) = (live.join("etc/app.conf"), live.join("persist/etc/app.conf"));
+        fs::write(&file, "one\n").unwrap();
+        set_immutable(&file, true);
+        machine.run(&["keep", "--symlink", "/etc/app.conf"]).expect(0);
+        assert!(file.is_symlink());
+        assert!(flags(&stored).contains(rustix::fs::IFlags::IMMUTABLE));
+        // As blank brings it back at each boot.
+        fs::remove_file(&file).unwrap();
+        cp(&stored, &file);
+        set_immutable(&file, true);
+        machine.run(&["apply"]).expect(0);
+        assert!(file.is_symlink());
+
+        let dir = live.join("srv/locked");
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("one"), "1").unwrap();
+        set_immutable(&dir, true);
+        let before = (config(machine), oracle::walk(&live.join("persist")));
+        for args in [&["--symlink", "/srv/locked/one"][..], &["/srv/locked/later/"]] {
+            for dry in [&["--dry-run"][..], &[]] {
+                let ran = machine.run(&[&["keep"], dry, args].concat()).expect(1);
+                ran.complains("its directory /srv/locked is immutable (`chattr +i`)")
+                    .complains("mend: `chattr -i /srv/locked`");
+            }
+        }
+        assert_eq!(config(machine), before.0);
+        same(&before.1, &live.join("persist"));
+        // Mounted over, it needs no change of the directory.
+        machine.run(&["keep", "/srv/locked/one"]).expect(0);
+        set_immutable(&dir, false);
+        set_immutable(&stored, false);
+    });
+}
