@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use backends::lock::patiently;
 use backends::path::{Escaped, shell_word};
-use backends::{Backend, Error, LockedBackend, Origin, Survey, TreeName, TreePath, file};
+use backends::{Backend, Error, Kinship, LockedBackend, Origin, Survey, TreeName, TreePath, file};
 
 use super::named::refuse_host_path;
 use super::{Failure, command_line_of, config_file, show};
@@ -95,7 +95,7 @@ fn plan(
 ) -> Result<InitPlan, Failure> {
     let root = args.root.root.as_path();
     let blank = survey.blank.tree();
-    let mut against = not_booted(config, backend, survey, args)?;
+    let mut against = not_booted(wanted, config, backend, survey, args)?;
     against.extend(wiped_storages(config, root)?);
     let how_to_make_read_only = blank.and_then(|blank| backend.how_to_make_read_only(blank));
     let situation = Situation {
@@ -123,6 +123,7 @@ fn plan(
 
 /// What live's fstab, blank's and the kernel command line have against it, as far as they can be read.
 fn not_booted(
+    wanted: &Wanted,
     config: &Config,
     backend: &dyn Backend,
     survey: &Survey,
@@ -138,19 +139,26 @@ fn not_booted(
     if !against.is_empty() {
         return Ok(against);
     }
+    // A blank that may be another system's is refused as that; its fstab is right for whom it is of.
+    let is_foreign = matches!(survey.kinship, Kinship::Unrelated(_));
+    let is_wanted = !is_foreign || matches!(wanted, Wanted::Adopted(_));
     // What is right in live by now may be wrong in blank, which was made before.
-    if let Some(blank) = survey.blank.tree() {
+    if let Some(blank) = survey.blank.tree().filter(|_| is_wanted) {
         let text = fstab::read(backend.view(blank)?.as_fd())
             .map_err(|e| Error::io("read blank's fstab", e))?;
         let fstab = fstab::root_entries(&text);
-        let next = Boot { line: None, fstab: &fstab, whose: "blank's fstab" };
+        let next = Boot { line: line.as_ref(), fstab: &fstab, whose: "blank's fstab" };
         against.extend(next.refusals(&config.root, &survey.file_system));
         for refusal in &mut against {
-            refusal.mend = format!(
-                "make blank anew of a live whose /etc/fstab is right: give `{}` another name, and run \
-                 `blankroot init`",
-                blank.name
-            );
+            // Another system's stays where that looks for it.
+            refusal.mend = match is_foreign {
+                true => "write another name for `blank` into the configuration, and run `blankroot init`".into(),
+                false => format!(
+                    "make blank anew of a live whose /etc/fstab is right: give `{}` another name, and \
+                     run `blankroot init`",
+                    blank.name
+                ),
+            };
         }
     }
     Ok(against)

@@ -361,6 +361,40 @@ fn an_entry_that_fstab_mounts_is_told_and_all_others_are_put_in_place() {
     });
 }
 
+#[test]
+fn the_blank_of_a_second_system_is_never_advised_away() {
+    on_machine(|machine| {
+        let fstab = |tree: &str| format!("LABEL=os / btrfs subvol=/{tree} 0 0\n");
+        fs::write(machine.live().join("etc/fstab"), fstab("root")).unwrap();
+        machine.run(&["init"]).expect(0);
+        machine.unmount();
+        let second = machine.top().join("second");
+        create_subvolume(&second).unwrap();
+        fs::create_dir(second.join("etc")).unwrap();
+        fs::write(second.join("etc/fstab"), fstab("second")).unwrap();
+        let mounted = machine.mount_at("second", machine.live());
+        let ran = machine.run(&["init"]).expect(2);
+        assert!(!ran.err.contains("blank's fstab"), "{ran:?}");
+        assert!(!ran.err.contains("give `root-blank` another name"), "{ran:?}");
+        ran.complains("blank, `root-blank`, may be another system's");
+        // Who wants it all the same hears of its fstab.
+        let ran = machine.run(&["init", "--adopt", "root-blank"]).expect(2);
+        ran.complains("line 1 of blank's fstab mounts the subvolume `root` as the root");
+        mounted.unmount().unwrap();
+    });
+}
+
+#[test]
+fn the_kernel_command_line_decides_for_blank_as_for_live() {
+    on_machine(|machine| {
+        fs::write(machine.live().join("etc/fstab"), "LABEL=os / btrfs subvol=@ 0 0\n").unwrap();
+        machine.kernel_command_line("root=LABEL=os rootflags=subvol=root");
+        machine.run(&["init"]).expect(0);
+        machine.run(&["init"]).expect(0);
+        assert!(!doctor(machine).contains(&"other-root".to_string()));
+    });
+}
+
 /// A second system on the same file system, whose old roots go where the first one's are.
 fn second_system(machine: &Machine<'_>) -> std::path::PathBuf {
     let second = machine.top().join("second");
