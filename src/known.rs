@@ -141,15 +141,30 @@ pub const ALL: &[Known] = &[
     renamed_over("~/.local/share/user-places.xbel", "bookmarks of file managers"),
 ];
 
-/// What is known of a path; `home` is the home that it lies in, if it does.
+/// What is known of a path; `home` is the home that it is declared for, if that was said. Else `/root` and
+/// each directory in `/home` count as homes: units are made where nobody can look into passwd(5).
 pub fn about(path: &TreePath, home: Option<&Home>) -> Option<&'static Known> {
-    let below_home = home
-        .and_then(|home| path.as_bytes().strip_prefix(home.path.as_bytes())?.strip_prefix(b"/"));
+    let below_home = match home {
+        Some(home) => {
+            let rest = path.as_bytes().strip_prefix(home.path.as_bytes());
+            rest.and_then(|rest| rest.strip_prefix(b"/"))
+        }
+        None => below_usual_home(path),
+    };
     ALL.iter().find(|known| match (known.pattern.strip_prefix("~/"), below_home) {
         (Some(pattern), Some(below)) => matches(pattern, below),
         (Some(_), None) => false,
         (None, _) => matches(&known.pattern[1..], path.as_bytes()),
     })
+}
+
+fn below_usual_home(path: &TreePath) -> Option<&[u8]> {
+    if let Some(below) = path.as_bytes().strip_prefix(b"root/") {
+        return Some(below);
+    }
+    let user = path.as_bytes().strip_prefix(b"home/")?;
+    let end = user.iter().position(|&b| b == b'/')?;
+    user.get(end + 1..)
 }
 
 /// Parents that are not 0755 and root's: `/var/lib/private` at 0755 stops every service with a
@@ -188,7 +203,15 @@ mod tests {
         assert!(key.secret && key.how().is_none());
         assert!(about(&path("/etc/ssh/ssh_host_ed25519_key.pub"), None).is_none());
         assert!(about(&path("/home/alice/.ssh"), Some(&alice)).is_some_and(|known| known.secret));
-        assert!(about(&path("/home/alice/.ssh"), None).is_none());
+        for (plain, is_known) in [
+            ("/home/alice/.ssh", true),
+            ("/root/.zsh_history", true),
+            ("/home/.ssh", false),
+            ("/home/a/b/.ssh", false),
+            ("/srv/alice/.ssh", false),
+        ] {
+            assert_eq!(about(&path(plain), None).is_some(), is_known, "{plain}");
+        }
         assert!(about(&path("/home/alicea/.ssh"), Some(&alice)).is_none());
         assert_eq!(about(&path("/etc/machine-id"), None).unwrap().how(), Some(How::Bind));
         for (name, how) in [

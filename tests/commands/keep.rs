@@ -904,3 +904,24 @@ fn an_immutable_file_is_linked_and_in_an_immutable_directory_nothing_is_begun() 
         set_immutable(&stored, false);
     });
 }
+
+#[test]
+fn files_in_a_home_that_programs_replace_are_linked_by_their_plain_paths_too() {
+    on_persistent(|machine, _| {
+        let files = [
+            "home/alice/.claude.json",
+            "home/alice/.local/share/fish/fish_history",
+            "home/alice/.config/chromium/Default/Preferences",
+            "root/.zsh_history",
+        ];
+        for file in files {
+            let file = machine.live().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, "one\n").unwrap();
+            let path = Path::new("/").join(file.strip_prefix(machine.live()).unwrap());
+            machine.run(&["keep", path.to_str().unwrap()]).expect(0);
+            assert!(file.is_symlink() && !is_mount(&file), "{file:?}");
+            assert_eq!(fs::read(&file).unwrap(), b"one\n");
+        }
+    });
+}
