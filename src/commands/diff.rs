@@ -1,6 +1,7 @@
 //! `diff`: what appeared, changed or vanished since blank, each with its verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -53,10 +54,8 @@ pub fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     let mut report = DiffReport { blank, live, diff: &found, verdicts: &verdicts, only: &only };
     let trees: Vec<&Tree> = blank.into_iter().chain([live]).collect();
     let elsewhere = expect_comparable(backend.as_ref(), &trees, root, &report)?;
-    for (path, point) in &elsewhere {
-        show::warning(format_args!(
-            "{path} lies on what is mounted at {point}: that is not compared, and no rollback touches it"
-        ));
+    for (path, place) in &elsewhere {
+        show::warning(format_args!("{path} {place}"));
     }
     // Of what lies elsewhere alone nothing can be said, not even that nothing changed.
     let only: Vec<TreePath> =
@@ -71,14 +70,37 @@ pub fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses a path that neither tree has. Returns each without changes that lies on another mount than
-/// the root, with where that is mounted.
+/// Where a path lies that is no part of live or blank.
+#[derive(Debug)]
+enum Elsewhere {
+    /// On what is mounted there.
+    Mount(TreePath),
+    /// In this nested subvolume.
+    Subvolume(TreePath),
+}
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mount(point) => write!(
+                f,
+                "lies on what is mounted at {point}: that is not compared, and no rollback touches it"
+            ),
+            Self::Subvolume(tree) => write!(
+                f,
+                "lies in {tree}, a subvolume of its own: that is not compared, and goes with the old root"
+            ),
+        }
+    }
+}
+
+/// Refuses a path that neither tree has. Returns each without changes that is no part of either.
 fn expect_comparable(
     backend: &dyn Backend,
     trees: &[&Tree],
     root: &Path,
     report: &DiffReport<'_>,
-) -> Result<BTreeMap<TreePath, TreePath>, Error> {
+) -> Result<BTreeMap<TreePath, Elsewhere>, Error> {
     let mut changed = BTreeSet::new();
     let find = |row: &Row<'_>| {
         let within = |path: &&TreePath| crate::report::is_within(row.path, path.as_bytes());
@@ -99,14 +121,18 @@ fn expect_comparable(
     for path in unchanged {
         let failed = |why| Error::io(format!("look below {path}"), why);
         let point = mount_on_the_way(&root, path).map_err(failed)?;
-        let mut is_there = false;
+        let (mut is_there, mut nested) = (false, None);
         for view in &views {
             is_there |= has(view.as_fd(), path).map_err(failed)?;
+            nested = nested.or(subvolume_on_the_way(view.as_fd(), path).map_err(failed)?);
         }
         let action = || format!("look below {path}");
         match (point, is_there) {
-            (None, true) => {}
-            (Some(point), true) => drop(elsewhere.insert(path.clone(), point)),
+            (None, true) => {
+                let place = nested.map(|tree| (path.clone(), Elsewhere::Subvolume(tree)));
+                elsewhere.extend(place);
+            }
+            (Some(point), true) => drop(elsewhere.insert(path.clone(), Elsewhere::Mount(point))),
             (Some(point), false) => {
                 let why =
                     format!("it lies on what is mounted at {point}, which no rollback touches");
@@ -130,6 +156,26 @@ fn has(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<bool> {
         Err(why) if why.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Ok(false),
         Err(why) => Err(why),
     }
+}
+
+/// The first directory on the way to `path`, which itself does not count, that is a nested subvolume: each has
+/// a device number of its own.
+fn subvolume_on_the_way(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Option<TreePath>> {
+    let device = backends::stat::of_open(tree)?.device;
+    let mut way: Vec<TreePath> = ancestors(path).collect();
+    way.reverse();
+    for dir in way {
+        match beneath::open(tree, dir.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
+            Ok(opened) if backends::stat::of_open(opened.as_fd())?.device != device => {
+                return Ok(Some(dir));
+            }
+            Ok(_) => {}
+            Err(why) if is_not_found(&why) => return Ok(None),
+            Err(why) if why.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => return Ok(None),
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(None)
 }
 
 /// The first directory on the way to `path` that is on another mount than the root; `path` itself

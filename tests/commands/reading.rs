@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::Value;
+use support::kernel::create_subvolume;
 use support::oracle;
 
 use crate::machine::{Machine, on_initialised, on_machine};
@@ -145,5 +146,21 @@ fn what_lies_on_another_file_system_is_told_and_not_called_unchanged() {
         inside.complains("it lies on what is mounted at /names, which no rollback touches");
         mounted.unmount().unwrap();
         machine.run(&["diff", "/names"]).expect(0).says("Nothing changed in /names");
+    });
+}
+
+#[test]
+fn a_path_in_a_nested_subvolume_is_told_as_not_compared() {
+    on_initialised(|machine| {
+        machine.mount();
+        let nested = machine.live().join("opt/n");
+        fs::create_dir_all(nested.parent().unwrap()).unwrap();
+        create_subvolume(&nested).unwrap();
+        fs::write(nested.join("x"), "new").unwrap();
+        let ran = machine.run(&["diff", "/opt/n/x"]).expect(0);
+        assert!(!ran.out.contains("Nothing changed"), "{ran:?}");
+        ran.complains("/opt/n/x lies in /opt/n, a subvolume of its own: that is not compared");
+        machine.run(&["diff", "/opt/n"]).expect(0).says("/opt/n");
+        machine.run(&["diff", "/opt/n/no"]).expect(2).complains("neither live nor blank has it");
     });
 }
