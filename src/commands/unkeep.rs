@@ -58,12 +58,19 @@ fn one(
         Err(error) => return Ok(Err(Some(error))),
     };
     let mut out = io::stdout().lock();
-    if args.dry_run {
-        write!(out, "{plan}")?;
-        return Ok(Ok(()));
-    }
     let even_if_unseen = args.even_if_unseen;
     let world = World { machine: &machine, config: &editing.file, old_root: None, even_if_unseen };
+    if args.dry_run {
+        write!(out, "{plan}")?;
+        // What the run would look at before it changes anything is looked at here, too.
+        return Ok(match moving::check_before_unkeep(&plan, &world) {
+            Ok(notes) => {
+                notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+                Ok(())
+            }
+            Err(error) => Err(Some(error)),
+        });
+    }
     let progress = show::Bytes::new("copying", 0);
     let done = moving::unkeep(
         &plan,

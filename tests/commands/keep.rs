@@ -906,6 +906,20 @@ fn an_immutable_file_is_linked_and_in_an_immutable_directory_nothing_is_begun() 
 }
 
 #[test]
+fn a_dry_run_of_unkeep_refuses_what_the_run_refuses() {
+    on_persistent(|machine, _| {
+        machine.run(&["keep", "/srv/notes"]).expect(0);
+        let holder = hold(&machine.live().join("srv/notes/etc/inline"));
+        for how in ["--move-back", "--leave"] {
+            let ran = machine.run(&["unkeep", how, "--dry-run", "/srv/notes"]).expect(1);
+            ran.complains("it is in use: process");
+        }
+        drop(holder);
+        machine.run(&["unkeep", "--leave", "--dry-run", "/srv/notes"]).expect(0);
+    });
+}
+
+#[test]
 fn files_in_a_home_that_programs_replace_are_linked_by_their_plain_paths_too() {
     on_persistent(|machine, _| {
         let files = [

@@ -24,7 +24,7 @@ use crate::moving::look::There;
 use crate::plan::apply::ApplyPlan;
 
 pub use config::{lock_config, write_config};
-pub use unkeep::{Unkept, unkeep};
+pub use unkeep::{Unkept, check_before_unkeep, unkeep};
 
 use run::Run;
 

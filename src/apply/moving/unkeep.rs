@@ -75,6 +75,18 @@ pub fn unkeep(
     Ok(run.told)
 }
 
+/// Does only what looks and changes nothing: what `unkeep` would refuse when it starts. Returns notes.
+pub fn check_before_unkeep(plan: &UnkeepPlan, world: &World<'_>) -> Result<Vec<String>> {
+    let progress = &mut |_, _| {};
+    let mut run = Run { world, copy: None, copied: None, told: Unkept::default(), progress };
+    for step in &plan.steps {
+        if let UnkeepStep::CheckUnused(source) = step {
+            run.check_unused(source)?;
+        }
+    }
+    Ok(run.told.notes)
+}
+
 struct Run<'r> {
     world: &'r World<'r>,
     copy: Option<Aside>,
