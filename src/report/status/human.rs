@@ -199,8 +199,12 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
         let roots = &report.survey.old_roots;
         self.label("Old roots")?;
         if roots.is_empty() {
-            let none =
-                if report.survey.has_old_dir { "none" } else { "none, and no place for them" };
+            let none = match () {
+                // What hides them is told as an obstacle.
+                () if !report.survey.obstacles.is_empty() => "cannot tell",
+                () if report.survey.has_old_dir => "none",
+                () => "none, and no place for them",
+            };
             return writeln!(self.out, "{none}");
         }
         write!(self.out, "{}", figures::grouped(roots.len() as u64))?;

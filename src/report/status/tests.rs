@@ -1,6 +1,6 @@
 use backends::{
-    LiveMount, OldRoot, Record, SeenBy, Slot, Space, Stubs, Survey, TreeId, TreeName, TreePath,
-    Unfinished,
+    LiveMount, Obstacle, OldRoot, Record, SeenBy, Slot, Space, Stubs, Survey, TreeId, TreeName,
+    TreePath, Unfinished,
 };
 use chrono::FixedOffset;
 use serde_json::{Value, json};
@@ -174,6 +174,23 @@ fn a_machine_without_blank_is_not_called_healthy() {
     assert!(!shown.contains('\x1b') && shown.contains("8-\\u{1b}[2J"), "{shown}");
     assert!(shown.starts_with("● not set up") && shown.contains("Blank: missing"), "{shown}");
     assert!(shown.ends_with("must both be there before a rollback can run.\n"), "{shown}");
+}
+
+#[test]
+fn old_roots_that_cannot_be_seen_are_not_said_to_be_none() {
+    let hidden = |obstacles| Survey { old_roots: Vec::new(), obstacles, ..survey() };
+    let reason = "the old roots in `old-roots` are for root alone to see".to_string();
+    let boot = boot();
+    for (obstacles, told) in [
+        (Vec::new(), "Old roots: none\n"),
+        (vec![Obstacle { reason, mend: None }], "Old roots: cannot tell\n"),
+    ] {
+        let survey = hidden(obstacles);
+        let report =
+            StatusReport { survey: &survey, boot: &boot, problems: &[], needs_rollback: true };
+        let shown = human(report, &Style::default());
+        assert!(shown.contains(told), "{shown}");
+    }
 }
 
 #[test]
