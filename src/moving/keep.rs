@@ -176,11 +176,37 @@ fn both_have_data(moved: &Moved) -> Error {
     ))
 }
 
-/// The lines that only `after` has, which was made of `before` by adding.
+/// The lines that only `after` has, as the shortest difference between the two has them.
 pub fn added_lines(before: &str, after: &str) -> Vec<String> {
-    let mut old = before.lines().peekable();
-    let is_new = |line: &&str| old.next_if_eq(line).is_none() && !line.trim().is_empty();
-    after.lines().filter(is_new).map(str::to_string).collect()
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    // An edit changes few lines in the middle, so that the table below stays small.
+    let start = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let (old, new) = (&old[start..], &new[start..]);
+    let end = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+    let (old, new) = (&old[..old.len() - end], &new[..new.len() - end]);
+    // For what is left of both: how many lines they have in common, in order.
+    let mut common = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
+    for (i, line) in old.iter().enumerate().rev() {
+        for (j, other) in new.iter().enumerate().rev() {
+            common[i][j] = match line == other {
+                true => common[i + 1][j + 1] + 1,
+                false => common[i + 1][j].max(common[i][j + 1]),
+            };
+        }
+    }
+    let (mut i, mut added) = (0, Vec::new());
+    for (j, line) in new.iter().enumerate() {
+        while i < old.len() && old[i] != *line && common[i + 1][j] == common[i][j] {
+            i += 1;
+        }
+        if i < old.len() && old[i] == *line {
+            i += 1;
+        } else {
+            added.push((*line).to_string());
+        }
+    }
+    added.retain(|line| !line.trim().is_empty());
+    added
 }
 
 /// A line of the configuration, for people: as it stands there, without what would steer a terminal.
@@ -213,5 +239,22 @@ impl fmt::Display for KeepPlan {
             writeln!(f, "{}. {step}", at + 1)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_that_are_told_are_those_that_come_or_go() {
+        let list = "files = [\n  \"/a\",\n  \"/b\",\n  \"/c\",\n]\n";
+        let without = "files = [\n  \"/b\",\n  \"/c\",\n]\n";
+        assert_eq!(added_lines(without, list), ["  \"/a\","]);
+        assert_eq!(added_lines(list, without), [""; 0]);
+        assert_eq!(added_lines("a\nb\nc\nd", "a\nx\nc\n\ny\nd"), ["x", "y"]);
+        assert_eq!(added_lines("a\nx\nc\ny\nd", "c\na\nd\nc"), ["a", "c"]);
+        assert_eq!(added_lines("", "a\nb"), ["a", "b"]);
+        assert_eq!(added_lines("a\nb", ""), [""; 0]);
     }
 }

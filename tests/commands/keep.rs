@@ -920,6 +920,16 @@ fn a_dry_run_of_unkeep_refuses_what_the_run_refuses() {
 }
 
 #[test]
+fn the_lines_that_go_are_told_and_those_that_stay_are_not() {
+    on_persistent(|machine, _| {
+        machine.run(&["keep", "/srv/notes", "/srv/later/"]).expect(0);
+        let dry = machine.run(&["unkeep", "--leave", "--dry-run", "/srv/notes"]).expect(0);
+        let dry = dry.says("take from the configuration:\n   -   \"/srv/notes\",");
+        assert_eq!(dry.out.matches("   - ").count(), 1, "{dry:?}");
+    });
+}
+
+#[test]
 fn files_in_a_home_that_programs_replace_are_linked_by_their_plain_paths_too() {
     on_persistent(|machine, _| {
         let files = [
