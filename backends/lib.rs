@@ -188,6 +188,10 @@ pub trait Backend: Send + Sync {
     fn how_to_make_read_only(&self, _tree: &Tree) -> Option<String> {
         None
     }
+    /// How the reader can change something in `tree`, which is read-only: what comes before that, and after.
+    fn how_to_change_read_only(&self, _tree: &Tree) -> Option<[String; 2]> {
+        None
+    }
     /// How the reader can hold room back for the day on which the file system is full, where it has to be
     /// asked for and nobody did.
     fn how_to_hold_room_back(&self) -> Result<Option<String>> {

@@ -52,6 +52,16 @@ impl Btrfs {
     }
 }
 
+impl Btrfs {
+    /// What mounts the top level, and then makes a tree read-only or writable.
+    fn commands_for_read_only(&self, tree: &Tree, read_only: bool) -> [String; 2] {
+        let mount = format!("mount -o subvolid=5 {} /mnt", shell_word(self.device().as_os_str()));
+        let path = Path::new("/mnt").join(tree.name.as_path());
+        let path = shell_word(path.as_os_str());
+        [format!("`{mount}`"), format!("`btrfs property set -ts {path} ro {read_only}`")]
+    }
+}
+
 impl Backend for Btrfs {
     fn survey(&self) -> Result<Survey> {
         survey::survey(&self.top, &self.layout, Reach::All, Mounts::OfLive(self.top.patience()))
@@ -100,10 +110,14 @@ impl Backend for Btrfs {
     }
 
     fn how_to_make_read_only(&self, tree: &Tree) -> Option<String> {
-        let mount = format!("mount -o subvolid=5 {} /mnt", shell_word(self.device().as_os_str()));
-        let path = Path::new("/mnt").join(tree.name.as_path());
-        let set = format!("btrfs property set -ts {} ro true", shell_word(path.as_os_str()));
-        Some(format!("run `{mount}`, then `{set}`"))
+        let [mount, set] = self.commands_for_read_only(tree, true);
+        Some(format!("run {mount}, then {set}"))
+    }
+
+    fn how_to_change_read_only(&self, tree: &Tree) -> Option<[String; 2]> {
+        let [mount, unset] = self.commands_for_read_only(tree, false);
+        let [_, set] = self.commands_for_read_only(tree, true);
+        Some([format!("run {mount}, then {unset}"), set])
     }
 
     fn how_to_place_swap(&self) -> String {

@@ -38,15 +38,15 @@ fn owner(blank: &BlankFacts) -> Option<Finding> {
         ),
         "after the next boot it is `/`: it should be 0:0 and 0755, or services refuse to start, or \
          others than root may write there",
-        format!("`chown 0:0` and `chmod 0755` its top directory, in blank itself{}", how(blank)),
+        in_blank(blank, "`chown 0:0` and `chmod 0755` its top directory there"),
     ))
 }
 
-/// How to change blank, to follow a mend.
-fn how(blank: &BlankFacts) -> String {
-    match &blank.read_only_again {
-        Some(how) => format!("; blank is read-only: {how}, the latter with `false` before"),
-        None => String::new(),
+/// A change to blank, with what has to be done before and after it.
+fn in_blank(blank: &BlankFacts, change: &str) -> String {
+    match &blank.to_change_it {
+        Some([before, after]) => format!("{before}, {change}, {after}"),
+        None => change.to_string(),
     }
 }
 
@@ -68,8 +68,8 @@ fn secrets(blank: &BlankFacts) -> Option<Finding> {
                 format!("blank has an older copy of {}", told(&older)),
                 "it is not used, since the path is kept; but whoever gets blank gets it",
                 format!(
-                    "nothing, while blank stays on this machine; else delete it there{}",
-                    how(blank)
+                    "nothing, while blank stays on this machine; else {}",
+                    in_blank(blank, "delete it there")
                 ),
             )
         });
@@ -85,7 +85,11 @@ fn secrets(blank: &BlankFacts) -> Option<Finding> {
         format!("blank holds {}{more}", told(&open)),
         "it is the same at every boot, on every machine that blank is copied to, and in every old \
          root; a newer one is lost",
-        format!("`blankroot keep {}`, then delete it in blank{}", words.join(" "), how(blank)),
+        format!(
+            "`blankroot keep {}`; then {}",
+            words.join(" "),
+            in_blank(blank, "delete it in blank")
+        ),
     ))
 }
 
@@ -109,7 +113,10 @@ fn identity(blank: &BlankFacts) -> Vec<Finding> {
             format!("blank holds a random seed, {path}"),
             "every boot would start from the same seed, and so would each machine that blank is \
              copied to",
-            format!("`blankroot keep /var/lib/systemd`, then delete it in blank{}", how(blank)),
+            format!(
+                "`blankroot keep /var/lib/systemd`; then {}",
+                in_blank(blank, "delete it in blank")
+            ),
         ));
     }
     findings

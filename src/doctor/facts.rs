@@ -264,8 +264,8 @@ pub struct MemoryMount {
 /// Blank.
 #[derive(Clone, Debug)]
 pub struct BlankFacts {
-    /// How it is made read-only, where that takes a command.
-    pub read_only_again: Option<String>,
+    /// What comes before and after a change to it, which is read-only, where that takes commands.
+    pub to_change_it: Option<[String; 2]>,
     /// Its root directory.
     pub root: Node,
     /// Private keys and the like in it.

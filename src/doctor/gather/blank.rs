@@ -24,7 +24,7 @@ const KEYS: &[&str] = &["etc/ssl/private", "etc/pki/tls/private", "etc/letsencry
 /// Looks at the known places. `survives` tells what blank's own copy is not used for.
 pub(super) fn gather(
     blank: &View,
-    read_only_again: Option<String>,
+    to_change_it: Option<[String; 2]>,
     survives: impl Fn(&TreePath) -> bool,
 ) -> Result<BlankFacts> {
     let tree = blank.as_fd();
@@ -65,7 +65,7 @@ pub(super) fn gather(
         }
     }
     Ok(BlankFacts {
-        read_only_again,
+        to_change_it,
         root: root.node,
         secrets,
         machine_id,

@@ -78,7 +78,7 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
     }
     if let Some(view) = &trees.blank {
         let survives = |path: &TreePath| tomorrow.survives(path);
-        match blank::gather(view, trees.read_only_again.clone(), survives) {
+        match blank::gather(view, trees.to_change_it.clone(), survives) {
             Ok(blank) => facts.blank = Some(blank),
             Err(error) => cannot(&mut facts.unchecked, "blank for secrets", &error),
         }

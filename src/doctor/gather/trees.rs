@@ -14,7 +14,7 @@ pub(super) struct Trees {
     pub live: Option<Tree>,
     pub blank: Option<View>,
     pub blank_name: String,
-    pub read_only_again: Option<String>,
+    pub to_change_it: Option<[String; 2]>,
     /// What the next boot starts from is known.
     pub known: bool,
     /// Blank was made in this boot, and the next one is the first that is rolled back.
@@ -59,7 +59,7 @@ fn fill(sources: &Sources<'_>, trees: &mut Trees) -> Result<()> {
     };
     trees.blank = Some(backend.view(blank)?);
     trees.blank_name = format!("blank (`{}`)", blank.name);
-    trees.read_only_again = backend.how_to_make_read_only(blank);
+    trees.to_change_it = backend.how_to_change_read_only(blank);
     trees.known = true;
     // Where that cannot be told, what is pending is told as what is not in its place.
     if let Ok(facts) = crate::facts::Facts::gather(sources.host, sources.clock)

@@ -79,7 +79,7 @@ fn healthy() -> Facts {
         memory: vec![MemoryMount { path: path("/"), limit: Some(1 << 30), mode: 0o755 }],
         ram: Some(4 << 30),
         blank: Some(BlankFacts {
-            read_only_again: Some("run `x`".to_string()),
+            to_change_it: Some(["run `x`".to_string(), "`y`".to_string()]),
             root: NODE,
             secrets: Vec::new(),
             machine_id: false,
