@@ -18,6 +18,9 @@ pub struct Place<'a> {
     pub name: &'a CStr,
 }
 
+/// The set-user-ID and set-group-ID bits of a mode.
+pub const SET_ID: u16 = 0o6000;
+
 /// A point in time by a file system's clock: seconds since 1970, and nanoseconds to add.
 pub type Moment = (i64, u32);
 

@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod early;
+mod enforce;
 pub mod moving;
 pub mod persist;
 

@@ -12,11 +12,12 @@ use backends::{Error, FileType, Result, TreePath};
 use rustix::fs::OFlags;
 
 use super::adopt;
+use super::enforce::enforce;
 use crate::host::attributes::Attributes;
 use crate::host::making::Given;
 use crate::host::{Machine, making, mounting};
 use crate::mount_options::MountOptions;
-use crate::plan::apply::{ApplyStep, Making, Owner, Spare};
+use crate::plan::apply::{ApplyStep, Making, Owner, Spare, Unsafe};
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -117,10 +118,8 @@ fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
         ApplyStep::Unlink { path, target, .. } => {
             in_parent(machine, path, |dir, name| making::unlink(dir, name, target))
         }
-        ApplyStep::SetOwner { path, owner } => open(machine, path)
-            .and_then(|open| making::set_owner(open.as_fd(), (owner.uid, owner.gid))),
-        ApplyStep::SetMode { path, mode } => {
-            open(machine, path).and_then(|open| making::set_mode(open.as_fd(), *mode))
+        ApplyStep::Enforce { path, found, owner, mode } => {
+            enforce(machine, path, found, *owner, *mode)
         }
         ApplyStep::Remember { source, .. } => {
             open(machine, source).and_then(|file| xattrs::mark_as_replaced(file.as_fd()))
@@ -155,6 +154,10 @@ fn bind(
 }
 
 fn failed(step: &ApplyStep, why: io::Error) -> Error {
+    let mend = why.get_ref().and_then(|why| why.downcast_ref::<Unsafe>());
+    if let Some(Unsafe { why, mend }) = mend {
+        return Error::new(step.to_string(), why.as_str()).mend(mend.as_str());
+    }
     let error = Error::io(step.to_string(), why);
     match error.errno() {
         Some(nix::libc::ELOOP) => error.mend(
@@ -201,7 +204,7 @@ fn make(
     }
 }
 
-/// Opens what is to get another owner or mode. A file with a second name might be somebody else's.
+/// Opens what is to get a mark. A file with a second name might be somebody else's.
 fn open(machine: &Machine, path: &TreePath) -> io::Result<OwnedFd> {
     // Its path alone first: opening a device that has come to lie there could have effects.
     let found = machine.open_at(path, OFlags::PATH | OFlags::NOFOLLOW)?;

@@ -7,6 +7,7 @@ mod owner;
 mod source;
 mod step;
 mod target;
+mod trust;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -23,8 +24,9 @@ use crate::observe::{Found, Observed, Seen, Wiped};
 use owner::{Belongs, Owners, Unknown};
 
 pub use arrange::{Arranged, ancestors, arrange, places};
-pub use step::{ApplyStep, Making, Owner, Spare};
+pub use step::{ApplyStep, Expected, Making, Owner, Spare};
 pub use target::leads_to;
+pub use trust::{Unsafe, Way};
 
 /// What will be done, in order, and what will not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,12 +95,13 @@ pub fn plan(
         places,
     };
     for one in arranged {
-        let before = planner.plan.steps.len();
+        let (before, adopted) = (planner.plan.steps.len(), planner.adopted.len());
         if let Err((why, mend)) = planner.within(one).and_then(|()| planner.entry(one)) {
             // What was planned for it already is harmless alone, but it was not asked for.
             for step in planner.plan.steps.drain(before..) {
                 planner.made.remove(step.path());
             }
+            planner.adopted.truncate(adopted);
             let path = one.entry.path.clone();
             planner.plan.refusals.push(EntryRefusal { path, why, mend });
         }
@@ -122,6 +125,11 @@ struct Planner<'p> {
 impl<'p> Planner<'p> {
     /// What will be at a place once the steps before are done.
     fn at(&self, path: &TreePath) -> &'p Seen {
+        self.observed.at(&self.original_of(path))
+    }
+
+    /// Where that is now.
+    fn original_of(&self, path: &TreePath) -> TreePath {
         // What was copied last may come from what was copied before.
         let mut from = path.clone();
         for (source, original) in self.adopted.iter().rev() {
@@ -129,7 +137,7 @@ impl<'p> Planner<'p> {
                 from = original.join_path(&rest);
             }
         }
-        self.observed.at(&from)
+        from
     }
 
     /// What will have a name by then.

@@ -82,15 +82,16 @@ impl Planner<'_> {
             );
             return Err((why, "give the file its declared owner and mode by hand".into()));
         }
+        // A new owner drops set-user-ID bits (chown(2)); those that are not declared stay dropped.
+        let mode = mode.or(belongs.declared_mode.filter(|_| new_owner));
+        let owner = new_owner.then_some(owner);
+        if owner.is_none() && mode.is_none() {
+            return Ok(());
+        }
         let path = one.source.clone();
-        if new_owner {
-            self.plan.steps.push(ApplyStep::SetOwner { path: path.clone(), owner });
-        }
-        // A new owner drops setuid bits (chown(2)).
-        let restored = (new_owner && facts.mode & 0o6000 != 0).then_some(facts.mode);
-        if let Some(mode) = mode.or(belongs.declared_mode.filter(|_| new_owner)).or(restored) {
-            self.plan.steps.push(ApplyStep::SetMode { path, mode });
-        }
+        self.check_trust(&path, &found.stat, (owner, mode))?;
+        let found = self.expected(&path, &found.stat);
+        self.plan.steps.push(ApplyStep::Enforce { path, found, owner, mode });
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use backends::TreePath;
 use backends::path::Escaped;
-use backends::stat::Stat;
+use backends::stat::{Identity, Moment, SET_ID, Stat};
 
 use crate::host::attributes::Attributes;
 use crate::mount_options::MountOptions;
@@ -53,6 +53,44 @@ impl Spare {
     }
 }
 
+/// What gets another owner or mode: it must be what was looked at, and not another that has come to
+/// its name since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Which file it is; `None` if it is a copy that the steps before make.
+    pub file: Option<(Identity, Option<Moment>)>,
+    /// The owner that it has.
+    pub owner: Owner,
+    /// The mode that it has.
+    pub mode: u16,
+}
+
+impl Expected {
+    /// What was looked at.
+    pub fn of(stat: &Stat) -> Self {
+        Self { file: Some((stat.identity(), stat.born)), ..Self::copy_of(stat) }
+    }
+
+    /// A copy of what was looked at.
+    pub fn copy_of(stat: &Stat) -> Self {
+        let facts = &stat.facts;
+        let owner = Owner { uid: facts.uid, gid: facts.gid };
+        Self { file: None, owner, mode: facts.mode }
+    }
+
+    /// Whether this is what was looked at, as it was then.
+    pub fn is(&self, stat: &Stat) -> bool {
+        match self.file {
+            Some(_) => *self == Self::of(stat),
+            // A copy may lack set-user-ID bits, which some mounts do not grant.
+            None => {
+                let Self { file: _, owner, mode } = Self::copy_of(stat);
+                owner == self.owner && mode & !SET_ID == self.mode & !SET_ID
+            }
+        }
+    }
+}
+
 /// One step. Every path is on the machine, below its root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApplyStep {
@@ -65,19 +103,16 @@ pub enum ApplyStep {
         /// What else it has of the one that it is made after.
         attributes: Option<Attributes>,
     },
-    /// Give a declared owner.
-    SetOwner {
+    /// Give a declared owner, a declared mode, or both.
+    Enforce {
         /// What has another one.
         path: TreePath,
+        /// What was found there.
+        found: Expected,
         /// The owner to be.
-        owner: Owner,
-    },
-    /// Give a declared mode.
-    SetMode {
-        /// What has another one.
-        path: TreePath,
+        owner: Option<Owner>,
         /// The mode to be.
-        mode: u16,
+        mode: Option<u16>,
     },
     /// Copy what live has into storage, and compare the two.
     Adopt {
@@ -152,8 +187,7 @@ impl ApplyStep {
     pub fn path(&self) -> &TreePath {
         match self {
             Self::Make { path, .. }
-            | Self::SetOwner { path, .. }
-            | Self::SetMode { path, .. }
+            | Self::Enforce { path, .. }
             | Self::Replace { path, .. }
             | Self::Unlink { path, .. }
             | Self::Bind { path, .. }
@@ -202,10 +236,14 @@ impl fmt::Display for ApplyStep {
                 }
                 Ok(())
             }
-            Self::SetOwner { path, owner } => {
-                write!(f, "give {path} to {}:{}", owner.uid, owner.gid)
-            }
-            Self::SetMode { path, mode } => write!(f, "set the mode of {path} to {mode:04o}"),
+            Self::Enforce { path, owner, mode, .. } => match (owner, mode) {
+                (Some(Owner { uid, gid }), Some(mode)) => {
+                    write!(f, "give {path} to {uid}:{gid}, with mode {mode:04o}")
+                }
+                (Some(Owner { uid, gid }), None) => write!(f, "give {path} to {uid}:{gid}"),
+                (None, Some(mode)) => write!(f, "set the mode of {path} to {mode:04o}"),
+                (None, None) => write!(f, "leave {path} as it is"),
+            },
             Self::Adopt { path, source, sets_aside } => {
                 write!(f, "copy {path} to {source}, and compare the two")?;
                 if *sets_aside {

@@ -210,6 +210,18 @@ impl Planner<'_> {
         if !fits(one, &found) {
             return Err(in_the_way(one, &found, self.found(&one.source)));
         }
+        let is_declared = [belongs.user, belongs.group].iter().any(Option::is_some)
+            || belongs.declared_mode.is_some();
+        // The copy would have one name alone, and nothing would tell whose file it was.
+        if is_declared && found.stat.facts.file_type == FileType::File && found.stat.links > 1 {
+            let path = &one.made_at;
+            let why =
+                format!("{path} has another name somewhere, and an owner or mode is declared");
+            return Err((
+                why,
+                format!("see what {path} is, and copy it to {} by hand", one.source),
+            ));
+        }
         let options = MountOptions::of(&one.entry)?;
         let sets_aside = match self.at(&one.source) {
             Seen::Absent => false,

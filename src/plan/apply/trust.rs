@@ -1,0 +1,141 @@
+//! Whether what has a path can be something that a user has put there: only root may have been able to,
+//! or its owner, who has gained nothing. Pure.
+//!
+//! The rule is that of systemd-tmpfiles for unsafe path transitions, and counts directories too in
+//! which others than their owner may write.
+
+use std::fmt;
+
+use backends::stat::{SET_ID, Stat};
+use backends::{FileType, TreePath};
+
+use super::owner::{Belongs, Unknown};
+use super::step::{Expected, Owner};
+use super::{Planner, ancestors};
+use crate::observe::Seen;
+
+const WRITABLE: u16 = 0o022;
+
+/// Why the owner and mode of something are not changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsafe {
+    /// The reason.
+    pub why: String,
+    /// What to do about it.
+    pub mend: String,
+}
+
+impl fmt::Display for Unsafe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Unsafe {}
+
+/// The directories down to something, as far as they were passed.
+#[derive(Clone, Debug, Default)]
+pub struct Way {
+    /// The last one.
+    above: Option<(TreePath, u32, u16)>,
+    /// One that others than root control.
+    shared: Option<TreePath>,
+}
+
+impl Way {
+    /// Goes on to the directory `path`, of this owner and with this mode.
+    pub fn enter(&mut self, path: TreePath, uid: u32, mode: u16) -> Result<(), Unsafe> {
+        self.check(&path, uid)?;
+        if uid != 0 || mode & WRITABLE != 0 {
+            self.shared = Some(path.clone());
+        }
+        self.above = Some((path, uid, mode));
+        Ok(())
+    }
+
+    /// An error if another user than root, and than its owner `uid`, may have put `path` there.
+    pub fn check(&self, path: &TreePath, uid: u32) -> Result<(), Unsafe> {
+        let Some((dir, owner, mode)) = &self.above else { return Ok(()) };
+        let why = match *owner {
+            0 if mode & WRITABLE == 0 => return Ok(()),
+            0 => {
+                format!("{dir} has mode {mode:04o}, so that others than root can put {path} there")
+            }
+            owner if owner == uid => return Ok(()),
+            owner => format!("{dir} belongs to {owner}, and {path} in it to {uid}"),
+        };
+        let why = format!("{why}: its owner and mode are not changed");
+        let mend = format!("see what {path} is, and give it its declared owner and mode by hand");
+        Err(Unsafe { why, mend })
+    }
+
+    /// An error if a regular file would get set-user-ID or set-group-ID bits although somebody else
+    /// than root may have written it.
+    pub fn check_set_id(
+        &self,
+        path: &TreePath,
+        stat: &Stat,
+        owner: Option<Owner>,
+        mode: Option<u16>,
+    ) -> Result<(), Unsafe> {
+        let facts = &stat.facts;
+        let sets = mode.is_some_and(|mode| mode & SET_ID != 0);
+        if !sets || facts.file_type != FileType::File {
+            return Ok(());
+        }
+        let to = owner.map_or(facts.uid, |owner| owner.uid);
+        let by = match &self.shared {
+            Some(dir) => format!("others than root can write in {dir}"),
+            None if facts.uid != 0 && facts.uid != to => format!("{} could write it", facts.uid),
+            None => return Ok(()),
+        };
+        let why = format!("{path} is to have set-user-ID or set-group-ID bits, and {by}");
+        let mend = "declare a mode without them, or keep it where root alone can write".to_string();
+        Err(Unsafe { why, mend })
+    }
+}
+
+impl Planner<'_> {
+    /// Refuses another owner or mode for what a user may have put at `path`, or at the place that it is
+    /// copied from.
+    pub(super) fn check_trust(
+        &self,
+        path: &TreePath,
+        stat: &Stat,
+        (owner, mode): (Option<Owner>, Option<u16>),
+    ) -> Result<(), Unknown> {
+        let original = self.original_of(path);
+        let both = [Some(path), Some(&original).filter(|original| *original != path)];
+        for path in both.into_iter().flatten() {
+            let checked = self.way_to(path).and_then(|way| {
+                way.check(path, stat.facts.uid)?;
+                way.check_set_id(path, stat, owner, mode)
+            });
+            checked.map_err(|Unsafe { why, mend }| (why, mend))?;
+        }
+        Ok(())
+    }
+
+    fn way_to(&self, path: &TreePath) -> Result<Way, Unsafe> {
+        let mut dirs: Vec<TreePath> = ancestors(path).collect();
+        dirs.reverse();
+        let mut way = Way::default();
+        for dir in dirs {
+            let (uid, mode) = match (self.made.get(&dir), self.at(&dir)) {
+                (Some(Belongs { owner, mode, .. }), _) => (owner.uid, *mode),
+                (None, Seen::There(found)) => (found.stat.facts.uid, found.stat.facts.mode),
+                (None, Seen::Absent | Seen::Unreadable(..)) => continue,
+            };
+            way.enter(dir, uid, mode)?;
+        }
+        Ok(way)
+    }
+
+    /// What will be found at `path` by then.
+    pub(super) fn expected(&self, path: &TreePath, stat: &Stat) -> Expected {
+        match self.original_of(path) == *path {
+            true => Expected::of(stat),
+            false => Expected::copy_of(stat),
+        }
+    }
+}
