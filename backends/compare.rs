@@ -1,6 +1,6 @@
 //! Compares two files exactly: type, content, owner, mode and extended attributes.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::handle;
 use crate::inode_flags;
 use crate::path::TreePath;
-use crate::stat::{Place, Stat, is_gone};
+use crate::stat::{Place, SET_ID, Stat, is_gone};
 use crate::xattrs;
 
 /// Bytes that are read at a time. Holes are looked for in files that are longer than this.
@@ -87,6 +87,15 @@ pub fn difference(
     older: (Place<'_>, &Stat),
     newer: (Place<'_>, &Stat),
 ) -> Result<Option<ChangeKind>, Failure> {
+    difference_without(older, newer, None)
+}
+
+/// The same, but for one extended attribute of the older one.
+fn difference_without(
+    older: (Place<'_>, &Stat),
+    newer: (Place<'_>, &Stat),
+    ignored: Option<&CStr>,
+) -> Result<Option<ChangeKind>, Failure> {
     let ((a, a_stat), (b, b_stat)) = (older, newer);
     let (was, is) = (&a_stat.facts, &b_stat.facts);
     if let Some(told) = told_by_type(a_stat, b_stat) {
@@ -102,9 +111,22 @@ pub fn difference(
         return Ok(Some(ChangeKind::Modified));
     }
     let same = (was.mode, was.uid, was.gid) == (is.mode, is.uid, is.gid)
-        && !xattrs_differ(a, b)?
+        && !xattrs_differ(a, b, ignored)?
         && !flags_differ(older, newer)?;
     Ok((!same).then_some(ChangeKind::Metadata))
+}
+
+/// Whether the two differ in more than set-user-ID bits, set-group-ID bits and capabilities, of which
+/// the newer one may have none.
+pub(crate) fn differ_but_for_privileges(
+    older: Place<'_>,
+    newer: Place<'_>,
+) -> Result<bool, Failure> {
+    let look = |side, place: Place<'_>| place.stat().map_err(|why| Failure::new("", side, why));
+    let (mut was, is) = (look(Side::Older, older)?, look(Side::Newer, newer)?);
+    was.facts.mode &= !SET_ID;
+    let found = difference_without((older, &was), (newer, &is), Some(xattrs::CAPABILITY))?;
+    Ok(found.is_some())
 }
 
 /// How the two differ as far as looking at them tells, without reading anything. What counts as a
@@ -158,10 +180,15 @@ fn flags_differ(older: (Place<'_>, &Stat), newer: (Place<'_>, &Stat)) -> Result<
 }
 
 /// Whether two files differ in an extended attribute: name or value, ACLs and capabilities too. What
-/// cannot be compared counts as different.
-pub fn xattrs_differ(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure> {
+/// cannot be compared counts as different; one of the older one may be `ignored`.
+fn xattrs_differ(
+    older: Place<'_>,
+    newer: Place<'_>,
+    ignored: Option<&CStr>,
+) -> Result<bool, Failure> {
     let (was, is) = (attribute_names(older, Side::Older)?, attribute_names(newer, Side::Newer)?);
-    let (Some(names), Some(others)) = (was, is) else { return Ok(true) };
+    let (Some(mut names), Some(others)) = (was, is) else { return Ok(true) };
+    names.retain(|name| Some(name.as_c_str()) != ignored);
     if names != others {
         return Ok(true);
     }

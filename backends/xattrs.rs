@@ -22,6 +22,9 @@ const MOST: usize = 65536;
 /// how the file is kept and is no part of it: it is neither copied nor compared. Root alone can set it.
 const REPLACED: &CStr = c"trusted.blankroot.replaced";
 
+/// The capabilities that a program starts with, capabilities(7).
+pub const CAPABILITY: &CStr = c"security.capability";
+
 /// Whether an open file has that mark; `O_PATH` is enough.
 pub fn is_marked_as_replaced(file: BorrowedFd<'_>) -> io::Result<bool> {
     match fs::getxattr(path_of_open(file), REPLACED, &mut [0; 0]) {

@@ -1,15 +1,15 @@
 //! A copy that is whole, durable and compared before it gets its name, in one call: whenever the
 //! power goes, the name has all of it or nothing.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, IFlags, Mode, OFlags, RenameFlags, ResolveFlags};
 
 use crate::changes::{ChangeKind, FileType};
-use crate::compare;
-use crate::descent::open_dir;
+use crate::compare::{self, Side};
+use crate::descent::{self, open_dir};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::file::rename_noreplace;
@@ -21,6 +21,7 @@ use crate::stat::{Place, Stat, is_gone, of_open};
 use crate::walk::{first_difference, walk};
 use crate::xattrs;
 
+use super::limits::{self, Limits};
 use super::private_dir::PrivateDir;
 use super::{Copied, Progress, copy};
 
@@ -50,10 +51,12 @@ impl Aside {
         progress: Progress<'_>,
     ) -> Result<Self> {
         let failed = |why: io::Error| Error::io(format!("copy {} to {}", shown.0, shown.1), why);
+        let limits = Limits::of(from, shown.0)?;
+        limits::refuse_users_own(to.dir, shown.1)?;
         let dir = to.dir.try_clone_to_owned().map_err(failed)?;
         let private = PrivateDir::make(to.dir, base).map_err(failed)?;
         let there = Place { dir: private.as_fd(), name: to.name };
-        let made = copy(from, there, shown.0, progress).and_then(|mut copied| {
+        let made = copy(from, there, shown.0, &limits, progress).and_then(|mut copied| {
             change("copy: sync", || Ok(fs::syncfs(&dir)?)).map_err(failed)?;
             let stat = there.stat().map_err(failed)?;
             let locked = copied.locks.map(|locks| Ok((handle::open(there, &stat)?, locks)));
@@ -63,7 +66,7 @@ impl Aside {
                 let refused = inode_flags::lock(file.as_fd(), *locks).map_err(failed)?;
                 copied.note(|| shown.0.clone(), refused);
             }
-            copied.unlisted = expect_same(from, there, shown, &copied.left_out)?;
+            copied.unlisted = expect_same(from, there, shown, &copied.left_out, &limits)?;
             if let Some((file, _)) = &locked {
                 inode_flags::unlock(file.as_fd()).map_err(failed)?;
             }
@@ -235,6 +238,7 @@ fn expect_same(
     to: Place<'_>,
     shown: (&TreePath, &TreePath),
     left_out: &[TreePath],
+    limits: &Limits,
 ) -> Result<Vec<TreePath>> {
     let all = |one: BorrowedFd<'_>, other: BorrowedFd<'_>| walk(one, other, &|_| {});
     let rows: Vec<(TreePath, ChangeKind)> = match difference_of(from, to, shown.0, all)? {
@@ -245,6 +249,12 @@ fn expect_same(
     for (below, kind) in rows {
         let path = shown.0.join_path(&below);
         if left_out.contains(&path) {
+            continue;
+        }
+        if kind == ChangeKind::Metadata
+            && limits.no_privileges
+            && is_like_but_for_privileges(from, to, &below).map_err(|why| why.at(&path))?
+        {
             continue;
         }
         if kind == ChangeKind::Metadata && is_like_but_unlisted(from, to, &below) {
@@ -271,6 +281,27 @@ fn is_like_but_unlisted(from: Place<'_>, to: Place<'_>, below: &TreePath) -> boo
     let (Ok(a), Ok(b)) = (of_open(one.as_fd()), of_open(other.as_fd())) else { return false };
     let owner_and_mode = |stat: &Stat| (stat.facts.uid, stat.facts.gid, stat.facts.mode);
     xattrs::has_too_many(one.as_fd()) && owner_and_mode(&a) == owner_and_mode(&b)
+}
+
+/// Whether a copy has all that its original has, but for set-user-ID bits and capabilities.
+fn is_like_but_for_privileges(
+    from: Place<'_>,
+    to: Place<'_>,
+    below: &TreePath,
+) -> Result<bool, compare::Failure> {
+    let names = below.as_bytes().split(|&b| b == b'/').filter(|name| !name.is_empty());
+    let names: Vec<CString> = names.filter_map(|name| CString::new(name).ok()).collect();
+    let reach = |place: Place<'_>, side| {
+        let whole = [place.name].into_iter().chain(names.iter().map(CString::as_c_str));
+        let mut dirs: Vec<&CStr> = whole.collect();
+        let name = dirs.pop().unwrap_or(place.name).to_owned();
+        let dir = descent::open_path(place.dir, &dirs);
+        dir.map(|dir| (dir, name)).map_err(|why| compare::Failure::new("", side, why))
+    };
+    let (one, other) = (reach(from, Side::Older)?, reach(to, Side::Newer)?);
+    let one = Place { dir: one.0.as_ref().map_or(from.dir, AsFd::as_fd), name: &one.1 };
+    let other = Place { dir: other.0.as_ref().map_or(to.dir, AsFd::as_fd), name: &other.1 };
+    Ok(!compare::differ_but_for_privileges(one, other)?)
 }
 
 /// Best effort: nobody else can enter the directory that it is in.

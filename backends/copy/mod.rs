@@ -4,6 +4,7 @@
 pub mod aside;
 pub(crate) mod attributes;
 mod data;
+pub mod limits;
 pub mod private_dir;
 mod single;
 
@@ -25,6 +26,8 @@ use crate::inode_flags;
 use crate::path::TreePath;
 use crate::stat::{Place, Stat, is_gone, of_open};
 
+use limits::Limits;
+
 /// What there is to tell of a copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
@@ -38,6 +41,9 @@ pub struct Copied {
     pub unlisted: Vec<TreePath>,
     /// Files with flags that the copy's file system does not take, and the letters of those.
     pub refused_flags: Vec<(TreePath, String)>,
+    /// Files with set-user-ID or set-group-ID bits or capabilities that the copy has not, since they were
+    /// on a mount with `nosuid`.
+    pub privileges: Vec<TreePath>,
     /// Flags of the topmost file that forbid changes, its name among them: the copy has none of these.
     pub locks: Option<IFlags>,
 }
@@ -48,13 +54,17 @@ impl Copied {
             self.refused_flags.push((path(), refused));
         }
     }
+
+    fn note_privileges(&mut self, path: impl FnOnce() -> TreePath, dropped: bool) {
+        self.privileges.extend(dropped.then(path));
+    }
 }
 
 /// Told of names and of bytes as they are copied.
 pub type Progress<'p> = &'p mut dyn FnMut(u64, u64);
 
 /// Copies what has the one name to the other, which nothing must have. `shown` is the path of what
-/// is copied, for messages.
+/// is copied, for messages; `limits` are those of its mount.
 ///
 /// What vanishes from a tree meanwhile counts as not there. On failure, what was copied so far
 /// stays; nothing is synced in any case.
@@ -62,15 +72,19 @@ pub fn copy(
     from: Place<'_>,
     to: Place<'_>,
     shown: &TreePath,
+    limits: &Limits,
     progress: Progress<'_>,
 ) -> Result<Copied> {
     let failed_at = |why| failed(shown, why);
     let stat = from.stat().map_err(failed_at)?;
+    if !limits.are_of(&stat) {
+        return Err(failed_at(io::Error::other("something was mounted over it meanwhile")));
+    }
     if stat.facts.file_type == FileType::Dir {
         let root = handle::open(from, &stat).map_err(failed_at)?;
-        return tree(root.as_fd(), to.dir, to.name, shown, progress);
+        return tree(root.as_fd(), to.dir, to.name, shown, limits, progress);
     }
-    let flags = match single::copy(from, &stat, to, &mut true, progress) {
+    let flags = match single::copy(from, &stat, to, limits, &mut true, progress) {
         Ok(flags) => flags,
         Err(Failure::Gone) => return Err(Error::new(format!("copy {shown}"), "it vanished")),
         Err(Failure::Of(why)) => return Err(failed_at(why)),
@@ -78,13 +92,15 @@ pub fn copy(
     let linked_outside = if stat.links > 1 { vec![shown.clone()] } else { Vec::new() };
     let mut copied = Copied { linked_outside, locks: flags.locks, ..Copied::default() };
     copied.note(|| shown.clone(), flags.refused);
+    copied.note_privileges(|| shown.clone(), flags.privileges);
     Ok(copied)
 }
 
 /// Copies the tree whose root directory is open as `from` to a new directory `name` in `to`, with
 /// the same promises.
 pub fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<()> {
-    let copied = tree(from, to, name, &TreePath::root(), &mut |_, _| {})?;
+    let limits = Limits::default();
+    let copied = tree(from, to, name, &TreePath::root(), &limits, &mut |_, _| {})?;
     match copied.left_out.first() {
         Some(path) => Err(failed(path, io::Error::other("it is a subvolume of its own"))),
         None => Ok(()),
@@ -96,6 +112,7 @@ fn tree(
     to: BorrowedFd<'_>,
     name: &CStr,
     shown: &TreePath,
+    limits: &Limits,
     progress: Progress<'_>,
 ) -> Result<Copied> {
     let failed = |why| failed(shown, why);
@@ -114,6 +131,7 @@ fn tree(
         can_clone: true,
         locked: Vec::new(),
         told: Copied::default(),
+        limits,
         shown,
         progress,
     };
@@ -167,6 +185,7 @@ struct Copier<'a> {
     /// Files and directories below the topmost one that get flags that forbid changes, when all is there.
     locked: Vec<(Vec<CString>, IFlags)>,
     told: Copied,
+    limits: &'a Limits,
     shown: &'a TreePath,
     progress: Progress<'a>,
 }
@@ -205,7 +224,7 @@ impl Copier<'_> {
         }
         let from = Place { dir: self.source.current().map_err(Failure::reading)?, name };
         let to = Place { dir: self.target.current()?, name };
-        let flags = single::copy(from, &stat, to, &mut self.can_clone, self.progress)?;
+        let flags = single::copy(from, &stat, to, self.limits, &mut self.can_clone, self.progress)?;
         if stat.facts.file_type == FileType::Subvolume {
             if stat.has_names {
                 self.left_out.push(self.path_of(name));
@@ -214,7 +233,9 @@ impl Copier<'_> {
         }
         let first: Vec<CString> = self.way.iter().cloned().chain([name.to_owned()]).collect();
         self.locked.extend(flags.locks.map(|locks| (first.clone(), locks)));
-        self.told.note(|| below(self.shown, first.iter().map(CString::as_c_str)), flags.refused);
+        let path = || below(self.shown, first.iter().map(CString::as_c_str));
+        self.told.note(path, flags.refused);
+        self.told.note_privileges(path, flags.privileges);
         if stat.links > 1 {
             let linked = Linked { first, missing: stat.links - 1 };
             self.first_names.insert((stat.inode, stat.device), linked);
@@ -304,9 +325,11 @@ impl Copier<'_> {
         match self.source.current() {
             Ok(dir) => {
                 let flags = single::Flags::give(dir, to)?;
-                attributes::copy(Handle::of_data(dir), stat, Handle::of_data(to))?;
+                let (dir, to) = (Handle::of_data(dir), Handle::of_data(to));
+                let dropped = attributes::copy(dir, stat, to, self.limits)?;
                 let way = || below(self.shown, self.way.iter().map(CString::as_c_str));
                 self.told.note(way, flags.refused);
+                self.told.note_privileges(way, dropped);
                 match self.way.is_empty() {
                     true => self.told.locks = flags.locks,
                     false => self.locked.extend(flags.locks.map(|l| (self.way.clone(), l))),

@@ -11,6 +11,7 @@ use crate::handle::{self, Handle};
 use crate::inode_flags::InodeFlags;
 use crate::stat::{Place, Stat, of_open};
 
+use super::limits::Limits;
 use super::{Failure, Progress, attributes, data};
 
 /// Flags that a copy does not have, or not yet.
@@ -20,6 +21,8 @@ pub(super) struct Flags {
     pub refused: String,
     /// Those that forbid changes.
     pub locks: Option<IFlags>,
+    /// Whether the original has set-user-ID bits or capabilities that the copy must not have.
+    pub privileges: bool,
 }
 
 impl Flags {
@@ -27,7 +30,7 @@ impl Flags {
     pub fn give(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<Self> {
         let Some(flags) = InodeFlags::of(from)? else { return Ok(Self::default()) };
         let locks = Some(flags.locks()).filter(|locks| !locks.is_empty());
-        Ok(Self { refused: flags.give(to)?, locks })
+        Ok(Self { refused: flags.give(to)?, locks, privileges: false })
     }
 }
 
@@ -37,10 +40,12 @@ pub(super) fn copy(
     from: Place<'_>,
     stat: &Stat,
     to: Place<'_>,
+    limits: &Limits,
     can_clone: &mut bool,
     progress: Progress<'_>,
 ) -> Result<Flags, Failure> {
     let file_type = stat.facts.file_type;
+    limits.check(file_type)?;
     let source = handle::open(from, stat).map_err(Failure::reading)?;
     let mut stat = *stat;
     if file_type != FileType::Subvolume {
@@ -68,7 +73,8 @@ pub(super) fn copy(
             handle::open_made(to, file_type)?
         }
     };
-    attributes::copy(from, &stat, Handle::new(made.as_fd(), file_type))?;
+    let made = Handle::new(made.as_fd(), file_type);
+    flags.privileges = attributes::copy(from, &stat, made, limits)?;
     progress(1, 0);
     Ok(flags)
 }

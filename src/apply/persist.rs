@@ -103,7 +103,13 @@ pub fn notes_of(copied: &Copied) -> Vec<String> {
     let refused = copied.refused_flags.iter().map(|(path, letters)| {
         format!("{path} has flags that the copy's file system does not take: +{letters}")
     });
-    unlisted.chain(refused).collect()
+    let privileges = copied.privileges.iter().map(|path| {
+        format!(
+            "{path} has set-user-ID or set-group-ID bits or capabilities on a mount with `nosuid`; \
+             the copy has none"
+        )
+    });
+    unlisted.chain(refused).chain(privileges).collect()
 }
 
 fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {

@@ -7,4 +7,5 @@ mod ground;
 mod hostile;
 mod hostile_copy;
 mod hostile_keep;
+mod limits;
 mod property;
