@@ -22,19 +22,42 @@ const MOST: usize = 65536;
 /// how the file is kept and is no part of it: it is neither copied nor compared. Root alone can set it.
 const REPLACED: &CStr = c"trusted.blankroot.replaced";
 
+/// Our own mark on a directory in which a copy is built: whatever has it, and its name, is nobody's data.
+const PRIVATE: &CStr = c"trusted.blankroot.private";
+
 /// The capabilities that a program starts with, capabilities(7).
 pub const CAPABILITY: &CStr = c"security.capability";
 
-/// Whether an open file has that mark; `O_PATH` is enough.
+/// Whether an open file has the mark of one that was replaced; `O_PATH` is enough.
 pub fn is_marked_as_replaced(file: BorrowedFd<'_>) -> io::Result<bool> {
-    match fs::getxattr(path_of_open(file), REPLACED, &mut [0; 0]) {
+    is_marked(file, REPLACED)
+}
+
+/// Whether an open directory has the mark of a private one.
+pub fn is_marked_as_private(dir: BorrowedFd<'_>) -> io::Result<bool> {
+    is_marked(dir, PRIVATE)
+}
+
+fn is_marked(file: BorrowedFd<'_>, mark: &CStr) -> io::Result<bool> {
+    match fs::getxattr(path_of_open(file), mark, &mut [0; 0]) {
         Ok(_) => Ok(true),
         Err(Errno::NODATA | Errno::NOTSUP) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Gives an open file that mark, durably.
+/// Gives an open directory the mark of a private one, if its file system takes such marks.
+pub fn mark_as_private(dir: BorrowedFd<'_>) -> io::Result<()> {
+    let path = path_of_open(dir);
+    change("xattr: mark private directory", || {
+        match fs::setxattr(path, PRIVATE, b"", XattrFlags::empty()) {
+            Err(Errno::NOTSUP | Errno::PERM) => Ok(()),
+            marked => Ok(marked?),
+        }
+    })
+}
+
+/// Gives an open file the mark of one that was replaced, durably.
 pub fn mark_as_replaced(file: BorrowedFd<'_>) -> io::Result<()> {
     let path = path_of_open(file);
     change("xattr: mark", || Ok(fs::setxattr(path, REPLACED, b"", XattrFlags::empty())?))?;
@@ -50,7 +73,7 @@ pub fn names(of: Place<'_>) -> io::Result<Vec<CString>> {
         list => list.map_err(|error| blame_proc(of, error))?,
     };
     let mut names: Vec<CString> = list.split_inclusive(|&b| b == 0).filter_map(own_name).collect();
-    names.retain(|name| name.as_c_str() != REPLACED);
+    names.retain(|name| ![REPLACED, PRIVATE].contains(&name.as_c_str()));
     names.sort();
     Ok(names)
 }
@@ -88,7 +111,7 @@ pub fn of_open(file: BorrowedFd<'_>) -> io::Result<Values> {
         Err(Errno::TOOBIG) => ACCESS.map(CStr::to_owned).to_vec(),
         list => list?.split_inclusive(|&b| b == 0).filter_map(own_name).collect(),
     };
-    names.retain(|name| name.as_c_str() != REPLACED);
+    names.retain(|name| ![REPLACED, PRIVATE].contains(&name.as_c_str()));
     names.sort();
     let mut values = Vec::new();
     for name in names {

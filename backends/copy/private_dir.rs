@@ -2,8 +2,9 @@
 //! the copy is for can neither look into it nor swap what is in it before it has its name.
 //!
 //! It lies at the top of the tree that the copy is for, so that a rename leads out of it. A crash
-//! leaves it there. Its name, owner and mode tell that it is ours, and nothing in it is anybody's
-//! only copy, so that the next command that copies removes it.
+//! leaves it there. A mark that root alone can set tells that it is ours, with its name, owner and mode,
+//! and nothing in it is anybody's only copy, so that the next command that copies removes it. Where the
+//! file system takes no such marks, it stays.
 
 use std::ffi::{CString, OsStr};
 use std::io;
@@ -56,16 +57,30 @@ impl PrivateDir {
             }
             match lock(top.as_fd(), &name)? {
                 Some(dir) => {
-                    // What a parent hands down would be handed on to all that is made in it.
-                    xattrs::set_on_open(dir.as_fd(), &xattrs::Values::new())?;
-                    fs::fchmod(&dir, Mode::RWXU)?;
-                    return Ok(Self { top, name, dir });
+                    let made = Self { top, name, dir };
+                    if let Err(why) = made.prepare() {
+                        // Best effort: if it is empty, the next command removes it.
+                        let _ = made.remove();
+                        return Err(why);
+                    }
+                    return Ok(made);
                 }
                 // Somebody took it for one that a crash had left.
                 None => continue,
             }
         }
         Err(Errno::AGAIN.into())
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        // No call both makes and opens it, and another one of root's could have its name by now.
+        if !is_empty(self.as_fd())? {
+            return Err(io::Error::other("somebody else changed it at the same moment"));
+        }
+        // What a parent hands down would be handed on to all that is made in it.
+        xattrs::set_on_open(self.as_fd(), &xattrs::Values::new())?;
+        fs::fchmod(&self.dir, Mode::RWXU)?;
+        xattrs::mark_as_private(self.as_fd())
     }
 
     /// Removes it; it must be empty.
@@ -109,8 +124,17 @@ pub fn remove_left_behind(to: BorrowedFd<'_>, base: BorrowedFd<'_>) -> Result<()
         }
         // What is not ours is left alone, whatever its name.
         let Ok(Some(dir)) = lock(top.as_fd(), &name) else { continue };
-        let stat = of_open(dir.as_fd()).map_err(failed)?;
-        remove_tree(top.as_fd(), &name, &stat)?;
+        if xattrs::is_marked_as_private(dir.as_fd()).map_err(failed)? {
+            let stat = of_open(dir.as_fd()).map_err(failed)?;
+            remove_tree(top.as_fd(), &name, &stat)?;
+            continue;
+        }
+        // Without a mark an empty one goes, which whoever could give it that name could remove, too.
+        let remove = || Ok(fs::unlinkat(&top, name.as_c_str(), AtFlags::REMOVEDIR)?);
+        match change("copy: remove private directory", remove) {
+            Err(why) if why.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            removed => removed.map_err(failed)?,
+        }
     }
     Ok(())
 }
@@ -137,6 +161,10 @@ fn lock(top: BorrowedFd<'_>, name: &CString) -> io::Result<Option<OwnedFd>> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(why) => Err(why),
     }
+}
+
+fn is_empty(dir: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(descent::names(dir)?.is_empty())
 }
 
 /// Goes up from `to` as far as `base`, and no further than a rename leads.

@@ -7,5 +7,6 @@ mod ground;
 mod hostile;
 mod hostile_copy;
 mod hostile_keep;
+mod left_behind;
 mod limits;
 mod property;

@@ -19,7 +19,7 @@ use crate::ERRNOS;
 const ID: &str = "0123456789abcdef0123456789abcdef\n";
 
 /// Every change of a first boot, whose id comes from blank.
-const FIRST_BOOT: [&str; 15] = [
+const FIRST_BOOT: [&str; 16] = [
     "early: open file system",
     "early: mount",
     // The directory in storage.
@@ -28,6 +28,7 @@ const FIRST_BOOT: [&str; 15] = [
     "apply: name",
     // The id.
     "copy: make private directory",
+    "xattr: mark private directory",
     "copy: make file",
     "copy: clone",
     "copy: set mode",

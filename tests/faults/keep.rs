@@ -54,12 +54,13 @@ impl Variant {
 }
 
 /// Every kind of change that a `keep` of a directory makes, in the order in which it comes first.
-const KEEP: [&str; 26] = [
+const KEEP: [&str; 27] = [
     "lock: make file",
     "apply: make directory",
     "apply: set mode",
     "apply: name",
     "copy: make private directory",
+    "xattr: mark private directory",
     "copy: make directory",
     "copy: set mode",
     "copy: set times",
@@ -84,9 +85,10 @@ const KEEP: [&str; 26] = [
 ];
 
 /// The same for `unkeep --move-back`.
-const UNKEEP: [&str; 29] = [
+const UNKEEP: [&str; 30] = [
     "lock: make file",
     "copy: make private directory",
+    "xattr: mark private directory",
     "copy: make directory",
     "copy: set mode",
     "copy: set times",

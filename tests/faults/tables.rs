@@ -8,6 +8,7 @@ const OWN_DIR: &[&str] =
 /// The same two in a directory of hers, who could swap them before they are open.
 const OWN_DIR_OF_HERS: &[&str] = &[
     "copy: make private directory",
+    "xattr: mark private directory",
     "apply: make directory",
     "apply: set owner",
     "apply: set mode",
@@ -17,6 +18,7 @@ const OWN_DIR_OF_HERS: &[&str] = &[
 /// With mode 0700, which it is made with.
 const PRIVATE_DIR_OF_HERS: &[&str] = &[
     "copy: make private directory",
+    "xattr: mark private directory",
     "apply: make directory",
     "apply: set owner",
     "copy: remove private directory",
@@ -39,7 +41,7 @@ const INSTEAD: &[&str] = &["apply: name beside", "apply: exchange", "apply: remo
 const MOUNT: &[&str] = &["apply: mount"];
 const LIMITED_MOUNT: &[&str] = &["apply: set the new mount's options", "apply: mount"];
 
-const PRIVATE: &[&str] = &["copy: make private directory"];
+const PRIVATE: &[&str] = &["copy: make private directory", "xattr: mark private directory"];
 const COPY_DIR: &[&str] = &["copy: make directory"];
 const COPY_FILE: &[&str] = &["copy: make file"];
 const CLONE: &[&str] = &["copy: clone"];
