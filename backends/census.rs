@@ -32,6 +32,7 @@ pub struct Census {
     pub subvolume: Option<TreePath>,
     /// Files that have further names outside of it.
     pub linked_outside: Vec<TreePath>,
+    /// Of all that is below the topmost file.
     mark: u64,
 }
 
@@ -56,10 +57,8 @@ impl Census {
 
     /// Of one file that is no directory.
     pub fn of_file(top: Stat) -> Self {
-        let mut hasher = DefaultHasher::new();
-        mark(&mut hasher, c"", &top);
         let bytes = if top.facts.file_type == FileType::File { top.facts.size } else { 0 };
-        Self { bytes, mark: hasher.finish(), ..Self::start(top) }
+        Self { bytes, ..Self::start(top) }
     }
 
     /// Looks at the tree whose root directory is open.
@@ -71,15 +70,25 @@ impl Census {
         let boundary =
             Boundary::of(root).map_err(|why| Error::io(format!("look at {shown}"), why))?;
         let census = Self::start(*boundary.root());
-        let mut hasher = DefaultHasher::new();
-        mark(&mut hasher, c"", boundary.root());
+        let hasher = DefaultHasher::new();
         let (descent, way) = (Descent::new(root), Vec::new());
         Walk { boundary, descent, way, hasher, linked: HashMap::new(), census }.run(shown)
     }
 
     /// Whether nothing was written, made, renamed, removed or given other attributes in between.
     pub fn is_unchanged_since(&self, earlier: &Self) -> bool {
-        self.mark == earlier.mark && self.top.is_same_file(&earlier.top)
+        self.top.changed == earlier.top.changed && self.is_unchanged_but_renamed_since(earlier)
+    }
+
+    /// The same, if the topmost file may have got another name, which moves its time of change.
+    pub fn is_unchanged_but_renamed_since(&self, earlier: &Self) -> bool {
+        let top = |census: &Self| {
+            let facts = census.top.facts;
+            (facts.size, facts.mode, facts.mtime, facts.mtime_nanos, census.top.links)
+        };
+        self.mark == earlier.mark
+            && self.top.is_same_file(&earlier.top)
+            && top(self) == top(earlier)
     }
 
     /// Whether it has the file with this inode number on this device.

@@ -27,6 +27,18 @@ pub fn remove(place: Place<'_>, stat: &Stat) -> Result<()> {
     unlink("remove: file", place.dir, place.name, AtFlags::empty()).map_err(failed)
 }
 
+/// Deletes a file or an empty directory that has this name, if it is still the one that `stat` tells of.
+pub fn remove_alone(place: Place<'_>, stat: &Stat) -> Result<()> {
+    if stat.facts.file_type != FileType::Dir {
+        return remove(place, stat);
+    }
+    let failed = |why| Error::io("delete an empty directory", why);
+    if !place.stat().map_err(failed)?.is_same_file(stat) {
+        return Err(Error::new("delete an empty directory", "another one has its name by now"));
+    }
+    unlink("remove: root", place.dir, place.name, AtFlags::REMOVEDIR).map_err(failed)
+}
+
 /// Deletes the directory `name` in `dir` with all that is in it, if it is still the one that `stat`
 /// tells of.
 pub(crate) fn remove_tree(dir: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> Result<()> {

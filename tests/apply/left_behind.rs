@@ -5,10 +5,25 @@ use std::fs;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
+use backends::TreePath;
 use backends::copy::private_dir::{PrivateDir, remove_left_behind};
+use backends::fault::run_with;
+use blankroot::apply::moving::{self, World};
+use blankroot::config::{Config, edit};
+use blankroot::host::Machine;
+use blankroot::keep;
+use blankroot::moving::unkeep::{self, Data};
+use blankroot::plan::apply::arrange;
 
 use crate::ground::{Ground, as_root};
+use crate::hostile::hand_over;
+
+#[expect(clippy::disallowed_methods, reason = "she does this")]
+fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::rename(from, to)
+}
 
 #[test]
 fn a_directory_of_roots_that_has_a_private_name_is_not_removed() {
@@ -29,5 +44,78 @@ fn a_directory_of_roots_that_has_a_private_name_is_not_removed() {
         remove_left_behind(open.as_fd(), open.as_fd()).unwrap();
         assert!(roots.join("precious").exists());
         assert!(!home.join(".blankroot.tmp-0").exists() && !empty.exists());
+    });
+}
+
+const TEXT: &str = "[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/persist\"\ndirectories = [\"/home/alice/data\"]\n";
+
+/// Moves her data back while she does `hers` after each change.
+fn move_back(ground: &Ground, hers: impl FnMut(&'static str) + 'static) -> bool {
+    let (file, path) =
+        (ground.path("etc/blankroot.toml"), TreePath::parse(b"/home/alice/data").unwrap());
+    fs::write(&file, TEXT).unwrap();
+    let config = Config::load(&file).unwrap();
+    let machine = Machine::open(ground.root()).unwrap();
+    let list = keep::list(&config);
+    let arranged = arrange(&list);
+    let after = edit::remove_entry(TEXT, &path).unwrap();
+    let now = unkeep::now(&machine, &arranged[0]).unwrap();
+    let plan = unkeep::plan(&arranged[0], &list, Data::MoveBack, now, true, (TEXT, &after));
+    let plan = plan.ok().unwrap();
+    let world = World { machine: &machine, config: &file, old_root: None, even_if_unseen: true };
+    let run = || moving::unkeep(&plan, &world, (TEXT, &after), &mut |_, _| {}, |_| {}).is_ok();
+    run_with(None, Some(Box::new(hers)), run).0
+}
+
+fn homes(ground: &Ground) {
+    for home in ["home/alice", "persist/home/alice"] {
+        fs::create_dir_all(ground.path(home)).unwrap();
+        hand_over(&ground.path(home));
+        fs::create_dir(ground.path(home).join("data")).unwrap();
+        hand_over(&ground.path(home).join("data"));
+    }
+    fs::write(ground.path("persist/home/alice/data/file"), "hers").unwrap();
+    hand_over(&ground.path("persist/home/alice/data/file"));
+}
+
+#[test]
+fn what_is_moved_into_data_that_is_removed_stays() {
+    as_root(|| {
+        let ground = Ground::new();
+        homes(&ground);
+        let home = ground.path("persist/home/alice");
+        let (precious, doomed) = (home.join("precious"), home.join(".data.tmp-0"));
+        fs::write(&precious, "root's").unwrap();
+        let there = precious.clone();
+        let done = move_back(&ground, move |point| {
+            if point == "move: rename doomed" {
+                let _ = rename(&there, &doomed.join("precious"));
+            }
+        });
+        assert!(done && precious.exists());
+        assert!(!ground.path("persist/home/alice/data").exists());
+        assert_eq!(fs::read(ground.path("home/alice/data/file")).unwrap(), b"hers");
+    });
+}
+
+#[test]
+fn data_that_was_changed_at_the_last_moment_is_put_back() {
+    as_root(|| {
+        let ground = Ground::new();
+        homes(&ground);
+        let (top, home) = (ground.path("persist"), ground.path("persist/home/alice"));
+        let done = move_back(&ground, move |point| {
+            if point == "move: rename doomed" {
+                // As through a descriptor that was open all the while, wherever it is by now.
+                let places =
+                    [top.join(".blankroot.tmp-0/data/file"), home.join(".data.tmp-0/file")];
+                for file in places.iter().filter(|file| file.exists()) {
+                    fs::write(file, "hers, and more").unwrap();
+                }
+            }
+        });
+        assert!(!done);
+        let stored = fs::read(ground.path("persist/home/alice/data/file")).unwrap();
+        assert_eq!(stored, b"hers, and more");
     });
 }

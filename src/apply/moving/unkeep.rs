@@ -7,13 +7,12 @@ use std::os::unix::ffi::OsStrExt;
 
 use backends::census::Census;
 use backends::copy::aside::{self, Aside};
-use backends::copy::private_dir;
+use backends::copy::private_dir::{self, PrivateDir};
 use backends::fault::change;
-use backends::remove::remove;
+use backends::file::rename_noreplace;
+use backends::remove::{remove, remove_alone};
 use backends::stat::Place;
-use backends::temporary;
 use backends::{Error, FileType, Result, TreePath};
-use rustix::fs::{self, RenameFlags};
 
 use super::{
     Kept, Stopped, TRIES, World, changes_all_the_time, check_unused, name_of, unmount, write_config,
@@ -159,19 +158,27 @@ impl Run<'_> {
                 return Err(failed(why));
             }
         };
-        change("move: sync live", || making::sync_dir(copy.dir())).map_err(failed)?;
-        let aside = path.parent().unwrap_or_default().join(old.as_bytes());
-        let old = CString::new(old.as_bytes()).map_err(|why| failed(why.into()))?;
-        let old = Place { dir: copy.dir(), name: &old };
+        let seen = self.see_to_old(path, &copy, &old);
+        let copied = copy.finish();
+        seen?;
+        self.told.notes.extend(notes_of(&copied?));
+        Ok(())
+    }
+
+    /// Removes what live had before, if that is nothing.
+    fn see_to_old(&mut self, path: &TreePath, copy: &Aside, old: &OsStr) -> Result<()> {
         let failed = |why| Error::io(format!("see to what {path} had before"), why);
-        let stat = old.stat().map_err(failed)?;
+        change("move: sync live", || making::sync_dir(copy.dir()))
+            .map_err(|why| Error::io(format!("put the copy in the place of {path}"), why))?;
+        let name = CString::new(old.as_bytes()).map_err(|why| failed(why.into()))?;
+        let place = Place { dir: copy.dir(), name: &name };
+        let stat = place.stat().map_err(failed)?;
         let is_link = stat.facts.file_type == FileType::Symlink;
-        if is_link || Census::take(old, path)?.is_empty() {
-            remove(old, &stat)?;
-        } else {
-            self.told.notes.push(format!("what {path} had before is {aside} by now"));
+        if is_link || Census::take(place, path)?.is_empty() {
+            return remove_alone(place, &stat);
         }
-        self.told.notes.extend(notes_of(&copy.finish()?));
+        let aside = path.parent().unwrap_or_default().join(old.as_bytes());
+        self.told.notes.push(format!("what {path} had before is {aside} by now"));
         Ok(())
     }
 
@@ -200,26 +207,55 @@ impl Run<'_> {
         remove(there.place(), &there.stat)
     }
 
-    /// Gives it a temporary name first, so that a half of it is never taken for the whole.
+    /// Moves it where nobody else can enter first: so a half of it is never taken for the whole, and
+    /// nobody moves into it what would be removed with it.
     fn remove_stored(&mut self, source: &TreePath) -> Result<()> {
         let there = self.expect(source)?;
-        let unchanged = there.census(source)?;
-        if !self.copied.as_ref().is_some_and(|copied| unchanged.is_unchanged_since(copied)) {
-            return Err(Error::new(format!("remove {source}"), "it was changed meanwhile")
-                .mend("compare it with live, and remove it by hand"));
+        let census = there.census(source)?;
+        if !self.copied.as_ref().is_some_and(|copied| census.is_unchanged_since(copied)) {
+            return Err(changed_meanwhile(source));
         }
         let failed = |why| Error::io(format!("remove {source}"), why);
-        let dir = there.parent.as_fd();
-        let unused = temporary::unused(dir, OsStr::from_bytes(there.name.to_bytes()));
-        let doomed =
-            CString::new(unused.map_err(failed)?.as_bytes()).map_err(|why| failed(why.into()))?;
-        let (name, how) = (there.name.as_c_str(), RenameFlags::NOREPLACE);
-        aside::unlock(there.place(), &there.stat).map_err(failed)?;
-        change("move: rename doomed", || {
-            Ok(fs::renameat_with(dir, name, dir, doomed.as_c_str(), how)?)
-        })
-        .map_err(failed)?;
-        remove(Place { dir, name: &doomed }, &there.stat)?;
-        change("move: sync storage", || making::sync_dir(dir)).map_err(failed)
+        let base = self.world.machine.base_of(source);
+        let private = PrivateDir::make(there.parent.as_fd(), base).map_err(failed)?;
+        let doomed = Place { dir: private.as_fd(), name: &there.name };
+        let renamed = aside::unlock(there.place(), &there.stat)
+            .and_then(|()| {
+                change("move: rename doomed", || rename_noreplace(there.place(), doomed))
+            })
+            .map_err(failed);
+        let removed = renamed.and_then(|()| {
+            let unchanged = self.expect_unchanged(source, &there, doomed, &census);
+            if unchanged.is_err() {
+                let back = change("move: put back", || rename_noreplace(doomed, there.place()));
+                back.map_err(|why| Error::io(format!("put {source} back"), why))?;
+            }
+            unchanged?;
+            remove(doomed, &there.stat)
+        });
+        let tidied = private.remove().map_err(failed);
+        removed?;
+        tidied?;
+        change("move: sync storage", || making::sync_dir(there.parent.as_fd())).map_err(failed)
     }
+
+    /// An error if somebody has changed or uses what is to be removed, which nobody finds any more.
+    fn expect_unchanged(
+        &self,
+        source: &TreePath,
+        there: &There,
+        doomed: Place<'_>,
+        before: &Census,
+    ) -> Result<()> {
+        let census = Census::take(doomed, source)?;
+        if !census.is_unchanged_but_renamed_since(before) {
+            return Err(changed_meanwhile(source));
+        }
+        check_unused(self.world, &format!("remove {source}"), there, &census).map(drop)
+    }
+}
+
+fn changed_meanwhile(source: &TreePath) -> Error {
+    Error::new(format!("remove {source}"), "it was changed meanwhile")
+        .mend("compare it with live, and remove it by hand")
 }
