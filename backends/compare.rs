@@ -67,6 +67,12 @@ impl Failure {
         is_gone(&self.why)
     }
 
+    /// Whether somebody has a lease on the file (fcntl(2)), so that it cannot be opened at once. Its owner
+    /// may, and must not stop what is done to all others.
+    fn is_leased(&self) -> bool {
+        Errno::from_io_error(&self.why) == Some(Errno::WOULDBLOCK)
+    }
+
     /// The tree that could not be read.
     pub fn side(&self) -> Side {
         self.side
@@ -174,7 +180,11 @@ fn flags_differ(older: (Place<'_>, &Stat), newer: (Place<'_>, &Stat)) -> Result<
     let open = |side, (place, stat): (Place<'_>, &Stat)| {
         handle::open(place, stat).map_err(|why| Failure::new("", side, why))
     };
-    let (a, b) = (open(Side::Older, older)?, open(Side::Newer, newer)?);
+    let opened = (open(Side::Older, older), open(Side::Newer, newer));
+    let (a, b) = match opened {
+        (Err(why), _) | (_, Err(why)) if why.is_leased() => return Ok(true),
+        (a, b) => (a?, b?),
+    };
     inode_flags::differ(a.as_fd(), b.as_fd(), file_type == FileType::File)
         .map_err(|why| Failure::new("the flags of ", Side::Newer, why))
 }
@@ -212,9 +222,10 @@ fn attribute_names(place: Place<'_>, side: Side) -> Result<Option<Vec<CString>>,
     }
 }
 
-/// Whether two regular files differ in a byte, or in their length. Holes count as zeros.
+/// Whether two regular files differ in a byte, or in their length. Holes count as zeros, and what
+/// cannot be opened since somebody has a lease on it counts as different.
 pub fn content_differs(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure> {
-    let (a, b) = (Content::open(older, Side::Older)?, Content::open(newer, Side::Newer)?);
+    let Some((a, b)) = open_both(older, newer)? else { return Ok(true) };
     Ok(a.size != b.size || differ_in(&a, &b, std::slice::from_ref(&(0..a.size)))?)
 }
 
@@ -224,8 +235,17 @@ pub fn content_differs_in(
     newer: Place<'_>,
     ranges: &[Range<u64>],
 ) -> Result<bool, Failure> {
-    let (a, b) = (Content::open(older, Side::Older)?, Content::open(newer, Side::Newer)?);
+    let Some((a, b)) = open_both(older, newer)? else { return Ok(true) };
     Ok(a.size != b.size || differ_in(&a, &b, ranges)?)
+}
+
+/// Both files, or `None` if somebody has a lease on one.
+fn open_both(older: Place<'_>, newer: Place<'_>) -> Result<Option<(Content, Content)>, Failure> {
+    let opened = (Content::open(older, Side::Older), Content::open(newer, Side::Newer));
+    match opened {
+        (Err(why), _) | (_, Err(why)) if why.is_leased() => Ok(None),
+        (a, b) => Ok(Some((a?, b?))),
+    }
 }
 
 fn differ_in(a: &Content, b: &Content, ranges: &[Range<u64>]) -> Result<bool, Failure> {

@@ -7,6 +7,7 @@ mod ground;
 mod hostile;
 mod hostile_copy;
 mod hostile_keep;
+mod leased;
 mod left_behind;
 mod limits;
 mod property;

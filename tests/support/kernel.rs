@@ -13,6 +13,9 @@ use std::ptr;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
+/// `F_SETSIG` of `asm-generic/fcntl.h`.
+const F_SETSIG: i32 = 10;
+
 /// `struct btrfs_ioctl_vol_args` of `linux/btrfs.h`.
 #[repr(C)]
 struct Args {
@@ -110,6 +113,19 @@ pub fn clone_range(from: &File, to: &File, from_at: u64, to_at: u64, len: u64) -
     let args = CloneRange { fd: from.as_raw_fd().into(), from: from_at, len, to: to_at };
     // SAFETY: reads one `CloneRange`, which outlives the call, as both files do.
     unsafe { ioctl::ficlonerange(to.as_raw_fd(), &raw const args) }?;
+    Ok(())
+}
+
+/// Takes a lease for writing on a file that nobody else has open (`F_SETLEASE`, fcntl(2)).
+pub fn lease_for_writing(file: &File) -> io::Result<()> {
+    // Who opens it makes the kernel send a signal, which by default is one that ends the process.
+    let commands = [(F_SETSIG, nix::libc::SIGCHLD), (nix::libc::F_SETLEASE, nix::libc::F_WRLCK)];
+    for (command, value) in commands {
+        // SAFETY: takes numbers and touches no memory.
+        if unsafe { nix::libc::fcntl(file.as_raw_fd(), command, value) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
     Ok(())
 }
 
