@@ -103,8 +103,9 @@ impl Aside {
             let _ = self.discard();
             return Err(error);
         }
-        self.sync_name()?;
-        self.finish()
+        let synced = self.sync_name();
+        let finished = self.finish();
+        synced.and(finished)
     }
 
     /// Puts the copy in the place of the earlier one that `old` tells of, which is removed; durable when
@@ -141,8 +142,9 @@ impl Aside {
 
     /// Removes the copy, which nobody needs after all.
     pub fn discard(self) -> Result<()> {
-        remove(self.place(), &self.stat)?;
-        Self { locked: None, ..self }.finish().map(drop)
+        let removed = remove(self.place(), &self.stat);
+        let finished = Self { locked: None, ..self }.finish();
+        removed.and(finished.map(drop))
     }
 
     /// Where the copy is.

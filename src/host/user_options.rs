@@ -35,8 +35,10 @@ pub fn announce(
     let mut lines = Vec::new();
     let made = made.iter().map(|mount| (mount, true));
     for ((path, options), made) in made.chain(there.iter().map(|mount| (mount, false))) {
-        let opened = machine.open_at(path, OFlags::PATH | OFlags::NOFOLLOW).map_err(failed)?;
-        let id = of_open(opened.as_fd()).map_err(failed)?.mount;
+        // A mount that was moved away needs no options, and must not keep others from theirs.
+        let opened = machine.open_at(path, OFlags::PATH | OFlags::NOFOLLOW);
+        let Ok(found) = opened.and_then(|opened| of_open(opened.as_fd())) else { continue };
+        let id = found.mount;
         // A mount that is gone by now needs no options.
         let Some(mount) = table.iter().find(|mount| Some(mount.id) == id) else { continue };
         if made || !tells(&old, &mount.mount_point, &options.user) {

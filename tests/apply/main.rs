@@ -2,6 +2,7 @@
 //! nobody who controls a parent leads it elsewhere.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
+mod announced;
 mod declared;
 mod ground;
 mod hostile;
