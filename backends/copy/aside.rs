@@ -50,8 +50,31 @@ impl Aside {
         shown: (&TreePath, &TreePath),
         progress: Progress<'_>,
     ) -> Result<Self> {
-        let failed = |why: io::Error| Error::io(format!("copy {} to {}", shown.0, shown.1), why);
         let limits = Limits::of(from, shown.0)?;
+        Self::make_within(limits, from, to, base, shown, progress)
+    }
+
+    /// The same from a view of an old root, which is mounted by ourselves, with limits that say nothing
+    /// of what is in it.
+    pub fn make_from_view(
+        from: Place<'_>,
+        to: Place<'_>,
+        base: BorrowedFd<'_>,
+        shown: (&TreePath, &TreePath),
+        progress: Progress<'_>,
+    ) -> Result<Self> {
+        Self::make_within(Limits::default(), from, to, base, shown, progress)
+    }
+
+    fn make_within(
+        limits: Limits,
+        from: Place<'_>,
+        to: Place<'_>,
+        base: BorrowedFd<'_>,
+        shown: (&TreePath, &TreePath),
+        progress: Progress<'_>,
+    ) -> Result<Self> {
+        let failed = |why: io::Error| Error::io(format!("copy {} to {}", shown.0, shown.1), why);
         limits::refuse_users_own(to.dir, shown.1)?;
         let dir = to.dir.try_clone_to_owned().map_err(failed)?;
         let private = PrivateDir::make(to.dir, base).map_err(failed)?;

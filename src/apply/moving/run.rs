@@ -99,7 +99,8 @@ impl<'r> Run<'r> {
         let to_name = name_of(source)?;
         let to = Place { dir: to.as_fd(), name: &to_name };
         let base = self.world.machine.base_of(source);
-        let copy = Aside::make(from, to, base, (path, source), self.progress)?.expect_whole()?;
+        let copy = Aside::make_from_view(from, to, base, (path, source), self.progress)?;
+        let copy = copy.expect_whole()?;
         // An empty directory is nothing that could be lost; one that is filled by now stays.
         match rustix::fs::unlinkat(to.dir, to.name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST) => {}
