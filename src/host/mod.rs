@@ -16,7 +16,7 @@ pub use machine::Machine;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path};
@@ -24,7 +24,8 @@ use std::path::{Component, Path};
 use backends::fault::change;
 use backends::file;
 use backends::path::Escaped;
-use backends::{Error, Result};
+use backends::stat::of_open;
+use backends::{Error, FileType, Result};
 use rustix::fs::{self, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
@@ -49,7 +50,7 @@ impl HostRoot {
 
     /// Reads a whole plain file.
     pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
-        file::read_open(self.file(path.as_ref())?, file::MAX_SYSTEM)
+        file::read_open(self.plain_file(path.as_ref())?, file::MAX_SYSTEM)
     }
 
     /// Reads at most `length` bytes of a file or device from `offset` on; fewer at its end.
@@ -121,6 +122,19 @@ impl HostRoot {
         self.resolve(path.as_ref(), OFlags::PATH)
     }
 
+    /// Opens a plain file. Of anything else only the path is opened: a link of a user's may lead to a
+    /// device, and opening that may have effects.
+    fn plain_file(&self, path: &Path) -> io::Result<File> {
+        let found = self.open_path(path)?;
+        if of_open(found.as_fd())?.facts.file_type != FileType::File {
+            return Err(io::Error::other("it is not a plain file"));
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        // Of this thread: threads may have descriptor tables of their own.
+        let path = format!("/proc/thread-self/fd/{}", found.as_raw_fd());
+        Ok(File::from(fs::open(path, flags, Mode::empty())?))
+    }
+
     fn file(&self, path: &Path) -> io::Result<File> {
         // Without NONBLOCK, opening a drive may wait for its medium.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -186,6 +200,33 @@ mod tests {
         for path in ["absolute", "upwards", "etc/passwd", "/etc/passwd"] {
             assert_eq!(host.read(path).unwrap(), b"inside", "{path}");
         }
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_not_opened() {
+        let (dir, host) = host();
+        nix::unistd::mkfifo(&dir.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        symlink("fifo", dir.path().join("link")).unwrap();
+        // A writer that does not wait is refused for as long as nobody has the fifo open to read.
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let opened = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let flags = OFlags::WRONLY | OFlags::NONBLOCK;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    if fs::open(dir.path().join("fifo"), flags, Mode::empty()).is_ok() {
+                        return true;
+                    }
+                }
+                false
+            });
+            for _ in 0..2000 {
+                let error = host.read("link").unwrap_err().to_string();
+                assert_eq!(error, "it is not a plain file");
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            writer.join().unwrap()
+        });
+        assert!(!opened);
     }
 
     #[test]
