@@ -196,14 +196,13 @@ fn wiped(
 ) -> Result<Option<Wiped>> {
     let found = observed.found(storage);
     let same_mount = found.is_some_and(|found| found.stat.mount == top.mount);
-    let mounts = mounted::all()?;
-    if !same_mount
-        && mount_of(found.map(|found| &found.stat), &mounts).is_some_and(Mount::is_in_memory)
-    {
-        return Ok(Some(Wiped::InMemory));
-    }
     if !baseline.restores()? {
         return Ok(None);
+    }
+    let mounts = mounted::all()?;
+    let in_memory = mount_of(found.map(|found| &found.stat), &mounts);
+    if !same_mount && in_memory.is_some_and(Mount::is_in_memory) {
+        return Ok(Some(Wiped::InMemory));
     }
     let with_live = (same_mount && machine.has_storages_below_root())
         || baseline.holds(machine, storage)?
