@@ -15,6 +15,7 @@ use crate::facts::fstab;
 use crate::facts::fstab_mounts::Mounts;
 use crate::host::Machine;
 use crate::keep;
+use crate::observe::Wiped;
 use crate::plan::apply::{Arranged, ancestors, arrange, leads_to};
 
 /// The type of tmpfs and ramfs-backed tmpfs, as statfs(2) has it.
@@ -143,8 +144,30 @@ fn is_in_place(one: &Arranged, live: &There, stored: Option<&There>) -> bool {
 
 /// What lies in memory is empty at every boot by itself, before it could be covered.
 fn refuse_in_memory(machine: &Machine, path: &TreePath) -> Result<()> {
-    let action = || format!("keep {path}");
-    let failed = |why| Error::io(action(), why);
+    let Some(dir) = outermost_in_memory(machine, path)? else { return Ok(()) };
+    let why = format!("{dir} is in memory (tmpfs), and empty at every boot by itself");
+    Err(Error::new(format!("keep {path}"), why)
+        .mend("let the program put it below /var/lib or /srv, and keep that"))
+}
+
+/// Refuses a directory in memory as a storage that is declared for `path`.
+pub fn refuse_storage_in_memory(
+    machine: &Machine,
+    path: &TreePath,
+    storage: &TreePath,
+) -> Result<()> {
+    match outermost_in_memory(machine, storage)? {
+        Some(_) => {
+            Err(Error::new(format!("keep {path}"), Wiped::InMemory.reason(storage))
+                .mend(Wiped::MEND))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The outermost directory on the way to `path`, or that itself, that is on a tmpfs and not the root's.
+fn outermost_in_memory(machine: &Machine, path: &TreePath) -> Result<Option<TreePath>> {
+    let failed = |why| Error::io(format!("look at {path}"), why);
     let root = machine.open_at(&TreePath::root(), OFlags::PATH).map_err(failed)?;
     let device = fstat(&root).map_err(|why| failed(why.into()))?.st_dev;
     let mut outermost = None;
@@ -161,10 +184,7 @@ fn refuse_in_memory(machine: &Machine, path: &TreePath) -> Result<()> {
         }
         outermost = Some(dir);
     }
-    let Some(dir) = outermost else { return Ok(()) };
-    let why = format!("{dir} is in memory (tmpfs), and empty at every boot by itself");
-    Err(Error::new(action(), why)
-        .mend("let the program put it below /var/lib or /srv, and keep that"))
+    Ok(outermost)
 }
 
 /// A directory or a file, told from what is there.

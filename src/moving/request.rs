@@ -114,6 +114,9 @@ impl Looking<'_> {
                 let (live, note) = self.keepable.undeclared(path)?;
                 self.notes.extend(note);
                 let storage = choose::storage(self.config, self.request.storage, path)?;
+                if !self.config.storages.iter().any(|declared| declared.path == storage) {
+                    keepable::refuse_storage_in_memory(self.machine, path, &storage)?;
+                }
                 let stored = look(self.machine, &storage.join_path(path))?;
                 let kind = kind(self.request, path, live.as_ref(), stored.as_ref(), must_be_dir)?;
                 let storage = Path::new("/").join(storage.as_path());

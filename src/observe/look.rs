@@ -186,7 +186,7 @@ fn by_fstab(
 }
 
 /// Whether a storage goes with live: it lies on the very mount of the root, in a subvolume of live,
-/// say, or another mount shows a part of live there. What is mounted in memory is gone without that.
+/// say, or another mount shows a part of live there.
 fn wiped(
     machine: &Machine,
     storage: &TreePath,
@@ -200,10 +200,6 @@ fn wiped(
         return Ok(None);
     }
     let mounts = mounted::all()?;
-    let in_memory = mount_of(found.map(|found| &found.stat), &mounts);
-    if !same_mount && in_memory.is_some_and(Mount::is_in_memory) {
-        return Ok(Some(Wiped::InMemory));
-    }
     let with_live = (same_mount && machine.has_storages_below_root())
         || baseline.holds(machine, storage)?
         || shows_part_of_root(found, top, &mounts);

@@ -81,7 +81,7 @@ impl Wiped {
 pub struct Observed {
     /// Every place.
     pub places: BTreeMap<TreePath, Seen>,
-    /// The storages that do not survive a boot.
+    /// The storages that go with live.
     pub wiped: BTreeMap<TreePath, Wiped>,
     /// The paths that were linked in this boot although nothing says so.
     pub linked: BTreeSet<TreePath>,
