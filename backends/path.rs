@@ -222,6 +222,11 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// A path from the root on as a shell takes it.
+pub fn shell_path(path: &TreePath) -> String {
+    shell_word(OsStr::from_bytes(&[b"/", path.as_bytes()].concat()))
+}
+
 /// A name as a shell takes it: bare where that is safe, else in quotes.
 pub fn shell_word(name: &OsStr) -> String {
     let bytes = name.as_bytes();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use backends::TreePath;
 
 use crate::config::{
-    Config, DEFAULT_FILE, Entry, EntryKind, How, Ownership, Place, Storage, UserEntries,
+    Config, Entry, EntryKind, How, Ownership, Place, Storage, UserEntries, is_own_file,
 };
 use crate::known::{self, Known};
 
@@ -97,9 +97,7 @@ pub fn of(storages: &[Storage]) -> Vec<KeepEntry> {
 
 /// Where a storage has the configuration itself, if it is on the keep list and there already.
 pub fn kept_configuration(config: &Config, root: &Path) -> Option<PathBuf> {
-    let entry = list(config)
-        .into_iter()
-        .find(|entry| entry.path.as_bytes() == DEFAULT_FILE.trim_start_matches('/').as_bytes())?;
+    let entry = list(config).into_iter().find(|entry| is_own_file(&entry.path))?;
     let kept = root.join(entry.source().as_path());
     // Not there is not there, whatever the reason: then nothing but the first one is known.
     kept.symlink_metadata().is_ok_and(|kept| kept.is_file()).then_some(kept)

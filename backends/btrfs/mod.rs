@@ -50,9 +50,7 @@ impl Btrfs {
     pub fn device(&self) -> &PathBuf {
         self.top.device()
     }
-}
 
-impl Btrfs {
     /// What mounts the top level, and then makes a tree read-only or writable.
     fn commands_for_read_only(&self, tree: &Tree, read_only: bool) -> [String; 2] {
         let mount = format!("mount -o subvolid=5 {} /mnt", shell_word(self.device().as_os_str()));

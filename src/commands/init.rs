@@ -1,6 +1,5 @@
 //! `init`: makes the blank snapshot, the place for old roots and a starter configuration.
 
-use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -8,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use backends::lock::patiently;
-use backends::path::{Escaped, shell_word};
+use backends::path::{Escaped, shell_path};
 use backends::{Backend, Error, Kinship, LockedBackend, Origin, Survey, TreeName, TreePath, file};
 
 use super::named::refuse_host_path;
@@ -275,14 +274,12 @@ fn expect_no_older(root: &Path, dir: &Path) -> Result<(), Error> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(why) => Err(Error::io(format!("look at {older}"), why)),
         Ok(_) => {
-            let word =
-                |path: &TreePath| shell_word(OsStr::from_bytes(&[b"/", path.as_bytes()].concat()));
             let action = format!("keep the configuration in {below}");
             let why = format!("{older} is there already, and would be followed instead");
             let mend = format!(
                 "move it away; or, to go on with it, `cp {} {DEFAULT_FILE}`, see that its `[root]` is this \
                  system's, and run `blankroot init` alone",
-                word(&older)
+                shell_path(&older)
             );
             Err(Error::new(action, why).mend(mend))
         }

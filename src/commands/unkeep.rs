@@ -12,7 +12,7 @@ use super::named::in_tree;
 use super::{Failure, show};
 use crate::apply::moving::{self, World};
 use crate::cli::{Cli, Unkeep};
-use crate::config::{Config, DEFAULT_FILE, edit};
+use crate::config::{Config, DEFAULT_FILE, edit, is_own_file};
 use crate::host::Machine;
 use crate::keep;
 use crate::moving::look::look;
@@ -122,7 +122,7 @@ fn plan(
 /// Without its entry, blank's older configuration counts from the next boot on, and storage's is followed for
 /// as long as that has the entry.
 fn refuse_own(path: &TreePath, file: &Path) -> Result<()> {
-    if path.as_bytes() != DEFAULT_FILE.trim_start_matches('/').as_bytes() {
+    if !is_own_file(path) {
         return Ok(());
     }
     let why = "it is the list of what is kept, and blank has an older one, which keeps it";

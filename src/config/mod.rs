@@ -42,6 +42,11 @@ use reader::Reader;
 /// Where the configuration is unless the command line says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/blankroot.toml";
 
+/// Whether a path of the tree is that of the configuration itself.
+pub fn is_own_file(path: &backends::TreePath) -> bool {
+    path.as_bytes() == DEFAULT_FILE.trim_start_matches('/').as_bytes()
+}
+
 /// A whole configuration without contradictions.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -1,15 +1,7 @@
 //! Paths in words: where a link leads by its text, and what a shell takes. Pure.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-
 use backends::TreePath;
-use backends::path::shell_word;
-
-/// A path as a shell takes it.
-pub(super) fn shell(path: &TreePath) -> String {
-    shell_word(OsStr::from_bytes(&[b"/", path.as_bytes()].concat()))
-}
+pub(super) use backends::path::shell_path as shell;
 
 /// The path that a link at `link` stands for; `None` if it leads above the root.
 pub(super) fn follow(link: &TreePath, to: &[u8]) -> Option<TreePath> {

@@ -1,11 +1,9 @@
 //! Decides which storage a path goes to, and which paths cannot be kept at all. Pure.
 
-use std::os::unix::ffi::OsStrExt;
-
-use backends::path::shell_word;
+use backends::path::shell_path;
 use backends::{Error, Result, TreePath};
 
-use crate::config::{Config, DEFAULT_FILE, EntryKind, Storage};
+use crate::config::{Config, EntryKind, Storage, is_own_file};
 use crate::keep::KeepEntry;
 use crate::known;
 
@@ -87,13 +85,12 @@ pub fn declared(config: &Config, list: &[KeepEntry], path: &TreePath) -> Result<
     if let Some(entry) = list.iter().find(|entry| entry.path.is_within(path)) {
         let (below, line) = (&entry.path, entry.place.line);
         let why = format!("{below}, which lies in it, is kept on its own (line {line})");
-        let word = shown(below);
+        let word = shell_path(below);
         // Nothing could tell where the list of what is kept is, if that were kept with what is around it.
-        let is_own = below.as_bytes() == DEFAULT_FILE.trim_start_matches('/').as_bytes();
-        let mend = match is_own {
+        let mend = match is_own_file(below) {
             true => format!(
                 "keep what lies beside it: `blankroot diff {}` shows what that is",
-                shown(path)
+                shell_path(path)
             ),
             false => format!("run `blankroot unkeep --move-back {word}` first, then this again"),
         };
@@ -101,11 +98,6 @@ pub fn declared(config: &Config, list: &[KeepEntry], path: &TreePath) -> Result<
     }
     suitable(path)?;
     Ok(Declared::Not)
-}
-
-/// A path as it can be typed.
-fn shown(path: &TreePath) -> String {
-    shell_word(std::ffi::OsStr::from_bytes(&[b"/", path.as_bytes()].concat()))
 }
 
 /// Refuses a path that does not work as a kept one; else what will not work about it, if anything. An

@@ -2,12 +2,11 @@
 //! configuration in memory.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use backends::census::Census;
 use backends::copy::aside::difference;
-use backends::path::shell_word;
+use backends::path::shell_path;
 use backends::stat::Place;
 use backends::{Backend, Error, FileType, Result, TreePath, View, inode_flags};
 use rustix::fs::{IFlags, OFlags};
@@ -210,11 +209,7 @@ fn refuse_locked(machine: &Machine, step: &KeepStep) -> Result<()> {
         () => return Ok(()),
     };
     let why = format!("its directory {parent} is {word} (`chattr +{letter}`)");
-    Err(Error::new(action(), why).mend(format!("`chattr -{letter} {}`", shown(&parent))))
-}
-
-fn shown(path: &TreePath) -> String {
-    shell_word(std::ffi::OsStr::from_bytes(&[b"/", path.as_bytes()].concat()))
+    Err(Error::new(action(), why).mend(format!("`chattr -{letter} {}`", shell_path(&parent))))
 }
 
 /// An entry that is there already is not changed.
@@ -292,14 +287,14 @@ fn check_old_root(
     if fills && look(machine, &one.seen_at)?.is_some_and(|live| live.is_mount) {
         let why = format!("{}, which is empty, is mounted at {}", one.source, one.seen_at);
         return Err(Error::new(action, why)
-            .mend(format!("`umount {}`, then run this again", shown(&one.seen_at))));
+            .mend(format!("`umount {}`, then run this again", shell_path(&one.seen_at))));
     }
     let refused = apply.refusals.iter().any(|refusal| refusal.path == *path);
     let Some(live) = look(machine, &one.made_at)?.filter(|_| refused) else { return Ok(fills) };
     if live.stat.facts.file_type == FileType::Symlink || live.is_mount {
         return Ok(fills);
     }
-    let word = shown(path);
+    let word = shell_path(path);
     if differs(&live)? {
         let mend = format!(
             "compare the two, and move one of them away; `blankroot keep {word}` takes live's"

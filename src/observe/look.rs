@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use backends::mounted;
-use backends::mountinfo::Mount;
 use backends::stat::{self, Stat};
 use backends::xattrs;
 use backends::{FileType, Result, TreeName, TreePath};
@@ -13,7 +12,7 @@ use rustix::fs::{self, OFlags};
 use rustix::io::Errno;
 
 use super::content::{self, Baseline};
-use super::{Content, Found, Observed, Seen, Wiped, model};
+use super::{Content, Found, Observed, Seen, model};
 use crate::facts::fstab;
 use crate::facts::fstab_mounts::{FstabMount, Mounts, storages};
 use crate::host::Machine;
@@ -40,9 +39,9 @@ pub fn observe(
     let storages: BTreeSet<&TreePath> = arranged.iter().map(|one| &one.entry.storage).collect();
     for storage in storages {
         if observed.found(storage).is_some()
-            && let Some(why) = wiped(machine, storage, &top, &observed, baseline)?
+            && is_wiped(machine, storage, &top, &observed, baseline)?
         {
-            observed.wiped.insert(storage.clone(), why);
+            observed.wiped.insert(storage.clone());
         }
     }
     Ok(observed)
@@ -187,36 +186,33 @@ fn by_fstab(
 
 /// Whether a storage goes with live: it lies on the very mount of the root, in a subvolume of live,
 /// say, or another mount shows a part of live there.
-fn wiped(
+fn is_wiped(
     machine: &Machine,
     storage: &TreePath,
     top: &Stat,
     observed: &Observed,
     baseline: &mut Baseline<'_>,
-) -> Result<Option<Wiped>> {
-    let found = observed.found(storage);
-    let same_mount = found.is_some_and(|found| found.stat.mount == top.mount);
+) -> Result<bool> {
+    let same_mount = observed.found(storage).is_some_and(|found| found.stat.mount == top.mount);
     if !baseline.restores()? {
-        return Ok(None);
+        return Ok(false);
     }
-    let mounts = mounted::all()?;
-    let with_live = (same_mount && machine.has_storages_below_root())
-        || baseline.holds(machine, storage)?
-        || shows_part_of_root(found, top, &mounts);
-    Ok(with_live.then_some(Wiped::WithLive))
-}
-
-fn mount_of<'m>(stat: Option<&Stat>, mounts: &'m [Mount]) -> Option<&'m Mount> {
-    let id = stat?.mount?;
-    mounts.iter().find(|mount| mount.id == id)
+    if same_mount && machine.has_storages_below_root() {
+        return Ok(true);
+    }
+    Ok(baseline.holds(machine, storage)? || shows_part_of_root(observed.found(storage), top)?)
 }
 
 /// Whether the mount that shows a storage shows a part of what the root's mount shows: a subvolume inside of
 /// live that is mounted by itself, say.
-fn shows_part_of_root(storage: Option<&Found>, top: &Stat, mounts: &[Mount]) -> bool {
-    let own = mount_of(storage.map(|found| &found.stat), mounts);
-    let (Some(own), Some(root)) = (own, mount_of(Some(top), mounts)) else { return false };
+fn shows_part_of_root(storage: Option<&Found>, top: &Stat) -> Result<bool> {
+    let (Some(own), Some(root)) = (storage.and_then(|found| found.stat.mount), top.mount) else {
+        return Ok(false);
+    };
+    let mounts = mounted::all()?;
+    let of = |id: u64| mounts.iter().find(|mount| mount.id == id);
+    let (Some(own), Some(root)) = (of(own), of(root)) else { return Ok(false) };
     let below = own.root.strip_prefix(root.root.as_slice());
     let inside = root.root != b"/" && below.is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
-    own.dev == root.dev && inside
+    Ok(own.dev == root.dev && inside)
 }

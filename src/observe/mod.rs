@@ -81,8 +81,8 @@ impl Wiped {
 pub struct Observed {
     /// Every place.
     pub places: BTreeMap<TreePath, Seen>,
-    /// The storages that go with live.
-    pub wiped: BTreeMap<TreePath, Wiped>,
+    /// The storages that lie on live itself, and would be wiped with it.
+    pub wiped: BTreeSet<TreePath>,
     /// The paths that were linked in this boot although nothing says so.
     pub linked: BTreeSet<TreePath>,
     /// Files in storage of which it is noted that their programs replace them.

@@ -15,7 +15,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
 use backends::TreePath;
-use backends::path::shell_word;
+use backends::path::shell_path;
 
 use crate::accounts::Accounts;
 use crate::config::How;
@@ -203,7 +203,7 @@ impl<'p> Planner<'p> {
                 let is_mounted = |dir: TreePath| {
                     self.observed.found(&dir).is_some_and(|found| found.mounted.is_some())
                 };
-                let word = shell_word(OsStr::from_bytes(&[b"/", storage.as_bytes()].concat()));
+                let word = shell_path(storage);
                 return Err(match ancestors(storage).any(is_mounted) {
                     true => (
                         format!(
@@ -218,10 +218,10 @@ impl<'p> Planner<'p> {
                 });
             }
         }
-        match self.observed.wiped.get(storage) {
-            Some(wiped) => Err((wiped.reason(storage), Wiped::MEND.into())),
-            None => Ok(()),
+        if self.observed.wiped.contains(storage) {
+            return Err((Wiped::WithLive.reason(storage), Wiped::MEND.into()));
         }
+        Ok(())
     }
 
     /// What fstab mounts at the very place comes and goes with fstab; below such a mount, data that
