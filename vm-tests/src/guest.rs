@@ -110,6 +110,13 @@ pub struct Kind {
     pub initrd: Initrd,
 }
 
+impl Kind {
+    /// Whether the README's commands run in a boot of the guest, or from outside, which is faster.
+    pub fn is_set_up_in_a_boot(self) -> bool {
+        self.root == Root::Btrfs && self.initrd == Initrd::InitramfsTools
+    }
+}
+
 /// A disk, and the kernel and the initrd that boot it. Never written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guest {

@@ -16,6 +16,9 @@ const BOOT: Duration = Duration::from_secs(420);
 /// What one command may take.
 const COMMAND: Duration = Duration::from_secs(1200);
 
+/// What is written to a machine's first disk.
+const OVERLAY: &str = "disk.qcow2";
+
 /// What the tests' shell says first.
 const READY: &str = "tests-shell: ready\n";
 /// How the tests' shell ends what a command wrote.
@@ -34,6 +37,10 @@ pub struct Machine {
     dir: TempDir,
 }
 
+/// A machine that is up, with its memory; it can go on any number of times, each on its own.
+#[derive(Debug)]
+pub struct Saved(Machine);
+
 /// What a command did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -47,7 +54,7 @@ impl Machine {
     /// A machine that is off.
     pub fn of(guest: &Guest) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let overlay = dir.path().join("disk.qcow2");
+        let overlay = dir.path().join(OVERLAY);
         let args = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b"].map(PathBuf::from);
         programs::run("qemu-img", args.iter().chain([&guest.file("disk.raw"), &overlay]));
         let setup = Setup {
@@ -57,6 +64,7 @@ impl Machine {
             disks: vec![Disk::Overlay(overlay)],
             clock: None,
             memory: 1024,
+            resumes: false,
         };
         Self {
             setup,
@@ -75,6 +83,10 @@ impl Machine {
         machine
     }
 
+    fn overlay(&self) -> PathBuf {
+        self.dir.path().join(OVERLAY)
+    }
+
     /// The set-up of the next boot, to change.
     pub fn setup(&mut self) -> &mut Setup {
         &mut self.setup
@@ -83,7 +95,7 @@ impl Machine {
     /// Writes its first disk, while it is off, as a plain image to `to`.
     pub fn copy_disk(&self, to: &Path) {
         assert!(self.qemu.is_none(), "the machine is on");
-        let overlay = self.dir.path().join("disk.qcow2");
+        let overlay = self.overlay();
         let args = ["convert", "-O", "raw"].map(PathBuf::from);
         programs::run("qemu-img", args.iter().chain([&overlay, &to.to_path_buf()]));
     }
@@ -128,6 +140,7 @@ impl Machine {
         let root = self.root.words();
         self.setup.command_line = format!("{root} {others} {} {words}", self.unlocking);
         self.qemu = Some(Qemu::start(&self.setup));
+        self.setup.resumes = false;
     }
 
     /// Waits for the tests' shell.
@@ -218,6 +231,29 @@ impl Machine {
     /// The running machine's lines.
     pub fn on(&mut self) -> &mut Qemu {
         self.qemu.as_mut().expect("the machine is off")
+    }
+}
+
+impl Saved {
+    /// Saves a machine that is up and has its first disk alone.
+    pub fn of(mut machine: Machine) -> Self {
+        machine.on().save();
+        machine.pull_plug();
+        Self(machine)
+    }
+
+    /// The machine, which goes on: its shell waits for the next command.
+    pub fn resumed(&self) -> Machine {
+        let Self(saved) = self;
+        let dir = tempfile::tempdir().unwrap();
+        let overlay = dir.path().join(OVERLAY);
+        programs::run("cp", [Path::new("--sparse=always"), &saved.overlay(), &overlay]);
+        let (setup, unlocking) = (saved.setup.clone(), saved.unlocking.clone());
+        let setup = Setup { disks: vec![Disk::Overlay(overlay)], resumes: true, ..setup };
+        let words = String::new();
+        let mut machine = Machine { setup, root: saved.root, words, unlocking, qemu: None, dir };
+        machine.switch_on();
+        machine
     }
 }
 

@@ -107,6 +107,7 @@ impl Minimal {
             disks,
             clock: None,
             memory: self.memory,
+            resumes: false,
         };
         let mut qemu = Qemu::start(&setup);
         qemu.console.wait_for(BEGIN, PATIENCE);

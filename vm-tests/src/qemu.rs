@@ -18,6 +18,13 @@ pub const PROGRAM: &str = "qemu-system-x86_64";
 /// Words for an emulated kernel. What is at the same address in each process is translated once.
 const EMULATED: &str = "norandmaps mitigations=off";
 
+/// What QEMU's monitor says when it waits for a command.
+const PROMPT: &str = "(qemu) ";
+/// What saving a machine may take.
+const SAVING: Duration = Duration::from_secs(120);
+/// The name under which a disk has the machine that was saved in it.
+const SAVED: &str = "saved";
+
 /// How a disk's file is used.
 #[derive(Clone, Debug)]
 pub enum Disk {
@@ -49,6 +56,8 @@ pub struct Setup {
     pub clock: Option<String>,
     /// Memory, in MiB.
     pub memory: usize,
+    /// Whether it goes on from where its first disk was [saved](Qemu::save), instead of booting.
+    pub resumes: bool,
 }
 
 /// A machine that runs. It ends with this value.
@@ -59,6 +68,7 @@ pub struct Qemu {
     pub console: Console,
     /// The second one.
     pub shell: Console,
+    monitor: PathBuf,
     _sockets: TempDir,
 }
 
@@ -66,11 +76,23 @@ impl Qemu {
     /// Starts it.
     pub fn start(setup: &Setup) -> Self {
         let sockets = tempfile::tempdir().unwrap();
-        let (first, second) = (sockets.path().join("console"), sockets.path().join("shell"));
-        let child = programs::start(PROGRAM, arguments(setup, &first, &second));
+        let [first, second, monitor] =
+            ["console", "shell", "monitor"].map(|name| sockets.path().join(name));
+        let mut arguments = arguments(setup, &first, &second);
+        arguments.extend(["-monitor".into(), format!("unix:{},server=on,wait=off", monitor.display())]);
+        let child = programs::start(PROGRAM, arguments);
         let console = Console::connect("console", &first);
         let shell = Console::connect("shell", &second);
-        Self { child, console, shell, _sockets: sockets }
+        Self { child, console, shell, monitor, _sockets: sockets }
+    }
+
+    /// Saves all that it is, its memory too, in its first disk, which has to be an overlay.
+    pub fn save(&self) {
+        let mut monitor = Console::connect("monitor", &self.monitor);
+        monitor.wait_for(PROMPT, SAVING);
+        monitor.send(&format!("savevm {SAVED}\n"));
+        let said = monitor.wait_for(PROMPT, SAVING);
+        assert!(!said.contains("Error"), "QEMU cannot save the machine: {said}");
     }
 
     /// Waits until the machine is off or wants to start again.
@@ -117,7 +139,6 @@ fn arguments(setup: &Setup, console: &Path, shell: &Path) -> Vec<String> {
     add("-cpu", cpu.into());
     add("-m", setup.memory.to_string());
     add("-display", "none".into());
-    add("-monitor", "none".into());
     add("-nic", "none".into());
     add("-kernel", setup.kernel.display().to_string());
     add("-initrd", setup.initrd.display().to_string());
@@ -131,6 +152,9 @@ fn arguments(setup: &Setup, console: &Path, shell: &Path) -> Vec<String> {
     }
     for disk in &setup.disks {
         add("-drive", drive(disk));
+    }
+    if setup.resumes {
+        add("-loadvm", SAVED.into());
     }
     arguments.extend(["-no-reboot".into(), "-nodefaults".into(), "-no-user-config".into()]);
     arguments

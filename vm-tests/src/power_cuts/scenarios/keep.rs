@@ -11,8 +11,11 @@ use crate::power_cuts::host::Host;
 use crate::power_cuts::known::{CONFIG, Known, below, same};
 use crate::power_cuts::scenario::Scenario;
 
-/// Where a file of our own may be while it is not whole.
-const TEMPORARY: [&str; 2] = ["srv", "etc/.blankroot.toml.tmp-"];
+/// A configuration that is not whole.
+const CONFIG_IN_PARTS: &str = "etc/.blankroot.toml.tmp-";
+/// What the storage gets, and where it is before it is whole.
+const STORED: [&str; 2] = ["srv", COPY_IN_PARTS];
+const COPY_IN_PARTS: &str = ".blankroot.tmp-";
 /// The lock of whoever edits the configuration.
 const LOCK: &str = "etc/.blankroot.toml.lock";
 
@@ -29,8 +32,8 @@ impl Keep {
         known.check_old_roots(host, &survey, &known.old_roots.iter().collect::<Vec<_>>());
         let live = known.live(host, &survey);
         assert_eq!(live.id, known.live.id, "live is another tree");
-        known.live.check(host, live, "live", &[CONFIG, TEMPORARY[1], LOCK]);
-        same(&known.storage, &host.walk("persist"), "the storage", &[TEMPORARY[0]]);
+        known.live.check(host, live, "live", &[CONFIG, CONFIG_IN_PARTS, LOCK]);
+        same(&known.storage, &host.walk("persist"), "the storage", &STORED);
         Known::check_unfinished(&survey, |left| matches!(left, Unfinished::Leftover(_)));
         let config = fs::read(host.top().join("root").join(CONFIG)).unwrap();
         let declared = config == known.config_after;
@@ -88,6 +91,8 @@ impl Scenario for Keep {
     fn check_converged(&self, host: &Host<'_>, known: &Known) {
         assert!(Self::check_all(host, known), "the configuration lacks the entry");
         assert!(!host.top().join("root").join(LOCK).exists(), "the lock is still there");
+        let is_in_parts = |path: &Vec<u8>| path.starts_with(COPY_IN_PARTS.as_bytes());
+        assert!(!host.walk("persist").keys().any(is_in_parts), "a copy in parts is still there");
         Self::check_stored(host, known);
     }
 }
