@@ -12,7 +12,9 @@ use crate::changes::FileType;
 use crate::descent::{self, Descent, open_dir};
 use crate::error::{Error, Result};
 use crate::path::TreePath;
+use crate::paths::{PathId, Way};
 use crate::stat::{Place, Stat, is_gone};
+use crate::told::Told;
 use crate::torn::look_until_whole;
 
 /// A file or a whole tree, as it was at one moment.
@@ -31,7 +33,7 @@ pub struct Census {
     /// The first subvolume in it.
     pub subvolume: Option<TreePath>,
     /// Files that have further names outside of it.
-    pub linked_outside: Vec<TreePath>,
+    pub linked_outside: Told<TreePath>,
     /// Of all that is below the topmost file.
     mark: u64,
 }
@@ -47,7 +49,7 @@ impl Census {
         if top.facts.file_type != FileType::Dir {
             let mut census = Self::of_file(top);
             if top.links > 1 {
-                census.linked_outside.push(shown.clone());
+                census.linked_outside.push(|| shown.clone());
             }
             return Ok(census);
         }
@@ -71,7 +73,7 @@ impl Census {
             Boundary::of(root).map_err(|why| Error::io(format!("look at {shown}"), why))?;
         let census = Self::start(*boundary.root());
         let hasher = DefaultHasher::new();
-        let (descent, way) = (Descent::new(root), Vec::new());
+        let (descent, way) = (Descent::new(root), Way::default());
         Walk { boundary, descent, way, hasher, linked: HashMap::new(), census }.run(shown)
     }
 
@@ -108,7 +110,7 @@ impl Census {
     fn start(top: Stat) -> Self {
         let inodes = HashSet::from([top.inode]);
         let (mounted_over, subvolume) = (None, None);
-        let linked_outside = Vec::new();
+        let linked_outside = Told::default();
         Self { top, inodes, names: 1, bytes: 0, mounted_over, subvolume, linked_outside, mark: 0 }
     }
 }
@@ -123,24 +125,25 @@ fn mark(hasher: &mut DefaultHasher, name: &CStr, stat: &Stat) {
 struct Walk<'r> {
     boundary: Boundary,
     descent: Descent<'r>,
-    way: Vec<CString>,
+    way: Way,
     hasher: DefaultHasher,
     /// Files with several names: the first one, and how many were not met yet.
-    linked: HashMap<u64, (TreePath, u32)>,
+    linked: HashMap<u64, (PathId, u32)>,
     census: Census,
 }
 
 impl Walk<'_> {
     fn run(mut self, shown: &TreePath) -> Result<Census> {
-        let failed = |way: &[CString], name: &CStr, why| {
-            Error::io(format!("look at {}", path(shown, way, name)), why)
+        let failed = |way: &Way, name: &CStr, why| {
+            Error::io(format!("look at {}", shown.join_path(&way.path_of(name))), why)
         };
-        let mut frames = vec![self.list().map_err(|why| failed(&[], c"", why))?];
+        let names = self.list().map_err(|why| failed(&self.way, c"", why))?;
+        let mut frames = vec![names];
         while let Some(names) = frames.last_mut() {
             let Some(name) = names.pop() else {
                 frames.pop();
                 self.descent.leave();
-                self.way.pop();
+                self.way.ascend();
                 // Where a directory ends is part of what it is.
                 self.hasher.write_u8(0);
                 continue;
@@ -148,7 +151,7 @@ impl Walk<'_> {
             match self.look(&name, shown) {
                 Ok(true) => {
                     frames.push(self.list().map_err(|why| failed(&self.way, &name, why))?);
-                    self.way.push(name);
+                    self.way.descend(name.to_bytes());
                 }
                 Ok(false) => {}
                 Err(why) if is_gone(&why) => {}
@@ -157,8 +160,8 @@ impl Walk<'_> {
         }
         self.census.mark = self.hasher.finish();
         let outside = self.linked.into_values().filter(|(_, missing)| *missing > 0);
-        self.census.linked_outside = outside.map(|(path, _)| path).collect();
-        self.census.linked_outside.sort();
+        let outside = outside.map(|(file, _)| file).collect();
+        self.census.linked_outside = Told::of(outside, self.way.paths(), shown);
         Ok(self.census)
     }
 
@@ -176,12 +179,16 @@ impl Walk<'_> {
         mark(&mut self.hasher, name, &stat);
         self.census.names += 1;
         if self.boundary.is_beyond_mount(&stat) {
-            self.census.mounted_over.get_or_insert_with(|| path(shown, &self.way, name));
+            self.census
+                .mounted_over
+                .get_or_insert_with(|| shown.join_path(&self.way.path_of(name)));
             return Ok(false);
         }
         if stat.facts.file_type == FileType::Subvolume {
             if stat.has_names {
-                self.census.subvolume.get_or_insert_with(|| path(shown, &self.way, name));
+                self.census
+                    .subvolume
+                    .get_or_insert_with(|| shown.join_path(&self.way.path_of(name)));
             }
             return Ok(false);
         }
@@ -191,7 +198,7 @@ impl Walk<'_> {
         }
         if stat.facts.file_type != FileType::Dir {
             if stat.links > 1 {
-                let first = || (path(shown, &self.way, name), stat.links);
+                let first = || (self.way.record(name.to_bytes()), stat.links);
                 let (_, missing) = self.linked.entry(stat.inode).or_insert_with(first);
                 *missing = missing.saturating_sub(1);
             }
@@ -200,11 +207,4 @@ impl Walk<'_> {
         self.descent.enter(name)?;
         Ok(true)
     }
-}
-
-fn path(shown: &TreePath, way: &[CString], name: &CStr) -> TreePath {
-    let names = way.iter().map(CString::as_c_str).chain([name]);
-    names
-        .filter(|name| !name.is_empty())
-        .fold(shown.clone(), |path, name| path.join(name.to_bytes()))
 }

@@ -4,6 +4,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use crate::path::TreePath;
+use crate::paths::{PathId, Paths, Way};
 
 pub use crate::file_type::FileType;
 
@@ -65,25 +66,9 @@ pub struct Change {
     pub facts: Facts,
 }
 
-/// Stands for the tree's own root in [`Row::dir`] and for "no parent" in [`Dir::parent`].
-const ROOT: u32 = u32::MAX;
-
-#[derive(Clone, Copy, Debug)]
-struct Name {
-    start: u64,
-    len: u8,
-}
-
-#[derive(Debug)]
-struct Dir {
-    parent: u32,
-    name: Name,
-}
-
 #[derive(Debug)]
 struct Row {
-    dir: u32,
-    name: Name,
+    path: PathId,
     kind: ChangeKind,
     facts: Facts,
 }
@@ -93,8 +78,7 @@ struct Row {
 /// Invariant: sorted, each path once. Built by a [`ChangesWriter`] alone.
 #[derive(Debug, Default)]
 pub struct Changes {
-    names: Vec<u8>,
-    dirs: Vec<Dir>,
+    paths: Paths,
     rows: Vec<Row>,
 }
 
@@ -112,9 +96,8 @@ impl Changes {
     /// Each change in order. Allocates one path at a time.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Change> + '_ {
         self.rows.iter().map(|row| {
-            let mut path = Vec::new();
-            self.write_path(row, &mut path);
-            Change { path: TreePath::from_clean(path), kind: row.kind, facts: row.facts }
+            let path = self.paths.path(row.path);
+            Change { path, kind: row.kind, facts: row.facts }
         })
     }
 
@@ -126,16 +109,17 @@ impl Changes {
     ) -> Result<(), E> {
         let mut path = Vec::new();
         // Neighbours mostly share their directory: it stays in the buffer.
-        let (mut dir, mut dir_len) = (ROOT, 0);
+        let (mut last, mut dir_len) = (PathId::ROOT, 0);
         for row in &self.rows {
-            if row.dir == dir {
+            if row.path.is_beside(last) {
                 path.truncate(dir_len);
             } else {
                 path.clear();
-                self.write_dir(row.dir, &mut path);
-                (dir, dir_len) = (row.dir, path.len());
+                self.paths.write_dir(row.path, &mut path);
+                dir_len = path.len();
             }
-            path.extend_from_slice(self.name(row.name));
+            last = row.path;
+            path.extend_from_slice(self.paths.name(row.path));
             visit(&path, row.kind, &row.facts)?;
         }
         Ok(())
@@ -167,28 +151,6 @@ impl Changes {
         }
         writer.finish()
     }
-
-    fn write_path(&self, row: &Row, path: &mut Vec<u8>) {
-        self.write_dir(row.dir, path);
-        path.extend_from_slice(self.name(row.name));
-    }
-
-    /// Writes the directory with a slash after each component, outermost first.
-    fn write_dir(&self, dir: u32, path: &mut Vec<u8>) {
-        // No recursion: directories nest deeper than a stack does.
-        let parent = |dir: &&Dir| self.dirs.get(dir.parent as usize);
-        let chain: Vec<&Dir> =
-            std::iter::successors(self.dirs.get(dir as usize), |dir| parent(dir)).collect();
-        for dir in chain.iter().rev() {
-            path.extend_from_slice(self.name(dir.name));
-            path.push(b'/');
-        }
-    }
-
-    fn name(&self, name: Name) -> &[u8] {
-        let start = name.start as usize;
-        self.names.get(start..start + usize::from(name.len)).unwrap_or_default()
-    }
 }
 
 /// Builds [`Changes`] during a descent through both trees.
@@ -198,15 +160,8 @@ impl Changes {
 /// is the order of whole paths.
 #[derive(Debug, Default)]
 pub struct ChangesWriter {
-    changes: Changes,
-    /// The directories from the root down, each interned when its first row is written.
-    stack: Vec<Level>,
-}
-
-#[derive(Debug)]
-struct Level {
-    name: Vec<u8>,
-    dir: Option<u32>,
+    way: Way,
+    rows: Vec<Row>,
 }
 
 impl ChangesWriter {
@@ -217,64 +172,43 @@ impl ChangesWriter {
 
     /// Goes into the directory `name`.
     pub fn descend(&mut self, name: &[u8]) {
-        self.stack.push(Level { name: name.to_vec(), dir: None });
+        self.way.descend(name);
     }
 
     /// Leaves the directory again.
     pub fn ascend(&mut self) {
-        self.stack.pop();
+        self.way.ascend();
     }
 
     /// Writes a row for the tree's root itself; before any other.
     pub fn record_root(&mut self, kind: ChangeKind, facts: Facts) {
-        self.changes.rows.push(Row { dir: ROOT, name: Name { start: 0, len: 0 }, kind, facts });
+        self.rows.push(Row { path: PathId::ROOT, kind, facts });
     }
 
     /// Writes a row for `name` in the current directory.
     pub fn record(&mut self, name: &[u8], kind: ChangeKind, facts: Facts) {
-        let dir = self.current_dir();
-        let name = self.intern(name);
-        self.changes.rows.push(Row { dir, name, kind, facts });
+        let path = self.way.record(name);
+        self.rows.push(Row { path, kind, facts });
     }
 
     /// Whether no row was written yet.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.rows.is_empty()
     }
 
     /// The path of the current directory.
     pub fn current_path(&self) -> TreePath {
-        let names: Vec<&[u8]> = self.stack.iter().map(|level| level.name.as_slice()).collect();
-        TreePath::from_clean(names.join(&b'/'))
+        self.way.here()
     }
 
     /// The finished changes.
     pub fn finish(self) -> Changes {
+        let changes = Changes { paths: self.way.into_paths(), rows: self.rows };
         debug_assert!(
-            self.changes.iter().is_sorted_by(|a, b| a.path < b.path),
+            changes.iter().is_sorted_by(|a, b| a.path < b.path),
             "rows were written out of order"
         );
-        self.changes
-    }
-
-    fn current_dir(&mut self) -> u32 {
-        let interned = self.stack.iter().rposition(|level| level.dir.is_some());
-        let mut parent = interned.and_then(|at| self.stack[at].dir).unwrap_or(ROOT);
-        for at in interned.map_or(0, |at| at + 1)..self.stack.len() {
-            let own = std::mem::take(&mut self.stack[at].name);
-            let name = self.intern(&own);
-            self.changes.dirs.push(Dir { parent, name });
-            parent = (self.changes.dirs.len() - 1) as u32;
-            self.stack[at] = Level { name: own, dir: Some(parent) };
-        }
-        parent
-    }
-
-    fn intern(&mut self, name: &[u8]) -> Name {
-        let start = self.changes.names.len() as u64;
-        self.changes.names.extend_from_slice(name);
-        // A file name has at most 255 bytes (NAME_MAX).
-        Name { start, len: name.len().min(255) as u8 }
+        changes
     }
 }
 

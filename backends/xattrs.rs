@@ -92,9 +92,9 @@ pub fn are_too_many(why: &io::Error) -> bool {
     Errno::from_io_error(why) == Some(Errno::TOOBIG)
 }
 
-/// Whether an open file, of which the path is enough, has more attributes than the kernel lists.
-pub fn has_too_many(file: BorrowedFd<'_>) -> bool {
-    read(|buffer| fs::listxattr(path_of_open(file), buffer)) == Err(Errno::TOOBIG)
+/// Whether a file has more attributes than the kernel lists; asks for their size alone.
+pub fn has_too_many(place: Place<'_>) -> bool {
+    fs::llistxattr_query(path_of(place)).is_ok_and(|length| length > MOST)
 }
 
 /// Names with their values.

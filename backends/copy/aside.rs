@@ -5,8 +5,9 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, IFlags, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{self, IFlags, RenameFlags};
 
+use crate::boundary::Boundary;
 use crate::changes::{ChangeKind, FileType};
 use crate::compare::{self, Side};
 use crate::descent::{self, open_dir};
@@ -17,7 +18,8 @@ use crate::handle;
 use crate::inode_flags;
 use crate::path::TreePath;
 use crate::remove::remove;
-use crate::stat::{Place, Stat, is_gone, of_open};
+use crate::stat::{Place, Stat, is_gone};
+use crate::told::Told;
 use crate::walk::{first_difference, walk};
 use crate::xattrs;
 
@@ -89,7 +91,7 @@ impl Aside {
                 let refused = inode_flags::lock(file.as_fd(), *locks).map_err(failed)?;
                 copied.note(|| shown.0.clone(), refused);
             }
-            copied.unlisted = expect_same(from, there, shown, &copied.left_out, &limits)?;
+            copied.unlisted = expect_same(from, there, shown, &limits)?;
             if let Some((file, _)) = &locked {
                 inode_flags::unlock(file.as_fd()).map_err(failed)?;
             }
@@ -110,7 +112,7 @@ impl Aside {
 
     /// Fails, and removes the copy, if it lacks what is in a nested subvolume.
     pub fn expect_whole(self) -> Result<Self> {
-        let Some(path) = self.copied.left_out.first() else { return Ok(self) };
+        let Some(path) = self.copied.left_out.first().first() else { return Ok(self) };
         let why = format!("{path}, which lies in it, is a subvolume of its own");
         let refused = Error::new(format!("make the copy {}", self.shown), why)
             .mend("move what is in the subvolume elsewhere, and try again");
@@ -262,71 +264,111 @@ fn expect_same(
     from: Place<'_>,
     to: Place<'_>,
     shown: (&TreePath, &TreePath),
-    left_out: &[TreePath],
     limits: &Limits,
-) -> Result<Vec<TreePath>> {
-    let all = |one: BorrowedFd<'_>, other: BorrowedFd<'_>| walk(one, other, &|_| {});
-    let rows: Vec<(TreePath, ChangeKind)> = match difference_of(from, to, shown.0, all)? {
-        Differing::Below(rows) => rows.iter().map(|row| (row.path, row.kind)).collect(),
-        Differing::Itself(kind) => kind.into_iter().map(|kind| (TreePath::root(), kind)).collect(),
+) -> Result<Told<TreePath>> {
+    let mut unlisted = Told::default();
+    let mut judge = |below: &TreePath, kind| {
+        let path = || shown.0.join_path(below);
+        let pair = Pair::reach(from, to, below);
+        let judged = pair.and_then(|pair| pair.judge(kind, limits));
+        match judged.map_err(|why| why.at(&path()))? {
+            Judged::Same => Ok(()),
+            Judged::Unlisted => {
+                unlisted.push(path);
+                Ok(())
+            }
+            Judged::Different => {
+                let why = format!("the copy differs from it at {}", path());
+                Err(Error::new(format!("copy {} to {}", shown.0, shown.1), why)
+                    .mend("end the programs that write there, and try again"))
+            }
+        }
     };
-    let mut unlisted = Vec::new();
-    for (below, kind) in rows {
-        let path = shown.0.join_path(&below);
-        if left_out.contains(&path) {
-            continue;
-        }
-        if kind == ChangeKind::Metadata
-            && limits.no_privileges
-            && is_like_but_for_privileges(from, to, &below).map_err(|why| why.at(&path))?
-        {
-            continue;
-        }
-        if kind == ChangeKind::Metadata && is_like_but_unlisted(from, to, &below) {
-            unlisted.push(path);
-            continue;
-        }
-        let why = format!("the copy differs from it at {path}");
-        return Err(Error::new(format!("copy {} to {}", shown.0, shown.1), why)
-            .mend("end the programs that write there, and try again"));
+    let all = |one: BorrowedFd<'_>, other: BorrowedFd<'_>| walk(one, other, &|_| {});
+    match difference_of(from, to, shown.0, all)? {
+        Differing::Below(rows) => rows.iter().try_for_each(|row| judge(&row.path, row.kind))?,
+        Differing::Itself(Some(kind)) => judge(&TreePath::root(), kind)?,
+        Differing::Itself(None) => {}
     }
     Ok(unlisted)
 }
 
-/// Whether nothing but extended attributes that cannot be listed may tell two files apart.
-fn is_like_but_unlisted(from: Place<'_>, to: Place<'_>, below: &TreePath) -> bool {
-    let open = |place: Place<'_>| {
-        let path = [place.name.to_bytes(), b"/", below.as_bytes()].concat();
-        let path = if below.depth() == 0 { place.name.to_bytes() } else { &path };
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        fs::openat2(place.dir, path, flags, Mode::empty(), resolve)
-    };
-    let (Ok(one), Ok(other)) = (open(from), open(to)) else { return false };
-    let (Ok(a), Ok(b)) = (of_open(one.as_fd()), of_open(other.as_fd())) else { return false };
-    let owner_and_mode = |stat: &Stat| (stat.facts.uid, stat.facts.gid, stat.facts.mode);
-    xattrs::has_too_many(one.as_fd()) && owner_and_mode(&a) == owner_and_mode(&b)
+/// What to make of a difference between a file and its copy.
+enum Judged {
+    /// The copy has all that it should have.
+    Same,
+    /// Nothing but extended attributes that cannot be listed may tell the two apart.
+    Unlisted,
+    /// It is another.
+    Different,
 }
 
-/// Whether a copy has all that its original has, but for set-user-ID bits and capabilities.
-fn is_like_but_for_privileges(
-    from: Place<'_>,
-    to: Place<'_>,
-    below: &TreePath,
-) -> Result<bool, compare::Failure> {
-    let names = below.as_bytes().split(|&b| b == b'/').filter(|name| !name.is_empty());
-    let names: Vec<CString> = names.filter_map(|name| CString::new(name).ok()).collect();
-    let reach = |place: Place<'_>, side| {
-        let whole = [place.name].into_iter().chain(names.iter().map(CString::as_c_str));
+/// A file below what was copied, and its copy.
+struct Pair<'p> {
+    from: Reached<'p>,
+    to: Reached<'p>,
+}
+
+/// A file at the end of a way that may be long.
+struct Reached<'p> {
+    top: Place<'p>,
+    dir: Option<OwnedFd>,
+    name: CString,
+}
+
+impl<'p> Reached<'p> {
+    fn of(top: Place<'p>, below: &TreePath) -> io::Result<Self> {
+        let names = below.as_bytes().split(|&b| b == b'/').filter(|name| !name.is_empty());
+        let names: Vec<CString> = names.filter_map(|name| CString::new(name).ok()).collect();
+        let whole = [top.name].into_iter().chain(names.iter().map(CString::as_c_str));
         let mut dirs: Vec<&CStr> = whole.collect();
-        let name = dirs.pop().unwrap_or(place.name).to_owned();
-        let dir = descent::open_path(place.dir, &dirs);
-        dir.map(|dir| (dir, name)).map_err(|why| compare::Failure::new("", side, why))
-    };
-    let (one, other) = (reach(from, Side::Older)?, reach(to, Side::Newer)?);
-    let one = Place { dir: one.0.as_ref().map_or(from.dir, AsFd::as_fd), name: &one.1 };
-    let other = Place { dir: other.0.as_ref().map_or(to.dir, AsFd::as_fd), name: &other.1 };
-    Ok(!compare::differ_but_for_privileges(one, other)?)
+        let name = dirs.pop().unwrap_or(top.name).to_owned();
+        Ok(Self { top, dir: descent::open_path(top.dir, &dirs)?, name })
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { dir: self.dir.as_ref().map_or(self.top.dir, AsFd::as_fd), name: &self.name }
+    }
+}
+
+impl<'p> Pair<'p> {
+    fn reach(from: Place<'p>, to: Place<'p>, below: &TreePath) -> Result<Self, compare::Failure> {
+        let reach =
+            |top, side| Reached::of(top, below).map_err(|why| compare::Failure::new("", side, why));
+        Ok(Self { from: reach(from, Side::Older)?, to: reach(to, Side::Newer)? })
+    }
+
+    fn judge(&self, kind: ChangeKind, limits: &Limits) -> Result<Judged, compare::Failure> {
+        let (from, to) = (self.from.place(), self.to.place());
+        let same = match kind {
+            ChangeKind::Replaced => self.is_left_out(),
+            ChangeKind::Metadata => {
+                limits.no_privileges && !compare::differ_but_for_privileges(from, to)?
+            }
+            _ => false,
+        };
+        Ok(match kind {
+            _ if same => Judged::Same,
+            ChangeKind::Metadata if self.is_like_but_unlisted() => Judged::Unlisted,
+            _ => Judged::Different,
+        })
+    }
+
+    /// Whether it is a subvolume, in whose place the copy has an empty directory.
+    fn is_left_out(&self) -> bool {
+        let (from, to) = (self.from.place(), self.to.place());
+        let is_subvolume = Boundary::of(from.dir).and_then(|boundary| boundary.stat(from));
+        let is_subvolume = is_subvolume.map(|stat| stat.facts.file_type == FileType::Subvolume);
+        let names = open_dir(to.dir, to.name).and_then(|dir| descent::names(dir.as_fd()));
+        is_subvolume.unwrap_or(false) && names.is_ok_and(|names| names.is_empty())
+    }
+
+    fn is_like_but_unlisted(&self) -> bool {
+        let (from, to) = (self.from.place(), self.to.place());
+        let (Ok(a), Ok(b)) = (from.stat(), to.stat()) else { return false };
+        let owner_and_mode = |stat: &Stat| (stat.facts.uid, stat.facts.gid, stat.facts.mode);
+        owner_and_mode(&a) == owner_and_mode(&b) && xattrs::has_too_many(from)
+    }
 }
 
 /// Best effort: nobody else can enter the directory that it is in.

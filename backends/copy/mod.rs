@@ -24,7 +24,9 @@ use crate::fault::change;
 use crate::handle::{self, Handle};
 use crate::inode_flags;
 use crate::path::TreePath;
+use crate::paths::{PathId, Way};
 use crate::stat::{Place, Stat, is_gone, of_open};
+use crate::told::Told;
 
 use limits::Limits;
 
@@ -32,18 +34,18 @@ use limits::Limits;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     /// Files that have further names outside of what was copied; the copy is a file of its own.
-    pub linked_outside: Vec<TreePath>,
+    pub linked_outside: Told<TreePath>,
     /// Nested subvolumes that hold something: the copy has an empty directory in the place of each, as
     /// it has for those that are empty.
-    pub left_out: Vec<TreePath>,
+    pub left_out: Told<TreePath>,
     /// Files with more extended attributes than the kernel lists; the copy has their access control
     /// lists alone.
-    pub unlisted: Vec<TreePath>,
+    pub unlisted: Told<TreePath>,
     /// Files with flags that the copy's file system does not take, and the letters of those.
-    pub refused_flags: Vec<(TreePath, String)>,
+    pub refused_flags: Told<(TreePath, String)>,
     /// Files with set-user-ID or set-group-ID bits or capabilities that the copy has not, since they were
     /// on a mount with `nosuid`.
-    pub privileges: Vec<TreePath>,
+    pub privileges: Told<TreePath>,
     /// Flags of the topmost file that forbid changes, its name among them: the copy has none of these.
     pub locks: Option<IFlags>,
 }
@@ -51,12 +53,14 @@ pub struct Copied {
 impl Copied {
     fn note(&mut self, path: impl FnOnce() -> TreePath, refused: String) {
         if !refused.is_empty() {
-            self.refused_flags.push((path(), refused));
+            self.refused_flags.push(|| (path(), refused));
         }
     }
 
     fn note_privileges(&mut self, path: impl FnOnce() -> TreePath, dropped: bool) {
-        self.privileges.extend(dropped.then(path));
+        if dropped {
+            self.privileges.push(path);
+        }
     }
 }
 
@@ -89,8 +93,10 @@ pub fn copy(
         Err(Failure::Gone) => return Err(Error::new(format!("copy {shown}"), "it vanished")),
         Err(Failure::Of(why)) => return Err(failed_at(why)),
     };
-    let linked_outside = if stat.links > 1 { vec![shown.clone()] } else { Vec::new() };
-    let mut copied = Copied { linked_outside, locks: flags.locks, ..Copied::default() };
+    let mut copied = Copied { locks: flags.locks, ..Copied::default() };
+    if stat.links > 1 {
+        copied.linked_outside.push(|| shown.clone());
+    }
     copied.note(|| shown.clone(), flags.refused);
     copied.note_privileges(|| shown.clone(), flags.privileges);
     Ok(copied)
@@ -101,7 +107,7 @@ pub fn copy(
 pub fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     let limits = Limits::default();
     let copied = tree(from, to, name, &TreePath::root(), &limits, &mut |_, _| {})?;
-    match copied.left_out.first() {
+    match copied.left_out.first().first() {
         Some(path) => Err(failed(path, io::Error::other("it is a subvolume of its own"))),
         None => Ok(()),
     }
@@ -125,9 +131,8 @@ fn tree(
         target_root: target.as_fd(),
         target: Descent::new(target.as_fd()),
         frames: vec![Frame { names: names.into_iter(), stat: *boundary.root() }],
-        way: Vec::new(),
+        way: Way::default(),
         first_names: HashMap::new(),
-        left_out: Vec::new(),
         can_clone: true,
         locked: Vec::new(),
         told: Copied::default(),
@@ -137,8 +142,8 @@ fn tree(
     };
     copier.run()?;
     copier.lock()?;
-    let (linked_outside, left_out) = (copier.linked_outside(), copier.left_out);
-    Ok(Copied { linked_outside, left_out, ..copier.told })
+    copier.tell_of_links();
+    Ok(copier.told)
 }
 
 /// Makes an empty directory that nobody else can look into yet.
@@ -163,7 +168,7 @@ struct Frame {
 /// A file with more than one name.
 struct Linked {
     /// Where it was copied to first.
-    first: Vec<CString>,
+    first: PathId,
     /// Names that were not met in the tree so far.
     missing: u32,
 }
@@ -174,16 +179,14 @@ struct Copier<'a> {
     target_root: BorrowedFd<'a>,
     target: Descent<'a>,
     frames: Vec<Frame>,
-    /// The names from the root down to the current directory.
-    way: Vec<CString>,
+    /// From the root down to the current directory.
+    way: Way,
     /// The files with more than one name.
     first_names: HashMap<(u64, (u32, u32)), Linked>,
-    /// Nested subvolumes that hold something.
-    left_out: Vec<TreePath>,
     /// Whether sharing extents has not failed yet.
     can_clone: bool,
     /// Files and directories below the topmost one that get flags that forbid changes, when all is there.
-    locked: Vec<(Vec<CString>, IFlags)>,
+    locked: Vec<(PathId, IFlags)>,
     told: Copied,
     limits: &'a Limits,
     shown: &'a TreePath,
@@ -227,16 +230,18 @@ impl Copier<'_> {
         let flags = single::copy(from, &stat, to, self.limits, &mut self.can_clone, self.progress)?;
         if stat.facts.file_type == FileType::Subvolume {
             if stat.has_names {
-                self.left_out.push(self.path_of(name));
+                self.told.left_out.push(|| self.shown.join_path(&self.way.path_of(name)));
             }
             return Ok(());
         }
-        let first: Vec<CString> = self.way.iter().cloned().chain([name.to_owned()]).collect();
-        self.locked.extend(flags.locks.map(|locks| (first.clone(), locks)));
-        let path = || below(self.shown, first.iter().map(CString::as_c_str));
+        if let Some(locks) = flags.locks {
+            self.locked.push((self.way.record(name.to_bytes()), locks));
+        }
+        let path = || self.shown.join_path(&self.way.path_of(name));
         self.told.note(path, flags.refused);
         self.told.note_privileges(path, flags.privileges);
         if stat.links > 1 {
+            let first = self.way.record(name.to_bytes());
             let linked = Linked { first, missing: stat.links - 1 };
             self.first_names.insert((stat.inode, stat.device), linked);
         }
@@ -245,30 +250,24 @@ impl Copier<'_> {
 
     /// Forbids changes, now that nothing is made or linked any more.
     fn lock(&mut self) -> Result<()> {
-        for (way, locks) in std::mem::take(&mut self.locked) {
-            let path = below(self.shown, way.iter().map(CString::as_c_str));
-            let Some((name, dirs)) = way.split_last() else { continue };
-            let dirs: Vec<&CStr> = dirs.iter().map(CString::as_c_str).collect();
+        for (of, locks) in std::mem::take(&mut self.locked) {
+            let path = || self.shown.join_path(&self.way.paths().path(of));
             let lock = || {
-                let opened = descent::open_path(self.target_root, &dirs)?;
-                let dir = opened.as_ref().map_or(self.target_root, AsFd::as_fd);
-                let place = Place { dir, name };
-                let file = handle::open(place, &place.stat()?)?;
+                let way = self.way.paths().components(of);
+                let copied = Copy::open(self.target_root, &way)?;
+                let file = handle::open(copied.place(), &copied.place().stat()?)?;
                 inode_flags::lock(file.as_fd(), locks)
             };
-            let refused = lock().map_err(|why| failed(&path, why))?;
-            self.told.note(|| path, refused);
+            let refused = lock().map_err(|why| failed(&path(), why))?;
+            self.told.note(path, refused);
         }
         Ok(())
     }
 
-    fn linked_outside(&self) -> Vec<TreePath> {
-        let outside = self.first_names.values().filter(|linked| linked.missing > 0);
-        let mut paths: Vec<TreePath> = outside
-            .map(|linked| below(self.shown, linked.first.iter().map(CString::as_c_str)))
-            .collect();
-        paths.sort();
-        paths
+    fn tell_of_links(&mut self) {
+        let linked = self.first_names.values();
+        let outside = linked.filter(|linked| linked.missing > 0).map(|linked| linked.first);
+        self.told.linked_outside = Told::of(outside.collect(), self.way.paths(), self.shown);
     }
 
     /// Gives a file that was copied already its further name.
@@ -276,11 +275,9 @@ impl Copier<'_> {
         let Some(linked) = self.first_names.get_mut(&(stat.inode, stat.device)) else {
             return Ok(false);
         };
-        let Some((first_name, way)) = linked.first.split_last() else { return Ok(false) };
-        let way: Vec<&CStr> = way.iter().map(CString::as_c_str).collect();
-        let opened = descent::open_path(self.target_root, &way)?;
-        let first_dir = opened.as_ref().map_or(self.target_root, AsFd::as_fd);
-        let first = Place { dir: first_dir, name: first_name };
+        let way = self.way.paths().components(linked.first);
+        let copied = Copy::open(self.target_root, &way)?;
+        let first = copied.place();
         let to = Place { dir: self.target.current()?, name };
         change("copy: link", || {
             Ok(fs::linkat(first.dir, first.name, to.dir, to.name, AtFlags::empty())?)
@@ -302,7 +299,7 @@ impl Copier<'_> {
         make_dir(self.target.current()?, name)?;
         self.target.enter(name)?;
         handle::check_made(self.target.current()?, FileType::Dir)?;
-        self.way.push(name.to_owned());
+        self.way.descend(name.to_bytes());
         self.frames.push(Frame { names: names.into_iter(), stat });
         (self.progress)(1, 0);
         Ok(())
@@ -327,12 +324,13 @@ impl Copier<'_> {
                 let flags = single::Flags::give(dir, to)?;
                 let (dir, to) = (Handle::of_data(dir), Handle::of_data(to));
                 let dropped = attributes::copy(dir, stat, to, self.limits)?;
-                let way = || below(self.shown, self.way.iter().map(CString::as_c_str));
+                let way = || self.shown.join_path(&self.way.here());
                 self.told.note(way, flags.refused);
                 self.told.note_privileges(way, dropped);
-                match self.way.is_empty() {
-                    true => self.told.locks = flags.locks,
-                    false => self.locked.extend(flags.locks.map(|l| (self.way.clone(), l))),
+                match (self.way.is_at_root(), flags.locks) {
+                    (true, locks) => self.told.locks = locks,
+                    (false, Some(locks)) => self.locked.push((self.way.record_here(), locks)),
+                    (false, None) => {}
                 }
             }
             // It vanished after it was listed: then it does not matter what it was.
@@ -340,7 +338,7 @@ impl Copier<'_> {
             Err(why) => return Err(why),
         }
         self.frames.pop();
-        if self.way.pop().is_some() {
+        if self.way.ascend() {
             self.source.leave();
             self.target.leave();
         }
@@ -348,14 +346,27 @@ impl Copier<'_> {
     }
 
     fn path_of(&self, name: &CStr) -> TreePath {
-        below(self.shown, self.way.iter().map(CString::as_c_str).chain([name]))
+        self.shown.join_path(&self.way.path_of(name))
     }
 }
 
-fn below<'n>(shown: &TreePath, names: impl Iterator<Item = &'n CStr>) -> TreePath {
-    let names = names.map(CStr::to_bytes).filter(|name| !name.is_empty());
-    let below = names.collect::<Vec<_>>().join(&b'/');
-    if below.is_empty() { shown.clone() } else { shown.join(&below) }
+/// A file that was copied already: its name, and its directory, opened by a way that may be long.
+struct Copy<'w> {
+    root: BorrowedFd<'w>,
+    dir: Option<OwnedFd>,
+    name: &'w CStr,
+}
+
+impl<'w> Copy<'w> {
+    fn open(root: BorrowedFd<'w>, way: &'w [CString]) -> io::Result<Self> {
+        let Some((name, dirs)) = way.split_last() else { return Err(Errno::ISDIR.into()) };
+        let dirs: Vec<&CStr> = dirs.iter().map(CString::as_c_str).collect();
+        Ok(Self { root, dir: descent::open_path(root, &dirs)?, name })
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { dir: self.dir.as_ref().map_or(self.root, AsFd::as_fd), name: self.name }
+    }
 }
 
 /// Why one file was not copied.

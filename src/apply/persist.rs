@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use backends::copy::Copied;
 use backends::stat::{Stat, of_open};
+use backends::told::Told;
 use backends::xattrs;
 use backends::{Error, FileType, Result, TreePath};
 use rustix::fs::OFlags;
@@ -31,7 +32,7 @@ pub struct Outcome {
     /// What was set aside, and under which name.
     pub set_aside: Vec<(TreePath, TreePath)>,
     /// Nested subvolumes that hold something, and were not copied with what is around them.
-    pub left_out: Vec<TreePath>,
+    pub left_out: Told<TreePath>,
     /// What the owner may want to know of what was copied.
     pub notes: Vec<String>,
 }
@@ -94,16 +95,16 @@ pub fn apply(
 
 /// What a copy does not have of its original.
 pub fn notes_of(copied: &Copied) -> Vec<String> {
-    let unlisted = copied.unlisted.iter().map(|path| {
+    let unlisted = copied.unlisted.lines(|path| {
         format!(
             "{path} has more extended attributes than can be listed; the copy has its access \
              control lists alone"
         )
     });
-    let refused = copied.refused_flags.iter().map(|(path, letters)| {
+    let refused = copied.refused_flags.lines(|(path, letters)| {
         format!("{path} has flags that the copy's file system does not take: +{letters}")
     });
-    let privileges = copied.privileges.iter().map(|path| {
+    let privileges = copied.privileges.lines(|path| {
         format!(
             "{path} has set-user-ID or set-group-ID bits or capabilities on a mount with `nosuid`; \
              the copy has none"

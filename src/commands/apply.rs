@@ -148,12 +148,14 @@ fn tell(plan: &ApplyPlan, outcome: &Outcome, out: &mut impl Write) -> Result<(),
     for (from, to) in &outcome.set_aside {
         writeln!(out, "note: what {from} had before is {to} by now")?;
     }
-    for path in &outcome.left_out {
-        writeln!(
-            out,
-            "note: {path} is a subvolume of its own, which holds something: it is not copied, and goes \
+    let left_out = outcome.left_out.lines(|path| {
+        format!(
+            "{path} is a subvolume of its own, which holds something: it is not copied, and goes \
              with live"
-        )?;
+        )
+    });
+    for line in left_out {
+        writeln!(out, "note: {line}")?;
     }
     outcome.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
     notes(plan, out)?;

@@ -6,6 +6,7 @@ use backends::census::Census;
 use backends::copy::aside::Aside;
 use backends::copy::private_dir;
 use backends::stat::Place;
+use backends::told::Told;
 use backends::{Error, Result, TreePath};
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
@@ -188,18 +189,15 @@ impl<'r> Run<'r> {
 
     fn tell_of_copy(&mut self, path: &TreePath) -> Result<()> {
         let Some(one) = self.moved.iter().find(|one| one.path == *path) else { return Ok(()) };
-        let linked = match one.census.as_ref() {
-            Some(census) => census.linked_outside.clone(),
-            None => Vec::new(),
-        };
+        let linked = one.census.as_ref().map(|census| census.linked_outside.clone());
         let parent = self.open_parent(&one.source)?;
         private_dir::remove_left_behind(parent.as_fd(), self.world.machine.base_of(&one.source))?;
-        self.tell_of_links(&linked);
+        self.tell_of_links(&linked.unwrap_or_default());
         Ok(())
     }
 
-    fn tell_of_links(&mut self, linked: &[TreePath]) {
-        self.kept.notes.extend(linked.iter().map(|path| {
+    fn tell_of_links(&mut self, linked: &Told<TreePath>) {
+        self.kept.notes.extend(linked.lines(|path| {
             format!("{path} has another name outside; the copy in storage is a file of its own")
         }));
     }

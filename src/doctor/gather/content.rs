@@ -98,9 +98,12 @@ impl Survey<'_> {
                 Err(error) if is_gone(&error) => continue,
                 Err(error) => return Err(error),
             };
+            if stat.mount != this.mount {
+                continue;
+            }
             content.seen += 1;
             owners(content, &stat, &path);
-            if content.unlisted.len() < TOLD && has_unlisted_attributes(place) {
+            if content.unlisted.len() < TOLD && xattrs::has_too_many(place) {
                 content.unlisted.push(path.clone());
             }
             let here = self.at(Waiting { path, open, secret: dir.secret });
@@ -150,10 +153,6 @@ fn owners(content: &mut Content, stat: &Stat, path: &TreePath) {
     };
     count(&mut content.users, stat.facts.uid);
     count(&mut content.groups, stat.facts.gid);
-}
-
-fn has_unlisted_attributes(place: Place<'_>) -> bool {
-    xattrs::names(place).is_err_and(|why| xattrs::are_too_many(&why))
 }
 
 /// Whether a regular file is a secret that everybody can read.
