@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::file;
 use crate::mountinfo::{self, Mount};
 use crate::path::Escaped;
+use crate::stat;
 
 /// This thread's own mount table; that of the process is its first thread's.
 const TABLE: &str = "/proc/thread-self/mountinfo";
@@ -31,6 +32,13 @@ pub fn all() -> Result<Vec<Mount>> {
         .and_then(|f| file::read_at_most(f, Vec::new(), file::MAX_KERNEL_TABLE))
         .map_err(|e| Error::io("read the mount table", e))?;
     mountinfo::parse(&table)
+}
+
+/// The mount that shows an open file, of which the path is enough; `None` where this thread does not see
+/// it any more, and before Linux 5.8.
+pub fn of(file: BorrowedFd<'_>) -> Result<Option<Mount>> {
+    let Some(id) = stat::mount_of(file) else { return Ok(None) };
+    Ok(all()?.into_iter().find(|mount| mount.id == id))
 }
 
 /// The mount that shows the directory `dir`.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, Result};
+use crate::path::Escaped;
 
 /// One line of a mount table. Every byte string is unescaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Mount {
     pub fs_type: Vec<u8>,
     /// What was mounted, as the one who mounted it spelled it; may be empty.
     pub source: Vec<u8>,
+    /// What belongs to this mount alone: `nosuid`, `relatime`.
+    options: Vec<u8>,
     /// The file system's own options, still escaped, since an escaped comma is no separator.
     super_options: Vec<u8>,
 }
@@ -30,6 +33,24 @@ impl Mount {
     /// Whether its files are in memory alone, gone when the machine is switched off.
     pub fn is_in_memory(&self) -> bool {
         is_in_memory(&self.fs_type)
+    }
+
+    /// Whether this mount has an option of its own, as `nosuid`.
+    pub fn has(&self, option: &[u8]) -> bool {
+        self.options.split(|&b| b == b',').any(|own| own == option)
+    }
+
+    /// Who runs its file system, as a process (FUSE), unless root does; `None` where the kernel or root do.
+    /// That process tells whatever it wants of its files, and something else each time, or never answers.
+    pub fn run_by(&self) -> Option<String> {
+        let is_fuse = matches!(self.fs_type.as_slice(), b"fuse" | b"fuseblk")
+            || self.fs_type.starts_with(b"fuse.");
+        match self.option(b"user_id").as_deref() {
+            _ if !is_fuse => None,
+            Some(b"0") => None,
+            Some(user) => Some(format!("the user {}", Escaped(user))),
+            None => Some("nobody knows which user".to_string()),
+        }
     }
 
     /// Where in the file system, from its top on and without a leading slash, that lies which this
@@ -89,13 +110,13 @@ fn parse_line(line: &[u8]) -> Result<Mount, &'static str> {
     let dev = device(next("it has no device")?).ok_or("its third field is no device number")?;
     let root = unescape(next("it has no root")?).into_owned();
     let mount_point = unescape(next("it has no mount point")?).into_owned();
-    next("it has no mount options")?;
+    let options = next("it has no mount options")?.to_vec();
     // Any number of optional fields, then a hyphen.
     while next("it has no ` - `")? != b"-" {}
     let fs_type = unescape(next("it has no file system type")?).into_owned();
     let source = unescape(next("it has no source")?).into_owned();
     let super_options = next("it has no file system options")?.to_vec();
-    Ok(Mount { id, parent, dev, root, mount_point, fs_type, source, super_options })
+    Ok(Mount { id, parent, dev, root, mount_point, fs_type, source, options, super_options })
 }
 
 fn number<T: std::str::FromStr>(field: &[u8]) -> Option<T> {

@@ -58,6 +58,32 @@ impl Stat {
         (self.inode, self.device)
     }
 
+    /// What is told where all else is refused: the device and the mount, which is not that of the
+    /// directory it was reached from. It counts as a directory without anything in it.
+    fn of_unknown(found: &Statx) -> Self {
+        let facts = Facts {
+            file_type: FileType::Dir,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            mtime: 0,
+            mtime_nanos: 0,
+        };
+        Self {
+            facts,
+            inode: 0,
+            device: (found.stx_dev_major, found.stx_dev_minor),
+            stands_for: (0, 0),
+            has_names: false,
+            links: 1,
+            mount: mount_in(found),
+            born: None,
+            accessed: (0, 0),
+            changed: (0, 0),
+        }
+    }
+
     /// Whether both are one and the same file, and not two of which the later has the number of the
     /// earlier, which was deleted meanwhile.
     pub fn is_same_file(&self, other: &Self) -> bool {
@@ -67,7 +93,35 @@ impl Stat {
 
 /// Looks at an open file, whatever was needed to open it; `O_PATH` is enough.
 pub fn of_open(file: BorrowedFd<'_>) -> io::Result<Stat> {
-    from_statx(&fs::statx(file, c"", AtFlags::EMPTY_PATH, MASK)?)
+    look(file, c"", AtFlags::EMPTY_PATH)
+}
+
+/// The mount that shows an open file; `None` before Linux 5.8. Nothing else is asked for: that may be
+/// refused.
+pub fn mount_of(file: BorrowedFd<'_>) -> Option<u64> {
+    let flags = AtFlags::EMPTY_PATH | NEVER_WAIT;
+    let found = fs::statx(file, c"", flags, StatxFlags::empty()).ok()?;
+    mount_in(&found)
+}
+
+/// A server, or a user's process (FUSE), that does not answer must not keep us waiting: what it has told
+/// before will do. File systems of this kernel tell what is true in any case.
+const NEVER_WAIT: AtFlags = AtFlags::STATX_DONT_SYNC.union(AtFlags::NO_AUTOMOUNT);
+
+fn look(dir: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> io::Result<Stat> {
+    match fs::statx(dir, name, flags | NEVER_WAIT, MASK) {
+        // The file system of a user (FUSE) may keep root out.
+        Err(Errno::ACCESS) => match fs::statx(dir, name, flags | NEVER_WAIT, StatxFlags::empty()) {
+            Ok(found) => Ok(Stat::of_unknown(&found)),
+            Err(_) => Err(Errno::ACCESS.into()),
+        },
+        found => from_statx(&found?),
+    }
+}
+
+fn mount_in(found: &Statx) -> Option<u64> {
+    let got = StatxFlags::from_bits_retain(found.stx_mask);
+    got.contains(StatxFlags::MNT_ID).then_some(found.stx_mnt_id)
 }
 
 const MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
@@ -75,8 +129,7 @@ const MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(
 impl Place<'_> {
     /// Looks at the file itself: follows no link and triggers no automount.
     pub fn stat(self) -> io::Result<Stat> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        from_statx(&fs::statx(self.dir, self.name, flags, MASK)?)
+        look(self.dir, self.name, AtFlags::SYMLINK_NOFOLLOW)
     }
 
     /// Opens a regular file for reading, leaving its access time alone where that is allowed.
@@ -127,7 +180,7 @@ fn from_statx(found: &Statx) -> io::Result<Stat> {
         stands_for: (found.stx_rdev_major, found.stx_rdev_minor),
         has_names: file_type == FileType::Dir && found.stx_size > 0,
         links: found.stx_nlink,
-        mount: got.contains(StatxFlags::MNT_ID).then_some(found.stx_mnt_id),
+        mount: mount_in(found),
         born: got
             .contains(StatxFlags::BTIME)
             .then_some((found.stx_btime.tv_sec, found.stx_btime.tv_nsec)),

@@ -4,16 +4,14 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{self, AtFlags, Mode, OFlags, StatVfsMountFlags, StatxFlags};
+use rustix::fs::{self, Mode, OFlags, StatVfsMountFlags};
 
 use crate::changes::FileType;
 use crate::error::{Error, Result};
 use crate::mounted;
+use crate::mountinfo::Mount;
 use crate::path::TreePath;
-use crate::stat::{Place, Stat};
-
-/// `FUSE_SUPER_MAGIC`, linux/magic.h.
-const FUSE: u64 = 0x6573_5546;
+use crate::stat::{Place, Stat, mount_of};
 
 /// What is not allowed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,16 +30,22 @@ impl Limits {
     /// An error where a user runs the file system. `shown` is the path, for messages.
     pub fn of(from: Place<'_>, shown: &TreePath) -> Result<Self> {
         let failed = |why: io::Error| Error::io(format!("copy {shown}"), why);
-        refuse_users_own(from.dir, shown)?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = fs::openat(from.dir, from.name, flags, Mode::empty());
         let opened = opened.map_err(|why| failed(why.into()))?;
-        refuse_users_own(opened.as_fd(), shown)?;
         let mut limits = Self { mount: mount_of(opened.as_fd()), ..Self::default() };
         for side in [from.dir, opened.as_fd()] {
-            let found = fs::fstatvfs(side).map_err(|why| failed(why.into()))?.f_flag;
-            limits.no_privileges |= found.contains(StatVfsMountFlags::NOSUID);
-            limits.no_devices |= found.contains(StatVfsMountFlags::NODEV);
+            let [no_privileges, no_devices] = match expect_roots_own(side, shown)? {
+                Some(mount) => [mount.has(b"nosuid"), mount.has(b"nodev")],
+                // Whose root directory is no mount point does not see what shows it.
+                None => {
+                    let found = fs::fstatvfs(side).map_err(|why| failed(why.into()))?.f_flag;
+                    [StatVfsMountFlags::NOSUID, StatVfsMountFlags::NODEV]
+                        .map(|no| found.contains(no))
+                }
+            };
+            limits.no_privileges |= no_privileges;
+            limits.no_devices |= no_devices;
         }
         Ok(limits)
     }
@@ -60,31 +64,14 @@ impl Limits {
     }
 }
 
-/// An error where the process that runs a FUSE file system is not root's: it can tell whatever it wants
-/// of its files, and something else each time, or never answer.
+/// An error where the process that runs a FUSE file system is not root's.
 pub fn refuse_users_own(dir: BorrowedFd<'_>, shown: &TreePath) -> Result<()> {
-    let failed = |why: io::Error| Error::io(format!("copy {shown}"), why);
-    // The kernel's field is signed on some machines and narrower on others.
-    let magic = fs::fstatfs(dir).map_err(|why| failed(why.into()))?.f_type as u64 & 0xffff_ffff;
-    if magic != FUSE {
-        return Ok(());
-    }
-    let id = mount_of(dir);
-    let table = mounted::all()?;
-    let mount = table.iter().find(|mount| id == Some(mount.id));
-    let user = mount.and_then(|mount| mount.option(b"user_id"));
-    let by = match user.as_deref() {
-        Some(b"0") => return Ok(()),
-        Some(user) => format!("the user {}", String::from_utf8_lossy(user)),
-        None => "nobody knows which user".to_string(),
-    };
-    let why = format!("it is on a FUSE file system that {by} runs");
-    Err(Error::new(format!("copy {shown}"), why).mend("unmount that file system first"))
+    expect_roots_own(dir, shown).map(drop)
 }
 
-/// The mount that shows an open file. Nothing else is asked for: that may be refused.
-fn mount_of(file: BorrowedFd<'_>) -> Option<u64> {
-    let found = fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::empty()).ok()?;
-    let told = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
-    told.then_some(found.stx_mnt_id)
+fn expect_roots_own(dir: BorrowedFd<'_>, shown: &TreePath) -> Result<Option<Mount>> {
+    let mount = mounted::of(dir)?;
+    let Some(by) = mount.as_ref().and_then(Mount::run_by) else { return Ok(mount) };
+    let why = format!("it is on a FUSE file system that {by} runs");
+    Err(Error::new(format!("copy {shown}"), why).mend("unmount that file system first"))
 }

@@ -4,9 +4,10 @@
 use std::os::fd::AsFd;
 
 use backends::census::Census;
+use backends::mounted;
 use backends::stat::of_open;
 use backends::{Error, FileType, Result, TreeName, TreePath};
-use rustix::fs::{OFlags, fstat, fstatfs, readlinkat};
+use rustix::fs::{OFlags, readlinkat};
 
 use super::choose;
 use super::look::{There, look};
@@ -17,9 +18,6 @@ use crate::host::Machine;
 use crate::keep;
 use crate::observe::Wiped;
 use crate::plan::apply::{Arranged, ancestors, arrange, leads_to};
-
-/// The type of tmpfs and ramfs-backed tmpfs, as statfs(2) has it.
-const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 
 /// A machine, and what it mounts by itself.
 pub struct Keepable<'k> {
@@ -165,21 +163,22 @@ pub fn refuse_storage_in_memory(
     }
 }
 
-/// The outermost directory on the way to `path`, or that itself, that is on a tmpfs and not the root's.
+/// The outermost directory on the way to `path`, or that itself, that is in memory and not on the root's
+/// own mount.
 fn outermost_in_memory(machine: &Machine, path: &TreePath) -> Result<Option<TreePath>> {
     let failed = |why| Error::io(format!("look at {path}"), why);
     let root = machine.open_at(&TreePath::root(), OFlags::PATH).map_err(failed)?;
-    let device = fstat(&root).map_err(|why| failed(why.into()))?.st_dev;
+    let root = mounted::of(root.as_fd())?;
     let mut outermost = None;
     for dir in std::iter::once(path.clone()).chain(ancestors(path)) {
-        let opened = match machine.open_at(&dir, OFlags::RDONLY | OFlags::DIRECTORY) {
+        let opened = match machine.open_at(&dir, OFlags::PATH | OFlags::DIRECTORY) {
             Ok(opened) => opened,
             // What is not there yet will be where its parents are; whoever looks next tells the rest.
             Err(_) => continue,
         };
-        let is_other = fstat(&opened).map_err(|why| failed(why.into()))?.st_dev != device;
-        let kind = fstatfs(&opened).map_err(|why| failed(why.into()))?.f_type;
-        if !is_other || kind != TMPFS_MAGIC {
+        let mount = mounted::of(opened.as_fd())?;
+        let of_root = mount.as_ref().map(|mount| mount.dev) == root.as_ref().map(|root| root.dev);
+        if of_root || !mount.is_some_and(|mount| mount.is_in_memory()) {
             break;
         }
         outermost = Some(dir);

@@ -75,7 +75,7 @@ fn look(machine: &Machine, path: &TreePath, so_far: &Observed, top: &Stat) -> Se
     };
     let flags = OFlags::PATH | OFlags::NOFOLLOW;
     match machine.open_at(path, flags) {
-        Ok(opened) => found(&opened, parent).map_or_else(|why| unreadable(path, &why), Seen::There),
+        Ok(opened) => found(path, &opened, parent),
         // Whoever wants to make something there meets the parent that is no directory.
         Err(why) if matches!(Errno::from_io_error(&why), Some(Errno::NOENT | Errno::NOTDIR)) => {
             Seen::Absent
@@ -104,19 +104,41 @@ fn link_on_the_way(so_far: &Observed, path: &TreePath) -> Option<(TreePath, Opti
     })
 }
 
-fn found(opened: &OwnedFd, parent: &Stat) -> io::Result<Found> {
-    let stat = stat::of_open(opened.as_fd())?;
-    let target = match stat.facts.file_type {
-        FileType::Symlink => Some(fs::readlinkat(opened, c"", Vec::new())?.into_bytes()),
-        _ => None,
+fn found(path: &TreePath, opened: &OwnedFd, parent: &Stat) -> Seen {
+    let look = || -> io::Result<Found> {
+        let stat = stat::of_open(opened.as_fd())?;
+        let target = match stat.facts.file_type {
+            FileType::Symlink => Some(fs::readlinkat(opened, c"", Vec::new())?.into_bytes()),
+            _ => None,
+        };
+        let empty = stat.facts.file_type == FileType::File && stat.facts.size == 0;
+        let content = if empty { Content::Empty } else { Content::Data };
+        Ok(Found { stat, target, mounted: None, content })
     };
-    let mounted = match (stat.mount, parent.mount) {
-        (Some(own), Some(other)) if own != other => Some(fs::fstatvfs(opened)?.f_flag),
-        _ => None,
+    let mut found = match look() {
+        Ok(found) => found,
+        Err(why) => return unreadable(path, &why),
     };
-    let empty = stat.facts.file_type == FileType::File && stat.facts.size == 0;
-    let content = if empty { Content::Empty } else { Content::Data };
-    Ok(Found { stat, target, mounted, content })
+    if !matches!((found.stat.mount, parent.mount), (Some(own), Some(other)) if own != other) {
+        return Seen::There(found);
+    }
+    // Whose process does not answer would keep everybody waiting, and so would all below.
+    match mounted::of(opened.as_fd()).map(|mount| mount.and_then(|mount| mount.run_by())) {
+        Ok(Some(by)) => {
+            let why = format!("look at {path}: it is on a FUSE file system that {by} runs");
+            return Seen::Unreadable(
+                why,
+                Some(format!("run `umount {path}`, and then this again")),
+            );
+        }
+        Ok(None) => {}
+        Err(why) => return Seen::Unreadable(format!("look at {path}: {why}"), None),
+    }
+    match fs::fstatvfs(opened) {
+        Ok(told) => found.mounted = Some(told.f_flag),
+        Err(why) => return unreadable(path, &why.into()),
+    }
+    Seen::There(found)
 }
 
 /// Finds out what each place has that kept data is to be seen at. What live has below a parent that

@@ -22,4 +22,5 @@ mod renaming;
 mod rollback;
 mod running;
 mod status;
+mod users_mounts;
 mod wiki;

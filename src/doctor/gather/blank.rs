@@ -123,7 +123,9 @@ fn matching(tree: BorrowedFd<'_>, pattern: &str) -> Result<Vec<TreePath>> {
 fn holds(tree: BorrowedFd<'_>, path: &TreePath, keys: bool) -> Result<bool> {
     match tree::look(tree, path)? {
         Look::Seen(seen) if seen.node.file_type == FileType::Dir => {}
-        Look::Seen(seen) => return Ok(seen.node.file_type == FileType::File && seen.size > 0),
+        Look::Seen(seen) => {
+            return Ok(seen.node.file_type == FileType::File && seen.stat.facts.size > 0);
+        }
         Look::Nothing | Look::Link { .. } => return Ok(false),
     }
     let failed = |e: io::Error| Error::io(format!("look into {path} in blank"), e);

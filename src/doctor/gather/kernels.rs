@@ -126,7 +126,7 @@ pub(super) fn older_initrd(mounts: &Mounts, blank: &View) -> Result<Option<TreeP
     let time = |path: &TreePath| -> Result<Option<i64>> {
         let Look::Seen(seen) = tree::look(tree, path)? else { return Ok(None) };
         let failed = |e: rustix::io::Errno| Error::io(format!("look at {path} in blank"), e);
-        let is_file = seen.node.file_type == FileType::File && seen.size > 0;
+        let is_file = seen.node.file_type == FileType::File && seen.stat.facts.size > 0;
         Ok(is_file.then_some(fs::fstat(&seen.fd).map_err(failed)?.st_mtime))
     };
     let Some(configured) = time(&path(DEFAULT_FILE))? else { return Ok(None) };

@@ -30,12 +30,8 @@ impl Mounts {
 
     /// Where the file at `path` lies, by the mounts alone.
     pub fn lies(&self, path: &TreePath) -> Lies {
-        let whole = [&self.prefix, b"/".as_slice(), path.as_bytes()].concat();
-        let shown = |mount: &&Mount| mount.in_file_system(&whole).is_some();
-        // Of several mounts at one place the last is on top.
-        let Some(mount) = self.all.iter().filter(shown).max_by_key(|m| m.mount_point.len()) else {
-            return Lies::Unknown;
-        };
+        let whole = self.whole(path);
+        let Some(mount) = self.on_top(&whole) else { return Lies::Unknown };
         let place = mount.in_file_system(&whole).unwrap_or_default();
         if mount.dev == self.device && is_within(&place, &self.place) {
             Lies::InLive
@@ -46,23 +42,50 @@ impl Mounts {
         }
     }
 
+    /// The mount that shows `path`, and its mount point as seen from the root; `None` if that is not
+    /// below the root.
+    pub fn showing(&self, path: &TreePath) -> Option<(TreePath, &Mount)> {
+        let mount = self.on_top(&self.whole(path))?;
+        Some((self.below_root(&mount.mount_point)?, mount))
+    }
+
+    /// An error where a user's own process (FUSE) shows `path`, which may never answer.
+    pub fn refuse_users_own(&self, path: &TreePath) -> Result<()> {
+        let Some(by) = self.on_top(&self.whole(path)).and_then(Mount::run_by) else {
+            return Ok(());
+        };
+        let why = format!("it is on a FUSE file system that {by} runs");
+        Err(Error::new(format!("look at {path}"), why))
+    }
+
+    fn whole(&self, path: &TreePath) -> Vec<u8> {
+        [&self.prefix, b"/".as_slice(), path.as_bytes()].concat()
+    }
+
+    /// Of several mounts at one place the last is on top.
+    fn on_top(&self, whole: &[u8]) -> Option<&Mount> {
+        let shown = |mount: &&Mount| mount.in_file_system(whole).is_some();
+        self.all.iter().filter(shown).max_by_key(|mount| mount.mount_point.len())
+    }
+
+    fn below_root(&self, point: &[u8]) -> Option<TreePath> {
+        let point = point.strip_suffix(b"/").unwrap_or(point);
+        let below = point.strip_prefix(self.prefix.as_slice())?;
+        let is_below = matches!(below, [] | [b'/', ..]);
+        is_below.then(|| TreePath::parse(below).ok()).flatten()
+    }
+
     /// The type of what is mounted at `path` itself, on top.
     pub fn type_at(&self, path: &TreePath) -> Option<&[u8]> {
-        let whole = [&self.prefix, b"/".as_slice(), path.as_bytes()].concat();
+        let whole = self.whole(path);
         let there = self.all.iter().rev().find(|mount| mount.mount_point == whole);
         there.map(|mount| mount.fs_type.as_slice())
     }
 
     /// The mounts in memory at or below the root, and where each is, seen from there.
     pub fn in_memory(&self) -> impl Iterator<Item = (TreePath, &Mount)> {
-        self.all.iter().filter(|mount| mount.is_in_memory()).filter_map(|mount| {
-            let point = mount.mount_point.strip_suffix(b"/").unwrap_or(&mount.mount_point);
-            let below = point.strip_prefix(self.prefix.as_slice())?;
-            if !matches!(below, [] | [b'/', ..]) {
-                return None;
-            }
-            Some((TreePath::parse(below).ok()?, mount))
-        })
+        let in_memory = self.all.iter().filter(|mount| mount.is_in_memory());
+        in_memory.filter_map(|mount| Some((self.below_root(&mount.mount_point)?, mount)))
     }
 }
 

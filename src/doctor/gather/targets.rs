@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use backends::{Error, FileType, Result, TreePath, View, xattrs};
 use rustix::fs::OFlags;
 
+use super::mounts::Mounts;
 use super::tree::{self, Look, Seen};
 use crate::doctor::facts::{Data, EntryFacts, Target, Unchecked};
 use crate::doctor::way::follow;
@@ -15,6 +16,7 @@ use crate::keep::KeepEntry;
 /// Looks at one entry; `live` says whether live is what the root shows.
 pub(super) fn gather(
     root: &HostRoot,
+    mounts: &Mounts,
     entry: KeepEntry,
     live: bool,
     blank: Option<&View>,
@@ -23,7 +25,7 @@ pub(super) fn gather(
     let mut cannot = |error: Error| {
         unchecked.push(Unchecked::new(format!("whether {} is in its place", entry.path), &error));
     };
-    let stored = match stored(root, &entry) {
+    let stored = match stored(root, mounts, &entry) {
         Ok(stored) => Some(stored),
         Err(error) => {
             cannot(error);
@@ -43,7 +45,7 @@ pub(super) fn gather(
         Data::Absent | Data::Unknown => false,
     };
     let target = live.then(|| {
-        target(root, &entry, stored.flatten().as_ref()).unwrap_or_else(|error| {
+        target(root, mounts, &entry, stored.flatten().as_ref()).unwrap_or_else(|error| {
             cannot(error);
             Target::Unknown
         })
@@ -64,8 +66,9 @@ fn is_noted(root: &HostRoot, entry: &KeepEntry) -> Result<bool> {
         .map_err(|why| Error::io(format!("look at {source}"), why))
 }
 
-fn stored(root: &HostRoot, entry: &KeepEntry) -> Result<Option<Seen>> {
+fn stored(root: &HostRoot, mounts: &Mounts, entry: &KeepEntry) -> Result<Option<Seen>> {
     let source = entry.source();
+    mounts.refuse_users_own(&source)?;
     match tree::look(root.as_fd(), &source)? {
         Look::Nothing => Ok(None),
         Look::Seen(seen) => Ok(Some(seen)),
@@ -74,8 +77,14 @@ fn stored(root: &HostRoot, entry: &KeepEntry) -> Result<Option<Seen>> {
     }
 }
 
-fn target(root: &HostRoot, entry: &KeepEntry, stored: Option<&Seen>) -> Result<Target> {
+fn target(
+    root: &HostRoot,
+    mounts: &Mounts,
+    entry: &KeepEntry,
+    stored: Option<&Seen>,
+) -> Result<Target> {
     let path = &entry.path;
+    mounts.refuse_users_own(path)?;
     let seen = match tree::look(root.as_fd(), path)? {
         Look::Nothing => return Ok(Target::Absent),
         Look::Link { left: 0, to } if follow(path, &to) == Some(entry.source()) => {
@@ -88,7 +97,7 @@ fn target(root: &HostRoot, entry: &KeepEntry, stored: Option<&Seen>) -> Result<T
         }
         Look::Seen(seen) => seen,
     };
-    if stored.is_some_and(|stored| stored.is_same_file(&seen)) {
+    if stored.is_some_and(|stored| stored.stat.is_same_file(&seen.stat)) {
         return Ok(Target::RightMount);
     }
     let failed = |e: io::Error| Error::io(format!("look at {path}"), e);
@@ -100,7 +109,7 @@ fn target(root: &HostRoot, entry: &KeepEntry, stored: Option<&Seen>) -> Result<T
             let dir = tree::open_beneath(root.as_fd(), path).map_err(failed)?;
             Target::Dir { empty: tree::names(dir.as_fd(), 1).map_err(failed)?.is_empty() }
         }
-        FileType::File => Target::File { empty: seen.size == 0 },
+        FileType::File => Target::File { empty: seen.stat.facts.size == 0 },
         other => Target::Odd(other),
     })
 }

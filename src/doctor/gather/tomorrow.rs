@@ -87,6 +87,7 @@ impl Tomorrow<'_> {
         if let Some(entry) = self.kept(path) {
             let below = path.below(&entry.path).unwrap_or_default();
             let source = entry.source();
+            self.mounts.refuse_users_own(&source.join_path(&below))?;
             // Without data in storage, blank's own stays.
             if !matches!(tree::look(self.root.as_fd(), &source)?, Look::Nothing) {
                 let path = source.join_path(&below);
@@ -95,6 +96,7 @@ impl Tomorrow<'_> {
             }
         }
         if self.mounts.lies(path) == Lies::Safe {
+            self.mounts.refuse_users_own(path)?;
             let origin = "another file system than the root's".to_string();
             return Ok(Some(Place { tree: self.root.as_fd(), path: path.clone(), origin }));
         }

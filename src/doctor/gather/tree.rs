@@ -5,9 +5,11 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use backends::changes::Facts;
 use backends::path::Escaped;
+use backends::stat::{self, Stat};
 use backends::{Error, FileType, Result, TreePath};
-use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::fs::{self, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::doctor::facts::Node;
@@ -17,9 +19,7 @@ use crate::host::{beneath, is_not_found};
 pub(super) struct Seen {
     pub fd: OwnedFd,
     pub node: Node,
-    pub size: u64,
-    pub device: u64,
-    pub inode: u64,
+    pub stat: Stat,
 }
 
 /// What is at a path.
@@ -90,16 +90,8 @@ pub(super) fn open_beneath(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<
 impl Seen {
     /// The number of the mount through which it was reached.
     pub fn mount(&self) -> io::Result<u64> {
-        let found = fs::statx(&self.fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
-        match StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID) {
-            true => Ok(found.stx_mnt_id),
-            false => Err(io::Error::other("this kernel does not number its mounts")),
-        }
-    }
-
-    /// Whether both are one and the same file.
-    pub fn is_same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
+        let unknown = || io::Error::other("this kernel does not number its mounts");
+        self.stat.mount.ok_or_else(unknown)
     }
 }
 
@@ -120,14 +112,9 @@ fn seen(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Option<Seen>> {
         Err(error) if is_not_found(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let stat = fs::fstat(fd.as_fd())?;
-    let Some(file_type) = FileType::from_mode(stat.st_mode) else {
-        return Err(io::Error::other("it has a file type that Linux does not know"));
-    };
-    let mode = (stat.st_mode & 0o7777) as u16;
-    let node = Node { file_type, mode, uid: stat.st_uid, gid: stat.st_gid };
-    let size = u64::try_from(stat.st_size).unwrap_or_default();
-    Ok(Some(Seen { fd, node, size, device: stat.st_dev, inode: stat.st_ino }))
+    let stat = stat::of_open(fd.as_fd())?;
+    let Facts { file_type, mode, uid, gid, .. } = stat.facts;
+    Ok(Some(Seen { fd, node: Node { file_type, mode, uid, gid }, stat }))
 }
 
 fn first_link(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Look> {
