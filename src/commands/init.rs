@@ -17,7 +17,7 @@ use crate::cli::{Cli, Init};
 use crate::config::{Config, ConfigError, DEFAULT_FILE, EntryKind, detect, edit, line, starter};
 use crate::doctor::facts::Lies;
 use crate::doctor::gather::mounts::Mounts;
-use crate::facts::fstab;
+use crate::facts::{at_boot, fstab};
 use crate::host::{self, HostRoot, Machine};
 use crate::keep;
 use crate::moving::keepable::{self, Keepable};
@@ -117,6 +117,7 @@ fn plan(
         }
         plan.warnings = swap_files::warnings(swaps, &place);
     }
+    plan.warnings.extend(mounted_by_hand(config, root)?);
     Ok(plan)
 }
 
@@ -180,6 +181,27 @@ fn wiped_storages(config: &Config, root: &Path) -> Result<Vec<InitRefusal>, Erro
         wiped.push(InitRefusal { reason: why.reason(path), mend: Wiped::MEND.into() });
     }
     Ok(wiped)
+}
+
+/// Storages that are mounted now, and not after the next boot, as live has its fstab and its units.
+fn mounted_by_hand(config: &Config, root: &Path) -> Result<Vec<String>, Error> {
+    let (mounts, host) = (Mounts::read(root)?, HostRoot::open(root)?);
+    let mut warnings = Vec::new();
+    for storage in config.storages.iter().filter(|storage| storage.enable) {
+        let path = &storage.path;
+        if mounts.lies(path) != Lies::Safe {
+            continue;
+        }
+        let Some((point, mount)) = mounts.showing(path) else { continue };
+        if !at_boot::mounts(&point, mount, |path| host.read_if_there(path))? {
+            let line = at_boot::line(&point, mount);
+            warnings.push(format!(
+                "nothing mounts {point} at boot, so that the storage {path} is not there then: add this line \
+                 to /etc/fstab before blank is made, `{line}`"
+            ));
+        }
+    }
+    Ok(warnings)
 }
 
 fn wanted(args: &Init) -> Result<Wanted, Error> {

@@ -52,6 +52,8 @@ checks! {
         "the directory of a storage is not there";
     STORAGE_WIPED: Doctor "storage-on-wiped-root",
         "a storage lies on the root that each boot replaces, or in memory";
+    STORAGE_BY_HAND: Doctor "storage-by-hand",
+        "a storage is mounted, and neither an fstab nor a unit mounts it at the next boot";
     STORAGE_OPEN: Doctor "storage-open",
         "somebody else than root may write into the top of a storage";
     STORAGE_LARGE: Doctor "storage-large",

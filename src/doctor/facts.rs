@@ -212,8 +212,21 @@ pub struct StorageFacts {
     pub lies: Lies,
     /// Its directory; `None` if it is not there.
     pub root: Option<Node>,
+    /// What shows it is mounted, and nothing mounts that at the next boot.
+    pub by_hand: Option<ByHand>,
     /// What is in it.
     pub content: Content,
+}
+
+/// A mount that the next boot does not make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByHand {
+    /// Where it is mounted.
+    pub point: TreePath,
+    /// The line of fstab that mounts it.
+    pub line: String,
+    /// This boot's fstab, or a unit, mounts it; those of the next boot do not.
+    pub in_live_alone: bool,
 }
 
 /// Where a storage lies.

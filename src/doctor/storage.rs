@@ -6,7 +6,7 @@ use backends::TreePath;
 use backends::path::Escaped;
 
 use super::checks;
-use super::facts::{Data, Facts, Lies, StorageFacts};
+use super::facts::{ByHand, Data, Facts, Lies, StorageFacts};
 use super::finding::{Finding, NEW_BLANK, Severity};
 use super::way::shell;
 use crate::accounts::{Accounts, User};
@@ -37,6 +37,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 fn one(facts: &Facts, storage: &StorageFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(survives(facts, storage));
+    findings.extend(storage.by_hand.as_ref().map(|by_hand| mounted_by_hand(storage, by_hand)));
     findings.extend(open(storage));
     findings.extend(secrets(storage));
     findings.extend(owners(facts, storage));
@@ -94,6 +95,30 @@ fn survives(facts: &Facts, storage: &StorageFacts) -> Option<Finding> {
         )),
         Lies::Safe | Lies::Unknown => None,
     }
+}
+
+fn mounted_by_hand(
+    storage: &StorageFacts,
+    ByHand { point, line, in_live_alone }: &ByHand,
+) -> Finding {
+    let which = match storage.path == *point {
+        true => format!("the storage {point}"),
+        false => format!("{point}, which holds the storage {}", storage.path),
+    };
+    Finding::new(
+        &checks::STORAGE_BY_HAND,
+        Severity::Warning,
+        format!("nothing mounts {which}, at the next boot"),
+        "neither /etc/fstab nor a unit does it then, so that no kept path of it comes to its place",
+        match in_live_alone {
+            true => {
+                format!("live's /etc/fstab, or a unit, does it, and blank's does not: {NEW_BLANK}")
+            }
+            false => format!(
+                "add this line to /etc/fstab, `{line}`; where that is not kept, {NEW_BLANK}"
+            ),
+        },
+    )
 }
 
 fn open(storage: &StorageFacts) -> Option<Finding> {

@@ -1,6 +1,7 @@
 //! This boot, as planners may know it: its id and clock, the kernel command line, whether a resume
 //! is pending, how the root will be mounted, and what an earlier run left in `/run`.
 
+pub mod at_boot;
 pub mod command_line;
 pub mod fstab;
 pub mod fstab_mounts;

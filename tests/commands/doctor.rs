@@ -13,6 +13,7 @@ use crate::machine::{Machine, Ran, on_machine};
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
     alice:x:1000:100:Alice:/home/alice:/bin/bash\n\
     daemon:x:1:1::/:/usr/sbin/nologin\n";
+const FSTAB: &str = "LABEL=os /persist btrfs subvol=persist 0 0\n";
 const GROUP: &str = "root:x:0:\ndaemon:x:1:\nusers:x:100:\n";
 const SHADOW: &str = "root:!:20000::::::\nalice:$y$j9T$salt$hash:20000::::::\n";
 
@@ -30,6 +31,7 @@ fn set_up(machine: &mut Machine<'_>, lists: &str) {
     write(live, "etc/passwd", PASSWD, 0o644);
     write(live, "etc/group", GROUP, 0o644);
     write(live, "etc/shadow", SHADOW, 0o600);
+    write(live, "etc/fstab", FSTAB, 0o644);
     fs::create_dir(live.join("persist")).unwrap();
     create_subvolume(&machine.top().join("persist")).unwrap();
     // The first run writes the configuration, which blank then holds with the keep list.
@@ -319,6 +321,42 @@ fn an_ssh_key_in_storage_lets_root_in() {
 }
 
 #[test]
+fn a_storage_that_the_next_boot_does_not_mount_is_told() {
+    on_machine(|machine| {
+        set_up(machine, "");
+        let live = machine.live().to_path_buf();
+        let mounted = machine.mount_at("persist", &live.join("persist"));
+        let blank = machine.top().join("root-blank");
+        machine.set_read_only("root-blank", false);
+        assert_eq!(ids(machine, 0), [""; 0]);
+        fs::write(blank.join("etc/fstab"), "# nothing\n").unwrap();
+        machine.run(&["doctor"]).expect(1).says("and blank's does not: make a new blank of live");
+        fs::write(live.join("etc/fstab"), "").unwrap();
+        let ran = machine.run(&["doctor"]).expect(1);
+        ran.says("nothing mounts the storage /persist, at the next boot [storage-by-hand]")
+            .says("/persist btrfs subvol=persist`");
+        write(&blank, "etc/systemd/system/persist.mount", "[Mount]\n", 0o644);
+        assert_eq!(ids(machine, 0), [""; 0]);
+        // Where each boot makes an fstab, it will be the one that is there now.
+        for file in ["etc/systemd/system/persist.mount", "etc/fstab"] {
+            fs::remove_file(blank.join(file)).unwrap();
+        }
+        assert_eq!(ids(machine, 1), ["storage-by-hand"]);
+        fs::write(live.join("etc/fstab"), FSTAB).unwrap();
+        assert_eq!(ids(machine, 0), [""; 0]);
+        machine.set_read_only("root-blank", true);
+        let ran = machine.run(&["init", "--dry-run"]).expect(0);
+        assert!(!ran.out.contains("nothing mounts"), "{ran:?}");
+        fs::write(live.join("etc/fstab"), "").unwrap();
+        let ran = machine.run(&["init", "--dry-run"]).expect(0);
+        ran.says(
+            "warning: nothing mounts /persist at boot, so that the storage /persist is not there",
+        );
+        mounted.unmount().unwrap();
+    });
+}
+
+#[test]
 fn a_storage_inside_a_plain_directory_that_is_live_is_found() {
     on_machine(|machine| {
         machine.unmount();
@@ -333,6 +371,7 @@ fn a_storage_inside_a_plain_directory_that_is_live_is_found() {
         write(&live, "etc/shadow", SHADOW, 0o600);
         write(&live, "etc/group", GROUP, 0o644);
         write(&live, "etc/blankroot.toml", &text, 0o644);
+        write(&live, "etc/fstab", FSTAB, 0o644);
         let init = ["init".as_ref(), "--root".as_ref(), live.as_os_str()];
         machine.run(&init).expect(0);
         // Since then: `init` itself refuses such a storage.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use backends::Backend;
 use backends::fault::{Fault, run_with};
+use backends::lock::patiently;
 use blankroot::apply::{self, LiveNow, Stopped};
 use blankroot::config::Config;
 use blankroot::facts::stamp::Outcome;
@@ -28,7 +29,8 @@ fn roll_back(machine: &Machine<'_>, fault: Option<Fault>) -> (Rolled, Vec<&'stat
     let host = HostRoot::open(machine.host()).unwrap();
     let facts = Facts::gather(&host, Utc::now()).unwrap();
     let backend = backend(machine);
-    let mut locked = backend.lock().unwrap();
+    // A process that another test starts has all that is open here, the lock too, until it runs.
+    let mut locked = patiently(|| backend.lock(), || ()).unwrap();
     let survey = locked.survey_for_rollback().unwrap();
     let plan = plan::rollback::plan(
         config.rollback.strategy,

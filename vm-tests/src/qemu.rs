@@ -79,7 +79,8 @@ impl Qemu {
         let [first, second, monitor] =
             ["console", "shell", "monitor"].map(|name| sockets.path().join(name));
         let mut arguments = arguments(setup, &first, &second);
-        arguments.extend(["-monitor".into(), format!("unix:{},server=on,wait=off", monitor.display())]);
+        arguments
+            .extend(["-monitor".into(), format!("unix:{},server=on,wait=off", monitor.display())]);
         let child = programs::start(PROGRAM, arguments);
         let console = Console::connect("console", &first);
         let shell = Console::connect("shell", &second);

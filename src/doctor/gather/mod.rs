@@ -70,6 +70,9 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
         storages: &lies,
         mounts: &mounts,
     };
+    if trees.known {
+        storages::mounted_by_hand(sources, &tomorrow, &mut facts);
+    }
     machine::accounts(sources, &trees, &tomorrow, &mut facts);
     machine::memory(sources, &mounts, &mut facts)?;
     if trees.known {
@@ -113,6 +116,7 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
     for entry in entries.iter().cloned() {
         facts.entries.push(targets::gather(
             sources.root,
+            &mounts,
             entry,
             live,
             trees.blank.as_ref(),

@@ -2,15 +2,17 @@
 
 use std::os::fd::AsFd;
 
-use backends::{Error, FileType, Result};
+use backends::{Error, FileType, Result, TreePath};
 
 use super::content::Survey;
 use super::mounts::Mounts;
+use super::tomorrow::Tomorrow;
 use super::tree::{self, Look};
 use super::trees::Trees;
 use super::{Sources, cannot};
 use crate::config::Storage;
-use crate::doctor::facts::{Content, Facts, Lies, Node, StorageFacts};
+use crate::doctor::facts::{ByHand, Content, Facts, Lies, Node, StorageFacts};
+use crate::facts::at_boot::{self, FSTAB};
 use crate::keep::KeepEntry;
 
 /// How many names of one storage are looked at.
@@ -40,8 +42,35 @@ pub(super) fn gather(
             Some(_) => survey.run(&mut facts.unchecked),
             None => Content::default(),
         };
-        let (path, place) = (storage.path.clone(), storage.place);
-        facts.storages.push(StorageFacts { path, place, lies, root, content });
+        let (path, place, by_hand) = (storage.path.clone(), storage.place, None);
+        facts.storages.push(StorageFacts { path, place, lies, root, by_hand, content });
+    }
+}
+
+/// Tells which storages the next boot does not mount.
+pub(super) fn mounted_by_hand(sources: &Sources<'_>, tomorrow: &Tomorrow<'_>, facts: &mut Facts) {
+    let now = |path: &TreePath| sources.root.read_if_there(path);
+    let next = |path: &TreePath| Ok(tomorrow.read(path)?.0);
+    // Where blank has no fstab, each boot makes one, as NixOS does: it will be what it is now.
+    let has_its_own = next(&super::path(FSTAB)).is_ok_and(|text| text.is_some());
+    for storage in facts.storages.iter_mut().filter(|storage| storage.lies == Lies::Safe) {
+        let Some((point, mount)) = tomorrow.mounts.showing(&storage.path) else { continue };
+        let is_mounted = match has_its_own {
+            true => at_boot::mounts(&point, mount, next),
+            false => at_boot::mounts(&point, mount, now),
+        };
+        match is_mounted {
+            Ok(true) => {}
+            Ok(false) => {
+                let in_live_alone = at_boot::mounts(&point, mount, now).unwrap_or(false);
+                let line = at_boot::line(&point, mount);
+                storage.by_hand = Some(ByHand { point, line, in_live_alone });
+            }
+            Err(error) => {
+                let what = format!("whether the next boot mounts {point}");
+                cannot(&mut facts.unchecked, &what, &error);
+            }
+        }
     }
 }
 

@@ -66,6 +66,7 @@ fn healthy() -> Facts {
         place: Default::default(),
         lies: Lies::Safe,
         root: Some(NODE),
+        by_hand: None,
         content,
     };
     Facts {

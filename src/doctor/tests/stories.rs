@@ -151,6 +151,16 @@ pub(super) const STORIES: &[Story] = &[
         |f| storage(f).lies = Lies::Safe,
     ),
     Story(
+        "storage-by-hand",
+        Warning,
+        |f| {
+            let (point, line) = (path("/persist"), "x /persist ext4 defaults".to_string());
+            storage(f).by_hand = Some(ByHand { point, line, in_live_alone: false });
+        },
+        "nothing mounts the storage /persist, at the next boot",
+        |_| {},
+    ),
+    Story(
         "storage-open",
         Danger,
         |f| storage(f).root = Some(Node { mode: 0o1777, ..NODE }),
