@@ -3,15 +3,10 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs;
-
 use crate::changes::FileType;
+use crate::magic;
 use crate::stat::{Place, Stat};
 
-/// `BTRFS_SUPER_MAGIC`, linux/magic.h.
-const BTRFS: u64 = 0x9123_683e;
-/// `ZFS_SUPER_MAGIC`, include/sys/fs/zfs.h of OpenZFS.
-const ZFS: u64 = 0x2fc1_2fc1;
 /// The directory `.zfs`, which shows where `snapdir` is `visible`: `ZFSCTL_INO_ROOT`,
 /// include/os/linux/zfs/sys/zfs_ctldir.h. No file has so high a number.
 const CONTROL_DIR: u64 = 0xffff_ffff_ffff;
@@ -32,10 +27,9 @@ pub struct Boundary {
 impl Boundary {
     /// The boundary of the tree whose root directory is open as `root`.
     pub fn of(root: BorrowedFd<'_>) -> io::Result<Self> {
-        // The kernel's field is signed on some machines and narrower on others.
-        let magic = fs::fstatfs(root)?.f_type as u64 & 0xffff_ffff;
+        let kind = magic::of(root)?;
         let root = Place { dir: root, name: c"." }.stat()?;
-        Ok(Self { root, on_btrfs: magic == BTRFS, on_zfs: magic == ZFS })
+        Ok(Self { root, on_btrfs: kind == magic::BTRFS, on_zfs: kind == magic::ZFS })
     }
 
     /// The tree's root directory.

@@ -15,6 +15,7 @@ use crate::changes::{ChangeKind, FileType};
 use crate::error::Error;
 use crate::handle;
 use crate::inode_flags;
+use crate::magic;
 use crate::path::TreePath;
 use crate::stat::{Place, SET_ID, Stat, is_gone};
 use crate::xattrs;
@@ -197,8 +198,12 @@ fn xattrs_differ(
     ignored: Option<&CStr>,
 ) -> Result<bool, Failure> {
     let (was, is) = (attribute_names(older, Side::Older)?, attribute_names(newer, Side::Newer)?);
-    let (Some(mut names), Some(others)) = (was, is) else { return Ok(true) };
+    let (Some(mut names), Some(mut others)) = (was, is) else { return Ok(true) };
     names.retain(|name| Some(name.as_c_str()) != ignored);
+    if names != others && !are_both_on_btrfs(older, newer)? {
+        names.retain(|name| !xattrs::is_of_btrfs(name));
+        others.retain(|name| !xattrs::is_of_btrfs(name));
+    }
     if names != others {
         return Ok(true);
     }
@@ -210,6 +215,14 @@ fn xattrs_differ(
         }
     }
     Ok(false)
+}
+
+fn are_both_on_btrfs(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure> {
+    let on_btrfs = |place: Place<'_>, side| {
+        let kind = magic::of(place.dir).map_err(|why| Failure::new("", side, why))?;
+        Ok(kind == magic::BTRFS)
+    };
+    Ok(on_btrfs(older, Side::Older)? && on_btrfs(newer, Side::Newer)?)
 }
 
 /// `None` where there are more than the kernel lists: whoever owns a file can give it that many, and must

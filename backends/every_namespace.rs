@@ -14,10 +14,9 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, StatxFlags};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::kernel::mount_namespaces::{Direction, MountNamespace};
+use crate::magic;
 use crate::mountinfo;
 
-/// `BTRFS_SUPER_MAGIC` in `linux/magic.h`.
-const BTRFS: u64 = 0x9123_683e;
 /// The inode of the user namespace that the kernel starts with (`PROC_USER_INIT_INO`).
 const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
 /// How many mounts are looked at between two looks at the clock.
@@ -78,7 +77,7 @@ fn add(namespace: &MountNamespace, until: Instant, found: &mut Vec<BtrfsMount>) 
         if at % AT_ONCE == 0 {
             in_time(until)?;
         }
-        let Some(facts) = namespace.facts(id)?.filter(|facts| facts.magic == BTRFS) else {
+        let Some(facts) = namespace.facts(id)?.filter(|facts| facts.magic == magic::BTRFS) else {
             continue;
         };
         if let Some(text) = namespace.text(id)? {

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::fault::change;
 use crate::kernel::fsxattr;
+use crate::magic;
 use crate::stat::of_open;
 
 /// `FS_NOCOMP_FL`, linux/fs.h: do not compress.
@@ -116,13 +117,13 @@ pub fn lock(copy: BorrowedFd<'_>, locks: IFlags) -> io::Result<String> {
     }
 }
 
-/// Allows changes to an open file or directory, and to what is in it; says whether they were forbidden.
-pub fn unlock(file: BorrowedFd<'_>) -> io::Result<bool> {
-    let locked = read(file)?.is_some_and(|flags| flags.intersects(LOCKS));
-    if locked {
+/// Allows changes to an open file or directory, and to what is in it; returns the flags that forbade them.
+pub fn unlock(file: BorrowedFd<'_>) -> io::Result<IFlags> {
+    let locks = read(file)?.unwrap_or(IFlags::empty()) & LOCKS;
+    if !locks.is_empty() {
         change("flags: unlock", || set_locks(file, IFlags::empty()))?;
     }
-    Ok(locked)
+    Ok(locks)
 }
 
 /// `FS_IOC_SETFLAGS` with `+c` would set the compression that Btrfs uses anew (btrfs(5)).
@@ -147,10 +148,10 @@ pub fn differ(one: BorrowedFd<'_>, other: BorrowedFd<'_>, is_file: bool) -> io::
     if a == b {
         return Ok(false);
     }
-    if of_open(one)?.device == of_open(other)?.device || kind(one)? == kind(other)? {
+    if of_open(one)?.device == of_open(other)?.device || magic::of(one)? == magic::of(other)? {
         return Ok(a.project != b.project || comparable(a.flags, b.flags, is_file));
     }
-    let both = kept_by(kind(one)?) & kept_by(kind(other)?);
+    let both = kept_by(magic::of(one)?) & kept_by(magic::of(other)?);
     Ok(comparable(a.flags & both, b.flags & both, is_file))
 }
 
@@ -161,22 +162,14 @@ fn comparable(a: IFlags, b: IFlags, is_file: bool) -> bool {
     a - ignored != b - ignored
 }
 
-fn kind(file: BorrowedFd<'_>) -> io::Result<u64> {
-    // The kernel's field is signed on some machines and narrower on others.
-    Ok(fs::fstatfs(file)?.f_type as u64 & 0xffff_ffff)
-}
-
-/// What a file system keeps, by its magic number (linux/magic.h).
+/// What a file system of this kind keeps.
 fn kept_by(kind: u64) -> IFlags {
-    const BTRFS: u64 = 0x9123_683e;
-    const EXT4: u64 = 0xef53;
-    const XFS: u64 = 0x5846_5342;
     let few = IFlags::IMMUTABLE | IFlags::APPEND | IFlags::NODUMP;
     let more = few | IFlags::SYNC | IFlags::NOATIME;
     match kind {
-        BTRFS => known() - PROJINHERIT,
-        EXT4 => more | IFlags::DIRSYNC,
-        XFS => more,
+        magic::BTRFS => known() - PROJINHERIT,
+        magic::EXT4 => more | IFlags::DIRSYNC,
+        magic::XFS => more,
         _ => few,
     }
 }

@@ -51,6 +51,7 @@ mod kin;
 pub mod kinship;
 pub mod live_mounts;
 pub mod lock;
+pub mod magic;
 pub mod mount_tables;
 pub mod mounted;
 pub mod mountinfo;

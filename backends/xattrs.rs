@@ -28,6 +28,12 @@ const PRIVATE: &CStr = c"trusted.blankroot.private";
 /// The capabilities that a program starts with, capabilities(7).
 pub const CAPABILITY: &CStr = c"security.capability";
 
+/// Whether an attribute is a property of Btrfs itself (btrfs(5)), which no other file system takes: its
+/// flags say as much.
+pub fn is_of_btrfs(name: &CStr) -> bool {
+    name.to_bytes().starts_with(b"btrfs.")
+}
+
 /// Whether an open file has the mark of one that was replaced; `O_PATH` is enough.
 pub fn is_marked_as_replaced(file: BorrowedFd<'_>) -> io::Result<bool> {
     is_marked(file, REPLACED)

@@ -77,6 +77,6 @@ fn unlock(top: &Top, id: u64, all: &[u64]) -> io::Result<bool> {
         return Err(io::Error::other("another subvolume has taken its name meanwhile"));
     }
     let is_doomed = all.contains(&ioctl::subvolume_info(parent)?.id);
-    let of_parent = is_doomed && inode_flags::unlock(parent)?;
-    Ok(inode_flags::unlock(doomed.as_fd())? || of_parent)
+    let of_parent = is_doomed && !inode_flags::unlock(parent)?.is_empty();
+    Ok(!inode_flags::unlock(doomed.as_fd())?.is_empty() || of_parent)
 }

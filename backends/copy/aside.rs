@@ -192,7 +192,7 @@ impl Aside {
         match unlock(Place { dir: self.dir.as_fd(), name: &self.name }, old) {
             // Another one has the name, which is seen once the two are exchanged.
             Err(why) if is_gone(&why) => Ok(()),
-            unlocked => unlocked,
+            unlocked => unlocked.map(drop),
         }
     }
 
@@ -211,14 +211,23 @@ impl Aside {
     }
 }
 
-/// Allows changes to what has this name, if it is the one that `expected` tells of.
-pub fn unlock(place: Place<'_>, expected: &Stat) -> io::Result<()> {
+/// Allows changes to what has this name, if it is the one that `expected` tells of. Returns the flags that
+/// forbade them.
+pub fn unlock(place: Place<'_>, expected: &Stat) -> io::Result<IFlags> {
     match expected.facts.file_type {
         FileType::File | FileType::Dir => {
-            inode_flags::unlock(handle::open(place, expected)?.as_fd()).map(drop)
+            inode_flags::unlock(handle::open(place, expected)?.as_fd())
         }
-        _ => Ok(()),
+        _ => Ok(IFlags::empty()),
     }
+}
+
+/// Forbids changes to it again.
+pub fn lock(place: Place<'_>, expected: &Stat, locks: IFlags) -> io::Result<()> {
+    if locks.is_empty() {
+        return Ok(());
+    }
+    inode_flags::lock(handle::open(place, expected)?.as_fd(), locks).map(drop)
 }
 
 /// A path at which a copy differs from what it was made of: in type, content, owner, mode or

@@ -1,5 +1,6 @@
 //! Gives a copy the owner, extended attributes, mode and times of its original.
 
+use std::ffi::CString;
 use std::io;
 
 use rustix::fs::{Mode, Timespec, Timestamps};
@@ -7,6 +8,7 @@ use rustix::fs::{Mode, Timespec, Timestamps};
 use crate::changes::{Facts, FileType};
 use crate::fault::change;
 use crate::handle::Handle;
+use crate::magic;
 use crate::stat::{Moment, SET_ID, Stat};
 use crate::xattrs;
 
@@ -32,7 +34,7 @@ pub(super) fn copy(
         dropped = all > attributes.len() || (has_mode && wanted.mode & SET_ID != 0);
         wanted.mode &= !SET_ID;
     }
-    set(&wanted, &attributes, to)?;
+    set(&wanted, attributes, to)?;
     let times = Timestamps {
         last_access: timespec(stat.accessed),
         last_modification: timespec((wanted.mtime, wanted.mtime_nanos)),
@@ -43,15 +45,19 @@ pub(super) fn copy(
 
 /// The same without times: owner, extended attributes and mode.
 pub(crate) fn give(from: Handle<'_>, wanted: &Facts, to: Handle<'_>) -> io::Result<()> {
-    set(wanted, &xattrs::of_open(from.fd())?, to)
+    set(wanted, xattrs::of_open(from.fd())?, to)
 }
 
-fn set(wanted: &Facts, attributes: &xattrs::Values, to: Handle<'_>) -> io::Result<()> {
+fn set(wanted: &Facts, mut attributes: xattrs::Values, to: Handle<'_>) -> io::Result<()> {
+    let is_of_btrfs = |name: &CString| xattrs::is_of_btrfs(name);
+    if attributes.iter().any(|(name, _)| is_of_btrfs(name)) && magic::of(to.fd())? != magic::BTRFS {
+        attributes.retain(|(name, _)| !is_of_btrfs(name));
+    }
     let made = to.stat()?.facts;
     if (made.uid, made.gid) != (wanted.uid, wanted.gid) {
         change("copy: set owner", || to.set_owner(wanted.uid, wanted.gid))?;
     }
-    xattrs::set_on_open(to.fd(), attributes)?;
+    xattrs::set_on_open(to.fd(), &attributes)?;
     // Links have no mode of their own.
     if wanted.file_type != FileType::Symlink {
         let mode = Mode::from_raw_mode(wanted.mode.into());

@@ -30,6 +30,8 @@ impl Limits {
     /// An error where a user runs the file system. `shown` is the path, for messages.
     pub fn of(from: Place<'_>, shown: &TreePath) -> Result<Self> {
         let failed = |why: io::Error| Error::io(format!("copy {shown}"), why);
+        // It may keep us from opening anything in it.
+        refuse_users_own(from.dir, shown)?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = fs::openat(from.dir, from.name, flags, Mode::empty());
         let opened = opened.map_err(|why| failed(why.into()))?;

@@ -85,7 +85,7 @@ mod tests {
     /// Whether a system that has this one file mounts it.
     fn by(file: &str, text: &str, fs_type: &str) -> bool {
         let mount = mount(&format!("2 1 0:1 /a\\040b /my\\040data rw - {fs_type} /dev/sda rw"));
-        let read = |path: &TreePath| Ok((path.to_string() == file).then(|| text.into()));
+        let read = |path: &TreePath| Ok((*path == at(file)).then(|| text.into()));
         mounts(&at("/my data"), &mount, read).unwrap()
     }
 

@@ -179,7 +179,7 @@ fn unlock(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     let name = CString::new(name.as_bytes())?;
     let there = Place { dir: parent, name: &name };
     match there.stat() {
-        Ok(stat) => aside::unlock(there, &stat),
+        Ok(stat) => aside::unlock(there, &stat).map(drop),
         // Whoever renames it tells what is wrong.
         Err(_) => Ok(()),
     }

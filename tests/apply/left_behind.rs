@@ -17,6 +17,8 @@ use blankroot::keep;
 use blankroot::moving::unkeep::{self, Data};
 use blankroot::plan::apply::arrange;
 
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+
 use crate::ground::{Ground, as_root};
 use crate::hostile::hand_over;
 
@@ -104,6 +106,8 @@ fn data_that_was_changed_at_the_last_moment_is_put_back() {
         let ground = Ground::new();
         homes(&ground);
         let (top, home) = (ground.path("persist"), ground.path("persist/home/alice"));
+        let stored = fs::File::open(home.join("data")).unwrap();
+        ioctl_setflags(&stored, IFlags::IMMUTABLE).unwrap();
         let done = move_back(&ground, move |point| {
             if point == "move: rename doomed" {
                 // As through a descriptor that was open all the while, wherever it is by now.
@@ -115,7 +119,13 @@ fn data_that_was_changed_at_the_last_moment_is_put_back() {
             }
         });
         assert!(!done);
-        let stored = fs::read(ground.path("persist/home/alice/data/file")).unwrap();
-        assert_eq!(stored, b"hers, and more");
+        let flags = ioctl_getflags(&stored).unwrap();
+        // The copy has it, too, and the test's directory has to go.
+        for dir in [stored, fs::File::open(ground.path("home/alice/data")).unwrap()] {
+            ioctl_setflags(&dir, flags - IFlags::IMMUTABLE).unwrap();
+        }
+        let content = fs::read(ground.path("persist/home/alice/data/file")).unwrap();
+        assert_eq!(content, b"hers, and more");
+        assert!(flags.contains(IFlags::IMMUTABLE), "what is put back may be changed by anybody");
     });
 }

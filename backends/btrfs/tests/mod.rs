@@ -9,6 +9,7 @@ mod full_directories;
 mod inode_numbers;
 mod lineage;
 mod opening;
+mod properties;
 mod settling;
 mod stubs;
 mod trees;

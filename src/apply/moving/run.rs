@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use backends::census::Census;
 use backends::copy::aside::Aside;
 use backends::copy::private_dir;
+use backends::fault::change;
 use backends::stat::Place;
 use backends::told::Told;
 use backends::{Error, Result, TreePath};
-use rustix::fs::{AtFlags, OFlags};
+use rustix::fs::{AtFlags, OFlags, unlinkat};
 use rustix::io::Errno;
 
 use super::hidden::Hidden;
@@ -103,10 +104,13 @@ impl<'r> Run<'r> {
         let copy = Aside::make_from_view(from, to, base, (path, source), self.progress)?;
         let copy = copy.expect_whole()?;
         // An empty directory is nothing that could be lost; one that is filled by now stays.
-        match rustix::fs::unlinkat(to.dir, to.name, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST) => {}
-            Err(why) => return Err(Error::io(format!("remove the empty directory {source}"), why)),
-        }
+        change("keep: remove empty directory", || {
+            match unlinkat(to.dir, to.name, AtFlags::REMOVEDIR) {
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+                removed => Ok(removed?),
+            }
+        })
+        .map_err(|why| Error::io(format!("remove the empty directory {source}"), why))?;
         let copied = copy.name()?;
         self.tell_of_links(&copied.linked_outside);
         self.kept.notes.extend(persist::notes_of(&copied));

@@ -13,6 +13,7 @@ use backends::file::rename_noreplace;
 use backends::remove::{remove, remove_alone};
 use backends::stat::Place;
 use backends::{Error, FileType, Result, TreePath};
+use rustix::fs::IFlags;
 
 use super::{
     Kept, Stopped, TRIES, World, changes_all_the_time, check_unused, name_of, unmount, write_config,
@@ -219,24 +220,36 @@ impl Run<'_> {
         let base = self.world.machine.base_of(source);
         let private = PrivateDir::make(there.parent.as_fd(), base).map_err(failed)?;
         let doomed = Place { dir: private.as_fd(), name: &there.name };
-        let renamed = aside::unlock(there.place(), &there.stat)
-            .and_then(|()| {
-                change("move: rename doomed", || rename_noreplace(there.place(), doomed))
-            })
-            .map_err(failed);
-        let removed = renamed.and_then(|()| {
-            let unchanged = self.expect_unchanged(source, &there, doomed, &census);
-            if unchanged.is_err() {
-                let back = change("move: put back", || rename_noreplace(doomed, there.place()));
-                back.map_err(|why| Error::io(format!("put {source} back"), why))?;
+        let removed = aside::unlock(there.place(), &there.stat).map_err(failed).and_then(|locks| {
+            let renamed = change("move: rename doomed", || rename_noreplace(there.place(), doomed));
+            let unchanged = renamed
+                .map_err(failed)
+                .and_then(|()| self.expect_unchanged(source, &there, doomed, &census));
+            if let Err(why) = unchanged {
+                Self::put_stored_back(source, &there, doomed, locks)?;
+                return Err(why);
             }
-            unchanged?;
             remove(doomed, &there.stat)
         });
         let tidied = private.remove().map_err(failed);
         removed?;
         tidied?;
         change("move: sync storage", || making::sync_dir(there.parent.as_fd())).map_err(failed)
+    }
+
+    /// Gives what is not removed after all its name, if it has lost that, and its flags.
+    fn put_stored_back(
+        source: &TreePath,
+        there: &There,
+        doomed: Place<'_>,
+        locks: IFlags,
+    ) -> Result<()> {
+        let failed = |why| Error::io(format!("put {source} back"), why);
+        if doomed.stat().is_ok() {
+            let back = change("move: put back", || rename_noreplace(doomed, there.place()));
+            back.map_err(failed)?;
+        }
+        aside::lock(there.place(), &there.stat, locks).map_err(failed)
     }
 
     /// An error if somebody has changed or uses what is to be removed, which nobody finds any more.
