@@ -1,5 +1,6 @@
 //! Which threads need no look of their own, since the kernel says that they share with a known one.
 
+use std::cmp::Ordering;
 use std::io;
 
 /// Tells without a path whether a thread has the very same as another, that was looked at.
@@ -12,27 +13,51 @@ use std::io;
 pub struct Kin {
     /// Whether the numbers in this `/proc` are those that system calls take.
     same_numbers: bool,
-    /// Whether two threads share what is looked at.
-    share: fn(i32, i32) -> io::Result<bool>,
-    /// The last thread that was looked at.
-    known: Option<i32>,
+    /// Orders threads; equal are those who share what is looked at.
+    order: fn(i32, i32) -> io::Result<Ordering>,
+    /// A thread of each kind that was looked at, in that order: whoever makes many kinds in turn is not
+    /// looked at in turn.
+    known: Vec<i32>,
 }
 
 impl Kin {
     /// `status` is our own thread's file of that name in the `/proc` whose threads are asked for.
-    pub fn new(status: &[u8], share: fn(i32, i32) -> io::Result<bool>) -> Self {
-        Self { same_numbers: is_numbered_here(status), share, known: None }
+    pub fn new(status: &[u8], order: fn(i32, i32) -> io::Result<Ordering>) -> Self {
+        Self { same_numbers: is_numbered_here(status), order, known: Vec::new() }
     }
 
     /// `thread` was looked at.
     pub fn remember(&mut self, thread: i32) {
-        self.known = Some(thread);
+        if !self.same_numbers {
+            return;
+        }
+        if let Err(place) = self.search(thread) {
+            self.known.insert(place, thread);
+        }
     }
 
-    /// Whether `thread` shares with it. What the kernel does not tell counts as no.
-    pub fn has(&self, thread: i32) -> bool {
-        let Some(known) = self.known.filter(|_| self.same_numbers) else { return false };
-        (self.share)(known, thread).unwrap_or(false)
+    /// Whether `thread` shares with one of them. What the kernel does not tell counts as no.
+    pub fn has(&mut self, thread: i32) -> bool {
+        self.same_numbers && self.search(thread).is_ok()
+    }
+
+    /// Where one that shares with it is, or where it would be.
+    fn search(&mut self, thread: i32) -> Result<usize, usize> {
+        let (mut from, mut to) = (0, self.known.len());
+        while from < to {
+            let middle = from + (to - from) / 2;
+            match (self.order)(self.known[middle], thread) {
+                Ok(Ordering::Equal) => return Ok(middle),
+                Ok(Ordering::Less) => from = middle + 1,
+                Ok(Ordering::Greater) => to = middle,
+                // One of the two has ended. Whoever is known again has to be looked at again.
+                Err(_) => {
+                    self.known.remove(middle);
+                    to -= 1;
+                }
+            }
+        }
+        Err(from)
     }
 }
 
@@ -48,6 +73,27 @@ fn is_numbered_here(status: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Threads share by their last digit; those above 90 have ended.
+    fn by_digit(one: i32, other: i32) -> io::Result<Ordering> {
+        let gone = one > 90 || other > 90;
+        if gone { Err(io::ErrorKind::NotFound.into()) } else { Ok((one % 10).cmp(&(other % 10))) }
+    }
+
+    #[test]
+    fn each_kind_is_looked_at_once_whatever_comes_in_between() {
+        let mut kin = Kin::new(b"NSpid:\t1\n", by_digit);
+        let mut looked_at = Vec::new();
+        for thread in [3, 1, 11, 2, 13, 22, 31, 3, 23, 41, 12, 9] {
+            if !kin.has(thread) {
+                looked_at.push(thread);
+                kin.remember(thread);
+            }
+        }
+        assert_eq!(looked_at, [3, 1, 2, 9]);
+        assert!(!kin.has(99), "what the kernel does not tell counts as no");
+        assert!(!Kin::new(b"NSpid:\t1\t2\n", by_digit).has(1));
+    }
 
     #[test]
     fn a_thread_of_another_pid_namespace_is_told_by_its_numbers() {

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::file;
-use crate::kernel::kinship::share_root;
+use crate::kernel::kinship::by_root;
 use crate::kin::Kin;
 use crate::mountinfo::{self, Mount};
 
@@ -114,7 +114,7 @@ pub fn all(proc: BorrowedFd<'_>, until: Instant) -> Result<MountTables> {
     add(proc, None, Path::new(OWN), None, &mut known, &mut found)?;
     let status = read(proc, &Path::new(OWN).join("status"), None);
     // A `/proc` that does not tell is read the long way.
-    let mut kin = Kin::new(&status.unwrap_or_default(), share_root);
+    let mut kin = Kin::new(&status.unwrap_or_default(), by_root);
     for process in numbers(proc, Path::new("."))? {
         for thread in threads(proc, process)? {
             if Instant::now() >= until {

@@ -14,7 +14,7 @@ use crate::census::Census;
 use crate::changes::FileType;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::kernel::kinship::share_root_and_files;
+use crate::kernel::kinship::by_root_and_files;
 use crate::kin::Kin;
 
 use super::unit::Unit;
@@ -84,7 +84,7 @@ impl Look<'_> {
     fn process(&self, pid: i32, found: &mut Handles) -> io::Result<()> {
         let process = PathBuf::from(pid.to_string());
         let tasks = process.join("task");
-        let mut kin = Kin::new(&self.status, share_root_and_files);
+        let mut kin = Kin::new(&self.status, by_root_and_files);
         for thread in numbers(self.proc, &tasks)? {
             if kin.has(thread) {
                 continue;

@@ -1,5 +1,6 @@
-//! `kcmp(2)`: whether two threads share what they were made with.
+//! `kcmp(2)`: whether two threads share what they were made with, and an order of those who do not.
 
+use std::cmp::Ordering;
 use std::io;
 
 use nix::errno::Errno;
@@ -10,24 +11,30 @@ const FILES: c_long = 2;
 /// The record of root and working directory (`KCMP_FS`).
 const FS: c_long = 3;
 
-/// Whether two threads share their root and working directory, not only have the same ones.
+/// Orders threads by their root and working directory: equal are those who share them, not only have the
+/// same ones.
 ///
 /// An error where the kernel lacks the call, where we may not look, or where one of them has ended.
-pub fn share_root(one: i32, other: i32) -> io::Result<bool> {
-    share(FS, one, other)
+pub fn by_root(one: i32, other: i32) -> io::Result<Ordering> {
+    order(FS, one, other)
 }
 
-/// The same of these and of their open files.
-pub fn share_root_and_files(one: i32, other: i32) -> io::Result<bool> {
-    Ok(share(FILES, one, other)? && share(FS, one, other)?)
+/// The same by these and by their open files.
+pub fn by_root_and_files(one: i32, other: i32) -> io::Result<Ordering> {
+    Ok(order(FILES, one, other)?.then(order(FS, one, other)?))
 }
 
-fn share(what: c_long, one: i32, other: i32) -> io::Result<bool> {
+fn order(what: c_long, one: i32, other: i32) -> io::Result<Ordering> {
     let unused: c_long = 0;
     // SAFETY: the call takes five numbers and writes to no memory.
     let order =
         unsafe { syscall(SYS_kcmp, c_long::from(one), c_long::from(other), what, unused, unused) };
-    Ok(Errno::result(order)? == 0)
+    match Errno::result(order)? {
+        0 => Ok(Ordering::Equal),
+        1 => Ok(Ordering::Less),
+        2 => Ok(Ordering::Greater),
+        _ => Err(io::Error::other("the kernel tells no order")),
+    }
 }
 
 #[cfg(test)]
@@ -55,7 +62,11 @@ mod tests {
         });
         let asked = || {
             let other = hear.recv().unwrap();
-            [share_root, share_root_and_files].map(|share| share(me(), other).unwrap())
+            [by_root, by_root_and_files].map(|order| {
+                let found = order(me(), other).unwrap();
+                assert_eq!(found, order(other, me()).unwrap().reverse());
+                found == Ordering::Equal
+            })
         };
         assert_eq!(asked(), [true, true]);
         go_on.send(()).unwrap();
@@ -64,6 +75,6 @@ mod tests {
         assert_eq!(asked(), [false, false]);
         drop(go_on);
         other.join().unwrap();
-        assert!(share_root(me(), i32::MAX).is_err());
+        assert!(by_root(me(), i32::MAX).is_err());
     }
 }
