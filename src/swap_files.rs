@@ -1,20 +1,21 @@
 //! Swap files in the root. A snapshot shares their blocks, and the kernel takes no swap file whose blocks are
 //! shared; while one is in use, no snapshot can be made; and a copy has a hole where there is nothing but
-//! zeros, which the kernel does not take either. What there is, is told by fstab(5) and proc_swaps(5).
+//! zeros, which the kernel does not take either. What there is, is told by fstab(5), units and proc_swaps(5).
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use backends::mountinfo::unescape;
 use backends::{Error, FileType, Result, TreePath};
 use rustix::fs;
 
-use crate::facts::fstab;
+use crate::facts::{at_boot, fstab};
 use crate::host::{HostRoot, is_not_found};
 use crate::plan::InitRefusal;
 
-/// A swap file that fstab names, or that is in use, and that lies in the root itself.
+/// A swap file that fstab or a unit names, or that is in use, and that lies in the root itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SwapFile {
     /// Its path below the root.
@@ -36,7 +37,7 @@ pub fn find(root: &HostRoot, host: &HostRoot) -> Result<Vec<SwapFile>> {
         None => found.push(swap),
     };
     let text = fstab::read(root.as_fd()).map_err(|e| Error::io("read /etc/fstab", e))?;
-    for named in in_fstab(&text) {
+    for named in in_fstab(&text).into_iter().chain(in_units(root)?) {
         let Ok(path) = TreePath::parse(&named) else { continue };
         match locate(root, &prefix, &path, device).map_err(failed)? {
             Located::InRoot(path) => add(SwapFile { path, in_use: false, is_there: true }),
@@ -98,6 +99,31 @@ fn name_of(fd: BorrowedFd<'_>) -> std::io::Result<Vec<u8>> {
     let link = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
     let name = std::fs::read_link(Path::new(&link))?.into_os_string().into_vec();
     Ok(name.strip_suffix(b"/").map(<[u8]>::to_vec).unwrap_or(name))
+}
+
+/// The paths of swap files that units name, systemd.swap(5).
+fn in_units(root: &HostRoot) -> Result<Vec<Vec<u8>>> {
+    let mut found = Vec::new();
+    for dir in at_boot::UNITS {
+        let names = match root.names(dir) {
+            Err(error) if is_not_found(&error) => continue,
+            names => names.map_err(|e| Error::io(format!("list /{dir}"), e))?,
+        };
+        for name in names.iter().filter(|name| name.as_encoded_bytes().ends_with(b".swap")) {
+            let unit = [dir.as_bytes(), b"/", name.as_encoded_bytes()].concat();
+            // One that is masked leads to /dev/null, which is no file.
+            let text = root.read(Path::new(OsStr::from_bytes(&unit))).unwrap_or_default();
+            found.extend(in_unit(&text));
+        }
+    }
+    Ok(found)
+}
+
+/// The path of the swap file that a unit names; none where it is a device.
+fn in_unit(text: &[u8]) -> Option<Vec<u8>> {
+    let mut lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
+    let what = lines.find_map(|line| line.strip_prefix(b"What=")).map(<[u8]>::trim_ascii)?;
+    (what.starts_with(b"/") && !what.starts_with(b"/dev/")).then(|| what.to_vec())
 }
 
 /// The paths of swap files in an fstab.
@@ -168,6 +194,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_unit_names_a_file_or_a_device() {
+        assert_eq!(in_unit(b"[Swap]\n What=/swap/a b \nPriority=1\n").unwrap(), b"/swap/a b");
+        assert_eq!(in_unit(b"[Swap]\nWhat=/dev/vda2\n"), None);
+        assert_eq!(in_unit(b"[Unit]\nDescription=What=/x\n"), None);
+    }
 
     #[test]
     fn swap_files_are_told_from_devices_and_other_entries() {

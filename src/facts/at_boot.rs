@@ -11,7 +11,7 @@ use crate::units::name;
 pub const FSTAB: &str = "etc/fstab";
 
 /// Where systemd finds units that somebody wrote or a package installed, systemd.unit(5).
-const UNITS: [&str; 4] = [
+pub const UNITS: [&str; 4] = [
     "etc/systemd/system",
     "usr/local/lib/systemd/system",
     "usr/lib/systemd/system",

@@ -542,6 +542,12 @@ fn a_swap_file_in_the_root_is_refused_or_told_with_the_way_out() {
         write(machine.host(), "proc/swaps", "Filename Type Size\n", 0o444);
         let told = "warning: the swap file /var/swap/file lies in the root, and blank will share its blocks";
         machine.run(&["init", "--dry-run"]).expect(0).says(told);
+        // A unit names one as well as fstab does.
+        write(&live, "etc/fstab", "", 0o644);
+        assert!(!machine.run(&["init", "--dry-run"]).expect(0).out.contains("swap file"));
+        let unit = "[Swap]\nWhat=/var/swap/file\n";
+        write(&live, "etc/systemd/system/var-swap-file.swap", unit, 0o644);
+        machine.run(&["init", "--dry-run"]).expect(0).says(told);
         fs::create_dir(live.join("persist")).unwrap();
         create_subvolume(&machine.top().join("persist")).unwrap();
         let storage = machine.mount_at("persist", &live.join("persist"));
