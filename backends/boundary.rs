@@ -22,6 +22,8 @@ pub struct Boundary {
     /// Inode numbers mean something on Btrfs alone: 2 is an ordinary directory on a tmpfs.
     on_btrfs: bool,
     on_zfs: bool,
+    /// What the file system tells of a file is true at once.
+    is_local: bool,
 }
 
 impl Boundary {
@@ -29,7 +31,8 @@ impl Boundary {
     pub fn of(root: BorrowedFd<'_>) -> io::Result<Self> {
         let kind = magic::of(root)?;
         let root = Place { dir: root, name: c"." }.stat()?;
-        Ok(Self { root, on_btrfs: kind == magic::BTRFS, on_zfs: kind == magic::ZFS })
+        let (on_btrfs, on_zfs) = (kind == magic::BTRFS, kind == magic::ZFS);
+        Ok(Self { root, on_btrfs, on_zfs, is_local: magic::is_local(kind) })
     }
 
     /// The tree's root directory.
@@ -53,6 +56,10 @@ impl Boundary {
     /// Looks at a file of this tree; a nested subvolume and its stub get the type of their own.
     pub fn stat(&self, place: Place<'_>) -> io::Result<Stat> {
         let mut stat = place.stat()?;
+        // What is mounted over it may be a user's own, which need not answer.
+        if !self.is_local && !self.is_beyond_mount(&stat) {
+            stat = place.stat_now()?;
+        }
         if self.is_subvolume(&stat) {
             stat.facts.file_type = FileType::Subvolume;
             stat.facts.size = 0;

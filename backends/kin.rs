@@ -31,7 +31,8 @@ impl Kin {
         if !self.same_numbers {
             return;
         }
-        if let Err(place) = self.search(thread) {
+        // One that has ended by now has no place in the order.
+        if let (true, Err(place)) = ((self.order)(thread, thread).is_ok(), self.search(thread)) {
             self.known.insert(place, thread);
         }
     }
@@ -50,11 +51,12 @@ impl Kin {
                 Ok(Ordering::Equal) => return Ok(middle),
                 Ok(Ordering::Less) => from = middle + 1,
                 Ok(Ordering::Greater) => to = middle,
-                // One of the two has ended. Whoever is known again has to be looked at again.
-                Err(_) => {
+                // One of the two has ended.
+                Err(_) if (self.order)(thread, thread).is_ok() => {
                     self.known.remove(middle);
                     to -= 1;
                 }
+                Err(_) => return Err(from),
             }
         }
         Err(from)
@@ -92,6 +94,8 @@ mod tests {
         }
         assert_eq!(looked_at, [3, 1, 2, 9]);
         assert!(!kin.has(99), "what the kernel does not tell counts as no");
+        kin.remember(99);
+        assert_eq!(kin.known, [1, 2, 3, 9], "one that has ended takes no other along");
         assert!(!Kin::new(b"NSpid:\t1\t2\n", by_digit).has(1));
     }
 

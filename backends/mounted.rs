@@ -1,5 +1,6 @@
 //! What is mounted where a directory is, as the current thread sees it.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -34,11 +35,37 @@ pub fn all() -> Result<Vec<Mount>> {
     mountinfo::parse(&table)
 }
 
-/// The mount that shows an open file, of which the path is enough; `None` where this thread does not see
-/// it any more, and before Linux 5.8.
+/// This thread's mounts by their numbers, read when one is asked for that is not known yet.
+#[derive(Debug, Default)]
+pub struct Table(HashMap<u64, Mount>);
+
+impl Table {
+    /// The mount that shows an open file, of which the path is enough; `None` before Linux 5.8, and where
+    /// this thread's root directory is no mount point, so that it does not see what shows it.
+    ///
+    /// An error where that was unmounted while the file was open.
+    pub fn of(&mut self, file: BorrowedFd<'_>) -> Result<Option<&Mount>> {
+        let Some(id) = stat::mount_of(file) else { return Ok(None) };
+        if !self.0.contains_key(&id) {
+            self.0 = all()?.into_iter().map(|mount| (mount.id, mount)).collect();
+        }
+        if !self.0.contains_key(&id) && self.has_our_root()? {
+            let why = "it was unmounted meanwhile";
+            return Err(Error::new("find the mount that shows a file", why));
+        }
+        Ok(self.0.get(&id))
+    }
+
+    fn has_our_root(&self) -> Result<bool> {
+        let root = fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|why| Error::io("open the root directory", why))?;
+        Ok(stat::mount_of(root.as_fd()).is_some_and(|id| self.0.contains_key(&id)))
+    }
+}
+
+/// The mount that shows one open file, as [`Table::of`] tells.
 pub fn of(file: BorrowedFd<'_>) -> Result<Option<Mount>> {
-    let Some(id) = stat::mount_of(file) else { return Ok(None) };
-    Ok(all()?.into_iter().find(|mount| mount.id == id))
+    Ok(Table::default().of(file)?.cloned())
 }
 
 /// The mount that shows the directory `dir`.

@@ -40,17 +40,19 @@ impl Mount {
         self.options.split(|&b| b == b',').any(|own| own == option)
     }
 
-    /// Who runs its file system, as a process (FUSE), unless root does; `None` where the kernel or root do.
-    /// That process tells whatever it wants of its files, and something else each time, or never answers.
-    pub fn run_by(&self) -> Option<String> {
+    /// Why nobody should wait for its file system, or believe it: a process of a user's runs it (FUSE),
+    /// which tells whatever it wants of its files, and something else each time, or never answers. `None`
+    /// where the kernel or root run it.
+    pub fn users_own(&self) -> Option<String> {
         let is_fuse = matches!(self.fs_type.as_slice(), b"fuse" | b"fuseblk")
             || self.fs_type.starts_with(b"fuse.");
-        match self.option(b"user_id").as_deref() {
-            _ if !is_fuse => None,
-            Some(b"0") => None,
-            Some(user) => Some(format!("the user {}", Escaped(user))),
-            None => Some("nobody knows which user".to_string()),
-        }
+        let user = match self.option(b"user_id") {
+            _ if !is_fuse => return None,
+            Some(user) if *user == *b"0" => return None,
+            Some(user) => format!("the user {}", Escaped(&user)),
+            None => "nobody knows which user".to_string(),
+        };
+        Some(format!("it is on a FUSE file system that {user} runs"))
     }
 
     /// Where in the file system, from its top on and without a leading slash, that lies which this

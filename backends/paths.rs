@@ -15,7 +15,7 @@ pub struct Paths {
     dirs: Vec<Dir>,
 }
 
-/// One of the paths that were written down; sorted, they are in the order in which they were.
+/// One of the paths that were written down. Sorted, they are in the order in which their names were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PathId {
     name: Name,

@@ -105,7 +105,7 @@ pub fn mount_of(file: BorrowedFd<'_>) -> Option<u64> {
 }
 
 /// A server, or a user's process (FUSE), that does not answer must not keep us waiting: what it has told
-/// before will do. File systems of this kernel tell what is true in any case.
+/// before will do. [`Place::stat_now`] is for what has to be true at this moment.
 const NEVER_WAIT: AtFlags = AtFlags::STATX_DONT_SYNC.union(AtFlags::NO_AUTOMOUNT);
 
 fn look(dir: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> io::Result<Stat> {
@@ -130,6 +130,12 @@ impl Place<'_> {
     /// Looks at the file itself: follows no link and triggers no automount.
     pub fn stat(self) -> io::Result<Stat> {
         look(self.dir, self.name, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// The same, and asks whoever knows best, however long that takes.
+    pub fn stat_now(self) -> io::Result<Stat> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        from_statx(&fs::statx(self.dir, self.name, flags, MASK)?)
     }
 
     /// Opens a regular file for reading, leaving its access time alone where that is allowed.

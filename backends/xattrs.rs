@@ -28,8 +28,8 @@ const PRIVATE: &CStr = c"trusted.blankroot.private";
 /// The capabilities that a program starts with, capabilities(7).
 pub const CAPABILITY: &CStr = c"security.capability";
 
-/// Whether an attribute is a property of Btrfs itself (btrfs(5)), which no other file system takes: its
-/// flags say as much.
+/// Whether an attribute is a property of Btrfs itself (btrfs(5)), which no other file system takes. A flag
+/// tells of it, too, though not of the kind of compression.
 pub fn is_of_btrfs(name: &CStr) -> bool {
     name.to_bytes().starts_with(b"btrfs.")
 }

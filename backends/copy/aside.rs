@@ -91,7 +91,7 @@ impl Aside {
                 let refused = inode_flags::lock(file.as_fd(), *locks).map_err(failed)?;
                 copied.note(|| shown.0.clone(), refused);
             }
-            copied.unlisted = expect_same(from, there, shown, &limits)?;
+            expect_same(from, there, shown, &limits, &mut copied)?;
             if let Some((file, _)) = &locked {
                 inode_flags::unlock(file.as_fd()).map_err(failed)?;
             }
@@ -266,24 +266,30 @@ fn difference_of<T>(
     Ok(Differing::Itself(kind))
 }
 
-/// Compares a copy with what it was made of, but for the places of subvolumes that were left out of
-/// it. Returns the files whose attributes are too many to be listed, so that the copy has those alone
-/// that say who gets in.
+/// Compares a copy with what it was made of. Writes into `copied` the subvolumes that were left out, and
+/// the files whose attributes are too many to be listed, so that the copy has those alone that say who
+/// gets in.
 fn expect_same(
     from: Place<'_>,
     to: Place<'_>,
     shown: (&TreePath, &TreePath),
     limits: &Limits,
-) -> Result<Told<TreePath>> {
-    let mut unlisted = Told::default();
+    copied: &mut Copied,
+) -> Result<()> {
+    // One that was empty when it was copied may hold something by now.
+    copied.left_out = Told::default();
     let mut judge = |below: &TreePath, kind| {
         let path = || shown.0.join_path(below);
         let pair = Pair::reach(from, to, below);
         let judged = pair.and_then(|pair| pair.judge(kind, limits));
         match judged.map_err(|why| why.at(&path()))? {
             Judged::Same => Ok(()),
+            Judged::LeftOut => {
+                copied.left_out.push(path);
+                Ok(())
+            }
             Judged::Unlisted => {
-                unlisted.push(path);
+                copied.unlisted.push(path);
                 Ok(())
             }
             Judged::Different => {
@@ -299,13 +305,15 @@ fn expect_same(
         Differing::Itself(Some(kind)) => judge(&TreePath::root(), kind)?,
         Differing::Itself(None) => {}
     }
-    Ok(unlisted)
+    Ok(())
 }
 
 /// What to make of a difference between a file and its copy.
 enum Judged {
     /// The copy has all that it should have.
     Same,
+    /// It is a subvolume that holds something, in whose place the copy has an empty directory.
+    LeftOut,
     /// Nothing but extended attributes that cannot be listed may tell the two apart.
     Unlisted,
     /// It is another.
@@ -349,21 +357,15 @@ impl<'p> Pair<'p> {
 
     fn judge(&self, kind: ChangeKind, limits: &Limits) -> Result<Judged, compare::Failure> {
         let (from, to) = (self.from.place(), self.to.place());
-        let same = match kind {
-            ChangeKind::Replaced => self.is_left_out(),
-            ChangeKind::Metadata => {
-                limits.no_privileges && !compare::differ_but_for_privileges(from, to)?
-            }
-            _ => false,
-        };
+        let has_all = || Ok(limits.no_privileges && !compare::differ_but_for_privileges(from, to)?);
         Ok(match kind {
-            _ if same => Judged::Same,
+            ChangeKind::Replaced if self.is_left_out() => Judged::LeftOut,
+            ChangeKind::Metadata if has_all()? => Judged::Same,
             ChangeKind::Metadata if self.is_like_but_unlisted() => Judged::Unlisted,
             _ => Judged::Different,
         })
     }
 
-    /// Whether it is a subvolume, in whose place the copy has an empty directory.
     fn is_left_out(&self) -> bool {
         let (from, to) = (self.from.place(), self.to.place());
         let is_subvolume = Boundary::of(from.dir).and_then(|boundary| boundary.stat(from));

@@ -73,7 +73,10 @@ pub fn refuse_users_own(dir: BorrowedFd<'_>, shown: &TreePath) -> Result<()> {
 
 fn expect_roots_own(dir: BorrowedFd<'_>, shown: &TreePath) -> Result<Option<Mount>> {
     let mount = mounted::of(dir)?;
-    let Some(by) = mount.as_ref().and_then(Mount::run_by) else { return Ok(mount) };
-    let why = format!("it is on a FUSE file system that {by} runs");
-    Err(Error::new(format!("copy {shown}"), why).mend("unmount that file system first"))
+    match mount.as_ref().and_then(Mount::users_own) {
+        Some(why) => {
+            Err(Error::new(format!("copy {shown}"), why).mend("unmount that file system first"))
+        }
+        None => Ok(mount),
+    }
 }

@@ -116,8 +116,8 @@ fn plan(
             return Err(Failure::Refused(refusals));
         }
         plan.warnings = swap_files::warnings(swaps, &place);
+        plan.warnings.extend(mounted_by_hand(config, args)?);
     }
-    plan.warnings.extend(mounted_by_hand(config, root)?);
     Ok(plan)
 }
 
@@ -183,9 +183,10 @@ fn wiped_storages(config: &Config, root: &Path) -> Result<Vec<InitRefusal>, Erro
     Ok(wiped)
 }
 
-/// Storages that are mounted now, and not after the next boot, as live has its fstab and its units.
-fn mounted_by_hand(config: &Config, root: &Path) -> Result<Vec<String>, Error> {
-    let (mounts, host) = (Mounts::read(root)?, HostRoot::open(root)?);
+/// Storages that are mounted now, and not after the next boot, if blank is made of live as it is.
+fn mounted_by_hand(config: &Config, args: &Init) -> Result<Vec<String>, Error> {
+    let (mounts, root) = (Mounts::read(&args.root.root)?, HostRoot::open(&args.root.root)?);
+    let host = HostRoot::open(&args.host.host)?;
     let mut warnings = Vec::new();
     for storage in config.storages.iter().filter(|storage| storage.enable) {
         let path = &storage.path;
@@ -193,11 +194,11 @@ fn mounted_by_hand(config: &Config, root: &Path) -> Result<Vec<String>, Error> {
             continue;
         }
         let Some((point, mount)) = mounts.showing(path) else { continue };
-        if !at_boot::mounts(&point, mount, |path| host.read_if_there(path))? {
-            let line = at_boot::line(&point, mount);
+        if !at_boot::mounts(&point, mount, root.as_fd(), &host)? {
+            let advice = at_boot::advice(at_boot::line(&point, mount).as_deref());
             warnings.push(format!(
-                "nothing mounts {point} at boot, so that the storage {path} is not there then: add this line \
-                 to /etc/fstab before blank is made, `{line}`"
+                "nothing mounts {point} at boot, so that the storage {path} is not there then: before blank \
+                 is made, {advice}"
             ));
         }
     }

@@ -223,8 +223,8 @@ pub struct StorageFacts {
 pub struct ByHand {
     /// Where it is mounted.
     pub point: TreePath,
-    /// The line of fstab that mounts it.
-    pub line: String,
+    /// The line of fstab that would, where one can be told.
+    pub line: Option<String>,
     /// This boot's fstab, or a unit, mounts it; those of the next boot do not.
     pub in_live_alone: bool,
 }

@@ -11,6 +11,7 @@ use super::finding::{Finding, NEW_BLANK, Severity};
 use super::way::shell;
 use crate::accounts::{Accounts, User};
 use crate::config::Account;
+use crate::facts::at_boot;
 use crate::report::figures;
 
 /// Above these are numbers that services, containers and homed give out by themselves (systemd's
@@ -114,9 +115,7 @@ fn mounted_by_hand(
             true => {
                 format!("live's /etc/fstab, or a unit, does it, and blank's does not: {NEW_BLANK}")
             }
-            false => format!(
-                "add this line to /etc/fstab, `{line}`; where that is not kept, {NEW_BLANK}"
-            ),
+            false => format!("{}, and {NEW_BLANK}", at_boot::advice(line.as_deref())),
         },
     )
 }

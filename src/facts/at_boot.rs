@@ -1,14 +1,16 @@
 //! Whether a boot mounts a directory: a line of fstab or a unit does, or ZFS by a property of its own. What
 //! somebody mounted by hand is not there after the next boot.
 
-use backends::mountinfo::{Mount, option};
-use backends::{Result, TreePath};
+use std::os::fd::BorrowedFd;
+
+use backends::mountinfo::Mount;
+use backends::{Error, Result, TreePath};
+use rustix::fs::{self, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 use super::fstab;
+use crate::host::HostRoot;
 use crate::units::name;
-
-/// Where fstab is, from the root on.
-pub const FSTAB: &str = "etc/fstab";
 
 /// Where systemd finds units that somebody wrote or a package installed, systemd.unit(5).
 pub const UNITS: [&str; 4] = [
@@ -17,45 +19,79 @@ pub const UNITS: [&str; 4] = [
     "usr/lib/systemd/system",
     "lib/systemd/system",
 ];
+/// Where it finds those that generators make at each boot, likewise.
+const GENERATED: [&str; 3] =
+    ["run/systemd/generator.early", "run/systemd/generator", "run/systemd/generator.late"];
 
-/// Whether a boot of the system whose files `read` reads mounts at `point` what is mounted there now.
+/// Whether a boot of the system in `tree` mounts at `point` what is mounted there now. What other
+/// generators than that for fstab have made in this boot of `host`, they make in the next one.
+///
+/// A line with `noauto` counts, since the units of kept paths ask for their storage.
 pub fn mounts(
     point: &TreePath,
     mount: &Mount,
-    mut read: impl FnMut(&TreePath) -> Result<Option<Vec<u8>>>,
+    tree: BorrowedFd<'_>,
+    host: &HostRoot,
 ) -> Result<bool> {
     // Only its properties say whether ZFS mounts a dataset.
     if point.depth() == 0 || mount.fs_type == b"zfs" {
         return Ok(true);
     }
-    let mut of = |path: &str| read(&TreePath::parse(path.as_bytes()).unwrap_or_default());
-    let fstab = of(FSTAB)?.unwrap_or_default();
-    let by_fstab = |entry: &fstab::Entry| {
-        let when_used = option(&entry.options, b"x-systemd.automount").is_some();
-        entry.point == *point && (when_used || option(&entry.options, b"noauto").is_none())
-    };
-    if fstab::entries(&fstab).iter().any(by_fstab) {
+    let fstab = fstab::read(tree).map_err(|e| Error::io("read /etc/fstab", e))?;
+    if fstab::entries(&fstab).iter().any(|entry| entry.point == *point) {
         return Ok(true);
     }
     let Ok(unit) = name::of_mount(point) else { return Ok(false) };
     for dir in UNITS {
-        // A unit that is masked leads to /dev/null, which is no file.
-        if of(&format!("{dir}/{unit}")).is_ok_and(|text| text.is_some_and(|text| !text.is_empty()))
-        {
-            return Ok(true);
+        let path = format!("{dir}/{unit}");
+        if has(tree, &path).map_err(|e| Error::io(format!("look at /{path}"), e))? {
+            // A unit that is masked leads to /dev/null, which is no file. Later directories do not count.
+            return Ok(matches!(fstab::read_in(tree, &path), Ok(Some(text)) if !text.is_empty()));
         }
     }
-    Ok(false)
+    let by_generator = |dir: &str| {
+        let text = host.read(format!("{dir}/{unit}")).unwrap_or_default();
+        let of_fstab = |line: &[u8]| line == b"SourcePath=/etc/fstab";
+        !text.is_empty() && !text.split(|&b| b == b'\n').any(of_fstab)
+    };
+    Ok(GENERATED.into_iter().any(by_generator))
 }
 
-/// A line of fstab that mounts at `point` what is mounted there now.
-pub fn line(point: &TreePath, mount: &Mount) -> String {
+/// Whether something has this name; a link that leads nowhere has it too.
+fn has(tree: BorrowedFd<'_>, path: &str) -> Result<bool, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match fs::openat2(tree, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+        Err(why) => Err(why),
+    }
+}
+
+/// A line of fstab that mounts at `point` what is mounted there now; none for a directory that is bound
+/// from elsewhere.
+pub fn line(point: &TreePath, mount: &Mount) -> Option<String> {
     let options = match mount.fs_type.as_slice() {
-        b"btrfs" => [b"subvol=", mount.root.strip_prefix(b"/").unwrap_or(&mount.root)].concat(),
+        b"btrfs" if mount.option(b"subvol")? == mount.root => {
+            [b"subvol=", mount.root.as_slice()].concat()
+        }
+        b"btrfs" => return None,
+        _ if mount.root != b"/" => return None,
         _ => b"defaults".to_vec(),
     };
     let point = [b"/", point.as_bytes()].concat();
-    [&mount.source, &point, &mount.fs_type, &options].map(|field| escape(field)).join(" ")
+    let fields = [&mount.source, &point, &mount.fs_type, &options].map(|field| escape(field));
+    Some(fields.join(" ") + " 0 0")
+}
+
+/// What to do where nothing mounts it; `line` is what fstab could have.
+pub fn advice(line: Option<&str>) -> String {
+    match line {
+        Some(line) => format!(
+            "add a line for it to /etc/fstab, as `{line}` (with the `UUID=` that `lsblk -f` tells, it \
+             does not depend on the names of devices)"
+        ),
+        None => "add a line for it to /etc/fstab".to_string(),
+    }
 }
 
 /// fstab(5) takes every byte in octal.
@@ -70,6 +106,8 @@ fn escape(field: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use backends::mountinfo;
 
     use super::*;
@@ -84,28 +122,57 @@ mod tests {
 
     /// Whether a system that has this one file mounts it.
     fn by(file: &str, text: &str, fs_type: &str) -> bool {
-        let mount = mount(&format!("2 1 0:1 /a\\040b /my\\040data rw - {fs_type} /dev/sda rw"));
-        let read = |path: &TreePath| Ok((*path == at(file)).then(|| text.into()));
-        mounts(&at("/my data"), &mount, read).unwrap()
+        let mount = mount(&format!("2 1 0:1 /a /my\\040data rw - {fs_type} /dev/sda rw"));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(file);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        let (tree, host) =
+            (std::fs::File::open(dir.path()).unwrap(), HostRoot::open(dir.path()).unwrap());
+        mounts(&at("/my data"), &mount, tree.as_fd(), &host).unwrap()
     }
 
     #[test]
     fn fstab_units_and_zfs_itself_mount_and_nobody_else_does() {
-        assert!(by("/etc/fstab", "x /my\\040data btrfs", "btrfs"));
-        assert!(by("/etc/fstab", "x /my\\040data btrfs noauto,x-systemd.automount", "btrfs"));
-        assert!(!by("/etc/fstab", "x /my\\040data btrfs noauto", "btrfs"));
-        assert!(!by("/etc/fstab", "x /my btrfs", "btrfs"));
-        assert!(by("/usr/lib/systemd/system/my\\x20data.mount", "[Mount]", "ext4"));
-        assert!(!by("/usr/lib/systemd/system/my\\x20data.mount", "", "ext4"));
-        assert!(by("/nothing", "", "zfs"));
+        assert!(by("etc/fstab", "x /my\\040data btrfs", "btrfs"));
+        assert!(by("etc/fstab", "x /my\\040data btrfs noauto", "btrfs"));
+        assert!(!by("etc/fstab", "x /my btrfs", "btrfs"));
+        assert!(by("usr/lib/systemd/system/my\\x20data.mount", "[Mount]", "ext4"));
+        assert!(!by("usr/lib/systemd/system/my\\x20data.mount", "", "ext4"));
+        let generated = "run/systemd/generator.late/my\\x20data.mount";
+        assert!(by(generated, "[Unit]\nDescription=found by its type\n", "ext4"));
+        assert!(!by(generated, "[Unit]\nSourcePath=/etc/fstab\n", "ext4"));
+        assert!(by("nothing", "", "zfs"));
     }
 
     #[test]
-    fn the_line_says_what_is_mounted_now() {
-        let table = "2 1 0:1 /a\\040b /my\\040data rw - btrfs /dev/sda rw";
-        let text = line(&at("/my data"), &mount(table));
-        assert_eq!(text, "/dev/sda /my\\040data btrfs subvol=a\\040b");
-        let table = "2 1 0:1 / /p rw - ext4 /dev/sda rw";
-        assert_eq!(line(&at("/p"), &mount(table)), "/dev/sda /p ext4 defaults");
+    fn a_unit_that_is_masked_hides_that_of_a_package() {
+        let dir = tempfile::tempdir().unwrap();
+        for of in [UNITS[0], UNITS[2]] {
+            std::fs::create_dir_all(dir.path().join(of)).unwrap();
+        }
+        let place = |of: &str| dir.path().join(of).join("my\\x20data.mount");
+        std::fs::write(place(UNITS[2]), "[Mount]").unwrap();
+        let (tree, host) =
+            (std::fs::File::open(dir.path()).unwrap(), HostRoot::open(dir.path()).unwrap());
+        let mount = mount("2 1 0:1 / /my\\040data rw - ext4 /dev/sda rw");
+        let is_mounted = || mounts(&at("/my data"), &mount, tree.as_fd(), &host).unwrap();
+        assert!(is_mounted());
+        std::os::unix::fs::symlink("/dev/null", place(UNITS[0])).unwrap();
+        assert!(!is_mounted());
+    }
+
+    #[test]
+    fn the_line_says_what_is_mounted_now_and_nothing_of_what_is_bound() {
+        let told = |root: &str, rest: &str| {
+            line(&at("/my data"), &mount(&format!("2 1 0:1 {root} /my\\040data rw - {rest}")))
+        };
+        let btrfs = "btrfs /dev/sda rw,subvolid=256,subvol=/a\\040b";
+        let expected = "/dev/sda /my\\040data btrfs subvol=/a\\040b 0 0";
+        assert_eq!(told("/a\\040b", btrfs).as_deref(), Some(expected));
+        assert_eq!(told("/a\\040b/dir", btrfs), None);
+        let expected = "/dev/sda /my\\040data ext4 defaults 0 0";
+        assert_eq!(told("/", "ext4 /dev/sda rw").as_deref(), Some(expected));
+        assert_eq!(told("/dir", "ext4 /dev/sda rw"), None);
     }
 }

@@ -69,11 +69,16 @@ pub fn root_entries(text: &[u8]) -> Vec<RootEntry> {
 
 /// The text of the fstab in a tree; empty if it has none.
 pub fn read(tree: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    Ok(read_in(tree, "etc/fstab")?.unwrap_or_default())
+}
+
+/// The text of a file of the system's own in a tree, if it is there. Links lead nowhere else.
+pub fn read_in(tree: BorrowedFd<'_>, path: &str) -> io::Result<Option<Vec<u8>>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = fs::openat2(tree, "etc/fstab", flags, Mode::empty(), ResolveFlags::IN_ROOT);
+    let opened = fs::openat2(tree, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
     match opened.map_err(io::Error::from) {
-        Ok(opened) => file::read_open(opened.into(), file::MAX_SYSTEM),
-        Err(error) if is_not_found(&error) => Ok(Vec::new()),
+        Ok(opened) => file::read_open(opened.into(), file::MAX_SYSTEM).map(Some),
+        Err(error) if is_not_found(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -25,7 +25,7 @@ use backends::fault::change;
 use backends::file;
 use backends::path::Escaped;
 use backends::stat::of_open;
-use backends::{Error, FileType, Result, TreePath};
+use backends::{Error, FileType, Result};
 use rustix::fs::{self, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
@@ -51,15 +51,6 @@ impl HostRoot {
     /// Reads a whole plain file.
     pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
         file::read_open(self.plain_file(path.as_ref())?, file::MAX_SYSTEM)
-    }
-
-    /// The same; `None` if nothing has that name.
-    pub fn read_if_there(&self, path: &TreePath) -> Result<Option<Vec<u8>>> {
-        match self.read(path.as_path()) {
-            Ok(content) => Ok(Some(content)),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(Error::io(format!("read {path}"), error)),
-        }
     }
 
     /// Reads at most `length` bytes of a file or device from `offset` on; fewer at its end.

@@ -4,9 +4,9 @@
 use std::os::fd::AsFd;
 
 use backends::census::Census;
-use backends::mounted;
 use backends::stat::of_open;
 use backends::{Error, FileType, Result, TreeName, TreePath};
+use backends::{magic, mounted};
 use rustix::fs::{OFlags, readlinkat};
 
 use super::choose;
@@ -164,11 +164,11 @@ pub fn refuse_storage_in_memory(
 }
 
 /// The outermost directory on the way to `path`, or that itself, that is in memory and not on the root's
-/// own mount.
+/// own file system.
 fn outermost_in_memory(machine: &Machine, path: &TreePath) -> Result<Option<TreePath>> {
     let failed = |why| Error::io(format!("look at {path}"), why);
     let root = machine.open_at(&TreePath::root(), OFlags::PATH).map_err(failed)?;
-    let root = mounted::of(root.as_fd())?;
+    let root = of_open(root.as_fd()).map_err(failed)?;
     let mut outermost = None;
     for dir in std::iter::once(path.clone()).chain(ancestors(path)) {
         let opened = match machine.open_at(&dir, OFlags::PATH | OFlags::DIRECTORY) {
@@ -176,9 +176,12 @@ fn outermost_in_memory(machine: &Machine, path: &TreePath) -> Result<Option<Tree
             // What is not there yet will be where its parents are; whoever looks next tells the rest.
             Err(_) => continue,
         };
-        let mount = mounted::of(opened.as_fd())?;
-        let of_root = mount.as_ref().map(|mount| mount.dev) == root.as_ref().map(|root| root.dev);
-        if of_root || !mount.is_some_and(|mount| mount.is_in_memory()) {
+        let of_root = of_open(opened.as_fd()).map_err(failed)?.device == root.device;
+        let in_memory = match mounted::of(opened.as_fd())? {
+            Some(mount) => mount.is_in_memory(),
+            None => magic::of(&opened).map_err(failed)? == magic::TMPFS,
+        };
+        if of_root || !in_memory {
             break;
         }
         outermost = Some(dir);

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use backends::mounted;
+use backends::mountinfo::Mount;
 use backends::stat::{self, Stat};
 use backends::xattrs;
 use backends::{FileType, Result, TreeName, TreePath};
@@ -28,8 +29,9 @@ pub fn observe(
     let mut observed = Observed::default();
     let top = stat::of_open(machine.root().as_fd())
         .map_err(|e| backends::Error::io("look at the root directory", e))?;
+    let mut mounts = mounted::Table::default();
     for path in places(arranged) {
-        let seen = look(machine, &path, &observed, &top);
+        let seen = look(machine, &path, &observed, &top, &mut mounts);
         observed.places.insert(path, seen);
     }
     find_replaced(machine, arranged, &mut observed);
@@ -65,7 +67,13 @@ fn find_replaced(machine: &Machine, arranged: &[Arranged], observed: &mut Observ
     }
 }
 
-fn look(machine: &Machine, path: &TreePath, so_far: &Observed, top: &Stat) -> Seen {
+fn look(
+    machine: &Machine,
+    path: &TreePath,
+    so_far: &Observed,
+    top: &Stat,
+    mounts: &mut mounted::Table,
+) -> Seen {
     // Sorted by path, so that the parent was looked at before.
     let parent = path.parent().filter(|parent| parent.depth() > 0);
     let parent = match parent.as_ref().map(|parent| so_far.at(parent)) {
@@ -75,7 +83,7 @@ fn look(machine: &Machine, path: &TreePath, so_far: &Observed, top: &Stat) -> Se
     };
     let flags = OFlags::PATH | OFlags::NOFOLLOW;
     match machine.open_at(path, flags) {
-        Ok(opened) => found(path, &opened, parent),
+        Ok(opened) => found(path, &opened, parent, mounts),
         // Whoever wants to make something there meets the parent that is no directory.
         Err(why) if matches!(Errno::from_io_error(&why), Some(Errno::NOENT | Errno::NOTDIR)) => {
             Seen::Absent
@@ -104,7 +112,7 @@ fn link_on_the_way(so_far: &Observed, path: &TreePath) -> Option<(TreePath, Opti
     })
 }
 
-fn found(path: &TreePath, opened: &OwnedFd, parent: &Stat) -> Seen {
+fn found(path: &TreePath, opened: &OwnedFd, parent: &Stat, mounts: &mut mounted::Table) -> Seen {
     let look = || -> io::Result<Found> {
         let stat = stat::of_open(opened.as_fd())?;
         let target = match stat.facts.file_type {
@@ -123,13 +131,10 @@ fn found(path: &TreePath, opened: &OwnedFd, parent: &Stat) -> Seen {
         return Seen::There(found);
     }
     // Whose process does not answer would keep everybody waiting, and so would all below.
-    match mounted::of(opened.as_fd()).map(|mount| mount.and_then(|mount| mount.run_by())) {
-        Ok(Some(by)) => {
-            let why = format!("look at {path}: it is on a FUSE file system that {by} runs");
-            return Seen::Unreadable(
-                why,
-                Some(format!("run `umount {path}`, and then this again")),
-            );
+    match mounts.of(opened.as_fd()).map(|mount| mount.and_then(Mount::users_own)) {
+        Ok(Some(why)) => {
+            let mend = format!("run `umount {path}`, and then this again");
+            return Seen::Unreadable(format!("look at {path}: {why}"), Some(mend));
         }
         Ok(None) => {}
         Err(why) => return Seen::Unreadable(format!("look at {path}: {why}"), None),

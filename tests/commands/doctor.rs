@@ -334,7 +334,7 @@ fn a_storage_that_the_next_boot_does_not_mount_is_told() {
         fs::write(live.join("etc/fstab"), "").unwrap();
         let ran = machine.run(&["doctor"]).expect(1);
         ran.says("nothing mounts the storage /persist, at the next boot [storage-by-hand]")
-            .says("/persist btrfs subvol=persist`");
+            .says("/persist btrfs subvol=/persist 0 0`");
         write(&blank, "etc/systemd/system/persist.mount", "[Mount]\n", 0o644);
         assert_eq!(ids(machine, 0), [""; 0]);
         // Where each boot makes an fstab, it will be the one that is there now.
@@ -345,6 +345,8 @@ fn a_storage_that_the_next_boot_does_not_mount_is_told() {
         fs::write(live.join("etc/fstab"), FSTAB).unwrap();
         assert_eq!(ids(machine, 0), [""; 0]);
         machine.set_read_only("root-blank", true);
+        // Where a new blank is to be made, it is told before.
+        machine.rename("root-blank", "root-older");
         let ran = machine.run(&["init", "--dry-run"]).expect(0);
         assert!(!ran.out.contains("nothing mounts"), "{ran:?}");
         fs::write(live.join("etc/fstab"), "").unwrap();

@@ -42,26 +42,43 @@ path = \"/persist\"
 directories = [\"/home\", \"/srv/alone\", \"/srv/under/deep/kept\", \"/srv/other\"]
 ";
 
+const PASSWD: &str = "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n";
+
 #[test]
 fn commands_end_and_everybody_else_is_served() {
     on_machine(|machine| {
         let live = machine.live().to_path_buf();
-        for dir in ["persist", "home/alice/cloud", "srv/alone", "srv/under/deep/kept", "srv/mine"] {
+        for dir in ["persist", "srv/alone", "srv/under/deep/kept", "srv/mine"] {
             fs::create_dir_all(live.join(dir)).unwrap();
         }
+        for dir in ["home/alice/cloud", "home/alice/.ssh"] {
+            fs::create_dir_all(live.join(dir)).unwrap();
+        }
+        fs::write(live.join("etc/passwd"), PASSWD).unwrap();
+        fs::write(live.join("etc/shadow"), "root:!:1::::::\nalice:!:1::::::\n").unwrap();
+        fs::write(live.join("etc/group"), "root:x:0:\nalice:x:1000:\n").unwrap();
         machine.run(&["init"]).expect(0);
         let config = live.join("etc/blankroot.toml");
         fs::write(&config, fs::read_to_string(&config).unwrap() + LISTS).unwrap();
         create_subvolume(&machine.top().join("persist")).unwrap();
         let storage = machine.mount_at("persist", &live.join("persist"));
-        fs::create_dir_all(live.join("persist/srv/alone")).unwrap();
+        for dir in ["srv/alone", "srv/under/deep/kept"] {
+            fs::create_dir_all(live.join("persist").join(dir)).unwrap();
+            fs::write(live.join("persist").join(dir).join("data"), "x").unwrap();
+        }
+        // What is kept already may be below, too, and hidden since.
+        let hidden = live.join("srv/under/deep/kept");
+        let namespace = machine.sandbox.namespace();
+        let hidden = namespace.mount(Path::new("none"), "tmpfs", &hidden, b"").unwrap();
+        std::mem::forget(hidden);
         // In what is kept, in the place of it, above it, and in a storage.
-        let places = ["home/alice/cloud", "srv/alone", "srv/under", "persist/srv/alone"];
-        let Some(_mounted) =
-            places.map(|dir| mount_silent(&live.join(dir))).into_iter().collect::<Option<Vec<_>>>()
-        else {
+        let places =
+            ["home/alice/cloud", "home/alice/.ssh", "srv/alone", "srv/under", "persist/srv/alone"];
+        let mounted: Option<Vec<File>> =
+            places.iter().map(|dir| mount_silent(&live.join(dir))).collect();
+        if mounted.is_none() {
             return;
-        };
+        }
         fs::write(live.join("srv/mine/file"), "x").unwrap();
 
         for args in [["status"].as_slice(), &["diff"], &["doctor"], &["expire"], &["hold"]] {
@@ -74,12 +91,12 @@ fn commands_end_and_everybody_else_is_served() {
         run(machine, &["keep", "--even-if-unseen", "--dry-run", "/srv/mine"]).expect(0);
         run(machine, &["keep", "--even-if-unseen", "/srv/mine"]).expect(0);
         assert_eq!(fs::read(live.join("persist/srv/mine/file")).unwrap(), b"x");
-        run(machine, &["doctor"]);
+        run(machine, &["doctor"]).says("/home/alice/.ssh");
         run(machine, &["unkeep", "--even-if-unseen", "--move-back", "/srv/mine"]).expect(0);
         assert_eq!(fs::read(live.join("srv/mine/file")).unwrap(), b"x");
         run(machine, &["forget", "/srv/mine"]);
 
-        for dir in places.into_iter().chain(["srv/other", "home"]) {
+        for dir in places.into_iter().chain(["srv/under/deep/kept", "srv/other", "home"]) {
             let _ = unmount(live.join(dir), UnmountFlags::DETACH);
         }
         drop(storage);

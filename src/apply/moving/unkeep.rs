@@ -226,8 +226,9 @@ impl Run<'_> {
                 .map_err(failed)
                 .and_then(|()| self.expect_unchanged(source, &there, doomed, &census));
             if let Err(why) = unchanged {
-                Self::put_stored_back(source, &there, doomed, locks)?;
-                return Err(why);
+                let back = Self::put_stored_back(source, &there, doomed, locks);
+                // That tells more than why it was to go back.
+                return Err(back.err().unwrap_or(why));
             }
             remove(doomed, &there.stat)
         });
@@ -249,7 +250,10 @@ impl Run<'_> {
             let back = change("move: put back", || rename_noreplace(doomed, there.place()));
             back.map_err(failed)?;
         }
-        aside::lock(there.place(), &there.stat, locks).map_err(failed)
+        // Another file has its name by now, or its file system has turned read-only: neither is told in the
+        // place of the reason.
+        let _ = aside::lock(there.place(), &there.stat, locks);
+        Ok(())
     }
 
     /// An error if somebody has changed or uses what is to be removed, which nobody finds any more.

@@ -11,6 +11,7 @@ use backends::stat::{Place, Stat, is_gone};
 use backends::{FileType, TreePath, xattrs};
 use rustix::io::Errno;
 
+use super::mounts::Mounts;
 use super::tree;
 use crate::doctor::facts::{Content, Unchecked};
 use crate::doctor::key::{self, is_private_key};
@@ -20,6 +21,7 @@ use crate::keep::KeepEntry;
 pub(super) struct Survey<'a> {
     /// The machine's root.
     pub root: BorrowedFd<'a>,
+    pub mounts: &'a Mounts,
     pub storage: &'a TreePath,
     /// The entries of this storage.
     pub entries: Vec<&'a KeepEntry>,
@@ -135,7 +137,9 @@ impl Survey<'_> {
 
     fn is_open_in_live(&self, path: &TreePath) -> bool {
         (1..path.depth()).all(|components| {
-            match tree::look(self.root, &tree::first(path, components)) {
+            let parent = tree::first(path, components);
+            let seen = self.mounts.refuse_users_own(&parent);
+            match seen.and_then(|()| tree::look(self.root, &parent)) {
                 Ok(tree::Look::Seen(seen)) => seen.node.mode & 0o001 != 0,
                 _ => false,
             }

@@ -6,7 +6,7 @@ use backends::{Error, Result, TreePath};
 
 use super::mounts::Mounts;
 use super::people::{self, Reader};
-use super::tomorrow::Tomorrow;
+use super::tomorrow::{self, Tomorrow};
 use super::tree::{self, Look};
 use super::trees::Trees;
 use super::{Sources, cannot};
@@ -20,11 +20,7 @@ pub(super) fn accounts(
     tomorrow: &Tomorrow<'_>,
     facts: &mut Facts,
 ) {
-    let read_now = |path: &TreePath| match sources.root.read(path.as_path()) {
-        Ok(text) => Ok((Some(text), "live".to_string())),
-        Err(error) if is_not_found(&error) => Ok((None, "live".to_string())),
-        Err(error) => Err(Error::io(format!("read {path}"), error)),
-    };
+    let read_now = |path: &TreePath| tomorrow::read_now(sources.root, tomorrow.mounts, path);
     let names_now = |path: &TreePath| match sources.root.names(path.as_path()) {
         Ok(names) => Ok(names),
         Err(error) if is_not_found(&error) => Ok(Vec::new()),

@@ -49,13 +49,15 @@ impl Mounts {
         Some((self.below_root(&mount.mount_point)?, mount))
     }
 
-    /// An error where a user's own process (FUSE) shows `path`, which may never answer.
+    /// An error where a user's own process (FUSE) may be asked on the way to `path`, and never answer: one
+    /// of several mounts on the way may hide another, so that all of them count.
     pub fn refuse_users_own(&self, path: &TreePath) -> Result<()> {
-        let Some(by) = self.on_top(&self.whole(path)).and_then(Mount::run_by) else {
-            return Ok(());
-        };
-        let why = format!("it is on a FUSE file system that {by} runs");
-        Err(Error::new(format!("look at {path}"), why))
+        let whole = self.whole(path);
+        let mut on_the_way = self.all.iter().filter(|mount| mount.in_file_system(&whole).is_some());
+        match on_the_way.find_map(Mount::users_own) {
+            Some(why) => Err(Error::new(format!("look at {path}"), why)),
+            None => Ok(()),
+        }
     }
 
     fn whole(&self, path: &TreePath) -> Vec<u8> {

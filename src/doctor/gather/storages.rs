@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use backends::{Error, FileType, Result, TreePath};
+use backends::{Error, FileType, Result};
 
 use super::content::Survey;
 use super::mounts::Mounts;
@@ -12,7 +12,7 @@ use super::trees::Trees;
 use super::{Sources, cannot};
 use crate::config::Storage;
 use crate::doctor::facts::{ByHand, Content, Facts, Lies, Node, StorageFacts};
-use crate::facts::at_boot::{self, FSTAB};
+use crate::facts::{at_boot, fstab};
 use crate::keep::KeepEntry;
 
 /// How many names of one storage are looked at.
@@ -34,6 +34,7 @@ pub(super) fn gather(
         });
         let survey = Survey {
             root: sources.root.as_fd(),
+            mounts,
             storage: &storage.path,
             entries: entries.iter().filter(|entry| entry.storage == storage.path).collect(),
             limit: NAMES,
@@ -49,20 +50,19 @@ pub(super) fn gather(
 
 /// Tells which storages the next boot does not mount.
 pub(super) fn mounted_by_hand(sources: &Sources<'_>, tomorrow: &Tomorrow<'_>, facts: &mut Facts) {
-    let now = |path: &TreePath| sources.root.read_if_there(path);
-    let next = |path: &TreePath| Ok(tomorrow.read(path)?.0);
-    // Where blank has no fstab, each boot makes one, as NixOS does: it will be what it is now.
-    let has_its_own = next(&super::path(FSTAB)).is_ok_and(|text| text.is_some());
+    let now = sources.root.as_fd();
+    // An fstab is read before anything is in its place, so that blank's own counts. Where blank has none,
+    // and on NixOS, each boot makes one: it will be what it is now.
+    let makes_its_own = sources.root.has("etc/NIXOS").unwrap_or(false);
+    let blanks = tomorrow.blank.map(AsFd::as_fd).filter(|_| !makes_its_own);
+    let next = blanks.filter(|blank| !matches!(fstab::read(*blank), Ok(text) if text.is_empty()));
     for storage in facts.storages.iter_mut().filter(|storage| storage.lies == Lies::Safe) {
         let Some((point, mount)) = tomorrow.mounts.showing(&storage.path) else { continue };
-        let is_mounted = match has_its_own {
-            true => at_boot::mounts(&point, mount, next),
-            false => at_boot::mounts(&point, mount, now),
-        };
-        match is_mounted {
+        match at_boot::mounts(&point, mount, next.unwrap_or(now), sources.host) {
             Ok(true) => {}
             Ok(false) => {
-                let in_live_alone = at_boot::mounts(&point, mount, now).unwrap_or(false);
+                let in_live = at_boot::mounts(&point, mount, now, sources.host);
+                let in_live_alone = in_live.unwrap_or(false);
                 let line = at_boot::line(&point, mount);
                 storage.by_hand = Some(ByHand { point, line, in_live_alone });
             }

@@ -42,27 +42,7 @@ struct Place<'a> {
 impl Tomorrow<'_> {
     /// Reads a short file.
     pub fn read(&self, path: &TreePath) -> Result<Found> {
-        let mut path = path.clone();
-        for _ in 0..LINKS {
-            let Some(place) = self.place(&path)? else {
-                return Ok((None, self.blank_name.clone()));
-            };
-            match tree::look(place.tree, &place.path)? {
-                Look::Nothing => return Ok((None, place.origin)),
-                Look::Seen(seen) if seen.node.file_type == FileType::File => {
-                    return Ok((Some(tree::content(place.tree, &place.path)?), place.origin));
-                }
-                Look::Seen(seen) => {
-                    let why = format!("it is no file, but a {}", seen.node.file_type);
-                    return Err(Error::new(format!("read {}", place.path), why));
-                }
-                Look::Link { left, to } => match through(&path, left, &to) {
-                    Some(real) => path = real,
-                    None => return Ok((None, place.origin)),
-                },
-            }
-        }
-        Err(Error::new(format!("read {path}"), "too many links follow one another"))
+        read(path, &self.blank_name, |path| self.place(path))
     }
 
     /// The names in a directory; none if it is not there.
@@ -115,6 +95,43 @@ impl Tomorrow<'_> {
         };
         self.entries.iter().filter(keeps).max_by_key(|entry| entry.path.as_bytes().len())
     }
+}
+
+/// Reads a short file of the root as it is now.
+pub(super) fn read_now(root: &HostRoot, mounts: &Mounts, path: &TreePath) -> Result<Found> {
+    read(path, "live", |path| {
+        mounts.refuse_users_own(path)?;
+        Ok(Some(Place { tree: root.as_fd(), path: path.clone(), origin: "live".to_string() }))
+    })
+}
+
+/// Follows links from place to place. `otherwise` is what people call the tree that has none.
+fn read<'p>(
+    path: &TreePath,
+    otherwise: &str,
+    place: impl Fn(&TreePath) -> Result<Option<Place<'p>>>,
+) -> Result<Found> {
+    let mut path = path.clone();
+    for _ in 0..LINKS {
+        let Some(place) = place(&path)? else {
+            return Ok((None, otherwise.to_string()));
+        };
+        match tree::look(place.tree, &place.path)? {
+            Look::Nothing => return Ok((None, place.origin)),
+            Look::Seen(seen) if seen.node.file_type == FileType::File => {
+                return Ok((Some(tree::content(place.tree, &place.path)?), place.origin));
+            }
+            Look::Seen(seen) => {
+                let why = format!("it is no file, but a {}", seen.node.file_type);
+                return Err(Error::new(format!("read {}", place.path), why));
+            }
+            Look::Link { left, to } => match through(&path, left, &to) {
+                Some(real) => path = real,
+                None => return Ok((None, place.origin)),
+            },
+        }
+    }
+    Err(Error::new(format!("read {path}"), "too many links follow one another"))
 }
 
 /// Where `path` really leads, if the part of it before its last `left` components is a link.

@@ -154,7 +154,8 @@ pub(super) const STORIES: &[Story] = &[
         "storage-by-hand",
         Warning,
         |f| {
-            let (point, line) = (path("/persist"), "x /persist ext4 defaults".to_string());
+            let (point, line) =
+                (path("/persist"), Some("x /persist ext4 defaults 0 0".to_string()));
             storage(f).by_hand = Some(ByHand { point, line, in_live_alone: false });
         },
         "nothing mounts the storage /persist, at the next boot",
