@@ -30,7 +30,8 @@ impl Boundary {
     /// The boundary of the tree whose root directory is open as `root`.
     pub fn of(root: BorrowedFd<'_>) -> io::Result<Self> {
         let kind = magic::of(root)?;
-        let root = Place { dir: root, name: c"." }.stat()?;
+        let root = Place { dir: root, name: c"." };
+        let root = if magic::is_local(kind) { root.stat()? } else { root.stat_now()? };
         let (on_btrfs, on_zfs) = (kind == magic::BTRFS, kind == magic::ZFS);
         Ok(Self { root, on_btrfs, on_zfs, is_local: magic::is_local(kind) })
     }

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -23,6 +23,7 @@ use crate::file;
 use crate::kernel::kinship::by_root;
 use crate::kin::Kin;
 use crate::mountinfo::{self, Mount};
+use crate::stat::mount_of;
 
 /// Our own thread's entry in `/proc`: `self` would be the process's first thread, whose mount
 /// namespace may be another one.
@@ -163,8 +164,7 @@ pub fn open_mount_point(
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let opened = fs::openat2(&root, Path::new(path), flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
-    let stat = fs::statx(&opened, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
-    if stat.stx_mask & StatxFlags::MNT_ID.bits() == 0 || stat.stx_mnt_id != mount.id {
+    if mount_of(opened.as_fd()) != Some(mount.id) {
         return Err(io::Error::other("another file system is mounted on top"));
     }
     Ok(opened)
@@ -197,7 +197,9 @@ fn add(
 fn key(proc: BorrowedFd<'_>, entry: &Path) -> io::Result<Key> {
     let namespace = fs::readlinkat(proc, entry.join("ns").join("mnt"), Vec::new())?;
     let wanted = StatxFlags::INO | StatxFlags::MNT_ID;
-    let root = fs::statx(proc, entry.join("root"), AtFlags::empty(), wanted)?;
+    // A thread may have a user's own file system for its root, which never answers.
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let root = fs::statx(proc, entry.join("root"), flags, wanted)?;
     Ok((namespace.into_bytes(), root.stx_mnt_id, root.stx_ino))
 }
 

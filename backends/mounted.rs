@@ -1,12 +1,12 @@
 //! What is mounted where a directory is, as the current thread sees it.
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self, AtFlags, Mode, OFlags, StatxFlags};
 
 use crate::error::{Error, Result};
@@ -35,37 +35,75 @@ pub fn all() -> Result<Vec<Mount>> {
     mountinfo::parse(&table)
 }
 
-/// This thread's mounts by their numbers, read when one is asked for that is not known yet.
-#[derive(Debug, Default)]
-pub struct Table(HashMap<u64, Mount>);
-
-impl Table {
-    /// The mount that shows an open file, of which the path is enough; `None` before Linux 5.8, and where
-    /// this thread's root directory is no mount point, so that it does not see what shows it.
-    ///
-    /// An error where that was unmounted while the file was open.
-    pub fn of(&mut self, file: BorrowedFd<'_>) -> Result<Option<&Mount>> {
-        let Some(id) = stat::mount_of(file) else { return Ok(None) };
-        if !self.0.contains_key(&id) {
-            self.0 = all()?.into_iter().map(|mount| (mount.id, mount)).collect();
-        }
-        if !self.0.contains_key(&id) && self.has_our_root()? {
-            let why = "it was unmounted meanwhile";
-            return Err(Error::new("find the mount that shows a file", why));
-        }
-        Ok(self.0.get(&id))
+/// The mount that shows an open file, of which the path is enough; `None` before Linux 5.8, and where this
+/// thread's root directory is no mount point, so that it does not see what shows it.
+///
+/// An error where this thread's table should show it and does not: it was unmounted meanwhile. Nothing
+/// that we have mounted ourselves and apart, or that is of another namespace, is to be asked for here.
+pub fn of(file: BorrowedFd<'_>) -> Result<Option<Mount>> {
+    let Some(id) = stat::mount_of(file) else { return Ok(None) };
+    let mut mounts = all()?;
+    if let Some(at) = mounts.iter().position(|mount| mount.id == id) {
+        return Ok(Some(mounts.swap_remove(at)));
     }
-
-    fn has_our_root(&self) -> Result<bool> {
-        let root = fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|why| Error::io("open the root directory", why))?;
-        Ok(stat::mount_of(root.as_fd()).is_some_and(|id| self.0.contains_key(&id)))
+    let root = fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|why| Error::io("open the root directory", why))?;
+    let root = stat::mount_of(root.as_fd());
+    if mounts.iter().any(|mount| Some(mount.id) == root) {
+        let why = "the mount table does not show it any more";
+        return Err(Error::new("find the mount that shows a file", why));
     }
+    Ok(None)
 }
 
-/// The mount that shows one open file, as [`Table::of`] tells.
-pub fn of(file: BorrowedFd<'_>) -> Result<Option<Mount>> {
-    Ok(Table::default().of(file)?.cloned())
+/// Where users have mounted file systems that they run themselves, as this thread sees it at each moment:
+/// the table is read again when it has changed (proc_pid_mountinfo(5) and poll(2)).
+#[derive(Debug)]
+pub struct UsersOwn {
+    table: File,
+    /// Their mount points, and why not to go there.
+    points: Vec<(Vec<u8>, String)>,
+}
+
+impl UsersOwn {
+    /// Reads the table for the first time.
+    pub fn read() -> Result<Self> {
+        let table = File::open(TABLE).map_err(|e| Error::io("read the mount table", e))?;
+        let mut own = Self { table, points: Vec::new() };
+        own.read_again()?;
+        Ok(own)
+    }
+
+    /// Why nobody should go to `path`: one of them is on the way. A later mount may hide it, or it that.
+    pub fn on_the_way(&mut self, path: &[u8]) -> Result<Option<String>> {
+        let mut polled = [PollFd::new(&self.table, PollFlags::PRI)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // Where that cannot be told, it may have changed.
+        if poll(&mut polled, Some(&at_once)) != Ok(0) {
+            self.read_again()?;
+        }
+        let leads_there = |point: &[u8]| {
+            let rest = path.strip_prefix(point.strip_suffix(b"/").unwrap_or(point));
+            rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+        };
+        let found = self.points.iter().find(|(point, _)| leads_there(point));
+        Ok(found.map(|(_, why)| why.clone()))
+    }
+
+    fn read_again(&mut self) -> Result<()> {
+        let failed = |e| Error::io("read the mount table", e);
+        self.table.rewind().map_err(failed)?;
+        let table = self.table.try_clone().map_err(failed)?;
+        let table =
+            file::read_at_most(table, Vec::new(), file::MAX_KERNEL_TABLE).map_err(failed)?;
+        let mounts = mountinfo::parse(&table)?;
+        let own = mounts.into_iter().filter_map(|mount| {
+            let why = mount.users_own()?;
+            Some((mount.mount_point, why))
+        });
+        self.points = own.collect();
+        Ok(())
+    }
 }
 
 /// The mount that shows the directory `dir`.
@@ -91,6 +129,8 @@ pub fn at(dir: &Path) -> Result<Mounted> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     #[test]
@@ -109,6 +149,31 @@ mod tests {
             let found = mount.in_file_system(path.as_bytes());
             assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{root} {point} {path}");
         }
+    }
+
+    #[test]
+    fn what_is_mounted_later_is_seen() {
+        if !rustix::process::geteuid().is_root() || !Path::new("/dev/fuse").exists() {
+            println!("SKIPPED: mounting what a user's FUSE would takes root and /dev/fuse");
+            return;
+        }
+        let namespace = crate::private_mounts::PrivateNamespace::enter().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).into_os_string().into_encoded_bytes();
+        std::fs::create_dir(dir.path().join("a b")).unwrap();
+        let mut own = UsersOwn::read().unwrap();
+        assert_eq!(own.on_the_way(&path("a b/file")).unwrap(), None);
+        let device = File::options().read(true).write(true).open("/dev/fuse").unwrap();
+        let options = format!("fd={},rootmode=40000,user_id=7,group_id=7", device.as_raw_fd());
+        let mounted = namespace
+            .mount(Path::new("hers"), "fuse", &dir.path().join("a b"), options.as_bytes())
+            .unwrap();
+        for (name, is_hers) in [("a b/file", true), ("a b", true), ("a bc", false), ("a", false)] {
+            let why = own.on_the_way(&path(name)).unwrap();
+            assert_eq!(why.is_some_and(|why| why.contains("the user 7")), is_hers, "{name}");
+        }
+        mounted.unmount().unwrap();
+        assert_eq!(own.on_the_way(&path("a b/file")).unwrap(), None);
     }
 
     #[test]

@@ -42,13 +42,14 @@ impl Mount {
 
     /// Why nobody should wait for its file system, or believe it: a process of a user's runs it (FUSE),
     /// which tells whatever it wants of its files, and something else each time, or never answers. `None`
-    /// where the kernel or root run it.
+    /// where the kernel, root or we ourselves run it.
     pub fn users_own(&self) -> Option<String> {
+        let ourselves = rustix::process::geteuid().as_raw().to_string();
         let is_fuse = matches!(self.fs_type.as_slice(), b"fuse" | b"fuseblk")
             || self.fs_type.starts_with(b"fuse.");
         let user = match self.option(b"user_id") {
             _ if !is_fuse => return None,
-            Some(user) if *user == *b"0" => return None,
+            Some(user) if [b"0", ourselves.as_bytes()].contains(&&*user) => return None,
             Some(user) => format!("the user {}", Escaped(&user)),
             None => "nobody knows which user".to_string(),
         };

@@ -14,7 +14,7 @@ use super::named::in_tree;
 use crate::apply::moving::write_config;
 use crate::cli::{Cli, Forget};
 use crate::config::{Config, EntryKind, edit};
-use crate::host::HostRoot;
+use crate::host::{HostRoot, Machine};
 use crate::keep;
 use crate::moving::keep::{added_lines, shown};
 
@@ -68,9 +68,11 @@ fn pattern(path: &Path, root: &Path, host: &HostRoot) -> Result<String> {
     let named = in_tree(path, root, "forget");
     let pattern = match named {
         Ok(named) => {
-            let there = host
-                .has(named.as_path())
-                .map_err(|why| Error::io(format!("look at {named}"), why))?;
+            let failed = |why| Error::io(format!("look at {named}"), why);
+            if let Some(why) = Machine::open(root)?.users_own(&named).map_err(failed)? {
+                return Err(Error::new(format!("look at {named}"), why));
+            }
+            let there = host.has(named.as_path()).map_err(failed)?;
             if wild && !there { [b"/", named.as_bytes()].concat() } else { literal(&named) }
         }
         // What cannot be a path may be a pattern all the same; its own check tells.

@@ -225,8 +225,19 @@ pub struct ByHand {
     pub point: TreePath,
     /// The line of fstab that would, where one can be told.
     pub line: Option<String>,
-    /// This boot's fstab, or a unit, mounts it; those of the next boot do not.
-    pub in_live_alone: bool,
+    /// Where what would mount it is missing.
+    pub missing: Missing,
+}
+
+/// Where neither an fstab nor a unit mounts a storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// In blank alone.
+    InBlank,
+    /// In live, and blank has none of its own.
+    InLive,
+    /// In both.
+    Everywhere,
 }
 
 /// Where a storage lies.

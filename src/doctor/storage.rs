@@ -6,7 +6,7 @@ use backends::TreePath;
 use backends::path::Escaped;
 
 use super::checks;
-use super::facts::{ByHand, Data, Facts, Lies, StorageFacts};
+use super::facts::{ByHand, Data, Facts, Lies, Missing, StorageFacts};
 use super::finding::{Finding, NEW_BLANK, Severity};
 use super::way::shell;
 use crate::accounts::{Accounts, User};
@@ -38,7 +38,8 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 fn one(facts: &Facts, storage: &StorageFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(survives(facts, storage));
-    findings.extend(storage.by_hand.as_ref().map(|by_hand| mounted_by_hand(storage, by_hand)));
+    findings
+        .extend(storage.by_hand.as_ref().map(|by_hand| mounted_by_hand(facts, storage, by_hand)));
     findings.extend(open(storage));
     findings.extend(secrets(storage));
     findings.extend(owners(facts, storage));
@@ -98,24 +99,27 @@ fn survives(facts: &Facts, storage: &StorageFacts) -> Option<Finding> {
     }
 }
 
-fn mounted_by_hand(
-    storage: &StorageFacts,
-    ByHand { point, line, in_live_alone }: &ByHand,
-) -> Finding {
+fn mounted_by_hand(facts: &Facts, storage: &StorageFacts, by_hand: &ByHand) -> Finding {
+    let ByHand { point, line, missing } = by_hand;
     let which = match storage.path == *point {
         true => format!("the storage {point}"),
         false => format!("{point}, which holds the storage {}", storage.path),
     };
+    let advice = match facts.nixos {
+        true => format!("declare it in `fileSystems.\"{point}\"`, and rebuild"),
+        false => at_boot::advice(line.as_deref()),
+    };
     Finding::new(
         &checks::STORAGE_BY_HAND,
         Severity::Warning,
-        format!("nothing mounts {which}, at the next boot"),
+        format!("nothing mounts {which} at the next boot"),
         "neither /etc/fstab nor a unit does it then, so that no kept path of it comes to its place",
-        match in_live_alone {
-            true => {
+        match missing {
+            Missing::InBlank => {
                 format!("live's /etc/fstab, or a unit, does it, and blank's does not: {NEW_BLANK}")
             }
-            false => format!("{}, and {NEW_BLANK}", at_boot::advice(line.as_deref())),
+            Missing::InLive => advice,
+            Missing::Everywhere => format!("{advice}, and {NEW_BLANK}"),
         },
     )
 }

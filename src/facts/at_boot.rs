@@ -57,8 +57,8 @@ pub fn mounts(
     Ok(GENERATED.into_iter().any(by_generator))
 }
 
-/// Whether something has this name; a link that leads nowhere has it too.
-fn has(tree: BorrowedFd<'_>, path: &str) -> Result<bool, Errno> {
+/// Whether something in a tree has this name; a link that leads nowhere has it too.
+pub fn has(tree: BorrowedFd<'_>, path: &str) -> Result<bool, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match fs::openat2(tree, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
         Ok(_) => Ok(true),
@@ -75,7 +75,8 @@ pub fn line(point: &TreePath, mount: &Mount) -> Option<String> {
             [b"subvol=", mount.root.as_slice()].concat()
         }
         b"btrfs" => return None,
-        _ if mount.root != b"/" => return None,
+        // What has no device takes more than its type and a name.
+        _ if mount.root != b"/" || !mount.source.starts_with(b"/dev/") => return None,
         _ => b"defaults".to_vec(),
     };
     let point = [b"/", point.as_bytes()].concat();
@@ -174,5 +175,6 @@ mod tests {
         let expected = "/dev/sda /my\\040data ext4 defaults 0 0";
         assert_eq!(told("/", "ext4 /dev/sda rw").as_deref(), Some(expected));
         assert_eq!(told("/dir", "ext4 /dev/sda rw"), None);
+        assert_eq!(told("/", "overlay overlay rw,lowerdir=/a"), None);
     }
 }

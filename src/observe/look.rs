@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use backends::mounted;
-use backends::mountinfo::Mount;
 use backends::stat::{self, Stat};
 use backends::xattrs;
 use backends::{FileType, Result, TreeName, TreePath};
@@ -29,9 +28,8 @@ pub fn observe(
     let mut observed = Observed::default();
     let top = stat::of_open(machine.root().as_fd())
         .map_err(|e| backends::Error::io("look at the root directory", e))?;
-    let mut mounts = mounted::Table::default();
     for path in places(arranged) {
-        let seen = look(machine, &path, &observed, &top, &mut mounts);
+        let seen = look(machine, &path, &observed, &top);
         observed.places.insert(path, seen);
     }
     find_replaced(machine, arranged, &mut observed);
@@ -67,13 +65,7 @@ fn find_replaced(machine: &Machine, arranged: &[Arranged], observed: &mut Observ
     }
 }
 
-fn look(
-    machine: &Machine,
-    path: &TreePath,
-    so_far: &Observed,
-    top: &Stat,
-    mounts: &mut mounted::Table,
-) -> Seen {
+fn look(machine: &Machine, path: &TreePath, so_far: &Observed, top: &Stat) -> Seen {
     // Sorted by path, so that the parent was looked at before.
     let parent = path.parent().filter(|parent| parent.depth() > 0);
     let parent = match parent.as_ref().map(|parent| so_far.at(parent)) {
@@ -81,9 +73,17 @@ fn look(
         Some(seen) => return seen.clone(),
         None => top,
     };
+    match machine.users_own(path) {
+        Ok(None) => {}
+        Ok(Some(why)) => {
+            let mend = "unmount that file system, and run this again".to_string();
+            return Seen::Unreadable(format!("look at {path}: {why}"), Some(mend));
+        }
+        Err(why) => return unreadable(path, &why),
+    }
     let flags = OFlags::PATH | OFlags::NOFOLLOW;
     match machine.open_at(path, flags) {
-        Ok(opened) => found(path, &opened, parent, mounts),
+        Ok(opened) => found(&opened, parent).map_or_else(|why| unreadable(path, &why), Seen::There),
         // Whoever wants to make something there meets the parent that is no directory.
         Err(why) if matches!(Errno::from_io_error(&why), Some(Errno::NOENT | Errno::NOTDIR)) => {
             Seen::Absent
@@ -112,38 +112,19 @@ fn link_on_the_way(so_far: &Observed, path: &TreePath) -> Option<(TreePath, Opti
     })
 }
 
-fn found(path: &TreePath, opened: &OwnedFd, parent: &Stat, mounts: &mut mounted::Table) -> Seen {
-    let look = || -> io::Result<Found> {
-        let stat = stat::of_open(opened.as_fd())?;
-        let target = match stat.facts.file_type {
-            FileType::Symlink => Some(fs::readlinkat(opened, c"", Vec::new())?.into_bytes()),
-            _ => None,
-        };
-        let empty = stat.facts.file_type == FileType::File && stat.facts.size == 0;
-        let content = if empty { Content::Empty } else { Content::Data };
-        Ok(Found { stat, target, mounted: None, content })
+fn found(opened: &OwnedFd, parent: &Stat) -> io::Result<Found> {
+    let stat = stat::of_open(opened.as_fd())?;
+    let target = match stat.facts.file_type {
+        FileType::Symlink => Some(fs::readlinkat(opened, c"", Vec::new())?.into_bytes()),
+        _ => None,
     };
-    let mut found = match look() {
-        Ok(found) => found,
-        Err(why) => return unreadable(path, &why),
+    let mounted = match (stat.mount, parent.mount) {
+        (Some(own), Some(other)) if own != other => Some(fs::fstatvfs(opened)?.f_flag),
+        _ => None,
     };
-    if !matches!((found.stat.mount, parent.mount), (Some(own), Some(other)) if own != other) {
-        return Seen::There(found);
-    }
-    // Whose process does not answer would keep everybody waiting, and so would all below.
-    match mounts.of(opened.as_fd()).map(|mount| mount.and_then(Mount::users_own)) {
-        Ok(Some(why)) => {
-            let mend = format!("run `umount {path}`, and then this again");
-            return Seen::Unreadable(format!("look at {path}: {why}"), Some(mend));
-        }
-        Ok(None) => {}
-        Err(why) => return Seen::Unreadable(format!("look at {path}: {why}"), None),
-    }
-    match fs::fstatvfs(opened) {
-        Ok(told) => found.mounted = Some(told.f_flag),
-        Err(why) => return unreadable(path, &why.into()),
-    }
-    Seen::There(found)
+    let empty = stat.facts.file_type == FileType::File && stat.facts.size == 0;
+    let content = if empty { Content::Empty } else { Content::Data };
+    Ok(Found { stat, target, mounted, content })
 }
 
 /// Finds out what each place has that kept data is to be seen at. What live has below a parent that

@@ -333,17 +333,22 @@ fn a_storage_that_the_next_boot_does_not_mount_is_told() {
         machine.run(&["doctor"]).expect(1).says("and blank's does not: make a new blank of live");
         fs::write(live.join("etc/fstab"), "").unwrap();
         let ran = machine.run(&["doctor"]).expect(1);
-        ran.says("nothing mounts the storage /persist, at the next boot [storage-by-hand]")
+        ran.says("nothing mounts the storage /persist at the next boot [storage-by-hand]")
             .says("/persist btrfs subvol=/persist 0 0`");
         write(&blank, "etc/systemd/system/persist.mount", "[Mount]\n", 0o644);
         assert_eq!(ids(machine, 0), [""; 0]);
-        // Where each boot makes an fstab, it will be the one that is there now.
         for file in ["etc/systemd/system/persist.mount", "etc/fstab"] {
             fs::remove_file(blank.join(file)).unwrap();
         }
-        assert_eq!(ids(machine, 1), ["storage-by-hand"]);
         fs::write(live.join("etc/fstab"), FSTAB).unwrap();
-        assert_eq!(ids(machine, 0), [""; 0]);
+        assert_eq!(ids(machine, 1), ["storage-by-hand"]);
+        // NixOS makes an fstab at each boot: it will be the one that is there now.
+        fs::write(live.join("etc/NIXOS"), "").unwrap();
+        assert_eq!(ids(machine, 1), ["nixos-ids-not-kept"]);
+        fs::write(live.join("etc/fstab"), "").unwrap();
+        machine.run(&["doctor"]).expect(1).says("mend: declare it in `fileSystems.\"/persist\"`");
+        fs::remove_file(live.join("etc/NIXOS")).unwrap();
+        fs::write(live.join("etc/fstab"), FSTAB).unwrap();
         machine.set_read_only("root-blank", true);
         // Where a new blank is to be made, it is told before.
         machine.rename("root-blank", "root-older");

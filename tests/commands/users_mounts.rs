@@ -40,6 +40,7 @@ const LISTS: &str = "
 [[storage]]
 path = \"/persist\"
 directories = [\"/home\", \"/srv/alone\", \"/srv/under/deep/kept\", \"/srv/other\"]
+files = [\"/srv/under/deep/file\"]
 ";
 
 const PASSWD: &str = "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n";
@@ -86,7 +87,9 @@ fn commands_end_and_everybody_else_is_served() {
         }
         let applied = run(machine, &["apply", "--adopt"]).expect(1);
         let applied = applied.complains("is on a FUSE file system that the user 1000 runs");
-        applied.complains("umount ").says("mount /persist/srv/other at /srv/other");
+        applied
+            .complains("unmount that file system")
+            .says("mount /persist/srv/other at /srv/other");
         run(machine, &["apply", "--adopt-replaced", "--no-mounts"]).expect(1);
         run(machine, &["keep", "--even-if-unseen", "--dry-run", "/srv/mine"]).expect(0);
         run(machine, &["keep", "--even-if-unseen", "/srv/mine"]).expect(0);
@@ -95,6 +98,15 @@ fn commands_end_and_everybody_else_is_served() {
         run(machine, &["unkeep", "--even-if-unseen", "--move-back", "/srv/mine"]).expect(0);
         assert_eq!(fs::read(live.join("srv/mine/file")).unwrap(), b"x");
         run(machine, &["forget", "/srv/mine"]);
+        // What is asked for lies there itself, and `init` looks at all that is declared.
+        for path in ["/srv/under/deep/more", "/srv/alone/x"] {
+            let ran = run(machine, &["keep", "--even-if-unseen", path]).expect(1);
+            ran.complains("is on a FUSE file system");
+        }
+        run(machine, &["unkeep", "--even-if-unseen", "/srv/under/deep/kept"]).expect(1);
+        run(machine, &["diff", "/srv/alone"]);
+        machine.rename("root-blank", "root-older");
+        run(machine, &["init", "--dry-run"]);
 
         for dir in places.into_iter().chain(["srv/under/deep/kept", "srv/other", "home"]) {
             let _ = unmount(live.join(dir), UnmountFlags::DETACH);

@@ -2,7 +2,9 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
+use backends::mounted::UsersOwn;
 use backends::mountinfo::Mount;
 use backends::{Error, Result, TreePath, mounted};
 
@@ -16,6 +18,7 @@ pub(crate) struct Mounts {
     device: (u32, u32),
     place: Vec<u8>,
     all: Vec<Mount>,
+    users_own: Mutex<UsersOwn>,
 }
 
 impl Mounts {
@@ -25,7 +28,8 @@ impl Mounts {
             std::fs::canonicalize(root).map_err(|e| Error::io("find the root's own path", e))?;
         let bytes = whole.as_os_str().as_bytes();
         let prefix = bytes.strip_suffix(b"/").unwrap_or(bytes).to_vec();
-        Ok(Self { prefix, device: at.mount.dev, place: at.path, all: mounted::all()? })
+        let (all, users_own) = (mounted::all()?, Mutex::new(UsersOwn::read()?));
+        Ok(Self { prefix, device: at.mount.dev, place: at.path, all, users_own })
     }
 
     /// Where the file at `path` lies, by the mounts alone.
@@ -49,12 +53,10 @@ impl Mounts {
         Some((self.below_root(&mount.mount_point)?, mount))
     }
 
-    /// An error where a user's own process (FUSE) may be asked on the way to `path`, and never answer: one
-    /// of several mounts on the way may hide another, so that all of them count.
+    /// An error where a user's own process (FUSE) may be asked on the way to `path`, and never answer.
     pub fn refuse_users_own(&self, path: &TreePath) -> Result<()> {
-        let whole = self.whole(path);
-        let mut on_the_way = self.all.iter().filter(|mount| mount.in_file_system(&whole).is_some());
-        match on_the_way.find_map(Mount::users_own) {
+        let mut users_own = self.users_own.lock().unwrap_or_else(PoisonError::into_inner);
+        match users_own.on_the_way(&self.whole(path))? {
             Some(why) => Err(Error::new(format!("look at {path}"), why)),
             None => Ok(()),
         }
@@ -104,7 +106,8 @@ mod tests {
     fn mounts(root: (&str, &str), table: &str) -> Mounts {
         let all = mountinfo::parse(table.as_bytes()).unwrap();
         let (prefix, place) = (root.0.as_bytes().to_vec(), root.1.as_bytes().to_vec());
-        Mounts { prefix, device: (0, 1), place, all }
+        let users_own = Mutex::new(UsersOwn::read().unwrap());
+        Mounts { prefix, device: (0, 1), place, all, users_own }
     }
 
     #[test]

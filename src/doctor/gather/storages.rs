@@ -11,8 +11,8 @@ use super::tree::{self, Look};
 use super::trees::Trees;
 use super::{Sources, cannot};
 use crate::config::Storage;
-use crate::doctor::facts::{ByHand, Content, Facts, Lies, Node, StorageFacts};
-use crate::facts::{at_boot, fstab};
+use crate::doctor::facts::{ByHand, Content, Facts, Lies, Missing, Node, StorageFacts};
+use crate::facts::at_boot;
 use crate::keep::KeepEntry;
 
 /// How many names of one storage are looked at.
@@ -51,20 +51,24 @@ pub(super) fn gather(
 /// Tells which storages the next boot does not mount.
 pub(super) fn mounted_by_hand(sources: &Sources<'_>, tomorrow: &Tomorrow<'_>, facts: &mut Facts) {
     let now = sources.root.as_fd();
-    // An fstab is read before anything is in its place, so that blank's own counts. Where blank has none,
-    // and on NixOS, each boot makes one: it will be what it is now.
+    // An fstab is read before anything is in its place, so that blank's own counts. With an empty blank, and
+    // on NixOS, each boot makes one: it will be what it is now.
     let makes_its_own = sources.root.has("etc/NIXOS").unwrap_or(false);
     let blanks = tomorrow.blank.map(AsFd::as_fd).filter(|_| !makes_its_own);
-    let next = blanks.filter(|blank| !matches!(fstab::read(*blank), Ok(text) if text.is_empty()));
+    let next = blanks.filter(|blank| at_boot::has(*blank, "etc").unwrap_or(true));
     for storage in facts.storages.iter_mut().filter(|storage| storage.lies == Lies::Safe) {
         let Some((point, mount)) = tomorrow.mounts.showing(&storage.path) else { continue };
         match at_boot::mounts(&point, mount, next.unwrap_or(now), sources.host) {
             Ok(true) => {}
             Ok(false) => {
                 let in_live = at_boot::mounts(&point, mount, now, sources.host);
-                let in_live_alone = in_live.unwrap_or(false);
+                let missing = match (next.is_some(), in_live) {
+                    (true, Ok(true)) => Missing::InBlank,
+                    (true, _) => Missing::Everywhere,
+                    (false, _) => Missing::InLive,
+                };
                 let line = at_boot::line(&point, mount);
-                storage.by_hand = Some(ByHand { point, line, in_live_alone });
+                storage.by_hand = Some(ByHand { point, line, missing });
             }
             Err(error) => {
                 let what = format!("whether the next boot mounts {point}");
@@ -81,6 +85,7 @@ fn one(
     storage: &Storage,
 ) -> Result<(Lies, Option<Node>)> {
     let action = || format!("look at {}", storage.path);
+    mounts.refuse_users_own(&storage.path)?;
     let seen = match tree::look(sources.root.as_fd(), &storage.path)? {
         Look::Nothing if mounts.lies(&storage.path) == Lies::Safe => {
             return Ok((Lies::NotMade, None));

@@ -156,9 +156,9 @@ pub(super) const STORIES: &[Story] = &[
         |f| {
             let (point, line) =
                 (path("/persist"), Some("x /persist ext4 defaults 0 0".to_string()));
-            storage(f).by_hand = Some(ByHand { point, line, in_live_alone: false });
+            storage(f).by_hand = Some(ByHand { point, line, missing: Missing::InLive });
         },
-        "nothing mounts the storage /persist, at the next boot",
+        "nothing mounts the storage /persist at the next boot",
         |_| {},
     ),
     Story(
