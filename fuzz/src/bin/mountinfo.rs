@@ -23,6 +23,7 @@ fuzz_target!(|table: &[u8]| {
     for (mount, line) in mounts.iter().zip(lines) {
         let again = parse(&write(mount, line)).expect("a mount can be written down");
         assert_eq!(again.as_slice(), std::slice::from_ref(mount));
+        assert!(mount.users_own().is_none_or(|why| !why.contains(char::is_control)));
     }
     check_subvolume(mounts);
 });
@@ -31,14 +32,17 @@ fuzz_target!(|table: &[u8]| {
 fn write(mount: &Mount, line: &[u8]) -> Vec<u8> {
     let hyphen = line.split(|&b| b == b' ').skip(6).position(|field| field == b"-");
     let at = 6 + hyphen.expect("a mount has a hyphen");
-    let options = line.split(|&b| b == b' ').nth(at + 3).expect("a mount has options");
+    let field = |at| line.split(|&b: &u8| b == b' ').nth(at);
+    let own = field(5).expect("a mount has options of its own");
+    let options = field(at + 3).expect("a mount has options");
     let Mount { id, parent, dev: (major, minor), .. } = mount;
     let mut written = format!("{id} {parent} {major}:{minor} ").into_bytes();
     for field in [&mount.root, &mount.mount_point] {
         written.extend(escape(field));
         written.push(b' ');
     }
-    written.extend(b"rw - ");
+    written.extend(own);
+    written.extend(b" - ");
     for field in [&mount.fs_type, &mount.source] {
         written.extend(escape(field));
         written.push(b' ');
