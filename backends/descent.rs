@@ -140,6 +140,28 @@ pub fn open_path(from: BorrowedFd<'_>, names: &[&CStr]) -> io::Result<Option<Own
     Ok(reached)
 }
 
+/// A file at the end of a way that may be longer than a path can be: its directory is open.
+#[derive(Debug)]
+pub struct Reached<'r> {
+    from: BorrowedFd<'r>,
+    dir: Option<OwnedFd>,
+    name: CString,
+}
+
+impl<'r> Reached<'r> {
+    /// Opens the directory of what lies below `from` by these names; `EISDIR` if there are none.
+    pub fn open(from: BorrowedFd<'r>, mut way: Vec<CString>) -> io::Result<Self> {
+        let Some(name) = way.pop() else { return Err(Errno::ISDIR.into()) };
+        let dirs: Vec<&CStr> = way.iter().map(CString::as_c_str).collect();
+        Ok(Self { from, dir: open_path(from, &dirs)?, name })
+    }
+
+    /// The file.
+    pub fn place(&self) -> Place<'_> {
+        Place { dir: self.dir.as_ref().map_or(self.from, AsFd::as_fd), name: &self.name }
+    }
+}
+
 /// One name in a directory, and what the directory says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

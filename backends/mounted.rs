@@ -29,8 +29,12 @@ pub struct Mounted {
 
 /// Every mount that this thread sees, a later one above an earlier one.
 pub fn all() -> Result<Vec<Mount>> {
-    let table = File::open(TABLE)
-        .and_then(|f| file::read_at_most(f, Vec::new(), file::MAX_KERNEL_TABLE))
+    parsed(File::open(TABLE))
+}
+
+fn parsed(table: io::Result<File>) -> Result<Vec<Mount>> {
+    let table = table
+        .and_then(|table| file::read_at_most(table, Vec::new(), file::MAX_KERNEL_TABLE))
         .map_err(|e| Error::io("read the mount table", e))?;
     mountinfo::parse(&table)
 }
@@ -61,15 +65,15 @@ pub fn of(file: BorrowedFd<'_>) -> Result<Option<Mount>> {
 #[derive(Debug)]
 pub struct UsersOwn {
     table: File,
-    /// Their mount points, and why not to go there.
-    points: Vec<(Vec<u8>, String)>,
+    /// Their mounts.
+    own: Vec<Mount>,
 }
 
 impl UsersOwn {
     /// Reads the table for the first time.
     pub fn read() -> Result<Self> {
         let table = File::open(TABLE).map_err(|e| Error::io("read the mount table", e))?;
-        let mut own = Self { table, points: Vec::new() };
+        let mut own = Self { table, own: Vec::new() };
         own.read_again()?;
         Ok(own)
     }
@@ -82,26 +86,13 @@ impl UsersOwn {
         if poll(&mut polled, Some(&at_once)) != Ok(0) {
             self.read_again()?;
         }
-        let leads_there = |point: &[u8]| {
-            let rest = path.strip_prefix(point.strip_suffix(b"/").unwrap_or(point));
-            rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
-        };
-        let found = self.points.iter().find(|(point, _)| leads_there(point));
-        Ok(found.map(|(_, why)| why.clone()))
+        let leads_there = |mount: &&Mount| mount.in_file_system(path).is_some();
+        Ok(self.own.iter().find(leads_there).and_then(Mount::users_own))
     }
 
     fn read_again(&mut self) -> Result<()> {
-        let failed = |e| Error::io("read the mount table", e);
-        self.table.rewind().map_err(failed)?;
-        let table = self.table.try_clone().map_err(failed)?;
-        let table =
-            file::read_at_most(table, Vec::new(), file::MAX_KERNEL_TABLE).map_err(failed)?;
-        let mounts = mountinfo::parse(&table)?;
-        let own = mounts.into_iter().filter_map(|mount| {
-            let why = mount.users_own()?;
-            Some((mount.mount_point, why))
-        });
-        self.points = own.collect();
+        self.own = parsed(self.table.rewind().and_then(|()| self.table.try_clone()))?;
+        self.own.retain(|mount| mount.users_own().is_some());
         Ok(())
     }
 }

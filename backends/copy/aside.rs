@@ -1,7 +1,7 @@
 //! A copy that is whole, durable and compared before it gets its name, in one call: whenever the
 //! power goes, the name has all of it or nothing.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -10,7 +10,7 @@ use rustix::fs::{self, IFlags, RenameFlags};
 use crate::boundary::Boundary;
 use crate::changes::{ChangeKind, FileType};
 use crate::compare::{self, Side};
-use crate::descent::{self, open_dir};
+use crate::descent::{self, Reached, open_dir};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::file::rename_noreplace;
@@ -326,32 +326,15 @@ struct Pair<'p> {
     to: Reached<'p>,
 }
 
-/// A file at the end of a way that may be long.
-struct Reached<'p> {
-    top: Place<'p>,
-    dir: Option<OwnedFd>,
-    name: CString,
-}
-
-impl<'p> Reached<'p> {
-    fn of(top: Place<'p>, below: &TreePath) -> io::Result<Self> {
-        let names = below.as_bytes().split(|&b| b == b'/').filter(|name| !name.is_empty());
-        let names: Vec<CString> = names.filter_map(|name| CString::new(name).ok()).collect();
-        let whole = [top.name].into_iter().chain(names.iter().map(CString::as_c_str));
-        let mut dirs: Vec<&CStr> = whole.collect();
-        let name = dirs.pop().unwrap_or(top.name).to_owned();
-        Ok(Self { top, dir: descent::open_path(top.dir, &dirs)?, name })
-    }
-
-    fn place(&self) -> Place<'_> {
-        Place { dir: self.dir.as_ref().map_or(self.top.dir, AsFd::as_fd), name: &self.name }
-    }
-}
-
 impl<'p> Pair<'p> {
     fn reach(from: Place<'p>, to: Place<'p>, below: &TreePath) -> Result<Self, compare::Failure> {
-        let reach =
-            |top, side| Reached::of(top, below).map_err(|why| compare::Failure::new("", side, why));
+        let names = below.as_bytes().split(|&b| b == b'/').filter(|name| !name.is_empty());
+        let names: Vec<CString> = names.filter_map(|name| CString::new(name).ok()).collect();
+        let reach = |top: Place<'p>, side| {
+            let way = [top.name.to_owned()].into_iter().chain(names.iter().cloned());
+            Reached::open(top.dir, way.collect())
+                .map_err(|why| compare::Failure::new("", side, why))
+        };
         Ok(Self { from: reach(from, Side::Older)?, to: reach(to, Side::Newer)? })
     }
 

@@ -31,13 +31,14 @@ impl Limits {
     pub fn of(from: Place<'_>, shown: &TreePath) -> Result<Self> {
         let failed = |why: io::Error| Error::io(format!("copy {shown}"), why);
         // It may keep us from opening anything in it.
-        refuse_users_own(from.dir, shown)?;
+        let around = expect_roots_own(from.dir, shown)?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = fs::openat(from.dir, from.name, flags, Mode::empty());
         let opened = opened.map_err(|why| failed(why.into()))?;
         let mut limits = Self { mount: mount_of(opened.as_fd()), ..Self::default() };
-        for side in [from.dir, opened.as_fd()] {
-            let [no_privileges, no_devices] = match expect_roots_own(side, shown)? {
+        let own = expect_roots_own(opened.as_fd(), shown)?;
+        for (side, mount) in [(from.dir, around), (opened.as_fd(), own)] {
+            let [no_privileges, no_devices] = match mount {
                 Some(mount) => [mount.has(b"nosuid"), mount.has(b"nodev")],
                 // Whose root directory is no mount point does not see what shows it.
                 None => {

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use crate::boundary::Boundary;
 use crate::changes::FileType;
-use crate::descent::{self, Descent, open_dir};
+use crate::descent::{self, Descent, Reached, open_dir};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::handle::{self, Handle};
@@ -254,7 +254,7 @@ impl Copier<'_> {
             let path = || self.shown.join_path(&self.way.paths().path(of));
             let lock = || {
                 let way = self.way.paths().components(of);
-                let copied = Copy::open(self.target_root, &way)?;
+                let copied = Reached::open(self.target_root, way)?;
                 let file = handle::open(copied.place(), &copied.place().stat()?)?;
                 inode_flags::lock(file.as_fd(), locks)
             };
@@ -276,7 +276,7 @@ impl Copier<'_> {
             return Ok(false);
         };
         let way = self.way.paths().components(linked.first);
-        let copied = Copy::open(self.target_root, &way)?;
+        let copied = Reached::open(self.target_root, way)?;
         let first = copied.place();
         let to = Place { dir: self.target.current()?, name };
         change("copy: link", || {
@@ -347,25 +347,6 @@ impl Copier<'_> {
 
     fn path_of(&self, name: &CStr) -> TreePath {
         self.shown.join_path(&self.way.path_of(name))
-    }
-}
-
-/// A file that was copied already: its name, and its directory, opened by a way that may be long.
-struct Copy<'w> {
-    root: BorrowedFd<'w>,
-    dir: Option<OwnedFd>,
-    name: &'w CStr,
-}
-
-impl<'w> Copy<'w> {
-    fn open(root: BorrowedFd<'w>, way: &'w [CString]) -> io::Result<Self> {
-        let Some((name, dirs)) = way.split_last() else { return Err(Errno::ISDIR.into()) };
-        let dirs: Vec<&CStr> = dirs.iter().map(CString::as_c_str).collect();
-        Ok(Self { root, dir: descent::open_path(root, &dirs)?, name })
-    }
-
-    fn place(&self) -> Place<'_> {
-        Place { dir: self.dir.as_ref().map_or(self.root, AsFd::as_fd), name: self.name }
     }
 }
 

@@ -9,7 +9,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use backends::path::Escaped;
-use backends::stat as file_stat;
 use backends::{Backend, Error, Slot, Tree, TreePath};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -190,7 +189,7 @@ fn mount_on_the_way(root: &HostRoot, path: &TreePath) -> io::Result<Option<TreeP
             Err(why) if why.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => return Ok(None),
             Err(why) => return Err(why),
         };
-        Ok(file_stat::mount_of(opened.as_fd()))
+        Ok(backends::stat::mount_of(opened.as_fd()))
     };
     let at_root = mount_of(&TreePath::root())?;
     let mut way: Vec<TreePath> = ancestors(path).collect();

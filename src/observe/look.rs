@@ -73,14 +73,6 @@ fn look(machine: &Machine, path: &TreePath, so_far: &Observed, top: &Stat) -> Se
         Some(seen) => return seen.clone(),
         None => top,
     };
-    match machine.users_own(path) {
-        Ok(None) => {}
-        Ok(Some(why)) => {
-            let mend = "unmount that file system, and run this again".to_string();
-            return Seen::Unreadable(format!("look at {path}: {why}"), Some(mend));
-        }
-        Err(why) => return unreadable(path, &why),
-    }
     let flags = OFlags::PATH | OFlags::NOFOLLOW;
     match machine.open_at(path, flags) {
         Ok(opened) => found(&opened, parent).map_or_else(|why| unreadable(path, &why), Seen::There),
@@ -89,6 +81,10 @@ fn look(machine: &Machine, path: &TreePath, so_far: &Observed, top: &Stat) -> Se
             Seen::Absent
         }
         Err(why) => {
+            if let Ok(Some(why)) = machine.users_own(path) {
+                let mend = "unmount that file system, and run this again".to_string();
+                return Seen::Unreadable(format!("look at {path}: {why}"), Some(mend));
+            }
             if let Some((link, real)) = link_on_the_way(so_far, path) {
                 let why = format!("look at {path}: {link} is a link");
                 return Seen::Unreadable(why, real);
