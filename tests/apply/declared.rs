@@ -100,6 +100,31 @@ fn what_is_roots_in_a_directory_of_hers_keeps_its_owner_and_mode() {
 }
 
 #[test]
+fn what_is_roots_in_a_directory_that_the_same_run_gives_away_is_refused_by_the_plan() {
+    as_root(|| {
+        for parent in ["user = \"alice\"", "mode = \"0777\""] {
+            let list = format!(
+                "directories = [{{ path = \"/srv/app\", {parent} }},
+                               {{ path = \"/srv/app/below\", mode = \"0700\" }}]"
+            );
+            for adopted in [true, false] {
+                let (ground, config) = ground(&list);
+                let at = if adopted { "srv/app/below" } else { "persist/srv/app/below" };
+                fs::create_dir_all(ground.path(at)).unwrap();
+                let adopt = if adopted { Adopt::Everything } else { Adopt::Nothing };
+                let (plan, outcome, left) = ground.apply(&config, Asked { adopt, ..ASKED });
+                assert!(outcome.is_complete(), "{plan}\n{outcome:?}");
+                let refused: Vec<String> =
+                    plan.refusals.iter().map(|refusal| refusal.path.to_string()).collect();
+                assert_eq!(refused, ["/srv/app/below"], "{plan}");
+                assert_eq!(left.refusals, plan.refusals, "{parent}, adopted: {adopted}");
+                assert_eq!(owner_and_mode(&ground.path("persist/srv/app/below")), (0, 0o755));
+            }
+        }
+    });
+}
+
+#[test]
 fn a_hard_link_is_not_adopted_where_an_owner_is_declared() {
     as_root(|| {
         let list = "files = [{ path = \"/srv/linked\", user = \"alice\", how = \"bind\" }]";

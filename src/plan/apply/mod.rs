@@ -91,6 +91,7 @@ pub fn plan(
         asked,
         plan: ApplyPlan::default(),
         made: BTreeMap::new(),
+        enforced: BTreeMap::new(),
         adopted: Vec::new(),
         places,
     };
@@ -100,6 +101,7 @@ pub fn plan(
             // What was planned for it already is harmless alone, but it was not asked for.
             for step in planner.plan.steps.drain(before..) {
                 planner.made.remove(step.path());
+                planner.enforced.remove(step.path());
             }
             planner.adopted.truncate(adopted);
             let path = one.entry.path.clone();
@@ -116,6 +118,8 @@ struct Planner<'p> {
     plan: ApplyPlan,
     /// What there will be by then, and whose.
     made: BTreeMap<TreePath, Belongs>,
+    /// The user and mode that something will have by then in the place of those that it has.
+    enforced: BTreeMap<TreePath, (u32, u16)>,
     /// The places of entries that are not simply seen where they are stored.
     places: HashMap<&'p TreePath, &'p Arranged>,
     /// Places in storage that will have what live has at another place.

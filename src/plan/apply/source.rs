@@ -90,6 +90,8 @@ impl Planner<'_> {
         }
         let path = one.source.clone();
         self.check_trust(&path, &found.stat, (owner, mode))?;
+        let then = (owner.map_or(facts.uid, |owner| owner.uid), mode.unwrap_or(facts.mode));
+        self.enforced.insert(path.clone(), then);
         let found = self.expected(&path, &found.stat);
         self.plan.steps.push(ApplyStep::Enforce { path, found, owner, mode });
         Ok(())

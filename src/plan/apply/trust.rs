@@ -121,8 +121,10 @@ impl Planner<'_> {
         dirs.reverse();
         let mut way = Way::default();
         for dir in dirs {
-            let (uid, mode) = match (self.made.get(&dir), self.at(&dir)) {
-                (Some(Belongs { owner, mode, .. }), _) => (owner.uid, *mode),
+            let made = self.made.get(&dir).map(|&Belongs { owner, mode, .. }| (owner.uid, mode));
+            let will_be = made.or_else(|| self.enforced.get(&dir).copied());
+            let (uid, mode) = match (will_be, self.at(&dir)) {
+                (Some(will_be), _) => will_be,
                 (None, Seen::There(found)) => (found.stat.facts.uid, found.stat.facts.mode),
                 (None, Seen::Absent | Seen::Unreadable(..)) => continue,
             };
