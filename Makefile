@@ -13,7 +13,7 @@ help:
 	@echo "make bench   against peers, side by side; BENCH_LARGE=0 leaves out 5 million files"
 	@echo "make install DESTDIR=... PREFIX=/usr   everything where distributions expect it; make uninstall"
 	@echo "make deb     Debian packages in target/deb, without and with the backend for ZFS"
-	@echo "make vm-test NAME=...   real kernels, initrds, reboots and power cuts, in QEMU; RING=ci: a part"
+	@echo "make vm-test NAME=...   real kernels, initrds, reboots and power cuts, in QEMU; RING=ci or rest: a part"
 	@echo "make setup   only installs what the others need"
 
 # The development profile: its parts are the same that the tests need, and they build in a third of

@@ -51,7 +51,7 @@ mod ci {
 
     #[test]
     fn diff_is_exact_after_some_histories_on_zfs() {
-        diff_is_exact_after_histories(100);
+        diff_is_exact_after_histories(50);
     }
 }
 
