@@ -4,23 +4,20 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use backends::kernel::io_priority;
-use backends::{Error, LockedBackend, Survey};
+use backends::{LockedBackend, Survey};
 use chrono::Utc;
 
 use super::{Failure, load_config, show};
 use crate::apply;
 use crate::cli::{Cli, Expire};
 use crate::config::Config;
+use crate::facts;
 use crate::host::HostRoot;
 use crate::plan::{ExpirePlan, ExpireRefusal, expire};
 
-/// The mark of an initrd, by which systemd tells one, too.
-const INITRD: &str = "etc/initrd-release";
-
 pub fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
     let root = &args.host.host;
-    let in_initrd = HostRoot::open(root)?.has(INITRD);
-    if in_initrd.map_err(|e| Error::io(format!("find out whether there is {INITRD}"), e))? {
+    if facts::is_initrd(&HostRoot::open(root)?)? {
         return Ok(refuse(&[ExpireRefusal::InInitrd]));
     }
     let config = load_config(cli, root)?;

@@ -14,7 +14,7 @@ use crate::cli::{Cli, Rollback};
 use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
 use crate::facts::stamp::Outcome;
-use crate::facts::{Asked, Facts, Resume, Stamp, ThisRoot};
+use crate::facts::{self, Asked, Facts, Resume, Stamp, ThisRoot};
 use crate::host::HostRoot;
 use crate::log::{Entry, Level, kernel};
 use crate::plan::next_root::OtherRoot;
@@ -242,6 +242,8 @@ impl Run {
 
     fn new_stamp(&self, outcome: Outcome) -> Stamp {
         Stamp {
+            // Who cannot tell does not claim it.
+            in_initrd: facts::is_initrd(&self.host).unwrap_or(false),
             root: self.about.as_ref().and_then(|about| about.place.clone()),
             live: self.about.as_ref().map(|about| about.live.clone()),
             ..Stamp::new(self.facts.boot_id.clone(), self.facts.clock, outcome)

@@ -45,6 +45,12 @@ pub struct Facts {
     pub stamp: Result<Option<Stamp>, String>,
 }
 
+/// Whether the host is an initrd, whose copy of the configuration is about another root (os-release(5)).
+pub fn is_initrd(host: &HostRoot) -> Result<bool> {
+    let mark = "etc/initrd-release";
+    host.has(mark).map_err(|e| Error::io(format!("find out whether there is {mark}"), e))
+}
+
 /// The kernel's id of this boot.
 pub fn boot_id(host: &HostRoot) -> Result<String> {
     let path = "proc/sys/kernel/random/boot_id";

@@ -26,6 +26,9 @@ pub struct Stamp {
     pub version: u32,
     /// The boot that it belongs to.
     pub boot_id: String,
+    /// Whether the initrd's rollback wrote it, which is this boot's, whatever root it went for.
+    #[serde(default)]
+    pub in_initrd: bool,
     /// What the configuration names as the place of the root: a device, a directory, a dataset.
     #[serde(default)]
     pub root: Option<String>,
@@ -95,6 +98,7 @@ impl Stamp {
         Self {
             version: VERSION,
             boot_id: boot_id.into(),
+            in_initrd: false,
             root: None,
             live: None,
             file_system: None,
@@ -108,7 +112,8 @@ impl Stamp {
     }
 
     /// Whether it tells of this root. One that does not say of which root it tells, such as those of
-    /// older versions, is not believed that all is well, and is heard where something went wrong.
+    /// older versions, is not believed that all is well, and is heard where something went wrong. So is an
+    /// initrd that did not find what its own copy of the configuration names.
     pub fn is_of(&self, root: &ThisRoot) -> bool {
         let agree = |said: &Option<String>, is: &Option<String>| match (said, is) {
             (Some(said), Some(is)) => Some(said == is),
@@ -116,6 +121,9 @@ impl Stamp {
         };
         let live = agree(&self.live, &Some(root.live.clone()));
         let file_system = agree(&self.file_system, &root.file_system);
+        if self.in_initrd && self.file_system.is_none() && self.outcome.is_problem() {
+            return true;
+        }
         match (file_system.or_else(|| agree(&self.root, &root.place)), live) {
             (Some(false), _) | (_, Some(false)) => false,
             (Some(true), Some(true)) => true,
@@ -166,6 +174,7 @@ mod tests {
 
     fn stamp(outcome: Outcome) -> Stamp {
         Stamp {
+            in_initrd: true,
             root: Some("/dev/x".into()),
             live: Some("root".into()),
             file_system: Some("c0ffee".into()),
@@ -197,7 +206,7 @@ mod tests {
     #[test]
     fn the_text_is_what_is_documented() {
         let text = serde_json::to_string(&stamp(Outcome::RolledBack)).unwrap();
-        let expected = "{\"version\":1,\"boot_id\":\"3f2a1c9e-7a01\",\"root\":\"/dev/x\",\
+        let expected = "{\"version\":1,\"boot_id\":\"3f2a1c9e-7a01\",\"in_initrd\":true,\"root\":\"/dev/x\",\
             \"live\":\"root\",\"file_system\":\"c0ffee\",\
             \"live_before\":\"a\",\"old_root\":\"000001-3f2a1c9e\",\"live_now\":\"b\",\
             \"started\":\"1970-01-01T00:00:00Z\",\"duration_us\":1500,\
@@ -225,6 +234,13 @@ mod tests {
         let elsewhere = ThisRoot { place: Some("/dev/y".into()), ..this.clone() };
         assert!(early(Outcome::Skipped).is_of(&this));
         assert!(!early(Outcome::Skipped).is_of(&elsewhere));
+        // The initrd has a copy of the configuration that names another place.
+        let missed = early(Outcome::Refused { reasons: vec!["there is no /dev/x".into()] });
+        assert!(missed.is_of(&elsewhere) && missed.is_of(&other_live));
+        assert!(
+            !Stamp { in_initrd: false, ..missed }.is_of(&elsewhere),
+            "somebody tried another root"
+        );
         // Older ones.
         let old = Stamp { root: None, live: None, ..done.clone() };
         let other_id = ThisRoot { live_id: Some(TreeId::new("c")), ..this.clone() };

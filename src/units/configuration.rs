@@ -1,5 +1,4 @@
-//! Which configuration a boot goes by, at a moment when storage may not be mounted yet, and whether
-//! this is an initrd.
+//! Which configuration a boot goes by, at a moment when storage may not be mounted yet.
 
 use std::ffi::OsStr;
 use std::io;
@@ -14,9 +13,6 @@ use crate::config::{Config, DEFAULT_FILE};
 use crate::host::{HostRoot, is_not_found};
 use crate::keep::{self, KeepEntry};
 
-/// What makes a root an initrd (os-release(5)).
-const INITRD: &str = "etc/initrd-release";
-
 /// What there is.
 #[derive(Debug)]
 pub enum Loaded {
@@ -26,11 +22,6 @@ pub enum Loaded {
     Config(Box<Config>, TreePath),
     /// A link to this place, where nothing is by now.
     Behind(TreePath),
-}
-
-/// Whether this root is an initrd, whose copy of the configuration is about another root.
-pub fn is_initrd(host: &HostRoot) -> Result<bool, Error> {
-    is_there(host, Path::new(INITRD))
 }
 
 /// Reads the copy that an initrd has; `None` if it has none.

@@ -12,7 +12,7 @@ use super::configuration::{self, Loaded};
 use super::initrd::InInitrd;
 use super::{Units, write};
 use crate::config::ConfigError;
-use crate::facts::{CommandLine, fstab};
+use crate::facts::{self, CommandLine, fstab};
 use crate::host::{HostRoot, is_not_found};
 use crate::log::{Level, kernel};
 
@@ -83,7 +83,7 @@ impl Generator<'_> {
     /// Runs it silently.
     pub fn generate(&self) -> Result<Generated, NotGenerated> {
         let host = HostRoot::open(self.root)?;
-        if configuration::is_initrd(&host)? { self.in_initrd(&host) } else { self.in_root(&host) }
+        if facts::is_initrd(&host)? { self.in_initrd(&host) } else { self.in_root(&host) }
     }
 
     /// A configuration that cannot be used is no reason to leave the rollback out: the command tells
