@@ -166,7 +166,13 @@ mod tests {
             let [live, blank] = [id, blank].map(TreeId::new);
             let time = chrono::DateTime::UNIX_EPOCH;
             let record = Record::next(&[], "a", time, live, blank);
-            OldRoot { tree: tree(id, of), record, own_bytes: None, nested: Vec::new() }
+            OldRoot {
+                tree: tree(id, of),
+                record,
+                own_bytes: None,
+                nested: Vec::new(),
+                snapshots: Vec::new(),
+            }
         };
         let survey = Survey {
             tells_copies: true,

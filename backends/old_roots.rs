@@ -121,7 +121,13 @@ impl OldRoots {
                 });
             }
             Slot::Present(tree) if tree.id == record.live => {
-                self.roots.push(OldRoot { tree, record, own_bytes: None, nested: Vec::new() });
+                self.roots.push(OldRoot {
+                    tree,
+                    record,
+                    own_bytes: None,
+                    nested: Vec::new(),
+                    snapshots: Vec::new(),
+                });
             }
             Slot::Present(tree) if may_be_copy(&tree, &record) => {
                 self.unfinished.push(Unfinished::FreshCopy { tree, record });

@@ -85,6 +85,8 @@ pub struct OldRoot {
     pub own_bytes: Option<u64>,
     /// The nested trees in it that hold something, where somebody asked.
     pub nested: Vec<TreePath>,
+    /// Snapshots and bookmarks of it that somebody made, by the names that they have in it.
+    pub snapshots: Vec<String>,
 }
 
 /// What an interrupted rollback left; harmless, and either finished by the next one or expired.

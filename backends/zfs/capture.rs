@@ -59,7 +59,7 @@ fn of_live_in_its_own(locked: &Locked<'_>, action: &str) -> Result<()> {
     let of_live = names.live.at(last).map_err(|why| Error::new(action, why))?;
     commands::snapshot(&of_live)?;
     // What is in the files depends on properties, as access control lists do; nobody mounts it.
-    let mut properties = properties::of_live(&names.live)?.copy;
+    let mut properties = properties::of_live(&names.live, &locked.pool)?.copy;
     properties.retain(|(name, _)| !matches!(name.as_str(), "mountpoint" | "canmount"));
     properties.push(("mountpoint".to_string(), b"legacy".to_vec()));
     commands::clone(&of_live, &unfinished, &properties)?;

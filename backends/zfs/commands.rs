@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
 
 use super::name::ZfsName;
-use super::output::{self, COLUMNS, Pool, Row};
+use super::output::{self, COLUMNS, POOL_COLUMNS, Pool, Row};
 use crate::error::{Error, Result};
 use crate::fault::change;
 use crate::kernel::zfs::Door;
@@ -23,7 +23,7 @@ pub type Property = (String, Vec<u8>);
 
 /// What a pool is that is imported.
 pub fn pool(name: &str) -> Result<Pool> {
-    let printed = ZPOOL.run(["list", "-Hp", "-o", "guid,readonly", name]).map_err(|error| {
+    let printed = ZPOOL.run(["list", "-Hp", "-o", POOL_COLUMNS, name]).map_err(|error| {
         if error.mend_text().is_some() {
             return error;
         }
@@ -46,6 +46,13 @@ pub fn list_below(names: &[&ZfsName], since: &ZfsName) -> Result<Vec<Row>> {
 /// Lists these alone, as far as they are there.
 pub fn look(names: &[&ZfsName], since: &ZfsName) -> Result<Vec<Row>> {
     list(&["-t", "filesystem,volume,snapshot"], names, since)
+}
+
+/// The names of all snapshots and bookmarks of the datasets directly below `name`.
+pub fn hanging_below(name: &ZfsName) -> Result<Vec<String>> {
+    let args = ["list", "-H", "-o", "name", "-d", "2", "-t", "snapshot,bookmark", name.as_str()];
+    let printed = ZFS.run_for_what_is_there(args, output::is_absence)?;
+    output::names(&printed).map_err(|why| unreadable("zfs list", &why))
 }
 
 /// The identity of what has this name. The kernel tells it alone, where its answer is understood; `zfs list`
@@ -98,16 +105,20 @@ pub fn has_reserve(pool: &str) -> Result<bool> {
 
 /// The properties that were set on `name` itself, or received with it.
 pub fn own_properties(name: &ZfsName) -> Result<Vec<Property>> {
-    let get = |columns: &str| {
-        let args = ["get", "-Hp", "-s", "local,received", "-o", columns, "all", name.as_str()];
-        ZFS.run(args)
-    };
-    let names = output::names(&get("property")?).map_err(|why| unreadable("zfs get", &why))?;
-    let values = match output::values(&get("property,value")?, &names) {
+    let get = |what: &[&str]| ZFS.run(["get", "-Hp"].iter().chain(what).chain([&name.as_str()]));
+    let sources = get(&["-o", "property,source", "all"])?;
+    let set = output::set(&sources).map_err(|why| unreadable("zfs get", &why))?;
+    let own = get(&["-s", "local,received", "-o", "property,value", "all"])?;
+    let values = match output::values(&own, &set.own) {
         Some(values) => values,
-        None => names.iter().map(|property| value(property, name)).collect::<Result<_>>()?,
+        None => set.own.iter().map(|property| value(property, name)).collect::<Result<_>>()?,
     };
-    Ok(names.into_iter().zip(values).collect())
+    let mut properties: Vec<Property> = set.own.into_iter().zip(values).collect();
+    for quota in set.quotas {
+        let limit = value(&quota, name)?;
+        properties.extend(Some((quota, limit)).filter(|(_, limit)| limit != b"0"));
+    }
+    Ok(properties)
 }
 
 /// Snapshots, if the name is free.
@@ -157,6 +168,11 @@ pub fn set(name: &ZfsName, properties: &[Property]) -> Result<()> {
     let args = properties.iter().map(assignment);
     let args = ["set".into()].into_iter().chain(args).chain([name.as_str().into()]);
     change_by(&ZFS, "zfs: set", args.collect::<Vec<OsString>>())
+}
+
+/// What the pool boots where nothing else is asked for.
+pub fn set_bootfs(name: &ZfsName) -> Result<()> {
+    change_by(&ZPOOL, "zfs: set bootfs", ["set", &format!("bootfs={name}"), name.pool()])
 }
 
 /// Takes a property of its own from a dataset.

@@ -16,11 +16,13 @@ use crate::old_roots::{self, child};
 use crate::record::{self, Record, Records};
 use crate::survey::{OldRoot, Tree, Unfinished};
 
-/// Destroys the dataset and its snapshots if its guid is the given one and nobody needs them; else it
-/// answers why not.
+/// Destroys the dataset and its snapshots if its guid is the given one, nobody needs them, and there is none
+/// but those that are named, and what a comparison left; else it answers why not.
 const DESTROY: &str = r#"
 local argv = (...)["argv"]
 local dataset, guid = argv[1], argv[2]
+local may_go = {}
+for at = 3, #argv do may_go[argv[at]] = true end
 if "guid " .. zfs.get_prop(dataset, "guid") ~= guid then
   return "another dataset has its name by now"
 end
@@ -34,6 +36,9 @@ for snapshot in zfs.list.snapshots(dataset) do
   end
   for hold in zfs.list.holds(snapshot) do
     return snapshot .. " is held by " .. hold
+  end
+  if not may_go[snapshot] and not string.find(snapshot, "@blankroot-diff-", 1, true) then
+    return snapshot .. " was made since it was looked at"
   end
   snapshots[#snapshots + 1] = snapshot
 end
@@ -61,16 +66,23 @@ pub(super) fn old_root(locked: &Locked<'_>, old_root: &OldRoot) -> Result<()> {
     if !known.iter().any(is_it) {
         return Err(changed(&action, "it is no old root of this layout"));
     }
-    delete(locked, tree, record, &action)
+    delete(locked, tree, record, &old_root.snapshots, &action)
 }
 
 /// Deletes what an interrupted run left.
 pub(super) fn unfinished(locked: &Locked<'_>, left: &Unfinished) -> Result<()> {
-    let delete = |tree: &Tree, record: &Record, action: &str| delete(locked, tree, record, action);
+    let delete =
+        |tree: &Tree, record: &Record, action: &str| delete(locked, tree, record, &[], action);
     old_roots::discard_unfinished(locked, left, || locked.old_dir(), delete)
 }
 
-fn delete(locked: &Locked<'_>, tree: &Tree, record: &Record, action: &str) -> Result<()> {
+fn delete(
+    locked: &Locked<'_>,
+    tree: &Tree,
+    record: &Record,
+    snapshots: &[String],
+    action: &str,
+) -> Result<()> {
     let old = locked.old_dir()?;
     let name = child(&locked.of.layout.old, OsStr::new(&record.name))?;
     if name != tree.name || !Records::read(old.as_fd())?.readable.contains(record) {
@@ -86,7 +98,10 @@ fn delete(locked: &Locked<'_>, tree: &Tree, record: &Record, action: &str) -> Re
         return Err(cannot_tell(action));
     }
     let guid = guid(tree, action)?;
-    commands::program("zfs: destroy", DESTROY, &dataset, &[&guid])
+    let snapshots: Vec<String> = snapshots.iter().map(|name| format!("{dataset}{name}")).collect();
+    let args: Vec<&str> =
+        [guid.as_str()].into_iter().chain(snapshots.iter().map(String::as_str)).collect();
+    commands::program("zfs: destroy", DESTROY, &dataset, &args)
         .map_err(|error| Error::new(action, error).mend("remove what needs it, then try again"))?;
     // Where it was mounted there may be a directory; who has something in it keeps it.
     let _ = change("zfs: remove mount point", || {

@@ -21,7 +21,7 @@ use super::commands;
 use super::found::{Found, id_of};
 use super::name::{Names, ZfsName};
 use super::open::{Access, open};
-use super::output::Row;
+use super::output::{Pool, Row};
 use super::properties;
 use crate::error::Result;
 use crate::record;
@@ -39,39 +39,77 @@ pub fn is_parked(of: &Zfs, found: &Found) -> bool {
 }
 
 /// Goes on with what an interrupted swap left. Nothing is done where identities do not tell what that is.
-pub fn finish(of: &Zfs) -> Result<()> {
+pub fn finish(of: &Zfs, pool: &mut Pool) -> Result<()> {
     let found = Found::look_for_half_done(of)?;
     let mut renamed = false;
     for parked in &found.old_roots {
         if let Some(name) = record_of(of, parked) {
-            renamed |= finish_renames(of, &found, parked, &of.names.old_root(&name)?)?;
+            renamed |= finish_renames(of, pool, &found, parked, &of.names.old_root(&name)?)?;
         }
     }
-    match renamed {
-        true => finish_promotion(of, &Found::look_for_half_done(of)?),
-        false => finish_promotion(of, &found),
+    let found = if renamed { Found::look_for_half_done(of)? } else { found };
+    if found.live.is_some() && !pool.is_read_only {
+        boot_live(of, pool)?;
     }
+    finish_promotion(of, &found)
 }
 
-fn finish_renames(of: &Zfs, found: &Found, parked: &Row, aside: &ZfsName) -> Result<bool> {
+fn finish_renames(
+    of: &Zfs,
+    pool: &mut Pool,
+    found: &Found,
+    parked: &Row,
+    aside: &ZfsName,
+) -> Result<bool> {
     let from = parked_name_of(parked)?;
     let copy = found.old_roots.iter().find(|row| row.name == aside.as_str());
     let replaces_it = |row: &Row| row.replaces == Some(parked.guid);
     match (&found.live, copy) {
         (None, Some(copy)) if replaces_it(copy) => {
-            commands::rename("zfs: name the copy live", aside, &of.names.live)?;
-            commands::rename("zfs: name the old root", &from, aside)?;
+            // What was live has its name back where that fails, and the next rollback tries once more.
+            if name_copy_live(of, aside, &from).is_ok() {
+                set_aside(of, pool, &from, aside)?;
+            } else if !commands::is_there(&of.names.live)? {
+                return Ok(false);
+            }
         }
-        (Some(live), None) if replaces_it(live) => {
-            commands::rename("zfs: name the old root", &from, aside)?;
-        }
-        (None, None) if was_live(of, parked, aside)? => {
+        (Some(live), None) if replaces_it(live) => set_aside(of, pool, &from, aside)?,
+        (None, _) if was_live(of, parked, aside)? => {
             commands::rename("zfs: give live back", &from, &of.names.live)?;
         }
         // Somebody else's work: the survey shows the temporary name.
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+fn set_aside(of: &Zfs, pool: &mut Pool, parked: &ZfsName, aside: &ZfsName) -> Result<()> {
+    boot_live(of, pool)?;
+    properties::hide(parked, pool)?;
+    commands::rename("zfs: name the old root", parked, aside)
+}
+
+/// Gives the copy live's name. Where ZFS refuses, what was live gets it back: there is always a root.
+pub fn name_copy_live(of: &Zfs, copy: &ZfsName, parked: &ZfsName) -> Result<()> {
+    let live = &of.names.live;
+    let Err(why) = commands::rename("zfs: name the copy live", copy, live) else { return Ok(()) };
+    commands::rename("zfs: give live back", parked, live)?;
+    properties::give_back(live)?;
+    Err(why)
+}
+
+/// Sees to it that the pool boots live, where it would boot what was live: `bootfs` goes where a dataset
+/// goes.
+fn boot_live(of: &Zfs, pool: &mut Pool) -> Result<()> {
+    let Names { live, old, .. } = &of.names;
+    let was_live = |name: &str| {
+        name.strip_prefix(old.as_str()).and_then(|rest| rest.strip_prefix('/')).is_some()
+    };
+    if pool.bootfs.as_deref().is_some_and(was_live) {
+        commands::set_bootfs(live)?;
+        pool.bootfs = Some(live.to_string());
+    }
+    Ok(())
 }
 
 /// Whether a record says so: the copy, which would tell it without a key, is gone.

@@ -14,7 +14,7 @@ use super::doubt::replaces;
 use super::found::{Found, identity};
 use super::name::ZfsName;
 use super::open::{Access, open};
-use super::output::Row;
+use super::output::{Pool, Row};
 use super::properties::{self, Carried};
 use super::survey::survey;
 use super::{Zfs, capture, discard, half_done, revert};
@@ -37,6 +37,8 @@ const LOCK: &str = "/run/blankroot/zfs";
 /// The pool, with the lock that every Blankroot process takes for changes.
 pub struct Locked<'a> {
     pub(super) of: &'a Zfs,
+    /// The pool, as it was when the lock was taken.
+    pub(super) pool: Pool,
     _lock: OwnedFd,
     /// What is to be done about live's properties, once it was found out, and for which live.
     carried: Option<(TreeId, Carried)>,
@@ -51,8 +53,9 @@ impl<'a> Locked<'a> {
             .map_err(|e| Error::io(action(), e).mend("load the module: `modprobe zfs`"))?;
         let lock = open_lock().map_err(|e| Error::io(action(), e))?;
         lock::take_private(lock.as_fd(), action)?;
-        half_done::finish(of)?;
-        Ok(Self { of, _lock: lock, carried: None })
+        let mut pool = commands::pool(of.names.top.pool())?;
+        half_done::finish(of, &mut pool)?;
+        Ok(Self { of, pool, _lock: lock, carried: None })
     }
 
     /// The name of `tree`, if it still holds the tree of that identity.
@@ -71,7 +74,7 @@ impl<'a> Locked<'a> {
         if let Some((_, carried)) = self.carried.as_ref().filter(|(of, _)| of == live) {
             return Ok(carried.clone());
         }
-        let carried = properties::of_live(&self.of.names.live)?;
+        let carried = properties::of_live(&self.of.names.live, &self.pool)?;
         self.carried = Some((live.clone(), carried.clone()));
         Ok(carried)
     }
@@ -120,11 +123,11 @@ impl<'a> Locked<'a> {
 
 impl LockedBackend for Locked<'_> {
     fn survey(&self) -> Result<Survey> {
-        survey(self.of, Reach::All, Mounts::NotLookedFor)
+        survey(self.of, &self.pool, Reach::All, Mounts::NotLookedFor)
     }
 
     fn survey_for_rollback(&self) -> Result<Survey> {
-        survey(self.of, Reach::Youngest, Mounts::OfLive(&Patience::of_rollback()))
+        survey(self.of, &self.pool, Reach::Youngest, Mounts::OfLive(&Patience::of_rollback()))
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {
@@ -212,7 +215,13 @@ impl LockedBackend for Locked<'_> {
         }
         let parked = half_done::parked_name(&self.of.names, &aside.file_name().to_string_lossy())?;
         commands::rename("zfs: set live aside", &live_name, &parked)?;
-        commands::rename("zfs: name the copy live", &copy, &live_name)?;
+        half_done::name_copy_live(self.of, &copy, &parked)?;
+        if self.pool.bootfs.as_deref() == Some(live_name.as_str()) {
+            commands::set_bootfs(&live_name)?;
+        }
+        if !carried.old_root.is_empty() {
+            commands::set(&parked, &carried.old_root)?;
+        }
         commands::rename("zfs: name the old root", &parked, &copy)?;
         let names = &self.of.names;
         let rows = self.look(&[&names.live, &copy])?;

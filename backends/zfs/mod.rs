@@ -64,7 +64,8 @@ fn another_tree(name: &ZfsName) -> Error {
 
 impl Backend for Zfs {
     fn survey(&self) -> Result<Survey> {
-        survey::survey(self, Reach::All, Mounts::OfLive(&self.patience))
+        let pool = commands::pool(self.names.top.pool())?;
+        survey::survey(self, &pool, Reach::All, Mounts::OfLive(&self.patience))
     }
 
     fn live_and_blank(&self) -> Result<(Slot, Slot)> {

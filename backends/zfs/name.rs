@@ -83,6 +83,12 @@ impl ZfsName {
         self.0.rsplit_once('/').map(|(parent, _)| parent)
     }
 
+    /// The datasets above it, from the nearest to the pool's own.
+    pub fn above(&self) -> impl Iterator<Item = Self> + '_ {
+        let parent = |name: &Self| name.parent().map(|parent| Self(parent.to_string()));
+        std::iter::successors(parent(self), move |name| parent(name))
+    }
+
     /// As an argument of a command.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,10 +1,51 @@
 //! Why a pool is not one to roll back on.
 
 use super::found::Found;
-use super::output::Pool;
-
-use super::{Zfs, half_done};
+use super::name::{Names, ZfsName};
+use super::output::{Pool, Row};
+use super::{Zfs, commands, half_done};
+use crate::error::Result;
 use crate::survey::Obstacle;
+
+/// What keeps live from being exchanged. A copy has the key of what it is a copy of, and ZFS gives no dataset
+/// a name outside of those with its key, unless the key is its own (`dsl_dir_rename_crypt_check` of
+/// module/zfs/dsl_crypt.c).
+pub fn immovable(of: &Zfs, found: &Found) -> Result<Vec<Obstacle>> {
+    let Some(key) = found.live.as_ref().and_then(|live| live.encryption_root.as_deref()) else {
+        return Ok(Vec::new());
+    };
+    let Names { live, old, blank, .. } = &of.names;
+    let of_blank = blank.dataset();
+    let above: Vec<ZfsName> = [live, old].into_iter().flat_map(ZfsName::above).collect();
+    let asked: Vec<&ZfsName> = above.iter().chain([old, &of_blank]).collect();
+    let rows = commands::look(&asked, blank)?;
+    let row = |name: &ZfsName| rows.iter().find(|row| row.name == name.as_str());
+    let beside = live.above().next();
+    let nearest = [old.clone()].into_iter().chain(old.above()).find_map(|name| row(&name));
+    let copy_has = key_of(row(&of_blank));
+    let reason = if copy_has != key_of(beside.as_ref().and_then(row)) {
+        let other = copy_has.unwrap_or("none");
+        format!(
+            "a copy of `{blank}` has the key of `{other}`, which what lies beside `{live}` has not: ZFS would \
+             not give it that name"
+        )
+    } else if key != live.as_str() && Some(key) != key_of(nearest) {
+        format!(
+            "`{live}` has the key of `{key}`, which what lies in `{old}` has not: ZFS would not set it aside \
+             there"
+        )
+    } else {
+        return Ok(Vec::new());
+    };
+    let mend = "let all of them inherit one key: create an encrypted dataset, rename them so that they lie in \
+                it, and give each its key with `zfs change-key -i`; or write `strategy = \"rollback\"` \
+                under [rollback]";
+    Ok(vec![Obstacle { reason, mend: Some(mend.into()) }])
+}
+
+fn key_of(row: Option<&Row>) -> Option<&str> {
+    row.and_then(|row| row.encryption_root.as_deref())
+}
 
 /// What stands in the way on this pool.
 pub fn of(of: &Zfs, found: &Found, pool: &Pool) -> Vec<Obstacle> {

@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
-    fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
 };
 
 use super::name::ZfsName;
@@ -37,9 +37,20 @@ pub fn open(name: &ZfsName, access: Access) -> Result<OwnedFd> {
 }
 
 fn mount(name: &ZfsName, access: Access) -> Result<OwnedFd, Errno> {
+    match mount_once(name, access, false) {
+        // What is mounted read-only elsewhere is to be mounted in no other way.
+        Err(Errno::BUSY) if access == Access::Read => mount_once(name, access, true),
+        mounted => mounted,
+    }
+}
+
+fn mount_once(name: &ZfsName, access: Access, read_only: bool) -> Result<OwnedFd, Errno> {
     let context = fsopen("zfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let context = context.as_fd();
     fsconfig_set_string(context, "source", name.as_str())?;
+    if read_only {
+        fsconfig_set_flag(context, "ro")?;
+    }
     let mut attributes = MountAttrFlags::MOUNT_ATTR_NOATIME
         | MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV

@@ -5,11 +5,12 @@ use super::name::ZfsName;
 
 /// What `zfs list` is asked for, in this order, with `written@BLANK` behind it. None of these can hold a
 /// tab or the end of a line.
-pub const COLUMNS: &str = "name,type,guid,createtxg,creation,origin,readonly,keystatus,available,\
-                           blankroot:canmount,blankroot:reservation,blankroot:refreservation,\
-                           blankroot:fresh,blankroot:replaces";
+pub const COLUMNS: &str = "name,type,guid,createtxg,creation,origin,readonly,keystatus,\
+                           encryptionroot,available,blankroot:canmount,blankroot:reservation,\
+                           blankroot:refreservation,blankroot:hidden,blankroot:fresh,\
+                           blankroot:replaces";
 /// How many of them are our own properties that tell what was withheld.
-const WITHHELD: usize = 3;
+const WITHHELD: usize = 4;
 
 /// A pool that is imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +19,14 @@ pub struct Pool {
     pub guid: u64,
     /// It was imported so that nothing in it changes.
     pub is_read_only: bool,
+    /// The dataset that is booted where nothing else is asked for.
+    pub bootfs: Option<String>,
+    /// What stands before every mount point for as long as the pool is imported.
+    pub altroot: Option<String>,
 }
+
+/// What `zpool list` is asked for, in this order; only the last may hold anything.
+pub const POOL_COLUMNS: &str = "guid,readonly,bootfs,altroot";
 
 /// What kind a row of a list is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +60,8 @@ pub struct Row {
     pub read_only: bool,
     /// It is encrypted, and its key is not there.
     pub is_locked: bool,
+    /// The dataset whose key it is encrypted with.
+    pub encryption_root: Option<String>,
     /// Bytes that can still be written.
     pub available: Option<u64>,
     /// Whether something was withheld from it.
@@ -64,14 +74,16 @@ pub struct Row {
     pub written: Option<u64>,
 }
 
-/// Reads one line with `guid` and `readonly`.
+/// Reads one line with [`POOL_COLUMNS`].
 pub fn pool(printed: &[u8]) -> Result<Pool, String> {
-    let Some((guid, read_only)) = lines(printed)?.next().and_then(|line| line.split_once('\t'))
-    else {
+    let line = lines(printed)?.next().unwrap_or_default();
+    let fields: Vec<&str> = line.splitn(4, '\t').collect();
+    let [guid, read_only, bootfs, altroot] = fields[..] else {
         return Err("it has too few columns".into());
     };
     let guid = guid.parse().map_err(|_| "it has no guid")?;
-    Ok(Pool { guid, is_read_only: read_only == "on" })
+    let set = |value: &str| Some(value).filter(|value| *value != "-").map(str::to_string);
+    Ok(Pool { guid, is_read_only: read_only == "on", bootfs: set(bootfs), altroot: set(altroot) })
 }
 
 /// Reads a list with [`COLUMNS`]; the error says what is wrong with it, in one line.
@@ -98,6 +110,8 @@ fn row(line: &str) -> Result<Row, &'static str> {
     let origin = Some(next()?).filter(|origin| !matches!(*origin, "-" | "")).map(str::to_string);
     let read_only = next()? == "on" || kind == Kind::Snapshot;
     let is_locked = next()? == "unavailable";
+    let encryption_root =
+        Some(next()?).filter(|root| !matches!(*root, "-" | "")).map(str::to_string);
     let available = number(next()?)?;
     let mut lacks_something = false;
     for _ in 0..WITHHELD {
@@ -119,6 +133,7 @@ fn row(line: &str) -> Result<Row, &'static str> {
         origin,
         read_only,
         is_locked,
+        encryption_root,
         available,
         lacks_something,
         fresh,
@@ -135,18 +150,47 @@ fn number(field: &str) -> Result<Option<u64>, &'static str> {
     }
 }
 
-/// Reads names, one a line, as `zfs get -o property` prints them.
+/// Names of properties that were set on a dataset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Set {
+    /// Those that were set on itself, or received with it.
+    pub own: Vec<String>,
+    /// Limits for every user of ZFS 2.4, which are kept with the files and shown without a source, set or
+    /// not: a clone has those of its origin.
+    pub quotas: Vec<String>,
+}
+
+/// Reads lines with `property` and `source` of `zfs get all`.
+pub fn set(printed: &[u8]) -> Result<Set, String> {
+    let mut set = Set::default();
+    for line in lines(printed)? {
+        let (name, source) = line
+            .split_once('\t')
+            .filter(|(name, _)| is_name(name))
+            .ok_or_else(|| format!("`{}` is no name of a property", shown(line)))?;
+        let is_quota = name.starts_with("default") && name.ends_with("quota");
+        match source {
+            "local" | "received" => set.own.push(name.to_string()),
+            "-" if is_quota => set.quotas.push(name.to_string()),
+            _ => {}
+        }
+    }
+    Ok(set)
+}
+
+/// Reads names, one a line.
 pub fn names(printed: &[u8]) -> Result<Vec<String>, String> {
-    let is_name = |name: &str| {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || ":+._-@#/ ".contains(c);
-        !name.is_empty() && name.chars().all(allowed)
-    };
     lines(printed)?
         .map(|line| match is_name(line) {
             true => Ok(line.to_string()),
-            false => Err(format!("`{}` is no name of a property", shown(line))),
+            false => Err(format!("`{}` is no name", shown(line))),
         })
         .collect()
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || ":+._-@#/ ".contains(c);
+    !name.is_empty() && name.chars().all(allowed)
 }
 
 /// The values of `names` from a table of names and values; `None` where a value has more than one line,
@@ -220,10 +264,13 @@ mod tests {
     #[test]
     fn a_pool_has_a_guid_or_is_refused() {
         let guid = u64::MAX;
-        let printed = format!("{guid}\ton\n");
-        assert_eq!(pool(printed.as_bytes()), Ok(Pool { guid, is_read_only: true }));
-        assert_eq!(pool(b"7\toff\n"), Ok(Pool { guid: 7, is_read_only: false }));
-        for bad in [&b""[..], b"7\n", b"-\toff\n", b"\xff\toff\n"] {
+        let printed = format!("{guid}\ton\t-\t-\n");
+        let plain = Pool { guid, is_read_only: true, bootfs: None, altroot: None };
+        assert_eq!(pool(printed.as_bytes()), Ok(plain));
+        let (bootfs, altroot) = (Some("r/a b".to_string()), Some("/mnt a\tb".to_string()));
+        let rescued = Pool { guid: 7, is_read_only: false, bootfs, altroot };
+        assert_eq!(pool(b"7\toff\tr/a b\t/mnt a\tb\n"), Ok(rescued));
+        for bad in [&b""[..], b"7\n", b"7\toff\t-\n", b"-\toff\t-\t-\n", b"\xff\toff\t-\t-\n"] {
             assert!(pool(bad).is_err(), "{bad:?}");
         }
     }
@@ -231,10 +278,10 @@ mod tests {
     #[test]
     fn a_list_is_read_with_every_kind_of_row() {
         let printed = b"\
-            t/a b\tfilesystem\t17446744073709551615\t12\t1700000000\tt/x@bl ank\toff\t-\t7\t-\t-\t-\t512\t9\t0\n\
-            t/v\tvolume\t2\t13\t1700000001\t\ton\tavailable\t7\t-\t9\t-\t-\t-\t-\n\
-            t/a b@s\tsnapshot\t3\t14\t1700000002\t-\t-\tunavailable\t-\t-\t-\t-\t-\t-\t-\n\
-            t/a b#m\tbookmark\t3\t14\t1700000002\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\n";
+            t/a b\tfilesystem\t17446744073709551615\t12\t1700000000\tt/x@bl ank\toff\t-\t-\t7\t-\t-\t-\t-\t512\t9\t0\n\
+            t/v\tvolume\t2\t13\t1700000001\t\ton\tavailable\tt\t7\t-\t9\t-\t-\t-\t-\t-\n\
+            t/a b@s\tsnapshot\t3\t14\t1700000002\t-\t-\tunavailable\tt/a b\t-\t-\t-\t-\t-\t-\t-\t-\n\
+            t/a b#m\tbookmark\t3\t14\t1700000002\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\n";
         let rows = rows(printed).unwrap();
         let kinds: Vec<Kind> = rows.iter().map(|row| row.kind).collect();
         assert_eq!(kinds, [Kind::FileSystem, Kind::Volume, Kind::Snapshot, Kind::Bookmark]);
@@ -245,6 +292,10 @@ mod tests {
         assert_eq!((rows[0].fresh, rows[0].replaces, rows[1].fresh), (Some(512), Some(9), None));
         assert_eq!((rows[0].lacks_something, rows[1].lacks_something), (false, true));
         assert_eq!((rows[1].is_locked, rows[2].is_locked), (false, true));
+        assert_eq!(
+            (rows[0].encryption_root.as_deref(), rows[2].encryption_root.as_deref()),
+            (None, Some("t/a b"))
+        );
         let of = |name| is_snapshot_of(&rows[2], &ZfsName::new(name).unwrap());
         assert!(of("t/a b") && !of("t/a"));
     }
@@ -252,16 +303,27 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused() {
         for bad in [
-            &b"t\tfilesystem\t1\t2\t3\t-\toff\t-\t7\t-\t-\t-\t-\t-"[..],
-            b"t\tfilesystem\t1\t2\t3\t-\toff\t-\t7\t-\t-\t-\t-\t-\t-\tmore",
-            b"t\tother\t1\t2\t3\t-\toff\t-\t7\t-\t-\t-\t-\t-\t-",
-            b"t\tfilesystem\t-\t2\t3\t-\toff\t-\t7\t-\t-\t-\t-\t-\t-",
-            b"t\tfilesystem\t1\t2\t3\t-\toff\t-\t7G\t-\t-\t-\t-\t-\t-",
+            &b"t\tfilesystem\t1\t2\t3\t-\toff\t-\t-\t7\t-\t-\t-\t-\t-\t-"[..],
+            b"t\tfilesystem\t1\t2\t3\t-\toff\t-\t-\t7\t-\t-\t-\t-\t-\t-\t-\tmore",
+            b"t\tother\t1\t2\t3\t-\toff\t-\t-\t7\t-\t-\t-\t-\t-\t-\t-",
+            b"t\tfilesystem\t-\t2\t3\t-\toff\t-\t-\t7\t-\t-\t-\t-\t-\t-\t-",
+            b"t\tfilesystem\t1\t2\t3\t-\toff\t-\t-\t7G\t-\t-\t-\t-\t-\t-\t-",
             b"\xff",
         ] {
             let why = rows(bad).unwrap_err();
             assert!(!why.is_empty() && why.lines().count() == 1, "{why}");
         }
+    }
+
+    #[test]
+    fn what_was_set_is_told_by_its_source() {
+        let printed =
+            b"type\t-\na:x\tlocal\nquota\tdefault\natime\tinherited from t\nmountpoint\treceived\n\
+                        defaultuserquota\t-\n";
+        let own = vec!["a:x".to_string(), "mountpoint".to_string()];
+        let quotas = vec!["defaultuserquota".to_string()];
+        assert_eq!(set(printed), Ok(Set { own, quotas }));
+        assert!(set(b"a=b\tlocal\n").is_err() && set(b"quota\n").is_err());
     }
 
     #[test]

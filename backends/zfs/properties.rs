@@ -2,6 +2,7 @@
 
 use super::commands::{self, Property};
 use super::name::ZfsName;
+use super::output::Pool;
 use crate::error::Result;
 use crate::survey::TreeId;
 
@@ -11,12 +12,27 @@ const OURS: &str = "blankroot:";
 const FRESH: &str = "blankroot:fresh";
 /// Which dataset a copy was made to replace: a half-done exchange is told by it, without a key.
 const REPLACES: &str = "blankroot:replaces";
-/// What a clone has from its origin and cannot be given.
-const FROM_ORIGIN: &[&str] = &["encryption", "keyformat", "keylocation", "pbkdf2iters"];
+/// What a clone has from its origin and cannot be given, and what is no setting but a count, which
+/// `zfs get` shows as one that was made (`PROP_READONLY` of module/zcommon/zfs_prop.c).
+const NEVER_SET: &[&str] = &[
+    "encryption",
+    "keyformat",
+    "keylocation",
+    "pbkdf2iters",
+    "filesystem_count",
+    "snapshot_count",
+    "snapshots_changed",
+];
 /// What two datasets must not have at the same time, and what it is while they both would: room that is
 /// set apart would be so twice, and both would be mounted at one place.
 const ONCE: &[(&str, &str)] =
     &[("reservation", "none"), ("refreservation", "none"), ("canmount", "noauto")];
+
+/// What makes a boot environment of a dataset: boot menus offer what is to be mounted at `/`, and
+/// ZFSBootMenu what it is told to, too. An old root has neither, and remembers both.
+const OFFERED: [(&str, &str); 2] = [("mountpoint", "legacy"), ("org.zfsbootmenu:active", "off")];
+/// That something of this is withheld; a list can show it, whatever the values are.
+const HIDDEN: &str = "blankroot:hidden";
 
 /// What is to be done about the properties of live when a fresh copy takes its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +41,8 @@ pub struct Carried {
     pub copy: Vec<Property>,
     /// For live before it is set aside.
     pub aside: Vec<Property>,
+    /// For what was live, once the copy has its name.
+    pub old_root: Vec<Property>,
 }
 
 /// Decides it from live's own properties. `is_mounted_by_itself` tells whether ZFS would mount a dataset
@@ -47,7 +65,7 @@ pub fn carry(own: &[Property], is_mounted_by_itself: bool) -> Carried {
     }
     for (name, value) in own {
         let waits = withheld.iter().any(|(once, _)| once == name);
-        if !waits && !FROM_ORIGIN.contains(&name.as_str()) && !name.starts_with(OURS) {
+        if !waits && !NEVER_SET.contains(&name.as_str()) && !name.starts_with(OURS) {
             carried.copy.push((name.clone(), value.clone()));
         }
     }
@@ -61,17 +79,70 @@ pub fn carry(own: &[Property], is_mounted_by_itself: bool) -> Carried {
         }
         carried.copy.push(ours);
     }
+    carried.old_root = hidden(own);
     carried
 }
 
+/// What an old root gets instead of what would make a boot menu offer it.
+fn hidden(own: &[Property]) -> Vec<Property> {
+    let offers = |name: &str, value: &[u8]| match name {
+        "mountpoint" => value.starts_with(b"/"),
+        _ => value == b"on",
+    };
+    let mut hidden = Vec::new();
+    for (name, instead) in OFFERED {
+        if let Some((_, value)) = own.iter().find(|(own, value)| own == name && offers(own, value))
+        {
+            hidden.push((name.to_string(), instead.as_bytes().to_vec()));
+            hidden.push((format!("{OURS}{name}"), value.clone()));
+        }
+    }
+    if !hidden.is_empty() {
+        hidden.push((HIDDEN.to_string(), b"on".to_vec()));
+    }
+    hidden
+}
+
+/// Hides what was live from boot menus, where nobody has it mounted: another mount point unmounts it.
+pub fn hide(old_root: &ZfsName, pool: &Pool) -> Result<()> {
+    let hidden = hidden(&own(old_root, pool)?);
+    if hidden.is_empty() || commands::value("mounted", old_root)? == b"yes" {
+        return Ok(());
+    }
+    commands::set(old_root, &hidden)
+}
+
+/// The properties that were set on a dataset, as they were set.
+fn own(name: &ZfsName, pool: &Pool) -> Result<Vec<Property>> {
+    let mut own = commands::own_properties(name)?;
+    if let Some(altroot) = &pool.altroot {
+        for (_, place) in own.iter_mut().filter(|(name, _)| name == "mountpoint") {
+            *place = without_altroot(place, altroot.as_bytes());
+        }
+    }
+    Ok(own)
+}
+
 /// Reads live's properties, and decides what becomes of them.
-pub fn of_live(live: &ZfsName) -> Result<Carried> {
-    let own = commands::own_properties(live)?;
+pub fn of_live(live: &ZfsName, pool: &Pool) -> Result<Carried> {
+    let own = own(live, pool)?;
     let is_place = |value: &[u8]| !matches!(value, b"legacy" | b"none" | b"-");
     let own_place = own.iter().any(|(name, value)| name == "mountpoint" && is_place(value));
     // Where the place is inherited, a copy among the old roots has none.
     let is_mounted = own_place && commands::value("canmount", live)? == b"on";
     Ok(carry(&own, is_mounted))
+}
+
+/// A mount point as it is set: it is shown with the pool's altroot before it.
+fn without_altroot(place: &[u8], altroot: &[u8]) -> Vec<u8> {
+    let altroot = altroot.strip_suffix(b"/").unwrap_or(altroot);
+    match place.strip_prefix(altroot) {
+        Some(rest) if rest.iter().all(|&byte| byte == b'/') => b"/".to_vec(),
+        // Of an altroot with a slash at its end, one is shown too many.
+        Some(rest) if rest.starts_with(b"//") => rest[1..].to_vec(),
+        Some(rest) if rest.starts_with(b"/") => rest.to_vec(),
+        Some(_) | None => place.to_vec(),
+    }
 }
 
 /// What a copy is told of the tree that it will replace.
@@ -94,14 +165,19 @@ pub fn remember_fresh(name: &ZfsName, blank: &ZfsName) -> Result<()> {
 
 /// Gives live what was withheld while there were two of it. What is not withheld stays as it is.
 pub fn give_back(live: &ZfsName) -> Result<()> {
-    for (name, value) in commands::own_properties(live)? {
-        let Some(once) = name.strip_prefix(OURS) else { continue };
-        if ONCE.iter().any(|(known, _)| *known == once) {
-            commands::set(live, &[(once.to_string(), value)])?;
-            commands::inherit(&name, live)?;
+    let own = commands::own_properties(live)?;
+    // `canmount` comes last: with it, a new mount point would be mounted.
+    for (withheld, _) in OFFERED.iter().chain(ONCE) {
+        let ours = format!("{OURS}{withheld}");
+        if let Some((_, value)) = own.iter().find(|(name, _)| *name == ours) {
+            commands::set(live, &[(withheld.to_string(), value.clone())])?;
+            commands::inherit(&ours, live)?;
         }
     }
-    Ok(())
+    match own.iter().any(|(name, _)| name == HIDDEN) {
+        true => commands::inherit(HIDDEN, live),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +186,11 @@ mod tests {
 
     fn own(list: &[(&str, &str)]) -> Vec<Property> {
         list.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
+    }
+
+    /// What an old root gets that was mounted at `/`.
+    fn no_menu() -> Vec<Property> {
+        own(&[("mountpoint", "legacy"), ("blankroot:mountpoint", "/"), ("blankroot:hidden", "on")])
     }
 
     #[test]
@@ -134,15 +215,36 @@ mod tests {
     }
 
     #[test]
+    fn a_count_is_no_setting_and_an_altroot_no_part_of_a_mount_point() {
+        let live =
+            own(&[("filesystem_limit", "9"), ("filesystem_count", "2"), ("snapshot_count", "0")]);
+        assert_eq!(carry(&live, false).copy, own(&[("filesystem_limit", "9")]));
+        for (shown, altroot, set) in [
+            ("/mnt", "/mnt", "/"),
+            ("/mnt/home", "/mnt", "/home"),
+            ("/mnt2", "/mnt", "/mnt2"),
+            ("legacy", "/mnt", "legacy"),
+            ("/home", "/", "/home"),
+            ("/mnt//home", "/mnt/", "/home"),
+            ("/mnt/", "/mnt/", "/"),
+        ] {
+            let found = without_altroot(shown.as_bytes(), altroot.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&found), set, "{shown} with {altroot}");
+        }
+    }
+
+    #[test]
     fn two_datasets_are_never_mounted_at_one_place() {
         for live in [own(&[("mountpoint", "/"), ("canmount", "on")]), own(&[("mountpoint", "/")])] {
             let carried = carry(&live, true);
             let waits = own(&[("canmount", "noauto"), ("blankroot:canmount", "on")]);
             assert_eq!(carried.aside, waits);
+            assert_eq!(carried.old_root, no_menu());
             assert_eq!(carried.copy, [own(&[("mountpoint", "/")]), waits].concat());
         }
         let live = own(&[("mountpoint", "/"), ("canmount", "noauto")]);
-        assert_eq!(carry(&live, false), Carried { copy: live, aside: Vec::new() });
+        let (copy, aside) = (live.clone(), Vec::new());
+        assert_eq!(carry(&live, false), Carried { copy, aside, old_root: no_menu() });
     }
 
     #[test]

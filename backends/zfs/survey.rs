@@ -11,9 +11,10 @@ use rustix::process::geteuid;
 use super::Zfs;
 use super::doubt::doubt;
 use super::found::Found;
+use super::name::ZfsName;
 use super::open::{Access, open};
-use super::output::Row;
-use super::{commands, mounts, obstacles};
+use super::output::{Pool, Row};
+use super::{changes, commands, mounts, obstacles};
 use crate::error::{Error, Result};
 use crate::kinship::{self, Kinship};
 use crate::old_roots::{OldRoots, Reach};
@@ -26,8 +27,7 @@ use crate::survey::{Mounts, Obstacle, Slot, Space, Stubs, Survey, Tree, Unfinish
 const NEEDED: u64 = 2 << 20;
 
 /// Everything that a planner may know.
-pub fn survey(of: &Zfs, reach: Reach, look_for: Mounts<'_>) -> Result<Survey> {
-    let pool = commands::pool(of.names.top.pool())?;
+pub fn survey(of: &Zfs, pool: &Pool, reach: Reach, look_for: Mounts<'_>) -> Result<Survey> {
     // What was written and is still in memory would pass for never written. Who may not ask for it gets
     // what the disk has.
     if geteuid().is_root() && !pool.is_read_only {
@@ -35,7 +35,7 @@ pub fn survey(of: &Zfs, reach: Reach, look_for: Mounts<'_>) -> Result<Survey> {
     }
     let found = Found::look(of, reach)?;
     let live = found.slot(of, found.live.as_ref(), &of.layout.live)?;
-    let mut obstacles = obstacles::of(of, &found, &pool);
+    let mut obstacles = obstacles::of(of, &found, pool);
     let (mut old, is_readable) = match old_roots(of, &found, reach)? {
         Ok(old) => (old, true),
         Err(obstacle) => {
@@ -75,7 +75,7 @@ pub fn survey(of: &Zfs, reach: Reach, look_for: Mounts<'_>) -> Result<Survey> {
         // Other datasets are no part of live's tree: they are an obstacle.
         nested: Vec::new(),
         stubs: Some(Stubs::default()),
-        immovable: Vec::new(),
+        immovable: obstacles::immovable(of, &found)?,
         // No mount leads to a dataset without naming it.
         live_is_default: false,
         space: available.map(|available| Space { available, needed: NEEDED }),
@@ -120,12 +120,31 @@ fn old_roots(of: &Zfs, found: &Found, reach: Reach) -> Result<Result<OldRoots, O
     old.unfinished = old.unfinished.into_iter().map(|left| doubt(left, &datasets)).collect();
     let made = |tree: &Tree| datasets.get(tree.name.file_name()).map(|row| row.createtxg);
     old.roots.sort_by_key(|root| made(&root.tree));
+    // Nobody deletes anything before the root is there.
+    let hanging = match reach {
+        Reach::All if !old.roots.is_empty() => commands::hanging_below(&of.names.old)?,
+        Reach::All | Reach::Youngest => Vec::new(),
+    };
     for root in &mut old.roots {
+        root.snapshots = snapshots_of(&of.names.old_root(&root.record.name)?, &hanging);
         root.own_bytes = datasets.get(root.tree.name.file_name()).and_then(|row| row.written);
         // Whether anything was written in a tree that was live is nobody's question.
         root.tree.pristine = None;
     }
     Ok(Ok(old))
+}
+
+/// What of it hangs on this dataset, by the names that it has there; but what a comparison left.
+fn snapshots_of(dataset: &ZfsName, hanging: &[String]) -> Vec<String> {
+    let own = |name: &String| {
+        let rest = name.strip_prefix(dataset.as_str())?;
+        let is_temporary = rest
+            .strip_prefix('@')
+            .and_then(|name| name.strip_prefix(changes::PREFIX))
+            .is_some_and(|rest| rest.starts_with('-'));
+        (rest.starts_with(['@', '#']) && !is_temporary).then(|| rest.to_string())
+    };
+    hanging.iter().filter_map(own).collect()
 }
 
 /// A name that no dataset has.

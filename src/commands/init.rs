@@ -100,6 +100,7 @@ fn plan(
     let situation = Situation {
         config: file,
         layout: config.root.layout(),
+        strategy: config.rollback.strategy,
         survey,
         abilities: backend.abilities(),
         against: &against,

@@ -32,7 +32,7 @@ pub use entry::{Entry, EntryKind, How};
 pub use forget::{ForgetList, ForgetPattern};
 pub use mode::Mode;
 pub use problem::{ConfigError, Place, Problem};
-pub use rollback::{OnFailure, Retention, Rollback, Strategy};
+pub use rollback::{OnFailure, Retention, Rollback, Snapshots, Strategy};
 pub use root::RootConfig;
 pub use storage::{Storage, UserEntries};
 

@@ -24,18 +24,31 @@ pub enum Strategy {
     Rollback,
 }
 
-/// Which old roots may be deleted: only those that both numbers allow.
+/// Which old roots may be deleted: only those that all of these allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// This many old roots stay, whatever the clock says.
     pub at_least: u32,
     /// Younger old roots stay, however many there are.
     pub days: u32,
+    /// What becomes of an old root that has snapshots.
+    pub snapshots: Snapshots,
+}
+
+/// What becomes of snapshots and bookmarks that somebody made of a root, and that went with it when it was
+/// set aside (zfs only).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Snapshots {
+    /// An old root that has some stays.
+    #[default]
+    Keep,
+    /// They are deleted with it.
+    Delete,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { at_least: 5, days: 30 }
+        Self { at_least: 5, days: 30, snapshots: Snapshots::Keep }
     }
 }
 
@@ -88,6 +101,13 @@ fn read_retention(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Retenti
     let read = Retention {
         at_least: table.count("at_least", problems).unwrap_or(default.at_least),
         days: table.count("days", problems).unwrap_or(default.days),
+        snapshots: table
+            .choice(
+                "snapshots",
+                &[("keep", Snapshots::Keep), ("delete", Snapshots::Delete)],
+                problems,
+            )
+            .unwrap_or(default.snapshots),
     };
     table.finish(problems);
     read

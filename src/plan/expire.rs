@@ -9,7 +9,7 @@ use backends::{Obstacle, OldRoot, Record, Survey, Tree, TreePath, Unfinished};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::nested;
-use crate::config::Retention;
+use crate::config::{Retention, Snapshots};
 
 /// What becomes of everything of which a record of ours tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub enum WhyKept {
     Default,
     /// Nothing says that it is of this system.
     OfOtherSystem,
+    /// It has snapshots that somebody made, and the rules keep those.
+    HasSnapshots,
 }
 
 /// Why an old root goes.
@@ -128,7 +130,11 @@ pub fn plan(
             _ if at >= always_stay => Ok(WhyKept::Newest(retention.at_least)),
             _ if is_default(survey, old_root) => Ok(WhyKept::Default),
             None => Ok(WhyKept::OfTheFuture(old_root.record.time)),
-            Some(age) if age.passed > TimeDelta::days(retention.days.into()) => Err(age),
+            Some(age) if age.passed > TimeDelta::days(retention.days.into()) => {
+                let keeps = retention.snapshots == Snapshots::Keep;
+                let has_some = keeps && !old_root.snapshots.is_empty();
+                if has_some { Ok(WhyKept::HasSnapshots) } else { Err(age) }
+            }
             Some(age) => Ok(WhyKept::Young(age, retention.days)),
         };
         fates.push(match why {
@@ -185,13 +191,25 @@ impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |record: &Record| Escaped(record.name.as_bytes()).to_string();
         match self {
-            Self::Stays(old_root, why) => write!(f, "keep {}: {why}", name(&old_root.record)),
+            Self::Stays(old_root, why) => {
+                write!(f, "keep {}: {why}", name(&old_root.record))?;
+                match why {
+                    WhyKept::HasSnapshots => {
+                        let list = old_root.snapshots.join(", ");
+                        write!(f, ": {list} (`snapshots = \"delete\"` in `retention` lets them go)")
+                    }
+                    _ => Ok(()),
+                }
+            }
             Self::Goes(old_root, why) => {
                 write!(f, "discard {}: {why}", name(&old_root.record))?;
-                match old_root.nested.as_slice() {
-                    [] => Ok(()),
-                    nested => write!(f, "; with what is in {}", nested::list(nested)),
+                if !old_root.nested.is_empty() {
+                    write!(f, "; with what is in {}", nested::list(&old_root.nested))?;
                 }
+                if !old_root.snapshots.is_empty() {
+                    write!(f, "; with its snapshots {}", old_root.snapshots.join(", "))?;
+                }
+                Ok(())
             }
             Self::Cleared(Unfinished::RecordOnly(record)) => {
                 write!(f, "discard the record {}: its old root is gone, or never was", name(record))
@@ -221,6 +239,7 @@ impl fmt::Display for WhyKept {
                 write!(f, "set aside at {time}, which is yet to come")
             }
             Self::Default => f.write_str("mounts that name no tree lead to it"),
+            Self::HasSnapshots => f.write_str("it has snapshots that somebody made"),
             Self::OfOtherSystem => f.write_str(
                 "it may be another system's: neither its record nor what was copied from what leads from \
                  it to live",

@@ -7,7 +7,11 @@ use super::*;
 
 const DAY: i64 = 86_400;
 const NOW: i64 = 1_795_359_549;
-const RULES: Retention = Retention { at_least: 2, days: 30 };
+const RULES: Retention = rules(2, 30);
+
+const fn rules(at_least: u32, days: u32) -> Retention {
+    Retention { at_least, days, snapshots: Snapshots::Keep }
+}
 
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(seconds, 0).unwrap()
@@ -39,6 +43,7 @@ fn survey(times: &[DateTime<Utc>]) -> Survey {
             record,
             own_bytes: None,
             nested: Vec::new(),
+            snapshots: Vec::new(),
         }
     };
     let old_roots = times.iter().enumerate().map(old_root).collect();
@@ -74,7 +79,7 @@ fn only_what_both_rules_allow_goes_and_every_one_has_its_reason() {
             "keep 000005: among the newest 2",
         ]
     );
-    let none = Retention { at_least: 0, days: 0 };
+    let none = rules(0, 0);
     assert_eq!(
         told(&[ago(1), at(NOW - 60)], none, at(NOW)),
         [
@@ -82,7 +87,7 @@ fn only_what_both_rules_allow_goes_and_every_one_has_its_reason() {
             "discard 000002: less than a day old, and no newer one stays"
         ]
     );
-    let one = Retention { at_least: 1, days: 1 };
+    let one = rules(1, 1);
     assert_eq!(
         told(&[ago(2), ago(1), ago(0)], one, at(NOW)),
         [
@@ -153,7 +158,7 @@ fn leftovers_with_a_record_of_ours_go_and_others_never() {
             why: "EOF".into(),
         },
     ];
-    let rules = Retention { at_least: 1, days: 30 };
+    let rules = rules(1, 30);
     let planned = planned(&survey, rules, at(NOW));
     let text = planned.to_string().replace("-3f2a1c9e", "");
     assert_eq!(
@@ -186,7 +191,7 @@ proptest! {
     ) {
         let times: Vec<_> = times.iter().map(|time| at((*time).into())).collect();
         let found = survey(&times);
-        let planned = planned(&found, Retention { at_least, days }, at(now.into()));
+        let planned = planned(&found, rules(at_least, days), at(now.into()));
         prop_assert_eq!(planned.fates.len(), times.len());
         prop_assert!(planned.staying() >= times.len().min(at_least as usize));
         for (place, fate) in planned.fates.iter().enumerate() {
@@ -200,4 +205,25 @@ proptest! {
             prop_assert!(why.newer >= at_least as usize);
         }
     }
+}
+
+#[test]
+fn snapshots_of_others_keep_an_old_root_unless_the_rules_say_otherwise() {
+    let mut found = survey(&[41, 31, 1].map(ago));
+    found.old_roots[0].snapshots = vec!["@autosnap 1".into(), "#mark".into()];
+    let planned = |rules| planned(&found, rules, at(NOW)).to_string().replace("-3f2a1c9e", "");
+    assert_eq!(
+        planned(rules(1, 30)).lines().next(),
+        Some(
+            "keep 000001: it has snapshots that somebody made: @autosnap 1, #mark (`snapshots = \
+             \"delete\"` in `retention` lets them go)"
+        )
+    );
+    let told = planned(Retention { snapshots: Snapshots::Delete, ..rules(1, 30) });
+    assert_eq!(
+        told.lines().next(),
+        Some(
+            "discard 000001: 41 days old, 1 newer one stays; with its snapshots @autosnap 1, #mark"
+        )
+    );
 }

@@ -8,7 +8,9 @@ use backends::kinship;
 use backends::path::Escaped;
 use backends::{Abilities, Kinship, Layout, Origin, Slot, Survey, Tree, TreeName};
 
+use super::rollback::immovable;
 use super::{nested, refusal};
+use crate::config::Strategy;
 
 /// Where blank comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub struct Situation<'a> {
     pub config: &'a ConfigFile,
     /// The names in it; `None` where the file system has no trees.
     pub layout: Option<&'a Layout>,
+    /// How live is restored.
+    pub strategy: Strategy,
     /// What is on the disk.
     pub survey: &'a Survey,
     /// What the backend can do.
@@ -139,7 +143,7 @@ pub fn plan(wanted: &Wanted, now: Situation<'_>) -> Result<InitPlan, Vec<InitRef
     };
     let mut refusals = now.against.to_vec();
     refusals.extend(unusable_live(&now.survey.live, layout));
-    for obstacle in now.survey.obstacles.iter().chain(&now.survey.immovable) {
+    for obstacle in now.survey.obstacles.iter().chain(immovable(now.strategy, now.survey)) {
         refusals.push(InitRefusal {
             reason: obstacle.reason.clone(),
             mend: obstacle.mend.clone().unwrap_or_else(|| "remove this obstacle".to_string()),

@@ -47,6 +47,7 @@ fn shown(wanted: &Wanted, config: &ConfigFile, survey: &Survey) -> String {
         against: &[],
         config,
         layout: Some(&layout),
+        strategy: Strategy::SetAside,
         survey,
         abilities,
         how_to_make_read_only,
@@ -146,6 +147,7 @@ fn a_root_that_starts_empty_needs_no_blank() {
         against: &[],
         config: &config,
         layout: None,
+        strategy: Strategy::SetAside,
         survey: &survey,
         abilities,
         how_to_make_read_only: None,
@@ -172,6 +174,7 @@ fn who_makes_blank_at_once_is_told_that_the_initrd_needs_a_look() {
         against: &[],
         config: &config,
         layout: Some(&layout),
+        strategy: Strategy::SetAside,
         survey: &survey,
         abilities: ABILITIES,
         how_to_make_read_only: None,
@@ -181,4 +184,25 @@ fn who_makes_blank_at_once_is_told_that_the_initrd_needs_a_look() {
     let note =
         "note: nothing is rolled back until the initrd is rebuilt with `update-initramfs -u`";
     assert!(text.contains(note), "{text}");
+}
+
+#[test]
+fn what_keeps_live_from_an_exchange_is_no_matter_where_it_is_put_back_in_place() {
+    let reason = "it has a key of its own".to_string();
+    let obstacle = Obstacle { reason, mend: None };
+    let survey = Survey { immovable: vec![obstacle], ..survey(Slot::Missing) };
+    let (layout, config) = (layout(), new());
+    for (strategy, refused) in [(Strategy::SetAside, true), (Strategy::Rollback, false)] {
+        let now = Situation {
+            against: &[],
+            config: &config,
+            layout: Some(&layout),
+            strategy,
+            survey: &survey,
+            abilities: ABILITIES,
+            how_to_make_read_only: None,
+            remake_initrd: None,
+        };
+        assert_eq!(plan(&LIVE, now).is_err(), refused, "{strategy:?}");
+    }
 }

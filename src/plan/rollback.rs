@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 
 use backends::{
-    Held, Hold, Kinship, Layout, LiveMount, Record, Slot, Survey, Tree, TreeName, Unfinished,
+    Held, Hold, Kinship, Layout, LiveMount, Obstacle, Record, Slot, Survey, Tree, TreeName,
+    Unfinished,
 };
 
 use super::{Plan, Refusal, Step, correction};
@@ -58,7 +59,7 @@ pub fn plan(
     };
     refusals.extend(numbers_in_fstab(facts, layout));
     refusals.extend(survey.obstacles.iter().cloned().map(Refusal::Obstacle));
-    refusals.extend(immovable(strategy, survey));
+    refusals.extend(immovable(strategy, survey).iter().cloned().map(Refusal::Obstacle));
     let live = usable(&survey.live, &layout.live, Refusal::LiveMissing, Refusal::LiveNotATree);
     let blank = usable(&survey.blank, &layout.blank, Refusal::BlankMissing, Refusal::BlankNotATree);
     let (live, blank) = match (live, blank) {
@@ -235,11 +236,11 @@ fn writable_blank(blank: &Tree) -> Option<Refusal> {
     (!blank.read_only).then(|| Refusal::BlankWritable(blank.name.clone()))
 }
 
-/// Whoever puts live back in place renames nothing.
-fn immovable(strategy: Strategy, survey: &Survey) -> Vec<Refusal> {
+/// What keeps live from being exchanged, where it would be: whoever puts it back in place renames nothing.
+pub fn immovable(strategy: Strategy, survey: &Survey) -> &[Obstacle] {
     match strategy {
-        Strategy::SetAside => survey.immovable.iter().cloned().map(Refusal::Obstacle).collect(),
-        Strategy::Rollback => Vec::new(),
+        Strategy::SetAside => &survey.immovable,
+        Strategy::Rollback => &[],
     }
 }
 

@@ -72,6 +72,7 @@ fn left_behind() -> Unfinished {
         record: record("000001-aaaaaaaa", "old", "blank"),
         own_bytes: None,
         nested: Vec::new(),
+        snapshots: Vec::new(),
     })
 }
 

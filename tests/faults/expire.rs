@@ -80,7 +80,7 @@ impl Past {
         let backend = self.stage.backend();
         let mut locked = lock(&backend).map_err(|e| e.to_string())?;
         let survey = locked.survey().map_err(|e| e.to_string())?;
-        let rules = Retention { at_least: 1, days: 30 };
+        let rules = Retention { at_least: 1, ..Retention::default() };
         let plan = expire::plan(&survey, rules, Utc::now() + TimeDelta::days(100)).unwrap();
         let mut ended = Ok(());
         apply::expire(&plan, locked.as_mut(), |_, result| {

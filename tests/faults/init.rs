@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use backends::fault::{Fault, run_with};
 use backends::{Backend, Origin, Unfinished};
 use blankroot::apply;
+use blankroot::config::Strategy;
 use blankroot::plan::init::{self, ConfigFile, Situation, Wanted};
 use support::oracle;
 use support::sandbox::on_btrfs;
@@ -92,6 +93,7 @@ impl Setup {
         let situation = Situation {
             config: &config,
             layout: Some(&self.fresh.layout),
+            strategy: Strategy::SetAside,
             survey: &survey,
             abilities: backend.abilities(),
             against: &[],

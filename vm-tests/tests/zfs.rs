@@ -46,7 +46,12 @@ mod ci {
 
     #[test]
     fn every_promise_holds_on_zfs() {
-        promises_hold(&["zfs::tests::blank_of_live", "zfs::tests::own", "zfs::tests::diffing"]);
+        promises_hold(&[
+            "zfs::tests::blank_of_live",
+            "zfs::tests::own",
+            "zfs::tests::layouts",
+            "zfs::tests::diffing",
+        ]);
     }
 
     #[test]
@@ -58,6 +63,11 @@ mod ci {
 #[test]
 fn every_promise_holds_on_zfs_where_blank_has_a_dataset_of_its_own() {
     promises_hold(&["zfs::tests::blank_apart"]);
+}
+
+#[test]
+fn a_rollback_on_zfs_may_stop_at_each_of_its_steps() {
+    promises_hold(&["zfs::tests::stops"]);
 }
 
 #[test]

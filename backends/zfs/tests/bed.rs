@@ -18,7 +18,7 @@ use crate::zfs::name::ZfsName;
 use crate::zfs::{Layout, Zfs};
 use crate::{Backend, TreeName};
 
-const ZFS: Program = Program::new("zfs", "zfsutils-linux");
+pub const ZFS: Program = Program::new("zfs", "zfsutils-linux");
 pub const ZPOOL: Program = Program::new("zpool", "zfsutils-linux");
 pub const LIVE: &str = "r 1/li ve_-.:x";
 /// Set on live itself; a fresh copy is to have them, too.
@@ -43,24 +43,25 @@ impl Bed {
             eprintln!("skipped: a snapshot of live cannot be empty while live is not");
             return None;
         }
-        Self::make("r 1/li ve_-.:x@bl ank_-.:x", &[])
+        Self::make("r 1/li ve_-.:x@bl ank_-.:x", &[], &[])
     }
 
     /// The same below a dataset that is encrypted.
     pub fn encrypted() -> Option<Self> {
-        let key = std::env::temp_dir().join("blankroot test key");
-        let location = format!("keylocation=file://{}", key.display());
-        fs::write(key, [7; 32]).unwrap();
-        let options = ["-o", "encryption=on", "-o", "keyformat=raw", "-o", &location];
-        Self::make("r 1/li ve_-.:x@bl ank_-.:x", &options)
+        Self::make("r 1/li ve_-.:x@bl ank_-.:x", &encryption().each_ref().map(String::as_str), &[])
+    }
+
+    /// The same with a live that is encrypted with a key of its own.
+    pub fn with_encrypted_live() -> Option<Self> {
+        Self::make("r 1/li ve_-.:x@bl ank_-.:x", &[], &encryption().each_ref().map(String::as_str))
     }
 
     /// Blank is `empty@blank`.
     pub fn with_blank_apart() -> Option<Self> {
-        Self::make("bl ank_-.:x@bl ank", &[])
+        Self::make("bl ank_-.:x@bl ank", &[], &[])
     }
 
-    fn make(blank: &'static str, options: &[&str]) -> Option<Self> {
+    fn make(blank: &'static str, options: &[&str], of_live: &[&str]) -> Option<Self> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let Some(pool) = std::env::var_os("BLANKROOT_TEST_POOL") else {
             eprintln!("skipped: no pool for tests (BLANKROOT_TEST_POOL)");
@@ -84,6 +85,7 @@ impl Bed {
         zfs(&["create", &format!("{}/r 1", bed.dataset)]);
         let live = bed.full(LIVE);
         let options = OF_LIVE.iter().flat_map(|option| ["-o", option]);
+        let options = options.chain(of_live.iter().copied());
         let args: Vec<&str> =
             ["create"].into_iter().chain(options).chain([live.as_str()]).collect();
         zfs(&args);
@@ -118,11 +120,21 @@ impl Bed {
         if before != Some(guid) {
             self.unmount(place);
             fs::create_dir_all(place).unwrap();
-            let flags = MsFlags::MS_NOATIME;
-            mount(Some(name.as_str()), place, Some("zfs"), flags, None::<&str>).unwrap();
-            self.mounts.borrow_mut().insert(place.to_path_buf(), guid);
+            self.mount(name, guid, place, MsFlags::MS_NOATIME);
         }
         place.to_path_buf()
+    }
+
+    fn mount(&self, name: &ZfsName, guid: u64, place: &Path, flags: MsFlags) {
+        mount(Some(name.as_str()), place, Some("zfs"), flags, None::<&str>).unwrap();
+        self.mounts.borrow_mut().insert(place.to_path_buf(), guid);
+    }
+
+    /// Mounts live anew, so that nobody can write to it.
+    pub fn mount_live_read_only(&self) {
+        let (live, place) = (self.full(LIVE), self.dir.path().join("live"));
+        self.unmount(&place);
+        self.mount(&live, self.guid(&live).unwrap(), &place, MsFlags::MS_RDONLY);
     }
 
     /// Unmounts what is at `place`, if this bed has mounted it.
@@ -231,6 +243,14 @@ impl Drop for Bed {
         }
         eprintln!("the datasets below {} stay", self.dataset);
     }
+}
+
+/// Options that encrypt what is created with a key in a file.
+fn encryption() -> [String; 6] {
+    let key = std::env::temp_dir().join("blankroot test key");
+    let location = format!("keylocation=file://{}", key.display());
+    fs::write(key, [7; 32]).unwrap();
+    ["-o", "encryption=on", "-o", "keyformat=raw", "-o", &location].map(str::to_string)
 }
 
 /// Runs `zfs` as an owner would.

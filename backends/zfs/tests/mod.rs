@@ -3,7 +3,10 @@
 
 mod bed;
 mod diffing;
+mod layouts;
 mod own;
+#[cfg(feature = "faults")]
+mod stops;
 
 /// Blank is a snapshot of live, as those have it who erase their darlings.
 mod blank_of_live {

@@ -9,7 +9,7 @@ use crate::zfs::name::ZfsName;
 use crate::zfs::{Layout, Zfs, commands};
 use crate::{Backend, OldRoot, Origin, TreeName};
 
-fn captured() -> Option<Bed> {
+pub fn captured() -> Option<Bed> {
     let bed = Bed::with_blank_of_live()?;
     fs::write(bed.path(&bed.layout().live).join("of blank"), "x").unwrap();
     bed.backend().lock().unwrap().capture(Origin::Live).unwrap();
@@ -17,19 +17,19 @@ fn captured() -> Option<Bed> {
     Some(bed)
 }
 
-fn survey(bed: &Bed) -> Survey {
+pub fn survey(bed: &Bed) -> Survey {
     bed.backend().survey().unwrap()
 }
 
-fn value(bed: &Bed, property: &str, name: &str) -> String {
+pub fn value(bed: &Bed, property: &str, name: &str) -> String {
     value_of(property, &bed.full(name))
 }
 
-fn value_of(property: &str, name: &ZfsName) -> String {
+pub fn value_of(property: &str, name: &ZfsName) -> String {
     String::from_utf8(commands::value(property, name).unwrap()).unwrap()
 }
 
-fn name_of(old_root: &OldRoot) -> String {
+pub fn name_of(old_root: &OldRoot) -> String {
     old_root.tree.name.to_string()
 }
 
@@ -150,25 +150,32 @@ fn an_encrypted_root_is_rolled_back_and_a_missing_key_is_named() {
     assert_eq!(survey(&bed).old_roots.len(), 1);
 }
 
+/// A rollback with a fault: what came of it, the points that it passed, and what was live.
+#[cfg(feature = "faults")]
+pub fn attempt(
+    bed: &Bed,
+    fault: Option<crate::fault::Fault>,
+) -> (crate::Result<()>, Vec<&'static str>, crate::survey::TreeId) {
+    let record = next_record(bed);
+    let (found, backend) = (survey(bed), bed.backend());
+    let (live, blank) = (found.live.tree().unwrap(), found.blank.tree().unwrap());
+    let aside = bed.layout().old.child(&record.name).unwrap();
+    let mut locked = backend.lock().unwrap();
+    let (result, points) = crate::fault::run_with(fault, None, || {
+        locked.prepare(blank, &record)?;
+        locked.swap(live, &aside)
+    });
+    (result, points, live.id.clone())
+}
+
 /// Cuts the power before and after each change of a rollback, and runs the next one.
 #[cfg(feature = "faults")]
 #[test]
 fn whatever_cuts_a_rollback_short_the_next_one_goes_on() {
-    use crate::fault::{Fault, run_with};
+    use crate::fault::Fault;
 
     let Some(bed) = captured() else { return };
-    let once = |fault| {
-        let record = next_record(&bed);
-        let (found, backend) = (survey(&bed), bed.backend());
-        let (live, blank) = (found.live.tree().unwrap(), found.blank.tree().unwrap());
-        let aside = bed.layout().old.child(&record.name).unwrap();
-        let mut locked = backend.lock().unwrap();
-        let (result, points) = run_with(fault, None, || {
-            locked.prepare(blank, &record)?;
-            locked.swap(live, &aside)
-        });
-        (result, points, live.id.clone())
-    };
+    let once = |fault| attempt(&bed, fault);
     let (result, points, _) = once(None);
     result.unwrap();
     let swap = [

@@ -58,7 +58,7 @@ fn print(row: &Row) -> String {
     };
     let number = |number: Option<u64>| number.map_or("-".to_string(), |number| number.to_string());
     format!(
-        "{}\t{kind}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t-\t-\t{}\t{}\t{}\n",
+        "{}\t{kind}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t-\t-\t-\t{}\t{}\t{}\n",
         row.name,
         row.guid,
         row.createtxg,
@@ -66,6 +66,7 @@ fn print(row: &Row) -> String {
         row.origin.as_deref().unwrap_or("-"),
         if row.read_only { "on" } else { "off" },
         if row.is_locked { "unavailable" } else { "-" },
+        row.encryption_root.as_deref().unwrap_or("-"),
         number(row.available),
         if row.lacks_something { "on" } else { "-" },
         number(row.fresh),

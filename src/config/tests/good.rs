@@ -98,7 +98,7 @@ fn every_option_of_an_entry_is_read() {
     .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.rollback.on_failure, OnFailure::Halt);
     assert_eq!(config.rollback.strategy, Strategy::Rollback);
-    assert_eq!(config.rollback.retention, Retention { at_least: 5, days: 0 });
+    assert_eq!(config.rollback.retention, Retention { days: 0, ..Retention::default() });
     let entry = &config.storages[0].entries[0];
     assert_eq!(entry.owner.user, Some(Account::Id(1000)));
     assert_eq!(entry.owner.group, Some(Account::Id(1001)));

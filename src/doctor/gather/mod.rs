@@ -23,11 +23,12 @@ use self::mounts::Mounts;
 use self::tomorrow::Tomorrow;
 use super::facts::{Facts, Lies, OwnConfig, Unchecked};
 use crate::config::problem::shown;
-use crate::config::{Config, DEFAULT_FILE};
+use crate::config::{Config, DEFAULT_FILE, Strategy};
 use crate::facts::CommandLine;
 use crate::host::HostRoot;
 use crate::keep;
 use crate::kernels::Kernels;
+use crate::plan::rollback;
 use crate::swap_files;
 
 /// Where everything is.
@@ -104,7 +105,7 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
         Err(_) => PLACE_FOR_SWAP.to_string(),
     };
     if let Ok(backend) = &sources.backend {
-        if let Err(error) = nested(backend.as_ref(), &mut facts) {
+        if let Err(error) = nested(backend.as_ref(), sources.config.rollback.strategy, &mut facts) {
             cannot(&mut facts.unchecked, "what is in nested subvolumes", &error);
         }
         match backend.how_to_hold_room_back() {
@@ -144,13 +145,13 @@ pub fn kernels(sources: &Sources<'_>) -> Result<Kernels> {
     kernels::gather(sources, &mounts, &tomorrow)
 }
 
-fn nested(backend: &dyn Backend, facts: &mut Facts) -> Result<()> {
+fn nested(backend: &dyn Backend, strategy: Strategy, facts: &mut Facts) -> Result<()> {
     let survey = backend.survey()?;
     if let Some(live) = survey.live.tree().filter(|_| !survey.nested.is_empty()) {
         facts.nested_that_hold = backend.nested_that_hold(live)?;
     }
+    facts.immovable = rollback::immovable(strategy, &survey).to_vec();
     (facts.nested, facts.stubs) = (survey.nested, survey.stubs);
-    facts.immovable = survey.immovable;
     Ok(())
 }
 

@@ -30,7 +30,13 @@ fn record(number: u32, time: i64) -> Record {
 
 fn old_root(number: u32, time: i64, own_bytes: Option<u64>) -> OldRoot {
     let tree = tree(&format!("old-{number}"), &format!("old-roots/{number}"), Some(time));
-    OldRoot { tree, record: record(number, time), own_bytes, nested: Vec::new() }
+    OldRoot {
+        tree,
+        record: record(number, time),
+        own_bytes,
+        nested: Vec::new(),
+        snapshots: Vec::new(),
+    }
 }
 
 fn survey() -> Survey {

@@ -1,0 +1,245 @@
+//! What pools of real machines have: keys, limits, boot loaders, rescue systems. No layout ends without a
+//! root, and what cannot be done is told beforehand.
+
+use std::fs;
+
+use super::bed::{Bed, LIVE, ZFS, ZPOOL, zfs, zpool};
+use super::own::{captured, name_of, survey, value, value_of};
+use crate::conformance::{Testbed, next_record, rollback};
+use crate::survey::Survey;
+use crate::zfs::name::ZfsName;
+use crate::zfs::{Layout, Zfs, commands, half_done};
+use crate::{Backend, FastChanges, Origin, TreeName};
+
+/// A bed whose blank has one file, and whose live one more.
+fn lived_in(bed: Option<Bed>) -> Option<Bed> {
+    let bed = bed?;
+    fs::write(bed.path(&bed.layout().live).join("of blank"), "x").unwrap();
+    bed.backend().lock().unwrap().capture(Origin::Live).unwrap();
+    fs::write(bed.path(&bed.layout().live).join("precious"), "x").unwrap();
+    Some(bed)
+}
+
+fn reasons_not_to_exchange(found: &Survey) -> Vec<&str> {
+    found.immovable.iter().map(|found| found.reason.as_str()).collect()
+}
+
+#[test]
+fn a_live_with_a_key_of_its_own_is_told_beforehand_and_never_lost() {
+    let Some(bed) = lived_in(Bed::with_encrypted_live()) else { return };
+    let live = bed.full(LIVE);
+    let before = survey(&bed);
+    let told = reasons_not_to_exchange(&before);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("ZFS would not give it that name"), "{told:?}");
+    assert_eq!(before.obstacles, []);
+    // Whoever does it all the same has a root in the end.
+    let record = next_record(&bed);
+    let (tree, blank) = (before.live.tree().unwrap(), before.blank.tree().unwrap());
+    bed.unmount_all();
+    let backend = bed.backend();
+    let mut locked = backend.lock().unwrap();
+    locked.prepare(blank, &record).unwrap();
+    let aside = bed.layout().old.child(&record.name).unwrap();
+    let refused = locked.swap(tree, &aside).unwrap_err().to_string();
+    assert!(refused.contains("Permission denied"), "{refused}");
+    drop(locked);
+    assert_eq!(survey(&bed).live.tree().map(|tree| &tree.id), Some(&tree.id));
+    // As a former version left it.
+    let parked = half_done::parked_name(
+        &Zfs::open(bed.dataset().as_str(), bed.layout()).unwrap().names,
+        &record.name,
+    )
+    .unwrap();
+    bed.unmount_all();
+    zfs(&["rename", "-u", live.as_str(), parked.as_str()]);
+    let refused = bed.backend().lock().err().map(|error| error.to_string());
+    assert!(refused.is_none_or(|why| why.contains("Permission denied")));
+    let found = survey(&bed);
+    assert_eq!(found.live.tree().map(|tree| &tree.id), Some(&tree.id), "{found:?}");
+    assert!(bed.path(&bed.layout().live).join("precious").exists());
+    // In place, no name is needed.
+    bed.unmount_all();
+    let (live, blank) = (found.live.tree().unwrap(), found.blank.tree().unwrap());
+    for left in &found.unfinished {
+        bed.backend().lock().unwrap().discard_unfinished(left).unwrap();
+    }
+    bed.backend().lock().unwrap().revert(live, blank).unwrap();
+    assert!(!bed.path(&bed.layout().live).join("precious").exists());
+}
+
+#[test]
+fn limits_on_the_way_stop_nothing() {
+    let Some(bed) = captured() else { return };
+    for dataset in [bed.dataset().clone(), bed.full(LIVE)] {
+        zfs(&["set", "filesystem_limit=100", "snapshot_limit=100", dataset.as_str()]);
+    }
+    for _ in 0..2 {
+        fs::write(bed.path(&bed.layout().live).join("precious"), "x").unwrap();
+        rollback(&bed);
+    }
+    assert_eq!(value(&bed, "filesystem_limit", LIVE), "100");
+    assert_eq!(survey(&bed).old_roots.len(), 2);
+}
+
+/// A value for each property that can be set on a dataset with files, in OpenZFS 2.1 to 2.4; what takes a
+/// dataset out of reach (`readonly`, `zoned`, `mlslabel`, the contexts of SELinux) and what is shared over a
+/// network is left out.
+const SETTABLE: &[&str] = &[
+    "aclinherit=discard",
+    "aclmode=discard",
+    "acltype=posix",
+    "atime=off",
+    "canmount=noauto",
+    "checksum=sha256",
+    "compression=zstd-3",
+    "copies=2",
+    "dedup=off",
+    "defaultgroupobjquota=1000000",
+    "defaultgroupquota=1G",
+    "defaultprojectobjquota=1000000",
+    "defaultprojectquota=1G",
+    "defaultuserobjquota=1000000",
+    "defaultuserquota=1G",
+    "devices=off",
+    "direct=disabled",
+    "dnodesize=auto",
+    "exec=off",
+    "filesystem_limit=100",
+    "logbias=throughput",
+    "longname=on",
+    "mountpoint=/nowhere",
+    "nbmand=on",
+    "overlay=off",
+    "prefetch=metadata",
+    "primarycache=metadata",
+    "quota=1G",
+    "recordsize=64K",
+    "redundant_metadata=most",
+    "refquota=1G",
+    "refreservation=1M",
+    "relatime=on",
+    "reservation=1M",
+    "secondarycache=none",
+    "setuid=off",
+    "snapdev=visible",
+    "snapdir=visible",
+    "snapshot_limit=100",
+    "special_small_blocks=4K",
+    "sync=disabled",
+    "volmode=none",
+    "vscan=on",
+    "xattr=sa",
+    "org.zfsbootmenu:active=on",
+    "org.zfsbootmenu:commandline=quiet loglevel=4",
+];
+
+#[test]
+fn every_property_that_can_be_set_goes_through_the_exchange() {
+    let Some(bed) = captured() else { return };
+    let live = bed.full(LIVE);
+    bed.unmount_all();
+    let (mut set, mut unknown) = (0, Vec::new());
+    for property in SETTABLE {
+        match ZFS.run(["set", property, live.as_str()]) {
+            Ok(_) => set += 1,
+            Err(why) => unknown.push(format!("{property}: {why}")),
+        }
+    }
+    println!("{set} properties were set; this release has not {unknown:#?}");
+    assert!(unknown.iter().all(|why| why.contains("invalid property")), "{unknown:#?}");
+    let own = || {
+        let mut own = commands::own_properties(&live).unwrap();
+        own.retain(|(name, _)| name != "blankroot:replaces" && name != "blankroot:fresh");
+        own.sort();
+        own
+    };
+    let before = own();
+    for _ in 0..2 {
+        bed.unmount_all();
+        let old_root = rollback(&bed);
+        // Counts are shown like settings.
+        assert_eq!(own(), before);
+        let name = name_of(&old_root);
+        let offered =
+            ["mountpoint", "org.zfsbootmenu:active", "canmount"].map(|of| value(&bed, of, &name));
+        assert_eq!(offered, ["legacy", "off", "noauto"]);
+    }
+}
+
+#[test]
+fn the_pool_boots_live_after_each_rollback_and_after_an_expiry() {
+    let Some(bed) = captured() else { return };
+    let (live, pool) = (bed.full(LIVE), bed.dataset().pool().to_string());
+    let bootfs = || {
+        let printed = ZPOOL.run(["get", "-Hp", "-o", "value", "bootfs", &pool]).unwrap();
+        String::from_utf8(printed).unwrap().trim_end().to_string()
+    };
+    zpool(&["set", &format!("bootfs={live}"), &pool]);
+    let old_root = rollback(&bed);
+    assert_eq!(bootfs(), live.as_str());
+    bed.backend().lock().unwrap().discard(&old_root).unwrap();
+    assert_eq!(bootfs(), live.as_str());
+    // As a former version left it.
+    let old_root = rollback(&bed);
+    zpool(&["set", &format!("bootfs={}", bed.full(&name_of(&old_root))), &pool]);
+    rollback(&bed);
+    assert_eq!(bootfs(), live.as_str());
+    // What somebody else boots from is nobody's business.
+    zpool(&["set", &format!("bootfs={}", bed.dataset()), &pool]);
+    rollback(&bed);
+    assert_eq!(bootfs(), bed.dataset().as_str());
+    zpool(&["set", "bootfs=", &pool]);
+}
+
+#[test]
+fn what_is_mounted_read_only_is_compared() {
+    let Some(bed) = captured() else { return };
+    rollback(&bed);
+    let path = bed.path(&bed.layout().live);
+    fs::write(path.join("new"), "x").unwrap();
+    bed.mount_live_read_only();
+    let (found, backend) = (survey(&bed), bed.backend());
+    let (live, blank) = (found.live.tree().unwrap(), found.blank.tree().unwrap());
+    let FastChanges::Exact(changes) = backend.changes(blank, live).unwrap() else {
+        panic!("it was not compared in the fast way");
+    };
+    assert_eq!(changes.iter().count(), 1);
+    backend.view(live).unwrap();
+}
+
+/// A pool in a file, imported as a rescue system does.
+#[test]
+fn a_rescue_system_leaves_no_trace_in_mount_points() {
+    if captured().is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let [file, place, altroot] =
+        ["pool", "", "mnt"].map(|name| dir.path().join(name).to_str().unwrap().to_string());
+    fs::File::create(&file).unwrap().set_len(100 << 20).unwrap();
+    let pool = "rescued";
+    zpool(&["create", "-O", "mountpoint=none", pool, &file]);
+    zfs(&["create", "-u", "-o", "mountpoint=/", "-o", "canmount=noauto", &format!("{pool}/root")]);
+    zfs(&["snapshot", &format!("{pool}/root@blank")]);
+    zpool(&["export", pool]);
+    zpool(&["import", "-N", "-R", &altroot, "-d", &place, pool]);
+    let name = |name: &str| TreeName::new(name).unwrap();
+    let layout = Layout { live: name("root"), blank: name("root@blank"), old: name("old") };
+    let of = Zfs::open(pool, layout.clone()).unwrap();
+    let mut locked = of.lock().unwrap();
+    locked.make_old_dir().unwrap();
+    let found = locked.survey().unwrap();
+    let (live, blank) = (found.live.tree().unwrap(), found.blank.tree().unwrap());
+    let time = chrono::DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+    let record = crate::Record::next(&[], "3f2a1c9e", time, live.id.clone(), blank.id.clone());
+    locked.prepare(blank, &record).unwrap();
+    locked.swap(live, &layout.old.child(&record.name).unwrap()).unwrap();
+    drop(locked);
+    let place_of = || value_of("mountpoint", &ZfsName::new(format!("{pool}/root")).unwrap());
+    assert_eq!(place_of(), altroot);
+    zpool(&["export", pool]);
+    zpool(&["import", "-N", "-d", &place, pool]);
+    assert_eq!(place_of(), "/");
+    zpool(&["export", pool]);
+}
