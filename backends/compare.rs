@@ -173,7 +173,7 @@ fn both_empty(a: &Stat, b: &Stat) -> bool {
 
 /// Whether two files differ in their flags (chattr(1)) or project ids. Only regular files and directories
 /// are opened for that: opening another waits or has effects.
-fn flags_differ(older: (Place<'_>, &Stat), newer: (Place<'_>, &Stat)) -> Result<bool, Failure> {
+pub fn flags_differ(older: (Place<'_>, &Stat), newer: (Place<'_>, &Stat)) -> Result<bool, Failure> {
     let file_type = newer.1.facts.file_type;
     if !matches!(file_type, FileType::File | FileType::Dir) {
         return Ok(false);

@@ -251,10 +251,6 @@ impl<'a> Walk<'a> {
         was: Option<Stat>,
         is: Option<Stat>,
     ) -> Result<Option<(ChangeKind, Facts)>, Failure> {
-        let is_same = |known: &dyn Known| known.is_same(was.as_ref(), is.as_ref());
-        if self.known.is_some_and(is_same) {
-            return Ok(None);
-        }
         let (was, is) = match (was, is) {
             (None, None) => return Ok(None),
             (Some(was), None) => return Ok(Some((ChangeKind::Removed, was.facts))),
@@ -268,8 +264,11 @@ impl<'a> Walk<'a> {
         let Some(older) = &mut self.older else { return Ok(None) };
         let a = older.descent.current().map_err(|why| Failure::new("", Side::Older, why))?;
         let b = self.newer.descent.current().map_err(|why| Failure::new("", Side::Newer, why))?;
-        let kind =
-            compare::difference((Place { dir: a, name }, &was), (Place { dir: b, name }, &is))?;
+        let (older, newer) = ((Place { dir: a, name }, &was), (Place { dir: b, name }, &is));
+        let kind = match self.known.is_some_and(|known| known.is_same_but_for_flags(&was, &is)) {
+            true => compare::flags_differ(older, newer)?.then_some(ChangeKind::Metadata),
+            false => compare::difference(older, newer)?,
+        };
         Ok(kind.map(|kind| (kind, is.facts)))
     }
 

@@ -10,6 +10,7 @@ pub trait Known {
     /// which names the directory has and where each leads, and all attributes.
     fn is_unchanged(&self, inode: u64) -> bool;
 
-    /// Whether the two files of one name, now looked at, are the same for certain; `None` is none.
-    fn is_same(&self, was: Option<&Stat>, is: Option<&Stat>) -> bool;
+    /// Whether the two files of one name, now looked at, are the same for certain, but for their flags
+    /// (chattr(1)) and project ids: no time need tell when those were set.
+    fn is_same_but_for_flags(&self, was: &Stat, is: &Stat) -> bool;
 }

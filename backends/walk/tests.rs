@@ -9,15 +9,18 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{CWD, FileType, Mode, XattrFlags, lsetxattr, makedev, mknodat};
+use rustix::fs::{
+    CWD, FileType, IFlags, Mode, XattrFlags, ioctl_setflags, lsetxattr, makedev, mknodat,
+};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::geteuid;
 use rustix::thread::{set_thread_gid, set_thread_uid};
 
-use super::{first_difference, walk, walk_added};
+use super::{Known, first_difference, walk, walk_added, walk_knowing};
 use crate::Result;
 use crate::changes::Changes;
 use crate::conformance::{fill, own_mounts};
+use crate::stat::Stat;
 
 /// Two trees, the newer a copy of the older, for a test to change.
 struct Pair {
@@ -338,6 +341,41 @@ fn what_an_unprivileged_user_cannot_read_is_an_error_with_its_path() {
         refused,
         "cannot read /closed\\n in the newer tree: Permission denied\n  mend: run it as root"
     );
+}
+
+/// Who goes by times, which all tell that nothing was changed.
+struct ByTimes;
+
+impl Known for ByTimes {
+    fn is_unchanged(&self, _inode: u64) -> bool {
+        false
+    }
+
+    fn is_same_but_for_flags(&self, _was: &Stat, _is: &Stat) -> bool {
+        true
+    }
+}
+
+#[test]
+fn flags_are_compared_where_times_tell_of_no_change() {
+    let pair = Pair::of(|root| {
+        fs::create_dir(root.join("dir")).unwrap();
+        for name in ["dir/file", "other", "same"] {
+            fs::write(root.join(name), "x").unwrap();
+        }
+        symlink("other", root.join("link")).unwrap();
+    });
+    for name in ["dir", "dir/file"] {
+        let file = File::open(pair.newer().join(name)).unwrap();
+        if let Err(error) = ioctl_setflags(&file, IFlags::NODUMP) {
+            eprintln!("skipped: this file system has no flags: {error}");
+            return;
+        }
+    }
+    fs::write(pair.newer().join("other"), "y").unwrap();
+    let (older, newer) = (File::open(pair.older()).unwrap(), File::open(pair.newer()).unwrap());
+    let found = walk_knowing(older.as_fd(), newer.as_fd(), &ByTimes, &|_| {}).unwrap();
+    assert_eq!(text(&found), ["metadata dir /dir", "metadata file /dir/file"]);
 }
 
 #[test]
