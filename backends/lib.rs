@@ -182,6 +182,10 @@ pub trait Backend: Send + Sync {
     fn nested_that_hold(&self, _tree: &Tree) -> Result<Vec<TreePath>> {
         Ok(Vec::new())
     }
+    /// Fills in which snapshots somebody made of these; nothing where the backend has no such.
+    fn look_for_snapshots(&self, _old_roots: &mut [OldRoot]) -> Result<()> {
+        Ok(())
+    }
     /// What this backend can do.
     fn abilities(&self) -> Abilities;
     /// The identity of the tree that holds the open directory `dir`; `None` if it is on another file
@@ -221,6 +225,10 @@ pub trait LockedBackend {
     /// The same as [`Backend::nested_that_hold`].
     fn nested_that_hold(&self, _tree: &Tree) -> Result<Vec<TreePath>> {
         Ok(Vec::new())
+    }
+    /// The same as [`Backend::look_for_snapshots`].
+    fn look_for_snapshots(&self, _old_roots: &mut [OldRoot]) -> Result<()> {
+        Ok(())
     }
     /// Makes the directory for old roots, where only root may look; nothing if it is there.
     fn make_old_dir(&mut self) -> Result<()>;

@@ -1,6 +1,6 @@
 //! Reads the directory of old roots: records say what should be there, identities what is.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +11,7 @@ use crate::kinship;
 use crate::path::TreeName;
 use crate::record::{self, Listing, Record};
 use crate::survey::{OldRoot, Slot, Survey, Tree, Unfinished};
-use crate::{LockedBackend, temporary};
+use crate::{Layout, LockedBackend, temporary};
 
 /// What was found.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct OldRoots {
     pub roots: Vec<OldRoot>,
     /// Everything else.
     pub unfinished: Vec<Unfinished>,
+    /// Lives of other systems of which records tell, as far as somebody looked for them.
+    pub other_lives: Vec<TreeName>,
     /// The hold, if there is one.
     pub hold: Option<Held>,
     /// What is written down of live and blank.
@@ -28,7 +30,13 @@ pub struct OldRoots {
 
 impl Default for OldRoots {
     fn default() -> Self {
-        Self { roots: Vec::new(), unfinished: Vec::new(), hold: None, adoption: Ok(None) }
+        Self {
+            roots: Vec::new(),
+            unfinished: Vec::new(),
+            other_lives: Vec::new(),
+            hold: None,
+            adoption: Ok(None),
+        }
     }
 }
 
@@ -46,30 +54,31 @@ pub enum Reach {
 }
 
 impl OldRoots {
-    /// Reads the open directory `dir`, which has the name `old`.
+    /// Reads the open directory `dir`, which has the layout's name for it.
     ///
     /// `look` tells what a name in it holds, and `may_be_copy` whether a tree may be the copy that
     /// was made for a record.
     pub fn read(
         dir: BorrowedFd<'_>,
-        old: &TreeName,
+        layout: &Layout,
         reach: Reach,
         look: impl FnMut(&TreeName) -> Result<Slot>,
         may_be_copy: impl Fn(&Tree, &Record) -> bool,
     ) -> Result<Self> {
-        Self::judge_all(dir, Listing::of(dir)?, old, reach, look, may_be_copy)
+        Self::judge_all(dir, Listing::of(dir)?, layout, reach, look, may_be_copy)
     }
 
     /// The same for a listing that was made before: not every tree is an entry of the directory.
     pub fn judge_all(
         dir: BorrowedFd<'_>,
         listing: Listing,
-        old: &TreeName,
+        layout: &Layout,
         reach: Reach,
         mut look: impl FnMut(&TreeName) -> Result<Slot>,
         may_be_copy: impl Fn(&Tree, &Record) -> bool,
     ) -> Result<Self> {
-        let hold = listing.has_hold.then(|| hold::read(dir));
+        let old = &layout.old;
+        let hold = if listing.has_hold { hold::read(dir, &layout.live) } else { None };
         let adoption = if listing.has_adoption { kinship::read(dir) } else { Ok(None) };
         let mut found = Self { hold, adoption, ..Self::default() };
         let mut unreadable = Vec::new();
@@ -104,6 +113,27 @@ impl OldRoots {
         Ok(found)
     }
 
+    /// Looks which lives of other systems are there, of those that records tell of. Where none has such a
+    /// name, the live that had it has another one by now.
+    pub fn look_for_other_lives(
+        &mut self,
+        own: &TreeName,
+        mut is_there: impl FnMut(&TreeName) -> Result<bool>,
+    ) -> Result<()> {
+        let of_roots = self.roots.iter().map(|root| &root.record);
+        let records = of_roots.chain(self.unfinished.iter().filter_map(Unfinished::record));
+        let names: BTreeSet<TreeName> = records
+            .filter_map(|record| TreeName::new(record.live_name.as_deref()?).ok())
+            .filter(|name| name != own)
+            .collect();
+        for name in names {
+            if is_there(&name)? {
+                self.other_lives.push(name);
+            }
+        }
+        Ok(())
+    }
+
     /// One comparison of identities tells whether the swap has happened.
     fn judge(
         &mut self,
@@ -121,13 +151,7 @@ impl OldRoots {
                 });
             }
             Slot::Present(tree) if tree.id == record.live => {
-                self.roots.push(OldRoot {
-                    tree,
-                    record,
-                    own_bytes: None,
-                    nested: Vec::new(),
-                    snapshots: Vec::new(),
-                });
+                self.roots.push(OldRoot::new(tree, record));
             }
             Slot::Present(tree) if may_be_copy(&tree, &record) => {
                 self.unfinished.push(Unfinished::FreshCopy { tree, record });

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, describe};
 use crate::file::{self, create_record_before_commit, replace_record};
-use crate::path::Escaped;
+use crate::path::{Escaped, TreeName};
 use crate::survey::TreeId;
 use crate::{descent, hold, kinship, temporary};
 
@@ -40,6 +40,9 @@ pub struct Record {
     pub time: DateTime<Utc>,
     /// The tree that was live and is the old root now.
     pub live: TreeId,
+    /// The name that it had as live, as it is shown: another system may have its old roots here, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live_name: Option<String>,
     /// The blank that took its place.
     pub blank: TreeId,
     /// The tree beside it that is being deleted, once that was begun in more than one step: what is
@@ -61,7 +64,21 @@ impl Record {
         let boot: String = boot_id.chars().filter(char::is_ascii_hexdigit).take(8).collect();
         let name = format!("{:06}-{boot}", last.saturating_add(1));
         let boot_id = boot_id.to_string();
-        Self { version: VERSION, name, boot_id, time, live, blank, discarding: None }
+        Self {
+            version: VERSION,
+            name,
+            boot_id,
+            time,
+            live,
+            live_name: None,
+            blank,
+            discarding: None,
+        }
+    }
+
+    /// The same, for who had this name as live.
+    pub fn of(self, live: &TreeName) -> Self {
+        Self { live_name: Some(live.to_string()), ..self }
     }
 
     /// Reads a record; the error says what is wrong with the text, in one line.
@@ -80,8 +97,15 @@ impl Record {
     }
 
     fn file_name(&self) -> OsString {
-        format!("{}.json", self.name).into()
+        file_name(&self.name)
     }
+}
+
+/// The name of the file that has the record of the old root `name`.
+pub fn file_name(name: impl AsRef<OsStr>) -> OsString {
+    let mut file = name.as_ref().to_os_string();
+    file.push(OsStr::from_bytes(SUFFIX));
+    file
 }
 
 /// The number that a name of ours starts with.
@@ -193,9 +217,7 @@ pub fn write(
 /// Whether a record in `old` says that `live` is to be set aside under `name`. One that cannot be
 /// read says nothing.
 pub fn says(old: BorrowedFd<'_>, name: &OsStr, live: &TreeId) -> bool {
-    let mut file = name.to_os_string();
-    file.push(OsStr::from_bytes(SUFFIX));
-    read_one(old, &file).is_ok_and(|record| record.live == *live)
+    read_one(old, &file_name(name)).is_ok_and(|record| record.live == *live)
 }
 
 /// Writes down that `tree`, which lies beside `record`, is being deleted: whatever happens from here
@@ -260,8 +282,7 @@ pub fn copy_mark(old: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<CopyMar
 }
 
 fn open(old: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
-    let mut file = name.to_os_string();
-    file.push(OsStr::from_bytes(SUFFIX));
+    let file = file_name(name);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(fs::openat(old, file.as_os_str(), flags, Mode::empty())?)
 }

@@ -85,8 +85,16 @@ pub struct OldRoot {
     pub own_bytes: Option<u64>,
     /// The nested trees in it that hold something, where somebody asked.
     pub nested: Vec<TreePath>,
-    /// Snapshots and bookmarks of it that somebody made, by the names that they have in it.
+    /// Snapshots and bookmarks of it that somebody made, by the names that they have in it, where somebody
+    /// asked.
     pub snapshots: Vec<String>,
+}
+
+impl OldRoot {
+    /// One of which no more is known.
+    pub fn new(tree: Tree, record: Record) -> Self {
+        Self { tree, record, own_bytes: None, nested: Vec::new(), snapshots: Vec::new() }
+    }
 }
 
 /// What an interrupted rollback left; harmless, and either finished by the next one or expired.
@@ -111,6 +119,8 @@ pub enum Unfinished {
     },
     /// Swapped, but mounts without a tree's name still lead to this old root.
     DefaultLeftBehind(OldRoot),
+    /// A tree that was live, between its two names: whoever takes its system's lock next goes on with it.
+    HalfSetAside(TreeName),
     /// Something in the directory of old roots of which no record of ours tells: never touched.
     Foreign(TreeName),
     /// Under a temporary name, what a power cut kept from getting its own: never touched.
@@ -143,15 +153,30 @@ impl From<Option<i32>> for SeenBy {
 }
 
 impl Unfinished {
+    /// The record that tells of it.
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Self::RecordOnly(record)
+            | Self::FreshCopy { record, .. }
+            | Self::HalfDeleted { record, .. } => Some(record),
+            Self::DefaultLeftBehind(old_root) => Some(&old_root.record),
+            Self::HalfSetAside(_)
+            | Self::Foreign(_)
+            | Self::Leftover(_)
+            | Self::UnreadableRecord { .. } => None,
+        }
+    }
+
     /// Where it is, relative to the top of the file system; `None` for a record alone.
     pub fn name(&self) -> Option<&TreeName> {
         match self {
             Self::RecordOnly(_) => None,
             Self::FreshCopy { tree, .. } | Self::HalfDeleted { tree, .. } => Some(&tree.name),
             Self::DefaultLeftBehind(old_root) => Some(&old_root.tree.name),
-            Self::Foreign(name) | Self::Leftover(name) | Self::UnreadableRecord { name, .. } => {
-                Some(name)
-            }
+            Self::HalfSetAside(name)
+            | Self::Foreign(name)
+            | Self::Leftover(name)
+            | Self::UnreadableRecord { name, .. } => Some(name),
         }
     }
 }
@@ -241,6 +266,8 @@ pub struct Survey {
     pub old_roots: Vec<OldRoot>,
     /// What interrupted runs left, and what is not ours.
     pub unfinished: Vec<Unfinished>,
+    /// Lives of other systems of which records tell, as far as these are there and were looked for.
+    pub other_lives: Vec<TreeName>,
     /// The hold, if there is one.
     pub hold: Option<Held>,
     /// Where live is mounted now, in any mount namespace that has a process.
@@ -275,6 +302,7 @@ impl Survey {
             has_old_dir: false,
             old_roots: Vec::new(),
             unfinished: Vec::new(),
+            other_lives: Vec::new(),
             hold: None,
             live_mounts: Vec::new(),
             more_live_mounts: false,
@@ -285,5 +313,10 @@ impl Survey {
             obstacles: Vec::new(),
             immovable: Vec::new(),
         }
+    }
+
+    /// Whether a record tells of another system, which has its old roots in the same directory.
+    pub fn is_of_other(&self, record: &Record) -> bool {
+        self.other_lives.iter().any(|name| record.live_name.as_deref() == Some(&name.to_string()))
     }
 }

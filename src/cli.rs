@@ -164,6 +164,9 @@ pub struct Init {
     /// top of the file system
     #[arg(long, value_name = "NAME")]
     pub adopt: Option<std::ffi::OsString>,
+    /// Adopt it even if it may be another system's: if neither it nor live was made of the other
+    #[arg(long, requires = "adopt")]
+    pub even_if_unrelated: bool,
     /// Write the configuration and make no blank yet: what blank is to hold, the keep list and the
     /// initrd with the rollback in it, can be finished before
     #[arg(long, conflicts_with_all = ["empty", "adopt"])]

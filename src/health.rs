@@ -76,7 +76,8 @@ pub fn problems(
     let Some(layout) = layout.filter(|_| abilities.needs_rollback) else { return Vec::new() };
     let mut problems = problems_of_this_boot(survey, facts, layout, running);
     problems.extend(next_boot(survey, facts, layout));
-    problems.extend(survey.unfinished.iter().map(unfinished));
+    let is_of_other = |left: &&Unfinished| left.record().is_some_and(|r| survey.is_of_other(r));
+    problems.extend(survey.unfinished.iter().filter(|left| !is_of_other(left)).map(unfinished));
     problems
 }
 
@@ -183,6 +184,13 @@ fn unfinished(unfinished: &Unfinished) -> Problem {
             format!("mounts that name no tree lead to the old root `{}`", old.tree.name),
             "reboot: the next rollback lets them lead to live; or run `blankroot rollback` while \
              live is not mounted",
+        ),
+        Unfinished::HalfSetAside(name) => problem(
+            format!(
+                "a rollback was interrupted between two of its steps, and `{name}` was live then"
+            ),
+            "delete nothing; the next `blankroot rollback` or `blankroot expire` of its system completes \
+             the rollback",
         ),
         Unfinished::Foreign(name) => problem(
             format!("`{name}` lies among the old roots, and no record tells of it"),

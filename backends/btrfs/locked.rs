@@ -188,11 +188,11 @@ impl LockedBackend for Locked<'_> {
 
     fn hold(&mut self, hold: &Hold) -> Result<()> {
         make_old_dir(&self.top, &self.layout.old)?;
-        hold::write(self.old_dir()?.as_fd(), hold)
+        hold::write(self.old_dir()?.as_fd(), &self.layout.live, hold)
     }
 
     fn release(&mut self) -> Result<()> {
-        hold::remove(self.old_dir()?.as_fd())
+        hold::remove(self.old_dir()?.as_fd(), &self.layout.live)
     }
 
     fn adopt(&mut self, live: &Tree, blank: &Tree) -> Result<()> {

@@ -91,6 +91,7 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach, mounts: Mounts<'_>) -> R
         has_old_dir,
         old_roots: old.roots,
         unfinished: old.unfinished,
+        other_lives: old.other_lives,
         hold: old.hold,
         live_mounts,
         more_live_mounts,
@@ -203,7 +204,10 @@ fn old_roots(
         Ok(found.slot(name, origin.map(|origin| origin.info)))
     };
     let is_copy = |tree: &Tree, record: &Record| tree.copy_of.as_ref() == Some(&record.blank);
-    let mut old = OldRoots::read(dir.as_fd(), &layout.old, reach, look, is_copy)?;
+    let mut old = OldRoots::read(dir.as_fd(), layout, reach, look, is_copy)?;
+    if reach == Reach::All {
+        old.look_for_other_lives(&layout.live, |name| Ok(top.look(name)?.info().is_some()))?;
+    }
     let doubted = old.unfinished.into_iter().map(|left| doubt(left, &infos, top, &dir, origin));
     old.unfinished = doubted.collect::<Result<_>>()?;
     old.roots.sort_by_key(|root| infos.get(&root.tree.id).map(|info| (info.otransid, info.id)));

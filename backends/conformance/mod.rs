@@ -144,7 +144,8 @@ pub(crate) fn next_record(testbed: &dyn Testbed) -> Record {
     let taken: Vec<OsString> = Records::read(old.as_fd()).unwrap().taken();
     let time = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
     let boot = "3f2a1c9e-7a01-4b6e-9d0a-000000000000";
-    Record::next(&taken, boot, time, live(testbed).id, blank(testbed).id)
+    let live_name = testbed.layout().live;
+    Record::next(&taken, boot, time, live(testbed).id, blank(testbed).id).of(&live_name)
 }
 
 /// Where the old root of a record lies.

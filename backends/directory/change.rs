@@ -141,11 +141,11 @@ impl LockedBackend for Locked<'_> {
 
     fn hold(&mut self, hold: &Hold) -> Result<()> {
         self.make_old_dir()?;
-        hold::write(self.old_dir("write the hold")?.as_fd(), hold)
+        hold::write(self.old_dir("write the hold")?.as_fd(), &self.of.layout.live, hold)
     }
 
     fn release(&mut self) -> Result<()> {
-        hold::remove(self.old_dir("remove the hold")?.as_fd())
+        hold::remove(self.old_dir("remove the hold")?.as_fd(), &self.of.layout.live)
     }
 
     fn adopt(&mut self, live: &Tree, blank: &Tree) -> Result<()> {

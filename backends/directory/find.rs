@@ -28,7 +28,12 @@ pub(super) fn survey(of: &Directory, reach: Reach, look_for: Mounts<'_>) -> Resu
         Some(dir) => {
             let look = |name: &TreeName| slot(of, name, false);
             // Nothing tells of a plain directory what it is a copy of.
-            OldRoots::read(dir.as_fd(), &of.layout.old, reach, look, |_, _| true)?
+            let mut old = OldRoots::read(dir.as_fd(), &of.layout, reach, look, |_, _| true)?;
+            if reach == Reach::All {
+                let is_there = |name: &TreeName| Ok(slot(of, name, false)?.tree().is_some());
+                old.look_for_other_lives(&of.layout.live, is_there)?;
+            }
+            old
         }
         None => OldRoots::default(),
     };
@@ -57,6 +62,7 @@ pub(super) fn survey(of: &Directory, reach: Reach, look_for: Mounts<'_>) -> Resu
         has_old_dir: old_dir.is_some(),
         old_roots: old.roots,
         unfinished: old.unfinished,
+        other_lives: old.other_lives,
         hold: old.hold,
         live_mounts,
         more_live_mounts,

@@ -114,9 +114,12 @@ pub fn own_properties(name: &ZfsName) -> Result<Vec<Property>> {
         None => set.own.iter().map(|property| value(property, name)).collect::<Result<_>>()?,
     };
     let mut properties: Vec<Property> = set.own.into_iter().zip(values).collect();
-    for quota in set.quotas {
-        let limit = value(&quota, name)?;
-        properties.extend(Some((quota, limit)).filter(|(_, limit)| limit != b"0"));
+    if !set.quotas.is_empty() {
+        let limits = get(&["-o", "property,value", &set.quotas.join(",")])?;
+        let limits = output::values(&limits, &set.quotas)
+            .ok_or_else(|| unreadable("zfs get", "a limit has no number"))?;
+        let limits = set.quotas.into_iter().zip(limits);
+        properties.extend(limits.filter(|(_, limit)| limit != b"0"));
     }
     Ok(properties)
 }
@@ -126,9 +129,11 @@ pub fn snapshot(name: &ZfsName) -> Result<()> {
     change_by(&ZFS, "zfs: snapshot", ["snapshot", name.as_str()])
 }
 
-/// Makes a dataset and those above it, which nothing mounts by itself.
+/// Makes a dataset and those above it, which nothing mounts by itself, and which can be written to whatever
+/// those above it are.
 pub fn create(name: &ZfsName) -> Result<()> {
-    let args = ["create", "-pu", "-o", "mountpoint=legacy", "-o", "sync=standard"];
+    let own = ["mountpoint=legacy", "sync=standard", "readonly=off"];
+    let args = ["create", "-pu"].into_iter().chain(own.into_iter().flat_map(|own| ["-o", own]));
     change_by(&ZFS, "zfs: create", args.into_iter().chain([name.as_str()]))
 }
 

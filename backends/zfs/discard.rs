@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, unlinkat};
 
 use super::locked::{Locked, changed};
 use super::revert::guid;
-use super::{commands, mounts};
+use super::{changes, commands, mounts};
 use crate::LockedBackend;
 use crate::error::{Error, Result};
 use crate::fault::change;
@@ -20,9 +20,9 @@ use crate::survey::{OldRoot, Tree, Unfinished};
 /// but those that are named, and what a comparison left; else it answers why not.
 const DESTROY: &str = r#"
 local argv = (...)["argv"]
-local dataset, guid = argv[1], argv[2]
+local dataset, guid, temporary = argv[1], argv[2], argv[3]
 local may_go = {}
-for at = 3, #argv do may_go[argv[at]] = true end
+for at = 4, #argv do may_go[argv[at]] = true end
 if "guid " .. zfs.get_prop(dataset, "guid") ~= guid then
   return "another dataset has its name by now"
 end
@@ -37,7 +37,7 @@ for snapshot in zfs.list.snapshots(dataset) do
   for hold in zfs.list.holds(snapshot) do
     return snapshot .. " is held by " .. hold
   end
-  if not may_go[snapshot] and not string.find(snapshot, "@blankroot-diff-", 1, true) then
+  if not may_go[snapshot] and not string.find(snapshot, temporary, 1, true) then
     return snapshot .. " was made since it was looked at"
   end
   snapshots[#snapshots + 1] = snapshot
@@ -99,8 +99,9 @@ fn delete(
     }
     let guid = guid(tree, action)?;
     let snapshots: Vec<String> = snapshots.iter().map(|name| format!("{dataset}{name}")).collect();
-    let args: Vec<&str> =
-        [guid.as_str()].into_iter().chain(snapshots.iter().map(String::as_str)).collect();
+    let temporary = format!("@{}-", changes::PREFIX);
+    let args = [&guid, &temporary].into_iter().chain(&snapshots);
+    let args: Vec<&str> = args.map(String::as_str).collect();
     commands::program("zfs: destroy", DESTROY, &dataset, &args)
         .map_err(|error| Error::new(action, error).mend("remove what needs it, then try again"))?;
     // Where it was mounted there may be a directory; who has something in it keeps it.

@@ -17,7 +17,7 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd;
 
 use super::Zfs;
-use super::commands;
+use super::commands::{self, Property};
 use super::found::{Found, id_of};
 use super::name::{Names, ZfsName};
 use super::open::{Access, open};
@@ -33,9 +33,9 @@ pub fn parked_name(names: &Names, record: &str) -> Result<ZfsName> {
     names.old_root(&name.to_string_lossy())
 }
 
-/// Whether something has such a name.
-pub fn is_parked(of: &Zfs, found: &Found) -> bool {
-    found.old_roots.iter().any(|row| record_of(of, row).is_some())
+/// Whether a dataset has such a name.
+pub fn is_parked(of: &Zfs, row: &Row) -> bool {
+    record_of(of, row).is_some()
 }
 
 /// Goes on with what an interrupted swap left. Nothing is done where identities do not tell what that is.
@@ -43,8 +43,9 @@ pub fn finish(of: &Zfs, pool: &mut Pool) -> Result<()> {
     let found = Found::look_for_half_done(of)?;
     let mut renamed = false;
     for parked in &found.old_roots {
-        if let Some(name) = record_of(of, parked) {
-            renamed |= finish_renames(of, pool, &found, parked, &of.names.old_root(&name)?)?;
+        let record = record_of(of, parked).filter(|record| !is_of_other(of, record));
+        if let Some(record) = record {
+            renamed |= finish_renames(of, pool, &found, parked, &of.names.old_root(&record)?)?;
         }
     }
     let found = if renamed { Found::look_for_half_done(of)? } else { found };
@@ -68,12 +69,12 @@ fn finish_renames(
         (None, Some(copy)) if replaces_it(copy) => {
             // What was live has its name back where that fails, and the next rollback tries once more.
             if name_copy_live(of, aside, &from).is_ok() {
-                set_aside(of, pool, &from, aside)?;
+                finish_setting_aside(of, pool, &from, aside)?;
             } else if !commands::is_there(&of.names.live)? {
                 return Ok(false);
             }
         }
-        (Some(live), None) if replaces_it(live) => set_aside(of, pool, &from, aside)?,
+        (Some(live), None) if replaces_it(live) => finish_setting_aside(of, pool, &from, aside)?,
         (None, _) if was_live(of, parked, aside)? => {
             commands::rename("zfs: give live back", &from, &of.names.live)?;
         }
@@ -83,9 +84,29 @@ fn finish_renames(
     Ok(true)
 }
 
-fn set_aside(of: &Zfs, pool: &mut Pool, parked: &ZfsName, aside: &ZfsName) -> Result<()> {
+fn finish_setting_aside(
+    of: &Zfs,
+    pool: &mut Pool,
+    parked: &ZfsName,
+    aside: &ZfsName,
+) -> Result<()> {
+    let hidden = properties::to_hide(parked, pool)?;
+    set_aside(of, pool, parked, aside, &hidden)
+}
+
+/// Makes an old root of what was live, once the copy has live's name: the pool boots live, and no boot menu
+/// offers the other.
+pub fn set_aside(
+    of: &Zfs,
+    pool: &mut Pool,
+    parked: &ZfsName,
+    aside: &ZfsName,
+    hidden: &[Property],
+) -> Result<()> {
     boot_live(of, pool)?;
-    properties::hide(parked, pool)?;
+    if !hidden.is_empty() {
+        commands::set(parked, hidden)?;
+    }
     commands::rename("zfs: name the old root", parked, aside)
 }
 
@@ -103,13 +124,26 @@ pub fn name_copy_live(of: &Zfs, copy: &ZfsName, parked: &ZfsName) -> Result<()> 
 fn boot_live(of: &Zfs, pool: &mut Pool) -> Result<()> {
     let Names { live, old, .. } = &of.names;
     let was_live = |name: &str| {
-        name.strip_prefix(old.as_str()).and_then(|rest| rest.strip_prefix('/')).is_some()
+        let last = name.strip_prefix(old.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        last.is_some_and(|last| {
+            let record = temporary::stem(OsStr::new(last)).and_then(OsStr::to_str);
+            !is_of_other(of, record.unwrap_or(last))
+        })
     };
     if pool.bootfs.as_deref().is_some_and(was_live) {
         commands::set_bootfs(live)?;
         pool.bootfs = Some(live.to_string());
     }
     Ok(())
+}
+
+/// Whether a record tells of another live, whose own next run goes on with it. What cannot be read says
+/// nothing.
+fn is_of_other(of: &Zfs, record: &str) -> bool {
+    let Ok(dir) = open(&of.names.old, Access::Read) else { return false };
+    let read = record::read_one(dir.as_fd(), &record::file_name(record));
+    let live_name = read.ok().and_then(|record| record.live_name);
+    live_name.is_some_and(|name| name != of.layout.live.to_string())
 }
 
 /// Whether a record says so: the copy, which would tell it without a key, is gone.

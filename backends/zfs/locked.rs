@@ -134,17 +134,21 @@ impl LockedBackend for Locked<'_> {
         self.of.view(tree)
     }
 
+    fn look_for_snapshots(&self, old_roots: &mut [OldRoot]) -> Result<()> {
+        self.of.look_for_snapshots(old_roots)
+    }
+
     fn make_old_dir(&mut self) -> Result<()> {
         self.ensure_old_dir()
     }
 
     fn hold(&mut self, hold: &Hold) -> Result<()> {
         self.ensure_old_dir()?;
-        hold::write(self.old_dir()?.as_fd(), hold)
+        hold::write(self.old_dir()?.as_fd(), &self.of.layout.live, hold)
     }
 
     fn release(&mut self) -> Result<()> {
-        hold::remove(self.old_dir()?.as_fd())
+        hold::remove(self.old_dir()?.as_fd(), &self.of.layout.live)
     }
 
     fn adopt(&mut self, live: &Tree, blank: &Tree) -> Result<()> {
@@ -217,12 +221,9 @@ impl LockedBackend for Locked<'_> {
         commands::rename("zfs: set live aside", &live_name, &parked)?;
         half_done::name_copy_live(self.of, &copy, &parked)?;
         if self.pool.bootfs.as_deref() == Some(live_name.as_str()) {
-            commands::set_bootfs(&live_name)?;
+            self.pool.bootfs = Some(parked.to_string());
         }
-        if !carried.old_root.is_empty() {
-            commands::set(&parked, &carried.old_root)?;
-        }
-        commands::rename("zfs: name the old root", &parked, &copy)?;
+        half_done::set_aside(self.of, &mut self.pool, &parked, &copy, &carried.old_root)?;
         let names = &self.of.names;
         let rows = self.look(&[&names.live, &copy])?;
         half_done::finish_promotion(self.of, &Found::without_blank(names, rows)?)

@@ -28,7 +28,7 @@ use std::os::fd::BorrowedFd;
 use crate::error::{Error, Result};
 use crate::mount_tables::Patience;
 use crate::old_roots::Reach;
-use crate::survey::{Mounts, Slot, Survey, Tree, TreeId};
+use crate::survey::{Mounts, OldRoot, Slot, Survey, Tree, TreeId};
 use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
 
 use name::{Names, ZfsName};
@@ -100,6 +100,10 @@ impl Backend for Zfs {
     fn own_bytes(&self, tree: &Tree) -> Result<Option<u64>> {
         let found = commands::look(&[&self.name(tree)?], &self.names.blank)?;
         Ok(found.first().and_then(|row| row.written))
+    }
+
+    fn look_for_snapshots(&self, old_roots: &mut [OldRoot]) -> Result<()> {
+        survey::look_for_snapshots(self, old_roots)
     }
 
     fn abilities(&self) -> Abilities {

@@ -57,6 +57,12 @@ pub fn of(of: &Zfs, found: &Found, pool: &Pool) -> Vec<Obstacle> {
             mend: Some(format!("import it again: `zpool export {name} && zpool import -N {name}`")),
         });
     }
+    if let Some(old) = found.old.as_ref().filter(|old| old.read_only && !pool.is_read_only) {
+        obstacles.push(Obstacle {
+            reason: format!("`{}` is read-only, and no record can be written there", old.name),
+            mend: Some(format!("run `zfs set readonly=off '{}'`", old.name)),
+        });
+    }
     if !found.inside_live.is_empty() {
         let list = found.inside_live.join("`, `");
         obstacles.push(Obstacle {
@@ -70,7 +76,7 @@ pub fn of(of: &Zfs, found: &Found, pool: &Pool) -> Vec<Obstacle> {
             )),
         });
     }
-    if found.live.is_none() && half_done::is_parked(of, found) {
+    if found.live.is_none() && found.old_roots.iter().any(|row| half_done::is_parked(of, row)) {
         obstacles.push(Obstacle {
             reason: "a rollback was interrupted between two of its steps".into(),
             mend: Some("run `blankroot rollback` or `blankroot expire`, which complete it".into()),

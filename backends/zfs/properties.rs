@@ -103,13 +103,12 @@ fn hidden(own: &[Property]) -> Vec<Property> {
     hidden
 }
 
-/// Hides what was live from boot menus, where nobody has it mounted: another mount point unmounts it.
-pub fn hide(old_root: &ZfsName, pool: &Pool) -> Result<()> {
+/// What hides what was live from boot menus; nothing where somebody has it mounted: another mount point
+/// unmounts it.
+pub fn to_hide(old_root: &ZfsName, pool: &Pool) -> Result<Vec<Property>> {
     let hidden = hidden(&own(old_root, pool)?);
-    if hidden.is_empty() || commands::value("mounted", old_root)? == b"yes" {
-        return Ok(());
-    }
-    commands::set(old_root, &hidden)
+    let leave = hidden.is_empty() || commands::value("mounted", old_root)? == b"yes";
+    Ok(if leave { Vec::new() } else { hidden })
 }
 
 /// The properties that were set on a dataset, as they were set.

@@ -14,13 +14,13 @@ use super::found::Found;
 use super::name::ZfsName;
 use super::open::{Access, open};
 use super::output::{Pool, Row};
-use super::{changes, commands, mounts, obstacles};
+use super::{changes, commands, half_done, mounts, obstacles};
 use crate::error::{Error, Result};
 use crate::kinship::{self, Kinship};
 use crate::old_roots::{OldRoots, Reach};
 use crate::path::TreeName;
 use crate::record::{Listing, Record};
-use crate::survey::{Mounts, Obstacle, Slot, Space, Stubs, Survey, Tree, Unfinished};
+use crate::survey::{Mounts, Obstacle, OldRoot, Slot, Space, Stubs, Survey, Tree, Unfinished};
 
 /// Bytes that a record, a clone and three new names may take, with room to spare: each is a transaction
 /// that ZFS refuses on a pool that is almost full.
@@ -69,6 +69,7 @@ pub fn survey(of: &Zfs, pool: &Pool, reach: Reach, look_for: Mounts<'_>) -> Resu
         has_old_dir: found.old.is_some(),
         old_roots: old.roots,
         unfinished: old.unfinished,
+        other_lives: old.other_lives,
         hold: old.hold,
         live_mounts,
         more_live_mounts,
@@ -116,22 +117,46 @@ fn old_roots(of: &Zfs, found: &Found, reach: Reach) -> Result<Result<OldRoots, O
         }
     };
     let is_copy = |tree: &Tree, record: &Record| tree.copy_of.as_ref() == Some(&record.blank);
-    let mut old = OldRoots::judge_all(dir.as_fd(), listing, &of.layout.old, reach, look, is_copy)?;
-    old.unfinished = old.unfinished.into_iter().map(|left| doubt(left, &datasets)).collect();
+    let mut old = OldRoots::judge_all(dir.as_fd(), listing, &of.layout, reach, look, is_copy)?;
+    let parked: Vec<OsString> = found
+        .old_roots
+        .iter()
+        .filter(|row| half_done::is_parked(of, row))
+        .filter_map(last)
+        .collect();
+    let judged = |left| match left {
+        Unfinished::Leftover(name) if parked.iter().any(|parked| parked == name.file_name()) => {
+            Unfinished::HalfSetAside(name)
+        }
+        left => doubt(left, &datasets),
+    };
+    old.unfinished = old.unfinished.into_iter().map(judged).collect();
     let made = |tree: &Tree| datasets.get(tree.name.file_name()).map(|row| row.createtxg);
     old.roots.sort_by_key(|root| made(&root.tree));
-    // Nobody deletes anything before the root is there.
-    let hanging = match reach {
-        Reach::All if !old.roots.is_empty() => commands::hanging_below(&of.names.old)?,
-        Reach::All | Reach::Youngest => Vec::new(),
-    };
+    if reach == Reach::All {
+        old.look_for_other_lives(&of.layout.live, |name| {
+            let name = ZfsName::of(&of.names.top, name);
+            name.map_or(Ok(false), |name| commands::is_there(&name))
+        })?;
+    }
     for root in &mut old.roots {
-        root.snapshots = snapshots_of(&of.names.old_root(&root.record.name)?, &hanging);
         root.own_bytes = datasets.get(root.tree.name.file_name()).and_then(|row| row.written);
         // Whether anything was written in a tree that was live is nobody's question.
         root.tree.pristine = None;
     }
     Ok(Ok(old))
+}
+
+/// Fills in what hangs on these.
+pub fn look_for_snapshots(of: &Zfs, old_roots: &mut [OldRoot]) -> Result<()> {
+    if old_roots.is_empty() {
+        return Ok(());
+    }
+    let hanging = commands::hanging_below(&of.names.old)?;
+    for root in old_roots {
+        root.snapshots = snapshots_of(&of.names.old_root(&root.record.name)?, &hanging);
+    }
+    Ok(())
 }
 
 /// What of it hangs on this dataset, by the names that it has there; but what a comparison left.

@@ -27,7 +27,8 @@ pub fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
     }
     if args.dry_run {
         let backend = config.open_backend(root)?;
-        let survey = backend.survey()?;
+        let mut survey = backend.survey()?;
+        backend.look_for_snapshots(&mut survey.old_roots)?;
         return Ok(match plan(&config, &survey) {
             Ok(mut plan) => {
                 plan.look_inside(|tree| backend.nested_that_hold(tree))?;
@@ -40,7 +41,8 @@ pub fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
     // priorities is no reason to keep old roots.
     let _ = io_priority::be_idle();
     Ok(config.with_lock(root, show::waiting, |locked| {
-        let survey = locked.survey()?;
+        let mut survey = locked.survey()?;
+        locked.look_for_snapshots(&mut survey.old_roots)?;
         let code = match plan(&config, &survey) {
             Ok(mut plan) => {
                 plan.look_inside(|tree| locked.nested_that_hold(tree))?;
@@ -70,7 +72,7 @@ fn pretend(plan: &ExpirePlan) -> ExitCode {
 
 fn execute(plan: &ExpirePlan, locked: &mut dyn LockedBackend) -> ExitCode {
     let total = plan.deletions().count();
-    for fate in plan.fates.iter().filter(|fate| fate.is_of_other_system()) {
+    for fate in plan.fates.iter().filter(|fate| fate.is_told()) {
         say(&format!("{fate}\n"));
     }
     if total == 0 {

@@ -142,7 +142,8 @@ fn not_booted(
     }
     // A blank that may be another system's is refused as that; its fstab is right for whom it is of.
     let is_foreign = matches!(survey.kinship, Kinship::Unrelated(_));
-    let is_wanted = !is_foreign || matches!(wanted, Wanted::Adopted(_));
+    let is_wanted =
+        !is_foreign || matches!(wanted, Wanted::Adopted { even_if_unrelated: true, .. });
     // What is right in live by now may be wrong in blank, which was made before.
     if let Some(blank) = survey.blank.tree().filter(|_| is_wanted) {
         let text = fstab::read(backend.view(blank)?.as_fd())
@@ -213,10 +214,11 @@ fn wanted(args: &Init) -> Result<Wanted, Error> {
         Some(name) => {
             // Most people would write the name as `btrfs subvolume list` or a path shows it.
             let name = name.as_bytes();
-            TreeName::new(name).map(Wanted::Adopted).map_err(|why| {
+            let name = TreeName::new(name).map_err(|why| {
                 Error::new(format!("adopt `{}`", Escaped(name)), format!("the name {why}"))
                     .mend("name it relative to the top of the file system, as in `root-blank`")
-            })
+            })?;
+            Ok(Wanted::Adopted { name, even_if_unrelated: args.even_if_unrelated })
         }
     }
 }
@@ -243,7 +245,7 @@ fn configuration(
 
 fn starter_for(path: &Path, args: &Init, wanted: &Wanted) -> Result<(Config, ConfigFile), Failure> {
     let mut root = detect::detect(&args.root.root, &args.host.host)?;
-    if let Wanted::Adopted(name) = wanted {
+    if let Wanted::Adopted { name, .. } = wanted {
         root = root.with_blank(name.clone());
     }
     let mut text = starter::starter(&root)?;

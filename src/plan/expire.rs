@@ -55,9 +55,9 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// Whether it concerns what may be another system's.
-    pub fn is_of_other_system(&self) -> bool {
-        matches!(self, Self::Stays(_, WhyKept::OfOtherSystem))
+    /// Whether it is told although nothing is done: its owner has to do something, or it stays for good.
+    pub fn is_told(&self) -> bool {
+        matches!(self, Self::Stays(_, WhyKept::OfOtherSystem | WhyKept::HasSnapshots))
     }
 }
 
@@ -74,6 +74,8 @@ pub enum WhyKept {
     Default,
     /// Nothing says that it is of this system.
     OfOtherSystem,
+    /// By its record it was another live, which is still there.
+    OfOtherLive,
     /// It has snapshots that somebody made, and the rules keep those.
     HasSnapshots,
 }
@@ -144,9 +146,14 @@ pub fn plan(
         newer += usize::from(why.is_ok());
     }
     fates.reverse();
-    let stays = |old_root: &OldRoot| Fate::Stays(old_root.clone(), WhyKept::OfOtherSystem);
+    let stays = |old_root: &OldRoot| {
+        let is_named = survey.is_of_other(&old_root.record);
+        let why = if is_named { WhyKept::OfOtherLive } else { WhyKept::OfOtherSystem };
+        Fate::Stays(old_root.clone(), why)
+    };
     fates.extend(others.into_iter().map(stays));
-    fates.extend(survey.unfinished.iter().filter(|left| is_ours(left)).cloned().map(Fate::Cleared));
+    let may_go = |left: &&Unfinished| is_ours(left) && !is_of_other(survey, left);
+    fates.extend(survey.unfinished.iter().filter(may_go).cloned().map(Fate::Cleared));
     Ok(ExpirePlan { fates })
 }
 
@@ -174,6 +181,11 @@ fn is_default(survey: &Survey, old_root: &OldRoot) -> bool {
     })
 }
 
+/// Whether another system's next run goes on with it.
+fn is_of_other(survey: &Survey, left: &Unfinished) -> bool {
+    left.record().is_some_and(|record| survey.is_of_other(record))
+}
+
 /// Whether a record of ours says what it is, and that nobody needs it.
 fn is_ours(left: &Unfinished) -> bool {
     match left {
@@ -181,6 +193,7 @@ fn is_ours(left: &Unfinished) -> bool {
         | Unfinished::FreshCopy { .. }
         | Unfinished::HalfDeleted { .. } => true,
         Unfinished::DefaultLeftBehind(_)
+        | Unfinished::HalfSetAside(_)
         | Unfinished::Foreign(_)
         | Unfinished::Leftover(_)
         | Unfinished::UnreadableRecord { .. } => false,
@@ -197,6 +210,10 @@ impl fmt::Display for Fate {
                     WhyKept::HasSnapshots => {
                         let list = old_root.snapshots.join(", ");
                         write!(f, ": {list} (`snapshots = \"delete\"` in `retention` lets them go)")
+                    }
+                    WhyKept::OfOtherLive => {
+                        let name = old_root.record.live_name.as_deref().unwrap_or_default();
+                        write!(f, ", `{name}`")
                     }
                     _ => Ok(()),
                 }
@@ -240,6 +257,7 @@ impl fmt::Display for WhyKept {
             }
             Self::Default => f.write_str("mounts that name no tree lead to it"),
             Self::HasSnapshots => f.write_str("it has snapshots that somebody made"),
+            Self::OfOtherLive => f.write_str("it was another system's live"),
             Self::OfOtherSystem => f.write_str(
                 "it may be another system's: neither its record nor what was copied from what leads from \
                  it to live",

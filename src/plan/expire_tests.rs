@@ -38,13 +38,7 @@ fn tree(id: &TreeId, name: &str) -> Tree {
 fn survey(times: &[DateTime<Utc>]) -> Survey {
     let old_root = |(number, time): (usize, &DateTime<Utc>)| {
         let record = record(number + 1, *time);
-        OldRoot {
-            tree: tree(&record.live, &record.name),
-            record,
-            own_bytes: None,
-            nested: Vec::new(),
-            snapshots: Vec::new(),
-        }
+        OldRoot::new(tree(&record.live, &record.name), record)
     };
     let old_roots = times.iter().enumerate().map(old_root).collect();
     Survey { old_roots, has_old_dir: true, ..Survey::new("x", Slot::Missing, Slot::Missing) }
@@ -226,4 +220,21 @@ fn snapshots_of_others_keep_an_old_root_unless_the_rules_say_otherwise() {
             "discard 000001: 41 days old, 1 newer one stays; with its snapshots @autosnap 1, #mark"
         )
     );
+}
+
+#[test]
+fn what_was_another_live_stays_whatever_the_rules_say() {
+    let mut found = survey(&[41, 31, 1].map(ago));
+    let other = TreeName::new("other").unwrap();
+    found.old_roots[1].record.live_name = Some("other".into());
+    let copy = Unfinished::RecordOnly(record(7, at(NOW)).of(&other));
+    found.unfinished = vec![copy.clone()];
+    let planned =
+        |found: &Survey| planned(found, rules(0, 30), at(NOW)).to_string().replace("-3f2a1c9e", "");
+    let gone = planned(&found);
+    assert!(gone.contains("discard 000002") && gone.contains("record 000007"), "{gone}");
+    found.other_lives = vec![other];
+    let stays = planned(&found);
+    assert!(stays.contains("keep 000002: it was another system's live, `other`"), "{stays}");
+    assert!(stays.contains("discard 000001") && !stays.contains("000007"), "{stays}");
 }

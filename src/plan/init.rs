@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use backends::kinship;
 use backends::path::Escaped;
-use backends::{Abilities, Kinship, Layout, Origin, Slot, Survey, Tree, TreeName};
+use backends::{Abilities, Kinship, Layout, OldRoot, Origin, Slot, Survey, Tree, TreeName};
 
 use super::rollback::immovable;
 use super::{nested, refusal};
@@ -18,7 +18,12 @@ pub enum Wanted {
     /// A snapshot is made.
     New(Origin),
     /// A snapshot that exists is taken.
-    Adopted(TreeName),
+    Adopted {
+        /// Its name.
+        name: TreeName,
+        /// Also if it may be another system's.
+        even_if_unrelated: bool,
+    },
     /// It is made by a later run, when the configuration and the initrd are what it should hold.
     Later,
 }
@@ -170,7 +175,7 @@ fn blank(
     now: Situation<'_>,
     plan: &mut InitPlan,
 ) -> Result<(), InitRefusal> {
-    if let Wanted::Adopted(name) = wanted
+    if let Wanted::Adopted { name, .. } = wanted
         && *name != layout.blank
     {
         return Err(other_blank(name, layout, now.config));
@@ -193,7 +198,7 @@ fn blank(
                 mend: "move it away, or set `blank` in the configuration to another name".into(),
             });
         }
-        (Slot::Missing, Wanted::Adopted(name)) => {
+        (Slot::Missing, Wanted::Adopted { name, .. }) => {
             return Err(InitRefusal {
                 reason: format!("there is no snapshot `{name}` to adopt"),
                 mend: "name it relative to the top of the file system, as in `root-blank`".into(),
@@ -251,15 +256,17 @@ fn old_dir(layout: &Layout, survey: &Survey, plan: &mut InitPlan) {
     }
 }
 
-/// Two systems that put their old roots into one directory would show each other's hold, and could not
-/// tell whose is whose once a blank is gone.
+/// Two systems may put their old roots into one directory where records name the live that each was. A system
+/// of the same name, or one whose records are older than that, could not be told apart once a blank is gone.
 fn shared_old_dir(wanted: &Wanted, layout: &Layout, survey: &Survey) -> Option<InitRefusal> {
     // Whoever adopts a blank adopts the old roots that it took the place of.
-    let adopted = matches!(wanted, Wanted::Adopted(_))
+    let adopted = matches!(wanted, Wanted::Adopted { .. })
         .then(|| Survey { kinship: Kinship::Recorded, ..survey.clone() });
     let survey = adopted.as_ref().unwrap_or(survey);
     let others = kinship::of_other_systems(survey);
-    let other = survey.old_roots.iter().find(|old_root| others.contains(&old_root.tree.id))?;
+    let is_told_apart = |old_root: &&OldRoot| survey.is_of_other(&old_root.record);
+    let mut roots = survey.old_roots.iter().filter(|old_root| !is_told_apart(old_root));
+    let other = roots.find(|old_root| others.contains(&old_root.tree.id))?;
     let (old, name) = (&layout.old, &other.tree.name);
     Some(InitRefusal {
         reason: format!(
@@ -309,14 +316,15 @@ fn check_read_only(blank: &Tree, how: Option<&str>) -> Result<(), InitRefusal> {
 /// A blank that is there already may be another system's: the last installation's, say.
 fn adopt(wanted: &Wanted, blank: &Tree, survey: &Survey) -> Result<Option<InitStep>, InitRefusal> {
     let Some(live) = survey.live.tree() else { return Ok(None) };
-    let asked = matches!(wanted, Wanted::Adopted(_));
-    match &survey.kinship {
-        Kinship::Proven | Kinship::Recorded => Ok(None),
-        Kinship::Unknown | Kinship::Unrelated(_) if asked => {
-            Ok(Some(InitStep::Adopt { live: live.clone(), blank: blank.clone() }))
+    let step = InitStep::Adopt { live: live.clone(), blank: blank.clone() };
+    match (&survey.kinship, wanted) {
+        (Kinship::Proven | Kinship::Recorded, _) => Ok(None),
+        (Kinship::Unknown, Wanted::Adopted { .. })
+        | (Kinship::Unrelated(_), Wanted::Adopted { even_if_unrelated: true, .. }) => {
+            Ok(Some(step))
         }
-        Kinship::Unknown => Ok(None),
-        Kinship::Unrelated(unreadable) => Err(InitRefusal {
+        (Kinship::Unknown, _) => Ok(None),
+        (Kinship::Unrelated(unreadable), _) => Err(InitRefusal {
             reason: refusal::unrelated(&live.name, &blank.name, unreadable),
             mend: refusal::mend_unrelated(&blank.name),
         }),

@@ -69,6 +69,10 @@ fn the_configuration_is_written_before_the_snapshot_is_made() {
     );
 }
 
+fn adopted(blank: &str) -> Wanted {
+    Wanted::Adopted { name: name(blank), even_if_unrelated: false }
+}
+
 #[test]
 fn a_blank_that_is_no_relative_is_refused_unless_it_is_adopted() {
     let survey = Survey {
@@ -81,7 +85,12 @@ fn a_blank_that_is_no_relative_is_refused_unless_it_is_adopted() {
         told.contains("blank, `root-blank`, may be another system's: neither it nor live, `root`")
     );
     assert!(told.contains("\n  mend: if `root-blank` is what this root is to be restored to, run"));
-    let adopted = shown(&Wanted::Adopted(name("root-blank")), &there(), &survey);
+    let adopted = |even_if_unrelated| {
+        let name = name("root-blank");
+        shown(&Wanted::Adopted { name, even_if_unrelated }, &there(), &survey)
+    };
+    assert_eq!(adopted(false), told);
+    let adopted = adopted(true);
     assert!(adopted.ends_with("\n1. write down that `root-blank` is the blank of `root`\n"));
     let unknown = Survey { kinship: Kinship::Unknown, ..survey };
     assert!(!shown(&LIVE, &there(), &unknown).contains("cannot"));
@@ -93,7 +102,7 @@ fn what_is_there_is_told_and_what_is_missing_is_made() {
     let blank = "there already: blank, `root-blank`, read-only, made 1970-01-01 00:00:00 UTC\n";
     let old = "there already: the directory of old roots, `old-roots`, with 0 old roots\n";
     let config = "there already: the configuration /c\n";
-    for wanted in [LIVE, Wanted::New(Origin::Empty), Wanted::Adopted(name("root-blank"))] {
+    for wanted in [LIVE, Wanted::New(Origin::Empty), adopted("root-blank")] {
         assert_eq!(shown(&wanted, &there(), &all), format!("{config}{blank}{old}"));
         assert_eq!(
             shown(&wanted, &there(), &survey(tree("root-blank", true))),
@@ -104,8 +113,8 @@ fn what_is_there_is_told_and_what_is_missing_is_made() {
 
 #[test]
 fn every_refusal_has_a_mend() {
-    let another = Wanted::Adopted(name("golden"));
-    let adopted = Wanted::Adopted(name("root-blank"));
+    let another = adopted("golden");
+    let golden = adopted("root-blank");
     let missing = survey(Slot::Missing);
     for (wanted, survey, expected) in [
         (
@@ -113,7 +122,7 @@ fn every_refusal_has_a_mend() {
             missing.clone(),
             "another blank, `root-blank`\n  mend: write `blank = \"golden\"` at /c:4,",
         ),
-        (&adopted, missing.clone(), "no snapshot `root-blank` to adopt\n  mend: name it"),
+        (&golden, missing.clone(), "no snapshot `root-blank` to adopt\n  mend: name it"),
         (&LIVE, survey(tree("root-blank", false)), "is not read-only\n  mend: do this"),
         (&LIVE, survey(Slot::NotATree("a file".into())), "is a file\n  mend: move it"),
         (

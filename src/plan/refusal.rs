@@ -188,7 +188,8 @@ pub fn unrelated(live: &TreeName, blank: &TreeName, unreadable: &Option<String>)
 /// What to do about it.
 pub fn mend_unrelated(blank: &TreeName) -> String {
     format!(
-        "if `{blank}` is what this root is to be restored to, run `blankroot init --adopt '{blank}'`; \
+        "if `{blank}` is what this root is to be restored to, run `blankroot init --adopt '{blank}' \
+         --even-if-unrelated`; \
          else write other names for `blank` and `old` into the configuration, and run `blankroot init`"
     )
 }

@@ -142,7 +142,8 @@ fn replace(
                 return Err(Refusal::NoSpace(space));
             }
             let (live, from) = (live.id.clone(), blank.id.clone());
-            let record = Record::next(&taken(survey), &facts.boot_id, facts.clock, live, from);
+            let record = Record::next(&taken(survey), &facts.boot_id, facts.clock, live, from)
+                .of(&layout.live);
             let aside = layout.old.child(&record.name);
             let aside = aside.map_err(|why| Refusal::OldName(layout.old.clone(), why))?;
             steps.push(Step::Prepare { blank: blank.clone(), record, aside: aside.clone() });
@@ -182,14 +183,9 @@ fn is_fresh(tree: &Tree, blank: &Tree) -> bool {
 
 /// Every name in the directory of old roots.
 fn taken(survey: &Survey) -> Vec<OsString> {
-    let unfinished = survey.unfinished.iter().map(|unfinished| match unfinished {
-        Unfinished::RecordOnly(record)
-        | Unfinished::FreshCopy { record, .. }
-        | Unfinished::HalfDeleted { record, .. } => OsString::from(&record.name),
-        Unfinished::DefaultLeftBehind(old_root) => OsString::from(&old_root.record.name),
-        Unfinished::Foreign(name)
-        | Unfinished::Leftover(name)
-        | Unfinished::UnreadableRecord { name, .. } => name.file_name().to_os_string(),
+    let unfinished = survey.unfinished.iter().filter_map(|unfinished| match unfinished.record() {
+        Some(record) => Some(OsString::from(&record.name)),
+        None => unfinished.name().map(|name| name.file_name().to_os_string()),
     });
     survey.old_roots.iter().map(|old| OsString::from(&old.record.name)).chain(unfinished).collect()
 }

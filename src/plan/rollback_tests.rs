@@ -67,13 +67,8 @@ fn fresh_copy(number: u32) -> Unfinished {
 }
 
 fn left_behind() -> Unfinished {
-    Unfinished::DefaultLeftBehind(OldRoot {
-        tree: tree("old", "old-roots/000001-aaaaaaaa"),
-        record: record("000001-aaaaaaaa", "old", "blank"),
-        own_bytes: None,
-        nested: Vec::new(),
-        snapshots: Vec::new(),
-    })
+    let tree = tree("old", "old-roots/000001-aaaaaaaa");
+    Unfinished::DefaultLeftBehind(OldRoot::new(tree, record("000001-aaaaaaaa", "old", "blank")))
 }
 
 fn mount(at: &str, seen_by: Option<i32>, certain: bool) -> LiveMount {

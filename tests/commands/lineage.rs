@@ -52,7 +52,9 @@ fn the_blank_of_a_former_installation_is_refused_until_it_is_adopted() {
         let ran = machine.run(&["status"]).expect(1);
         ran.says("the next rollback will be refused: blank, `root-blank`, may be");
 
-        let adopt = ["init", "--adopt", "root-blank"];
+        let refused = machine.run(&["init", "--adopt", "root-blank"]).expect(2);
+        refused.complains("nor live, `root`, was made").complains("--even-if-unrelated");
+        let adopt = ["init", "--adopt", "root-blank", "--even-if-unrelated"];
         machine.run(&adopt).expect(0).says("done: write down that `root-blank` is the blank");
         let again = machine.run(&adopt).expect(0);
         assert!(!again.out.contains("done: "), "{again:?}");
@@ -75,7 +77,7 @@ fn what_was_adopted_is_not_another_blank_nor_another_live() {
     on_initialised(|machine| {
         reinstall(machine);
         machine.mount();
-        machine.run(&["init", "--adopt", "root-blank"]).expect(0);
+        machine.run(&["init", "--adopt", "root-blank", "--even-if-unrelated"]).expect(0);
         reinstall_again(machine);
         machine.run(&["rollback"]).expect(3).complains("may be another system's");
         // A record that cannot be read says nothing, and is told.
@@ -378,7 +380,8 @@ fn the_blank_of_a_second_system_is_never_advised_away() {
         assert!(!ran.err.contains("give `root-blank` another name"), "{ran:?}");
         ran.complains("blank, `root-blank`, may be another system's");
         // Who wants it all the same hears of its fstab.
-        let ran = machine.run(&["init", "--adopt", "root-blank"]).expect(2);
+        let asked = ["init", "--adopt", "root-blank", "--even-if-unrelated"];
+        let ran = machine.run(&asked).expect(2);
         ran.complains("line 1 of blank's fstab mounts the subvolume `root` as the root");
         mounted.unmount().unwrap();
     });
@@ -409,40 +412,57 @@ fn second_system(machine: &Machine<'_>) -> std::path::PathBuf {
 }
 
 #[test]
-fn two_systems_do_not_share_a_directory_of_old_roots() {
+fn two_systems_that_share_a_directory_of_old_roots_are_told_apart() {
     on_initialised(|machine| {
         machine.roll_back().expect(0);
+        machine.run(&["hold"]).expect(0).says("done: hold the next boot");
         machine.unmount();
         let config = second_system(machine);
+        let of_second = |words: &[&str]| {
+            let words = [words, &["--config", config.to_str().unwrap()]].concat();
+            machine.run(&words)
+        };
         let mounted = machine.mount_at("second", machine.live());
-        let ran = machine.run(&["init"]).expect(2);
-        let ran = ran.complains("the directory of old roots, `old-roots`, has what may be another");
-        ran.complains("mend: write another name for `old` into the configuration");
-        assert!(!machine.top().join("second-blank").exists());
-        let file = machine.live().join("etc/blankroot.toml");
-        let text = fs::read_to_string(&file).unwrap();
-        fs::write(&file, text.replace("\"old-roots\"", "\"second-old\"")).unwrap();
         machine.run(&["init"]).expect(0);
+        // Each has a hold of its own.
+        of_second(&["hold", "--release"]).expect(0).says("nothing to do: no boot is held");
+        of_second(&["hold"]).expect(0).says("done: hold the next boot");
+        of_second(&["hold", "--release"]).expect(0).says("done: release the hold");
         mounted.unmount().unwrap();
 
-        // Whoever shares it all the same deletes nothing of the other's.
         let text = fs::read_to_string(&config).unwrap();
         let none = text.replace("at_least = 5, days = 30", "at_least = 0, days = 0");
         assert_ne!(text, none);
         fs::write(&config, none).unwrap();
         let before = machine.trees();
-        assert!(before.iter().any(|tree| tree.starts_with("old-roots/000001-")), "{before:?}");
-        for more in [&["--dry-run"][..], &[]] {
-            let words = [&["expire", "--config", config.to_str().unwrap()], more].concat();
-            let ran = machine.run(&words).expect(0);
-            ran.says("keep 000001-").says("it may be another system's");
+        let record = before.iter().find(|tree| tree.starts_with("old-roots/000001-"));
+        let record = machine.top().join(record.unwrap()).with_extension("json");
+        let dry = of_second(&["expire", "--dry-run"]).expect(0);
+        dry.says("keep 000001-").says(": it was another system's live, `root`");
+        of_second(&["expire"]).expect(0);
+        assert_eq!(machine.trees(), before);
+
+        // A record from before there were names leaves it to what was made of what.
+        let mut told: serde_json::Value =
+            serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+        assert_eq!(told.as_object_mut().unwrap().remove("live_name"), Some(json!("root")));
+        fs::write(&record, told.to_string()).unwrap();
+        for words in [&["expire", "--dry-run"][..], &["expire"]] {
+            of_second(words).expect(0).says("keep 000001-").says("it may be another system's");
         }
         assert_eq!(machine.trees(), before);
-        // The first one's own rules hold for it as before.
+        let mounted = machine.mount_at("second", machine.live());
+        let ran = machine.run(&["init"]).expect(2);
+        let ran = ran.complains("the directory of old roots, `old-roots`, has what may be another");
+        ran.complains("mend: write another name for `old` into the configuration");
+        mounted.unmount().unwrap();
+
+        // The first one's own rules hold for it as before, and so does its hold.
         machine
             .edit_config(|text| text.replace("at_least = 5, days = 30", "at_least = 0, days = 0"));
         let dry = machine.run(&["expire", "--dry-run"]).expect(0);
         assert!(!dry.out.contains("another system"), "{dry:?}");
+        machine.run(&["hold", "--release"]).expect(0).says("done: release the hold");
     });
 }
 
@@ -453,7 +473,8 @@ fn who_adopts_a_blank_adopts_its_old_roots() {
         reinstall(machine);
         machine.mount();
         machine.run(&["init"]).expect(2).complains("blank, `root-blank`, may be another system's");
-        machine.run(&["init", "--adopt", "root-blank"]).expect(0).says("with 1 old root");
+        let asked = ["init", "--adopt", "root-blank", "--even-if-unrelated"];
+        machine.run(&asked).expect(0).says("with 1 old root");
         let dry = machine.run(&["expire", "--dry-run"]).expect(0);
         assert!(!dry.out.contains("another system"), "{dry:?}");
     });

@@ -206,7 +206,8 @@ impl Stage {
                 | Unfinished::FreshCopy { .. }
                 | Unfinished::Leftover(_) => true,
                 Unfinished::DefaultLeftBehind(_) => self.variant == Variant::Default,
-                Unfinished::Foreign(_)
+                Unfinished::HalfSetAside(_)
+                | Unfinished::Foreign(_)
                 | Unfinished::UnreadableRecord { .. }
                 | Unfinished::HalfDeleted { .. } => false,
             };

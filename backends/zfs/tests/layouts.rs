@@ -6,7 +6,9 @@ use std::fs;
 use super::bed::{Bed, LIVE, ZFS, ZPOOL, zfs, zpool};
 use super::own::{captured, name_of, survey, value, value_of};
 use crate::conformance::{Testbed, next_record, rollback};
-use crate::survey::Survey;
+use crate::hold::{Held, Hold};
+use crate::kinship;
+use crate::survey::{OldRoot, Survey, Unfinished};
 use crate::zfs::name::ZfsName;
 use crate::zfs::{Layout, Zfs, commands, half_done};
 use crate::{Backend, FastChanges, Origin, TreeName};
@@ -206,6 +208,98 @@ fn what_is_mounted_read_only_is_compared() {
     };
     assert_eq!(changes.iter().count(), 1);
     backend.view(live).unwrap();
+}
+
+#[test]
+fn what_is_read_only_above_is_no_obstacle_and_old_roots_that_are_so_are_told() {
+    let Some(bed) = Bed::with_blank_of_live() else { return };
+    zfs(&["set", "readonly=off", bed.full(LIVE).as_str()]);
+    zfs(&["set", "readonly=on", bed.dataset().as_str()]);
+    bed.backend().lock().unwrap().capture(Origin::Live).unwrap();
+    for _ in 0..2 {
+        fs::write(bed.path(&bed.layout().live).join("precious"), "x").unwrap();
+        rollback(&bed);
+    }
+    let old = bed.full("old roots");
+    bed.unmount_all();
+    zfs(&["set", "readonly=on", old.as_str()]);
+    let told: Vec<String> =
+        survey(&bed).obstacles.into_iter().filter_map(|found| found.mend).collect();
+    assert_eq!(told, [format!("run `zfs set readonly=off '{old}'`")]);
+}
+
+/// Another system in the parent of the bed's own, with its old roots in the same dataset.
+fn second_system(bed: &Bed) -> Zfs {
+    let live = bed.full("other");
+    zfs(&["create", "-o", "mountpoint=legacy", live.as_str()]);
+    zfs(&["snapshot", &format!("{live}@blank")]);
+    let name = |name: &str| TreeName::new(name).unwrap();
+    let layout = Layout { live: name("other"), blank: name("other@blank"), ..bed.layout() };
+    Zfs::open(bed.dataset().as_str(), layout).unwrap()
+}
+
+/// The names of the two that a rollback of the second system exchanges, prepared.
+fn prepared(of: &Zfs, name: &str) -> crate::Record {
+    let mut locked = of.lock().unwrap();
+    let found = locked.survey().unwrap();
+    let (live, blank) = (found.live.tree().unwrap(), found.blank.tree().unwrap());
+    let time = chrono::DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+    let record = crate::Record::next(&[], "3f2a1c9e", time, live.id.clone(), blank.id.clone());
+    let record = crate::Record { name: name.into(), ..record.of(&of.layout.live) };
+    locked.prepare(blank, &record).unwrap();
+    record
+}
+
+fn rolled_back(of: &Zfs, name: &str) {
+    let record = prepared(of, name);
+    let live = of.survey().unwrap().live.tree().unwrap().clone();
+    let aside = of.layout.old.child(&record.name).unwrap();
+    of.lock().unwrap().swap(&live, &aside).unwrap();
+}
+
+fn others(found: &Survey) -> Vec<String> {
+    let others = kinship::of_other_systems(found);
+    let is_other = |root: &&OldRoot| others.contains(&root.tree.id);
+    found.old_roots.iter().filter(is_other).map(|root| root.record.name.clone()).collect()
+}
+
+#[test]
+fn two_systems_in_one_parent_are_told_apart() {
+    let Some(bed) = captured() else { return };
+    let own = rollback(&bed);
+    let other = second_system(&bed);
+    rolled_back(&other, "000002-3f2a1c9e");
+    assert_eq!(others(&survey(&bed)), ["000002-3f2a1c9e"]);
+    assert_eq!(others(&other.survey().unwrap()), [own.record.name]);
+    // A hold is its own.
+    let hold = Hold::new("a boot", chrono::DateTime::UNIX_EPOCH);
+    other.lock().unwrap().hold(&hold).unwrap();
+    assert_eq!(survey(&bed).hold, None);
+    rollback(&bed);
+    assert_eq!(other.survey().unwrap().hold, Some(Held::By(hold)));
+    // What the other is in the middle of is left to it, and its live is no litter.
+    let live = bed.full("other");
+    let was_live = commands::guid(&live).unwrap();
+    let record = prepared(&other, "000009-3f2a1c9e");
+    let parked = half_done::parked_name(&other.names, &record.name).unwrap();
+    commands::rename("test", &live, &parked).unwrap();
+    let pool = bed.dataset().pool().to_string();
+    zpool(&["set", &format!("bootfs={parked}"), &pool]);
+    rollback(&bed);
+    let found = survey(&bed);
+    let is_it = |left: &&Unfinished| matches!(left, Unfinished::HalfSetAside(_));
+    assert_eq!(found.unfinished.iter().filter(is_it).count(), 1, "{:?}", found.unfinished);
+    assert_eq!(commands::guid(&parked).unwrap(), was_live);
+    drop(other.lock().unwrap());
+    let found = other.survey().unwrap();
+    assert!(found.live.tree().is_some() && found.blank.tree().is_some(), "{found:?}");
+    assert!(!found.unfinished.iter().any(|left| is_it(&left)), "{:?}", found.unfinished);
+    let bootfs = ZPOOL.run(["get", "-Hp", "-o", "value", "bootfs", &pool]).unwrap();
+    assert_eq!(String::from_utf8(bootfs).unwrap().trim_end(), live.as_str());
+    zpool(&["set", "bootfs=", &pool]);
+    // One whose live is gone is nobody's by name.
+    zfs(&["destroy", "-R", live.as_str()]);
+    assert_eq!(others(&survey(&bed)), [""; 0]);
 }
 
 /// A pool in a file, imported as a rescue system does.

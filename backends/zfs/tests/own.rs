@@ -45,7 +45,7 @@ fn what_hangs_on_live_goes_with_it_and_nothing_is_destroyed() {
     let clone = bed.full("clo ne");
     zfs(&["clone", "-o", "mountpoint=legacy", &at("cloned"), clone.as_str()]);
     zfs(&["bookmark", &at("held"), &format!("{live}#mark")]);
-    let old_root = rollback(&bed);
+    let mut old_root = rollback(&bed);
     let name = name_of(&old_root);
     let old = bed.full(&name);
     let rows = commands::list_below(&[&old], &old).unwrap();
@@ -56,6 +56,11 @@ fn what_hangs_on_live_goes_with_it_and_nothing_is_destroyed() {
     assert_eq!(value(&bed, "origin", "clo ne"), format!("{old}@cloned"));
     assert!(matches!(survey(&bed).blank, Slot::Present(_)));
 
+    let unseen = old_root.clone();
+    bed.backend().look_for_snapshots(std::slice::from_mut(&mut old_root)).unwrap();
+    let mut hanging = old_root.snapshots.clone();
+    hanging.sort();
+    assert_eq!(hanging, ["#mark", "@autosnap_2026-01-01_00:00:02_daily", "@cloned", "@held"]);
     let discard = || bed.backend().lock().unwrap().discard(&old_root);
     let refused = discard().unwrap_err().to_string();
     assert!(refused.contains("is held by me") || refused.contains("is a clone of"), "{refused}");
@@ -64,6 +69,8 @@ fn what_hangs_on_live_goes_with_it_and_nothing_is_destroyed() {
     let refused = discard().unwrap_err().to_string();
     assert!(refused.contains(&format!("{clone} is a clone of {old}@cloned")), "{refused}");
     zfs(&["destroy", clone.as_str()]);
+    let refused = bed.backend().lock().unwrap().discard(&unseen).unwrap_err().to_string();
+    assert!(refused.contains("was made since it was looked at"), "{refused}");
     discard().unwrap();
     assert_eq!((survey(&bed).old_roots.len(), survey(&bed).unfinished.len()), (0, 0));
 }

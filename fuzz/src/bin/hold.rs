@@ -2,14 +2,14 @@
 //! is told in one line.
 #![no_main]
 
-use backends::Hold;
+use backends::hold::Holds;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
-    match Hold::parse(text) {
-        Ok(hold) => {
-            let own = serde_json::to_vec(&hold).expect("a hold has a text");
-            assert_eq!(Hold::parse(&own), Ok(hold));
+    match Holds::parse(text) {
+        Ok(holds) => {
+            let own = serde_json::to_vec(&holds).expect("holds have a text");
+            assert_eq!(Holds::parse(&own), Ok(holds));
         }
         Err(why) => assert!(!why.contains(char::is_control), "{why:?}"),
     }

@@ -285,6 +285,11 @@ fn unfinished(what: &Unfinished) -> String {
         Unfinished::DefaultLeftBehind(root) => {
             format!("{}: mounts that name no tree still lead to this old root", name(&root.record))
         }
+        Unfinished::HalfSetAside(name) => {
+            format!(
+                "{name}: was live when a rollback was interrupted, which the next one completes"
+            )
+        }
         Unfinished::Foreign(name) => format!("{name}: no record tells of it; never touched"),
         Unfinished::Leftover(name) => {
             format!("{name}: left unfinished by a power cut; never touched, harmless")

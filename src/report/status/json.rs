@@ -200,6 +200,7 @@ enum JsonUnfinished<'a> {
     FreshCopy { old_root: &'a str, tree: JsonTree<'a> },
     HalfDeleted { old_root: &'a str, tree: JsonTree<'a> },
     DefaultLeftBehind { old_root: &'a str, tree: JsonTree<'a> },
+    HalfSetAside { name: JsonPath<'a> },
     Foreign { name: JsonPath<'a> },
     Leftover { name: JsonPath<'a> },
     UnreadableRecord { name: JsonPath<'a>, why: &'a str },
@@ -219,6 +220,9 @@ impl<'a> JsonUnfinished<'a> {
                 old_root: &root.record.name,
                 tree: JsonTree::new(&root.tree),
             },
+            Unfinished::HalfSetAside(name) => {
+                Self::HalfSetAside { name: JsonPath::new(name.as_bytes()) }
+            }
             Unfinished::Foreign(name) => Self::Foreign { name: JsonPath::new(name.as_bytes()) },
             Unfinished::Leftover(name) => Self::Leftover { name: JsonPath::new(name.as_bytes()) },
             Unfinished::UnreadableRecord { name, why } => {

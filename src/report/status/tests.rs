@@ -23,6 +23,7 @@ fn record(number: u32, time: i64) -> Record {
         boot_id: "3f2a1c9e-7a01-4b6e-9d0a-000000000000".to_string(),
         time: at(time),
         live: TreeId::new(format!("old-{number}")),
+        live_name: Some("root".into()),
         blank: TreeId::new("9a0c-blank"),
         discarding: None,
     }
@@ -30,13 +31,7 @@ fn record(number: u32, time: i64) -> Record {
 
 fn old_root(number: u32, time: i64, own_bytes: Option<u64>) -> OldRoot {
     let tree = tree(&format!("old-{number}"), &format!("old-roots/{number}"), Some(time));
-    OldRoot {
-        tree,
-        record: record(number, time),
-        own_bytes,
-        nested: Vec::new(),
-        snapshots: Vec::new(),
-    }
+    OldRoot { own_bytes, ..OldRoot::new(tree, record(number, time)) }
 }
 
 fn survey() -> Survey {
@@ -54,6 +49,7 @@ fn survey() -> Survey {
             old_root(9, NOW - 3_600, Some(4_096)),
         ],
         unfinished: Vec::new(),
+        other_lives: Vec::new(),
         hold: None,
         live_mounts: vec![LiveMount {
             mount_point: b"/".to_vec(),
