@@ -14,7 +14,7 @@
 //! | its copy | the tree, with blank | | promote live, so that blank is live's again |
 
 use std::ffi::OsStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::Zfs;
 use super::commands::{self, Property};
@@ -140,10 +140,14 @@ fn boot_live(of: &Zfs, pool: &mut Pool) -> Result<()> {
 /// Whether a record tells of another live, whose own next run goes on with it. What cannot be read says
 /// nothing.
 fn is_of_other(of: &Zfs, record: &str) -> bool {
-    let Ok(dir) = open(&of.names.old, Access::Read) else { return false };
-    let read = record::read_one(dir.as_fd(), &record::file_name(record));
-    let live_name = read.ok().and_then(|record| record.live_name);
+    let dir = open(&of.names.old, Access::Read);
+    let live_name = dir.ok().and_then(|dir| live_name(dir.as_fd(), OsStr::new(record)));
     live_name.is_some_and(|name| name != of.layout.live.to_string())
+}
+
+/// The name of the live that a record in `old`, the open directory of old roots, is about.
+pub fn live_name(old: BorrowedFd<'_>, record: &OsStr) -> Option<String> {
+    record::read_one(old, &record::file_name(record)).ok()?.live_name
 }
 
 /// Whether a record says so: the copy, which would tell it without a key, is gone.

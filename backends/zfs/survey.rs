@@ -21,6 +21,7 @@ use crate::old_roots::{OldRoots, Reach};
 use crate::path::TreeName;
 use crate::record::{Listing, Record};
 use crate::survey::{Mounts, Obstacle, OldRoot, Slot, Space, Stubs, Survey, Tree, Unfinished};
+use crate::temporary;
 
 /// Bytes that a record, a clone and three new names may take, with room to spare: each is a transaction
 /// that ZFS refuses on a pool that is almost full.
@@ -134,7 +135,14 @@ fn old_roots(of: &Zfs, found: &Found, reach: Reach) -> Result<Result<OldRoots, O
     let made = |tree: &Tree| datasets.get(tree.name.file_name()).map(|row| row.createtxg);
     old.roots.sort_by_key(|root| made(&root.tree));
     if reach == Reach::All {
+        // One that is half set aside has another name for now.
+        let live_name =
+            |parked: &OsString| half_done::live_name(dir.as_fd(), temporary::stem(parked)?);
+        let half_set_aside: Vec<String> = parked.iter().filter_map(live_name).collect();
         old.look_for_other_lives(&of.layout.live, |name| {
+            if half_set_aside.contains(&name.to_string()) {
+                return Ok(true);
+            }
             let name = ZfsName::of(&of.names.top, name);
             name.map_or(Ok(false), |name| commands::is_there(&name))
         })?;

@@ -289,6 +289,7 @@ fn two_systems_in_one_parent_are_told_apart() {
     let found = survey(&bed);
     let is_it = |left: &&Unfinished| matches!(left, Unfinished::HalfSetAside(_));
     assert_eq!(found.unfinished.iter().filter(is_it).count(), 1, "{:?}", found.unfinished);
+    assert_eq!(others(&found), ["000002-3f2a1c9e"], "its live has no name of its own for now");
     assert_eq!(commands::guid(&parked).unwrap(), was_live);
     drop(other.lock().unwrap());
     let found = other.survey().unwrap();
