@@ -315,6 +315,12 @@ impl Survey {
         }
     }
 
+    /// What is unfinished but for what another system's next run goes on with.
+    pub fn own_unfinished(&self) -> impl Iterator<Item = &Unfinished> {
+        let is_of_other = |left: &Unfinished| left.record().is_some_and(|r| self.is_of_other(r));
+        self.unfinished.iter().filter(move |left| !is_of_other(left))
+    }
+
     /// Whether a record tells of another system, which has its old roots in the same directory.
     pub fn is_of_other(&self, record: &Record) -> bool {
         self.other_lives.iter().any(|name| record.live_name.as_deref() == Some(&name.to_string()))

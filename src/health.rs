@@ -76,8 +76,7 @@ pub fn problems(
     let Some(layout) = layout.filter(|_| abilities.needs_rollback) else { return Vec::new() };
     let mut problems = problems_of_this_boot(survey, facts, layout, running);
     problems.extend(next_boot(survey, facts, layout));
-    let is_of_other = |left: &&Unfinished| left.record().is_some_and(|r| survey.is_of_other(r));
-    problems.extend(survey.unfinished.iter().filter(|left| !is_of_other(left)).map(unfinished));
+    problems.extend(survey.own_unfinished().map(unfinished));
     problems
 }
 

@@ -95,8 +95,9 @@ impl Known for Since {
     }
 
     /// Most of those whose dnodes share a block with a changed one are told by the time of the last change,
-    /// which nobody can set, and which ZFS leaves as it is when flags are set. Only a clock that was set back could show the same time again: that of a
-    /// file that was changed since, but by its time before, gives it away.
+    /// which nobody can set, and which ZFS leaves as it is when flags are set. Only a clock that was set back
+    /// could show the same time again: that of a file that was changed since, but by its time before, gives
+    /// it away.
     fn is_same_but_for_flags(&self, was: &Stat, is: &Stat) -> bool {
         let Some(made) = self.made else { return false };
         if was.inode != is.inode {

@@ -152,8 +152,7 @@ pub fn plan(
         Fate::Stays(old_root.clone(), why)
     };
     fates.extend(others.into_iter().map(stays));
-    let may_go = |left: &&Unfinished| is_ours(left) && !is_of_other(survey, left);
-    fates.extend(survey.unfinished.iter().filter(may_go).cloned().map(Fate::Cleared));
+    fates.extend(survey.own_unfinished().filter(|left| is_ours(left)).cloned().map(Fate::Cleared));
     Ok(ExpirePlan { fates })
 }
 
@@ -179,11 +178,6 @@ fn is_default(survey: &Survey, old_root: &OldRoot) -> bool {
         Unfinished::DefaultLeftBehind(other) => other.tree.id == old_root.tree.id,
         _ => false,
     })
-}
-
-/// Whether another system's next run goes on with it.
-fn is_of_other(survey: &Survey, left: &Unfinished) -> bool {
-    left.record().is_some_and(|record| survey.is_of_other(record))
 }
 
 /// Whether a record of ours says what it is, and that nobody needs it.
