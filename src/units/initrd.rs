@@ -60,7 +60,7 @@ impl InInitrd<'_> {
         let mut warning = None;
         if self.config.is_none_or(|config| config.root.layout().is_some()) {
             let place = self.config.and_then(|config| config.root.place());
-            let waits_for = place.map(units_of).transpose().unwrap_or_else(|why| {
+            let device = place.map(units_of).transpose().unwrap_or_else(|why| {
                 warning = Some(format!("the rollback does not wait for what it needs: {why}"));
                 None
             });
@@ -68,9 +68,7 @@ impl InInitrd<'_> {
             if let Some(pool) = pool {
                 add(IMPORT_WANTS, finish(pool, &command, &origin));
             }
-            let imported = pool.map(|pool| format!("zfs-import.target{}", import_of(pool)));
-            let waits_for = waits_for.or(imported);
-            add(ROOT_REQUIRES, self.rollback(waits_for.as_deref(), &command, &origin));
+            add(ROOT_REQUIRES, self.rollback(device.as_deref(), pool, &command, &origin));
         }
         let list = self.config.map(keep::list).unwrap_or_default();
         if list.iter().any(way::in_initrd) {
@@ -79,11 +77,23 @@ impl InInitrd<'_> {
         Ok((units, warning))
     }
 
-    fn rollback(&self, waits_for: Option<&str>, command: &Value, origin: &Value) -> Unit {
+    fn rollback(
+        &self,
+        device: Option<&str>,
+        pool: Option<&str>,
+        command: &Value,
+        origin: &Value,
+    ) -> Unit {
         let text = start("Roll Back the Root to Blank", "rollback", origin);
-        let text = match waits_for {
+        let text = match device {
             // Not required: of a device that does not come, the command tells, and decides.
-            Some(units) => text.set("Wants", units).set("After", units),
+            Some(device) => text.set("Wants", device).set("After", device),
+            None => text,
+        };
+        let text = match pool {
+            // Never wanted: what the root's mount wants is started once more when the initrd is left,
+            // and ended in the middle (zfs-env-bootfs.service was).
+            Some(pool) => text.set("After", &format!("zfs-import.target{}", import_of(pool))),
             None => text,
         };
         let text = text
@@ -126,7 +136,7 @@ fn finish(pool: &str, command: &Value, origin: &Value) -> Unit {
         .set("Before", &format!("{ASK_OF_ROOT} {ROLLBACK}"))
         .section("Service")
         .set("Type", "oneshot")
-        // The target that wants it is started once more when the initrd is left.
+        // Whatever starts the target that wants it once more must not start this, too.
         .set("RemainAfterExit", "yes")
         .value("ExecStart", &run(command, &format!("rollback --finish --config {DEFAULT_FILE}")))
         .set("StandardError", "journal+console")
