@@ -56,7 +56,7 @@ mod ci {
 
     #[test]
     fn diff_is_exact_after_some_histories_on_zfs() {
-        diff_is_exact_after_histories(50);
+        diff_is_exact_after_histories(30);
     }
 }
 
