@@ -19,8 +19,10 @@ const NOBODY: u32 = 65534;
 /// The demo with a temporary directory of its own.
 #[expect(clippy::disallowed_methods, reason = "the test is about the process as a whole")]
 fn demo(temporary: &TempDir, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_blankroot"));
-    command.arg("demo").args(args).env("TMPDIR", temporary.path()).env_remove("LS_COLORS");
+    // Who runs the tests in the background may have it ignore signals, which would be inherited.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_blankroot"), "demo"]);
+    command.args(args).env("TMPDIR", temporary.path()).env_remove("LS_COLORS");
     command
 }
 
