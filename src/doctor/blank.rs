@@ -19,6 +19,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     findings.extend(nested_trees(facts));
     findings.extend(immovable(facts));
     findings.extend(own_config(facts));
+    findings.extend(old_roots_stay(facts));
     findings.extend(no_reserve(facts));
     findings
 }
@@ -170,6 +171,25 @@ fn immovable(facts: &Facts) -> Vec<Finding> {
         )
     };
     facts.immovable.iter().map(finding).collect()
+}
+
+fn old_roots_stay(facts: &Facts) -> Option<Finding> {
+    let told = match facts.old_roots_with_snapshots.as_slice() {
+        [] => return None,
+        [one] => format!("the old root {one} stays beyond the retention rules"),
+        [first, .., last] => format!(
+            "{} old roots, {first} to {last}, stay beyond the retention rules",
+            facts.old_roots_with_snapshots.len()
+        ),
+    };
+    Some(Finding::new(
+        &checks::OLD_ROOTS_STAY,
+        Severity::Warning,
+        format!("{told}, because of snapshots that somebody made"),
+        "`expire` keeps what somebody has a snapshot of, so that the pool fills with old roots",
+        "leave the place of old roots out of what makes snapshots by itself, and delete these; or write \
+         `snapshots = \"delete\"` into `retention` under [rollback]",
+    ))
 }
 
 fn no_reserve(facts: &Facts) -> Option<Finding> {

@@ -116,6 +116,8 @@ checks! {
         "blank's newest initrd was made before the configuration that blank holds (where `/boot` is a part of the root)";
     SWAP_FILE: Doctor "swap-file-in-root",
         "a swap file lies in the root, which blank cannot share with it";
+    OLD_ROOTS_STAY: Doctor "old-roots-with-snapshots",
+        "old roots that the retention rules let go stay, since somebody made snapshots of them (ZFS)";
     NO_RESERVE: Doctor "no-reserve",
         "nothing is held back for the day on which the pool is full (ZFS)";
     DOT_DOT: Configuration "dot-dot",

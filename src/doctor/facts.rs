@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use backends::{FileType, Obstacle, Stubs, TreePath};
+use backends::{FileType, Obstacle, Stubs, TreeName, TreePath};
 
 use super::shadow::Shadow;
 use crate::accounts::Accounts;
@@ -51,6 +51,8 @@ pub struct Facts {
     pub stubs: Option<Stubs>,
     /// What keeps live from being exchanged for a fresh copy.
     pub immovable: Vec<Obstacle>,
+    /// Old roots that the rules let go, and that stay for the snapshots that somebody made of them.
+    pub old_roots_with_snapshots: Vec<TreeName>,
     /// What the next boot finds as the configuration.
     pub own_config: Option<OwnConfig>,
     /// The kernels, and who has modules for them.

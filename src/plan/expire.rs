@@ -5,7 +5,7 @@ use std::fmt;
 
 use backends::kinship;
 use backends::path::Escaped;
-use backends::{Obstacle, OldRoot, Record, Survey, Tree, TreePath, Unfinished};
+use backends::{Obstacle, OldRoot, Record, Survey, Tree, TreeName, TreePath, Unfinished};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::nested;
@@ -35,6 +35,14 @@ impl ExpirePlan {
             }
         }
         Ok(())
+    }
+
+    /// The old roots that the rules would let go, if nobody had made snapshots of them.
+    pub fn kept_by_snapshots(&self) -> impl Iterator<Item = &TreeName> {
+        self.fates.iter().filter_map(|fate| match fate {
+            Fate::Stays(old_root, WhyKept::HasSnapshots) => Some(&old_root.tree.name),
+            _ => None,
+        })
     }
 
     /// How many old roots stay.

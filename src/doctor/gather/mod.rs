@@ -16,7 +16,7 @@ mod trees;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use backends::{Backend, Error, PLACE_FOR_SWAP, Result, TreePath, file};
+use backends::{Backend, Error, PLACE_FOR_SWAP, Result, TreeName, TreePath, file};
 use chrono::{DateTime, Utc};
 
 use self::mounts::Mounts;
@@ -28,7 +28,7 @@ use crate::facts::CommandLine;
 use crate::host::HostRoot;
 use crate::keep;
 use crate::kernels::Kernels;
-use crate::plan::rollback;
+use crate::plan::{expire, rollback};
 use crate::swap_files;
 
 /// Where everything is.
@@ -108,6 +108,10 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
         if let Err(error) = nested(backend.as_ref(), sources.config.rollback.strategy, &mut facts) {
             cannot(&mut facts.unchecked, "what is in nested subvolumes", &error);
         }
+        match with_snapshots(backend.as_ref(), sources) {
+            Ok(found) => facts.old_roots_with_snapshots = found,
+            Err(error) => cannot(&mut facts.unchecked, "old roots for snapshots", &error),
+        }
         match backend.how_to_hold_room_back() {
             Ok(how) => facts.how_to_hold_room_back = how,
             Err(error) => cannot(&mut facts.unchecked, "whether room is held back", &error),
@@ -153,6 +157,15 @@ fn nested(backend: &dyn Backend, strategy: Strategy, facts: &mut Facts) -> Resul
     facts.immovable = rollback::immovable(strategy, &survey).to_vec();
     (facts.nested, facts.stubs) = (survey.nested, survey.stubs);
     Ok(())
+}
+
+/// Old roots that stay for their snapshots alone.
+fn with_snapshots(backend: &dyn Backend, sources: &Sources<'_>) -> Result<Vec<TreeName>> {
+    let mut survey = backend.survey()?;
+    backend.look_for_snapshots(&mut survey.old_roots)?;
+    // What is in the way of an expiry is told by `status`.
+    let plan = expire::plan(&survey, sources.config.rollback.retention, sources.clock);
+    Ok(plan.map(|plan| plan.kept_by_snapshots().cloned().collect()).unwrap_or_default())
 }
 
 fn own_config(sources: &Sources<'_>, tomorrow: &Tomorrow<'_>, facts: &mut Facts) {

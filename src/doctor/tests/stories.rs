@@ -1,5 +1,7 @@
 //! One story for each check.
 
+use backends::TreeName;
+
 use super::{Change, NODE, PASSWD, SHADOW, entries, path, people};
 use crate::doctor::Severity::{self, Danger, Note, Warning};
 use crate::doctor::facts::*;
@@ -34,6 +36,10 @@ fn key(facts: &mut Facts, user: &str) {
 pub(super) fn kernel(release: &str, now: bool, after: bool) -> Kernel {
     let (release, what) = (release.to_string(), "the kernel /boot/vmlinuz".to_string());
     Kernel { release, what, now, after }
+}
+
+fn tree(name: &str) -> TreeName {
+    TreeName::new(name).unwrap()
 }
 
 fn swap(is_there: bool) -> SwapFile {
@@ -426,6 +432,13 @@ pub(super) const STORIES: &[Story] = &[
         "the swap file /swap file lies in the root, and is in use",
         // fstab names one that is yet to be made.
         |f| f.swap_files = vec![swap(false)],
+    ),
+    Story(
+        "old-roots-with-snapshots",
+        Warning,
+        |f| f.old_roots_with_snapshots = vec![tree("old/7"), tree("old/8"), tree("old/9")],
+        "3 old roots, old/7 to old/9, stay beyond the retention rules, because of snapshots that somebody made",
+        |f| f.old_roots_with_snapshots = Vec::new(),
     ),
     Story(
         "no-reserve",
