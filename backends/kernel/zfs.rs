@@ -1,5 +1,6 @@
-//! Four calls of `/dev/zfs`: the identity of a dataset, another name for it, a snapshot that goes with its
-//! maker, and the kernel's own list of what was written between two snapshots.
+//! Six calls of `/dev/zfs`: the identity of a dataset, another name for it, a snapshot that goes with its
+//! maker, the kernel's own list of what was written between two snapshots, and the delegations of a dataset,
+//! read and set.
 //!
 //! Their argument is `zfs_cmd_t` of `include/sys/zfs_ioctl.h`, which ZFS shares with its own programs
 //! alone. Its layout was compared in the sources of every release from 2.1.0 to 2.4.4: it is the same in
@@ -20,6 +21,10 @@ use crate::file;
 const OBJSET_STATS: libc::Ioctl = 0x5a12;
 /// `ZFS_IOC_RENAME`.
 const RENAME: libc::Ioctl = 0x5a1a;
+/// `ZFS_IOC_SET_FSACL`.
+const SET_FSACL: libc::Ioctl = 0x5a28;
+/// `ZFS_IOC_GET_FSACL`.
+const GET_FSACL: libc::Ioctl = 0x5a29;
 /// `ZFS_IOC_DIFF`.
 const DIFF: libc::Ioctl = 0x5a36;
 /// `ZFS_IOC_TMP_SNAPSHOT`.
@@ -37,7 +42,11 @@ const ROOM: usize = 32_768;
 #[repr(C)]
 struct Command {
     name: [u8; PATH],
-    nvlists: [u64; 6],
+    source: u64,
+    source_size: u64,
+    destination: u64,
+    destination_size: u64,
+    before_value: [u64; 2],
     value: [u8; 2 * PATH],
     string: [u8; 256],
     before_cookie: [u64; 3],
@@ -52,6 +61,7 @@ struct Command {
 const _: () = assert!(size_of::<Command>() == ROOM && ROOM > SIZE);
 const _: () = assert!(offset_of!(Command, value) == 4144, "zc_value");
 const _: () = assert!(offset_of!(Command, cookie) == 12_616, "zc_cookie");
+const _: () = assert!(offset_of!(Command, destination_size) == 4120, "zc_nvlist_dst_size");
 const _: () = assert!(offset_of!(Command, guid) == 12_720, "zc_objset_stats.dds_guid");
 const _: () = assert!(offset_of!(Command, cleanup_fd) == 13_664, "zc_cleanup_fd");
 
@@ -60,7 +70,11 @@ impl Command {
         // On the heap: a thread's stack has better uses.
         let mut command = Box::new(Self {
             name: [0; PATH],
-            nvlists: [0; 6],
+            source: 0,
+            source_size: 0,
+            destination: 0,
+            destination_size: 0,
+            before_value: [0; 2],
             value: [0; 2 * PATH],
             string: [0; 256],
             before_cookie: [0; 3],
@@ -75,6 +89,16 @@ impl Command {
         Ok(command)
     }
 }
+
+/// Memory that a call reads or writes beside its structure.
+enum Buffer<'a> {
+    None,
+    Read(&'a [u8]),
+    Write(&'a mut [u8]),
+}
+
+/// Maximum size of packed delegations, in bytes.
+const MAX_DELEGATIONS: usize = 4 << 20;
 
 /// Writes a text that ends with a NUL.
 fn put(field: &mut [u8], text: &str) -> io::Result<()> {
@@ -128,6 +152,36 @@ impl Door {
         self.call(RENAME, &mut command)
     }
 
+    /// The delegations of a dataset and of each above it, as a packed list (`dsl_deleg_get` of
+    /// module/zfs/dsl_deleg.c).
+    pub fn delegations(&self, dataset: &str) -> io::Result<Vec<u8>> {
+        let mut packed = vec![0; 64 << 10];
+        loop {
+            let mut command = Command::new(dataset)?;
+            let called = self.call_with(GET_FSACL, &mut command, Buffer::Write(&mut packed));
+            let size = usize::try_from(command.destination_size).unwrap_or(usize::MAX);
+            match called {
+                Err(why) if why.kind() == io::ErrorKind::OutOfMemory => {
+                    if size <= packed.len() || size > MAX_DELEGATIONS {
+                        return Err(why);
+                    }
+                    packed.resize(size, 0);
+                }
+                called => {
+                    called?;
+                    packed.truncate(size);
+                    return Ok(packed);
+                }
+            }
+        }
+    }
+
+    /// Delegates on a dataset what the packed list tells of it alone, beside what is delegated already.
+    pub fn delegate(&self, dataset: &str, packed: &[u8]) -> io::Result<()> {
+        let mut command = Command::new(dataset)?;
+        self.call_with(SET_FSACL, &mut command, Buffer::Read(packed))
+    }
+
     /// Makes a snapshot of a dataset, whose name starts with `prefix`, and returns that name, which
     /// follows the `@`. The kernel destroys it when the door is closed, which the end of this process does
     /// too; only what is mounted by then stays until the pool is imported again.
@@ -164,10 +218,31 @@ impl Door {
     }
 
     fn call(&self, number: libc::Ioctl, command: &mut Command) -> io::Result<()> {
+        self.call_with(number, command, Buffer::None)
+    }
+
+    fn call_with(
+        &self,
+        number: libc::Ioctl,
+        command: &mut Command,
+        buffer: Buffer<'_>,
+    ) -> io::Result<()> {
+        match buffer {
+            Buffer::None => {}
+            Buffer::Read(bytes) => {
+                command.source = bytes.as_ptr().expose_provenance() as u64;
+                command.source_size = bytes.len() as u64;
+            }
+            Buffer::Write(bytes) => {
+                command.destination = bytes.as_mut_ptr().expose_provenance() as u64;
+                command.destination_size = bytes.len() as u64;
+            }
+        }
         let command: *mut Command = command;
         // SAFETY: the kernel reads and writes one `zfs_cmd_t` at `command`, which is exclusively borrowed
-        // and longer than that; all bytes of all its fields are valid whatever is written. What the fields
-        // point at is nothing: the pointers among them are zero.
+        // and longer than that; all bytes of all its fields are valid whatever is written. Of its pointers
+        // all are zero but those to `buffer`, which is borrowed until the call has returned, exclusively
+        // where it is written, and of which the length is told.
         let result = unsafe { libc::ioctl(self.file.as_raw_fd(), number, command) };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }

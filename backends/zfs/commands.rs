@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
 
+use super::delegations;
 use super::name::ZfsName;
 use super::output::{self, COLUMNS, POOL_COLUMNS, Pool, Row};
 use crate::error::{Error, Result};
 use crate::fault::change;
-use crate::kernel::zfs::Door;
+use crate::kernel::zfs::{Closed, Door};
 use crate::process::Program;
 
 const ZFS: Program = Program::new("zfs", "zfsutils-linux");
@@ -156,6 +157,29 @@ pub fn rename(point: &'static str, from: &ZfsName, to: &ZfsName) -> Result<()> {
     };
     change(point, || door.rename(from.as_str(), to.as_str()))
         .map_err(|why| Error::io(format!("rename {from} to {to}"), why))
+}
+
+/// The delegations of a dataset itself, packed by the kernel, if it has any; none where the release of ZFS is not
+/// known.
+pub fn delegations(name: &ZfsName) -> Result<Option<Vec<u8>>> {
+    let action = || format!("ask for the delegations of {name}");
+    let door = match Door::open() {
+        Ok(door) => door,
+        Err(Closed::Unknown(_)) => return Ok(None),
+        Err(Closed::Failed(why)) => return Err(Error::io(action(), why)),
+    };
+    let packed = door.delegations(name.as_str()).map_err(|why| Error::io(action(), why))?;
+    delegations::cut_out(&packed, name.as_str()).map_err(|why| Error::new(action(), why))
+}
+
+/// Delegates the same on another dataset.
+pub fn delegate(name: &ZfsName, packed: &[u8]) -> Result<()> {
+    let failed = |why| {
+        let error = Error::io(format!("delegate on {name} what is delegated on live"), why);
+        error.mend("look at `zfs allow` of live: an older release of ZFS does not know all that a newer one allows")
+    };
+    let door = Door::open().map_err(|_| failed(ErrorKind::NotFound.into()))?;
+    change("zfs: delegate", || door.delegate(name.as_str(), packed)).map_err(failed)
 }
 
 /// Gives a snapshot another name in its dataset.

@@ -126,7 +126,7 @@ impl Found {
                     None => self.cost_of_copy(of)?,
                     fresh => fresh,
                 };
-                Some(bytes == fresh.unwrap_or(0))
+                Some(bytes == 0 || Some(bytes) == fresh)
             }
             Some(_) | None => None,
         };

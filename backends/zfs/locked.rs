@@ -180,7 +180,11 @@ impl LockedBackend for Locked<'_> {
             return Err(Error::new(action, format!("{aside} is taken")));
         }
         let mut properties = self.carried(&record.live)?.copy;
-        properties.push(properties::replaces(&record.live));
+        let delegated = commands::delegations(&self.of.names.live)?;
+        // Whoever goes on with a copy takes one that is told this for whole.
+        let replaces = properties::replaces(&record.live);
+        let is_whole = delegated.is_none() && properties::tell_cost(&properties);
+        properties.push(if is_whole { replaces.clone() } else { properties::unfinished() });
         record::write(old.as_fd(), record, File::sync_all)?;
         if let Err(error) = commands::clone(&snapshot, &aside, &properties) {
             if commands::is_there(&aside).is_ok_and(|is_there| !is_there) {
@@ -189,12 +193,20 @@ impl LockedBackend for Locked<'_> {
             }
             return Err(error);
         }
+        if let Some(packed) = delegated {
+            commands::delegate(&aside, &packed)?;
+        }
+        let cost = || properties::cost(&aside, &self.of.names.blank);
+        if !is_whole {
+            commands::set(&aside, &[cost()?, replaces])?;
+        }
         let name = child(&self.of.layout.old, OsStr::new(&record.name))?;
         let copy = self.tree(&name, &action)?;
         if copy.pristine != Some(false) {
             return Ok(copy);
         }
-        properties::remember_fresh(&aside, &self.of.names.blank)?;
+        // Blank was made anew since live was a copy.
+        commands::set(&aside, &[cost()?])?;
         self.tree(&name, &action)
     }
 

@@ -6,6 +6,7 @@
 mod capture;
 mod changes;
 mod commands;
+pub mod delegations;
 mod discard;
 mod doubt;
 mod found;

@@ -12,6 +12,8 @@ const OURS: &str = "blankroot:";
 const FRESH: &str = "blankroot:fresh";
 /// Which dataset a copy was made to replace: a half-done exchange is told by it, without a key.
 const REPLACES: &str = "blankroot:replaces";
+/// In the place of such a dataset; none has this guid.
+pub const UNFINISHED: u64 = 0;
 /// What a clone has from its origin and cannot be given, and what is no setting but a count, which
 /// `zfs get` shows as one that was made (`PROP_READONLY` of module/zcommon/zfs_prop.c).
 const NEVER_SET: &[&str] = &[
@@ -65,7 +67,8 @@ pub fn carry(own: &[Property], is_mounted_by_itself: bool) -> Carried {
     }
     for (name, value) in own {
         let waits = withheld.iter().any(|(once, _)| once == name);
-        if !waits && !NEVER_SET.contains(&name.as_str()) && !name.starts_with(OURS) {
+        let is_ours = name.starts_with(OURS) && name != FRESH;
+        if !waits && !is_ours && !NEVER_SET.contains(&name.as_str()) {
             carried.copy.push((name.clone(), value.clone()));
         }
     }
@@ -149,17 +152,24 @@ pub fn replaces(live: &TreeId) -> Property {
     (REPLACES.to_string(), live.as_str().as_bytes().to_vec())
 }
 
-/// Remembers what counts as written in `name`, in which nothing was since it was made from blank: of a
-/// snapshot of a mounted dataset a clone has the intent log's header, which ZFS clears with a block of its own
-/// (`dsl_dataset_zero_zil` of module/zfs/dsl_dataset.c).
-pub fn remember_fresh(name: &ZfsName, blank: &ZfsName) -> Result<()> {
+/// What a copy is told instead for as long as it lacks something.
+pub fn unfinished() -> Property {
+    (REPLACES.to_string(), UNFINISHED.to_string().into_bytes())
+}
+
+/// Whether these tell what counts as written in a copy in which nothing was: live was such a copy once, and each
+/// of one blank costs the same.
+pub fn tell_cost(properties: &[Property]) -> bool {
+    properties.iter().any(|(name, _)| name == FRESH)
+}
+
+/// What counts as written in `name`, in which nothing was since it was made from blank: of a snapshot of a mounted
+/// dataset a clone has the intent log's header, which ZFS clears with a block of its own (`dsl_dataset_zero_zil`
+/// of module/zfs/dsl_dataset.c).
+pub fn cost(name: &ZfsName, blank: &ZfsName) -> Result<Property> {
     let rows = commands::look(&[name], blank)?;
-    match rows.first().and_then(|row| row.written) {
-        Some(bytes) if bytes > 0 => {
-            commands::set(name, &[(FRESH.to_string(), bytes.to_string().into_bytes())])
-        }
-        Some(_) | None => Ok(()),
-    }
+    let bytes = rows.first().and_then(|row| row.written).unwrap_or(0);
+    Ok((FRESH.to_string(), bytes.to_string().into_bytes()))
 }
 
 /// Gives live what was withheld while there were two of it. What is not withheld stays as it is.

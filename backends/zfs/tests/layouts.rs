@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::bed::{Bed, LIVE, ZFS, ZPOOL, zfs, zpool};
+use super::bed::{Bed, LIVE, ZFS, ZPOOL, zfs, zfs_says, zpool};
 use super::own::{captured, name_of, survey, value, value_of};
 use crate::conformance::{Testbed, next_record, rollback};
 use crate::hold::{Held, Hold};
@@ -14,7 +14,7 @@ use crate::zfs::{Layout, Zfs, commands, half_done};
 use crate::{Backend, FastChanges, Origin, TreeName};
 
 /// A bed whose blank has one file, and whose live one more.
-fn lived_in(bed: Option<Bed>) -> Option<Bed> {
+pub(super) fn lived_in(bed: Option<Bed>) -> Option<Bed> {
     let bed = bed?;
     fs::write(bed.path(&bed.layout().live).join("of blank"), "x").unwrap();
     bed.backend().lock().unwrap().capture(Origin::Live).unwrap();
@@ -166,6 +166,92 @@ fn every_property_that_can_be_set_goes_through_the_exchange() {
         let offered =
             ["mountpoint", "org.zfsbootmenu:active", "canmount"].map(|of| value(&bed, of, &name));
         assert_eq!(offered, ["legacy", "off", "noauto"]);
+    }
+}
+
+#[test]
+fn what_is_delegated_on_live_is_delegated_on_the_next_one() {
+    let Some(bed) = captured() else { return };
+    let live = bed.full(LIVE);
+    // Of what is above nothing is taken along: there it stays.
+    zfs(&["allow", "everyone", "send", bed.dataset().as_str()]);
+    zfs(&["allow", "-s", "@some", "snapshot,hold", live.as_str()]);
+    zfs(&["allow", "-u", "0", "@some,mount", live.as_str()]);
+    zfs(&["allow", "-l", "-g", "0", "compression", live.as_str()]);
+    zfs(&["allow", "-c", "destroy", live.as_str()]);
+    let allowed = || zfs_says(&["allow", live.as_str()]);
+    let before = allowed();
+    for _ in 0..2 {
+        fs::write(bed.path(&bed.layout().live).join("precious"), "x").unwrap();
+        rollback(&bed);
+        assert_eq!(allowed(), before);
+    }
+}
+
+/// ZFS keeps them with the files.
+#[test]
+fn quotas_of_users_are_those_of_blank() {
+    let Some(bed) = Bed::with_blank_of_live() else { return };
+    let live = bed.full(LIVE);
+    let quotas = || {
+        let all = "userquota@7,groupquota@8,projectquota@9,userobjquota@1000";
+        zfs_says(&["get", "-Hp", "-o", "value", all, live.as_str()])
+    };
+    zfs(&["set", "userquota@7=1M", "groupquota@8=2M", "projectquota@9=3M", live.as_str()]);
+    let Some(bed) = lived_in(Some(bed)) else { return };
+    let before = quotas();
+    zfs(&["set", "userquota@7=none", "groupquota@8=5M", "userobjquota@1000=7", live.as_str()]);
+    assert_ne!(quotas(), before);
+    rollback(&bed);
+    assert_eq!(quotas(), before);
+}
+
+/// Blank has the header of an intent log, which ZFS clears in each copy with a block of its own.
+#[test]
+fn a_copy_in_which_nothing_was_written_is_fresh_however_many_came_before() {
+    let Some(bed) = Bed::with_blank_of_live() else { return };
+    let path = bed.path(&bed.layout().live);
+    let file = fs::File::create(path.join("of blank")).unwrap();
+    file.sync_all().unwrap();
+    bed.backend().lock().unwrap().capture(Origin::Live).unwrap();
+    for round in 0..3 {
+        fs::write(bed.path(&bed.layout().live).join("precious"), "x").unwrap();
+        bed.unmount_all();
+        rollback(&bed);
+        let written = value_of(
+            &format!("written@{}", bed.full(&bed.layout().blank.to_string())),
+            &bed.full(LIVE),
+        );
+        assert_ne!(written, "0", "there was no intent log in blank: nothing is tried");
+        assert_eq!(survey(&bed).live.tree().unwrap().pristine, Some(true), "{round}");
+    }
+}
+
+/// Whenever the power goes, what was not made whole can go.
+#[cfg(feature = "faults")]
+#[test]
+fn a_copy_that_lacks_something_can_be_deleted() {
+    use super::own::attempt;
+    use crate::fault::Fault;
+
+    let Some(bed) = captured() else { return };
+    zfs(&["allow", "everyone", "snapshot", bed.full(LIVE).as_str()]);
+    // As live has it whose blank cost something.
+    zfs(&["set", "blankroot:fresh=12345", bed.full(LIVE).as_str()]);
+    let (result, points, _) = attempt(&bed, None);
+    result.unwrap();
+    let clone = points.iter().position(|point| *point == "zfs: clone").unwrap();
+    for position in [clone, clone + 1] {
+        fs::write(bed.path(&bed.layout().live).join("precious"), "x").unwrap();
+        bed.unmount_all();
+        attempt(&bed, Some(Fault::CutAfterNth(position))).0.unwrap_err();
+        let found = survey(&bed);
+        let [left @ Unfinished::FreshCopy { tree, .. }] = found.unfinished.as_slice() else {
+            panic!("{:?}", found.unfinished);
+        };
+        assert_eq!(tree.pristine, None);
+        bed.backend().lock().unwrap().discard_unfinished(left).unwrap();
+        assert_eq!(survey(&bed).unfinished, []);
     }
 }
 

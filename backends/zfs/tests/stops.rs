@@ -2,25 +2,71 @@
 
 use std::fs;
 
-use super::bed::{LIVE, ZPOOL, zfs, zpool};
-use super::own::{attempt, captured, survey, value};
+use super::bed::{Bed, LIVE, ZPOOL, zfs, zfs_says, zpool};
+use super::layouts::lived_in;
+use super::own::{attempt, survey, value};
 use crate::TreeName;
 use crate::conformance::Testbed;
 use crate::fault::Fault;
 use crate::zfs::commands;
 use crate::zfs::name::ZfsName;
 
+/// Who comes to the pool after a rollback that was stopped.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// `rollback --finish` of an initrd.
+    Finish,
+    /// Another rollback.
+    Rollback,
+    /// Another system, which imports the pool, and finishes then.
+    Import,
+    /// `expire`, which takes away what was left.
+    Expiry,
+}
+
+const NEXT: [Next; 4] = [Next::Finish, Next::Rollback, Next::Import, Next::Expiry];
+
+impl Next {
+    fn run(self, bed: &Bed, what: &str) {
+        bed.unmount_all();
+        if matches!(self, Self::Import) {
+            let pool = bed.dataset().pool();
+            zpool(&["export", pool]);
+            zpool(&["import", "-N", pool]);
+            zfs(&["load-key", "-a"]);
+        }
+        let backend = bed.backend();
+        let mut locked = backend.lock().unwrap_or_else(|error| panic!("{what}: {error}"));
+        match self {
+            Self::Finish | Self::Import => {}
+            Self::Rollback => {
+                drop(locked);
+                attempt(bed, None).0.unwrap_or_else(|error| panic!("{what}: {error}"));
+            }
+            Self::Expiry => {
+                let found = locked.survey().unwrap();
+                for left in found.own_unfinished() {
+                    let discarded = locked.discard_unfinished(left);
+                    discarded.unwrap_or_else(|error| panic!("{what}: {error}"));
+                }
+                assert_eq!(locked.survey().unwrap().unfinished, [], "{what}");
+            }
+        }
+    }
+}
+
 /// Stops a rollback before and after each of its changes, or has one fail, where all that a dataset can have
-/// is set; whoever takes the lock next has all in order.
-#[test]
-fn wherever_a_rollback_stops_properties_and_bootfs_are_right_in_the_end() {
-    let Some(bed) = captured() else { return };
+/// is set; whoever comes next has all in order.
+fn all_is_right_wherever_it_stops(bed: &Bed, followed_by: impl Fn(usize) -> Vec<Next>) {
     let (live, pool) = (bed.full(LIVE), bed.dataset().pool().to_string());
     bed.unmount_all();
     zfs(&["set", "filesystem_limit=1000", "snapshot_limit=1000", bed.dataset().as_str()]);
     zfs(&["set", "refreservation=1M", "reservation=1M", "mountpoint=/nowhere", live.as_str()]);
     zfs(&["set", "org.zfsbootmenu:active=on", "canmount=on", live.as_str()]);
     zfs(&["unmount", live.as_str()]);
+    zfs(&["allow", "everyone", "snapshot,mount", live.as_str()]);
+    let allowed = || zfs_says(&["allow", live.as_str()]);
+    let allowed_before = allowed();
     zpool(&["set", &format!("bootfs={live}"), &pool]);
     let settings = |name: &ZfsName| {
         let mut own = commands::own_properties(name).unwrap();
@@ -29,7 +75,7 @@ fn wherever_a_rollback_stops_properties_and_bootfs_are_right_in_the_end() {
         own
     };
     let before = settings(&live);
-    let (result, points, _) = attempt(&bed, None);
+    let (result, points, _) = attempt(bed, None);
     result.unwrap();
     for (position, point) in points.iter().enumerate() {
         let faults = [
@@ -37,18 +83,19 @@ fn wherever_a_rollback_stops_properties_and_bootfs_are_right_in_the_end() {
             Fault::CutAfterNth(position),
             Fault::FailNth(position, 5),
         ];
-        for fault in faults {
-            let what = format!("{fault:?} of {point}");
+        for (turn, next) in followed_by(position).into_iter().enumerate() {
+            let fault = faults[(position + turn) % faults.len()];
+            let what = format!("{next:?} after {fault:?} of {point}");
             fs::write(bed.path(&bed.layout().live).join("precious"), &what).unwrap();
             bed.unmount_all();
-            let (_, _, was_live) = attempt(&bed, Some(fault));
-            bed.unmount_all();
-            drop(bed.backend().lock().unwrap_or_else(|error| panic!("{what}: {error}")));
-            let found = survey(&bed);
+            let (_, _, was_live) = attempt(bed, Some(fault));
+            next.run(bed, &what);
+            let found = survey(bed);
             assert_eq!((&found.obstacles, &found.immovable), (&Vec::new(), &Vec::new()), "{what}");
             let now = found.live.tree().unwrap_or_else(|| panic!("{what}: no live"));
             assert!(found.blank.tree().is_some(), "{what}: no blank");
             assert_eq!(settings(&live), before, "{what}");
+            assert_eq!(allowed(), allowed_before, "{what}");
             let printed = ZPOOL.run(["get", "-Hp", "-o", "value", "bootfs", &pool]).unwrap();
             assert_eq!(String::from_utf8(printed).unwrap().trim_end(), live.as_str(), "{what}");
             let places: Vec<TreeName> = [now]
@@ -61,10 +108,24 @@ fn wherever_a_rollback_stops_properties_and_bootfs_are_right_in_the_end() {
             assert_eq!(fs::read_to_string(bed.path(&places[0]).join("precious")).unwrap(), what);
             if now.id != was_live {
                 let offered = ["mountpoint", "org.zfsbootmenu:active", "canmount"];
-                let offered = offered.map(|of| value(&bed, of, &places[0].to_string()));
+                let offered = offered.map(|of| value(bed, of, &places[0].to_string()));
                 assert_eq!(offered, ["legacy", "off", "noauto"], "{what}");
             }
         }
     }
     zpool(&["set", "bootfs=", &pool]);
+}
+
+#[test]
+fn wherever_a_rollback_stops_properties_and_bootfs_are_right_in_the_end() {
+    let Some(bed) = lived_in(Bed::with_blank_of_live()) else { return };
+    // Each way to stop is followed by each of these in turn, and by the first whatever the turn.
+    let all = [NEXT.as_slice(), &[Next::Finish; 2]].concat();
+    all_is_right_wherever_it_stops(&bed, |_| all.clone());
+}
+
+#[test]
+fn wherever_it_stops_below_an_encrypted_parent_all_is_right_in_the_end() {
+    let Some(bed) = lived_in(Bed::encrypted()) else { return };
+    all_is_right_wherever_it_stops(&bed, |position| vec![NEXT[position % NEXT.len()]]);
 }

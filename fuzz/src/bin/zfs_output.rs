@@ -3,7 +3,7 @@
 #![no_main]
 
 use backends::zfs::name::ZfsName;
-use backends::zfs::output::{Kind, Row, answer, is_absence, names, pool, rows, values};
+use backends::zfs::output::{Kind, Row, answer, is_absence, names, pool, rows, set, values};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|printed: &[u8]| {
@@ -16,6 +16,10 @@ fuzz_target!(|printed: &[u8]| {
     }
     if let Ok(names) = names(printed) {
         assert!(names.iter().all(|name| !name.contains(char::is_control)));
+    }
+    if let Ok(set) = set(printed) {
+        let text = String::from_utf8_lossy(printed);
+        assert!(set.own.iter().chain(&set.quotas).all(|name| text.contains(name)));
     }
     check_values(printed);
     if let Ok(pool) = pool(printed) {
