@@ -45,10 +45,18 @@ pub struct Facts {
     pub stamp: Result<Option<Stamp>, String>,
 }
 
-/// Whether the host is an initrd, whose copy of the configuration is about another root (os-release(5)).
+/// What only an initrd has: os-release(5), and what the first program of initramfs-tools reads, which makes no
+/// initrd-release.
+const INITRD_MARKS: [&str; 2] = ["etc/initrd-release", "conf/initramfs.conf"];
+
+/// Whether the host is an initrd, whose copy of the configuration is about another root.
 pub fn is_initrd(host: &HostRoot) -> Result<bool> {
-    let mark = "etc/initrd-release";
-    host.has(mark).map_err(|e| Error::io(format!("find out whether there is {mark}"), e))
+    for mark in INITRD_MARKS {
+        if host.has(mark).map_err(|e| Error::io(format!("find out whether there is {mark}"), e))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The kernel's id of this boot.

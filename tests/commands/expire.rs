@@ -260,13 +260,17 @@ fn what_interrupted_runs_left_goes_and_what_is_not_ours_stays() {
 fn nothing_is_deleted_in_an_initrd_or_while_another_is_at_work() {
     on_machine_with_rules(|machine| {
         live_through(machine, &[90, 1, 0]);
-        let mark = machine.host().join("etc/initrd-release");
-        std::os::unix::fs::symlink("../usr/lib/initrd-release", &mark).unwrap();
-        for args in [&["expire"][..], &["expire", "--dry-run"]] {
-            let ran = machine.run(args).expect(2).complains("this is an initrd");
-            ran.complains("mend: run it in the booted system");
+        // The second is what initramfs-tools has.
+        for mark in ["etc/initrd-release", "conf/initramfs.conf"] {
+            let mark = machine.host().join(mark);
+            fs::create_dir_all(mark.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink("../usr/lib/somewhere", &mark).unwrap();
+            for args in [&["expire"][..], &["expire", "--dry-run"]] {
+                let ran = machine.run(args).expect(2).complains("this is an initrd");
+                ran.complains("mend: run it in the booted system");
+            }
+            fs::remove_file(mark).unwrap();
         }
-        fs::remove_file(mark).unwrap();
         let lock = machine.lock();
         expire(machine).expect(2).complains("another blankroot is at work");
         drop(lock);
