@@ -1,5 +1,4 @@
 use std::path::Path;
-use std::time::Instant;
 
 use backends::Facts;
 use backends::changes::ChangesWriter;
@@ -134,8 +133,9 @@ fn a_parent_that_changed_its_owner_is_stray_though_it_leads_to_kept_paths() {
     }
 }
 
+/// A way that looked at all of them for each would not end.
 #[test]
-fn half_a_million_changes_take_no_time_worth_naming() {
+fn half_a_million_changes_have_their_verdicts() {
     let mut writer = ChangesWriter::new();
     for top in [&b"home"[..], b"var"] {
         writer.descend(top);
@@ -151,11 +151,6 @@ fn half_a_million_changes_take_no_time_worth_naming() {
     }
     let changes = writer.finish();
     let config = config(LISTS);
-    let start = Instant::now();
     let verdicts = classify(&changes, &config);
-    let took = start.elapsed();
     assert_eq!(verdicts.iter().len(), 500_000);
-    println!("500,000 verdicts in {took:?}");
-    // An order of magnitude more than it takes, so that a busy machine does not fail it.
-    assert!(took.as_secs() < 5, "{took:?}");
 }
