@@ -16,7 +16,7 @@ mod trees;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use backends::{Backend, Error, PLACE_FOR_SWAP, Result, TreeName, TreePath, file};
+use backends::{Backend, Error, PLACE_FOR_SWAP, Result, Survey, TreeName, TreePath, file};
 use chrono::{DateTime, Utc};
 
 use self::mounts::Mounts;
@@ -105,13 +105,7 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
         Err(_) => PLACE_FOR_SWAP.to_string(),
     };
     if let Ok(backend) = &sources.backend {
-        if let Err(error) = nested(backend.as_ref(), sources.config.rollback.strategy, &mut facts) {
-            cannot(&mut facts.unchecked, "what is in nested subvolumes", &error);
-        }
-        match with_snapshots(backend.as_ref(), sources) {
-            Ok(found) => facts.old_roots_with_snapshots = found,
-            Err(error) => cannot(&mut facts.unchecked, "old roots for snapshots", &error),
-        }
+        of_survey(backend.as_ref(), sources, &mut facts);
         match backend.how_to_hold_room_back() {
             Ok(how) => facts.how_to_hold_room_back = how,
             Err(error) => cannot(&mut facts.unchecked, "whether room is held back", &error),
@@ -149,8 +143,35 @@ pub fn kernels(sources: &Sources<'_>) -> Result<Kernels> {
     kernels::gather(sources, &mounts, &tomorrow)
 }
 
-fn nested(backend: &dyn Backend, strategy: Strategy, facts: &mut Facts) -> Result<()> {
-    let survey = backend.survey()?;
+/// What is told by one look at the file system.
+fn of_survey(backend: &dyn Backend, sources: &Sources<'_>, facts: &mut Facts) {
+    const NESTED: &str = "what is in nested subvolumes";
+    const OLD_ROOTS: &str = "old roots for snapshots";
+    let mut survey = match backend.survey() {
+        Ok(survey) => survey,
+        Err(error) => {
+            for what in [NESTED, OLD_ROOTS] {
+                cannot(&mut facts.unchecked, what, &error);
+            }
+            return;
+        }
+    };
+    let with_snapshots = with_snapshots(backend, sources, &mut survey);
+    if let Err(error) = nested(backend, sources.config.rollback.strategy, survey, facts) {
+        cannot(&mut facts.unchecked, NESTED, &error);
+    }
+    match with_snapshots {
+        Ok(found) => facts.old_roots_with_snapshots = found,
+        Err(error) => cannot(&mut facts.unchecked, OLD_ROOTS, &error),
+    }
+}
+
+fn nested(
+    backend: &dyn Backend,
+    strategy: Strategy,
+    survey: Survey,
+    facts: &mut Facts,
+) -> Result<()> {
     if let Some(live) = survey.live.tree().filter(|_| !survey.nested.is_empty()) {
         facts.nested_that_hold = backend.nested_that_hold(live)?;
     }
@@ -160,11 +181,14 @@ fn nested(backend: &dyn Backend, strategy: Strategy, facts: &mut Facts) -> Resul
 }
 
 /// Old roots that stay for their snapshots alone.
-fn with_snapshots(backend: &dyn Backend, sources: &Sources<'_>) -> Result<Vec<TreeName>> {
-    let mut survey = backend.survey()?;
+fn with_snapshots(
+    backend: &dyn Backend,
+    sources: &Sources<'_>,
+    survey: &mut Survey,
+) -> Result<Vec<TreeName>> {
     backend.look_for_snapshots(&mut survey.old_roots)?;
     // What is in the way of an expiry is told by `status`.
-    let plan = expire::plan(&survey, sources.config.rollback.retention, sources.clock);
+    let plan = expire::plan(survey, sources.config.rollback.retention, sources.clock);
     Ok(plan.map(|plan| plan.kept_by_snapshots().cloned().collect()).unwrap_or_default())
 }
 
