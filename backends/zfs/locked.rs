@@ -198,7 +198,8 @@ impl LockedBackend for Locked<'_> {
         }
         let cost = || properties::cost(&aside, &self.of.names.blank);
         if !is_whole {
-            commands::set(&aside, &[cost()?, replaces])?;
+            let last: Vec<_> = cost()?.into_iter().chain([replaces]).collect();
+            commands::set(&aside, &last)?;
         }
         let name = child(&self.of.layout.old, OsStr::new(&record.name))?;
         let copy = self.tree(&name, &action)?;
@@ -206,7 +207,9 @@ impl LockedBackend for Locked<'_> {
             return Ok(copy);
         }
         // Blank was made anew since live was a copy.
-        commands::set(&aside, &[cost()?])?;
+        if let Some(cost) = cost()? {
+            commands::set(&aside, &[cost])?;
+        }
         self.tree(&name, &action)
     }
 

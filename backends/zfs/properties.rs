@@ -165,11 +165,13 @@ pub fn tell_cost(properties: &[Property]) -> bool {
 
 /// What counts as written in `name`, in which nothing was since it was made from blank: of a snapshot of a mounted
 /// dataset a clone has the intent log's header, which ZFS clears with a block of its own (`dsl_dataset_zero_zil`
-/// of module/zfs/dsl_dataset.c).
-pub fn cost(name: &ZfsName, blank: &ZfsName) -> Result<Property> {
+/// of module/zfs/dsl_dataset.c). `None` where it is noted already.
+pub fn cost(name: &ZfsName, blank: &ZfsName) -> Result<Option<Property>> {
     let rows = commands::look(&[name], blank)?;
-    let bytes = rows.first().and_then(|row| row.written).unwrap_or(0);
-    Ok((FRESH.to_string(), bytes.to_string().into_bytes()))
+    let (bytes, noted) =
+        rows.first().map_or((0, None), |row| (row.written.unwrap_or(0), row.fresh));
+    let note = (FRESH.to_string(), bytes.to_string().into_bytes());
+    Ok(Some(note).filter(|_| noted != Some(bytes)))
 }
 
 /// Gives live what was withheld while there were two of it. What is not withheld stays as it is.

@@ -55,7 +55,7 @@ pub(super) fn revert(locked: &Locked<'_>, live: &Tree, blank: &Tree) -> Result<(
     let args = [guids[0].as_str(), snapshot.as_str(), guids[1].as_str()];
     commands::program("zfs: roll back", ROLL_BACK, &dataset, &args)
         .map_err(|error| Error::new(action, error).mend(mend))?;
-    commands::set(&dataset, &[properties::cost(&dataset, &snapshot)?])
+    properties::cost(&dataset, &snapshot)?.map_or(Ok(()), |cost| commands::set(&dataset, &[cost]))
 }
 
 /// The snapshots and bookmarks of `dataset` that are younger than its snapshot.
