@@ -130,10 +130,10 @@ pub fn snapshot(name: &ZfsName) -> Result<()> {
     change_by(&ZFS, "zfs: snapshot", ["snapshot", name.as_str()])
 }
 
-/// Makes a dataset and those above it, which nothing mounts by itself, and which can be written to whatever
-/// those above it are.
+/// Makes a dataset and those above it, which nothing mounts by itself, no boot menu offers, and which can be
+/// written to, whatever those above it are.
 pub fn create(name: &ZfsName) -> Result<()> {
-    let own = ["mountpoint=legacy", "sync=standard", "readonly=off"];
+    let own = ["mountpoint=legacy", "sync=standard", "readonly=off", "org.zfsbootmenu:active=off"];
     let args = ["create", "-pu"].into_iter().chain(own.into_iter().flat_map(|own| ["-o", own]));
     change_by(&ZFS, "zfs: create", args.into_iter().chain([name.as_str()]))
 }

@@ -169,6 +169,17 @@ fn every_property_that_can_be_set_goes_through_the_exchange() {
     }
 }
 
+/// ZFSBootMenu offers what has `mountpoint=legacy`, too, where the property is inherited.
+#[test]
+fn what_is_set_above_makes_no_boot_environment_of_an_old_root() {
+    let Some(bed) = Bed::with_blank_of_live() else { return };
+    zfs(&["set", "org.zfsbootmenu:active=on", bed.dataset().as_str()]);
+    let Some(bed) = lived_in(Some(bed)) else { return };
+    let old_root = rollback(&bed);
+    let is_offered = |name: &str| value(&bed, "org.zfsbootmenu:active", name);
+    assert_eq!([is_offered(LIVE), is_offered(&name_of(&old_root))], ["on", "off"]);
+}
+
 #[test]
 fn what_is_delegated_on_live_is_delegated_on_the_next_one() {
     let Some(bed) = captured() else { return };
