@@ -65,9 +65,34 @@ fn every_promise_holds_on_zfs_where_blank_has_a_dataset_of_its_own() {
     promises_hold(&["zfs::tests::blank_apart"]);
 }
 
-#[test]
-fn a_rollback_on_zfs_may_stop_at_each_of_its_steps() {
-    promises_hold(&["zfs::tests::stops"]);
+/// A rollback that is stopped at each of its steps, by who comes next: each takes a guest some ten minutes.
+mod stops_on_zfs {
+    use super::promises_hold;
+
+    #[test]
+    fn are_finished() {
+        promises_hold(&["stops::followed_by_finish"]);
+    }
+
+    #[test]
+    fn are_followed_by_another_rollback() {
+        promises_hold(&["stops::followed_by_another_rollback"]);
+    }
+
+    #[test]
+    fn are_followed_by_export_and_import() {
+        promises_hold(&["stops::followed_by_export_and_import"]);
+    }
+
+    #[test]
+    fn are_followed_by_expiry() {
+        promises_hold(&["stops::followed_by_expiry"]);
+    }
+
+    #[test]
+    fn below_an_encrypted_parent_end_well() {
+        promises_hold(&["stops::below_an_encrypted_parent"]);
+    }
 }
 
 #[test]

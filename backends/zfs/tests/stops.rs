@@ -64,7 +64,7 @@ impl Next {
 
 /// Stops a rollback before and after each of its changes, or has one fail, where all that a dataset can have
 /// is set; whoever comes next has all in order.
-fn all_is_right_wherever_it_stops(bed: &Bed, followed_by: impl Fn(usize) -> Vec<Next>) {
+fn all_is_right_wherever_it_stops(bed: &Bed, followed_by: impl Fn(usize) -> Next) {
     let (live, pool) = (bed.full(LIVE), bed.dataset().pool().to_string());
     bed.unmount_all();
     zfs(&["set", "filesystem_limit=1000", "snapshot_limit=1000", bed.dataset().as_str()]);
@@ -90,47 +90,66 @@ fn all_is_right_wherever_it_stops(bed: &Bed, followed_by: impl Fn(usize) -> Vec<
             Fault::CutAfterNth(position),
             Fault::FailNth(position, 5),
         ];
-        for (turn, next) in followed_by(position).into_iter().enumerate() {
-            let fault = faults[(position + turn) % faults.len()];
-            let what = format!("{next:?} after {fault:?} of {point}");
-            fs::write(bed.path(&bed.layout().live).join("precious"), &what).unwrap();
-            bed.unmount_all();
-            let (_, _, was_live) = attempt(bed, Some(fault));
-            next.run(bed, &what);
-            let found = survey(bed);
-            assert_eq!((&found.obstacles, &found.immovable), (&Vec::new(), &Vec::new()), "{what}");
-            let now = found.live.tree().unwrap_or_else(|| panic!("{what}: no live"));
-            assert!(found.blank.tree().is_some(), "{what}: no blank");
-            assert_eq!(settings(&live), before, "{what}");
-            assert_eq!(allowed(), allowed_before, "{what}");
-            let printed = ZPOOL.run(["get", "-Hp", "-o", "value", "bootfs", &pool]).unwrap();
-            assert_eq!(String::from_utf8(printed).unwrap().trim_end(), live.as_str(), "{what}");
-            let places: Vec<TreeName> = [now]
-                .into_iter()
-                .chain(found.old_roots.iter().map(|old| &old.tree))
-                .filter(|tree| tree.id == was_live)
-                .map(|tree| tree.name.clone())
-                .collect();
-            assert_eq!(places.len(), 1, "{what}");
-            assert_eq!(fs::read_to_string(bed.path(&places[0]).join("precious")).unwrap(), what);
-            if now.id != was_live {
-                let offered = ["mountpoint", "org.zfsbootmenu:active", "canmount"];
-                let offered = offered.map(|of| value(bed, of, &places[0].to_string()));
-                assert_eq!(offered, ["legacy", "off", "noauto"], "{what}");
-            }
+        let next = followed_by(position);
+        let fault = faults[(position + next as usize) % faults.len()];
+        let what = format!("{next:?} after {fault:?} of {point}");
+        fs::write(bed.path(&bed.layout().live).join("precious"), &what).unwrap();
+        bed.unmount_all();
+        let (_, _, was_live) = attempt(bed, Some(fault));
+        next.run(bed, &what);
+        let found = survey(bed);
+        assert_eq!((&found.obstacles, &found.immovable), (&Vec::new(), &Vec::new()), "{what}");
+        let now = found.live.tree().unwrap_or_else(|| panic!("{what}: no live"));
+        assert!(found.blank.tree().is_some(), "{what}: no blank");
+        assert_eq!(settings(&live), before, "{what}");
+        assert_eq!(allowed(), allowed_before, "{what}");
+        let printed = ZPOOL.run(["get", "-Hp", "-o", "value", "bootfs", &pool]).unwrap();
+        assert_eq!(String::from_utf8(printed).unwrap().trim_end(), live.as_str(), "{what}");
+        let places: Vec<TreeName> = [now]
+            .into_iter()
+            .chain(found.old_roots.iter().map(|old| &old.tree))
+            .filter(|tree| tree.id == was_live)
+            .map(|tree| tree.name.clone())
+            .collect();
+        assert_eq!(places.len(), 1, "{what}");
+        assert_eq!(fs::read_to_string(bed.path(&places[0]).join("precious")).unwrap(), what);
+        if now.id != was_live {
+            let offered = ["mountpoint", "org.zfsbootmenu:active", "canmount"];
+            let offered = offered.map(|of| value(bed, of, &places[0].to_string()));
+            assert_eq!(offered, ["legacy", "off", "noauto"], "{what}");
         }
     }
     zpool(&["set", "bootfs=", &pool]);
 }
 
-#[test]
-fn wherever_a_rollback_stops_properties_and_bootfs_are_right_in_the_end() {
+/// The same for one who comes next each time, whichever way it stopped.
+fn all_is_right_if_followed_by(next: Next) {
     let Some(bed) = lived_in(Bed::with_blank_of_live()) else { return };
-    all_is_right_wherever_it_stops(&bed, |_| NEXT.to_vec());
+    all_is_right_wherever_it_stops(&bed, |_| next);
 }
 
 #[test]
-fn wherever_it_stops_below_an_encrypted_parent_all_is_right_in_the_end() {
+fn followed_by_finish() {
+    all_is_right_if_followed_by(Next::Finish);
+}
+
+#[test]
+fn followed_by_another_rollback() {
+    all_is_right_if_followed_by(Next::Rollback);
+}
+
+#[test]
+fn followed_by_export_and_import() {
+    all_is_right_if_followed_by(Next::Import);
+}
+
+#[test]
+fn followed_by_expiry() {
+    all_is_right_if_followed_by(Next::Expiry);
+}
+
+#[test]
+fn below_an_encrypted_parent() {
     let Some(bed) = lived_in(Bed::encrypted()) else { return };
-    all_is_right_wherever_it_stops(&bed, |position| vec![NEXT[position % NEXT.len()]]);
+    all_is_right_wherever_it_stops(&bed, |position| NEXT[position % NEXT.len()]);
 }
