@@ -26,6 +26,13 @@ impl Guest {
         Self { guest, program: name.to_string_lossy().into_owned() }
     }
 
+    /// The same with one program more beside it.
+    #[must_use]
+    pub fn with(mut self, program: &Path) -> Self {
+        self.guest = self.guest.with(program);
+        self
+    }
+
     /// Boots one and runs the program, which is one of tests: those that have any of `filters` in their
     /// names. `variables` are for its environment. Returns what it printed, and the line `status N`.
     pub fn run_tests(&self, filters: &[&str], variables: &str) -> String {

@@ -1,4 +1,10 @@
 //! How long it takes on ZFS, told and not asserted: the machine is an emulated one.
+//!
+//! `BLANKROOT_FORMER` names a build of another commit (`cargo build --profile fast --bin blankroot
+//! --no-default-features --features zfs`): its rollbacks take turns with ours, in the same guest.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use vm_tests::console::quoted;
 use vm_tests::stories::{SUITE, is_skipped};
@@ -52,8 +58,11 @@ done
 measure 20000
 "#;
 
-/// Two roots, of 1,000 and of 20,000 files, that are rolled back in turns; then the first one until it has a
-/// hundred old roots.
+/// What the former build is called in the guest.
+const FORMER: &str = "former";
+
+/// Two roots, of 1,000 and of 20,000 files, that are rolled back in turns, by a former build, too, if there is one;
+/// then the first one until it has a hundred old roots.
 const ROLLBACKS: &str = r#"
 mkdir -p /mnt /host/run /host/dev /host/etc /host/sys/class/block /host/proc/sys/kernel/random
 echo quiet noresume >/host/proc/cmdline
@@ -77,7 +86,7 @@ roll_back() {
     umount /mnt
     zpool sync tests
     a=$(now)
-    blankroot --config /etc/$1.toml rollback --host /host >/run/said 2>&1 || { cat /run/said; exit 1; }
+    ${3:-blankroot} --config /etc/$1.toml rollback --host /host >/run/said 2>&1 || { cat /run/said; exit 1; }
     b=$(now)
     echo "rollback: $2 $((b - a))"
 }
@@ -86,8 +95,10 @@ make large 200
 # The first finds the programs not in memory.
 roll_back small unmeasured
 roll_back large unmeasured
+[ ! -e /bin/former ] || roll_back small unmeasured former
 for round in 1 2 3 4 5; do
     roll_back small small
+    [ ! -e /bin/former ] || roll_back small former former
     roll_back large large
 done
 while [ $(zfs list -Hr -d 1 -o name tests/small/old | wc -l) -lt 98 ]; do roll_back small unmeasured; done
@@ -112,24 +123,41 @@ fn how_long_diff_takes_beside_zfs_diff() {
 
 #[test]
 fn how_long_a_rollback_takes_on_zfs() {
-    let Some(said) = run(ROLLBACKS) else { return };
-    let [small, large, hundred] = ["small", "large", "hundred"]
-        .map(|of| medians::<1>(&said, &format!("rollback: {of}"), 5)[0]);
+    let former = env::var_os("BLANKROOT_FORMER").map(PathBuf::from);
+    let Some(said) = run_beside(ROLLBACKS, former.as_deref()) else { return };
+    let median = |of: &str| medians::<1>(&said, &format!("rollback: {of}"), 5)[0];
+    let [small, large, hundred] = ["small", "large", "hundred"].map(median);
     println!(
         "rollback on ZFS: {small:.2} s with 1,000 files; with 20,000 files {large:.2} s, ratio {:.2}; with \
          1,000 files and 100 old roots {hundred:.2} s, ratio {:.2}",
         large / small,
         hundred / small
     );
+    if former.is_some() {
+        let former = median(FORMER);
+        println!("the former build: {former:.2} s with 1,000 files, ratio {:.2}", small / former);
+    }
     assert!(said.contains("old roots: 10"), "there were not a hundred old roots");
 }
 
 /// Runs a script in a guest that has the command, and returns what it printed.
 fn run(script: &str) -> Option<String> {
+    run_beside(script, None)
+}
+
+/// The same with a former build of the command, if there is one.
+fn run_beside(script: &str, former: Option<&Path>) -> Option<String> {
     if is_skipped() {
         return None;
     }
-    let said = Guest::of(SUITE, &command("fast")).run(&format!("{COMMON}{script}"));
+    let mut guest = Guest::of(SUITE, &command("fast"));
+    let named = tempfile::tempdir().unwrap();
+    if let Some(former) = former {
+        let program = named.path().join(FORMER);
+        fs::copy(former, &program).unwrap();
+        guest = guest.with(&program);
+    }
+    let said = guest.run(&format!("{COMMON}{script}"));
     print!("{}", quoted(&said));
     Some(said)
 }
