@@ -7,7 +7,7 @@ use backends::census::Census;
 use backends::stat::of_open;
 use backends::{Error, FileType, Result, TreeName, TreePath};
 use backends::{magic, mounted};
-use rustix::fs::{OFlags, readlinkat};
+use rustix::fs::OFlags;
 
 use super::choose;
 use super::look::{There, look};
@@ -135,9 +135,8 @@ fn is_in_place(one: &Arranged, live: &There, stored: Option<&There>) -> bool {
     if stored.is_some_and(|stored| stored.stat.is_same_file(&live.stat)) {
         return true;
     }
-    let is_link = live.stat.facts.file_type == FileType::Symlink;
-    let target = is_link.then(|| readlinkat(&live.parent, &live.name, Vec::new()).ok()).flatten();
-    target.is_some_and(|target| leads_to(target.as_bytes(), one))
+    let target = live.link_target().ok().flatten();
+    target.is_some_and(|target| leads_to(&target, &one.seen_at, &one.source))
 }
 
 /// What lies in memory is empty at every boot by itself, before it could be covered.

@@ -11,7 +11,7 @@ use super::look::look;
 use crate::config::{EntryKind, How};
 use crate::host::Machine;
 use crate::keep::KeepEntry;
-use crate::plan::apply::Arranged;
+use crate::plan::apply::{Arranged, leads_to};
 
 /// What becomes of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +23,14 @@ pub enum Data {
 }
 
 /// What is at the path now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Now {
     /// Nothing.
     Nothing,
     /// The data from storage is mounted there.
     Mounted,
-    /// A link leads to the data.
-    Linked,
+    /// A link leads to the data, by this text.
+    Linked(Vec<u8>),
     /// Something of its own, of this type.
     Own(FileType),
     /// The same as in storage: an earlier run came this far.
@@ -52,9 +52,10 @@ pub fn now(machine: &Machine, one: &Arranged) -> Result<Now> {
         return Ok(if same { Now::Mounted } else { Now::OtherMount });
     }
     let file_type = live.stat.facts.file_type;
-    let links = one.how() != Some(How::Bind) || one.entry.how.is_none();
-    if file_type == FileType::Symlink && links {
-        return Ok(Now::Linked);
+    if let Some(target) =
+        live.link_target()?.filter(|target| leads_to(target, &one.seen_at, &one.source))
+    {
+        return Ok(Now::Linked(target));
     }
     match stored {
         Some(stored) if difference(stored.place(), live.place(), &one.seen_at)?.is_none() => {
@@ -96,7 +97,12 @@ pub enum UnkeepStep {
         path: TreePath,
     },
     /// Remove the link.
-    Unlink(TreePath),
+    Unlink {
+        /// Where it is.
+        path: TreePath,
+        /// What it says.
+        target: Vec<u8>,
+    },
     /// Write the new configuration.
     WriteConfig {
         /// The lines that are gone.
@@ -137,7 +143,9 @@ pub fn plan(
     let mut plan = UnkeepPlan::default();
     let write = UnkeepStep::WriteConfig { lines: added_lines(config.1, config.0) };
     if one.made_at == one.source || !stored {
-        plan.steps.extend((now == Now::Linked).then(|| UnkeepStep::Unlink(path.clone())));
+        if let Now::Linked(target) = now {
+            plan.steps.push(UnkeepStep::Unlink { path: path.clone(), target });
+        }
         plan.steps.push(write);
         return Ok(plan);
     }
@@ -160,7 +168,7 @@ pub fn plan(
         // older one, which an interrupted run has left.
         Data::Leave => {
             let is_file = one.entry.kind == EntryKind::File;
-            now == Now::Linked
+            matches!(now, Now::Linked(_))
                 || (is_file && matches!(now, Now::Mounted | Now::Place | Now::Own(FileType::File)))
         }
     };
@@ -196,7 +204,7 @@ impl fmt::Display for UnkeepStep {
             Self::PutBack { path, .. } => {
                 write!(f, "exchange that copy with what is at {path}, which stays beside it")
             }
-            Self::Unlink(path) => write!(f, "remove the link {path}"),
+            Self::Unlink { path, .. } => write!(f, "remove the link {path}"),
             Self::WriteConfig { lines } => {
                 write!(f, "take from the configuration:")?;
                 lines.iter().try_for_each(|line| write!(f, "\n   - {}", shown(line)))

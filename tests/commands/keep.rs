@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use backends::private_mounts::MountPoint;
+use rustix::mount::{UnmountFlags, unmount};
 use support::kernel::create_subvolume;
 use support::{base, oracle};
 
@@ -637,6 +638,48 @@ fn what_a_program_put_in_the_place_of_a_link_is_newer_and_stays() {
             assert_eq!(fs::read(&stored).unwrap(), b"one\n", "nothing is lost");
             assert!(!config(machine).contains("hostname"));
         }
+    });
+}
+
+#[test]
+fn a_link_of_the_owners_in_the_place_of_ours_stays() {
+    on_persistent(|machine, _| {
+        let (live, theirs) = (machine.live().to_path_buf(), Path::new("/usr/share/their.conf"));
+        let conf = live.join("etc/app.conf");
+        let keep = |how: &[&str]| {
+            let _ = fs::remove_file(&conf);
+            let _ = fs::remove_file(live.join("persist/etc/app.conf"));
+            fs::write(&conf, "one\n").unwrap();
+            machine.run(&[&["keep"], how, &["/etc/app.conf"]].concat()).expect(0);
+        };
+        let put_theirs = || {
+            fs::remove_file(&conf).unwrap();
+            symlink(theirs, &conf).unwrap();
+        };
+        for how in ["--leave", "--move-back"] {
+            keep(&["--symlink"]);
+            put_theirs();
+            machine.run(&["unkeep", how, "/etc/app.conf"]).expect(0);
+            assert_eq!(fs::read_link(&conf).unwrap(), theirs, "{how}");
+            // Nothing is stored.
+            keep(&["--symlink"]);
+            fs::remove_file(live.join("persist/etc/app.conf")).unwrap();
+            put_theirs();
+            machine.run(&["unkeep", how, "/etc/app.conf"]).expect(0);
+            assert_eq!(fs::read_link(&conf).unwrap(), theirs, "{how}, nothing stored");
+        }
+        keep(&[]);
+        let of_text = fs::read_to_string(live.join("etc/blankroot.toml")).unwrap();
+        let bound =
+            of_text.replace("\"/etc/app.conf\"", "{ path = \"/etc/app.conf\", how = \"bind\" }");
+        assert_ne!(bound, of_text);
+        fs::write(live.join("etc/blankroot.toml"), bound).unwrap();
+        unmount(&conf, UnmountFlags::DETACH).unwrap();
+        put_theirs();
+        let ran = machine.run(&["unkeep", "--move-back", "/etc/app.conf"]).expect(0);
+        ran.says("note: what /etc/app.conf had before is /etc/.app.conf.before-1 by now");
+        assert_eq!(fs::read_link(live.join("etc/.app.conf.before-1")).unwrap(), theirs);
+        assert_eq!(fs::read(&conf).unwrap(), b"one\n");
     });
 }
 

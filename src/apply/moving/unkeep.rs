@@ -13,7 +13,7 @@ use backends::file::rename_noreplace;
 use backends::remove::{remove, remove_alone};
 use backends::stat::Place;
 use backends::{Error, FileType, Result, TreePath};
-use rustix::fs::IFlags;
+use rustix::fs::{IFlags, readlinkat};
 
 use super::{
     Kept, Stopped, TRIES, World, changes_all_the_time, check_unused, name_of, unmount, write_config,
@@ -22,6 +22,7 @@ use crate::apply::persist::notes_of;
 use crate::host::making;
 use crate::moving::look::{There, look};
 use crate::moving::unkeep::{UnkeepPlan, UnkeepStep};
+use crate::plan::apply::leads_to;
 
 const LEAVES: &str = "nothing was changed";
 const UNMOUNTED: &str = "storage has the data, and it is still on the keep list; run this again, or \
@@ -53,7 +54,7 @@ pub fn unkeep(
             UnkeepStep::CopyBack { source, path } => run.copy_back(source, path),
             UnkeepStep::Unmount(path) => run.unmount(path),
             UnkeepStep::PutBack { source, path } => run.put_back(source, path),
-            UnkeepStep::Unlink(path) => run.unlink(path),
+            UnkeepStep::Unlink { path, target } => run.unlink(path, target),
             UnkeepStep::WriteConfig { .. } => write_config(world.config, config.0, config.1),
             UnkeepStep::RemoveStored(source) => run.remove_stored(source),
         };
@@ -63,7 +64,7 @@ pub fn unkeep(
             return Err(Box::new(Stopped { error, state, kept: Kept::default() }));
         }
         state = match step {
-            UnkeepStep::Unmount(_) | UnkeepStep::Unlink(_) | UnkeepStep::PutBack { .. } => {
+            UnkeepStep::Unmount(_) | UnkeepStep::Unlink { .. } | UnkeepStep::PutBack { .. } => {
                 UNMOUNTED
             }
             UnkeepStep::WriteConfig { .. } => UNDECLARED,
@@ -159,15 +160,21 @@ impl Run<'_> {
                 return Err(failed(why));
             }
         };
-        let seen = self.see_to_old(path, &copy, &old);
+        let seen = self.see_to_old(source, path, &copy, &old);
         let copied = copy.finish();
         seen?;
         self.told.notes.extend(notes_of(&copied?));
         Ok(())
     }
 
-    /// Removes what live had before, if that is nothing.
-    fn see_to_old(&mut self, path: &TreePath, copy: &Aside, old: &OsStr) -> Result<()> {
+    /// Removes what live had before, if that is nothing, or a link to the data.
+    fn see_to_old(
+        &mut self,
+        source: &TreePath,
+        path: &TreePath,
+        copy: &Aside,
+        old: &OsStr,
+    ) -> Result<()> {
         let failed = |why| Error::io(format!("see to what {path} had before"), why);
         change("move: sync live", || making::sync_dir(copy.dir()))
             .map_err(|why| Error::io(format!("put the copy in the place of {path}"), why))?;
@@ -175,7 +182,10 @@ impl Run<'_> {
         let place = Place { dir: copy.dir(), name: &name };
         let stat = place.stat().map_err(failed)?;
         let is_link = stat.facts.file_type == FileType::Symlink;
-        if is_link || Census::take(place, path)?.is_empty() {
+        let target = is_link.then(|| readlinkat(place.dir, place.name, Vec::new())).transpose();
+        let target = target.map_err(|why| failed(why.into()))?;
+        let is_own = target.is_some_and(|target| leads_to(target.as_bytes(), path, source));
+        if is_own || Census::take(place, path)?.is_empty() {
             return remove_alone(place, &stat);
         }
         let aside = path.parent().unwrap_or_default().join(old.as_bytes());
@@ -200,12 +210,11 @@ impl Run<'_> {
         Err(changes_all_the_time(source))
     }
 
-    fn unlink(&mut self, path: &TreePath) -> Result<()> {
+    fn unlink(&mut self, path: &TreePath, target: &[u8]) -> Result<()> {
         let there = self.expect(path)?;
-        if there.stat.facts.file_type != FileType::Symlink {
-            return Err(Error::new(format!("remove the link {path}"), "it is no link any more"));
-        }
-        remove(there.place(), &there.stat)
+        let name = OsStr::from_bytes(there.name.to_bytes());
+        making::unlink(there.parent.as_fd(), name, target)
+            .map_err(|why| Error::io(format!("remove the link {path}"), why))
     }
 
     /// Moves it where nobody else can enter first: so a half of it is never taken for the whole, and

@@ -24,7 +24,7 @@ impl Planner<'_> {
             Seen::There(found) => Some(found.clone()),
         };
         if let Some(target) = here.as_ref().and_then(|found| found.target.as_ref()) {
-            let leads_there = leads_to(target, one);
+            let leads_there = leads_to(target, &one.seen_at, &one.source);
             match (one.how(), how) {
                 (None, _) | (Some(How::Symlink), _) if leads_there => return Ok(()),
                 (_, How::Bind) if leads_there => {
@@ -170,7 +170,10 @@ impl Planner<'_> {
             return one.is_identity() && other && nothing_yet;
         }
         self.found(&one.made_at).is_some_and(|found| {
-            let links = found.target.as_ref().is_some_and(|target| leads_to(target, one));
+            let links = found
+                .target
+                .as_ref()
+                .is_some_and(|target| leads_to(target, &one.seen_at, &one.source));
             match found.content {
                 Content::Data if links => false,
                 // There is no other that it could be.
@@ -291,12 +294,12 @@ fn in_the_way(one: &Arranged, found: &Found, stored: Option<&Found>) -> Unknown 
     (why, mend)
 }
 
-/// Whether a link leads to an entry's data, from where it is seen.
-pub fn leads_to(target: &[u8], one: &Arranged) -> bool {
-    target == relative(&one.seen_at, &one.source).as_slice()
+/// Whether a link at `link` that says `target` leads to an entry's data, which is at `source`.
+pub fn leads_to(target: &[u8], link: &TreePath, source: &TreePath) -> bool {
+    target == relative(link, source).as_slice()
         || target
             .strip_prefix(b"/")
-            .is_some_and(|path| TreePath::parse(path).is_ok_and(|path| path == one.source))
+            .is_some_and(|path| TreePath::parse(path).is_ok_and(|path| path == *source))
 }
 
 fn link_to_data(one: &Arranged) -> Making {
