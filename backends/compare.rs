@@ -326,8 +326,7 @@ impl Content {
 }
 
 fn target(place: Place<'_>, side: Side) -> Result<Vec<u8>, Failure> {
-    let target = fs::readlinkat(place.dir, place.name, Vec::new());
-    // EINVAL: it is no link any more.
-    let target = target.map_err(|e| if e == Errno::INVAL { Errno::STALE } else { e });
-    Ok(target.map_err(|why| Failure::new("the target of ", side, why.into()))?.into_bytes())
+    // Else it is no link any more.
+    let target = place.link_target().and_then(|target| Ok(target.ok_or(Errno::STALE)?));
+    target.map_err(|why| Failure::new("the target of ", side, why))
 }

@@ -138,6 +138,15 @@ impl Place<'_> {
         from_statx(&fs::statx(self.dir, self.name, flags, MASK)?)
     }
 
+    /// What it says, if it is a link.
+    pub fn link_target(self) -> io::Result<Option<Vec<u8>>> {
+        match fs::readlinkat(self.dir, self.name, Vec::new()) {
+            Ok(target) => Ok(Some(target.into_bytes())),
+            Err(Errno::INVAL) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Opens a regular file for reading, leaving its access time alone where that is allowed.
     ///
     /// `ESTALE` if the name leads to something else by now.

@@ -67,7 +67,7 @@ impl<'m> Persistence<'m> {
                 .machine
                 .open_at(&one.made_at, flags)
                 .and_then(|link| Ok(rustix::fs::readlinkat(link, c"", Vec::new())?.into_bytes()));
-            target.is_ok_and(|target| leads_to(&target, &one.seen_at, &one.source))
+            target.is_ok_and(|target| leads_to(&target, one))
         };
         let open = self.arranged.iter().filter(|one| one.how().is_none());
         open.filter(is_link).map(|one| &one.entry.path)

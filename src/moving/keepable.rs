@@ -135,8 +135,7 @@ fn is_in_place(one: &Arranged, live: &There, stored: Option<&There>) -> bool {
     if stored.is_some_and(|stored| stored.stat.is_same_file(&live.stat)) {
         return true;
     }
-    let target = live.link_target().ok().flatten();
-    target.is_some_and(|target| leads_to(&target, &one.seen_at, &one.source))
+    live.place().link_target().ok().flatten().is_some_and(|target| leads_to(&target, one))
 }
 
 /// What lies in memory is empty at every boot by itself, before it could be covered.

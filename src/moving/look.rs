@@ -6,11 +6,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use backends::boundary::Boundary;
 use backends::census::Census;
-use backends::path::Escaped;
 use backends::stat::{Place, Stat, of_open};
 use backends::{Error, FileType, Result, TreePath};
 use rustix::fs::{self, OFlags};
-use rustix::io::Errno;
 
 use crate::host::{Machine, is_not_found};
 use crate::plan::apply::ancestors;
@@ -37,19 +35,6 @@ impl There {
     /// What it is made of. `path` is for messages.
     pub fn census(&self, path: &TreePath) -> Result<Census> {
         Census::take(self.place(), path)
-    }
-
-    /// What it says if it is a link.
-    pub fn link_target(&self) -> Result<Option<Vec<u8>>> {
-        if self.stat.facts.file_type != FileType::Symlink {
-            return Ok(None);
-        }
-        let target = fs::readlinkat(&self.parent, &self.name, Vec::new());
-        let failed = |why: Errno| {
-            let name = Escaped(self.name.to_bytes());
-            Error::io(format!("read where the link {name} leads"), why)
-        };
-        Ok(Some(target.map_err(failed)?.into_bytes()))
     }
 
     /// Its path as the kernel names it for this thread.

@@ -52,9 +52,9 @@ pub fn now(machine: &Machine, one: &Arranged) -> Result<Now> {
         return Ok(if same { Now::Mounted } else { Now::OtherMount });
     }
     let file_type = live.stat.facts.file_type;
-    if let Some(target) =
-        live.link_target()?.filter(|target| leads_to(target, &one.seen_at, &one.source))
-    {
+    let target = live.place().link_target();
+    let target = target.map_err(|why| Error::io(format!("look at {}", one.seen_at), why))?;
+    if let Some(target) = target.filter(|target| leads_to(target, one)) {
         return Ok(Now::Linked(target));
     }
     match stored {

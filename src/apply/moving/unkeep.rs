@@ -12,8 +12,8 @@ use backends::fault::change;
 use backends::file::rename_noreplace;
 use backends::remove::{remove, remove_alone};
 use backends::stat::Place;
-use backends::{Error, FileType, Result, TreePath};
-use rustix::fs::{IFlags, readlinkat};
+use backends::{Error, Result, TreePath};
+use rustix::fs::IFlags;
 
 use super::{
     Kept, Stopped, TRIES, World, changes_all_the_time, check_unused, name_of, unmount, write_config,
@@ -22,7 +22,7 @@ use crate::apply::persist::notes_of;
 use crate::host::making;
 use crate::moving::look::{There, look};
 use crate::moving::unkeep::{UnkeepPlan, UnkeepStep};
-use crate::plan::apply::leads_to;
+use crate::plan::apply::is_link_to;
 
 const LEAVES: &str = "nothing was changed";
 const UNMOUNTED: &str = "storage has the data, and it is still on the keep list; run this again, or \
@@ -181,10 +181,8 @@ impl Run<'_> {
         let name = CString::new(old.as_bytes()).map_err(|why| failed(why.into()))?;
         let place = Place { dir: copy.dir(), name: &name };
         let stat = place.stat().map_err(failed)?;
-        let is_link = stat.facts.file_type == FileType::Symlink;
-        let target = is_link.then(|| readlinkat(place.dir, place.name, Vec::new())).transpose();
-        let target = target.map_err(|why| failed(why.into()))?;
-        let is_own = target.is_some_and(|target| leads_to(target.as_bytes(), path, source));
+        let target = place.link_target().map_err(failed)?;
+        let is_own = target.is_some_and(|target| is_link_to(source, path, &target));
         if is_own || Census::take(place, path)?.is_empty() {
             return remove_alone(place, &stat);
         }

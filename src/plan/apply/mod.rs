@@ -25,7 +25,7 @@ use owner::{Belongs, Owners, Unknown};
 
 pub use arrange::{Arranged, ancestors, arrange, places};
 pub use step::{ApplyStep, Expected, Making, Owner, Spare};
-pub use target::leads_to;
+pub use target::{is_link_to, leads_to};
 pub use trust::{Unsafe, Way};
 
 /// What will be done, in order, and what will not.

@@ -24,7 +24,7 @@ impl Planner<'_> {
             Seen::There(found) => Some(found.clone()),
         };
         if let Some(target) = here.as_ref().and_then(|found| found.target.as_ref()) {
-            let leads_there = leads_to(target, &one.seen_at, &one.source);
+            let leads_there = leads_to(target, one);
             match (one.how(), how) {
                 (None, _) | (Some(How::Symlink), _) if leads_there => return Ok(()),
                 (_, How::Bind) if leads_there => {
@@ -170,10 +170,7 @@ impl Planner<'_> {
             return one.is_identity() && other && nothing_yet;
         }
         self.found(&one.made_at).is_some_and(|found| {
-            let links = found
-                .target
-                .as_ref()
-                .is_some_and(|target| leads_to(target, &one.seen_at, &one.source));
+            let links = found.target.as_ref().is_some_and(|target| leads_to(target, one));
             match found.content {
                 Content::Data if links => false,
                 // There is no other that it could be.
@@ -294,8 +291,13 @@ fn in_the_way(one: &Arranged, found: &Found, stored: Option<&Found>) -> Unknown 
     (why, mend)
 }
 
-/// Whether a link at `link` that says `target` leads to an entry's data, which is at `source`.
-pub fn leads_to(target: &[u8], link: &TreePath, source: &TreePath) -> bool {
+/// Whether a link leads to an entry's data, from where it is seen.
+pub fn leads_to(target: &[u8], one: &Arranged) -> bool {
+    is_link_to(&one.source, &one.seen_at, target)
+}
+
+/// Whether a link at `link` that says `target` leads to `source`.
+pub fn is_link_to(source: &TreePath, link: &TreePath, target: &[u8]) -> bool {
     target == relative(link, source).as_slice()
         || target
             .strip_prefix(b"/")
