@@ -32,8 +32,8 @@ check:
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --workspace --exclude peers --exclude vm-tests --all-targets --no-default-features -- -D warnings
-	cargo clippy -p blankroot -p backends --all-targets --no-default-features --features zfs -- -D warnings
-	cargo clippy -p blankroot -p backends --all-targets --features zfs -- -D warnings
+	cargo clippy -p blankroot -p backends -p scratch --all-targets --no-default-features --features blankroot/zfs -- -D warnings
+	cargo clippy -p blankroot -p backends -p scratch --all-targets --features blankroot/zfs -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features backends/faults
 	@if command -v shellcheck >/dev/null; then shellcheck -S warning tools/* benches/run fuzz/run .ci/run \
 	boot/initramfs-tools/* boot/dracut/* findings/*.sh && shellcheck -S warning -s bash boot/mkinitcpio/*install && \

@@ -9,13 +9,12 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use dirfd::error::describe;
+use dirfd::fault::change;
+use dirfd::path::Escaped;
+use dirfd::{Error, Result, TreeName, atomic_file};
 use rustix::fs::{AtFlags, unlinkat};
 use serde::{Deserialize, Serialize};
-
-use crate::error::{Error, Result, describe};
-use crate::fault::change;
-use crate::file;
-use crate::path::{Escaped, TreeName};
 
 /// Its name in the directory of old roots.
 pub const NAME: &str = "hold";
@@ -77,13 +76,13 @@ impl Holds {
     }
 
     fn read(old: BorrowedFd<'_>) -> Result<Self, String> {
-        let text = file::read_record(old, Path::new(NAME)).map_err(|e| describe(&e))?;
+        let text = atomic_file::read_record(old, Path::new(NAME)).map_err(|e| describe(&e))?;
         Self::parse(&text)
     }
 
     fn write(&self, old: BorrowedFd<'_>, action: &str) -> Result<()> {
         let text = serde_json::to_vec_pretty(self).map_err(|e| Error::new(action, e))?;
-        file::replace_record(old, OsStr::new(NAME), &text).map_err(|e| Error::io(action, e))
+        atomic_file::replace_record(old, OsStr::new(NAME), &text).map_err(|e| Error::io(action, e))
     }
 }
 
@@ -126,9 +125,8 @@ pub(crate) fn remove(old: BorrowedFd<'_>, live: &TreeName) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::*;
+    use std::os::fd::AsFd;
 
     #[test]
     fn it_holds_for_the_first_boot_after_its_own_and_no_other() {

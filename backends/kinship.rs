@@ -10,12 +10,12 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use dirfd::atomic_file;
+use dirfd::error::describe;
+use dirfd::path::Escaped;
 use serde::{Deserialize, Serialize};
 
-use crate::error::describe;
-use crate::file;
-use crate::path::Escaped;
-use crate::survey::{OldRoot, Survey, TreeId};
+use crate::{OldRoot, Survey, TreeId};
 
 /// Its name in the directory of old roots.
 pub const NAME: &str = "adopted";
@@ -137,7 +137,7 @@ pub fn of_other_systems(survey: &Survey) -> HashSet<&TreeId> {
 
 /// Reads it in `old`, the open directory of old roots, whose listing has its name.
 pub(crate) fn read(old: BorrowedFd<'_>) -> Found {
-    let text = file::read(old, Path::new(NAME)).map_err(|e| describe(&e))?;
+    let text = atomic_file::read(old, Path::new(NAME)).map_err(|e| describe(&e))?;
     Adoptions::parse(&text).map(Some)
 }
 
@@ -146,15 +146,14 @@ pub(crate) fn write(old: BorrowedFd<'_>, blank: &TreeId, live: &[&TreeId]) -> io
     let mut adoptions = read(old).ok().flatten().unwrap_or_default();
     adoptions.add(blank, live);
     let text = serde_json::to_vec_pretty(&adoptions)?;
-    file::replace(old, OsStr::new(NAME), &text, 0o600)
+    atomic_file::replace(old, OsStr::new(NAME), &text, 0o600)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::path::TreeName;
-    use crate::record::Record;
-    use crate::survey::{Slot, Tree};
+    use crate::{Record, Slot, Tree};
+    use dirfd::TreeName;
 
     #[test]
     fn it_speaks_of_the_very_trees_that_it_names() {

@@ -15,75 +15,33 @@
 //! | where to look | for |
 //! | --- | --- |
 //! | [`directory`], [`tmpfs`], `btrfs`, `zfs` | the file systems |
-//! | [`survey`], [`record`], [`kinship`], [`old_roots`], [`temporary`] | what is there, and what is half done |
-//! | [`walk`](mod@walk), [`compare`], [`changes`], [`order`] | what differs between two trees |
-//! | [`descent`], [`boundary`], [`stat`], [`xattrs`], [`copy`], [`weigh`] | going through a tree |
-//! | [`census`], [`in_use`] | what a tree is made of, and who has something of it open |
-//! | [`mountinfo`], [`mount_tables`], [`live_mounts`], [`mounted`] | what is mounted where |
-//! | [`throwaway`], [`image`], [`private_mounts`] | file systems for tests and for the demo |
-//! | [`fault`] | the named points at which a test cuts the power |
-//! | [`kernel`] | the one room with unsafe code |
+//! | [`survey`](mod@survey), [`record`](mod@record), [`kinship`], [`old_roots`], [`hold`] | what is there, and what is half done |
+//! | [`live_mounts`], [`lock`] | who has live mounted, and who may change trees |
+//! | [`sys`] | the unsafe code of the file systems |
 
-pub mod boundary;
 #[cfg(feature = "btrfs")]
 pub mod btrfs;
-pub mod census;
-pub mod changes;
-pub mod compare;
 #[cfg(test)]
-mod conformance;
-pub mod copy;
-pub mod descent;
+pub(crate) mod conformance;
 pub mod directory;
-pub mod error;
-pub mod every_namespace;
-pub mod fault;
-pub mod file;
-pub mod file_type;
-pub mod handle;
 pub mod hold;
-pub mod image;
-mod immovable;
-pub mod in_use;
-pub mod inode_flags;
-pub mod kernel;
-mod kin;
 pub mod kinship;
 pub mod live_mounts;
 pub mod lock;
-pub mod magic;
-pub mod mount_tables;
-pub mod mounted;
-pub mod mountinfo;
 pub mod old_roots;
-pub mod order;
-pub mod path;
-pub mod paths;
-pub mod private_mounts;
-pub mod process;
 pub mod record;
-pub mod remove;
-pub mod stage;
-pub mod stat;
 pub mod survey;
-pub mod temporary;
-pub mod throwaway;
+pub mod sys;
 pub mod tmpfs;
-pub mod told;
-mod torn;
-pub mod walk;
-pub mod weigh;
-pub mod xattrs;
 #[cfg(feature = "zfs")]
 pub mod zfs;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub use changes::{Change, ChangeKind, Changes, Facts, FileType};
-pub use error::{Error, Result};
+use dirfd::{Changes, Error, Result, TreeName, TreePath};
+
 pub use hold::{Held, Hold};
 pub use kinship::Kinship;
-pub use path::{TreeName, TreePath};
 pub use record::{Record, Records};
 pub use survey::{
     LiveMount, Obstacle, OldRoot, SeenBy, Slot, Space, Stubs, Survey, Tree, TreeId, Unfinished,

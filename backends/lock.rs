@@ -4,17 +4,16 @@
 //! Whoever can open a file can lock it, for ever. So what is locked is something that only we can open:
 //! the directory of old roots, or a file of that kind.
 
-use std::thread::sleep;
-use std::time::{Duration, Instant};
-
-use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, ResolveFlags, flock};
-use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use crate::fault::change;
-use crate::{Error, Result};
+use dirfd::fault::change;
+use dirfd::{Error, Result};
+use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, ResolveFlags, flock};
+use rustix::io::Errno;
 
 /// How long to wait.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -135,10 +134,9 @@ fn is_taken(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use std::fs::File;
     use std::os::unix::fs::{PermissionsExt, symlink};
-
-    use super::*;
 
     fn action() -> String {
         "do it".to_string()

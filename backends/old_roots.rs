@@ -5,13 +5,12 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use crate::error::{Error, Result};
-use crate::hold::{self, Held};
-use crate::kinship;
-use crate::path::TreeName;
-use crate::record::{self, Listing, Record};
-use crate::survey::{OldRoot, Slot, Survey, Tree, Unfinished};
-use crate::{Layout, LockedBackend, temporary};
+use dirfd::{Error, Result, TreeName, atomic_file};
+
+use crate::record::{self, Listing};
+use crate::{
+    Held, Layout, LockedBackend, OldRoot, Record, Slot, Survey, Tree, Unfinished, hold, kinship,
+};
 
 /// What was found.
 #[derive(Debug)]
@@ -202,12 +201,12 @@ fn not_ours(left: &Unfinished) -> Error {
 
 /// What interrupted captures left beside the name of blank; `dir` is the open directory of it.
 pub fn leftovers_of_capture(dir: BorrowedFd<'_>, blank: &TreeName) -> Result<Vec<Unfinished>> {
-    let names = crate::descent::names(dir)
+    let names = dirfd::directory_walker::names(dir)
         .map_err(|e| Error::io(format!("list what is beside {blank}"), e))?;
     let mut found = Vec::new();
     for name in names {
         let name = OsStr::from_bytes(name.to_bytes());
-        if temporary::is_of(name, blank.file_name()) {
+        if atomic_file::is_of(name, blank.file_name()) {
             let name = blank.sibling(name);
             found.extend(name.map(Unfinished::Leftover));
         }
@@ -218,7 +217,7 @@ pub fn leftovers_of_capture(dir: BorrowedFd<'_>, blank: &TreeName) -> Result<Vec
 /// A name in the directory of old roots.
 pub fn child(old: &TreeName, name: &OsStr) -> Result<TreeName> {
     old.child(name).map_err(|why| {
-        let name = crate::path::Escaped(name.as_encoded_bytes());
+        let name = dirfd::path::Escaped(name.as_encoded_bytes());
         Error::new(format!("use `{name}` as a name in {old}"), format!("it {why}"))
     })
 }

@@ -13,15 +13,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use dirfd::atomic_file::{self, create_record_before_commit, replace_record};
+use dirfd::error::describe;
+use dirfd::path::Escaped;
+use dirfd::{Error, Result, TreeName, directory_walker};
 use rustix::fs::{self, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, describe};
-use crate::file::{self, create_record_before_commit, replace_record};
-use crate::path::{Escaped, TreeName};
-use crate::survey::TreeId;
-use crate::{descent, hold, kinship, temporary};
+use crate::{TreeId, hold, kinship};
 
 const SUFFIX: &[u8] = b".json";
 const VERSION: u32 = 1;
@@ -134,14 +134,14 @@ impl Listing {
     /// Lists `old`, the open directory of old roots.
     pub fn of(old: BorrowedFd<'_>) -> Result<Self> {
         let mut listing = Self::default();
-        let names =
-            descent::names(old).map_err(|e| Error::io("list the directory of old roots", e))?;
+        let names = directory_walker::names(old)
+            .map_err(|e| Error::io("list the directory of old roots", e))?;
         for name in names {
             let name = OsStr::from_bytes(name.to_bytes()).to_os_string();
             match stem(&name) {
                 None if name == hold::NAME => listing.has_hold = true,
                 None if name == kinship::NAME => listing.has_adoption = true,
-                None if temporary::stem(&name).is_some() => listing.leftovers.push(name),
+                None if atomic_file::stem(&name).is_some() => listing.leftovers.push(name),
                 None => listing.entries.push(name),
                 Some(_) => listing.records.push(name),
             }
@@ -153,7 +153,7 @@ impl Listing {
     /// Adds trees that are called by these names and are no entries of the directory.
     pub fn add(&mut self, names: impl IntoIterator<Item = OsString>) {
         for name in names {
-            let list = match temporary::stem(&name) {
+            let list = match atomic_file::stem(&name) {
                 Some(_) => &mut self.leftovers,
                 None => &mut self.entries,
             };
@@ -229,7 +229,7 @@ pub fn mark(old: BorrowedFd<'_>, record: &Record, tree: &TreeId) -> Result<()> {
     match replace_record(old, &record.file_name(), &text) {
         // Only deleting makes room again, and it must not wait for room. Without the mark, half of
         // it passes for an old root until the next run, which finds it as old as this one did.
-        Err(why) if file::is_full(&why) => Ok(()),
+        Err(why) if atomic_file::is_full(&why) => Ok(()),
         marked => marked.map_err(|e| Error::io(action(), e)),
     }
 }
@@ -252,7 +252,7 @@ pub fn mark_copy(old: BorrowedFd<'_>, name: &OsStr, mark: &CopyMark) -> io::Resu
         None => format!("{} -", mark.copy),
     };
     let record = open(old, name)?;
-    crate::fault::change("record: mark copy", || {
+    dirfd::fault::change("record: mark copy", || {
         Ok(fs::fsetxattr(&record, MARK, text.as_bytes(), XattrFlags::empty())?)
     })
 }
@@ -289,7 +289,7 @@ fn open(old: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
 
 /// Removes the record of an old root that is gone.
 pub fn remove(old: BorrowedFd<'_>, record: &Record) -> Result<()> {
-    crate::fault::change("record: unlink", || {
+    dirfd::fault::change("record: unlink", || {
         Ok(fs::unlinkat(old, record.file_name(), fs::AtFlags::empty())?)
     })
     .map_err(|e| Error::io(format!("remove the record of the old root {}", record.name), e))
@@ -302,7 +302,7 @@ pub fn stem(file: &OsStr) -> Option<&OsStr> {
 
 /// Reads the record in the file `name`; the error says what is wrong with it, in one line.
 pub fn read_one(old: BorrowedFd<'_>, name: &OsStr) -> Result<Record, String> {
-    let text = file::read_record(old, Path::new(name)).map_err(|e| describe(&e))?;
+    let text = atomic_file::read_record(old, Path::new(name)).map_err(|e| describe(&e))?;
     let record = Record::parse(&text)?;
     if Some(OsStr::new(&record.name)) != stem(name) {
         return Err(format!("it is the record of {}", Escaped(record.name.as_bytes())));

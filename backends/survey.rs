@@ -1,15 +1,16 @@
 //! What a backend finds on its file system, as plain data for planners and for `status`.
 
 use std::fmt;
+use std::os::fd::AsFd;
 
 use chrono::{DateTime, Utc};
+use dirfd::mount_tables::Patience;
+use dirfd::path::Escaped;
+use dirfd::{Error, Result, TreeName, TreePath, inode_flags};
+use rustix::fs::IFlags;
 use serde::{Deserialize, Serialize};
 
-use crate::hold::Held;
-use crate::kinship::Kinship;
-use crate::mount_tables::Patience;
-use crate::path::{Escaped, TreeName, TreePath};
-use crate::record::Record;
+use crate::{Held, Kinship, Record};
 
 /// The identity of a tree, which no rename changes: a subvolume's UUID, a directory's inode and
 /// time of birth. Never a path.
@@ -325,4 +326,30 @@ impl Survey {
     pub fn is_of_other(&self, record: &Record) -> bool {
         self.other_lives.iter().any(|name| record.live_name.as_deref() == Some(&name.to_string()))
     }
+}
+
+// The inode flags that forbid to rename a tree, or to rename within a directory (`chattr(1)`): with one
+// of them the exchange of live and a fresh copy fails, at every boot.
+
+/// What stands in the way if the directory `shown` has such a flag; `mend` says how to clear them.
+///
+/// Nothing is cleared by itself: whoever set the flag meant the directory to stay, and the flags of
+/// blank are what its owner made them.
+pub(crate) fn obstacle(
+    dir: impl AsFd,
+    shown: &str,
+    mend: impl FnOnce() -> String,
+) -> Result<Option<Obstacle>> {
+    let flags = inode_flags::read(dir);
+    let flags = flags.map_err(|why| Error::io(format!("read the flags of {shown}"), why))?;
+    let Some(flags) = flags else { return Ok(None) };
+    let flag = if flags.contains(IFlags::IMMUTABLE) {
+        "immutable (chattr +i)"
+    } else if flags.contains(IFlags::APPEND) {
+        "append-only (chattr +a)"
+    } else {
+        return Ok(None);
+    };
+    let reason = format!("{shown} is {flag}, so that live cannot be exchanged for a fresh copy");
+    Ok(Some(Obstacle { reason, mend: Some(mend()) }))
 }

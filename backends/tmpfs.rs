@@ -4,16 +4,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use dirfd::path::Escaped;
+use dirfd::stat::{Place, Stat};
+use dirfd::{Error, Result, TreeName};
 use rustix::fs::{self, Mode, OFlags};
 
 use crate::directory::without_mounts;
-use crate::error::{Error, Result};
-use crate::hold::Hold;
-use crate::path::{Escaped, TreeName};
-use crate::record::Record;
-use crate::stat::{Place, Stat};
-use crate::survey::{OldRoot, Slot, Survey, Tree, TreeId, Unfinished};
-use crate::{Abilities, Backend, FastChanges, LockedBackend, Origin, View};
+use crate::{
+    Abilities, Backend, FastChanges, Hold, LockedBackend, OldRoot, Origin, Record, Slot, Survey,
+    Tree, TreeId, Unfinished, View,
+};
 
 /// `TMPFS_MAGIC`, linux/magic.h.
 const TMPFS: u64 = 0x0102_1994;
@@ -64,7 +64,7 @@ impl Backend for Tmpfs {
             return Err(Error::new(self.action("open"), "another tmpfs was asked for"));
         }
         let opened = without_mounts(self.root.as_fd());
-        let opened = opened.and_then(|root| crate::descent::open_dir(root.as_fd(), c"."));
+        let opened = opened.and_then(|root| dirfd::directory_walker::open_dir(root.as_fd(), c"."));
         Ok(View::new(opened.map_err(|e| Error::io(self.action("open"), e))?))
     }
 
@@ -160,13 +160,12 @@ impl LockedBackend for Locked<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
-
-    use rustix::mount::{MountFlags, UnmountFlags, mount};
-
     use super::*;
-    use crate::conformance::{fill, own_mounts};
-    use crate::walk::walk_added;
+    use dirfd::compare_trees::walk_added;
+    use rustix::mount::{MountFlags, UnmountFlags, mount};
+    use std::fs::{self, File};
+    use support::every_kind_of_file::fill;
+    use support::own_mounts::own_mounts;
 
     /// A tmpfs that only this thread sees.
     struct Mounted {

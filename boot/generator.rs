@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use blankroot::units::Generator;
+use blankroot::systemd::generator::Generator;
 use clap::Parser;
 
 /// Writes mount units and services for the keep list of /etc/blankroot.toml. Started by systemd.

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use blankroot::cli::{Cli, examples, exit_status};
+use blankroot::cli::arguments::Cli;
+use blankroot::cli::help::{examples, exit_status};
 use clap::{Command, CommandFactory};
 use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;

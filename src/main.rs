@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    blankroot::commands::run(&blankroot::cli::Cli::parse())
+    blankroot::cli::run(&blankroot::cli::arguments::Cli::parse())
 }

@@ -8,9 +8,9 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
-use backends::throwaway::Throwaway;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use scratch::file_systems::Throwaway;
 use support::sandbox::skip;
 use tempfile::TempDir;
 

@@ -29,9 +29,9 @@ use std::path::Path;
 use std::rc::Rc;
 
 use backends::Unfinished;
-use backends::fault::{Fault, run_with};
-use backends::process::Program;
-use backends::throwaway::{PowerCut, Throwaway};
+use dirfd::fault::{Fault, run_with};
+use dirfd::process::Program;
+use scratch::file_systems::{PowerCut, Throwaway};
 use stage::{Stage, Variant};
 use support::sandbox::{Sandbox, on_btrfs};
 

@@ -9,10 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::Path;
 
-use backends::ChangeKind::{self, Added, Metadata, Modified, Removed, Replaced};
-use backends::FileType::{self, Char, Dir, Fifo, File, Subvolume, Symlink};
-use backends::path::Escaped;
-use backends::process::Program;
+use dirfd::ChangeKind::{self, Added, Metadata, Modified, Removed, Replaced};
+use dirfd::FileType::{self, Char, Dir, Fifo, File, Subvolume, Symlink};
+use dirfd::path::Escaped;
+use dirfd::process::Program;
 use rustix::fs::{CWD, Mode, RenameFlags, makedev, mknodat, renameat_with};
 use support::apply::set_xattr;
 use support::histories::{self, BLANK, LIVE, Stage};

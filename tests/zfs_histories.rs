@@ -9,10 +9,11 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use backends::private_mounts::{MountPoint, PrivateNamespace};
-use backends::process::Program;
 use backends::zfs::Zfs;
-use backends::{Backend, Changes, FastChanges, Layout, TreeName};
+use backends::{Backend, FastChanges, Layout};
+use dirfd::private_namespace::{MountPoint, PrivateNamespace};
+use dirfd::process::Program;
+use dirfd::{Changes, TreeName};
 use support::ground::Ground;
 use support::histories::{self, BLANK, LIVE, Outcome};
 use support::{oracle, sandbox};

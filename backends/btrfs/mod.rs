@@ -1,34 +1,32 @@
 //! Btrfs: trees are subvolumes, a copy is a snapshot, and the file system knows what was written.
 
-mod create;
-mod diff;
-mod discard;
-pub mod items;
-mod lineage;
-mod locked;
-mod mounts;
-mod search;
-mod settle;
-mod stubs;
-mod survey;
+pub mod change_subvolumes;
+pub mod diff;
+pub mod stubs;
+pub mod subvolume_mounts;
+pub mod survey_subvolumes;
 #[cfg(test)]
 mod tests;
-mod top;
+pub mod top_level;
+pub mod tree_items;
+pub mod tree_queries;
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use btrfsutil::subvolume::Subvolume;
+use dirfd::fault::change;
+use dirfd::path::{Escaped, shell_word};
+use dirfd::{Changes, Error, Result, TreePath};
 use rustix::fs::{Mode, OFlags, openat};
 
-use crate::error::{Error, Result};
+use crate::btrfs::change_subvolumes::util;
+use crate::btrfs::top_level::{Access, Top};
 use crate::old_roots::Reach;
-use crate::path::{TreePath, shell_word};
-use crate::survey::{Mounts, Slot, Survey, Tree, TreeId};
-use crate::{Abilities, Backend, Changes, FastChanges, Layout, LockedBackend, View};
-
-pub use create::create_subvolume;
-pub use top::Access;
-use top::Top;
+use crate::survey::Mounts;
+use crate::{
+    Abilities, Backend, FastChanges, Layout, LockedBackend, Slot, Survey, Tree, TreeId, View,
+};
 
 /// A Btrfs file system with the layout of a root on it.
 #[derive(Debug)]
@@ -62,7 +60,12 @@ impl Btrfs {
 
 impl Backend for Btrfs {
     fn survey(&self) -> Result<Survey> {
-        survey::survey(&self.top, &self.layout, Reach::All, Mounts::OfLive(self.top.patience()))
+        survey_subvolumes::survey(
+            &self.top,
+            &self.layout,
+            Reach::All,
+            Mounts::OfLive(self.top.patience()),
+        )
     }
 
     fn live_and_blank(&self) -> Result<(Slot, Slot)> {
@@ -103,7 +106,7 @@ impl Backend for Btrfs {
     }
 
     fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>> {
-        top::identify(&self.top, dir)
+        top_level::identify(&self.top, dir)
             .map_err(|e| Error::io("find out which subvolume a directory is in", e))
     }
 
@@ -135,7 +138,7 @@ impl Backend for Btrfs {
 /// Opens the file system on `device` for changes and takes the lock, in one mount: who is going to
 /// change it needs no other one to look at it first.
 pub fn lock<'a>(device: &Path, layout: &'a Layout) -> Result<impl LockedBackend + use<'a>> {
-    locked::Locked::new(device, layout)
+    change_subvolumes::Locked::new(device, layout)
 }
 
 fn view(top: &Top, tree: &Tree) -> Result<View> {
@@ -146,4 +149,14 @@ fn view(top: &Top, tree: &Tree) -> Result<View> {
         .or_else(|_| openat(&subvolume.fd, ".", flags - OFlags::NOATIME, Mode::empty()))
         .map(View::new)
         .map_err(|e| Error::io(format!("open the subvolume {}", tree.name), e))
+}
+
+// Makes an empty subvolume: for file systems that are filled from nothing.
+
+/// Makes an empty subvolume at `path`, which nothing has the name of yet.
+pub fn create_subvolume(path: &Path) -> Result<()> {
+    change("btrfs: create empty subvolume", || util(Subvolume::create(path, None))).map_err(|e| {
+        let shown = Escaped(path.as_os_str().as_encoded_bytes());
+        Error::io(format!("make the subvolume {shown}"), e)
+    })
 }

@@ -10,21 +10,20 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use btrfsutil::subvolume::Subvolume as Named;
+use dirfd::fault::change;
+use dirfd::stat::{Place, is_gone};
+use dirfd::{Error, Result, TreePath, directory_walker, inode_flags, xattrs};
 use rustix::fs::{self, AtFlags, Gid, IFlags, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::items::{InodeItem, Target, dir_items, kind};
-use super::locked::{path_in, util};
-use super::search::{Searcher, nested, path_of, place_of};
-use super::top::{ROOT_INODE, Subvolume, Top, id_of};
-use crate::error::{Error, Result};
-use crate::fault::change;
-use crate::kernel::btrfs as ioctl;
-use crate::kernel::tree_search::Key;
-use crate::path::TreePath;
-use crate::stat::{Place, is_gone};
-use crate::survey::{STUBS_REPLACED, Stubs, TreeId};
-use crate::{descent, inode_flags, xattrs};
+use crate::btrfs::change_subvolumes::{path_in, util};
+use crate::btrfs::top_level::{ROOT_INODE, Subvolume, Top, id_of};
+use crate::btrfs::tree_items::{InodeItem, Target, dir_items, kind};
+use crate::btrfs::tree_queries::{Searcher, nested, path_of, place_of};
+use crate::survey::STUBS_REPLACED;
+use crate::sys::btrfs_ioctls;
+use crate::sys::tree_search::Key;
+use crate::{Stubs, TreeId};
 
 /// The attribute that has the list.
 const LIST: &CStr = c"trusted.blankroot.stubs";
@@ -36,13 +35,13 @@ const STUB_INODE: u64 = 2;
 /// What an empty subvolume is to have of the one that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stub {
-    pub path: TreePath,
-    pub mode: u16,
-    pub uid: u32,
-    pub gid: u32,
+    pub(crate) path: TreePath,
+    pub(crate) mode: u16,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     /// `FS_*_FL` (linux/fs.h), but for those that forbid changes.
     pub flags: u32,
-    pub xattrs: Vec<(CString, Vec<u8>)>,
+    pub(crate) xattrs: Vec<(CString, Vec<u8>)>,
 }
 
 /// The list.
@@ -215,8 +214,8 @@ fn describe(top: &Top, path: TreePath, id: u64) -> io::Result<Stub> {
 pub fn open_subvolume(top: &Top, id: u64) -> io::Result<Option<OwnedFd>> {
     let Some((dir, name)) = place_of(top, id)? else { return Ok(None) };
     let Some(parent) = open_dir(top.as_fd(), &dir)? else { return Ok(None) };
-    match descent::open_dir(parent.as_fd(), &CString::new(name)?) {
-        Ok(opened) if ioctl::subvolume_info(&opened)?.id == id => Ok(Some(opened)),
+    match directory_walker::open_dir(parent.as_fd(), &CString::new(name)?) {
+        Ok(opened) if btrfs_ioctls::subvolume_info(&opened)?.id == id => Ok(Some(opened)),
         Ok(_) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -229,8 +228,9 @@ fn open_dir(from: BorrowedFd<'_>, path: &[u8]) -> io::Result<Option<OwnedFd>> {
     let names = path.split(|&b| b == b'/').filter(|name| !name.is_empty());
     let names = names.map(CString::new).collect::<Result<Vec<_>, _>>()?;
     let names: Vec<&CStr> = names.iter().map(CString::as_c_str).collect();
-    let opened = descent::open_path(from, &names)
-        .and_then(|opened| descent::open_dir(opened.as_ref().map_or(from, AsFd::as_fd), c"."));
+    let opened = directory_walker::open_path(from, &names).and_then(|opened| {
+        directory_walker::open_dir(opened.as_ref().map_or(from, AsFd::as_fd), c".")
+    });
     match opened {
         Ok(opened) => Ok(Some(opened)),
         Err(error) if is_gone(&error) => Ok(None),
@@ -262,7 +262,7 @@ fn replace_one(copy: BorrowedFd<'_>, stub: &Stub) -> io::Result<()> {
         Ok(_) => {}
         Err(error) => return Err(error.into()),
     }
-    match descent::open_dir(dir.as_fd(), &CString::new(name.as_bytes())?) {
+    match directory_walker::open_dir(dir.as_fd(), &CString::new(name.as_bytes())?) {
         Ok(made) => give(&made, stub),
         // Somebody has changed blank since it was listed.
         Err(error) if is_gone(&error) => Ok(()),
@@ -307,7 +307,7 @@ fn give(made: &OwnedFd, stub: &Stub) -> io::Result<()> {
 /// The last transaction that wrote to the tree or to one of the subvolumes in the places of its stubs.
 /// Once that is after `limit` it is not looked at what is in those places: it is whatever somebody made.
 pub fn last_written(tree: BorrowedFd<'_>, list: &List, limit: u64) -> io::Result<u64> {
-    let mut last = ioctl::subvolume_info(tree)?.generation;
+    let mut last = btrfs_ioctls::subvolume_info(tree)?.generation;
     for stub in &list.stubs {
         if last > limit {
             break;
@@ -315,7 +315,7 @@ pub fn last_written(tree: BorrowedFd<'_>, list: &List, limit: u64) -> io::Result
         if let Some(dir) = open_dir(tree, stub.path.as_bytes())?
             && fs::fstat(&dir)?.st_ino == ROOT_INODE
         {
-            last = last.max(ioctl::subvolume_info(&dir)?.generation);
+            last = last.max(btrfs_ioctls::subvolume_info(&dir)?.generation);
         }
     }
     Ok(last)

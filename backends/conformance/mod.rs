@@ -3,12 +3,9 @@
 //! A backend's tests hold one line: `conformance_tests!(make_testbed);`, where `make_testbed` returns
 //! an `Option` of a [`Testbed`], and `None` after it has printed why the tests cannot run.
 
-pub(crate) mod brief;
-mod fixture;
-pub(crate) mod held;
-pub(crate) mod leftovers;
-mod listing;
-pub(crate) mod promises;
+pub mod listing;
+pub mod promises;
+pub mod unfinished_runs;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -16,18 +13,11 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
-use nix::sched::{CloneFlags, unshare};
+use dirfd::TreeName;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::mount::{MountPropagationFlags, mount_change};
-use rustix::process::geteuid;
 
 use crate::lock::patiently;
-use crate::record::{Record, Records};
-use crate::survey::{OldRoot, Survey, Tree};
-use crate::{Backend, Layout, TreeName};
-
-pub(crate) use fixture::fill;
-pub(crate) use listing::listing;
+use crate::{Backend, Layout, OldRoot, Record, Records, Survey, Tree};
 
 /// A file system with an empty live tree, nothing under the names of blank and old roots, and
 /// nobody else who uses it. Dropping it leaves nothing behind.
@@ -54,7 +44,7 @@ pub(crate) trait Testbed {
 /// Generates one test for each promise.
 macro_rules! conformance_tests {
     ($make:expr) => {
-        $crate::conformance::conformance_tests! { @each $make; leftovers;
+        $crate::conformance::conformance_tests! { @each $make; unfinished_runs;
             what_interrupted_runs_left_is_deleted_alone,
             a_copy_that_became_live_is_no_leftover,
             a_copy_that_was_lived_in_is_never_deleted,
@@ -92,12 +82,12 @@ macro_rules! conformance_tests {
             a_view_refuses_another_tree,
             changes_are_exact_or_unavailable,
         }
-        $crate::conformance::conformance_tests! { @each $make; held;
+        $crate::conformance::conformance_tests! { @each $make; promises;
             a_hold_is_found_until_it_is_released,
             a_hold_is_no_old_root_and_outlives_rollbacks,
             a_hold_that_cannot_be_read_is_reported,
         }
-        $crate::conformance::conformance_tests! { @each $make; brief;
+        $crate::conformance::conformance_tests! { @each $make; promises;
             what_a_rollback_needs_is_told_without_the_older_old_roots,
         }
     };
@@ -111,18 +101,6 @@ macro_rules! conformance_tests {
             }
         )*
     };
-}
-pub(crate) use conformance_tests;
-
-/// Gives the calling thread mounts of its own; false, after it has said so, where only root can.
-pub(crate) fn own_mounts() -> bool {
-    if !geteuid().is_root() {
-        eprintln!("skipped: only root can mount");
-        return false;
-    }
-    unshare(CloneFlags::CLONE_NEWNS).unwrap();
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
-    true
 }
 
 /// The survey as it is now.
@@ -165,3 +143,5 @@ pub(crate) fn rollback(testbed: &dyn Testbed) -> OldRoot {
     let found = locked.survey().unwrap();
     found.old_roots.into_iter().find(|old| old.record == record).unwrap()
 }
+
+pub(crate) use conformance_tests;

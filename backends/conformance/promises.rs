@@ -4,26 +4,29 @@ use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 
+use chrono::DateTime;
+use dirfd::compare_trees::walk;
+use dirfd::{ChangeKind, atomic_file};
 use rustix::mount::{MountFlags, mount};
+use support::every_kind_of_file::fill;
+use support::own_mounts::own_mounts;
 
-use super::{
-    Testbed, blank, fill, listing, live, name_of, next_record, own_mounts, rollback, survey,
-};
-use crate::survey::{Slot, TreeId, Unfinished};
-use crate::walk::walk;
-use crate::{ChangeKind, FastChanges, Origin, record, temporary};
+use crate::conformance::listing::listing;
+use crate::conformance::{Testbed, blank, live, name_of, next_record, rollback, survey};
+use crate::hold::NAME;
+use crate::{FastChanges, Held, Hold, Origin, Slot, Survey, TreeId, Unfinished, record};
 
 /// Fills live and takes blank from it.
-pub(super) fn capture(testbed: &dyn Testbed) {
+pub(crate) fn capture(testbed: &dyn Testbed) {
     fill(&testbed.path(&testbed.layout().live));
     testbed.backend().lock().unwrap().capture(Origin::Live).unwrap();
 }
 
-pub(super) fn live_path(testbed: &dyn Testbed) -> std::path::PathBuf {
+pub(crate) fn live_path(testbed: &dyn Testbed) -> std::path::PathBuf {
     testbed.path(&testbed.layout().live)
 }
 
-pub(super) fn blank_path(testbed: &dyn Testbed) -> std::path::PathBuf {
+pub(crate) fn blank_path(testbed: &dyn Testbed) -> std::path::PathBuf {
     testbed.path(&testbed.layout().blank)
 }
 
@@ -313,9 +316,9 @@ pub(crate) fn what_a_power_cut_left_unfinished_is_reported_and_never_touched(
     let record = next_record(testbed);
     let file = format!("{}.json", record.name);
     let left = [
-        layout.old.child(temporary::name(file.as_ref(), 0)).unwrap(),
-        layout.old.child(temporary::name(record.name.as_ref(), 0)).unwrap(),
-        layout.blank.sibling(temporary::name(layout.blank.file_name(), 0)).unwrap(),
+        layout.old.child(atomic_file::temporary_name(file.as_ref(), 0)).unwrap(),
+        layout.old.child(atomic_file::temporary_name(record.name.as_ref(), 0)).unwrap(),
+        layout.blank.sibling(atomic_file::temporary_name(layout.blank.file_name(), 0)).unwrap(),
     ];
     for name in &left {
         fs::create_dir(testbed.path(name)).unwrap();
@@ -403,4 +406,74 @@ pub(crate) fn changes_are_exact_or_unavailable(testbed: &dyn Testbed) {
         FastChanges::Unavailable(why) => assert!(!backend.abilities().fast_changes, "{why}"),
     }
     assert!(matches!(survey(testbed).live, Slot::Present(_)));
+}
+
+// The promise that a rollback makes by itself: what it asks for is enough, and no more with time.
+
+pub(crate) fn what_a_rollback_needs_is_told_without_the_older_old_roots(testbed: &dyn Testbed) {
+    testbed.backend().lock().unwrap().capture(Origin::Live).unwrap();
+    let made: Vec<_> = ["one", "two", "three"]
+        .into_iter()
+        .map(|boot| {
+            fs::write(testbed.path(&testbed.layout().live).join(boot), boot).unwrap();
+            rollback(testbed)
+        })
+        .collect();
+    assert_eq!(brief(testbed).old_roots.last().unwrap().record, made[2].record);
+    assert_eq!(brief(testbed).old_roots.len(), 1);
+    assert_eq!(without_old_roots(brief(testbed)), without_old_roots(survey(testbed)));
+
+    // What an interrupted run left, and what somebody else did.
+    let (copy, old) = (next_record(testbed), testbed.path(&testbed.layout().old));
+    testbed.backend().lock().unwrap().prepare(&blank(testbed), &copy).unwrap();
+    fs::write(old.join("000007-broken.json"), "{").unwrap();
+    fs::create_dir(old.join("000008-not ours")).unwrap();
+    let found = brief(testbed);
+    let is_copy = |left: &Unfinished| matches!(left, Unfinished::FreshCopy { record, .. } if record.live == live(testbed).id);
+    assert!(found.unfinished.iter().any(is_copy), "{:?}", found.unfinished);
+    assert_eq!(found.unfinished.len(), 3, "{:?}", found.unfinished);
+    assert_eq!(found.old_roots.len(), 1);
+    assert_eq!(without_old_roots(found), without_old_roots(survey(testbed)));
+}
+
+fn brief(testbed: &dyn Testbed) -> Survey {
+    testbed.backend().lock().unwrap().survey_for_rollback().unwrap()
+}
+
+/// And without the room, which others take and give back.
+fn without_old_roots(survey: Survey) -> Survey {
+    Survey { old_roots: Vec::new(), space: None, ..survey }
+}
+
+// The promises about the hold.
+
+pub(crate) fn a_hold_is_found_until_it_is_released(testbed: &dyn Testbed) {
+    capture(testbed);
+    assert_eq!(survey(testbed).hold, None);
+    let mut hold = Hold::new("3f2a1c9e-7a01-4b6e-9d0a-000000000000", DateTime::UNIX_EPOCH);
+    testbed.backend().lock().unwrap().hold(&hold).unwrap();
+    assert_eq!(survey(testbed).hold, Some(Held::By(hold.clone())));
+    hold.used_by = Some("another boot".into());
+    testbed.backend().lock().unwrap().hold(&hold).unwrap();
+    assert_eq!(survey(testbed).hold, Some(Held::By(hold)));
+    testbed.backend().lock().unwrap().release().unwrap();
+    assert_eq!(survey(testbed).hold, None);
+    assert!(testbed.backend().lock().unwrap().release().is_err());
+}
+
+pub(crate) fn a_hold_is_no_old_root_and_outlives_rollbacks(testbed: &dyn Testbed) {
+    capture(testbed);
+    let hold = Hold::new("a boot", DateTime::UNIX_EPOCH);
+    testbed.backend().lock().unwrap().hold(&hold).unwrap();
+    let was_live = live(testbed).id;
+    assert_eq!(rollback(testbed).tree.id, was_live);
+    let found = survey(testbed);
+    assert_eq!((found.old_roots.len(), found.obstacles.len()), (1, 0), "{found:?}");
+    assert_eq!(found.hold, Some(Held::By(hold)));
+}
+
+pub(crate) fn a_hold_that_cannot_be_read_is_reported(testbed: &dyn Testbed) {
+    capture(testbed);
+    fs::write(testbed.path(&testbed.layout().old).join(NAME), "no hold").unwrap();
+    assert!(matches!(survey(testbed).hold, Some(Held::Unreadable(_))));
 }

@@ -3,12 +3,8 @@
 //! Nothing here takes constant time but the swap. A plain directory cannot be made read-only without
 //! changing what is in it, so blank counts as read-only because nothing but Blankroot writes there.
 
-mod change;
-mod discard;
-mod find;
-mod mounts;
-#[cfg(test)]
-mod tests;
+pub mod change_directories;
+pub mod survey_directories;
 
 use std::ffi::CString;
 use std::io;
@@ -16,17 +12,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use dirfd::mount_tables::Patience;
+use dirfd::path::Escaped;
+use dirfd::stat::{Place, Stat};
+use dirfd::{Error, Result, TreeName};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{self, OpenTreeFlags};
 
-use crate::error::{Error, Result};
-use crate::mount_tables::Patience;
 use crate::old_roots::Reach;
-use crate::path::{Escaped, TreeName};
-use crate::stat::{Place, Stat};
-use crate::survey::{Mounts, Survey, Tree, TreeId};
-use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
+use crate::survey::Mounts;
+use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, Survey, Tree, TreeId, View};
 
 /// Trees that are directories below one directory.
 #[derive(Debug)]
@@ -54,14 +50,14 @@ impl Directory {
     /// Opens a directory by a layout's name, without passing any link or mount.
     fn open_tree(&self, name: &TreeName) -> io::Result<OwnedFd> {
         let path = CString::new(name.as_bytes())?;
-        crate::descent::open_dir(self.bare.as_fd(), &path)
+        dirfd::directory_walker::open_dir(self.bare.as_fd(), &path)
     }
 
     /// The directory that holds `name`, and the last component.
     fn open_parent(&self, name: &TreeName) -> io::Result<(OwnedFd, CString)> {
         let (parent, last) = name.split();
         let parent = CString::new(parent.map_or(&b"."[..], |path| path.as_os_str().as_bytes()))?;
-        let opened = crate::descent::open_dir(self.bare.as_fd(), &parent)?;
+        let opened = dirfd::directory_walker::open_dir(self.bare.as_fd(), &parent)?;
         Ok((opened, CString::new(last.as_bytes())?))
     }
 
@@ -73,11 +69,11 @@ impl Directory {
 
 impl Backend for Directory {
     fn survey(&self) -> Result<Survey> {
-        find::survey(self, Reach::All, Mounts::OfLive(&self.patience))
+        survey_directories::survey(self, Reach::All, Mounts::OfLive(&self.patience))
     }
 
     fn file_system(&self) -> Result<String> {
-        find::file_system(self)
+        survey_directories::file_system(self)
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {
@@ -106,7 +102,7 @@ impl Backend for Directory {
     }
 
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
-        Ok(Box::new(change::Locked::new(self)?))
+        Ok(Box::new(change_directories::Locked::new(self)?))
     }
 }
 
@@ -128,7 +124,13 @@ pub(crate) fn without_mounts(dir: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     match mount::open_tree(dir, c"", flags) {
         Ok(tree) => Ok(tree),
         // Not root; or a mount that cannot be copied (unbindable, or of another namespace).
-        Err(Errno::PERM | Errno::INVAL | Errno::NOSYS) => crate::descent::open_dir(dir, c"."),
+        Err(Errno::PERM | Errno::INVAL | Errno::NOSYS) => {
+            dirfd::directory_walker::open_dir(dir, c".")
+        }
         Err(error) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+#[path = "directory_tests.rs"]
+mod tests;

@@ -1,13 +1,12 @@
 //! Whatever was mounted below a directory is found, so that it can be unmounted: in real mounts, in a
 //! namespace that this thread alone is in.
-
 #![expect(clippy::unwrap_used, reason = "a test that cannot mount has failed")]
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use backends::private_mounts::{MountPoint, PrivateNamespace};
+use dirfd::private_namespace::{MountPoint, PrivateNamespace};
 
 #[test]
 fn mounts_are_found_the_last_first_and_links_do_not_lead_out() {

@@ -5,13 +5,14 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
 
-use super::delegations;
-use super::name::ZfsName;
-use super::output::{self, COLUMNS, POOL_COLUMNS, Pool, Row};
-use crate::error::{Error, Result};
-use crate::fault::change;
-use crate::kernel::zfs::{Closed, Door};
-use crate::process::Program;
+use dirfd::fault::change;
+use dirfd::process::Program;
+use dirfd::{Error, Result};
+
+use crate::sys::zfs_ioctls::{Closed, Door};
+use crate::zfs::dataset_name::ZfsName;
+use crate::zfs::delegations;
+use crate::zfs::output::{self, COLUMNS, POOL_COLUMNS, Pool, Row};
 
 const ZFS: Program = Program::new("zfs", "zfsutils-linux");
 const ZPOOL: Program = Program::new("zpool", "zfsutils-linux");

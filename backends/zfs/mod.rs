@@ -3,37 +3,34 @@
 //! Most is asked of the programs `zfs` and `zpool`, in one room (`commands`), and read by pure functions
 //! (`output`); the rest of the kernel. So nothing is linked against ZFS, and a build with it runs without it.
 
-mod capture;
-mod changes;
-mod commands;
+pub mod change_datasets;
+pub mod changed_dnodes;
+pub mod commands;
+pub mod dataset_mounts;
+pub mod dataset_name;
 pub mod delegations;
-mod discard;
-mod doubt;
-mod found;
-mod half_done;
-mod locked;
-mod mounts;
-pub mod name;
-mod obstacles;
-mod open;
+pub mod interrupted_exchange;
+pub mod obstacles;
 pub mod output;
-mod properties;
-mod revert;
-mod survey;
+pub mod properties;
+pub mod snapshots;
+pub mod survey_datasets;
 #[cfg(test)]
 mod tests;
-pub mod written;
 
 use std::os::fd::BorrowedFd;
 
-use crate::error::{Error, Result};
-use crate::mount_tables::Patience;
-use crate::old_roots::Reach;
-use crate::survey::{Mounts, OldRoot, Slot, Survey, Tree, TreeId};
-use crate::{Abilities, Backend, FastChanges, Layout, LockedBackend, View};
+use dirfd::mount_tables::Patience;
+use dirfd::{Error, Result};
 
-use name::{Names, ZfsName};
-use open::Access;
+use crate::old_roots::Reach;
+use crate::survey::Mounts;
+use crate::zfs::dataset_mounts::Access;
+use crate::zfs::dataset_name::{Names, ZfsName};
+use crate::{
+    Abilities, Backend, FastChanges, Layout, LockedBackend, OldRoot, Slot, Survey, Tree, TreeId,
+    View,
+};
 
 /// Datasets of a pool with the layout of a root.
 #[derive(Debug)]
@@ -66,7 +63,7 @@ fn another_tree(name: &ZfsName) -> Error {
 impl Backend for Zfs {
     fn survey(&self) -> Result<Survey> {
         let pool = commands::pool(self.names.top.pool())?;
-        survey::survey(self, &pool, Reach::All, Mounts::OfLive(&self.patience))
+        survey_datasets::survey(self, &pool, Reach::All, Mounts::OfLive(&self.patience))
     }
 
     fn live_and_blank(&self) -> Result<(Slot, Slot)> {
@@ -74,7 +71,7 @@ impl Backend for Zfs {
         let rows = commands::look(&[&self.names.live, &self.names.blank], &self.names.blank)?;
         let slot = |name: &ZfsName, tree| {
             let row = rows.iter().find(|row| row.name == name.as_str());
-            row.map_or(Slot::Missing, |row| found::as_tree(row, tree, None, None))
+            row.map_or(Slot::Missing, |row| survey_datasets::as_tree(row, tree, None, None))
         };
         let live = slot(&self.names.live, &self.layout.live);
         Ok((live, slot(&self.names.blank, &self.layout.blank)))
@@ -86,16 +83,16 @@ impl Backend for Zfs {
 
     fn view(&self, tree: &Tree) -> Result<View> {
         let name = self.name(tree)?;
-        let root = open::open(&name, Access::Read)?;
+        let root = dataset_mounts::open(&name, Access::Read)?;
         // Looked at when it is open: the name may have moved on just before.
-        match found::identity(&name)? == Some(tree.id.clone()) {
+        match survey_datasets::identity(&name)? == Some(tree.id.clone()) {
             true => Ok(View::new(root)),
             false => Err(another_tree(&name)),
         }
     }
 
     fn changes(&self, from: &Tree, to: &Tree) -> Result<FastChanges> {
-        changes::changes(self, from, to)
+        changed_dnodes::changes(self, from, to)
     }
 
     fn own_bytes(&self, tree: &Tree) -> Result<Option<u64>> {
@@ -104,7 +101,7 @@ impl Backend for Zfs {
     }
 
     fn look_for_snapshots(&self, old_roots: &mut [OldRoot]) -> Result<()> {
-        survey::look_for_snapshots(self, old_roots)
+        survey_datasets::look_for_snapshots(self, old_roots)
     }
 
     fn abilities(&self) -> Abilities {
@@ -112,8 +109,8 @@ impl Backend for Zfs {
     }
 
     fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>> {
-        let Some(name) = mounts::dataset_of(dir)? else { return Ok(None) };
-        found::identity(&name)
+        let Some(name) = dataset_mounts::dataset_of(dir)? else { return Ok(None) };
+        survey_datasets::identity(&name)
     }
 
     fn how_to_hold_room_back(&self) -> Result<Option<String>> {
@@ -129,6 +126,6 @@ impl Backend for Zfs {
     }
 
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
-        Ok(Box::new(locked::Locked::new(self)?))
+        Ok(Box::new(change_datasets::Locked::new(self)?))
     }
 }

@@ -1,11 +1,16 @@
 //! Why a pool is not one to roll back on.
 
-use super::found::Found;
-use super::name::{Names, ZfsName};
-use super::output::{Pool, Row};
-use super::{Zfs, commands, half_done};
-use crate::error::Result;
-use crate::survey::Obstacle;
+use std::collections::HashMap;
+use std::ffi::OsString;
+
+use dirfd::Result;
+
+use crate::zfs::dataset_name::{Names, ZfsName};
+use crate::zfs::output::{Pool, Row};
+use crate::zfs::properties::UNFINISHED;
+use crate::zfs::survey_datasets::{Found, as_id};
+use crate::zfs::{Zfs, commands, interrupted_exchange};
+use crate::{Obstacle, Record, Tree, TreeId, Unfinished};
 
 /// What keeps live from being exchanged. A copy has the key of what it is a copy of, and ZFS gives no dataset
 /// a name outside of those with its key, unless the key is its own (`dsl_dir_rename_crypt_check` of
@@ -76,11 +81,46 @@ pub fn of(of: &Zfs, found: &Found, pool: &Pool) -> Vec<Obstacle> {
             )),
         });
     }
-    if found.live.is_none() && found.old_roots.iter().any(|row| half_done::is_parked(of, row)) {
+    if found.live.is_none()
+        && found.old_roots.iter().any(|row| interrupted_exchange::is_parked(of, row))
+    {
         obstacles.push(Obstacle {
             reason: "a rollback was interrupted between two of its steps".into(),
             mend: Some("run `blankroot rollback` or `blankroot expire`, which complete it".into()),
         });
     }
     obstacles
+}
+
+// What a copy of blank that never became live may be used for: to become live, to be deleted, or nothing.
+
+/// A copy of blank that somebody has written to may have been live, and put there by hand: the record
+/// beside it does not tell of it. And one that is not told what it replaces may lack other properties, too,
+/// which a clone gets in a transaction of its own: it can be deleted, and never become live. Of one that says so
+/// itself, what counts as written is not known either.
+pub fn doubt(left: Unfinished, datasets: &HashMap<OsString, Row>) -> Unfinished {
+    let row_of = |tree: &Tree| datasets.get(tree.name.file_name());
+    let is_told =
+        |tree: &Tree, record: &Record| row_of(tree).is_some_and(|row| replaces(row, &record.live));
+    let is_unfinished =
+        |tree: &Tree| row_of(tree).is_some_and(|row| row.replaces == Some(UNFINISHED));
+    match left {
+        Unfinished::FreshCopy { mut tree, record } if is_unfinished(&tree) => {
+            tree.pristine = None;
+            Unfinished::FreshCopy { tree, record }
+        }
+        Unfinished::FreshCopy { tree, .. } if tree.pristine == Some(false) => {
+            Unfinished::Foreign(tree.name)
+        }
+        Unfinished::FreshCopy { mut tree, record } if !is_told(&tree, &record) => {
+            tree.pristine = None;
+            Unfinished::FreshCopy { tree, record }
+        }
+        left => left,
+    }
+}
+
+/// Whether a copy was told to replace this tree, which is what it was told last.
+pub fn replaces(copy: &Row, live: &TreeId) -> bool {
+    copy.replaces.is_some_and(|guid| as_id(guid) == *live)
 }

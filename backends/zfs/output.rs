@@ -1,7 +1,7 @@
 //! Reads what `zfs` and `zpool` print with `-Hp`: pure functions of bytes that refuse what they do not
 //! understand.
 
-use super::name::ZfsName;
+use crate::zfs::dataset_name::ZfsName;
 
 /// What `zfs list` is asked for, in this order, with `written@BLANK` behind it. None of these can hold a
 /// tab or the end of a line.
@@ -248,7 +248,7 @@ fn lines(printed: &[u8]) -> Result<impl Iterator<Item = &str>, String> {
 }
 
 fn shown(line: &str) -> String {
-    crate::path::Escaped(line.as_bytes()).to_string()
+    dirfd::path::Escaped(line.as_bytes()).to_string()
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! What a fresh copy has to have beside its content: the properties that were set on live.
 
-use super::commands::{self, Property};
-use super::name::ZfsName;
-use super::output::Pool;
-use crate::error::Result;
-use crate::survey::TreeId;
+use dirfd::Result;
+
+use crate::TreeId;
+use crate::zfs::commands::{self, Property};
+use crate::zfs::dataset_name::ZfsName;
+use crate::zfs::output::Pool;
 
 /// Where our own properties are; zfsprops(7), "User Properties".
 const OURS: &str = "blankroot:";

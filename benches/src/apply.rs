@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use backends::private_mounts::{MountPoint, PrivateNamespace};
+use dirfd::private_namespace::{MountPoint, PrivateNamespace};
 use support::kernel::{create_subvolume, delete_subvolume};
 use support::sandbox::unmount_below;
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use backends::private_mounts::PrivateNamespace;
+use dirfd::private_namespace::PrivateNamespace;
 
 use crate::changes::Spread;
 use crate::field::Field;

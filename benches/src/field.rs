@@ -3,10 +3,10 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use backends::TreeName;
-use backends::private_mounts::{MountPoint, PrivateNamespace};
-use backends::throwaway::Throwaway;
+use dirfd::TreeName;
+use dirfd::private_namespace::{MountPoint, PrivateNamespace};
 use nix::mount::{MsFlags, mount};
+use scratch::file_systems::Throwaway;
 use support::kernel::snapshot;
 use tempfile::TempDir;
 

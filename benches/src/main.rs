@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
 
-use backends::private_mounts::PrivateNamespace;
-use backends::throwaway::Throwaway;
 use clap::Parser;
+use dirfd::private_namespace::PrivateNamespace;
+use scratch::file_systems::Throwaway;
 
 mod apply;
 mod changes;

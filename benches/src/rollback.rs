@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use backends::private_mounts::{MountPoint, PrivateNamespace};
+use dirfd::private_namespace::{MountPoint, PrivateNamespace};
 use rustix::fs::{CWD, RenameFlags, renameat_with, syncfs};
 use support::kernel::{create_subvolume, snapshot};
 use support::needed_calls::{self, Trees};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use backends::private_mounts::{MountPoint, PrivateNamespace};
+use dirfd::private_namespace::{MountPoint, PrivateNamespace};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::Result;

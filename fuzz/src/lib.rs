@@ -1,9 +1,9 @@
 //! What several fuzz targets check or need: problems of a configuration, keep lists, changes.
 
-use backends::changes::ChangesWriter;
-use backends::{ChangeKind, Changes, Facts, FileType, TreePath};
-use blankroot::config::{ConfigError, Place};
-use blankroot::keep::KeepEntry;
+use blankroot::config::reader::{ConfigError, Place};
+use blankroot::persist::list::KeepEntry;
+use dirfd::changes::ChangesWriter;
+use dirfd::{ChangeKind, Changes, Facts, FileType, TreePath};
 
 /// The name of the file in messages; no name may break a line.
 pub const FILE: &str = "/etc/blank\nroot.toml";

@@ -1,15 +1,13 @@
 //! One entry of `directories` or `files`: a kept path with its options, resolved to where it is on
 //! the machine and in storage.
 
-use backends::TreePath;
+use dirfd::TreePath;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::account::Ownership;
-use super::entry_path::{Base, read_path, resolve};
-use super::own;
-use super::problem::{Place, Problems, quoted};
-use super::reader::{Reader, Text, type_words};
+use crate::config::ownership::Ownership;
+use crate::config::reader::{Place, Problems, Reader, Text, quoted, type_words};
+use crate::config::users_list;
 
 /// Whether a kept path is a directory with all that is in it, or one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,7 +91,7 @@ pub struct Entry {
 }
 
 /// Reads `directories` or `files` of `table`.
-pub(super) fn read_list(
+pub(crate) fn read_list(
     table: &mut Reader<'_>,
     base: &Base<'_>,
     problems: &mut Problems<'_>,
@@ -156,7 +154,7 @@ fn read_table(
     problems: &mut Problems<'_>,
 ) -> Option<Entry> {
     if base.lists.own {
-        own::refuse_in_entry(&mut table, problems);
+        users_list::refuse_in_entry(&mut table, problems);
     }
     let given = table.key_place("path", problems).is_some();
     let path = table.string("path", problems);
@@ -193,7 +191,7 @@ fn read_table(
         ..plain(TreePath::root(), TreePath::root(), base.kind)
     };
     if base.lists.own && entry.how == Some(How::Bind) {
-        own::refuse_bind(table.key_place("how", problems), problems);
+        users_list::refuse_bind(table.key_place("how", problems), problems);
     }
     table.finish(problems);
     let strip = strip.unwrap_or(base.lists.strip_prefix);
@@ -203,7 +201,7 @@ fn read_table(
 
 fn read_parent(mut table: Reader<'_>, base: &Base<'_>, problems: &mut Problems<'_>) -> Ownership {
     if base.lists.own {
-        own::refuse_owner(&mut table, problems);
+        users_list::refuse_owner(&mut table, problems);
     }
     let owner = Ownership::read(&mut table, problems);
     table.finish(problems);
@@ -211,7 +209,7 @@ fn read_parent(mut table: Reader<'_>, base: &Base<'_>, problems: &mut Problems<'
 }
 
 /// Reads `options`: mount options, one a string.
-pub(super) fn read_options(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Vec<String> {
+pub(crate) fn read_options(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Vec<String> {
     let mut options = Vec::new();
     for value in table.list("options", problems) {
         let place = problems.place(&value.span());
@@ -234,4 +232,162 @@ pub(super) fn read_options(table: &mut Reader<'_>, problems: &mut Problems<'_>) 
         }
     }
     options
+}
+
+// The path of an entry: checked, and resolved to where it is on the machine and in storage.
+
+/// One list of entries.
+pub(crate) struct Base<'b> {
+    pub(crate) kind: EntryKind,
+    pub(crate) lists: Lists<'b>,
+}
+
+/// Where the entries of both lists of a table lie, and what they inherit.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Lists<'b> {
+    /// The home that paths are relative to; `None` where they are absolute.
+    pub(crate) home: Option<&'b TreePath>,
+    /// The directory in the storage that data is relative to; the storage itself for `None`.
+    pub(crate) data: Option<&'b TreePath>,
+    /// Drop the first component at the destination, unless the entry says otherwise.
+    pub(crate) strip_prefix: bool,
+    /// They stand in a user's own file, where nothing can need root.
+    pub(crate) own: bool,
+}
+
+/// Where the entry is on the machine, and where in storage.
+///
+/// `data` says where in storage; without it the data lies there as the path does in its home or on
+/// the machine.
+pub(crate) fn resolve(
+    Text { text, place }: Text<'_>,
+    data: Option<Text<'_>>,
+    base: &Base<'_>,
+    strip: bool,
+    problems: &mut Problems<'_>,
+) -> Option<(TreePath, TreePath)> {
+    let data = data.map(|data| read_data(data, base, problems));
+    // What says where its data is has nothing to drop.
+    match resolved(text, &base.lists, strip && data.is_none()) {
+        Ok((path, same)) => Some((path, data.unwrap_or(Some(same))?)),
+        Err((why, mend)) => {
+            problems.add(place, format!("the path {} {why}", quoted(text)), mend);
+            None
+        }
+    }
+}
+
+/// Checks the `data` of an entry, which names something below the storage.
+fn read_data(data: Text<'_>, base: &Base<'_>, problems: &mut Problems<'_>) -> Option<TreePath> {
+    let own = read_place(data, problems)?;
+    if own == TreePath::root() {
+        let mend = "name a file or directory below it, such as \"machine-id\"";
+        problems.add(data.place, format!("the data {} is no entry's own", quoted(data.text)), mend);
+        return None;
+    }
+    join(base.lists.data, own.as_bytes()).ok()
+}
+
+/// Checks a place in a storage: relative to it, `.` for the storage itself.
+pub(crate) fn read_place(
+    Text { text, place }: Text<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<TreePath> {
+    let checked = match parse_path(text) {
+        Ok(_) if text.is_empty() => {
+            Err(("is empty", "write \".\" for the storage itself".to_string()))
+        }
+        Ok(_) if text.starts_with('/') || text.starts_with('~') => {
+            let mend = "write it as seen from the storage, such as \"home/alice\", or \".\"";
+            Err(("is not relative to the storage", mend.to_string()))
+        }
+        other => other,
+    };
+    checked
+        .map_err(|(why, mend)| {
+            problems.add(place, format!("the data {} {why}", quoted(text)), mend)
+        })
+        .ok()
+}
+
+type Wrong = (&'static str, String);
+
+fn resolved(text: &str, lists: &Lists<'_>, strip: bool) -> Result<(TreePath, TreePath), Wrong> {
+    let own = parse_path(text)?;
+    match lists.home {
+        None if !text.starts_with('/') => {
+            return Err(("is not absolute", format!("write {}", quoted(&format!("/{text}")))));
+        }
+        Some(_) if text.starts_with('/') || text.starts_with('~') => {
+            let mend = if lists.own {
+                "write it as seen from there, such as \".ssh\"; other paths are for root to keep, \
+                 in /etc/blankroot.toml"
+            } else {
+                "write it as seen from there, such as \".ssh\"; other paths belong to the lists of \
+                 [[storage]] itself"
+            };
+            return Err(("is not relative to the user's home", mend.to_string()));
+        }
+        _ if own == TreePath::root() => {
+            let (why, mend) = match lists.home {
+                None => ("is the root itself", "keep what is below it, by name"),
+                Some(_) if lists.own => ("is the whole home", "keep what is below it, by name"),
+                Some(_) => ("is the whole home", "keep the home by its absolute path instead"),
+            };
+            return Err((why, mend.to_string()));
+        }
+        _ => {}
+    }
+    let below = if strip { without_first(&own)? } else { own.as_bytes() };
+    Ok((join(lists.home, below)?, join(lists.data, own.as_bytes())?))
+}
+
+/// Checks an absolute path of the machine that is not its root; `whose` is "the storage" or alike.
+pub(crate) fn read_path(
+    Text { text, place }: Text<'_>,
+    whose: &str,
+    problems: &mut Problems<'_>,
+) -> Option<TreePath> {
+    let checked = match parse_path(text) {
+        Ok(_) if !text.starts_with('/') => {
+            Err(("is not an absolute path", "write the whole path, from `/` on".to_string()))
+        }
+        Ok(path) if path == TreePath::root() => {
+            Err(("is the root itself", "write a directory below it".to_string()))
+        }
+        other => other,
+    };
+    checked
+        .map_err(|(why, mend)| problems.add(place, format!("{whose} {} {why}", quoted(text)), mend))
+        .ok()
+}
+
+/// Checks a path as TOML spells it.
+pub(crate) fn parse_path(text: &str) -> Result<TreePath, Wrong> {
+    let path = TreePath::parse(text.as_bytes())
+        .map_err(|why| (why, "write the path without it".to_string()))?;
+    if path.as_bytes().split(|&b| b == b'/').any(|part| part.len() > 255) {
+        return Err(("has a component of more than 255 bytes", "no file can have it".to_string()));
+    }
+    // PATH_MAX counts the leading slash and the NUL at the end.
+    if path.as_bytes().len() > 4094 {
+        return Err(("is longer than 4095 bytes", "no file can have it".to_string()));
+    }
+    Ok(path)
+}
+
+fn without_first(path: &TreePath) -> Result<&[u8], Wrong> {
+    let bytes = path.as_bytes();
+    match bytes.iter().position(|&b| b == b'/') {
+        Some(at) => Ok(&bytes[at + 1..]),
+        None => Err((
+            "has nothing left when `strip_prefix` drops its first component",
+            "add `strip_prefix = false` to the entry".to_string(),
+        )),
+    }
+}
+
+fn join(dir: Option<&TreePath>, below: &[u8]) -> Result<TreePath, Wrong> {
+    let dir = dir.map(TreePath::as_bytes).unwrap_or_default();
+    TreePath::parse(&[dir, b"/", below].concat()).map_err(|why| (why, String::new()))
 }

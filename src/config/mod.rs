@@ -1,49 +1,37 @@
 //! What the owner declared: `/etc/blankroot.toml`, read and checked as a whole.
 
-pub mod account;
-mod backend;
-mod contradiction;
-pub mod detect;
 pub mod edit;
 pub mod entry;
-mod entry_path;
-pub mod forget;
-pub mod line;
-pub mod mode;
+pub mod forget_patterns;
 pub mod other_root;
-pub mod own;
-pub mod problem;
-mod reader;
-pub mod rollback;
+pub mod ownership;
+pub mod reader;
+pub mod rollback_options;
 pub mod root;
-pub mod stage;
+pub mod root_backend;
 pub mod starter;
 pub mod storage;
 #[cfg(test)]
 mod tests;
+pub mod users_list;
+pub mod validate;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-pub use account::{Account, Ownership};
-pub use entry::{Entry, EntryKind, How};
-pub use forget::{ForgetList, ForgetPattern};
-pub use mode::Mode;
-pub use problem::{ConfigError, Place, Problem};
-pub use rollback::{OnFailure, Retention, Rollback, Snapshots, Strategy};
-pub use root::RootConfig;
-pub use storage::{Storage, UserEntries};
-
-use problem::{Problems, shown};
-use reader::Reader;
+use crate::config::forget_patterns::ForgetList;
+use crate::config::reader::{ConfigError, Place, Problems, Reader, shown};
+use crate::config::rollback_options::Rollback;
+use crate::config::root::RootConfig;
+use crate::config::storage::Storage;
 
 /// Where the configuration is unless the command line says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/blankroot.toml";
 
 /// Whether a path of the tree is that of the configuration itself.
-pub fn is_own_file(path: &backends::TreePath) -> bool {
+pub fn is_own_file(path: &dirfd::TreePath) -> bool {
     path.as_bytes() == DEFAULT_FILE.trim_start_matches('/').as_bytes()
 }
 
@@ -83,10 +71,10 @@ impl Config {
 }
 
 fn read(file: &Path, missing: &str, other: &str) -> Result<Vec<u8>, ConfigError> {
-    backends::file::read_path(file, backends::file::MAX_OWN).map_err(|error| {
+    dirfd::atomic_file::read_path(file, dirfd::atomic_file::MAX_OWN).map_err(|error| {
         let mend = if error.kind() == io::ErrorKind::NotFound { missing } else { other };
         let action = format!("read the configuration {}", shown(file));
-        ConfigError::Unreadable(backends::Error::io(action, error).mend(mend))
+        ConfigError::Unreadable(dirfd::Error::io(action, error).mend(mend))
     })
 }
 
@@ -161,6 +149,6 @@ fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Parts>
     if let Some(root) = &root {
         rollback.check_against(root, problems);
     }
-    contradiction::check(&storages, &forget, problems);
+    validate::check(&storages, &forget, problems);
     Some((root?, rollback, storages, forget))
 }

@@ -3,10 +3,10 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use backends::path::Escaped;
+use dirfd::path::Escaped;
 
-use super::root::RootConfig;
-use crate::facts::command_line::option;
+use crate::boot::command_line::option;
+use crate::config::root::RootConfig;
 
 /// A root as the kernel command line or an fstab names it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -90,10 +90,9 @@ fn zfs(live: &[u8], named: Named<'_>) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::config::Config;
+    use std::path::Path;
 
     fn root(text: &str) -> RootConfig {
         let text = format!("[root]\nbackend = {text}");

@@ -1,25 +1,26 @@
 //! Reads one table of the configuration key by key, and reports every key that nobody asked for.
 
+use std::fmt;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
+use dirfd::path::Escaped;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Place, Problems, quoted};
-
 /// A text with the place where it stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Text<'a> {
-    pub(super) text: &'a str,
-    pub(super) place: Place,
+pub(crate) struct Text<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) place: Place,
 }
 
 /// One table. A key becomes known by being asked for; [`finish`](Self::finish) reports the others.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     /// How messages name the table: `[root]`, `an entry of `files``.
-    pub(super) title: String,
+    pub(crate) title: String,
     /// Where the table starts.
-    pub(super) place: Place,
+    pub(crate) place: Place,
     table: &'a DeTable<'a>,
     known: Vec<&'static str>,
 }
@@ -39,12 +40,12 @@ const FOREIGN_WORDS: &[(&str, &str)] = &[
 ];
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(title: impl Into<String>, place: Place, table: &'a DeTable<'a>) -> Self {
+    pub(crate) fn new(title: impl Into<String>, place: Place, table: &'a DeTable<'a>) -> Self {
         Self { title: title.into(), place, table, known: Vec::new() }
     }
 
     /// The value of `key` and the place of the value.
-    pub(super) fn value(
+    pub(crate) fn value(
         &mut self,
         key: &'static str,
         problems: &Problems<'_>,
@@ -55,11 +56,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The place of the key itself, if the table has it.
-    pub(super) fn key_place(&self, key: &str, problems: &Problems<'_>) -> Option<Place> {
+    pub(crate) fn key_place(&self, key: &str, problems: &Problems<'_>) -> Option<Place> {
         Some(problems.place(&self.table.get_key_value(key)?.0.span()))
     }
 
-    pub(super) fn string(
+    pub(crate) fn string(
         &mut self,
         key: &'static str,
         problems: &mut Problems<'_>,
@@ -73,7 +74,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn boolean(
+    pub(crate) fn boolean(
         &mut self,
         key: &'static str,
         problems: &mut Problems<'_>,
@@ -88,7 +89,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number from 0 on.
-    pub(super) fn count(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<u32> {
+    pub(crate) fn count(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<u32> {
         let (value, place) = self.value(key, problems)?;
         let DeValue::Integer(number) = value else {
             self.wrong_type(key, place, "a whole number", value, problems);
@@ -103,7 +104,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The elements of a list; none where the key is absent.
-    pub(super) fn list(
+    pub(crate) fn list(
         &mut self,
         key: &'static str,
         problems: &mut Problems<'_>,
@@ -118,7 +119,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn table(
+    pub(crate) fn table(
         &mut self,
         key: &'static str,
         title: &str,
@@ -134,7 +135,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(
+    pub(crate) fn choice<T: Copy>(
         &mut self,
         key: &'static str,
         words: &[(&str, T)],
@@ -151,14 +152,14 @@ impl<'a> Reader<'a> {
     }
 
     /// All keys with their places, for tables whose keys are names.
-    pub(super) fn entries(
+    pub(crate) fn entries(
         &self,
     ) -> impl Iterator<Item = (&'a str, Range<usize>, &'a Spanned<DeValue<'a>>)> + use<'a> {
         self.table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span(), value))
     }
 
     /// Reports every key that was not asked for.
-    pub(super) fn finish(self, problems: &mut Problems<'_>) {
+    pub(crate) fn finish(self, problems: &mut Problems<'_>) {
         for (key, span, _) in self.entries() {
             if self.known.contains(&key) {
                 continue;
@@ -199,7 +200,7 @@ impl<'a> Reader<'a> {
 }
 
 /// What a value is, in words.
-pub(super) fn type_words(value: &DeValue<'_>) -> &'static str {
+pub(crate) fn type_words(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",
@@ -212,7 +213,7 @@ pub(super) fn type_words(value: &DeValue<'_>) -> &'static str {
 }
 
 /// `a, b or c`.
-pub(super) fn list_of(words: impl Iterator<Item = String>, last: &str) -> String {
+pub(crate) fn list_of(words: impl Iterator<Item = String>, last: &str) -> String {
     let mut words: Vec<String> = words.collect();
     match words.pop() {
         Some(end) if words.is_empty() => end,
@@ -235,6 +236,126 @@ fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
     let distance = |ours: &str| strsim::damerau_levenshtein(&wanted, &plain(ours));
     let near = known.iter().copied().map(|ours| (distance(ours), ours)).min()?;
     (near.0 <= 1 + near.1.len() / 4).then_some(near.1)
+}
+
+// What is wrong with a configuration: every problem with its place and its mend, shown together.
+
+/// A place in the text of the configuration; both count from 1, columns in characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line.
+    pub line: u32,
+    /// The column.
+    pub column: u32,
+}
+
+/// One problem.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Where it is.
+    pub place: Place,
+    /// What is wrong, in one line.
+    pub what: String,
+    /// What the reader can do about it.
+    pub mend: String,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file could not be read.
+    Unreadable(dirfd::Error),
+    /// The text has problems; at least one, sorted by place.
+    Unusable {
+        /// The file that was read.
+        file: PathBuf,
+        /// What is wrong with it.
+        problems: Vec<Problem>,
+    },
+}
+
+impl ConfigError {
+    /// The problems of the text; empty where the file could not be read.
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            Self::Unreadable(_) => &[],
+            Self::Unusable { problems, .. } => problems,
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (file, problems) = match self {
+            Self::Unreadable(error) => return error.fmt(f),
+            Self::Unusable { file, problems } => (shown(file), problems),
+        };
+        let plural = if problems.len() == 1 { "" } else { "s" };
+        write!(f, "cannot use {file}: {} problem{plural}", problems.len())?;
+        for Problem { place, what, mend } in problems {
+            write!(f, "\n{file}:{}:{}: {what}\n  mend: {mend}", place.line, place.column)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A host path for people.
+pub(crate) fn shown(path: &Path) -> String {
+    Escaped(path.as_os_str().as_encoded_bytes()).to_string()
+}
+
+/// A text from the configuration for people: it can hold control characters by TOML's escapes.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("`{}`", Escaped(text.as_bytes()))
+}
+
+/// Collects the problems of one text and knows the place of each of its bytes.
+pub(crate) struct Problems<'t> {
+    text: &'t str,
+    line_starts: Vec<usize>,
+    found: Vec<Problem>,
+}
+
+impl<'t> Problems<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        let newlines = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
+        let line_starts = std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect();
+        Self { text, line_starts, found: Vec::new() }
+    }
+
+    /// The place of the first byte of `span`.
+    pub(crate) fn place(&self, span: &Range<usize>) -> Place {
+        let line = self.line_starts.partition_point(|&start| start <= span.start).max(1);
+        let start = self.line_starts.get(line - 1).copied().unwrap_or_default();
+        let before = self.text.get(start..span.start).unwrap_or_default();
+        Place { line: line as u32, column: before.chars().count() as u32 + 1 }
+    }
+
+    pub(crate) fn add(&mut self, place: Place, what: impl Into<String>, mend: impl Into<String>) {
+        self.found.push(Problem { place, what: what.into(), mend: mend.into() });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// `value`, if there was no problem; else the error for `file`.
+    pub(crate) fn into_result<T>(
+        mut self,
+        file: &Path,
+        value: Option<T>,
+    ) -> Result<T, ConfigError> {
+        match value {
+            Some(value) if self.found.is_empty() => Ok(value),
+            _ => {
+                self.found.sort();
+                self.found.dedup();
+                Err(ConfigError::Unusable { file: file.to_path_buf(), problems: self.found })
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use backends::{Layout, TreeName};
+use backends::Layout;
+use dirfd::TreeName;
+use toml::de::{DeTable, DeValue};
 
-use super::problem::{Place, Problems, quoted, shown};
-use super::reader::{Reader, Text};
-use crate::facts::ThisRoot;
+use crate::boot::stamp::ThisRoot;
+use crate::config::reader::{Place, Problems, Reader, Text, quoted, shown};
 
 /// `live` where the configuration does not say.
 pub const DEFAULT_LIVE: &str = "root";
@@ -125,7 +126,7 @@ const KEYS: &[(&str, &[Word])] = &[
 ];
 
 /// Reads the table; `None` where a problem was added.
-pub(super) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<RootConfig> {
+pub(crate) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<RootConfig> {
     let words = [
         ("btrfs", Word::Btrfs),
         ("zfs", Word::Zfs),
@@ -297,5 +298,34 @@ fn refuse_overlaps(names: &[(&str, TreeName)], places: &[Place], problems: &mut 
             let place = places.get(later).copied().unwrap_or_default();
             problems.add(place, what, "give each tree a place outside the others");
         }
+    }
+}
+
+// Where in a configuration's text a key of `[root]` stands, for messages that say what to change.
+
+/// The number of the line, from 1, that gives the `key` of `[root]`; of `[root]` itself where the
+/// key is not there. `None` where there is no such table.
+pub fn of_root_key(text: &str, key: &str) -> Option<usize> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let table = table.into_inner();
+    let (name, root) = table.iter().find(|(name, _)| name.get_ref() == "root")?;
+    let DeValue::Table(root) = root.get_ref() else { return None };
+    let span = root
+        .iter()
+        .find(|(name, _)| name.get_ref() == key)
+        .map_or(name.span(), |(name, _)| name.span());
+    Some(text.get(..span.start)?.bytes().filter(|&byte| byte == b'\n').count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_a_key_is_found_or_that_of_its_table() {
+        let text = "# x\n[root]\nbackend = \"btrfs\"\n\nblank = \"a\"\n";
+        assert_eq!(of_root_key(text, "blank"), Some(5));
+        assert_eq!(of_root_key(text, "old"), Some(2));
+        assert_eq!(of_root_key("[rollback]", "old"), None);
     }
 }

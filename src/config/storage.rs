@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use backends::TreePath;
-use backends::path::Escaped;
+use dirfd::TreePath;
+use dirfd::path::Escaped;
 use toml::de::DeValue;
 
-use super::account::check_name;
-use super::entry::{Entry, EntryKind, read_list, read_options};
-use super::entry_path::{Base, Lists, read_path, read_place};
-use super::problem::{Place, Problems, quoted};
-use super::reader::{Reader, Text, type_words};
+use crate::config::entry::{
+    Base, Entry, EntryKind, Lists, read_list, read_options, read_path, read_place,
+};
+use crate::config::ownership::check_name;
+use crate::config::reader::{Place, Problems, Reader, Text, quoted, type_words};
 
 /// One storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub struct UserEntries {
 const TITLE: &str = "[[storage]]";
 
 /// Reads all storages, each with `read`.
-pub(super) fn read_all(
+pub(crate) fn read_all(
     root: &mut Reader<'_>,
     problems: &mut Problems<'_>,
     read: impl Fn(Reader<'_>, &mut Problems<'_>) -> Option<Storage>,
@@ -96,7 +96,7 @@ pub(super) fn read_all(
 }
 
 /// The `path` of a storage, which it must say.
-pub(super) fn path_text<'a>(
+pub(crate) fn path_text<'a>(
     table: &mut Reader<'a>,
     example: &str,
     problems: &mut Problems<'_>,
@@ -109,7 +109,7 @@ pub(super) fn path_text<'a>(
 }
 
 /// Reads one storage of the system's configuration.
-pub(super) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<Storage> {
+pub(crate) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<Storage> {
     let text = path_text(&mut table, "/persist", problems);
     let path = text.and_then(|text| read_path(text, "the storage", problems));
     let strip_prefix = table.boolean("strip_prefix", problems).unwrap_or_default();
@@ -142,7 +142,7 @@ fn read_allow_other(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Opti
 }
 
 /// Reads `directories` and `files`.
-pub(super) fn read_entries(
+pub(crate) fn read_entries(
     table: &mut Reader<'_>,
     lists: Lists<'_>,
     problems: &mut Problems<'_>,

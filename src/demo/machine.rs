@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use backends::fault::change;
-use backends::path::Escaped;
-use backends::{Error, Result};
+use dirfd::fault::change;
+use dirfd::path::Escaped;
+use dirfd::{Error, Result};
 
 /// What is installed.
 const INSTALLED: &[(&str, u32, &str)] = &[

@@ -1,21 +1,20 @@
 //! The demo: the whole story, told by the real commands on a stage that is gone afterwards.
 
-mod machine;
-mod scenes;
-mod story;
-mod summary;
+pub mod machine;
+pub mod scenes;
+pub mod story;
 
 use std::io;
+use std::process::ExitCode;
 
-use crate::cli::{Cli, Demo};
-use crate::commands::Failure;
-use crate::config::stage;
-
-use story::Story;
+use crate::cli::arguments::{Cli, Demo};
+use crate::cli::invocation::Failure;
+use crate::config::starter;
+use crate::demo::story::Story;
 
 /// Plays it, scene by scene.
 pub(crate) fn play(cli: &Cli, args: &Demo) -> Result<(), Failure> {
-    let set = stage::set(args.backend)?;
+    let set = starter::set(args.backend)?;
     let mut story = Story::new(cli, set)?;
     story.introduce()?;
     for (at, scene) in scenes::ALL.iter().enumerate() {
@@ -26,4 +25,11 @@ pub(crate) fn play(cli: &Cli, args: &Demo) -> Result<(), Failure> {
         story.scene(at + 1, scene)?;
     }
     story.end()
+}
+
+// `demo`: the whole story on a throwaway file system.
+
+pub(crate) fn run(cli: &Cli, args: &Demo) -> Result<ExitCode, Failure> {
+    play(cli, args)?;
+    Ok(ExitCode::SUCCESS)
 }

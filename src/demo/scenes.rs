@@ -1,26 +1,26 @@
 //! The scenes, in their order. What they show is what really happened.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
-use backends::fault::change;
-use backends::{Error, TreePath, file};
+use dirfd::fault::change;
+use dirfd::{Error, TreePath, atomic_file};
 
-use super::machine::{self, BOOTS, NOTES};
-use super::story::Story;
-use crate::commands::Failure;
-use crate::config::{EntryKind, How, edit};
-use crate::moving::keep::added_lines;
-use crate::report::paint::GOOD;
+use crate::cli::invocation::Failure;
+use crate::config::edit;
+use crate::config::entry::{EntryKind, How};
+use crate::demo::machine::{self, BOOTS, NOTES};
+use crate::demo::story::Story;
+use crate::persist::keep_plan::added_lines;
+use crate::ui::colours::GOOD;
 
 /// Where the machine has its storage.
 const STORAGE: &str = "/persist";
 
 /// One scene.
 pub struct Scene {
-    pub title: &'static str,
-    pub play: fn(&mut Story) -> Result<(), Failure>,
+    pub(crate) title: &'static str,
+    pub(crate) play: fn(&mut Story) -> Result<(), Failure>,
 }
 
 /// All of them.
@@ -66,7 +66,7 @@ fn keep(story: &mut Story) -> Result<(), Failure> {
 /// Only root can tell who uses what is moved, and `keep` moves nothing without that.
 fn keep_by_hand(story: &Story) -> Result<(), Failure> {
     let file = story.config();
-    let before = file::read_path(&file, file::MAX_OWN)
+    let before = atomic_file::read_path(&file, atomic_file::MAX_OWN)
         .and_then(|text| String::from_utf8(text).map_err(io::Error::other))
         .map_err(|e| Error::io("read the configuration", e))?;
     let notes = TreePath::parse(NOTES.as_bytes()).map_err(|why| Error::new("keep notes", why))?;

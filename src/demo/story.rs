@@ -3,27 +3,29 @@
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use backends::Error;
-use backends::stage::Stage;
 use clap::Parser;
+use dirfd::{Error, atomic_file};
+use scratch::demo_disk::Stage;
 
-use super::scenes::Scene;
-use super::{machine, summary};
-use crate::cli::{Cli, Color};
-use crate::commands::{self, Failure, show};
-use crate::config::stage::Set;
-use crate::report::Style;
-use crate::report::paint::{GOOD, QUIET, STRONG};
+use crate::cli::arguments::{Cli, Color};
+use crate::cli::invocation::Failure;
+use crate::cli::{self};
+use crate::config::Config;
+use crate::config::starter::Set;
+use crate::demo::machine::{self, NOTE, NOTE_TEXT, NOTES, RESTORED, STRAYS};
+use crate::demo::scenes::Scene;
+use crate::ui;
+use crate::ui::colours::{ALERT, GOOD, QUIET, STRONG, Style};
 
 /// The name of the configuration, in storage.
 const CONFIG: &str = "blankroot.toml";
 
-pub struct Story {
-    pub stage: Stage,
-    pub style: Style,
+pub(crate) struct Story {
+    pub(crate) stage: Stage,
+    pub(crate) style: Style,
     color: Color,
     set: Told,
 }
@@ -39,7 +41,7 @@ impl Story {
     pub fn new(cli: &Cli, set: Set) -> Result<Self, Error> {
         let Set { stage, backend, why_not_better, config } = set;
         let set = Told { backend, why_not_better };
-        let mut story = Self { stage, style: show::style(cli), color: cli.color, set };
+        let mut story = Self { stage, style: ui::style(cli), color: cli.color, set };
         story.install(config.as_deref())?;
         Ok(story)
     }
@@ -79,7 +81,7 @@ impl Story {
         self.stage.boot()
     }
 
-    pub fn introduce(&self) -> Result<(), Failure> {
+    pub(crate) fn introduce(&self) -> Result<(), Failure> {
         self.say(format_args!(
             "{} a small machine is made, lives, and is restored to blank.",
             self.style.paint(STRONG, "blankroot demo:")
@@ -95,7 +97,7 @@ impl Story {
     }
 
     /// Plays one scene. A signal waits until its end.
-    pub fn scene(&mut self, number: usize, scene: &Scene) -> Result<(), Failure> {
+    pub(crate) fn scene(&mut self, number: usize, scene: &Scene) -> Result<(), Failure> {
         let title = format_args!("{number}. {}", scene.title);
         self.say(format_args!("\n{}", self.style.paint(STRONG, title)))?;
         let calm = self.stage.calm();
@@ -104,7 +106,11 @@ impl Story {
     }
 
     /// Runs one of the real commands as its user would type it; `hidden` leads it to the stage.
-    pub fn command(&self, words: &[&str], hidden: &[(&str, PathBuf)]) -> Result<(), Failure> {
+    pub(crate) fn command(
+        &self,
+        words: &[&str],
+        hidden: &[(&str, PathBuf)],
+    ) -> Result<(), Failure> {
         let line = words.join(" ");
         self.say(format_args!("{} blankroot {line}", self.style.paint(GOOD, "$")))?;
         let mut argv: Vec<OsString> = vec!["blankroot".into()];
@@ -120,28 +126,28 @@ impl Story {
         let action = || format!("play `blankroot {line}`");
         let mut cli = Cli::try_parse_from(argv).map_err(|e| Error::new(action(), e))?;
         cli.color = self.color;
-        if commands::run(&cli) == ExitCode::SUCCESS {
+        if cli::run(&cli) == ExitCode::SUCCESS {
             Ok(())
         } else {
             Err(Error::new(action(), "it failed, see above").into())
         }
     }
 
-    pub fn say(&self, line: impl Display) -> Result<(), Failure> {
+    pub(crate) fn say(&self, line: impl Display) -> Result<(), Failure> {
         Ok(writeln!(io::stdout(), "{line}")?)
     }
 
-    pub fn quietly(&self, line: impl Display) -> Result<(), Failure> {
+    pub(crate) fn quietly(&self, line: impl Display) -> Result<(), Failure> {
         self.say(self.style.paint(QUIET, line))
     }
 
     /// Looks at what became of everything, and clears the stage.
-    pub fn end(self) -> Result<(), Failure> {
+    pub(crate) fn end(self) -> Result<(), Failure> {
         self.say("")?;
         {
             let calm = self.stage.calm();
             let _held = calm.hold();
-            summary::write(&self)?;
+            write(&self)?;
         }
         let Self { stage, style, .. } = self;
         let where_it_was = stage.describe();
@@ -151,5 +157,55 @@ impl Story {
             io::stdout(),
             "{touched} The file system was\n{where_it_was}, and is gone now."
         )?)
+    }
+}
+
+// The end of the story: what is gone, what stayed and where the old root is, each looked up before
+// it is said.
+
+pub(crate) fn write(story: &Story) -> Result<(), Failure> {
+    let live = story.stage.root();
+    let backend = Config::load(&story.config())?.open_backend(&live)?;
+    let survey = backend.survey()?;
+    let old = survey.old_roots.last();
+    let old = old.map(|old| old.tree.name.clone()).ok_or_else(|| wrong("there is no old root"))?;
+    let old_root = story.stage.disk().join(old.as_path());
+    for path in STRAYS {
+        expect(read(&live.join(path))?.is_none(), path, "is still there")?;
+        expect(read(&old_root.join(path))?.is_some(), path, "is not in the old root")?;
+    }
+    for path in RESTORED {
+        let installed = machine::installed(path);
+        expect(read(&live.join(path))?.as_deref() == installed, path, "is not as it was")?;
+    }
+    expect(read(&live.join(NOTE))?.as_deref() == Some(NOTE_TEXT), NOTE, "is not as it was")?;
+    let stored = story.stage.storage().join(NOTE);
+    expect(read(&stored)?.as_deref() == Some(NOTE_TEXT), NOTE, "is not in storage")?;
+    let row = |paint, label: &str, text: String| {
+        story.say(format_args!("{} {text}", story.style.paint(paint, format_args!("{label:>9}"))))
+    };
+    let all =
+        |paths: &[&str]| paths.iter().map(|path| format!("/{path}")).collect::<Vec<_>>().join(", ");
+    row(ALERT, "Gone:", all(&STRAYS))?;
+    row(GOOD, "Restored:", all(&RESTORED))?;
+    row(GOOD, "Kept:", format!("{NOTES}, which still says: {}", NOTE_TEXT.trim_end()))?;
+    row(STRONG, "Old root:", format!("{old}, with all that is gone from /"))
+}
+
+fn expect(holds: bool, path: &str, why_not: &str) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(wrong(&format!("/{path} {why_not}"))) }
+}
+
+fn wrong(why: &str) -> Error {
+    Error::new("end the story as it should end", why).mend("report this: it is a defect")
+}
+
+fn read(path: &Path) -> Result<Option<String>, Error> {
+    match atomic_file::read_path(path, atomic_file::MAX_OWN)
+        .and_then(|text| String::from_utf8(text).map_err(io::Error::other))
+    {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read a file of the demo", error)),
     }
 }

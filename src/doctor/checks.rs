@@ -134,11 +134,10 @@ checks! {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::path::Path;
-
     use super::*;
     use crate::config::Config;
+    use std::collections::BTreeSet;
+    use std::path::Path;
 
     #[test]
     fn ids_are_kebab_case_and_used_once() {

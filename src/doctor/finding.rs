@@ -1,6 +1,6 @@
 //! One thing that a check found: what, why it matters, and what to do.
 
-use super::checks::Check;
+use crate::doctor::checks::Check;
 
 /// How much a finding matters, what matters most first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +28,7 @@ impl Severity {
 }
 
 /// The mend where live has what blank lacks and what cannot be kept, such as an account.
-pub(super) const NEW_BLANK: &str = "make a new blank of live: look at `blankroot diff`, move the older blank away, and run `blankroot init`";
+pub(crate) const NEW_BLANK: &str = "make a new blank of live: look at `blankroot diff`, move the older blank away, and run `blankroot init`";
 
 /// One finding. Each text is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn new(
+    pub(crate) fn new(
         check: &Check,
         severity: Severity,
         what: impl Into<String>,

@@ -1,44 +1,80 @@
-//! `doctor`: is the set-up safe? Facts are gathered at the edge ([`gather`]); the checks, one file a
+//! `doctor`: is the set-up safe? Facts are gathered at the edge ([`mod@gather`]); the checks, one file a
 //! family, are pure functions from facts to findings.
 
-mod blank;
+pub mod blank;
 pub mod checks;
-mod entries;
-pub mod facts;
-mod finding;
+pub mod entries;
+pub mod finding;
 pub mod gather;
-mod kernels;
-pub mod key;
-mod login;
-mod memory;
-mod root;
+pub mod login;
+pub mod login_sources;
+pub mod machine_facts;
+pub mod next_tree;
+pub mod report;
+pub mod root_and_memory;
 pub mod shadow;
-pub mod sources;
-mod storage;
-mod swap;
-mod targets;
+pub mod start_kernels;
+pub mod storage_content;
+pub mod storages;
+pub mod targets;
 #[cfg(test)]
 mod tests;
-mod way;
 
-pub use facts::Facts;
-pub use finding::{Finding, Severity};
+use std::io;
+use std::process::ExitCode;
+
+use chrono::Utc;
+
+use crate::cli::arguments::{Cli, Doctor, Format};
+use crate::cli::invocation::{Failure, command_line_of, load_config};
+use crate::doctor::finding::Finding;
+use crate::doctor::gather::{Sources, gather};
+use crate::doctor::machine_facts::Facts;
+use crate::doctor::report::DoctorReport;
+use crate::host::HostRoot;
+use crate::ui;
 
 /// All findings, what matters most first; those of one check stand together.
 pub fn examine(facts: &Facts) -> Vec<Finding> {
     let families = [
-        root::check,
+        root_and_memory::check_root,
         login::check,
-        storage::check,
+        storages::check,
         targets::check,
         entries::check,
-        memory::check,
+        root_and_memory::check_memory,
         blank::check,
-        kernels::check,
-        swap::check,
+        start_kernels::check,
+        root_and_memory::check_swap,
     ];
     let mut findings: Vec<Finding> = families.iter().flat_map(|check| check(facts)).collect();
     let order = |finding: &Finding| checks::ALL.iter().position(|check| check.id == finding.id);
     findings.sort_by_key(|finding| (finding.severity, order(finding)));
     findings
+}
+
+// `doctor`: is the set-up safe, and if not, what is to be done?
+
+pub(crate) fn run(cli: &Cli, args: &Doctor) -> Result<ExitCode, Failure> {
+    let root_path = args.root.root.as_path();
+    let config = load_config(cli, root_path)?;
+    let facts = gather(&Sources {
+        config: &config,
+        root_path,
+        root: &HostRoot::open(root_path)?,
+        host: &HostRoot::open(&args.host.host)?,
+        backend: config.open_backend(root_path),
+        command_line: command_line_of(root_path, &args.host.host)?,
+        clock: Utc::now(),
+    })?;
+    let report = DoctorReport { findings: &examine(&facts), unchecked: &facts.unchecked };
+    let out = io::stdout().lock();
+    let written = match args.format {
+        Format::Json => report::write_json(&report, out),
+        Format::Human => report::write_text(&report, &ui::style(cli), out),
+    };
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::from(report.exit_code())),
+    }
 }

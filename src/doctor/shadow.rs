@@ -128,9 +128,8 @@ fn number(field: &[u8]) -> Option<Option<i64>> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn lines_are_read_as_the_c_library_does() {

@@ -1,17 +1,27 @@
 //! Why is a kept path not what leads to its data?
 
-use backends::path::Escaped;
+use std::io;
+use std::os::fd::AsFd;
 
-use super::checks;
-use super::facts::{Data, EntryFacts, Facts, Lies, Target};
-use super::finding::{Finding, Severity};
-use super::way::{follow, shell};
-use crate::config::{EntryKind, How};
+use backends::View;
+use dirfd::path::{Escaped, shell_path as shell};
+use dirfd::{Error, FileType, Result, TreePath, xattrs};
+use rustix::fs::OFlags;
+
+use crate::config::entry::{EntryKind, How};
+use crate::doctor::checks;
+use crate::doctor::entries::Mounts;
+use crate::doctor::finding::{Finding, Severity};
+use crate::doctor::machine_facts::{Data, EntryFacts, Facts, Lies, Target, Unchecked};
+use crate::doctor::next_tree::{self, Look, Seen};
+use crate::host::HostRoot;
+use crate::persist::create;
+use crate::persist::list::KeepEntry;
 
 const APPLY: &str = "`blankroot apply`";
 const ADOPT: &str = "`blankroot apply --adopt` moves it into storage";
 
-pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+pub(crate) fn check(facts: &Facts) -> Vec<Finding> {
     facts.entries.iter().flat_map(|entry| one(facts, entry)).collect()
 }
 
@@ -24,7 +34,7 @@ fn one(facts: &Facts, entry: &EntryFacts) -> Vec<Finding> {
     findings.extend(renamed_over(facts, entry));
     findings.extend(noted(facts, entry));
     // A storage that is not there is told once, and not for each of its entries.
-    let missing = |storage: &super::facts::StorageFacts| {
+    let missing = |storage: &crate::doctor::machine_facts::StorageFacts| {
         storage.path == entry.entry.storage && matches!(storage.lies, Lies::Missing | Lies::NotMade)
     };
     if !facts.storages.iter().any(missing) {
@@ -158,7 +168,7 @@ fn other_way(entry: &EntryFacts, target: &Target) -> Option<Finding> {
     Some(Finding::new(&checks::NOT_MOUNTED, Severity::Note, what, why, mend))
 }
 
-fn remount(path: &backends::TreePath) -> String {
+fn remount(path: &dirfd::TreePath) -> String {
     format!("`umount {}`, then {APPLY}", shell(path))
 }
 
@@ -226,7 +236,7 @@ fn noted(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
     ))
 }
 
-fn behind_link(facts: &Facts, entry: &EntryFacts, link: &backends::TreePath, to: &[u8]) -> Finding {
+fn behind_link(facts: &Facts, entry: &EntryFacts, link: &dirfd::TreePath, to: &[u8]) -> Finding {
     let real = follow(link, to);
     let lands = facts
         .storages
@@ -254,4 +264,158 @@ fn behind_link(facts: &Facts, entry: &EntryFacts, link: &backends::TreePath, to:
         "nothing is set up behind a link, since it could lead anywhere; so the path is not kept",
         format!("write the real path into {place}, or remove the link (`rm {}`)", shell(link)),
     )
+}
+
+// What is at each kept path, and what its storage has for it.
+
+/// Looks at one entry; `live` says whether live is what the root shows.
+pub(crate) fn gather(
+    root: &HostRoot,
+    mounts: &Mounts,
+    entry: KeepEntry,
+    live: bool,
+    blank: Option<&View>,
+    unchecked: &mut Vec<Unchecked>,
+) -> EntryFacts {
+    let mut cannot = |error: Error| {
+        unchecked.push(Unchecked::new(format!("whether {} is in its place", entry.path), &error));
+    };
+    let stored = match stored(root, mounts, &entry) {
+        Ok(stored) => Some(stored),
+        Err(error) => {
+            cannot(error);
+            None
+        }
+    };
+    let data = match &stored {
+        Some(Some(seen)) => Data::Present(seen.node),
+        Some(None) => Data::Absent,
+        None => Data::Unknown,
+    };
+    let noted_as_replaced = match data {
+        Data::Present(_) => is_noted(root, &entry).unwrap_or_else(|error| {
+            cannot(error);
+            false
+        }),
+        Data::Absent | Data::Unknown => false,
+    };
+    let target = live.then(|| {
+        target(root, mounts, &entry, stored.flatten().as_ref()).unwrap_or_else(|error| {
+            cannot(error);
+            Target::Unknown
+        })
+    });
+    let known = entry.known();
+    let in_blank = blank.is_some_and(|blank| {
+        // What cannot be looked at is not promised to come.
+        matches!(next_tree::look(blank.as_fd(), &entry.path), Ok(Look::Seen(_)))
+    });
+    EntryFacts { entry, known, data, noted_as_replaced, in_blank, target }
+}
+
+fn is_noted(root: &HostRoot, entry: &KeepEntry) -> Result<bool> {
+    let source = entry.source();
+    let opened = create::open(root.as_fd(), source.as_path(), OFlags::PATH | OFlags::NOFOLLOW);
+    opened
+        .and_then(|file| xattrs::is_marked_as_replaced(file.as_fd()))
+        .map_err(|why| Error::io(format!("look at {source}"), why))
+}
+
+fn stored(root: &HostRoot, mounts: &Mounts, entry: &KeepEntry) -> Result<Option<Seen>> {
+    let source = entry.source();
+    mounts.refuse_users_own(&source)?;
+    match next_tree::look(root.as_fd(), &source)? {
+        Look::Nothing => Ok(None),
+        Look::Seen(seen) => Ok(Some(seen)),
+        Look::Link { .. } => Err(Error::new(format!("look at {source}"), "a link is on the way")
+            .mend("put a directory in the link's place, or name the real path of the storage")),
+    }
+}
+
+fn target(
+    root: &HostRoot,
+    mounts: &Mounts,
+    entry: &KeepEntry,
+    stored: Option<&Seen>,
+) -> Result<Target> {
+    let path = &entry.path;
+    mounts.refuse_users_own(path)?;
+    let seen = match next_tree::look(root.as_fd(), path)? {
+        Look::Nothing => return Ok(Target::Absent),
+        Look::Link { left: 0, to } if follow(path, &to) == Some(entry.source()) => {
+            return Ok(Target::RightLink);
+        }
+        Look::Link { left: 0, to } => return Ok(Target::OtherLink(to)),
+        Look::Link { left, to } => {
+            let link = next_tree::first(path, path.depth().saturating_sub(left));
+            return Ok(Target::BehindLink { link, to });
+        }
+        Look::Seen(seen) => seen,
+    };
+    if stored.is_some_and(|stored| stored.stat.is_same_file(&seen.stat)) {
+        return Ok(Target::RightMount);
+    }
+    let failed = |e: io::Error| Error::io(format!("look at {path}"), e);
+    if is_mounted(root, path, &seen).map_err(failed)? {
+        return Ok(Target::OtherMount);
+    }
+    Ok(match seen.node.file_type {
+        FileType::Dir => {
+            let dir = next_tree::open_beneath(root.as_fd(), path).map_err(failed)?;
+            Target::Dir { empty: next_tree::list_names(dir.as_fd(), 1).map_err(failed)?.is_empty() }
+        }
+        FileType::File => Target::File { empty: seen.stat.facts.size == 0 },
+        other => Target::Odd(other),
+    })
+}
+
+/// Whether something is mounted right there.
+fn is_mounted(root: &HostRoot, path: &TreePath, seen: &Seen) -> io::Result<bool> {
+    let parent = path.parent().unwrap_or_default();
+    match next_tree::look(root.as_fd(), &parent) {
+        Ok(Look::Seen(parent)) => Ok(parent.mount()? != seen.mount()?),
+        Ok(_) => Err(io::Error::other("its parent changes at this moment")),
+        Err(error) => Err(io::Error::other(error.to_string())),
+    }
+}
+
+// Paths in words: where a link leads by its text, and what a shell takes. Pure.
+
+/// The path that a link at `link` stands for; `None` if it leads above the root.
+pub(crate) fn follow(link: &TreePath, to: &[u8]) -> Option<TreePath> {
+    let parent = match link.as_bytes().iter().rposition(|&b| b == b'/') {
+        Some(at) if !to.starts_with(b"/") => &link.as_bytes()[..at],
+        _ => &[],
+    };
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in parent.split(|&b| b == b'/').chain(to.split(|&b| b == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    TreePath::parse(&parts.join(&b'/')).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_followed_by_their_text() {
+        let path = |text: &str| TreePath::parse(text.as_bytes()).unwrap();
+        for (link, to, expected) in [
+            ("/var/log", "/persist/log", Some("/persist/log")),
+            ("/var/log", "../persist/./log/", Some("/persist/log")),
+            ("/a", "b", Some("/b")),
+            ("/a/b", "../../..", None),
+            ("/a/b", "/", Some("/")),
+        ] {
+            let found = follow(&path(link), to.as_bytes());
+            assert_eq!(found, expected.map(path), "{link} -> {to}");
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use std::fs;
 
 use blankroot::host::{HostRoot, Machine};
-use blankroot::persistence::announce;
-use blankroot::plan::apply::{Adopt, Asked};
+use blankroot::persist::apply::announce;
+use blankroot::persist::plan::{Adopt, Asked};
 
 use crate::ground::{Ground, as_root, config};
 

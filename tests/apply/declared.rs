@@ -6,9 +6,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use blankroot::host::Machine;
-use blankroot::keep;
-use blankroot::persistence::Persistence;
-use blankroot::plan::apply::{Adopt, Asked};
+use blankroot::persist::apply::Persistence;
+use blankroot::persist::list;
+use blankroot::persist::plan::{Adopt, Asked};
 
 use crate::ground::{Ground, as_root, config};
 use crate::hostile::{ALICE, hand_over};
@@ -145,7 +145,7 @@ fn a_hard_link_is_not_adopted_where_an_owner_is_declared() {
 fn changed_meanwhile(ground: &Ground, config: &blankroot::config::Config, change: impl Fn()) {
     let machine = Machine::open(ground.root()).unwrap();
     let open = || config.open_backend(ground.root()).map(Some);
-    let mut persistence = Persistence::new(&machine, &keep::list(config), open).unwrap();
+    let mut persistence = Persistence::new(&machine, &list::list(config), open).unwrap();
     let plan = persistence.plan(ASKED).unwrap();
     assert!(plan.refusals.is_empty() && !plan.steps.is_empty(), "{plan:?}");
     change();

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use backends::private_mounts::{MountPoint, PrivateNamespace};
-use backends::throwaway::Throwaway;
-use blankroot::apply::persist::Outcome;
 use blankroot::config::Config;
 use blankroot::host::Machine;
-use blankroot::keep;
-use blankroot::persistence::Persistence;
-use blankroot::plan::apply::{ApplyPlan, Asked};
+use blankroot::persist::apply::Persistence;
+use blankroot::persist::execute::Outcome;
+use blankroot::persist::list;
+use blankroot::persist::plan::{ApplyPlan, Asked};
+use dirfd::private_namespace::{MountPoint, PrivateNamespace};
+use scratch::file_systems::Throwaway;
 use support::sandbox::{skip, unmount_below};
 use tempfile::TempDir;
 
@@ -61,7 +61,7 @@ impl Ground {
     pub fn apply_once(&self, config: &Config, asked: Asked) -> (ApplyPlan, Outcome) {
         let machine = Machine::open(self.root()).unwrap();
         let open = || config.open_backend(self.root()).map(Some);
-        let mut persistence = Persistence::new(&machine, &keep::list(config), open).unwrap();
+        let mut persistence = Persistence::new(&machine, &list::list(config), open).unwrap();
         let plan = persistence.plan(asked).unwrap();
         let outcome = persistence.execute(&plan, &mut |_, _| {});
         (plan, outcome)
@@ -77,7 +77,7 @@ impl Ground {
     pub fn apply(&self, config: &Config, asked: Asked) -> (ApplyPlan, Outcome, ApplyPlan) {
         let machine = Machine::open(self.root()).unwrap();
         let open = || config.open_backend(self.root()).map(Some);
-        let mut persistence = Persistence::new(&machine, &keep::list(config), open).unwrap();
+        let mut persistence = Persistence::new(&machine, &list::list(config), open).unwrap();
         let plan = persistence.plan(asked).unwrap();
         let outcome = persistence.execute(&plan, &mut |_, _| {});
         let left = persistence.plan(asked).unwrap();

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use blankroot::config::Config;
-use blankroot::host::beneath;
-use blankroot::plan::apply::{Adopt, Asked};
+use blankroot::persist::create;
+use blankroot::persist::plan::{Adopt, Asked};
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, renameat_with, unlinkat};
@@ -172,5 +172,5 @@ fn undo(ground: &Ground, round: usize) {
 pub fn open_hers(home: &Path, dir: &str) -> Option<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let home = rustix::fs::open(home, flags, Mode::empty()).unwrap();
-    beneath::open(home.as_fd(), Path::new(dir), flags).ok()
+    create::open(home.as_fd(), Path::new(dir), flags).ok()
 }

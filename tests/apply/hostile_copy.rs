@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use backends::TreePath;
-use backends::copy::aside::Aside;
-use backends::stat::Place;
-use blankroot::apply::moving::{self, World};
 use blankroot::config::{Config, edit};
 use blankroot::host::Machine;
-use blankroot::keep as kept;
-use blankroot::moving::unkeep::{self, Data};
-use blankroot::plan::apply::{Adopt, Asked, arrange};
+use blankroot::persist::keep_execute::World;
+use blankroot::persist::list;
+use blankroot::persist::plan::{Adopt, Asked};
+use blankroot::persist::resolve::arrange;
+use blankroot::persist::unkeep_plan::{self, Data};
+use dirfd::TreePath;
+use dirfd::copy::temporary_copy::Aside;
+use dirfd::stat::Place;
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::fs::{AtFlags, CWD, RenameFlags, linkat, renameat_with};
@@ -26,6 +27,7 @@ use std::os::fd::AsFd;
 
 use crate::ground::{Ground, as_root};
 use crate::hostile::{ALICE, Ends, hand_over, rounds};
+use blankroot::persist::unkeep_execute;
 
 /// What she has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,17 +205,17 @@ fn copy(ground: &Ground, data: Hers, way: Way) -> bool {
         }
         Way::MoveBack => {
             let machine = Machine::open(ground.root()).unwrap();
-            let list = kept::list(&config);
+            let list = list::list(&config);
             let arranged = arrange(&list);
             let after = edit::remove_entry(&text, &path()).unwrap();
-            let Ok(now) = unkeep::now(&machine, &arranged[0]) else { return false };
+            let Ok(now) = unkeep_plan::now(&machine, &arranged[0]) else { return false };
             let plan =
-                unkeep::plan(&arranged[0], &list, Data::MoveBack, now, true, (&text, &after));
+                unkeep_plan::plan(&arranged[0], &list, Data::MoveBack, now, true, (&text, &after));
             let Ok(plan) = plan else { return false };
             let file = ground.path("etc/blankroot.toml");
             let world =
                 World { machine: &machine, config: &file, old_root: None, even_if_unseen: true };
-            moving::unkeep(&plan, &world, (&text, &after), &mut |_, _| {}, |_| {}).is_ok()
+            unkeep_execute::unkeep(&plan, &world, (&text, &after), &mut |_, _| {}, |_| {}).is_ok()
         }
     }
 }

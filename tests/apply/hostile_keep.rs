@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use backends::TreePath;
-use blankroot::apply::moving::{self, World};
 use blankroot::config::Config;
 use blankroot::host::Machine;
-use blankroot::moving::request::{self, Request};
+use blankroot::persist::keep_execute::{self, World};
+use blankroot::persist::keep_request::{self, Request};
+use dirfd::TreePath;
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::fs::{AtFlags, CWD, RenameFlags, renameat_with, statat, unlinkat};
@@ -58,11 +58,11 @@ fn keep(ground: &Ground) -> bool {
     let machine = Machine::open(ground.root()).unwrap();
     let paths = [(TreePath::parse(b"/home/alice/a/data").unwrap(), false)];
     let request = Request { paths: &paths, storage: None, how: None, old_root: None, adopt: true };
-    let Ok(plan) = request::plan(&request, &machine, &config, TEXT, &|| Ok(None)) else {
+    let Ok(plan) = keep_request::plan(&request, &machine, &config, TEXT, &|| Ok(None)) else {
         return false;
     };
     let world = World { machine: &machine, config: &file, old_root: None, even_if_unseen: true };
-    moving::keep(&plan, &world, &mut |_, _| {}, |_| {}).is_ok()
+    keep_execute::keep(&plan, &world, &mut |_, _| {}, |_| {}).is_ok()
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::fs::File;
 use std::os::fd::AsFd;
 
-use backends::walk::walk;
+use dirfd::compare_trees::walk;
 use support::kernel::lease_for_writing;
 
 #[test]

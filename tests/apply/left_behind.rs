@@ -7,20 +7,21 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use backends::TreePath;
-use backends::copy::private_dir::{PrivateDir, remove_left_behind};
-use backends::fault::run_with;
-use blankroot::apply::moving::{self, World};
 use blankroot::config::{Config, edit};
 use blankroot::host::Machine;
-use blankroot::keep;
-use blankroot::moving::unkeep::{self, Data};
-use blankroot::plan::apply::arrange;
+use blankroot::persist::keep_execute::World;
+use blankroot::persist::list;
+use blankroot::persist::resolve::arrange;
+use blankroot::persist::unkeep_plan::{self, Data};
+use dirfd::TreePath;
+use dirfd::copy::private_directory::{PrivateDir, remove_left_behind};
+use dirfd::fault::run_with;
 
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
 use crate::ground::{Ground, as_root};
 use crate::hostile::hand_over;
+use blankroot::persist::unkeep_execute;
 
 #[expect(clippy::disallowed_methods, reason = "she does this")]
 fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
@@ -58,14 +59,15 @@ fn move_back(ground: &Ground, hers: impl FnMut(&'static str) + 'static) -> bool 
     fs::write(&file, TEXT).unwrap();
     let config = Config::load(&file).unwrap();
     let machine = Machine::open(ground.root()).unwrap();
-    let list = keep::list(&config);
+    let list = list::list(&config);
     let arranged = arrange(&list);
     let after = edit::remove_entry(TEXT, &path).unwrap();
-    let now = unkeep::now(&machine, &arranged[0]).unwrap();
-    let plan = unkeep::plan(&arranged[0], &list, Data::MoveBack, now, true, (TEXT, &after));
+    let now = unkeep_plan::now(&machine, &arranged[0]).unwrap();
+    let plan = unkeep_plan::plan(&arranged[0], &list, Data::MoveBack, now, true, (TEXT, &after));
     let plan = plan.ok().unwrap();
     let world = World { machine: &machine, config: &file, old_root: None, even_if_unseen: true };
-    let run = || moving::unkeep(&plan, &world, (TEXT, &after), &mut |_, _| {}, |_| {}).is_ok();
+    let run =
+        || unkeep_execute::unkeep(&plan, &world, (TEXT, &after), &mut |_, _| {}, |_| {}).is_ok();
     run_with(None, Some(Box::new(hers)), run).0
 }
 

@@ -7,10 +7,10 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use backends::TreePath;
-use backends::copy::aside::Aside;
-use backends::stat::Place;
-use blankroot::plan::apply::{Adopt, Asked};
+use blankroot::persist::plan::{Adopt, Asked};
+use dirfd::TreePath;
+use dirfd::copy::temporary_copy::Aside;
+use dirfd::stat::Place;
 use nix::mount::{MsFlags, mount};
 use rustix::fs::{FileType, Mode, OFlags, XattrFlags, makedev, mknodat};
 

@@ -7,8 +7,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use backends::TreePath;
-use blankroot::plan::apply::{Adopt, ApplyPlan, Asked};
+use blankroot::persist::plan::{Adopt, ApplyPlan, Asked};
+use dirfd::TreePath;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Runs, RngAlgorithm, TestRng, TestRunner};
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use blankroot::config::RootConfig;
-use blankroot::config::detect::detect;
+use blankroot::config::root::RootConfig;
+use blankroot::config::root_backend::detect;
 use support::kernel::{create_subvolume, snapshot};
 use support::oracle;
 use support::sandbox::unmount_below;

@@ -4,18 +4,20 @@ use std::fs;
 use std::time::Instant;
 
 use backends::Backend;
-use backends::fault::{Fault, run_with};
 use backends::lock::patiently;
-use blankroot::apply::{self, LiveNow, Stopped};
+use blankroot::boot::execute_steps::{self, LiveNow, Stopped};
+use blankroot::boot::facts::Facts;
+use blankroot::boot::stamp::Outcome;
+use blankroot::boot::stamp::Stamp;
 use blankroot::config::Config;
-use blankroot::facts::stamp::Outcome;
-use blankroot::facts::{Facts, Stamp};
 use blankroot::host::HostRoot;
-use blankroot::plan;
+use dirfd::fault::{Fault, run_with};
+
 use chrono::Utc;
 use support::oracle;
 
 use crate::machine::{Machine, on_initialised};
+use blankroot::boot::rollback_plan;
 
 type Rolled = Result<Stamp, Box<Stopped>>;
 
@@ -32,7 +34,7 @@ fn roll_back(machine: &Machine<'_>, fault: Option<Fault>) -> (Rolled, Vec<&'stat
     // A process that another test starts has all that is open here, the lock too, until it runs.
     let mut locked = patiently(|| backend.lock(), || ()).unwrap();
     let survey = locked.survey_for_rollback().unwrap();
-    let plan = plan::rollback::plan(
+    let plan = rollback_plan::plan(
         config.rollback.strategy,
         &survey,
         &facts,
@@ -41,7 +43,7 @@ fn roll_back(machine: &Machine<'_>, fault: Option<Fault>) -> (Rolled, Vec<&'stat
     .unwrap();
     let stamp = Stamp::new(facts.boot_id, facts.clock, Outcome::RolledBack);
     run_with(fault, None, || {
-        apply::rollback(&plan, locked.as_mut(), &survey, &host, stamp, Instant::now())
+        execute_steps::rollback(&plan, locked.as_mut(), &survey, &host, stamp, Instant::now())
     })
 }
 

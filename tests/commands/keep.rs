@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use backends::private_mounts::MountPoint;
+use dirfd::private_namespace::MountPoint;
 use rustix::mount::{UnmountFlags, unmount};
 use support::kernel::create_subvolume;
 use support::{base, oracle};

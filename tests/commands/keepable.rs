@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use backends::private_mounts::MountPoint;
+use dirfd::private_namespace::MountPoint;
 use support::kernel::create_subvolume;
 
 use crate::machine::{Machine, on_machine};

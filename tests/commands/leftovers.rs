@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use backends::private_mounts::MountPoint;
+use dirfd::private_namespace::MountPoint;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use serde_json::{Value, json};
 use support::kernel::create_subvolume;

@@ -6,9 +6,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use backends::TreeName;
-use backends::private_mounts::MountPoint;
-use backends::process::Program;
+use dirfd::TreeName;
+use dirfd::private_namespace::MountPoint;
+use dirfd::process::Program;
 use support::base;
 use support::sandbox::{Sandbox, on_btrfs, on_btrfs_of};
 use tempfile::TempDir;

@@ -6,10 +6,11 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
-use backends::private_mounts::MountPoint;
-use backends::walk::walk;
-use blankroot::config::{Config, EntryKind};
-use blankroot::keep::{self, KeepEntry};
+use blankroot::config::Config;
+use blankroot::config::entry::EntryKind;
+use blankroot::persist::list::{self, KeepEntry};
+use dirfd::compare_trees::walk;
+use dirfd::private_namespace::MountPoint;
 use support::kernel::{create_subvolume, snapshot};
 
 use crate::machine::{Machine, on_machine};
@@ -25,7 +26,7 @@ fn configure(machine: &Machine<'_>) -> Vec<KeepEntry> {
     let text = fs::read_to_string(&file).unwrap() + lists;
     fs::write(&file, &text).unwrap();
     fs::write(machine.config(), &text).unwrap();
-    keep::list(&Config::parse(&file, text.as_bytes()).unwrap())
+    list::list(&Config::parse(&file, text.as_bytes()).unwrap())
 }
 
 fn mount_storage(machine: &Machine<'_>) -> MountPoint {

@@ -6,8 +6,8 @@ use std::io::Read;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use backends::fault::{Fault, run_with};
-use backends::throwaway::{PowerCut, Throwaway};
+use dirfd::fault::{Fault, run_with};
+use scratch::file_systems::{PowerCut, Throwaway};
 use support::sandbox::{Sandbox, on_btrfs};
 use tempfile::TempDir;
 

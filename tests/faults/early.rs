@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use backends::fault::{Fault, run_with};
-use backends::private_mounts::MountPoint;
-use blankroot::cli::Cli;
+use blankroot::cli::arguments::Cli;
 use clap::Parser;
+use dirfd::fault::{Fault, run_with};
+use dirfd::private_namespace::MountPoint;
 use support::kernel::{create_subvolume, snapshot};
 use support::sandbox::{Sandbox, on_btrfs, unmount_below};
 use tempfile::TempDir;
@@ -85,7 +85,7 @@ impl Booting {
         let (root, host) = (self.root.path().as_os_str(), self.host.path().as_os_str());
         let words = ["blankroot".as_ref(), "apply".as_ref(), "--in-initrd".as_ref()];
         let places = ["--root".as_ref(), root, "--host".as_ref(), host];
-        blankroot::commands::run(&Cli::parse_from(words.into_iter().chain(places)))
+        blankroot::cli::run(&Cli::parse_from(words.into_iter().chain(places)))
     }
 
     /// What PID 1 reads, whatever happened.

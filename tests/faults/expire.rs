@@ -4,12 +4,12 @@
 use std::fs;
 use std::path::Path;
 
-use backends::fault::{Fault, run_with};
 use backends::{Survey, TreeId, Unfinished};
-use blankroot::apply;
-use blankroot::config::Retention;
-use blankroot::plan::expire;
+use blankroot::boot::execute_steps;
+use blankroot::boot::expire_plan;
+use blankroot::config::rollback_options::Retention;
 use chrono::{TimeDelta, Utc};
+use dirfd::fault::{Fault, run_with};
 use support::oracle;
 use support::sandbox::on_btrfs;
 
@@ -81,9 +81,9 @@ impl Past {
         let mut locked = lock(&backend).map_err(|e| e.to_string())?;
         let survey = locked.survey().map_err(|e| e.to_string())?;
         let rules = Retention { at_least: 1, ..Retention::default() };
-        let plan = expire::plan(&survey, rules, Utc::now() + TimeDelta::days(100)).unwrap();
+        let plan = expire_plan::plan(&survey, rules, Utc::now() + TimeDelta::days(100)).unwrap();
         let mut ended = Ok(());
-        apply::expire(&plan, locked.as_mut(), |_, result| {
+        execute_steps::expire(&plan, locked.as_mut(), |_, result| {
             if let Err(error) = result {
                 ended = Err(error.to_string());
             }
@@ -91,7 +91,7 @@ impl Past {
         ended
     }
 
-    fn same(&self, expected: &oracle::Tree, name: &backends::TreeName, what: &str) {
+    fn same(&self, expected: &oracle::Tree, name: &dirfd::TreeName, what: &str) {
         let rows = oracle::changes(expected, &self.stage.walk(name));
         assert!(rows.is_empty(), "{what}: `{name}` has another content: {rows:?}");
     }

@@ -3,11 +3,11 @@
 
 use std::fs;
 
-use backends::fault::{Fault, run_with};
 use backends::{Held, Hold};
-use blankroot::apply;
-use blankroot::plan::hold::{self, Wanted};
+use blankroot::boot::execute_steps;
+use blankroot::boot::hold_next::{self, Wanted};
 use chrono::Utc;
+use dirfd::fault::{Fault, run_with};
 use support::sandbox::on_btrfs;
 
 use crate::stage::{Stage, Variant, lock};
@@ -33,8 +33,8 @@ fn run(stage: &Stage, wanted: &Wanted) -> Result<(), String> {
     let backend = stage.backend();
     let mut locked = lock(&backend).map_err(|e| e.to_string())?;
     let survey = locked.survey().map_err(|e| e.to_string())?;
-    match hold::plan(wanted, survey.hold.as_ref()) {
-        Ok(step) => apply::hold(&step, locked.as_mut()).map_err(|e| e.to_string()),
+    match hold_next::plan_hold(wanted, survey.hold.as_ref()) {
+        Ok(step) => execute_steps::hold(&step, locked.as_mut()).map_err(|e| e.to_string()),
         Err(_) => Ok(()),
     }
 }

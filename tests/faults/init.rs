@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use backends::fault::{Fault, run_with};
 use backends::{Backend, Origin, Unfinished};
-use blankroot::apply;
-use blankroot::config::Strategy;
-use blankroot::plan::init::{self, ConfigFile, Situation, Wanted};
+use blankroot::boot::execute_steps;
+use blankroot::boot::init_plan::{self, ConfigFile, Situation, Wanted};
+use blankroot::config::rollback_options::Strategy;
+use dirfd::fault::{Fault, run_with};
 use support::oracle;
 use support::sandbox::on_btrfs;
 
@@ -100,9 +100,9 @@ impl Setup {
             how_to_make_read_only: None,
             remake_initrd: None,
         };
-        let plan = init::plan(&Wanted::New(self.origin), situation)
+        let plan = init_plan::plan(&Wanted::New(self.origin), situation)
             .map_err(|refusals| format!("refused: {refusals:?}"))?;
-        apply::init(&plan.steps, locked.as_mut(), |_| {}).map_err(|e| e.to_string())
+        execute_steps::init(&plan.steps, locked.as_mut(), |_| {}).map_err(|e| e.to_string())
     }
 
     fn check_safe(&self, what: &str) {

@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use backends::fault::{Fault, run_with};
-use backends::private_mounts::{MountPoint, PrivateNamespace};
-use backends::throwaway::{PowerCut, Throwaway};
-use backends::{TreeName, TreePath};
-use blankroot::apply::moving::{self, World};
 use blankroot::config::{Config, edit};
 use blankroot::host::Machine;
-use blankroot::keep;
-use blankroot::moving::request::{self, Request};
-use blankroot::moving::unkeep::{self, Data};
-use blankroot::plan::apply::arrange;
+use blankroot::persist::keep_execute::{self, World};
+use blankroot::persist::keep_request::{self, Request};
+use blankroot::persist::list;
+use blankroot::persist::resolve::arrange;
+use blankroot::persist::unkeep_plan::{self, Data};
+use dirfd::fault::{Fault, run_with};
+use dirfd::private_namespace::{MountPoint, PrivateNamespace};
+use dirfd::{TreeName, TreePath};
+use scratch::file_systems::{PowerCut, Throwaway};
 
 use support::kernel::create_subvolume;
 use support::oracle;
@@ -27,6 +27,7 @@ use support::sandbox::on_btrfs;
 use tempfile::TempDir;
 
 use crate::{ERRNOS, check_disk, small_disk};
+use blankroot::persist::unkeep_execute;
 
 /// What is kept, and where storage is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,18 +244,20 @@ impl Setup<'_> {
     }
 
     fn try_keep(&self) -> Result<(), String> {
-        let _lock = moving::lock_config(&self.config(), || ()).map_err(|e| e.to_string())?;
+        let _lock = keep_execute::lock_config(&self.config(), || ()).map_err(|e| e.to_string())?;
         let config = Config::load(&self.config()).map_err(|e| e.to_string())?;
         let text = fs::read_to_string(self.config()).unwrap();
         let machine = Machine::open(self.dir.path()).map_err(|e| e.to_string())?;
         let paths = [(self.path(), false)];
         let request =
             Request { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
-        let plan = request::plan(&request, &machine, &config, &text, &|| Ok(None))
+        let plan = keep_request::plan(&request, &machine, &config, &text, &|| Ok(None))
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
         let config = &self.config();
         let world = World { machine: &machine, config, old_root: None, even_if_unseen: true };
-        moving::keep(&plan, &world, &mut |_, _| {}, |_| {}).map(drop).map_err(|e| e.to_string())
+        keep_execute::keep(&plan, &world, &mut |_, _| {}, |_| {})
+            .map(drop)
+            .map_err(|e| e.to_string())
     }
 
     /// The same for `unkeep --move-back` or `--leave`.
@@ -263,28 +266,29 @@ impl Setup<'_> {
     }
 
     fn try_unkeep(&self, data: Data) -> Result<(), String> {
-        let failed = |e: backends::Error| e.to_string();
-        let _lock = moving::lock_config(&self.config(), || ()).map_err(failed)?;
+        let failed = |e: dirfd::Error| e.to_string();
+        let _lock = keep_execute::lock_config(&self.config(), || ()).map_err(failed)?;
         let config = Config::load(&self.config()).map_err(|e| e.to_string())?;
         let text = fs::read_to_string(self.config()).unwrap();
         let machine = Machine::open(self.dir.path()).map_err(failed)?;
-        let list = keep::list(&config);
+        let list = list::list(&config);
         let arranged = arrange(&list);
         let one = arranged.first().ok_or("it is not on the keep list")?;
         let after = edit::remove_entry(&text, &self.path()).map_err(failed)?;
-        let now = unkeep::now(&machine, one).map_err(failed)?;
+        let now = unkeep_plan::now(&machine, one).map_err(failed)?;
         let stored = self.stored().symlink_metadata().is_ok();
-        let plan = unkeep::plan(one, &list, data, now, stored, (&text, &after)).map_err(failed)?;
+        let plan =
+            unkeep_plan::plan(one, &list, data, now, stored, (&text, &after)).map_err(failed)?;
         let config = &self.config();
         let world = World { machine: &machine, config, old_root: None, even_if_unseen: true };
-        moving::unkeep(&plan, &world, (&text, &after), &mut |_, _| {}, |_| {})
+        unkeep_execute::unkeep(&plan, &world, (&text, &after), &mut |_, _| {}, |_| {})
             .map(drop)
             .map_err(|stopped| stopped.to_string())
     }
 
     fn is_declared(&self) -> bool {
         let config = Config::load(&self.config()).unwrap();
-        keep::list(&config).iter().any(|entry| entry.path == self.path())
+        list::list(&config).iter().any(|entry| entry.path == self.path())
     }
 
     /// Whether `path` has all of the data.

@@ -8,22 +8,23 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use backends::mountinfo;
-use backends::private_mounts::{MountPoint, PrivateNamespace};
-use backends::{FileType, Result};
-use blankroot::apply::persist::Outcome;
-use blankroot::cli::Cli;
+use blankroot::cli::arguments::Cli;
 use blankroot::config::Config;
 use blankroot::host::{HostRoot, Machine};
-use blankroot::persistence::{self, Persistence};
-use blankroot::plan::apply::{Adopt, ApplyPlan, Asked};
-use blankroot::{keep, plan};
+use blankroot::persist::apply::{self, Persistence};
+use blankroot::persist::execute::Outcome;
+use blankroot::persist::list;
+use blankroot::persist::plan::{Adopt, ApplyPlan, Asked};
 use clap::Parser;
+use dirfd::mountinfo;
+use dirfd::private_namespace::{MountPoint, PrivateNamespace};
+use dirfd::{FileType, Result};
 use support::kernel::{create_subvolume, snapshot};
 use support::oracle;
 use tempfile::TempDir;
 
 use crate::scenario::Scenario;
+use blankroot::persist::plan;
 pub use checks::End;
 use checks::{below, is_data, tree_at};
 
@@ -178,7 +179,7 @@ impl<'n> Kept<'n> {
         let mut persistence = self.persistence(&machine);
         let plan = persistence.plan(asked).unwrap();
         let outcome = persistence.execute(&plan, &mut |_, _| {});
-        let announced = persistence::announce(&plan, &outcome, &machine, &host);
+        let announced = apply::announce(&plan, &outcome, &machine, &host);
         Ran { plan, outcome, announced }
     }
 
@@ -190,18 +191,18 @@ impl<'n> Kept<'n> {
         words.extend(["apply", "--root"].map(Into::into));
         words.extend([self.root.path().into(), "--host".into(), self.host.path().into()]);
         words.extend(self.scenario.adopts().then(|| "--adopt".into()));
-        blankroot::commands::run(&Cli::parse_from(words))
+        blankroot::cli::run(&Cli::parse_from(words))
     }
 
     /// What is left to do.
-    fn left(&self) -> plan::apply::ApplyPlan {
+    fn left(&self) -> plan::ApplyPlan {
         let machine = Machine::open(self.root.path()).unwrap();
         self.persistence(&machine).plan(self.asked()).unwrap()
     }
 
     fn persistence<'m>(&'m self, machine: &'m Machine) -> Persistence<'m> {
         let open = || self.config.open_backend(self.root.path()).map(Some);
-        Persistence::new(machine, &keep::list(&self.config), open).unwrap()
+        Persistence::new(machine, &list::list(&self.config), open).unwrap()
     }
 
     fn asked(&self) -> Asked {

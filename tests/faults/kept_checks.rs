@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use backends::{ChangeKind, FileType, TreePath};
+use dirfd::{ChangeKind, FileType, TreePath};
 use support::oracle;
 
 use super::{Kept, Ran};
@@ -38,7 +38,7 @@ impl Kept<'_> {
                 let held = self.held(path).unwrap_or_else(|| panic!("{path} is lost"));
                 assert_eq!(held[b"written".as_slice()].content, b"precious", "{path}");
                 let now = &held[&Vec::new()].facts;
-                let of = |facts: &backends::Facts| (facts.uid, facts.gid, facts.mode);
+                let of = |facts: &dirfd::Facts| (facts.uid, facts.gid, facts.mode);
                 assert_eq!(of(now), of(facts), "{path}: owner and mode");
             }
         }
@@ -167,7 +167,7 @@ impl Kept<'_> {
 }
 
 /// What has a name; a link is a tree of one.
-pub(super) fn tree_at(path: &Path) -> Option<oracle::Tree> {
+pub(crate) fn tree_at(path: &Path) -> Option<oracle::Tree> {
     let stat = fs::symlink_metadata(path).ok()?;
     if stat.is_dir() {
         return Some(oracle::walk(path));
@@ -175,7 +175,7 @@ pub(super) fn tree_at(path: &Path) -> Option<oracle::Tree> {
     Some(oracle::Tree::from([(Vec::new(), oracle::entry_at(path))]))
 }
 
-pub(super) fn below(tree: &oracle::Tree, path: &str) -> Option<oracle::Tree> {
+pub(crate) fn below(tree: &oracle::Tree, path: &str) -> Option<oracle::Tree> {
     let prefix = [path.as_bytes(), b"/"].concat();
     let mut found = oracle::Tree::new();
     found.insert(Vec::new(), tree.get(path.as_bytes())?.clone());
@@ -187,14 +187,14 @@ pub(super) fn below(tree: &oracle::Tree, path: &str) -> Option<oracle::Tree> {
 }
 
 /// Whether a tree holds what could be missed.
-pub(super) fn is_data(tree: &oracle::Tree) -> bool {
+pub(crate) fn is_data(tree: &oracle::Tree) -> bool {
     let top = &tree[&Vec::new()];
     let link = top.facts.file_type == FileType::Symlink;
     !link && (tree.len() > 1 || !top.content.is_empty())
 }
 
 /// Whether two trees have the same content; the owner and mode at the top may have been declared.
-pub(super) fn same(one: &oracle::Tree, other: &oracle::Tree) -> bool {
+pub(crate) fn same(one: &oracle::Tree, other: &oracle::Tree) -> bool {
     let rows = oracle::changes(one, other);
     rows.iter().all(|row| row.path.is_empty() && row.kind == ChangeKind::Metadata)
 }

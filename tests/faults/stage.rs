@@ -10,16 +10,18 @@ use std::time::Instant;
 
 use backends::btrfs::Btrfs;
 use backends::lock::patiently;
-use backends::{Backend, Layout, LockedBackend, Survey, Tree, TreeId, TreeName, Unfinished};
-use blankroot::apply;
-use blankroot::cli::Cli;
-use blankroot::config::Strategy;
-use blankroot::facts::stamp::Outcome;
-use blankroot::facts::{Facts, Stamp};
+use backends::{Backend, Layout, LockedBackend, Survey, Tree, TreeId, Unfinished};
+use blankroot::boot::execute_steps;
+use blankroot::boot::facts::Facts;
+use blankroot::boot::rollback_plan;
+use blankroot::boot::stamp::Outcome;
+use blankroot::boot::stamp::Stamp;
+use blankroot::cli::arguments::Cli;
+use blankroot::config::rollback_options::Strategy;
 use blankroot::host::HostRoot;
-use blankroot::plan::rollback;
 use chrono::Utc;
 use clap::Parser;
+use dirfd::TreeName;
 use support::kernel::{create_subvolume, snapshot};
 use support::{names, oracle};
 use tempfile::TempDir;
@@ -136,10 +138,11 @@ impl Stage {
         let backend = self.backend();
         let mut locked = lock(&backend).map_err(|e| e.to_string())?;
         let survey = locked.survey_for_rollback().map_err(|e| e.to_string())?;
-        let plan = rollback::plan(Strategy::SetAside, &survey, &facts, &self.layout)
+        let plan = rollback_plan::plan(Strategy::SetAside, &survey, &facts, &self.layout)
             .map_err(|r| format!("refused: {r:?}"))?;
         let stamp = Stamp::new(facts.boot_id, facts.clock, Outcome::RolledBack);
-        match apply::rollback(&plan, locked.as_mut(), &survey, &host, stamp, Instant::now()) {
+        match execute_steps::rollback(&plan, locked.as_mut(), &survey, &host, stamp, Instant::now())
+        {
             Ok(_) => Ok(()),
             Err(stopped) => {
                 let _ = stopped.stamp.write(&host);
@@ -168,7 +171,7 @@ impl Stage {
             "--host".as_ref(),
             host,
         ]));
-        blankroot::commands::run(&cli)
+        blankroot::cli::run(&cli)
     }
 
     /// Whether another tree than the one that was lived in is live.
@@ -277,7 +280,7 @@ impl Stage {
 
 /// Takes the lock. A program that another test starts has, until it is loaded, all that was open
 /// here, and so a lock that was let go by now.
-pub fn lock(backend: &Btrfs) -> Result<Box<dyn LockedBackend + '_>, backends::Error> {
+pub fn lock(backend: &Btrfs) -> Result<Box<dyn LockedBackend + '_>, dirfd::Error> {
     patiently(|| backend.lock(), || ())
 }
 

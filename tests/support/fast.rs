@@ -1,7 +1,8 @@
 //! The answer of Btrfs's fast way for the trees at the end of a history.
 
 use backends::btrfs::Btrfs;
-use backends::{Backend, Changes, FastChanges, Layout, TreeName};
+use backends::{Backend, FastChanges, Layout};
+use dirfd::{Changes, TreeName};
 
 use crate::histories::{BLANK, LIVE, Outcome};
 

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod base;
+pub mod every_kind_of_file;
 #[cfg(feature = "btrfs")]
 pub mod fast;
 pub mod ground;
@@ -15,4 +16,5 @@ pub mod names;
 pub mod needed_calls;
 pub mod op;
 pub mod oracle;
+pub mod own_mounts;
 pub mod sandbox;

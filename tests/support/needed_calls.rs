@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use backends::kernel::fiemap;
+use dirfd::sys::file_ioctls;
 use rustix::fs::{Mode, OFlags, RenameFlags, openat, renameat_with, syncfs};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
@@ -40,7 +40,7 @@ pub fn roll_back(device: &Path, trees: Trees<'_>) -> io::Result<Duration> {
     let mut file = File::from(openat(&top, &record, flags, Mode::RUSR | Mode::WUSR)?);
     file.write_all(&RECORD)?;
     // The snapshot commits what this makes part of the running transaction.
-    fiemap::write_data(&file)?;
+    file_ioctls::write_data(&file)?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", top.as_raw_fd()));
     snapshot(&path.join(trees.blank), &path.join(trees.aside), false)?;
     renameat_with(&top, trees.aside, &top, trees.live, RenameFlags::EXCHANGE)?;

@@ -8,8 +8,8 @@ use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use backends::path::Escaped;
-use backends::{ChangeKind, Changes, Facts, FileType};
+use dirfd::path::Escaped;
+use dirfd::{ChangeKind, Changes, Facts, FileType};
 use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 
 /// `BTRFS_SUPER_MAGIC` of `linux/magic.h`.
@@ -103,11 +103,8 @@ pub fn changes(from: &Tree, to: &Tree) -> Vec<Row> {
 
 /// The rows of the production answer.
 pub fn rows(changes: &Changes) -> Vec<Row> {
-    let row = |c: backends::Change| Row {
-        path: c.path.as_bytes().to_vec(),
-        kind: c.kind,
-        facts: c.facts,
-    };
+    let row =
+        |c: dirfd::Change| Row { path: c.path.as_bytes().to_vec(), kind: c.kind, facts: c.facts };
     changes.iter().map(row).collect()
 }
 

@@ -7,10 +7,10 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::{env, thread};
 
-use backends::mountinfo;
-use backends::private_mounts::{MountPoint, PrivateNamespace};
-use backends::throwaway::Throwaway;
+use dirfd::mountinfo;
+use dirfd::private_namespace::{MountPoint, PrivateNamespace};
 use nix::mount::{MntFlags, umount2};
+use scratch::file_systems::Throwaway;
 use tempfile::TempDir;
 
 /// Bytes of each disk; sparse, so that a test pays for what it writes.

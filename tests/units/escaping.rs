@@ -1,8 +1,8 @@
 //! Names of mount units are the names that systemd gives them.
 
-use backends::TreePath;
-use backends::process::Program;
-use blankroot::units::name;
+use blankroot::systemd::unit_file;
+use dirfd::TreePath;
+use dirfd::process::Program;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use support::sandbox::skip;
@@ -43,7 +43,7 @@ fn every_path_has_the_name_that_systemd_gives_it() {
             .iter()
             .filter_map(|path| {
                 let text = format!("/{}", std::str::from_utf8(path.as_bytes()).unwrap());
-                Some((text, name::of_mount(path).ok()?))
+                Some((text, unit_file::of_mount(path).ok()?))
             })
             .collect();
         prop_assert!(named.len() > 100, "most are short enough");

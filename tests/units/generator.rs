@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use backends::fault::{Fault, run_with};
+use dirfd::fault::{Fault, run_with};
 
 use crate::root::{Root, WIKI};
 

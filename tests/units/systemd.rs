@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use backends::process::Program;
+use dirfd::process::Program;
 use support::sandbox::skip;
 
 const ANALYZE: Program = Program::new("systemd-analyze", "systemd");

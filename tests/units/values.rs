@@ -1,6 +1,6 @@
 //! Whatever is in a name, systemd reads the path that was meant.
 
-use blankroot::units::Generated;
+use blankroot::systemd::generator::Generated;
 
 use crate::root::Root;
 use crate::systemd::Systemd;

@@ -4,8 +4,10 @@
 
 use std::path::Path;
 
-use blankroot::config::{Account, Config, EntryKind, Mode};
-use blankroot::keep::{self, KeepEntry};
+use blankroot::config::Config;
+use blankroot::config::entry::EntryKind;
+use blankroot::config::ownership::{Account, Mode};
+use blankroot::persist::list::{self, KeepEntry};
 
 const TOML: &str = include_str!("blankroot.toml");
 /// What the page says, one entry a line: kind, destination, source.
@@ -13,7 +15,7 @@ const PAGE: &str = include_str!("expected.txt");
 
 fn list() -> Vec<KeepEntry> {
     let config = Config::parse(Path::new("tests/wiki/blankroot.toml"), TOML.as_bytes());
-    keep::list(&config.map_err(|error| error.to_string()).unwrap())
+    list::list(&config.map_err(|error| error.to_string()).unwrap())
 }
 
 fn entry<'l>(list: &'l [KeepEntry], path: &str) -> &'l KeepEntry {

@@ -5,7 +5,7 @@
 //! sectors that were written. All numbers are little-endian (`drivers/md/dm-log-writes.c` of Linux,
 //! `block/blklogwrites.c` of QEMU). QEMU logs what has ended, in that order.
 
-use backends::error::{Error, Result};
+use dirfd::{Error, Result};
 
 #[cfg(test)]
 mod tests;

@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use btrfsutil::subvolume::{DeleteFlags, Subvolume};
+use dirfd::ChangeKind::{self, Added, Modified, Removed};
 use rustix::fs::{CWD, RenameFlags, rename, renameat_with};
 
-use super::bed::Bed;
-use crate::ChangeKind::{self, Added, Modified, Removed};
+use crate::btrfs::tests::btrfs_fixture::Bed;
 
 const NAMES: [&str; 6] = ["aaa", "bbb", "ccc", "ddd", "eee", "fff"];
 

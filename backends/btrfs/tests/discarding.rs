@@ -6,16 +6,16 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use btrfsutil::subvolume::Subvolume;
+use dirfd::private_namespace::PrivateNamespace;
 use rustix::fs::{IFlags, ioctl_setflags};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
-use super::bed::Bed;
-use crate::btrfs::discard::all_in;
-use crate::btrfs::top::{Access, Top};
+use crate::btrfs::change_subvolumes::all_in;
+use crate::btrfs::tests::btrfs_fixture::Bed;
+use crate::btrfs::top_level::{Access, Top};
 use crate::conformance::{Testbed, rollback};
 use crate::lock::patiently;
-use crate::private_mounts::PrivateNamespace;
-use crate::survey::{OldRoot, Unfinished};
+use crate::{OldRoot, Unfinished};
 
 /// Discarding is refused for a reason that contains `why`, and nothing is gone.
 fn assert_refused(bed: &Bed, old_root: &OldRoot, why: &str) {

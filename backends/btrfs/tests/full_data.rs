@@ -6,10 +6,9 @@ use std::io::Write;
 use chrono::DateTime;
 use rustix::fs::FallocateFlags;
 
-use super::bed::Bed;
+use crate::btrfs::tests::btrfs_fixture::Bed;
 use crate::conformance::{Testbed, rollback};
-use crate::hold::{Held, Hold};
-use crate::survey::Unfinished;
+use crate::{Held, Hold, Unfinished};
 
 /// Takes all room for data, down to the last block.
 fn fill(bed: &Bed) {

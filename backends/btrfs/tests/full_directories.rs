@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use btrfsutil::subvolume::Subvolume;
 use rustix::fs::{CWD, RenameFlags, rename, renameat_with};
 
-use super::bed::Bed;
+use crate::btrfs::tests::btrfs_fixture::Bed;
 
 const DIRS: u64 = 3;
 const FILES: u64 = 250;

@@ -6,9 +6,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use btrfsutil::subvolume::Subvolume;
+use dirfd::ChangeKind;
 
-use super::bed::Bed;
-use crate::ChangeKind;
+use crate::btrfs::tests::btrfs_fixture::Bed;
 
 type Rows<'a> = &'a [(&'a str, ChangeKind)];
 

@@ -3,11 +3,12 @@
 use std::fs;
 
 use btrfsutil::subvolume::{DeleteFlags, Subvolume};
+use dirfd::process::Program;
+use support::every_kind_of_file::fill;
 
-use super::bed::{Bed, name};
 use crate::FastChanges;
-use crate::conformance::{Testbed, fill};
-use crate::process::Program;
+use crate::btrfs::tests::btrfs_fixture::{Bed, name};
+use crate::conformance::Testbed;
 
 #[test]
 fn trees_that_were_made_apart_are_walked() {

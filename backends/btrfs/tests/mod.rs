@@ -1,21 +1,20 @@
 //! The promises of every backend, and what only Btrfs has to keep, on throwaway file systems.
 
-mod bed;
-mod diffing;
-mod directory_sizes;
-mod discarding;
-mod full_data;
-mod full_directories;
-mod inode_numbers;
-mod lineage;
-mod opening;
-mod properties;
-mod settling;
-mod stubs;
-mod trees;
+pub mod btrfs_fixture;
+pub mod directory_sizes;
+pub mod discarding;
+pub mod empty_stubs;
+pub mod full_data;
+pub mod full_directories;
+pub mod hard_contents;
+pub mod inode_numbers;
+pub mod lineage;
+pub mod opening;
+pub mod properties_elsewhere;
+pub mod settling;
+pub mod trees;
 
-use bed::Bed;
-
+use crate::btrfs::tests::btrfs_fixture::Bed;
 use crate::conformance::conformance_tests;
 
 conformance_tests!(Bed::make);

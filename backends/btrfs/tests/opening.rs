@@ -4,16 +4,18 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 
+use dirfd::compare_trees::walk;
 use rustix::fs::{Mode, OFlags, openat, rename};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use support::every_kind_of_file::fill;
 
-use super::bed::Bed;
 use crate::btrfs::Btrfs;
-use crate::conformance::{Testbed, fill, listing, rollback};
-use crate::kernel::btrfs_control;
-use crate::walk::walk;
+use crate::btrfs::tests::btrfs_fixture::Bed;
+use crate::conformance::listing::listing;
+use crate::conformance::{Testbed, rollback};
+use crate::sys::btrfs_control;
 use crate::{Backend, FastChanges, Origin};
 
 #[test]

@@ -6,11 +6,11 @@ use std::io::Write;
 
 use nix::mount::{MsFlags, mount};
 
-use super::bed::Bed;
-use crate::btrfs::settle::{is_in_tree, settle};
-use crate::btrfs::top::{Access, Top};
+use crate::Unfinished;
+use crate::btrfs::change_subvolumes::{is_in_tree, settle};
+use crate::btrfs::tests::btrfs_fixture::Bed;
+use crate::btrfs::top_level::{Access, Top};
 use crate::conformance::{Testbed, next_record};
-use crate::survey::Unfinished;
 
 /// In the tree, packed in the tree, at a place of its own, packed there, and without checksums.
 const WAYS: [&str; 5] = [

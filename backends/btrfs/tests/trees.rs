@@ -5,9 +5,9 @@ use std::fs;
 use btrfsutil::subvolume::Subvolume;
 use rustix::fs::{CWD, IFlags, RenameFlags, ioctl_setflags, rename, renameat_with};
 
-use super::bed::{Bed, name};
+use crate::btrfs::tests::btrfs_fixture::{Bed, name};
 use crate::conformance::{Testbed, next_record, rollback};
-use crate::survey::{Slot, Unfinished};
+use crate::{Slot, Unfinished};
 
 #[test]
 fn a_subvolume_that_took_the_name_of_another_is_refused() {

@@ -6,13 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use dirfd::TreeName;
+use dirfd::compare_trees::walk;
 use rustix::fs::{XattrFlags, lremovexattr, lsetxattr};
 
-use super::bed::{Bed, LIVE, zfs, zfs_says};
 use crate::conformance::{Testbed, rollback};
-use crate::walk::walk;
 use crate::zfs::commands;
-use crate::{Backend, FastChanges, Origin, Tree, TreeName};
+use crate::zfs::tests::pool_fixture::{Bed, LIVE, zfs, zfs_says};
+use crate::{Backend, FastChanges, Origin, Tree};
 
 /// A live with what `fill` makes, and a blank of it.
 fn captured(fill: impl FnOnce(&Path)) -> Option<Bed> {
@@ -46,7 +47,7 @@ fn fast(backend: &dyn Backend, from: &Tree, to: &Tree) -> Result<Vec<String>, St
     }
 }
 
-fn text(changes: &crate::Changes) -> Vec<String> {
+fn text(changes: &dirfd::Changes) -> Vec<String> {
     changes.iter().map(|change| format!("{} {}", change.kind.word(), change.path)).collect()
 }
 

@@ -3,18 +3,19 @@
 
 use std::fs;
 
-use super::bed::{Bed, LIVE, ZFS, ZPOOL, zfs, zfs_says, zpool};
-use super::own::{captured, name_of, survey, value, value_of};
+use dirfd::TreeName;
+
 use crate::conformance::{Testbed, next_record, rollback};
-use crate::hold::{Held, Hold};
-use crate::kinship;
-use crate::survey::{OldRoot, Survey, Unfinished};
-use crate::zfs::name::ZfsName;
-use crate::zfs::{Layout, Zfs, commands, half_done};
-use crate::{Backend, FastChanges, Origin, TreeName};
+use crate::zfs::dataset_name::ZfsName;
+use crate::zfs::tests::own::{captured, name_of, survey, value, value_of};
+use crate::zfs::tests::pool_fixture::{Bed, LIVE, ZFS, ZPOOL, zfs, zfs_says, zpool};
+use crate::zfs::{Zfs, commands, interrupted_exchange};
+use crate::{
+    Backend, FastChanges, Held, Hold, Layout, OldRoot, Origin, Survey, Unfinished, kinship,
+};
 
 /// A bed whose blank has one file, and whose live one more.
-pub(super) fn lived_in(bed: Option<Bed>) -> Option<Bed> {
+pub(crate) fn lived_in(bed: Option<Bed>) -> Option<Bed> {
     let bed = bed?;
     fs::write(bed.path(&bed.layout().live).join("of blank"), "x").unwrap();
     bed.backend().lock().unwrap().capture(Origin::Live).unwrap();
@@ -48,7 +49,7 @@ fn a_live_with_a_key_of_its_own_is_told_beforehand_and_never_lost() {
     drop(locked);
     assert_eq!(survey(&bed).live.tree().map(|tree| &tree.id), Some(&tree.id));
     // As a former version left it.
-    let parked = half_done::parked_name(
+    let parked = interrupted_exchange::parked_name(
         &Zfs::open(bed.dataset().as_str(), bed.layout()).unwrap().names,
         &record.name,
     )
@@ -242,8 +243,8 @@ fn a_copy_in_which_nothing_was_written_is_fresh_however_many_came_before() {
 #[cfg(feature = "faults")]
 #[test]
 fn a_copy_that_lacks_something_can_be_deleted() {
-    use super::own::attempt;
-    use crate::fault::Fault;
+    use crate::zfs::tests::own::attempt;
+    use dirfd::fault::Fault;
 
     let Some(bed) = captured() else { return };
     zfs(&["allow", "everyone", "snapshot", bed.full(LIVE).as_str()]);
@@ -378,7 +379,7 @@ fn two_systems_in_one_parent_are_told_apart() {
     let live = bed.full("other");
     let was_live = commands::guid(&live).unwrap();
     let record = prepared(&other, "000009-3f2a1c9e");
-    let parked = half_done::parked_name(&other.names, &record.name).unwrap();
+    let parked = interrupted_exchange::parked_name(&other.names, &record.name).unwrap();
     commands::rename("test", &live, &parked).unwrap();
     let pool = bed.dataset().pool().to_string();
     zpool(&["set", &format!("bootfs={parked}"), &pool]);

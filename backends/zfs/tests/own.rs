@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use super::bed::{Bed, ZPOOL, zfs, zpool};
+use dirfd::TreeName;
+
 use crate::conformance::{Testbed, next_record, rollback};
-use crate::survey::{Slot, Survey};
-use crate::zfs::name::ZfsName;
-use crate::zfs::{Layout, Zfs, commands};
-use crate::{Backend, OldRoot, Origin, TreeName};
+use crate::zfs::dataset_name::ZfsName;
+use crate::zfs::tests::pool_fixture::{Bed, ZPOOL, zfs, zpool};
+use crate::zfs::{Zfs, commands};
+use crate::{Backend, Layout, OldRoot, Origin, Slot, Survey};
 
 pub fn captured() -> Option<Bed> {
     let bed = Bed::with_blank_of_live()?;
@@ -36,7 +37,7 @@ pub fn name_of(old_root: &OldRoot) -> String {
 #[test]
 fn what_hangs_on_live_goes_with_it_and_nothing_is_destroyed() {
     let Some(bed) = captured() else { return };
-    let live = bed.full(super::bed::LIVE);
+    let live = bed.full(crate::zfs::tests::pool_fixture::LIVE);
     let at = |name: &str| format!("{live}@{name}");
     for name in ["autosnap_2026-01-01_00:00:02_daily", "held", "cloned"] {
         zfs(&["snapshot", &at(name)]);
@@ -78,7 +79,7 @@ fn what_hangs_on_live_goes_with_it_and_nothing_is_destroyed() {
 #[test]
 fn a_dataset_inside_of_live_is_named_as_an_obstacle() {
     let Some(bed) = captured() else { return };
-    let inside = bed.full(&format!("{}/va r", super::bed::LIVE));
+    let inside = bed.full(&format!("{}/va r", crate::zfs::tests::pool_fixture::LIVE));
     zfs(&["create", "-o", "mountpoint=legacy", inside.as_str()]);
     let obstacles = survey(&bed).obstacles;
     assert!(obstacles.iter().any(|found| found.reason.contains(inside.as_str())), "{obstacles:?}");
@@ -87,13 +88,13 @@ fn a_dataset_inside_of_live_is_named_as_an_obstacle() {
 #[test]
 fn a_fresh_copy_has_every_property_that_live_had_and_room_is_set_apart_once() {
     let Some(bed) = captured() else { return };
-    let live = bed.full(super::bed::LIVE);
+    let live = bed.full(crate::zfs::tests::pool_fixture::LIVE);
     zfs(&["set", "refreservation=8M", "quota=1G", "mountpoint=/nowhere", live.as_str()]);
     zfs(&["set", "canmount=on", live.as_str()]);
     let own = |name: &str| commands::own_properties(&bed.full(name)).unwrap();
-    let before = own(super::bed::LIVE);
+    let before = own(crate::zfs::tests::pool_fixture::LIVE);
     let old_root = rollback(&bed);
-    let mut after = own(super::bed::LIVE);
+    let mut after = own(crate::zfs::tests::pool_fixture::LIVE);
     // Beside what it replaces and what it costs, which is its own.
     after.retain(|(name, _)| name != "blankroot:replaces" && name != "blankroot:fresh");
     after.sort();
@@ -115,7 +116,8 @@ fn in_place_nothing_but_blank_is_left_and_nothing_else_is_destroyed() {
         let (live, blank) = (found.live.tree().unwrap(), found.blank.tree().unwrap());
         bed.backend().lock().unwrap().revert(live, blank)
     };
-    let (live, path) = (bed.full(super::bed::LIVE), bed.path(&bed.layout().live));
+    let (live, path) =
+        (bed.full(crate::zfs::tests::pool_fixture::LIVE), bed.path(&bed.layout().live));
     zfs(&["snapshot", &format!("{live}@younger")]);
     zfs(&["bookmark", &format!("{live}@younger"), &format!("{live}#mark")]);
     let refused = revert().unwrap_err().to_string();
@@ -143,7 +145,7 @@ fn an_encrypted_root_is_rolled_back_and_a_missing_key_is_named() {
     assert!(!bed.path(&bed.layout().live).join("precious").exists());
     assert!(bed.path(&old_root.tree.name).join("precious").exists());
     let name = name_of(&old_root);
-    for dataset in [super::bed::LIVE, &name] {
+    for dataset in [crate::zfs::tests::pool_fixture::LIVE, &name] {
         assert_eq!(value(&bed, "encryptionroot", dataset), bed.dataset().as_str());
     }
     bed.unmount_all();
@@ -161,14 +163,14 @@ fn an_encrypted_root_is_rolled_back_and_a_missing_key_is_named() {
 #[cfg(feature = "faults")]
 pub fn attempt(
     bed: &Bed,
-    fault: Option<crate::fault::Fault>,
-) -> (crate::Result<()>, Vec<&'static str>, crate::survey::TreeId) {
+    fault: Option<dirfd::fault::Fault>,
+) -> (dirfd::Result<()>, Vec<&'static str>, crate::TreeId) {
     let record = next_record(bed);
     let (found, backend) = (survey(bed), bed.backend());
     let (live, blank) = (found.live.tree().unwrap(), found.blank.tree().unwrap());
     let aside = bed.layout().old.child(&record.name).unwrap();
     let mut locked = backend.lock().unwrap();
-    let (result, points) = crate::fault::run_with(fault, None, || {
+    let (result, points) = dirfd::fault::run_with(fault, None, || {
         locked.prepare(blank, &record)?;
         locked.swap(live, &aside)
     });
@@ -179,7 +181,7 @@ pub fn attempt(
 #[cfg(feature = "faults")]
 #[test]
 fn whatever_cuts_a_rollback_short_the_next_one_goes_on() {
-    use crate::fault::Fault;
+    use dirfd::fault::Fault;
 
     let Some(bed) = captured() else { return };
     let once = |fault| attempt(&bed, fault);

@@ -2,15 +2,16 @@
 
 use std::fs;
 
-use super::bed::{Bed, LIVE, ZPOOL, zfs, zfs_says, zpool};
-use super::layouts::lived_in;
-use super::own::{attempt, survey, value};
-use crate::TreeName;
+use dirfd::TreeName;
+use dirfd::fault::Fault;
+
+use crate::Unfinished;
 use crate::conformance::Testbed;
-use crate::fault::Fault;
-use crate::survey::Unfinished;
 use crate::zfs::commands;
-use crate::zfs::name::ZfsName;
+use crate::zfs::dataset_name::ZfsName;
+use crate::zfs::tests::layouts::lived_in;
+use crate::zfs::tests::own::{attempt, survey, value};
+use crate::zfs::tests::pool_fixture::{Bed, LIVE, ZPOOL, zfs, zfs_says, zpool};
 
 /// Who comes to the pool after a rollback that was stopped.
 #[derive(Clone, Copy, Debug)]

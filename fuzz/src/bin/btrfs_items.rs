@@ -2,10 +2,10 @@
 //! Everything that is read lies in the answer, once; bytes beyond an item change nothing in it.
 #![no_main]
 
-use backends::btrfs::items::{
+use backends::btrfs::tree_items::{
     FileExtent, InodeItem, NameRef, RootItem, RootRef, Source, dir_items, inode_extrefs, inode_refs,
 };
-use backends::kernel::tree_search::Items;
+use backends::sys::tree_search::Items;
 use libfuzzer_sys::fuzz_target;
 
 const ITEM_HEAD: usize = 32;

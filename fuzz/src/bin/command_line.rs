@@ -3,9 +3,9 @@
 //! corrected parameter names live and no number.
 #![no_main]
 
-use backends::TreeName;
-use blankroot::facts::{Asked, CommandLine};
-use blankroot::plan::correction::root_flags;
+use blankroot::boot::command_line::{Asked, CommandLine};
+use blankroot::boot::next_root::root_flags;
+use dirfd::TreeName;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -7,10 +7,11 @@
 
 use std::path::Path;
 
-use backends::{Error, TreePath};
+use blankroot::config::Config;
 use blankroot::config::edit::{add_entry, add_forget, remove_entry};
-use blankroot::config::{Config, EntryKind, How};
-use blankroot::keep;
+use blankroot::config::entry::{EntryKind, How};
+use blankroot::persist::list;
+use dirfd::{Error, TreePath};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -88,7 +89,7 @@ fn check_edit(text: &str, edited: &str) -> (Config, Config) {
 }
 
 fn listed(config: &Config) -> Vec<(TreePath, EntryKind, TreePath)> {
-    keep::list(config).into_iter().map(|entry| (entry.path, entry.kind, entry.storage)).collect()
+    list::list(config).into_iter().map(|entry| (entry.path, entry.kind, entry.storage)).collect()
 }
 
 fn check_error(error: &Error) {

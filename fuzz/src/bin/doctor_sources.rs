@@ -3,10 +3,10 @@
 //! change it.
 #![no_main]
 
-use blankroot::doctor::key::{HEAD, is_private_key};
-use blankroot::doctor::sources::{fstab_memory, has_keys, limit, memory, of_nsswitch};
-use blankroot::kernels::image::release;
-use blankroot::swap_files::{in_fstab, in_use};
+use blankroot::boot::kernel_image::release;
+use blankroot::boot::swap_files::{in_fstab, in_use};
+use blankroot::doctor::login_sources::{HEAD, is_private_key};
+use blankroot::doctor::login_sources::{fstab_memory, has_keys, limit, memory, of_nsswitch};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
@@ -24,7 +24,7 @@ fuzz_target!(|text: &[u8]| {
     assert!(mounts.len() <= text.split(|&b| b == b'\n').count());
     for mount in &mounts {
         assert!(!mount.path.to_string().contains(char::is_control));
-        assert_eq!(backends::TreePath::parse(mount.path.as_bytes()).as_ref(), Ok(&mount.path));
+        assert_eq!(dirfd::TreePath::parse(mount.path.as_bytes()).as_ref(), Ok(&mount.path));
     }
     assert_eq!(fstab_memory(&[b"# x / tmpfs\n", text].concat(), Some(100)), mounts);
     assert!(

@@ -4,10 +4,10 @@
 
 use std::path::Path;
 
-use backends::TreePath;
-use blankroot::classify::{Verdict, classify};
 use blankroot::config::Config;
+use blankroot::diff::classify::{Verdict, classify};
 use blankroot_fuzz::added;
+use dirfd::TreePath;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -4,11 +4,11 @@
 //! that are for programs.
 #![no_main]
 
-use backends::TreeName;
-use backends::mountinfo::unescape;
-use blankroot::facts::fstab::{RootEntry, entries, root_entries};
-use blankroot::plan::correction::fstab_line;
-use blankroot::plan::early::{Source, StorageMount};
+use blankroot::boot::fstab::{RootEntry, entries, root_entries};
+use blankroot::boot::next_root::fstab_line;
+use blankroot::persist::early_plan::{Source, StorageMount};
+use dirfd::TreeName;
+use dirfd::mountinfo::unescape;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

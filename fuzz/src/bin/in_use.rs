@@ -2,11 +2,11 @@
 //! and can be stopped by one word; only sockets with lines of their own are found.
 #![no_main]
 
-use backends::in_use::{sockets, unit};
+use dirfd::{open_files, process_unit};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
-    if let Some(unit) = unit::of(text) {
+    if let Some(unit) = process_unit::of(text) {
         assert!(!unit.name.is_empty() && !unit.name.contains(&b'/'));
         assert!(!unit.to_string().contains(char::is_control));
         // The name comes back from a group of its own.
@@ -16,12 +16,12 @@ fuzz_target!(|text: &[u8]| {
                 [b"0::/user.slice/user@", &user[..], b".service/_", &unit.name[..]].concat()
             }
         };
-        assert_eq!(unit::of(&group), Some(unit.clone()));
+        assert_eq!(process_unit::of(&group), Some(unit.clone()));
         if let Some(stop) = unit.how_to_stop() {
             assert!(stop.starts_with("systemctl ") && !stop.contains(char::is_control));
         }
     }
-    let bound = sockets::bound_below(text, b"/run");
+    let bound = open_files::bound_below(text, b"/run");
     let lines = text
         .split(|&b| b == b'\n')
         .filter(|line| line.ends_with(b"/run") || line.windows(5).any(|w| w == b"/run/"));

@@ -3,8 +3,8 @@
 #![no_main]
 
 use backends::live_mounts::{Tri, mounts_of_subvolumes};
-use backends::mount_tables::{MountTable, MountTables};
-use backends::mountinfo::{Mount, parse, unescape};
+use dirfd::mount_tables::{MountTable, MountTables};
+use dirfd::mountinfo::{Mount, parse, unescape};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|table: &[u8]| {

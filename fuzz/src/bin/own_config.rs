@@ -4,14 +4,15 @@
 
 use std::path::Path;
 
-use backends::TreePath;
-use blankroot::config::{How, own};
+use blankroot::config::entry::How;
+use blankroot::config::users_list;
 use blankroot_fuzz::{check_keep_list, check_problems};
+use dirfd::TreePath;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
     let home = TreePath::parse(b"/home/a b").expect("a home");
-    match own::parse(Path::new(blankroot_fuzz::FILE), text, &home, "alice") {
+    match users_list::parse(Path::new(blankroot_fuzz::FILE), text, &home, "alice") {
         Ok(list) => {
             check_keep_list(&list);
             for entry in &list {

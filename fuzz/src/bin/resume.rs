@@ -4,8 +4,8 @@
 
 use std::path::Component;
 
-use blankroot::facts::resume::device::{encode, path_of};
-use blankroot::facts::resume::signature::is_image;
+use blankroot::boot::resume::is_image;
+use blankroot::boot::resume::{encode, path_of};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -2,7 +2,7 @@
 //! is wrong with the rest is told in one line.
 #![no_main]
 
-use blankroot::facts::Stamp;
+use blankroot::boot::stamp::Stamp;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {

@@ -4,7 +4,7 @@
 
 use std::path::Component;
 
-use backends::TreeName;
+use dirfd::TreeName;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -3,7 +3,7 @@
 
 use std::path::Component;
 
-use backends::TreePath;
+use dirfd::TreePath;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

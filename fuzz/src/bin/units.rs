@@ -4,9 +4,10 @@
 
 use std::path::Path;
 
-use backends::TreePath;
 use blankroot::config::Config;
-use blankroot::units::{InInitrd, Units};
+use blankroot::systemd::initrd_units::InInitrd;
+use blankroot::systemd::root_units::Units;
+use dirfd::TreePath;
 use libfuzzer_sys::fuzz_target;
 
 const SETTINGS: [&str; 27] = [

@@ -2,7 +2,7 @@
 //! not at all, and a reason is one line.
 #![no_main]
 
-use backends::zfs::name::ZfsName;
+use backends::zfs::dataset_name::ZfsName;
 use backends::zfs::output::{Kind, Row, answer, is_absence, names, pool, rows, set, values};
 use libfuzzer_sys::fuzz_target;
 

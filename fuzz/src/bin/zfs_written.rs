@@ -2,7 +2,7 @@
 //! other.
 #![no_main]
 
-use backends::zfs::written::Written;
+use backends::zfs::changed_dnodes::Written;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|records: &[u8]| {

@@ -1,4 +1,5 @@
-use super::*;
+use crate::config::reader::Problem;
+use crate::config::tests::*;
 
 fn problems(text: &str) -> Vec<String> {
     let error = parse(text).expect_err(text);
@@ -8,7 +9,7 @@ fn problems(text: &str) -> Vec<String> {
 }
 
 /// The problems of a text that comes after a valid `[root]` of two lines.
-pub(super) fn after_root(text: &str) -> Vec<String> {
+pub(crate) fn after_root(text: &str) -> Vec<String> {
     problems(&format!("[root]\nbackend = \"tmpfs\"\n{text}"))
 }
 

@@ -1,8 +1,17 @@
 use std::path::PathBuf;
 
-use backends::{Layout, TreeName};
+use backends::Layout;
+use dirfd::TreeName;
 
-use super::*;
+use crate::config::entry::EntryKind;
+use crate::config::entry::How;
+use crate::config::ownership::Account;
+use crate::config::ownership::Mode;
+use crate::config::ownership::Ownership;
+use crate::config::rollback_options::OnFailure;
+use crate::config::rollback_options::Retention;
+use crate::config::rollback_options::Strategy;
+use crate::config::tests::*;
 
 fn layout(live: &str, blank: &str, old: &str) -> Layout {
     let name = |text| TreeName::new(text).unwrap();

@@ -1,15 +1,15 @@
 use proptest::prelude::*;
 
-use super::*;
-use crate::classify::classify;
 use crate::config::edit::add_forget;
+use crate::config::tests::*;
+use crate::diff::classify::classify;
 
 /// Whatever comes in, an error can be shown and a configuration can be used.
 fn use_it(text: &[u8]) {
     match Config::parse(Path::new(FILE), text) {
         Ok(config) => {
-            let _ = crate::keep::list(&config);
-            let _ = classify(&backends::Changes::default(), &config);
+            let _ = crate::persist::list::list(&config);
+            let _ = classify(&dirfd::Changes::default(), &config);
         }
         Err(error) => {
             assert!(!error.problems().is_empty());

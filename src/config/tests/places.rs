@@ -1,11 +1,12 @@
 //! Where data is in storage: `data`, `storage` and what two entries may not share.
 
-use backends::TreePath;
+use dirfd::TreePath;
 
-use super::bad::after_root;
-use super::*;
 use crate::config::edit::add_entry;
-use crate::keep;
+use crate::config::entry::EntryKind;
+use crate::config::tests::bad::after_root;
+use crate::config::tests::*;
+use crate::persist::list;
 
 const DOTFILES: &str = r#"[root]
 backend = "tmpfs"
@@ -29,11 +30,11 @@ path = "/persist"
 
 fn shown(text: &str) -> Vec<String> {
     let config = parse(text).unwrap_or_else(|error| panic!("{error}"));
-    let line = |entry: &keep::KeepEntry| {
+    let line = |entry: &list::KeepEntry| {
         let options = entry.options.join(",");
         format!("{} <- {} {options}", entry.path, entry.source())
     };
-    keep::list(&config).iter().map(line).collect()
+    list::list(&config).iter().map(line).collect()
 }
 
 #[test]
@@ -48,7 +49,7 @@ fn data_lies_where_it_is_said_to() {
         "/srv2/bob/x <- /persist/people/bob/x noexec",
     ];
     assert_eq!(shown(DOTFILES), expected);
-    let list = keep::list(&parse(DOTFILES).unwrap());
+    let list = list::list(&parse(DOTFILES).unwrap());
     let data = |at: usize| list[at].home.as_ref().map(|home| home.data.clone()).unwrap();
     assert_eq!(data(1), TreePath::root());
     assert_eq!(data(5), TreePath::parse(b"people/bob").unwrap());

@@ -2,11 +2,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use backends::{Layout, TreeName};
+use backends::Layout;
+use dirfd::TreeName;
 use proptest::prelude::*;
 
-use super::*;
+use crate::config::rollback_options::Retention;
 use crate::config::starter::starter;
+use crate::config::tests::*;
 
 fn btrfs(device: impl Into<PathBuf>, live: impl Into<Vec<u8>>) -> RootConfig {
     let name = |name: Vec<u8>| TreeName::new(name).unwrap();

@@ -1,21 +1,23 @@
 //! Each check has a story in which it fires and one, as near as can be, in which it is silent.
 
-mod stories;
+pub mod stories;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use backends::{FileType, TreePath};
+use dirfd::{FileType, TreePath};
 
-use self::stories::{STORIES, Story, after, file, kernel, shadow, storage};
-use super::Severity::{Danger, Note, Warning};
-use super::checks::{ALL, By};
-use super::facts::*;
-use super::shadow::Shadow;
-use super::{Finding, examine};
-use crate::accounts::Accounts;
+use super::checks::ALL;
+use super::examine;
 use crate::config::Config;
-use crate::{keep, known};
+use crate::doctor::checks::By;
+use crate::doctor::finding::Finding;
+use crate::doctor::finding::Severity::{Danger, Note, Warning};
+use crate::doctor::machine_facts::*;
+use crate::doctor::shadow::Shadow;
+use crate::doctor::tests::stories::{STORIES, Story, after, file, kernel, shadow, storage};
+use crate::persist::accounts::Accounts;
+use crate::persist::{known_state, list};
 
 const PASSWD: &str = "root:x:0:0::/root:/bin/bash\nalice:x:1000:100::/home/alice:/bin/zsh\n\
     daemon:x:1:1::/:/usr/sbin/nologin\n";
@@ -42,15 +44,15 @@ fn people(passwd: &str, shadow: &str) -> Option<People> {
 fn entries(lists: &str) -> Vec<EntryFacts> {
     let head = "[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/persist\"\n";
     let config = Config::parse(Path::new("f"), format!("{head}{lists}").as_bytes()).unwrap();
-    let facts = |entry: keep::KeepEntry| EntryFacts {
-        known: known::about(&entry.path, entry.home.as_ref()),
+    let facts = |entry: list::KeepEntry| EntryFacts {
+        known: known_state::about(&entry.path, entry.home.as_ref()),
         data: Data::Present(Node { uid: if entry.home.is_some() { 1000 } else { 0 }, ..NODE }),
         noted_as_replaced: false,
         target: Some(Target::RightMount),
         in_blank: false,
         entry,
     };
-    keep::list(&config).into_iter().map(facts).collect()
+    list::list(&config).into_iter().map(facts).collect()
 }
 
 /// A machine with nothing to mend, and nothing even to note.

@@ -1,23 +1,23 @@
 //! One story for each check.
 
-use backends::TreeName;
+use dirfd::TreeName;
 
-use super::{Change, NODE, PASSWD, SHADOW, entries, path, people};
-use crate::doctor::Severity::{self, Danger, Note, Warning};
-use crate::doctor::facts::*;
+use crate::boot::fstab::{FstabMount, Survival};
+use crate::boot::kernels::Kernel;
+use crate::boot::swap_files::SwapFile;
+use crate::doctor::finding::Severity::{self, Danger, Note, Warning};
+use crate::doctor::machine_facts::*;
 use crate::doctor::shadow::Shadow;
-use crate::facts::fstab_mounts::{FstabMount, Survival};
-use crate::kernels::Kernel;
-use crate::swap_files::SwapFile;
+use crate::doctor::tests::{Change, NODE, PASSWD, SHADOW, entries, path, people};
 
 /// One check: what lets it fire, what is said then, and what leaves it silent.
-pub(super) struct Story(pub &'static str, pub Severity, pub Change, pub &'static str, pub Change);
+pub(crate) struct Story(pub &'static str, pub Severity, pub Change, pub &'static str, pub Change);
 
-pub(super) fn after(facts: &mut Facts) -> &mut People {
+pub(crate) fn after(facts: &mut Facts) -> &mut People {
     facts.after.as_mut().unwrap()
 }
 
-pub(super) fn shadow(facts: &mut Facts, text: &str) {
+pub(crate) fn shadow(facts: &mut Facts, text: &str) {
     after(facts).shadow = Shadow::parse(text.as_bytes());
 }
 
@@ -25,7 +25,7 @@ fn blank(facts: &mut Facts) -> &mut BlankFacts {
     facts.blank.as_mut().unwrap()
 }
 
-pub(super) fn storage(facts: &mut Facts) -> &mut StorageFacts {
+pub(crate) fn storage(facts: &mut Facts) -> &mut StorageFacts {
     &mut facts.storages[0]
 }
 
@@ -33,7 +33,7 @@ fn key(facts: &mut Facts, user: &str) {
     after(facts).keys.insert(user.to_string(), path("/root/.ssh/authorized_keys"));
 }
 
-pub(super) fn kernel(release: &str, now: bool, after: bool) -> Kernel {
+pub(crate) fn kernel(release: &str, now: bool, after: bool) -> Kernel {
     let (release, what) = (release.to_string(), "the kernel /boot/vmlinuz".to_string());
     Kernel { release, what, now, after }
 }
@@ -47,7 +47,7 @@ fn swap(is_there: bool) -> SwapFile {
 }
 
 /// The entry of /etc/app.conf, declared anew with these options.
-pub(super) fn file(facts: &mut Facts, options: &str, target: Target) {
+pub(crate) fn file(facts: &mut Facts, options: &str, target: Target) {
     let list = format!("files = [{{ path = \"/etc/machine-info\", {options} }}]");
     facts.entries = entries(&list);
     facts.entries[0].target = Some(target);
@@ -64,7 +64,7 @@ fn pair(what: &str) -> (String, String) {
     (what.to_string(), "correct it".to_string())
 }
 
-pub(super) const STORIES: &[Story] = &[
+pub(crate) const STORIES: &[Story] = &[
     Story(
         "root-by-number",
         Danger,

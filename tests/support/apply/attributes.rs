@@ -21,7 +21,7 @@ const XATTRS: [&str; 5] =
 /// cannot be taken from a file with content, nor given to it.
 const FLAGS: [IFlags; 4] = [IFlags::NOATIME, IFlags::NODUMP, IFlags::SYNC, IFlags::COMPRESSED];
 
-pub(super) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
+pub(crate) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
     Some(match op {
         Op::Chmod { what, mode } => {
             not_a_link(world, what).and_then(|path| chmod(&path, mode.into()))
@@ -91,7 +91,7 @@ fn touch(path: &Path, time: u32) -> io::Result<()> {
     Ok(utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
-pub(super) fn set(path: &Path, name: &str, value: &[u8]) -> io::Result<()> {
+pub(crate) fn set(path: &Path, name: &str, value: &[u8]) -> io::Result<()> {
     Ok(lsetxattr(path, name, value, XattrFlags::empty())?)
 }
 

@@ -15,7 +15,7 @@ use crate::op::{Op, Span};
 /// `ZFS_SUPER_MAGIC` of `include/sys/fs/zfs.h`.
 const ZFS_MAGIC: i64 = 0x2fc1_2fc1;
 
-pub(super) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
+pub(crate) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
     Some(match op {
         Op::Create { place, len, seed } => {
             world.place(place).and_then(|path| create(&path, &content(seed, len)))
@@ -77,12 +77,12 @@ pub(super) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
 }
 
 /// A new file; fails if the name is taken.
-pub(super) fn create(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).open(path)?.write_all(content)
 }
 
 /// As editors save: aside, then over it.
-pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let aside = path.with_file_name(".replacement.tmp");
     create(&aside, content)?;
     rustix::fs::rename(&aside, path)?;

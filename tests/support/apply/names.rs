@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use backends::FileType;
+use dirfd::FileType;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, XattrFlags, makedev, mkdirat, mknodat, openat};
 
 use super::content::{create, replace};
@@ -15,7 +15,7 @@ use crate::names;
 use crate::op::{Kind, Op, Place};
 use crate::oracle;
 
-pub(super) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
+pub(crate) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
     Some(match op {
         Op::HardLink { file, place } => world
             .pick(file, |f| !f.file_type.is_dir())
@@ -279,7 +279,7 @@ fn dress(path: &Path, entry: &oracle::Entry) -> io::Result<()> {
     Ok(())
 }
 
-pub(super) fn make(path: &Path, kind: Kind) -> io::Result<()> {
+pub(crate) fn make(path: &Path, kind: Kind) -> io::Result<()> {
     let node = |kind, device| {
         let mode = Mode::from_raw_mode(0o644);
         mknodat(CWD, path, kind, mode, device).map_err(io::Error::from)
@@ -299,7 +299,7 @@ pub(super) fn make(path: &Path, kind: Kind) -> io::Result<()> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a tree that this test made")]
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     // Also deletes nested subvolumes: rmdir does, once they are empty.
     let directory = fs::symlink_metadata(path)?.is_dir();
     if directory { fs::remove_dir_all(path) } else { fs::remove_file(path) }

@@ -8,7 +8,7 @@ use super::{World, inode};
 use crate::kernel::{create_subvolume, snapshot};
 use crate::op::{Op, Pick};
 
-pub(super) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
+pub(crate) fn run(world: &mut World<'_>, op: Op) -> Option<io::Result<()>> {
     Some(match op {
         Op::NestedCreate { place } => world.place(place).and_then(|path| {
             create_subvolume(&path)?;

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use backends::kernel::loopdev::LoopDevice;
+use dirfd::sys::loop_device::LoopDevice;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use backends::btrfs::Btrfs;
-use backends::kernel::loopdev::LoopDevice;
-use backends::private_mounts::{MountPoint, PrivateNamespace};
-use backends::{Backend, Layout, Survey, TreeName};
+use backends::{Backend, Layout, Survey};
+use dirfd::TreeName;
+use dirfd::private_namespace::{MountPoint, PrivateNamespace};
+use dirfd::sys::loop_device::LoopDevice;
 use support::oracle;
 use tempfile::TempDir;
 

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use backends::{OldRoot, Survey, Tree, TreeId, TreeName, Unfinished};
+use backends::{OldRoot, Survey, Tree, TreeId, Unfinished};
+use dirfd::TreeName;
 use support::oracle;
 
 use super::ground::{INIT, INSIDE, NESTED};

@@ -70,7 +70,7 @@ impl Scenario for Expire {
             }
         }
         Known::check_unfinished(&survey, |left| {
-            use Unfinished::{HalfDeleted, Leftover, RecordOnly};
+            use backends::Unfinished::{HalfDeleted, Leftover, RecordOnly};
             matches!(left, HalfDeleted { .. } | RecordOnly(_) | Leftover(_))
         });
     }

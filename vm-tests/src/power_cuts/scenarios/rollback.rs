@@ -68,7 +68,7 @@ impl Scenario for Rollback {
         let default = self.live_is_default;
         assert!(!is_done(said) || survey.live_is_default == default, "where the default leads");
         Known::check_unfinished(&survey, |left| {
-            use Unfinished::{DefaultLeftBehind, FreshCopy, Leftover, RecordOnly};
+            use backends::Unfinished::{DefaultLeftBehind, FreshCopy, Leftover, RecordOnly};
             matches!(left, RecordOnly(_) | FreshCopy { .. } | Leftover(_) | DefaultLeftBehind(_))
         });
         let behind = |left: &Unfinished| matches!(left, Unfinished::DefaultLeftBehind(_));

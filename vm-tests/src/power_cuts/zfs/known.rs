@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use backends::zfs::Zfs;
-use backends::{Backend, Layout, Survey, TreeName, Unfinished};
+use backends::{Backend, Layout, Survey, Unfinished};
+use dirfd::TreeName;
 use rustix::mount::MountFlags;
 use support::oracle;
 

@@ -1,0 +1,249 @@
+//! Compares what is in two files, and reads only what does not lie in the same place.
+
+use std::ffi::CString;
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use dirfd::TreePath;
+use dirfd::boundary::Boundary;
+use dirfd::compare::{self, Failure, Side};
+use dirfd::directory_walker::open_path;
+use dirfd::stat::{Place, Stat, is_gone};
+
+use crate::btrfs::tree_items::{FileExtent, Source, kind};
+use crate::btrfs::tree_queries::Searcher;
+
+/// How two files' contents relate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contents {
+    Same,
+    Differ,
+    /// The newer one was deleted since it was found.
+    NewerGone,
+}
+
+/// Both trees, for looking at files by their paths.
+pub struct Files<'a> {
+    older: Tree<'a>,
+    newer: Tree<'a>,
+}
+
+impl<'a> Files<'a> {
+    pub(crate) fn new(older: BorrowedFd<'a>, newer: BorrowedFd<'a>) -> io::Result<Self> {
+        Ok(Self { older: Tree::new(older)?, newer: Tree::new(newer)? })
+    }
+
+    /// Compares the regular files `name` in `dir`; each given as its tree, its inode and its size.
+    pub(crate) fn contents(
+        &mut self,
+        dir: &TreePath,
+        name: &[u8],
+        newer: (&mut Searcher<'_>, u64, u64),
+        older: (&mut Searcher<'_>, u64, u64),
+    ) -> io::Result<Contents> {
+        let size = newer.2;
+        if size != older.2 {
+            return Ok(Contents::Differ);
+        }
+        if size == 0 {
+            return Ok(Contents::Same);
+        }
+        let (was, is) = (Placement::of(older.0, older.1)?, Placement::of(newer.0, newer.1)?);
+        let ranges = is.differing(&was, size);
+        if ranges.is_empty() {
+            return Ok(Contents::Same);
+        }
+        self.ask(dir, name, |older, newer| compare::content_differs_in(older, newer, &ranges))
+    }
+
+    /// Compares the targets of the symbolic links `name` in `dir`.
+    pub(crate) fn link_targets(&mut self, dir: &TreePath, name: &[u8]) -> io::Result<Contents> {
+        self.ask(dir, name, compare::targets_differ)
+    }
+
+    /// Looks at one file; `None` if it is gone.
+    pub fn stat(&mut self, side: Side, dir: &TreePath, name: &[u8]) -> io::Result<Option<Stat>> {
+        let tree = match side {
+            Side::Older => &mut self.older,
+            Side::Newer => &mut self.newer,
+        };
+        let boundary = tree.boundary;
+        let name = CString::new(name)?;
+        match tree.dir(dir).and_then(|dir| boundary.stat(Place { dir, name: &name })) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        dir: &TreePath,
+        name: &[u8],
+        differ: impl FnOnce(Place<'_>, Place<'_>) -> Result<bool, Failure>,
+    ) -> io::Result<Contents> {
+        let name_c = CString::new(name)?;
+        let older = Place { dir: self.older.dir(dir)?, name: &name_c };
+        let newer = match self.newer.dir(dir) {
+            Ok(dir) => Place { dir, name: &name_c },
+            Err(error) if is_gone(&error) => return Ok(Contents::NewerGone),
+            Err(error) => return Err(error),
+        };
+        match differ(older, newer) {
+            Ok(true) => Ok(Contents::Differ),
+            Ok(false) => Ok(Contents::Same),
+            Err(failure) if failure.side() == Side::Newer && failure.is_gone() => {
+                Ok(Contents::NewerGone)
+            }
+            Err(failure) => Err(io::Error::other(failure.at(&dir.join(name)))),
+        }
+    }
+}
+
+/// One of the trees, with the directory open that was asked for last: files of one directory come
+/// one after the other.
+struct Tree<'a> {
+    root: BorrowedFd<'a>,
+    boundary: Boundary,
+    open: Option<(TreePath, OwnedFd)>,
+}
+
+impl<'a> Tree<'a> {
+    fn new(root: BorrowedFd<'a>) -> io::Result<Self> {
+        Ok(Self { root, boundary: Boundary::of(root)?, open: None })
+    }
+
+    fn dir(&mut self, path: &TreePath) -> io::Result<BorrowedFd<'_>> {
+        if self.open.as_ref().is_none_or(|(open, _)| open != path) {
+            let parts = path.as_bytes().split(|&b| b == b'/').filter(|part| !part.is_empty());
+            let names: Vec<CString> = parts.map(CString::new).collect::<Result<_, _>>()?;
+            let names: Vec<_> = names.iter().map(CString::as_c_str).collect();
+            self.open = open_path(self.root, &names)?.map(|fd| (path.clone(), fd));
+        }
+        Ok(self.open.as_ref().map_or(self.root, |(_, fd)| fd.as_fd()))
+    }
+}
+
+// Where the bytes of a file lie: what provably comes from the same place need not be read.
+
+/// A run of bytes of a file by where they lie; `None` reads as zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    start: u64,
+    end: u64,
+    disk: Option<(u64, u64)>,
+}
+
+/// Where all of a file's bytes lie.
+#[derive(Debug)]
+pub enum Placement {
+    /// In the tree, as they are.
+    Inline(Vec<u8>),
+    /// On disk, in order; what no run covers reads as zero.
+    Runs(Vec<Run>),
+    /// Packed into the tree, or partly there: only reading tells.
+    Mixed,
+}
+
+impl Placement {
+    /// Where the content of inode `ino` lies.
+    pub fn of(search: &mut Searcher<'_>, ino: u64) -> io::Result<Self> {
+        let mut runs = Vec::new();
+        let mut inline = None;
+        search.each_of(ino, kind::EXTENT_DATA, |item| {
+            if let Some(extent) = FileExtent::parse(item.key.offset, item.data) {
+                let (start, end) = (extent.start, extent.start.saturating_add(extent.len));
+                match extent.source {
+                    Source::Zero => runs.push(Run { start, end, disk: None }),
+                    Source::Disk { address, offset } => {
+                        runs.push(Run { start, end, disk: Some((address, offset)) });
+                    }
+                    Source::Inline(bytes) => inline = Some(Placement::Inline(bytes.to_vec())),
+                    Source::Packed(_) => inline = Some(Placement::Mixed),
+                }
+            }
+        })?;
+        Ok(match inline {
+            Some(inline) if runs.is_empty() => inline,
+            Some(_) => Placement::Mixed,
+            None => Placement::Runs(runs),
+        })
+    }
+
+    /// The ranges below `size` in which two contents may differ.
+    pub fn differing(&self, other: &Self, size: u64) -> Vec<Range<u64>> {
+        match (self, other) {
+            (Self::Inline(a), Self::Inline(b)) if a == b => Vec::new(),
+            (Self::Runs(a), Self::Runs(b)) => differing(a, b, size),
+            _ => std::iter::once(0..size).collect(),
+        }
+    }
+}
+
+/// The ranges below `size` whose bytes do not provably come from the same place.
+fn differing(a: &[Run], b: &[Run], size: u64) -> Vec<Range<u64>> {
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    let (mut i, mut j, mut at) = (0, 0, 0);
+    while at < size {
+        while a.get(i).is_some_and(|run| run.end <= at) {
+            i += 1;
+        }
+        while b.get(j).is_some_and(|run| run.end <= at) {
+            j += 1;
+        }
+        let (place_a, end_a) = place(a.get(i), at, size);
+        let (place_b, end_b) = place(b.get(j), at, size);
+        let end = end_a.min(end_b);
+        if place_a != place_b {
+            match ranges.last_mut() {
+                Some(last) if last.end == at => last.end = end,
+                _ => ranges.push(at..end),
+            }
+        }
+        at = end;
+    }
+    ranges
+}
+
+/// Where the byte at `at` lies, and up to where the answer goes on in the same way.
+fn place(run: Option<&Run>, at: u64, size: u64) -> (Option<(u64, u64)>, u64) {
+    match run {
+        Some(run) if run.start > at => (None, run.start.min(size)),
+        Some(run) => {
+            let disk =
+                run.disk.map(|(address, offset)| (address, offset.saturating_add(at - run.start)));
+            (disk, run.end.min(size))
+        }
+        None => (None, size),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(start: u64, end: u64, disk: Option<(u64, u64)>) -> Run {
+        Run { start, end, disk }
+    }
+
+    #[test]
+    fn a_split_extent_and_a_hole_are_the_same_bytes() {
+        let whole = [run(0, 8, Some((100, 0))), run(8, 16, None)];
+        let split = [run(0, 4, Some((100, 0))), run(4, 8, Some((100, 4)))];
+        assert_eq!(differing(&whole, &split, 20), []);
+    }
+
+    #[test]
+    fn what_lies_elsewhere_is_to_be_read() {
+        let a = [run(0, 8, Some((100, 0)))];
+        let b = [run(0, 4, Some((100, 0))), run(4, 8, Some((200, 0)))];
+        assert_eq!(differing(&a, &b, 8), [4..8]);
+        assert_eq!(differing(&a, &b, 6), [4..6]);
+        assert_eq!(differing(&a, &[], 10), [0..8]);
+        assert_eq!(differing(&a, &[run(0, 8, Some((100, 8)))], 8), [0..8]);
+        // An offset that cannot be, as only a broken disk has it.
+        let halves = [run(0, 4, None), run(4, 8, None)];
+        assert_eq!(differing(&halves, &[run(0, 8, Some((100, u64::MAX)))], 8).len(), 1);
+    }
+}

@@ -1,0 +1,152 @@
+//! Both trees side by side, with what reading their inodes and directories needs.
+
+use std::borrow::Cow;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use dirfd::boundary::Boundary;
+use dirfd::directory_walker::open_path;
+use dirfd::stat::{Place, Stat, is_gone};
+use dirfd::{Change, ChangeKind, FileType, TreePath};
+
+use crate::btrfs::diff::directory_entries::{Account, Listing};
+use crate::btrfs::diff::prefetch::Ahead;
+use crate::btrfs::diff::{Names, Side};
+use crate::btrfs::top_level::{Subvolume, Top};
+use crate::btrfs::tree_items::InodeItem;
+use crate::btrfs::tree_queries::{Searcher, Xattrs, nested, path_of};
+
+/// One of the trees with what reading it needs.
+pub struct Half<'a> {
+    pub(crate) side: &'a Side<'a>,
+    pub(crate) search: Searcher<'a>,
+    pub(crate) ahead: Ahead,
+}
+
+impl<'a> Half<'a> {
+    pub(crate) fn new(top: &Top, side: &'a Side<'a>, ahead: Ahead) -> Self {
+        Self { side, search: Searcher::subvolume(side.subvolume.fd.as_fd(), top), ahead }
+    }
+
+    pub(crate) fn inode(&mut self, ino: u64) -> io::Result<Option<InodeItem>> {
+        match self.side.touched.inode(ino) {
+            Some(item) => Ok(Some(*item)),
+            None => match self.ahead.inodes.get(&ino) {
+                Some(facts) => Ok(facts.item),
+                None => self.search.inode(ino),
+            },
+        }
+    }
+
+    fn xattrs(&mut self, ino: u64) -> io::Result<Cow<'_, Xattrs>> {
+        match self.ahead.inodes.get(&ino) {
+            Some(facts) => Ok(Cow::Borrowed(&facts.xattrs)),
+            None => Ok(Cow::Owned(self.search.facts(ino, |_| {})?.xattrs)),
+        }
+    }
+
+    pub(crate) fn listing(&mut self, dir: Option<u64>) -> io::Result<Names<'a>> {
+        let Some(ino) = dir else { return Ok(Names::Own(Listing::default())) };
+        let touched = &self.side.touched;
+        if touched.is_new(ino) {
+            let (listing, entries) = touched.new_entries(ino);
+            return Ok(Names::Scanned(listing, entries));
+        }
+        if let Some(listing) = self.ahead.listings.remove(&ino) {
+            return Ok(Names::Own(listing));
+        }
+        let mut listing = Listing::default();
+        self.search.each_entry(ino, |item| listing.push_items(item))?;
+        Ok(Names::Own(listing))
+    }
+}
+
+/// Both of them.
+pub struct Halves<'a> {
+    pub(crate) older: Half<'a>,
+    pub(crate) newer: Half<'a>,
+    pub(crate) account: Account<'a>,
+}
+
+impl Halves<'_> {
+    /// Whether a number that both trees have is one inode in both: neither tree made it since they parted.
+    ///
+    /// Before, a number was one inode to both. Since then, either may have deleted that and given its number
+    /// to another one: the first that is made after a mount gets the number after the highest in use. The
+    /// generation tells, and is in the item that is read anyway. That it is the same in both is not enough:
+    /// both may have made an inode of one number in one transaction.
+    pub fn is_same_inode(&self, ino: u64) -> bool {
+        [&self.newer, &self.older].iter().all(|half| !half.side.touched.is_new(ino))
+    }
+
+    /// The same inode in both trees, which have its number, and not written to in either.
+    pub fn is_untouched(&self, ino: u64) -> bool {
+        self.newer.side.touched.inode(ino).is_none() && self.older.side.touched.inode(ino).is_none()
+    }
+
+    pub(crate) fn leads_on(&self, ino: u64) -> bool {
+        [&self.newer, &self.older].iter().any(|half| half.side.touched.leads.has(ino))
+    }
+
+    /// What a lead goes to: something touched, or a directory on the way to it.
+    pub fn type_of(&self, ino: u64) -> FileType {
+        let touched =
+            self.newer.side.touched.inode(ino).or_else(|| self.older.side.touched.inode(ino));
+        touched.and_then(|item| FileType::from_mode(item.mode)).unwrap_or(FileType::Dir)
+    }
+
+    /// Whether owner, mode, flags or extended attributes differ.
+    pub fn metadata_differs(
+        &mut self,
+        (new_ino, new): (u64, &InodeItem),
+        (old_ino, old): (u64, &InodeItem),
+    ) -> io::Result<bool> {
+        Ok((new.mode, new.uid, new.gid) != (old.mode, old.uid, old.gid)
+            || new.flags_differ(old)
+            || self.newer.xattrs(new_ino)? != self.older.xattrs(old_ino)?)
+    }
+}
+
+// The nested subvolumes that hold something: what is in one belongs to no other tree, so that the tree
+// around it is not written to when something is made in it.
+
+/// A row for each nested subvolume of `newer` that holds something where `older` has an empty one, or
+/// the stub of one. The others have rows for the names that one tree lacks.
+pub fn rows(top: &Top, older: &Subvolume, newer: &Subvolume) -> io::Result<Vec<Change>> {
+    let mut rows = Vec::new();
+    let (was, is) = (Boundary::of(older.fd.as_fd())?, Boundary::of(newer.fd.as_fd())?);
+    for child in nested(top, newer.info.id).map_err(io::Error::other)? {
+        let dir = match path_of(top, newer.info.id, child.dir) {
+            Err(error) if is_gone(&error) => continue,
+            dir => dir?,
+        };
+        let Ok(path) = TreePath::parse(&[dir.as_slice(), &child.name].concat()) else { continue };
+        let Some(found) = look(newer.fd.as_fd(), &is, &path)? else { continue };
+        if found.facts.file_type != FileType::Subvolume || !found.has_names {
+            continue;
+        }
+        let there = look(older.fd.as_fd(), &was, &path)?;
+        let is_empty =
+            |there: &Stat| there.facts.file_type == FileType::Subvolume && !there.has_names;
+        if there.as_ref().is_some_and(is_empty) {
+            rows.push(Change { path, kind: ChangeKind::Modified, facts: found.facts });
+        }
+    }
+    Ok(rows)
+}
+
+/// What a tree has at `path`; `None` if nothing.
+fn look(tree: BorrowedFd<'_>, boundary: &Boundary, path: &TreePath) -> io::Result<Option<Stat>> {
+    let names = path.as_bytes().split(|&b| b == b'/').map(CString::new);
+    let names = names.collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<&CStr> = names.iter().map(CString::as_c_str).collect();
+    let Some((name, dirs)) = names.split_last() else { return Ok(None) };
+    let found = open_path(tree, dirs)
+        .and_then(|dir| boundary.stat(Place { dir: dir.as_ref().map_or(tree, AsFd::as_fd), name }));
+    match found {
+        Ok(stat) => Ok(Some(stat)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,396 @@
+//! The changes that ZFS makes: snapshot, clone, the exchange of two names, and what precedes a deletion.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use dirfd::fault::change;
+use dirfd::mount_tables::{Patience, cannot_tell};
+use dirfd::{Error, Result, TreeName};
+use rustix::fs::{self, AtFlags, Mode, OFlags, unlinkat};
+use rustix::io::Errno;
+
+use crate::old_roots::{self, Reach, child};
+use crate::survey::Mounts;
+use crate::zfs::dataset_mounts::{self, Access, open};
+use crate::zfs::dataset_name::ZfsName;
+use crate::zfs::obstacles::replaces;
+use crate::zfs::output::{Pool, Row};
+use crate::zfs::properties::{self, Carried};
+use crate::zfs::snapshots::{self, guid};
+use crate::zfs::survey_datasets::{Found, identity, survey};
+use crate::zfs::{Zfs, changed_dnodes, commands, interrupted_exchange};
+use crate::{
+    Backend, Hold, LockedBackend, OldRoot, Origin, Record, Records, Slot, Survey, Tree, TreeId,
+    Unfinished, View, hold, kinship, lock, record,
+};
+
+/// The kernel's door to all pools, which everybody may open.
+const DOOR: &str = "/dev/zfs";
+/// Where the lock is, one for every Blankroot of the machine: what only root may open.
+const LOCK: &str = "/run/blankroot/zfs";
+
+/// The pool, with the lock that every Blankroot process takes for changes.
+pub struct Locked<'a> {
+    pub(crate) of: &'a Zfs,
+    /// The pool, as it was when the lock was taken.
+    pub(crate) pool: Pool,
+    _lock: OwnedFd,
+    /// What is to be done about live's properties, once it was found out, and for which live.
+    carried: Option<(TreeId, Carried)>,
+}
+
+impl<'a> Locked<'a> {
+    /// Takes the lock, and completes what an interrupted run left half done.
+    pub fn new(of: &'a Zfs) -> Result<Self> {
+        let action = || format!("change the datasets below {}", of.names.top);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        fs::open(DOOR, flags, Mode::empty())
+            .map_err(|e| Error::io(action(), e).mend("load the module: `modprobe zfs`"))?;
+        let lock = open_lock().map_err(|e| Error::io(action(), e))?;
+        lock::take_private(lock.as_fd(), action)?;
+        let mut pool = commands::pool(of.names.top.pool())?;
+        interrupted_exchange::finish(of, &mut pool)?;
+        Ok(Self { of, pool, _lock: lock, carried: None })
+    }
+
+    /// The name of `tree`, if it still holds the tree of that identity.
+    pub(crate) fn expect(&self, tree: &Tree, action: &str) -> Result<ZfsName> {
+        let name = self.name(&tree.name, action)?;
+        expect(&name, &tree.id, action)?;
+        Ok(name)
+    }
+
+    fn look(&self, names: &[&ZfsName]) -> Result<Vec<Row>> {
+        commands::look(names, &self.of.names.blank)
+    }
+
+    /// What becomes of live's properties; asked for once.
+    fn carried(&mut self, live: &TreeId) -> Result<Carried> {
+        if let Some((_, carried)) = self.carried.as_ref().filter(|(of, _)| of == live) {
+            return Ok(carried.clone());
+        }
+        let carried = properties::of_live(&self.of.names.live, &self.pool)?;
+        self.carried = Some((live.clone(), carried.clone()));
+        Ok(carried)
+    }
+
+    pub(crate) fn name(&self, name: &TreeName, action: &str) -> Result<ZfsName> {
+        ZfsName::of(&self.of.names.top, name)
+            .map_err(|why| Error::new(action, format!("the name `{name}` {why}")))
+    }
+
+    pub(crate) fn old_dir(&self) -> Result<OwnedFd> {
+        open(&self.of.names.old, Access::Write)
+    }
+
+    pub(crate) fn ensure_old_dir(&self) -> Result<()> {
+        let old = &self.of.names.old;
+        if !commands::is_there(old)? {
+            commands::create(old)?;
+        }
+        let action = || format!("make {old} one where only root may look");
+        let dir = open(old, Access::Write)?;
+        let failed = |e| Error::io(action(), e);
+        let mode = fs::fstat(&dir).map_err(failed)?.st_mode;
+        if Mode::from_raw_mode(mode) == Mode::RWXU {
+            return Ok(());
+        }
+        change("zfs: chmod old", || Ok(fs::fchmod(&dir, Mode::RWXU)?))
+            .and_then(|()| change("zfs: sync old", || Ok(fs::fsync(&dir)?)))
+            .map_err(|e| Error::io(action(), e))
+    }
+
+    fn tree(&self, name: &TreeName, action: &str) -> Result<Tree> {
+        let dataset = self.name(name, action)?;
+        let names = &self.of.names;
+        let rows = self.look(&[&names.live, &dataset])?;
+        let found = Found::without_blank(names, rows)?;
+        let rows = found.old_roots.iter().chain(&found.blank);
+        let row = rows.into_iter().find(|row| row.name == dataset.as_str());
+        match found.slot(self.of, row, name)? {
+            Slot::Present(tree) => Ok(tree),
+            Slot::Missing | Slot::NotATree(_) => {
+                Err(changed(action, &format!("{dataset} is gone again")))
+            }
+        }
+    }
+}
+
+impl LockedBackend for Locked<'_> {
+    fn survey(&self) -> Result<Survey> {
+        survey(self.of, &self.pool, Reach::All, Mounts::NotLookedFor)
+    }
+
+    fn survey_for_rollback(&self) -> Result<Survey> {
+        survey(self.of, &self.pool, Reach::Youngest, Mounts::OfLive(&Patience::of_rollback()))
+    }
+
+    fn view(&self, tree: &Tree) -> Result<View> {
+        self.of.view(tree)
+    }
+
+    fn look_for_snapshots(&self, old_roots: &mut [OldRoot]) -> Result<()> {
+        self.of.look_for_snapshots(old_roots)
+    }
+
+    fn make_old_dir(&mut self) -> Result<()> {
+        self.ensure_old_dir()
+    }
+
+    fn hold(&mut self, hold: &Hold) -> Result<()> {
+        self.ensure_old_dir()?;
+        hold::write(self.old_dir()?.as_fd(), &self.of.layout.live, hold)
+    }
+
+    fn release(&mut self) -> Result<()> {
+        hold::remove(self.old_dir()?.as_fd(), &self.of.layout.live)
+    }
+
+    fn adopt(&mut self, live: &Tree, blank: &Tree) -> Result<()> {
+        self.expect(live, kinship::ACTION)?;
+        self.expect(blank, kinship::ACTION)?;
+        self.ensure_old_dir()?;
+        kinship::write(self.old_dir()?.as_fd(), &blank.id, &[&live.id])
+            .map_err(|e| Error::io(kinship::ACTION, e))
+    }
+
+    fn capture(&mut self, origin: Origin) -> Result<Tree> {
+        snapshots::capture(self, origin)?;
+        self.tree(&self.of.layout.blank, "make the blank snapshot")
+    }
+
+    fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree> {
+        let aside = self.of.names.old_root(&record.name)?;
+        let action = format!("make a fresh copy of {} as {aside}", blank.name);
+        let snapshot = self.name(&blank.name, &action)?;
+        expect(&snapshot, &blank.id, &action)?;
+        expect(&self.of.names.live, &record.live, &action)?;
+        if record.blank != blank.id {
+            return Err(changed(&action, "the record names another blank"));
+        }
+        let old = self.old_dir()?;
+        // A record must never lie beside something that is not ours: it would become ours.
+        let entry = fs::statat(&old, &record.name, AtFlags::SYMLINK_NOFOLLOW);
+        if commands::is_there(&aside)? || !matches!(entry, Err(Errno::NOENT)) {
+            return Err(Error::new(action, format!("{aside} is taken")));
+        }
+        let mut properties = self.carried(&record.live)?.copy;
+        let delegated = commands::delegations(&self.of.names.live)?;
+        // Whoever goes on with a copy takes one that is told this for whole.
+        let replaces = properties::replaces(&record.live);
+        let is_whole = delegated.is_none() && properties::tell_cost(&properties);
+        properties.push(if is_whole { replaces.clone() } else { properties::unfinished() });
+        record::write(old.as_fd(), record, File::sync_all)?;
+        if let Err(error) = commands::clone(&snapshot, &aside, &properties) {
+            if commands::is_there(&aside).is_ok_and(|is_there| !is_there) {
+                // Best effort: a record alone is harmless.
+                let _ = record::remove(old.as_fd(), record);
+            }
+            return Err(error);
+        }
+        if let Some(packed) = delegated {
+            commands::delegate(&aside, &packed)?;
+        }
+        let cost = || properties::cost(&aside, &self.of.names.blank);
+        if !is_whole {
+            let last: Vec<_> = cost()?.into_iter().chain([replaces]).collect();
+            commands::set(&aside, &last)?;
+        }
+        let name = child(&self.of.layout.old, OsStr::new(&record.name))?;
+        let copy = self.tree(&name, &action)?;
+        if copy.pristine != Some(false) {
+            return Ok(copy);
+        }
+        // Blank was made anew since live was a copy.
+        if let Some(cost) = cost()? {
+            commands::set(&aside, &[cost])?;
+        }
+        self.tree(&name, &action)
+    }
+
+    fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()> {
+        let action = format!("exchange {} and {aside}", live.name);
+        let (live_name, copy) = (self.name(&live.name, &action)?, self.name(aside, &action)?);
+        expect(&live_name, &live.id, &action)?;
+        let is_old = child(&self.of.layout.old, aside.file_name())? == *aside;
+        if !is_old || !record::says(self.old_dir()?.as_fd(), aside.file_name(), &live.id) {
+            return Err(changed(&action, "no record says that live is to be set aside there"));
+        }
+        let rows = self.look(&[&copy])?;
+        // Only what is told so is gone on with after a power cut.
+        let is_fresh =
+            |row: &Row| row.origin.is_some() && !row.read_only && replaces(row, &live.id);
+        if !rows.first().is_some_and(is_fresh) {
+            return Err(changed(&action, "what is to become live is no fresh copy of blank"));
+        }
+        let carried = self.carried(&live.id)?;
+        if !carried.aside.is_empty() {
+            commands::set(&live_name, &carried.aside)?;
+        }
+        let parked = interrupted_exchange::parked_name(
+            &self.of.names,
+            &aside.file_name().to_string_lossy(),
+        )?;
+        commands::rename("zfs: set live aside", &live_name, &parked)?;
+        interrupted_exchange::name_copy_live(self.of, &copy, &parked)?;
+        if self.pool.bootfs.as_deref() == Some(live_name.as_str()) {
+            self.pool.bootfs = Some(parked.to_string());
+        }
+        interrupted_exchange::set_aside(
+            self.of,
+            &mut self.pool,
+            &parked,
+            &copy,
+            &carried.old_root,
+        )?;
+        let names = &self.of.names;
+        let rows = self.look(&[&names.live, &copy])?;
+        interrupted_exchange::finish_promotion(self.of, &Found::without_blank(names, rows)?)
+    }
+
+    fn revert(&mut self, live: &Tree, blank: &Tree) -> Result<()> {
+        snapshots::revert(self, live, blank)
+    }
+
+    fn make_live_default(&mut self) -> Result<()> {
+        // No mount leads to a dataset without naming it.
+        Ok(())
+    }
+
+    fn discard(&mut self, old_root: &OldRoot) -> Result<()> {
+        discard_old_root(self, old_root)
+    }
+
+    fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()> {
+        unfinished(self, left)
+    }
+}
+
+/// The directory that carries the lock, in a memory file system that an initrd hands on.
+fn open_lock() -> io::Result<OwnedFd> {
+    let lock = Path::new(LOCK);
+    for (dir, mode) in [(lock.parent(), 0o755), (Some(lock), 0o700)] {
+        let Some(dir) = dir else { continue };
+        let made = change("zfs: make the lock's directory", || {
+            Ok(fs::mkdir(dir, Mode::from_raw_mode(mode))?)
+        });
+        match made {
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(fs::open(lock, flags, Mode::empty())?)
+}
+
+/// Fails unless `name` holds the tree of this identity.
+fn expect(name: &ZfsName, id: &TreeId, action: &str) -> Result<()> {
+    match identity(name)? == Some(id.clone()) {
+        true => Ok(()),
+        false => Err(changed(action, &format!("{name} is not the tree {id} any more"))),
+    }
+}
+
+pub(crate) fn changed(action: &str, why: &str) -> Error {
+    Error::new(action, why).mend("look at `blankroot status`, then run the command again")
+}
+
+// Deletes old roots and what interrupted runs left: by guid, in one transaction that looks once more.
+
+/// Destroys the dataset and its snapshots if its guid is the given one, nobody needs them, and there is none
+/// but those that are named, and what a comparison left; else it answers why not.
+const DESTROY: &str = r#"
+local argv = (...)["argv"]
+local dataset, guid, temporary = argv[1], argv[2], argv[3]
+local may_go = {}
+for at = 4, #argv do may_go[argv[at]] = true end
+if "guid " .. zfs.get_prop(dataset, "guid") ~= guid then
+  return "another dataset has its name by now"
+end
+for child in zfs.list.children(dataset) do
+  return "the dataset " .. child .. " is inside of it"
+end
+local snapshots = {}
+for snapshot in zfs.list.snapshots(dataset) do
+  for clone in zfs.list.clones(snapshot) do
+    return clone .. " is a clone of " .. snapshot
+  end
+  for hold in zfs.list.holds(snapshot) do
+    return snapshot .. " is held by " .. hold
+  end
+  if not may_go[snapshot] and not string.find(snapshot, temporary, 1, true) then
+    return snapshot .. " was made since it was looked at"
+  end
+  snapshots[#snapshots + 1] = snapshot
+end
+for _, snapshot in ipairs(snapshots) do
+  local failed = zfs.check.destroy(snapshot)
+  if failed ~= 0 then return "error " .. failed .. " with " .. snapshot end
+end
+for _, snapshot in ipairs(snapshots) do
+  local failed = zfs.sync.destroy(snapshot)
+  if failed ~= 0 then error("error " .. failed .. " with " .. snapshot) end
+end
+local failed = zfs.sync.destroy(dataset)
+if failed == 16 then return "it is in use" end
+if failed ~= 0 then error("error " .. failed .. " with " .. dataset) end
+"#;
+
+/// Deletes an old root that its record names.
+pub(crate) fn discard_old_root(locked: &Locked<'_>, old_root: &OldRoot) -> Result<()> {
+    let action = format!("delete the old root {}", old_root.tree.name);
+    let (tree, record) = (&old_root.tree, &old_root.record);
+    let known = locked.survey()?.old_roots;
+    let is_it = |known: &OldRoot| {
+        known.tree.id == tree.id && known.tree.name == tree.name && known.record == *record
+    };
+    if !known.iter().any(is_it) {
+        return Err(changed(&action, "it is no old root of this layout"));
+    }
+    delete(locked, tree, record, &old_root.snapshots, &action)
+}
+
+/// Deletes what an interrupted run left.
+pub(crate) fn unfinished(locked: &Locked<'_>, left: &Unfinished) -> Result<()> {
+    let delete =
+        |tree: &Tree, record: &Record, action: &str| delete(locked, tree, record, &[], action);
+    old_roots::discard_unfinished(locked, left, || locked.old_dir(), delete)
+}
+
+fn delete(
+    locked: &Locked<'_>,
+    tree: &Tree,
+    record: &Record,
+    snapshots: &[String],
+    action: &str,
+) -> Result<()> {
+    let old = locked.old_dir()?;
+    let name = child(&locked.of.layout.old, OsStr::new(&record.name))?;
+    if name != tree.name || !Records::read(old.as_fd())?.readable.contains(record) {
+        return Err(changed(action, "no record of ours says that it may be deleted"));
+    }
+    let dataset = locked.expect(tree, action)?;
+    let (mounts, more) = dataset_mounts::of(&dataset, &locked.of.patience)?;
+    if let Some(mount) = mounts.first() {
+        return Err(Error::new(action, format!("it is mounted at {mount}"))
+            .mend("unmount it, then try again"));
+    }
+    if more {
+        return Err(cannot_tell(action));
+    }
+    let guid = guid(tree, action)?;
+    let snapshots: Vec<String> = snapshots.iter().map(|name| format!("{dataset}{name}")).collect();
+    let temporary = format!("@{}-", changed_dnodes::PREFIX);
+    let args = [&guid, &temporary].into_iter().chain(&snapshots);
+    let args: Vec<&str> = args.map(String::as_str).collect();
+    commands::program("zfs: destroy", DESTROY, &dataset, &args)
+        .map_err(|error| Error::new(action, error).mend("remove what needs it, then try again"))?;
+    // Where it was mounted there may be a directory; who has something in it keeps it.
+    let _ = change("zfs: remove mount point", || {
+        Ok(unlinkat(&old, record.name.as_str(), AtFlags::REMOVEDIR)?)
+    });
+    record::remove(old.as_fd(), record)
+}

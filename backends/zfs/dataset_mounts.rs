@@ -1,0 +1,109 @@
+//! Opens datasets and snapshots in mounts of their own, which are in no mount table.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use dirfd::mount_tables::{self, Patience};
+use dirfd::mountinfo::{self, Mount};
+use dirfd::{Error, Result};
+use rustix::fs::{self, AtFlags, Mode, OFlags, StatxFlags, statx};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
+};
+
+use crate::LiveMount;
+use crate::zfs::dataset_name::ZfsName;
+
+/// What is done with what is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing can be written through it.
+    Read,
+    /// Files can be written.
+    Write,
+}
+
+/// Opens the root directory of a dataset or of a snapshot.
+pub fn open(name: &ZfsName, access: Access) -> Result<OwnedFd> {
+    mount(name, access).map_err(|error| {
+        let failed = Error::io(format!("open {name}"), error);
+        match error {
+            Errno::PERM => failed.mend("run it as root"),
+            Errno::ACCESS => {
+                failed.mend(format!("load its key: `zfs load-key -r {}`", name.pool()))
+            }
+            Errno::NODEV => failed.mend("load the module: `modprobe zfs`"),
+            _ => failed,
+        }
+    })
+}
+
+fn mount(name: &ZfsName, access: Access) -> Result<OwnedFd, Errno> {
+    match mount_once(name, access, false) {
+        // What is mounted read-only elsewhere is to be mounted in no other way.
+        Err(Errno::BUSY) if access == Access::Read => mount_once(name, access, true),
+        mounted => mounted,
+    }
+}
+
+fn mount_once(name: &ZfsName, access: Access, read_only: bool) -> Result<OwnedFd, Errno> {
+    let context = fsopen("zfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let context = context.as_fd();
+    fsconfig_set_string(context, "source", name.as_str())?;
+    if read_only {
+        fsconfig_set_flag(context, "ro")?;
+    }
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NOATIME
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    // Of the mount alone: a dataset that is mounted elsewhere is the same file system there.
+    if access == Access::Read {
+        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+    }
+    fsconfig_create(context)?;
+    let mount = fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    // What fsmount gives is a path only; directories are listed through a descriptor for reading.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOATIME;
+    fs::openat(&mount, ".", flags, Mode::empty())
+}
+
+// Where datasets are mounted, by the names that the kernel gives them at this moment.
+
+/// The mounts that show the dataset, in every mount namespace that can be read. The kernel tells the
+/// name that it has by now, not the one under which it was mounted. Whether there may be more is told,
+/// too.
+pub fn of(dataset: &ZfsName, patience: &Patience) -> Result<(Vec<LiveMount>, bool)> {
+    let proc = File::open("/proc").map_err(|e| Error::io("open /proc", e))?;
+    let tables = patience.look(|until| mount_tables::all(proc.as_fd(), until))?;
+    let mut found = Vec::new();
+    for table in &tables.tables {
+        for mount in table.mounts.iter().filter(|mount| shows(mount, dataset)) {
+            let mount_point = mount.mount_point.clone();
+            found.push(LiveMount { mount_point, seen_by: table.seen_by.into(), certain: true });
+        }
+    }
+    Ok((found, tables.more))
+}
+
+/// The dataset, or the snapshot, that holds the open directory; `None` if none does.
+pub fn dataset_of(dir: BorrowedFd<'_>) -> Result<Option<ZfsName>> {
+    let action = "find out which dataset a directory is in";
+    let stat = statx(dir, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
+        .map_err(|e| Error::io(action, io::Error::from(e)))?;
+    let mounts = mountinfo::all()?;
+    let mount = mounts.iter().find(|mount| mount.id == stat.stx_mnt_id && is_zfs(mount));
+    let name = mount.and_then(|mount| String::from_utf8(mount.source.clone()).ok());
+    Ok(name.and_then(|name| ZfsName::new(name).ok()))
+}
+
+fn shows(mount: &Mount, dataset: &ZfsName) -> bool {
+    is_zfs(mount) && mount.source == dataset.as_str().as_bytes()
+}
+
+fn is_zfs(mount: &Mount) -> bool {
+    mount.fs_type == b"zfs"
+}

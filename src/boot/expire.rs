@@ -1,0 +1,112 @@
+//! `expire`: deletes old roots by the retention rules, and what interrupted runs left.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use backends::{LockedBackend, Survey};
+use chrono::Utc;
+use dirfd::sys::process_calls;
+
+use crate::boot::expire_plan::{self, ExpirePlan, ExpireRefusal};
+use crate::boot::{execute_steps, facts};
+use crate::cli::arguments::{Cli, Expire};
+use crate::cli::invocation::{Failure, load_config};
+use crate::config::Config;
+use crate::host::HostRoot;
+use crate::ui;
+
+pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
+    let root = &args.host.host;
+    if facts::is_initrd(&HostRoot::open(root)?)? {
+        return Ok(refuse(&[ExpireRefusal::InInitrd]));
+    }
+    let config = load_config(cli, root)?;
+    if config.root.layout().is_none() {
+        say("nothing to do: this root starts empty at every boot, and has no old roots\n");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.dry_run {
+        let backend = config.open_backend(root)?;
+        let mut survey = backend.survey()?;
+        backend.look_for_snapshots(&mut survey.old_roots)?;
+        return Ok(match plan(&config, &survey) {
+            Ok(mut plan) => {
+                plan.look_inside(|tree| backend.nested_that_hold(tree))?;
+                pretend(&plan)
+            }
+            Err(refusals) => refuse(&refusals),
+        });
+    }
+    // Nobody waits for this, and whoever works meanwhile comes first. A kernel that knows no
+    // priorities is no reason to keep old roots.
+    let _ = process_calls::be_idle();
+    Ok(config.with_lock(root, ui::waiting, |locked| {
+        let mut survey = locked.survey()?;
+        locked.look_for_snapshots(&mut survey.old_roots)?;
+        let code = match plan(&config, &survey) {
+            Ok(mut plan) => {
+                plan.look_inside(|tree| locked.nested_that_hold(tree))?;
+                execute(&plan, locked)
+            }
+            Err(refusals) => refuse(&refusals),
+        };
+        // A blank that was adopted, or made by an older version: the rollback has no time to look.
+        if let (None, Some(blank)) = (&survey.stubs, survey.blank.tree()) {
+            locked.list_stubs(blank)?;
+        }
+        Ok(code)
+    })?)
+}
+
+fn plan(config: &Config, survey: &Survey) -> Result<ExpirePlan, Vec<ExpireRefusal>> {
+    expire_plan::plan(survey, config.rollback.retention, Utc::now())
+}
+
+fn pretend(plan: &ExpirePlan) -> ExitCode {
+    say(&plan.to_string());
+    if plan.fates.is_empty() {
+        say(&nothing_to_do(plan));
+    }
+    ExitCode::SUCCESS
+}
+
+fn execute(plan: &ExpirePlan, locked: &mut dyn LockedBackend) -> ExitCode {
+    let total = plan.deletions().count();
+    for fate in plan.fates.iter().filter(|fate| fate.is_told()) {
+        say(&format!("{fate}\n"));
+    }
+    if total == 0 {
+        say(&nothing_to_do(plan));
+        return ExitCode::SUCCESS;
+    }
+    let mut failed = false;
+    let progress = ui::Steps::new("deleting old roots", total);
+    execute_steps::expire(plan, locked, |fate, ended| {
+        progress.taken(|| match ended {
+            Ok(()) => say(&format!("done: {fate}\n")),
+            Err(error) => {
+                failed = true;
+                ui::problem(error);
+            }
+        });
+    });
+    if failed { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+fn nothing_to_do(plan: &ExpirePlan) -> String {
+    match plan.staying() {
+        0 => "nothing to do: there are no old roots\n".to_string(),
+        1 => "nothing to do: the only old root stays\n".to_string(),
+        staying => format!("nothing to do: all {staying} old roots stay\n"),
+    }
+}
+
+fn refuse(refusals: &[ExpireRefusal]) -> ExitCode {
+    refusals.iter().for_each(ui::problem);
+    ExitCode::from(2)
+}
+
+/// A reader that goes away does not stop what is being done.
+fn say(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}

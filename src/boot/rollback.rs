@@ -1,0 +1,282 @@
+//! `rollback`: sets live aside and puts a fresh copy of blank in its place.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use backends::{Backend, Layout, LockedBackend, Survey, Tree, View};
+use chrono::Utc;
+use dirfd::Error;
+
+use crate::boot::command_line::Asked;
+use crate::boot::execute_steps::{self, LiveNow};
+use crate::boot::facts::{self, Facts};
+use crate::boot::next_root::OtherRoot;
+use crate::boot::refusal::Refusal;
+use crate::boot::resume::Resume;
+use crate::boot::rollback_plan::{self, Plan};
+use crate::boot::stamp::{Outcome, Stamp, ThisRoot};
+use crate::boot::status::{other_root, this_root, with_fstab};
+use crate::cli::arguments::{Cli, Rollback};
+use crate::cli::exit_code::Exit;
+use crate::cli::invocation::load_config;
+use crate::config::Config;
+use crate::config::reader::ConfigError;
+use crate::host::HostRoot;
+use crate::log::{self, Entry, Level};
+use crate::ui;
+
+pub(crate) fn run(cli: &Cli, args: &Rollback) -> Exit {
+    let started = Instant::now();
+    let config = load_config(cli, &args.host.host);
+    let known = HostRoot::open(&args.host.host)
+        .and_then(|host| Ok((Facts::gather(&host, Utc::now())?, host)));
+    let (facts, host) = match known {
+        Ok(known) => known,
+        Err(error) => {
+            ui::problem(error);
+            let on_failure = config.map(|config| config.rollback.on_failure);
+            return on_failure.map_or(Exit::CouldNotRun, |what| Exit::after_failure(what, None));
+        }
+    };
+    let asked = facts.command_line.asked.as_ref();
+    let on_failure = match (&config, asked) {
+        (Ok(config), _) => Exit::after_failure(config.rollback.on_failure, asked),
+        // What the configuration would say is not known, but what the kernel was told is.
+        (Err(_), Some(Asked::Halt)) => Exit::MustHalt,
+        (Err(_), Some(Asked::Boot)) => Exit::MayBoot,
+        (Err(_), _) => Exit::CouldNotRun,
+    };
+    if args.finish {
+        return finish(config, &facts, &args.host.host);
+    }
+    let run = Run {
+        root: args.host.host.clone(),
+        facts,
+        host,
+        dry_run: args.dry_run,
+        started,
+        on_failure,
+        about: config.as_ref().ok().and_then(|config| config.root.this_root()),
+    };
+    match config {
+        Ok(config) => run.roll_back(&config, &args.host.host),
+        // The way out must work with a broken configuration, too.
+        Err(_) if run.facts.command_line.asked == Some(Asked::Skip) => run.refuse(&[Refusal::Skip]),
+        Err(error) => {
+            ui::problem(&error);
+            run.stamp(Outcome::Refused { reasons: vec![error.to_string()] });
+            run.on_failure
+        }
+    }
+}
+
+/// Who takes the lock completes what was begun. It is done whatever the kernel was told: without it there may be
+/// no root at all.
+fn finish(config: Result<Config, ConfigError>, facts: &Facts, root: &Path) -> Exit {
+    if facts.resume != Resume::RuledOut {
+        ui::problem(Refusal::Resume(facts.resume.clone()));
+        return Exit::MayBoot;
+    }
+    let done = match &config {
+        Ok(config) => config.with_lock(root, ui::waiting, |_| Ok(())).map_err(|e| e.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match done {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            ui::problem(error);
+            Exit::MayBoot
+        }
+    }
+}
+
+/// One run and what it knows of its boot.
+struct Run {
+    /// The directory of `host`.
+    root: PathBuf,
+    facts: Facts,
+    host: HostRoot,
+    dry_run: bool,
+    started: Instant,
+    on_failure: Exit,
+    /// The root that it is about, as far as the configuration knows.
+    about: Option<ThisRoot>,
+}
+
+impl Run {
+    fn roll_back(&self, config: &Config, root: &Path) -> Exit {
+        let Some(layout) = config.root.layout() else {
+            say("there is nothing to roll back: this root starts empty at every boot by itself\n");
+            return Exit::Done;
+        };
+        // While a hibernated system may be waiting, not even reading is safe.
+        let refusals = rollback_plan::refusals_before_survey(&self.facts, layout);
+        if !refusals.is_empty() {
+            return self.refuse(&refusals);
+        }
+        let done = if self.dry_run {
+            let backend = config.open_backend(root);
+            backend.and_then(|backend| self.pretend(backend.as_ref(), config, layout))
+        } else {
+            config.with_lock(root, ui::waiting, |locked| self.change(locked, config, layout))
+        };
+        done.unwrap_or_else(|error| {
+            ui::problem(&error);
+            self.stamp(Outcome::Failed { reasons: vec![error.to_string()] });
+            self.on_failure
+        })
+    }
+
+    /// Plans without the lock, which would need the file system open for changes.
+    fn pretend(
+        &self,
+        backend: &dyn Backend,
+        config: &Config,
+        layout: &Layout,
+    ) -> Result<Exit, Error> {
+        let view = |tree: &Tree| backend.view(tree);
+        Ok(match self.plan(config, view, &backend.survey()?, layout)? {
+            Ok(plan) => {
+                say(&plan.to_string());
+                Exit::Done
+            }
+            Err(refusals) => self.refuse(&refusals),
+        })
+    }
+
+    fn change(
+        &self,
+        locked: &mut dyn LockedBackend,
+        config: &Config,
+        layout: &Layout,
+    ) -> Result<Exit, Error> {
+        let survey = locked.survey_for_rollback()?;
+        Ok(match self.plan(config, |tree| locked.view(tree), &survey, layout)? {
+            Ok(plan) => self.execute(&plan, locked, &survey, layout),
+            Err(refusals) => self.refuse(&refusals),
+        })
+    }
+
+    fn plan(
+        &self,
+        config: &Config,
+        view: impl FnOnce(&Tree) -> Result<View, Error>,
+        survey: &Survey,
+        layout: &Layout,
+    ) -> Result<Result<Plan, Vec<Refusal>>, Error> {
+        let facts = with_fstab(self.facts.clone(), view, survey)?;
+        let facts = facts.about(&this_root(config, &survey.file_system, &survey.live));
+        if let Some(other) = other_root(config, &facts, survey, true) {
+            self.warn(&other);
+        }
+        Ok(rollback_plan::plan(config.rollback.strategy, survey, &facts, layout))
+    }
+
+    fn execute(
+        &self,
+        plan: &Plan,
+        locked: &mut dyn LockedBackend,
+        survey: &Survey,
+        layout: &Layout,
+    ) -> Exit {
+        let stamp = self.new_stamp(Outcome::RolledBack);
+        match execute_steps::rollback(plan, locked, survey, &self.host, stamp, self.started) {
+            Ok(stamp) => {
+                self.log(&stamp);
+                self.say_done(plan, &stamp, layout);
+                Exit::Done
+            }
+            Err(stopped) => {
+                ui::problem(&stopped);
+                if stopped.only_stamp && stopped.live == LiveNow::Fresh {
+                    return Exit::Done;
+                }
+                self.write(&stopped.stamp);
+                self.on_failure
+            }
+        }
+    }
+
+    fn say_done(&self, plan: &Plan, stamp: &Stamp, layout: &Layout) {
+        let text = match &stamp.old_root {
+            _ if plan.held.is_some() => {
+                "not rolled back: this boot is held, as `blankroot hold` asked\n".to_string()
+            }
+            Some(name) => {
+                let (took, old) = (milliseconds(stamp.duration_us), &layout.old);
+                format!(
+                    "rolled back in {took}: live is a fresh copy of blank, and the old root is \
+                     {old}/{name}\n"
+                )
+            }
+            None if stamp.live_before.is_some() => {
+                let took = milliseconds(stamp.duration_us);
+                format!("rolled back in {took}: live is blank again, and there is no old root\n")
+            }
+            None => "live is a fresh copy of blank already\n".to_string(),
+        };
+        say(&text);
+    }
+
+    /// Says why nothing is done, and writes it down for this boot.
+    fn refuse(&self, refusals: &[Refusal]) -> Exit {
+        refusals.iter().for_each(ui::problem);
+        if refusals.iter().all(Refusal::is_by_request) {
+            self.stamp(Outcome::Skipped);
+            return Exit::Done;
+        }
+        let reasons = refusals.iter().map(ToString::to_string).collect();
+        self.stamp(Outcome::Refused { reasons });
+        self.on_failure
+    }
+
+    /// What is restored is not what this boot goes on with: nobody may notice otherwise.
+    fn warn(&self, other: &OtherRoot) {
+        let message = format!("the next root is not what is rolled back: {other}");
+        ui::problem(format_args!("{message}\n  mend: {}", other.mend()));
+        if !self.dry_run {
+            let _ = log::write_kernel_log(&self.host, "blankroot", Level::Warning, &message);
+        }
+    }
+
+    fn log(&self, stamp: &Stamp) {
+        if !self.dry_run {
+            Entry::of(stamp).tell(&self.root);
+        }
+    }
+
+    fn new_stamp(&self, outcome: Outcome) -> Stamp {
+        Stamp {
+            // Who cannot tell does not claim it.
+            in_initrd: facts::is_initrd(&self.host).unwrap_or(false),
+            root: self.about.as_ref().and_then(|about| about.place.clone()),
+            live: self.about.as_ref().map(|about| about.live.clone()),
+            ..Stamp::new(self.facts.boot_id.clone(), self.facts.clock, outcome)
+        }
+    }
+
+    fn stamp(&self, outcome: Outcome) {
+        let duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.write(&Stamp { duration_us, ..self.new_stamp(outcome) });
+    }
+
+    /// Best effort: what it tells was told on standard error already.
+    fn write(&self, stamp: &Stamp) {
+        self.log(stamp);
+        if !self.dry_run
+            && let Err(error) = stamp.write(&self.host)
+        {
+            ui::problem(error);
+        }
+    }
+}
+
+/// Output that matters less than the boot: what cannot be written is dropped.
+fn say(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn milliseconds(micros: u64) -> String {
+    format!("{}.{} ms", micros / 1000, micros % 1000 / 100)
+}

@@ -1,0 +1,365 @@
+//! Plans a rollback: what the disk and the boot are like → the steps, or every reason against it.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use backends::{
+    Held, Hold, Kinship, Layout, LiveMount, Obstacle, Record, Slot, Survey, Tree, Unfinished,
+};
+use dirfd::TreeName;
+
+use crate::boot::command_line::Asked;
+use crate::boot::facts::Facts;
+use crate::boot::next_root;
+use crate::boot::refusal::Refusal;
+use crate::boot::resume::Resume;
+use crate::boot::stamp::Outcome;
+use crate::config::rollback_options::Strategy;
+
+/// The reasons that are known before the disk is touched.
+///
+/// To be asked before a backend opens the file system: even mounting it read-only may write to it,
+/// which a waiting hibernation image would not survive.
+pub fn refusals_before_survey(facts: &Facts, layout: &Layout) -> Vec<Refusal> {
+    let line = &facts.command_line;
+    if line.asked == Some(Asked::Skip) {
+        return vec![Refusal::Skip];
+    }
+    let mut refusals = Vec::new();
+    if let Some(Asked::Unknown(value)) = &line.asked {
+        refusals.push(Refusal::UnknownRequest(value.clone()));
+    }
+    if facts.resume != Resume::RuledOut {
+        refusals.push(Refusal::Resume(facts.resume.clone()));
+    }
+    if let (Some(flags), Some(subvolid)) = (&line.root_flags, line.root_flag(b"subvolid")) {
+        let corrected = next_root::root_flags(flags, &layout.live);
+        refusals.push(Refusal::NumberOnCommandLine { subvolid: subvolid.to_vec(), corrected });
+    }
+    refusals
+}
+
+/// Plans a rollback, or names all reasons against it.
+pub fn plan(
+    strategy: Strategy,
+    survey: &Survey,
+    facts: &Facts,
+    layout: &Layout,
+) -> Result<Plan, Vec<Refusal>> {
+    let mut refusals = refusals_before_survey(facts, layout);
+    if refusals.iter().any(Refusal::is_by_request) {
+        return Err(refusals);
+    }
+    let used_up = match &survey.hold {
+        Some(Held::By(hold)) if hold.is_for(&facts.boot_id) && refusals.is_empty() => {
+            return Ok(leave(hold, facts));
+        }
+        Some(Held::Unreadable(why)) => {
+            refusals.push(Refusal::HoldUnreadable(layout.old.clone(), why.clone()));
+            false
+        }
+        Some(Held::By(hold)) => hold.used_by.is_some(),
+        None => false,
+    };
+    refusals.extend(numbers_in_fstab(facts, layout));
+    refusals.extend(survey.obstacles.iter().cloned().map(Refusal::Obstacle));
+    refusals.extend(immovable(strategy, survey).iter().cloned().map(Refusal::Obstacle));
+    let live = usable(&survey.live, &layout.live, Refusal::LiveMissing, Refusal::LiveNotATree);
+    let blank = usable(&survey.blank, &layout.blank, Refusal::BlankMissing, Refusal::BlankNotATree);
+    let (live, blank) = match (live, blank) {
+        (Ok(live), Ok(blank)) => (live, blank),
+        (live, blank) => {
+            // Who repairs one slot should learn at once what is wrong with the other.
+            refusals.extend(live.map(|live| in_use(survey, live)).unwrap_or_else(|r| vec![r]));
+            refusals.extend(blank.map(writable_blank).unwrap_or_else(Some));
+            return Err(refusals);
+        }
+    };
+    refusals.extend(writable_blank(blank));
+    refusals.extend(unrelated(survey, live, blank));
+    let planned = if is_fresh(live, blank) {
+        Ok(finish(survey, facts, live))
+    } else {
+        refusals.extend(in_use(survey, live));
+        match strategy {
+            Strategy::SetAside => replace(survey, facts, layout, live, blank),
+            Strategy::Rollback => Ok(in_place(live, blank)),
+        }
+    };
+    match planned {
+        Ok(mut plan) if refusals.is_empty() => {
+            if used_up {
+                plan.steps.insert(0, Step::RemoveHold);
+            }
+            Ok(plan)
+        }
+        Ok(_) => Err(refusals),
+        Err(refusal) => {
+            refusals.push(refusal);
+            Err(refusals)
+        }
+    }
+}
+
+/// The owner wants live as it is in this boot.
+fn leave(hold: &Hold, facts: &Facts) -> Plan {
+    let mut steps = Vec::new();
+    if hold.used_by.is_none() {
+        steps.push(Step::UseHold(Hold { used_by: Some(facts.boot_id.clone()), ..hold.clone() }));
+    }
+    steps.push(Step::Stamp);
+    Plan { steps, already_fresh: false, held: Some(hold.clone()) }
+}
+
+/// Live is fresh already: only what an interrupted run left undone.
+fn finish(survey: &Survey, facts: &Facts, live: &Tree) -> Plan {
+    let mut steps = Vec::new();
+    if survey.unfinished.iter().any(|u| matches!(u, Unfinished::DefaultLeftBehind(_))) {
+        steps.push(Step::MoveDefault { live: live.name.clone() });
+    }
+    let stamped = facts.stamp_of_this_boot().is_some_and(|s| s.outcome == Outcome::RolledBack);
+    if !steps.is_empty() || !stamped {
+        steps.push(Step::Stamp);
+    }
+    Plan { steps, already_fresh: true, held: None }
+}
+
+/// Live stays the tree that it is, and nothing of what was written is left.
+fn in_place(live: &Tree, blank: &Tree) -> Plan {
+    let revert = Step::Revert { live: live.clone(), blank: blank.clone() };
+    Plan { steps: vec![revert, Step::Stamp], already_fresh: false, held: None }
+}
+
+/// A fresh copy, made now or left by an interrupted run, takes the place of live.
+fn replace(
+    survey: &Survey,
+    facts: &Facts,
+    layout: &Layout,
+    live: &Tree,
+    blank: &Tree,
+) -> Result<Plan, Refusal> {
+    let mut steps = Vec::new();
+    let aside = match reusable(survey, live, blank) {
+        Some(copy) => copy.name.clone(),
+        None => {
+            if let Some(space) = survey.space.filter(|space| space.available < space.needed) {
+                return Err(Refusal::NoSpace(space));
+            }
+            let (live, from) = (live.id.clone(), blank.id.clone());
+            let record = Record::next(&taken(survey), &facts.boot_id, facts.clock, live, from)
+                .of(&layout.live);
+            let aside = layout.old.child(&record.name);
+            let aside = aside.map_err(|why| Refusal::OldName(layout.old.clone(), why))?;
+            steps.push(Step::Prepare { blank: blank.clone(), record, aside: aside.clone() });
+            aside
+        }
+    };
+    steps.push(Step::Swap { live: live.clone(), aside });
+    let left_behind = |u: &Unfinished| matches!(u, Unfinished::DefaultLeftBehind(_));
+    if survey.live_is_default || survey.unfinished.iter().any(left_behind) {
+        steps.push(Step::MoveDefault { live: live.name.clone() });
+    }
+    steps.push(Step::Stamp);
+    Ok(Plan { steps, already_fresh: false, held: None })
+}
+
+/// The youngest untouched copy that an interrupted run made for exactly this live and blank.
+fn reusable<'a>(survey: &'a Survey, live: &Tree, blank: &Tree) -> Option<&'a Tree> {
+    let copies = survey.unfinished.iter().filter_map(|unfinished| match unfinished {
+        Unfinished::FreshCopy { tree, record }
+            if is_fresh(tree, blank) && record.live == live.id && record.blank == blank.id =>
+        {
+            Some((record, tree))
+        }
+        _ => None,
+    });
+    copies.max_by(|(a, _), (b, _)| a.name.cmp(&b.name)).map(|(_, tree)| tree)
+}
+
+/// Whether `tree` is blank's content exactly. Where blank was written to after it was made, a copy
+/// may be older than its content, so no copy counts.
+fn is_fresh(tree: &Tree, blank: &Tree) -> bool {
+    tree.pristine == Some(true)
+        && tree.copy_of.as_ref() == Some(&blank.id)
+        && !tree.read_only
+        && blank.pristine != Some(false)
+}
+
+/// Every name in the directory of old roots.
+fn taken(survey: &Survey) -> Vec<OsString> {
+    let unfinished = survey.unfinished.iter().filter_map(|unfinished| match unfinished.record() {
+        Some(record) => Some(OsString::from(&record.name)),
+        None => unfinished.name().map(|name| name.file_name().to_os_string()),
+    });
+    survey.old_roots.iter().map(|old| OsString::from(&old.record.name)).chain(unfinished).collect()
+}
+
+fn usable<'a>(
+    slot: &'a Slot,
+    name: &TreeName,
+    missing: fn(TreeName) -> Refusal,
+    not_a_tree: fn(TreeName, String) -> Refusal,
+) -> Result<&'a Tree, Refusal> {
+    match slot {
+        Slot::Present(tree) => Ok(tree),
+        Slot::Missing => Err(missing(name.clone())),
+        Slot::NotATree(what) => Err(not_a_tree(name.clone(), what.clone())),
+    }
+}
+
+fn in_use(survey: &Survey, live: &Tree) -> Vec<Refusal> {
+    let (certain, uncertain): (Vec<LiveMount>, Vec<LiveMount>) =
+        survey.live_mounts.iter().cloned().partition(|mount| mount.certain);
+    let mut refusals = Vec::new();
+    if !certain.is_empty() {
+        refusals.push(Refusal::Mounted(live.name.clone(), certain));
+    }
+    if !uncertain.is_empty() {
+        refusals.push(Refusal::MaybeMounted(live.name.clone(), uncertain));
+    }
+    if survey.more_live_mounts && survey.live_mounts.is_empty() {
+        refusals.push(Refusal::TooManyMounts(live.name.clone()));
+    }
+    if live.read_only {
+        refusals.push(Refusal::LiveReadOnly(live.name.clone()));
+    }
+    refusals
+}
+
+fn unrelated(survey: &Survey, live: &Tree, blank: &Tree) -> Option<Refusal> {
+    let Kinship::Unrelated(unreadable) = &survey.kinship else { return None };
+    let (live, blank) = (live.name.clone(), blank.name.clone());
+    Some(Refusal::Unrelated { live, blank, unreadable: unreadable.clone() })
+}
+
+fn writable_blank(blank: &Tree) -> Option<Refusal> {
+    (!blank.read_only).then(|| Refusal::BlankWritable(blank.name.clone()))
+}
+
+/// What keeps live from being exchanged, where it would be: whoever puts it back in place renames nothing.
+pub fn immovable(strategy: Strategy, survey: &Survey) -> &[Obstacle] {
+    match strategy {
+        Strategy::SetAside => &survey.immovable,
+        Strategy::Rollback => &[],
+    }
+}
+
+fn numbers_in_fstab(facts: &Facts, layout: &Layout) -> Vec<Refusal> {
+    let entries = facts.fstab_roots.iter();
+    entries
+        .filter_map(|entry| {
+            Some(Refusal::NumberInFstab {
+                blank: layout.blank.clone(),
+                line: entry.line,
+                subvolid: entry.subvolid()?.to_vec(),
+                corrected: next_root::fstab_line(&entry.text, &layout.live),
+            })
+        })
+        .collect()
+}
+
+// The steps of a rollback, in the words that `--dry-run` prints.
+
+/// What a rollback will do, in order. It may be nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Executed one after the other; the first that fails ends the run.
+    pub steps: Vec<Step>,
+    /// Live is an untouched copy of blank, so nothing has to be copied or swapped.
+    pub already_fresh: bool,
+    /// Live stays as it is for this boot, as this says.
+    pub held: Option<Hold>,
+}
+
+impl Plan {
+    /// Whether the plan changes the file system, and not only the stamp.
+    pub fn changes_disk(&self) -> bool {
+        self.steps.iter().any(|step| *step != Step::Stamp)
+    }
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Write this boot into the hold, so that it holds for no later one.
+    UseHold(Hold),
+    /// Remove a hold that an earlier boot has used.
+    RemoveHold,
+    /// Make a fresh copy of blank under the record's name.
+    Prepare {
+        /// The tree to copy.
+        blank: Tree,
+        /// What will be true of that name once the copy is swapped with live.
+        record: Record,
+        /// Where the copy will be.
+        aside: TreeName,
+    },
+    /// Exchange live and the copy.
+    Swap {
+        /// The tree that is live until then.
+        live: Tree,
+        /// Where the copy is, and the old root will be.
+        aside: TreeName,
+    },
+    /// Put live back to blank in place.
+    Revert {
+        /// The tree that is live.
+        live: Tree,
+        /// What it is to be.
+        blank: Tree,
+    },
+    /// Let mounts that name no tree lead to what is live by now.
+    MoveDefault {
+        /// The name of live.
+        live: TreeName,
+    },
+    /// Write down for this boot that the rollback was done.
+    Stamp,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UseHold(_) => {
+                f.write_str("write this boot into the hold, which is used up by that")
+            }
+            Self::RemoveHold => f.write_str("remove the hold, which an earlier boot has used up"),
+            Self::Prepare { blank, aside, .. } => {
+                write!(f, "make a fresh copy of `{}` as `{aside}`", blank.name)
+            }
+            Self::Swap { live, aside } => write!(
+                f,
+                "exchange `{live}` and `{aside}`: the copy becomes live, and live the old root",
+                live = live.name
+            ),
+            Self::Revert { live, blank } => write!(
+                f,
+                "put `{}` back to `{}` in place: nothing that was written since is left",
+                live.name, blank.name
+            ),
+            Self::MoveDefault { live } => {
+                write!(f, "let mounts that name no tree lead to `{live}`")
+            }
+            Self::Stamp => f.write_str("write the stamp of this boot"),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.held.is_some() {
+            writeln!(f, "live stays as it is: this boot is held")?;
+        }
+        if self.already_fresh {
+            writeln!(f, "live is a fresh copy of blank already")?;
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{}. {step}", at + 1)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "rollback_plan_tests.rs"]
+mod tests;

@@ -1,0 +1,190 @@
+//! `[forget]`: patterns for paths that are declared disposable.
+//!
+//! A pattern is an absolute path with wildcards as in `.gitignore`: `?` is one byte, `*` and `[…]`
+//! stop at slashes, `**` crosses them, `{a,b}` is either. It matches what it names and everything
+//! below that: `/root/.cache` forgets the directory with its content, `/var/cache/**` only what is
+//! below `/var/cache`. Names are matched as bytes.
+
+use globset::{Candidate, Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::config::reader::{Place, Problems, Reader, quoted, type_words};
+
+/// One pattern as it was declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForgetPattern {
+    /// As it stands in the configuration.
+    pub text: String,
+    /// Where it was declared.
+    pub place: Place,
+}
+
+impl ForgetPattern {
+    /// The pattern, to be matched against paths without their leading slash.
+    pub(crate) fn relative(&self) -> &str {
+        self.text.trim_matches('/')
+    }
+}
+
+/// All patterns, compiled together.
+#[derive(Clone, Debug, Default)]
+pub struct ForgetList {
+    patterns: Vec<ForgetPattern>,
+    globs: GlobSet,
+}
+
+impl ForgetList {
+    /// The patterns in the order of the file.
+    pub fn patterns(&self) -> &[ForgetPattern] {
+        &self.patterns
+    }
+
+    /// The index of the first pattern that names this very path, given without its leading slash.
+    ///
+    /// A path is forgotten too when one of its parents is named; see
+    /// [`covers`](Self::covers) for one path, and `classify` for many.
+    pub fn names(&self, path: &[u8]) -> Option<usize> {
+        if path.is_empty() || self.patterns.is_empty() {
+            return None;
+        }
+        let path = Candidate::from_bytes(path);
+        // Most paths match nothing, and this answer allocates nothing.
+        if !self.globs.is_match_candidate(&path) {
+            return None;
+        }
+        self.globs.matches_candidate(&path).into_iter().min()
+    }
+
+    /// The index of the pattern that names this path or the outermost of its parents that is named.
+    pub fn covers(&self, path: &[u8]) -> Option<usize> {
+        let ends = path.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
+        ends.chain([path.len()]).find_map(|end| self.names(&path[..end]))
+    }
+
+    /// Reads the table.
+    pub(crate) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Self {
+        let mut patterns = Vec::new();
+        let mut globs = GlobSetBuilder::new();
+        for value in table.list("paths", problems) {
+            if let Some((pattern, glob)) = read_pattern(value, problems) {
+                patterns.push(pattern);
+                globs.add(glob);
+            }
+        }
+        let place = table.key_place("paths", problems).unwrap_or(table.place);
+        table.finish(problems);
+        match globs.build() {
+            Ok(globs) => Self { patterns, globs },
+            Err(error) => {
+                let what = format!("the patterns of [forget] cannot be used together: {error}");
+                problems.add(place, what, "write fewer or simpler patterns");
+                Self::default()
+            }
+        }
+    }
+}
+
+fn read_pattern(
+    value: &Spanned<DeValue<'_>>,
+    problems: &mut Problems<'_>,
+) -> Option<(ForgetPattern, Glob)> {
+    let place = problems.place(&value.span());
+    let DeValue::String(text) = value.get_ref() else {
+        let what = format!(
+            "an entry of `paths` in [forget] must be a string, but is {}",
+            type_words(value.get_ref())
+        );
+        problems.add(place, what, "put quotes around it");
+        return None;
+    };
+    let pattern = ForgetPattern { text: text.to_string(), place };
+    match compile(&pattern) {
+        Ok(glob) => Some((pattern, glob)),
+        Err((why, mend)) => {
+            problems.add(place, format!("the pattern {} {why}", quoted(text)), mend);
+            None
+        }
+    }
+}
+
+fn compile(pattern: &ForgetPattern) -> Result<Glob, (String, String)> {
+    let text = pattern.text.as_str();
+    let wrong = |why: &str, mend: &str| Err((why.to_string(), mend.to_string()));
+    if !text.starts_with('/') {
+        return Err((
+            "is not absolute".to_string(),
+            format!("write {}", quoted(&format!("/{text}"))),
+        ));
+    }
+    if pattern.relative().is_empty() {
+        return wrong("forgets the whole root", "write `/**` if that is what you want");
+    }
+    if text.contains('\0') {
+        return wrong("contains a NUL byte", "no file's name can have one");
+    }
+    if text.split('/').any(|part| part == "." || part == "..") {
+        return wrong("has a component `.` or `..`", "write the path without it");
+    }
+    if pattern.relative().contains("//") {
+        return wrong("has an empty component (`//`)", "write one slash");
+    }
+    // The pattern compiler recurses once for each brace, and its memory grows with the length.
+    if text.len() > 4096 || text.matches('{').count() > 32 {
+        return wrong(
+            "is too long or has too many braces",
+            "write several patterns of 4096 bytes and 32 braces at the most",
+        );
+    }
+    let glob = GlobBuilder::new(pattern.relative()).literal_separator(true).build();
+    let checked = glob.and_then(|glob| GlobSet::new([glob.clone()]).map(|_| glob));
+    checked.map_err(|error| {
+        let mend = "put `\\\\` (in TOML's double quotes) before a special character that is meant \
+                    literally";
+        (format!("is not valid: {}", error.kind()), mend.to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(patterns: &[&str]) -> ForgetList {
+        let array: toml_edit::Array = patterns.iter().copied().collect();
+        let text = format!("paths = {array}");
+        let table = toml::de::DeTable::parse(&text).unwrap();
+        let mut problems = Problems::new(&text);
+        let reader = Reader::new("[forget]", Place::default(), table.get_ref());
+        let read = ForgetList::read(reader, &mut problems);
+        problems.into_result(std::path::Path::new("f"), Some(read)).unwrap()
+    }
+
+    #[test]
+    fn a_pattern_matches_what_it_names_and_everything_below() {
+        let forget = list(&["/var/cache/**", "/root/.cache", "/home/*/.cache/", "/**/*.tmp"]);
+        for (path, pattern) in [
+            ("var/cache", None),
+            ("var/cache/a", Some(0)),
+            ("var/cache/a/b", Some(0)),
+            ("var/cachet/a", None),
+            ("root/.cache", Some(1)),
+            ("root/.cache/a/b", Some(1)),
+            ("root/.cache2", None),
+            ("home/alice/.cache/x", Some(2)),
+            ("home/alice/b/.cache/x", None),
+            ("x.tmp", Some(3)),
+            ("a/b/x.tmp/c", Some(3)),
+            ("", None),
+        ] {
+            assert_eq!(forget.covers(path.as_bytes()), pattern, "{path}");
+        }
+    }
+
+    #[test]
+    fn names_are_bytes() {
+        let forget = list(&["/a/?/x*", "/été", "/n\nl"]);
+        assert_eq!(forget.covers(b"a/\xff/x\xfe\n"), Some(0));
+        assert_eq!(forget.covers("été/x".as_bytes()), Some(1));
+        assert_eq!(forget.covers(b"n\nl"), Some(2));
+    }
+}

@@ -1,0 +1,175 @@
+//! A user's own file for `apply --user`: the grammar of `[[storage]]` with paths relative to the home,
+//! without whatever only root could do. What it keeps comes to its place by symlinks.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use dirfd::TreePath;
+use toml::de::DeTable;
+
+use crate::config::entry::{How, Lists, parse_path};
+use crate::config::forget_patterns::ForgetList;
+use crate::config::reader::{ConfigError, Place, Problems, Reader, Text, quoted};
+use crate::config::storage::{Storage, UserEntries, path_text, read_all, read_entries};
+use crate::config::{DEFAULT_FILE, parse_with, read, validate};
+use crate::persist::list::{self, KeepEntry};
+
+/// The parts of the system's configuration that a user's own file cannot have.
+const SYSTEM_TABLES: &[&str] = &["root", "rollback", "forget"];
+/// The keys of a storage that are about mounts or about other users.
+const MOUNT_KEYS: &[&str] = &["hide_mounts", "allow_trash", "allow_other", "options", "users"];
+/// The keys of an entry that are about mounts.
+const ENTRY_KEYS: &[&str] =
+    &["hide_mounts", "allow_trash", "options", "notrim", "in_initrd", "storage"];
+/// What only root gives away.
+const OWNER_KEYS: &[&str] = &["user", "group"];
+
+/// Where a user's own file is unless the command line says otherwise: `blankroot.toml` in
+/// `$XDG_CONFIG_HOME`, or in `.config` of the home where that says nothing.
+pub fn default_file(home: &Path, xdg_config_home: Option<&OsStr>) -> PathBuf {
+    // "All paths set in these environment variables must be absolute. If an implementation
+    // encounters a relative path […] it should consider the path invalid and ignore it": the XDG
+    // base directory specification.
+    let set = xdg_config_home.map(Path::new).filter(|path| path.is_absolute());
+    set.map_or_else(|| home.join(".config"), Path::to_path_buf).join("blankroot.toml")
+}
+
+/// Reads and checks the own `file` of `user`, whose home is `home`: the kept paths, sorted; each is a
+/// symlink.
+pub fn load(file: &Path, home: &TreePath, user: &str) -> Result<Vec<KeepEntry>, ConfigError> {
+    let missing = "write one, or name it with `--config FILE`";
+    let other = "make it readable, or name another file with `--config FILE`";
+    parse(file, &read(file, missing, other)?, home, user)
+}
+
+/// The same from a text; `file` is only named in messages. All problems come back at once.
+pub fn parse(
+    file: &Path,
+    text: &[u8],
+    home: &TreePath,
+    user: &str,
+) -> Result<Vec<KeepEntry>, ConfigError> {
+    let storages =
+        parse_with(file, text, |table, problems| Some(read_storages(table, home, user, problems)))?;
+    let mut list = list::of(&storages);
+    for entry in &mut list {
+        entry.how = Some(How::Symlink);
+    }
+    Ok(list)
+}
+
+fn read_storages(
+    table: &DeTable<'_>,
+    home: &TreePath,
+    user: &str,
+    problems: &mut Problems<'_>,
+) -> Vec<Storage> {
+    let mut top = Reader::new("a user's own file", Place { line: 1, column: 1 }, table);
+    for key in SYSTEM_TABLES {
+        if let Some(place) = given(key, &mut top, problems) {
+            let what = format!("[{key}] needs root, and this is a user's own file");
+            problems.add(place, what, format!("remove it; its place is {DEFAULT_FILE}"));
+        }
+    }
+    let storages =
+        read_all(&mut top, problems, |table, problems| read_storage(table, home, user, problems));
+    top.finish(problems);
+    validate::check(&storages, &ForgetList::default(), problems);
+    storages
+}
+
+fn read_storage(
+    mut table: Reader<'_>,
+    home: &TreePath,
+    user: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Storage> {
+    refuse(MOUNT_KEYS, &mut table, problems);
+    let text = path_text(&mut table, "~/dotfiles", problems);
+    let path = text.and_then(|text| read_path(text, home, problems));
+    let enable = table.boolean("enable", problems).unwrap_or(true);
+    let strip_prefix = table.boolean("strip_prefix", problems).unwrap_or_default();
+    let lists = Lists { home: Some(home), data: None, strip_prefix, own: true };
+    let entries = read_entries(&mut table, lists, problems);
+    let place = text.map_or(table.place, |text| text.place);
+    table.finish(problems);
+    let (name, data) = (user.to_string(), TreePath::root());
+    Some(Storage {
+        path: path?,
+        enable,
+        hide_mounts: false,
+        allow_trash: false,
+        allow_other: None,
+        options: Vec::new(),
+        entries: Vec::new(),
+        users: vec![UserEntries { name, home: home.clone(), data, strip_prefix, entries }],
+        place,
+    })
+}
+
+/// The path of a storage: absolute, or below the home by `~/`.
+fn read_path(
+    Text { text, place }: Text<'_>,
+    home: &TreePath,
+    problems: &mut Problems<'_>,
+) -> Option<TreePath> {
+    let below_home = text.strip_prefix("~/");
+    let checked = match parse_path(below_home.unwrap_or(text)) {
+        Ok(_) if below_home.is_none() && !text.starts_with('/') => {
+            Err(("is not an absolute path", "write it from `/` or from `~/` on".to_string()))
+        }
+        Ok(path) if path == TreePath::root() => {
+            let why = if below_home.is_some() { "is the whole home" } else { "is the root itself" };
+            Err((why, "write a directory below it".to_string()))
+        }
+        Ok(path) if below_home.is_some() => parse_path_below(home, &path),
+        other => other,
+    };
+    checked
+        .map_err(|(why, mend)| {
+            problems.add(place, format!("the storage {} {why}", quoted(text)), mend);
+        })
+        .ok()
+}
+
+fn parse_path_below(home: &TreePath, path: &TreePath) -> Result<TreePath, (&'static str, String)> {
+    TreePath::parse(&[home.as_bytes(), b"/", path.as_bytes()].concat())
+        .map_err(|why| (why, String::new()))
+}
+
+/// Reports the keys of an entry that a user's own file cannot have.
+pub(crate) fn refuse_in_entry(table: &mut Reader<'_>, problems: &mut Problems<'_>) {
+    refuse(ENTRY_KEYS, table, problems);
+    refuse_owner(table, problems);
+}
+
+/// The same for an entry or its parent: who owns it.
+pub(crate) fn refuse_owner(table: &mut Reader<'_>, problems: &mut Problems<'_>) {
+    refuse(OWNER_KEYS, table, problems);
+}
+
+/// The same for how the data comes to its place.
+pub(crate) fn refuse_bind(place: Option<Place>, problems: &mut Problems<'_>) {
+    let what = "`how = \"bind\"` needs root, and this is a user's own file";
+    let mend =
+        format!("remove it, since what is kept here is linked, or declare it in {DEFAULT_FILE}");
+    problems.add(place.unwrap_or_default(), what, mend);
+}
+
+fn refuse(keys: &[&'static str], table: &mut Reader<'_>, problems: &mut Problems<'_>) {
+    for key in keys {
+        if let Some(place) = given(key, table, problems) {
+            let what =
+                format!("`{key}` in {} needs root, and this is a user's own file", table.title);
+            problems.add(place, what, format!("remove it, or declare it in {DEFAULT_FILE}"));
+        }
+    }
+}
+
+/// The place of a key that is there, which counts as known from now on; the keys of a message about
+/// an unknown one are those that can be used.
+fn given(key: &'static str, table: &mut Reader<'_>, problems: &Problems<'_>) -> Option<Place> {
+    let place = table.key_place(key, problems)?;
+    table.value(key, problems);
+    Some(place)
+}

@@ -1,0 +1,124 @@
+//! `diff --flat`: one line a change for `grep`; `-0`: paths alone for `xargs -0`.
+
+use std::io::{self, BufWriter, Write};
+
+use dirfd::path::Escaped;
+use dirfd::{ChangeKind, FileType};
+
+use crate::diff::classify::Verdict;
+use crate::diff::summary::VERDICTS;
+use crate::diff::{DiffReport, Row};
+use crate::ui::colours::{PLAIN, QUIET, Style};
+use crate::ui::figures;
+
+/// The character that stands for a kind of change.
+pub fn mark(kind: ChangeKind) -> char {
+    match kind {
+        ChangeKind::Added => '+',
+        ChangeKind::Removed => '-',
+        ChangeKind::Modified => '~',
+        ChangeKind::Metadata => 'm',
+        ChangeKind::Replaced => '!',
+    }
+}
+
+/// Writes `+ file        1.2 MiB  stray      /path` for each change: mark, type, size of a regular
+/// file, verdict, escaped path; nothing else.
+pub fn write(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Result<()> {
+    let mut out = BufWriter::new(out);
+    let width = VERDICTS.iter().map(|verdict| verdict.word().len()).max().unwrap_or(0);
+    report.for_each(|row| write_row(row, style, width, &mut out))?;
+    out.flush()
+}
+
+fn write_row(row: &Row<'_>, style: &Style, width: usize, out: &mut impl Write) -> io::Result<()> {
+    let size = match row.facts.file_type {
+        FileType::File => figures::size(row.facts.size),
+        _ => "-".to_string(),
+    };
+    let paint = Style::verdict(row.verdict);
+    // What is decided stands back as a whole line.
+    let (rest, file) = if row.verdict == Verdict::Stray {
+        (PLAIN, style.file(row.path, row.facts))
+    } else {
+        (QUIET, QUIET)
+    };
+    writeln!(
+        out,
+        "{} {}  {}  {}",
+        style.paint(paint, mark(row.kind)),
+        style.paint(rest, format_args!("{:<9}  {size:>10}", row.facts.file_type.word())),
+        style.paint(paint, format_args!("{:<width$}", row.verdict.word())),
+        style.paint(file, format_args!("/{}", Escaped(row.path))),
+    )
+}
+
+/// Writes each path as raw bytes with a NUL after it.
+pub fn write_nul(report: &DiffReport<'_>, out: impl Write) -> io::Result<()> {
+    let mut out = BufWriter::new(out);
+    report.for_each(|row| {
+        out.write_all(b"/")?;
+        out.write_all(row.path)?;
+        out.write_all(b"\0")
+    })?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diff::diff_fixture::{Fixture, text, week};
+    use dirfd::TreePath;
+
+    fn narrowed(to: &[&str]) -> Fixture {
+        let mut fixture = Fixture::new(week());
+        fixture.only = to.iter().map(|path| TreePath::parse(path.as_bytes()).unwrap()).collect();
+        fixture
+    }
+
+    #[test]
+    fn one_line_a_change_in_columns() {
+        let fixture = narrowed(&["/etc", "/home", "/run", "/var/lib/machines"]);
+        let shown = text(|out| write(&fixture.report(), &Style::default(), out));
+        insta::assert_snapshot!(shown, @r#"
+        + file             33 B  kept       /etc/machine-id
+        - file            286 B  stray      /etc/motd
+        ! file             12 B  stray      /etc/mtab
+        ~ file          1.2 KiB  stray      /etc/passwd
+        m file            900 B  stray      /etc/shadow
+        m dir                 -  stray      /etc/ssl/private
+        + file          1.7 KiB  stray      /etc/ssl/private/host key.pem
+        + dir                 -  stray      /home/alice/bin
+        + file          3.8 MiB  stray      /home/alice/bin/run
+        + symlink             -  stray      /home/alice/bin/run.old
+        + file             88 B  stray      /home/alice/caf\xe9.txt
+        + dir                 -  stray      /home/alice/empty
+        + file          5.0 KiB  stray      /home/alice/notes\nfor\u{1b}[31m me
+        + file         11.7 KiB  stray      /home/alice/日本語.md
+        + fifo                -  stray      /run/control
+        + socket              -  stray      /run/control.sock
+        + subvolume           -  stray      /var/lib/machines
+        "#);
+    }
+
+    #[test]
+    fn colour_adds_nothing_but_colour() {
+        let fixture = narrowed(&[]);
+        let style = Style { color: true, ls_colors: Some(lscolors::LsColors::default()) };
+        let plain = text(|out| write(&fixture.report(), &Style::default(), out));
+        let coloured = text(|out| write(&fixture.report(), &style, out));
+        assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
+        assert!(coloured.contains("\x1b[31mstray") && !plain.contains('\x1b'));
+    }
+
+    #[test]
+    fn paths_alone_are_raw_bytes() {
+        let mut out = Vec::new();
+        write_nul(&narrowed(&["/home", "/opt/old"]).report(), &mut out).unwrap();
+        let paths: Vec<&[u8]> = out.split(|&b| b == 0).collect();
+        assert!(paths.contains(&&b"/home/alice/caf\xe9.txt"[..]), "{paths:?}");
+        assert!(paths.contains(&&b"/home/alice/notes\nfor\x1b[31m me"[..]), "{paths:?}");
+        assert_eq!(paths.last(), Some(&&b""[..]), "the last path ends with a NUL as well");
+        assert_eq!(paths.len(), 9 + 1);
+    }
+}

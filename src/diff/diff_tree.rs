@@ -1,0 +1,287 @@
+//! `diff` for people: a tree in which whatever came or went as a whole takes one line.
+
+use std::io::{self, BufWriter, Write};
+
+use dirfd::path::Escaped;
+use dirfd::{ChangeKind, FileType};
+use unicode_width::UnicodeWidthStr;
+
+use crate::diff::classify::Verdict;
+use crate::diff::diff_flat::mark;
+use crate::diff::summary::{KINDS, Summary, VERDICTS, content_bytes};
+use crate::diff::tree_fold::{self, Below, Body, Changed, Line, NodeId, Nodes, Sort};
+use crate::diff::{DiffReport, Method};
+use crate::ui::colours::{PLAIN, Painted, QUIET, STRONG, Style, escaped_name};
+use crate::ui::figures;
+
+/// Writes the tree, the summary, and how the changes were found if that was slow.
+pub fn write(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Result<()> {
+    let mut out = BufWriter::new(out);
+    let mut summary = Summary::default();
+    let mut builder = tree_fold::Builder::new();
+    report.for_each(|row| {
+        summary.add(row);
+        builder.add(row);
+        Ok(())
+    })?;
+    if summary.total() == 0 {
+        write_nothing(report, &mut out)?;
+    } else {
+        let nodes = builder.finish();
+        let lines = tree_fold::fold(&nodes);
+        write_line(&nodes, &lines, style, &mut out)?;
+        writeln!(out)?;
+        write_summary(&summary, style, &mut out)?;
+        if lines.iter().any(|line| line.covers() > 1) {
+            writeln!(out, "{}", style.paint(QUIET, "--flat shows what is folded here"))?;
+        }
+    }
+    write_method(report, style, &mut out)?;
+    out.flush()
+}
+
+fn write_nothing(report: &DiffReport<'_>, out: &mut impl Write) -> io::Result<()> {
+    let live = &report.live.name;
+    let Some(blank) = report.blank.map(|blank| &blank.name) else {
+        return writeln!(out, "Nothing there: {live} is empty.");
+    };
+    if report.only.is_empty() {
+        return writeln!(out, "Nothing changed: {live} is the same as {blank}.");
+    }
+    let within: Vec<String> = report.only.iter().map(ToString::to_string).collect();
+    let within = within.join(", ");
+    writeln!(out, "Nothing changed in {within}: {live} is the same as {blank} there.")
+}
+
+/// `+ 14 added, ~ 3 modified: 12 stray (1.2 MiB), 4 kept`: the legend of the marks is in it.
+fn write_summary(summary: &Summary, style: &Style, out: &mut impl Write) -> io::Result<()> {
+    let mut separator = "";
+    for kind in KINDS {
+        let count = summary.kind(kind);
+        if count > 0 {
+            let mark = style.paint(STRONG, mark(kind));
+            write!(out, "{separator}{mark} {} {}", figures::grouped(count), kind.word())?;
+            separator = ", ";
+        }
+    }
+    separator = ": ";
+    for verdict in VERDICTS {
+        let tally = summary.verdict(verdict);
+        if tally.count == 0 {
+            continue;
+        }
+        let size = match tally.bytes {
+            0 => String::new(),
+            bytes => format!(" ({})", figures::size(bytes)),
+        };
+        let (count, word) = (figures::grouped(tally.count), verdict.word());
+        let paint = if verdict == Verdict::Stray { Style::verdict(verdict) } else { PLAIN };
+        let part = format_args!("{count} {word}{size}");
+        write!(out, "{separator}{}", style.paint(paint, part))?;
+        separator = ", ";
+    }
+    writeln!(out)
+}
+
+fn write_method(report: &DiffReport<'_>, style: &Style, out: &mut impl Write) -> io::Result<()> {
+    match &report.diff.method {
+        Method::Fast => Ok(()),
+        Method::Walk(why) => {
+            let note = format_args!("note: walked both trees, because {why}");
+            writeln!(out, "{}", style.paint(QUIET, note))
+        }
+        Method::Alone => {
+            let note = "note: there is no blank to compare with, so that everything is new";
+            writeln!(out, "{}", style.paint(QUIET, note))
+        }
+    }
+}
+
+// Lays the lines of the tree out in columns: mark, name, count, size, verdict.
+
+/// Longer names push their own line out instead of all others.
+const NAME_WIDTH: usize = 44;
+
+/// The texts of one line, without paint.
+struct Cells {
+    name: String,
+    /// `None` for an unchanged directory, whose line ends with its name.
+    change: Option<ChangeCells>,
+}
+
+struct ChangeCells {
+    sort: Sort,
+    count: String,
+    size: String,
+}
+
+/// Writes all lines in columns that fit them.
+pub fn write_line(
+    nodes: &Nodes,
+    lines: &[Line],
+    style: &Style,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let cells: Vec<Cells> = lines.iter().map(|line| cells(nodes, line)).collect();
+    let widths = Widths::of(lines, &cells);
+    for (line, cells) in lines.iter().zip(&cells) {
+        match &cells.change {
+            None => {
+                let name = style.paint(style.directory(), &cells.name);
+                writeln!(out, "  {}{name}", painted_guide(line, style))?;
+            }
+            Some(change) => {
+                let name = name_style(nodes, &line.body, style);
+                write_change(line, cells, change, &widths, (style, name), out)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_change(
+    line: &Line,
+    cells: &Cells,
+    change: &ChangeCells,
+    widths: &Widths,
+    (style, name): (&Style, anstyle::Style),
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let (kind, verdict) = change.sort;
+    let paint = Style::verdict(verdict);
+    // What is decided stands back as a whole line.
+    let (name, figures) = if verdict == Verdict::Stray { (name, PLAIN) } else { (QUIET, QUIET) };
+    let used = line.guide.width() + cells.name.width();
+    let padding = widths.name.saturating_sub(used);
+    write!(out, "{} ", style.paint(paint, mark(kind)))?;
+    write!(out, "{}{}", painted_guide(line, style), style.paint(name, &cells.name))?;
+    write!(out, "{:padding$}", "")?;
+    for (text, width) in [(&change.count, widths.count), (&change.size, widths.size)] {
+        if width > 0 {
+            write!(out, "  {}", style.paint(figures, format_args!("{text:>width$}")))?;
+        }
+    }
+    writeln!(out, "  {}", style.paint(paint, verdict.word()))
+}
+
+/// Nothing at all for the outermost lines: an empty pair of escapes is noise in a log.
+fn painted_guide<'a>(line: &'a Line, style: &Style) -> Painted<&'a str> {
+    style.paint(if line.guide.is_empty() { PLAIN } else { QUIET }, &line.guide)
+}
+
+struct Widths {
+    name: usize,
+    count: usize,
+    size: usize,
+}
+
+impl Widths {
+    fn of(lines: &[Line], cells: &[Cells]) -> Self {
+        let mut widths = Self { name: 0, count: 0, size: 0 };
+        for (line, cells) in lines.iter().zip(cells) {
+            let Some(change) = &cells.change else { continue };
+            let name = line.guide.width() + cells.name.width();
+            if name <= NAME_WIDTH {
+                widths.name = widths.name.max(name);
+            }
+            widths.count = widths.count.max(change.count.len());
+            widths.size = widths.size.max(change.size.len());
+        }
+        widths
+    }
+}
+
+fn cells(nodes: &Nodes, line: &Line) -> Cells {
+    // The outermost names have the machine's root before them instead of a guide.
+    let root = if line.guide.is_empty() { "/" } else { "" };
+    let one =
+        |id: NodeId, facts_type| format!("{root}{}", escaped_name(&nodes.get(id).name, facts_type));
+    let change = |sort, count, size| Some(ChangeCells { sort, count, size });
+    match &line.body {
+        Body::Branch(chain) => {
+            Cells { name: format!("{root}{}", joined(nodes, chain)), change: None }
+        }
+        // The root's own name is empty: the slash before it is all.
+        Body::Single(0, it) => {
+            Cells { name: "/".to_string(), change: change(it.sort(), String::new(), String::new()) }
+        }
+        Body::Single(id, it) => Cells {
+            name: one(*id, it.facts.file_type),
+            change: change(it.sort(), type_word(nodes, *id, it), own_size(it)),
+        },
+        Body::Whole(id, it, below) => Cells {
+            name: one(*id, it.facts.file_type),
+            change: change(it.sort(), whole_count(it, below), below_size(it.sort(), below)),
+        },
+        Body::Within(chain, sort, below) => Cells {
+            name: format!("{root}{}*", joined(nodes, chain)),
+            change: change(*sort, count(below), below_size(*sort, below)),
+        },
+        Body::More(sort, hidden, below) => Cells {
+            name: format!("… and {} more", figures::grouped(*hidden)),
+            change: change(*sort, String::new(), below_size(*sort, below)),
+        },
+    }
+}
+
+fn joined(nodes: &Nodes, chain: &[NodeId]) -> String {
+    chain.iter().map(|&id| format!("{}/", Escaped(&nodes.get(id).name))).collect()
+}
+
+/// What it is, unless that is a file, or a directory whose content follows.
+fn type_word(nodes: &Nodes, id: NodeId, change: &Changed) -> String {
+    match change.facts.file_type {
+        FileType::File => String::new(),
+        FileType::Dir => match change.kind {
+            ChangeKind::Added if nodes.get(id).children.is_empty() => "empty".to_string(),
+            _ => String::new(),
+        },
+        other => other.word().to_string(),
+    }
+}
+
+fn whole_count(change: &Changed, below: &Below) -> String {
+    match change.facts.file_type {
+        FileType::Dir => count(below),
+        // A directory gave way to something else, and its content went with it.
+        _ => format!("had {}", count(below)),
+    }
+}
+
+/// Files, or directories where there is nothing else.
+fn count(below: &Below) -> String {
+    match below.files {
+        0 => figures::count_of(below.dirs, "directory", "directories"),
+        files => figures::count_of(files, "file", "files"),
+    }
+}
+
+fn own_size(change: &Changed) -> String {
+    match (change.kind, change.facts.file_type) {
+        // The content is the same, so its size is no news.
+        (ChangeKind::Metadata, _) => String::new(),
+        (_, FileType::File) => figures::size(content_bytes(&change.facts)),
+        _ => String::new(),
+    }
+}
+
+fn below_size((kind, _): Sort, below: &Below) -> String {
+    match (kind, below.bytes) {
+        (ChangeKind::Metadata, _) | (_, 0) => String::new(),
+        (_, bytes) => figures::size(bytes),
+    }
+}
+
+fn name_style(nodes: &Nodes, body: &Body, style: &Style) -> anstyle::Style {
+    match body {
+        Body::Single(id, change) | Body::Whole(id, change, _) => {
+            style.file(&nodes.get(*id).name, &change.facts)
+        }
+        Body::Branch(_) | Body::Within(..) => style.directory(),
+        Body::More(..) => QUIET,
+    }
+}
+
+#[cfg(test)]
+#[path = "diff_tree_tests.rs"]
+mod tests;

@@ -1,0 +1,350 @@
+//! Leftovers: what lies in a storage and no entry declares any more. Found, weighed, never touched.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use dirfd::copy::private_directory;
+use dirfd::disk_usage::{Found, Scales, Weight};
+use dirfd::{Error, Facts, FileType, Result, TreePath, atomic_file};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::config::Config;
+use crate::host::HostRoot;
+use crate::persist::create;
+
+/// What the storages hold beside what is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// The storages that are declared, each once, in the order of the file.
+    pub storages: Vec<Looked>,
+    /// Each topmost path that no entry declares, sorted by path bytes.
+    pub found: Vec<Leftover>,
+    /// Where something is mounted inside a storage; what is there was not looked at. Sorted.
+    pub mounted_over: Vec<TreePath>,
+}
+
+/// A storage that was looked into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// Where it is on the machine.
+    pub path: TreePath,
+    /// The line that declares it.
+    pub line: u32,
+    /// Whether it is in force.
+    pub enabled: bool,
+    /// Whether it is there.
+    pub there: bool,
+}
+
+/// One leftover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// Where it is on the machine.
+    pub path: TreePath,
+    /// The storage that it lies in.
+    pub storage: TreePath,
+    /// What is known of it.
+    pub why: Why,
+    /// What it is itself.
+    pub facts: Facts,
+    /// It with all that is below.
+    pub weight: Weight,
+}
+
+/// Why something in a storage is a leftover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing declares it.
+    Undeclared,
+    /// What declares it, in this line, is not enabled.
+    NotEnabled {
+        /// The line.
+        line: u32,
+    },
+    /// It had this name until `apply --adopt` or `keep` put other data in its place.
+    SetAside {
+        /// The name, or the start of a long one.
+        of: Vec<u8>,
+    },
+    /// It was to get this name, and whoever wrote it was cut off before it was whole.
+    Temporary {
+        /// The name, or the start of a long one.
+        of: Vec<u8>,
+    },
+}
+
+/// Looks into all storages, below the host's root. `only` narrows to what is at, below or above one
+/// of these paths; empty: all. `progress` is told how many names were looked at so far.
+pub fn find(
+    host: &HostRoot,
+    config: &Config,
+    only: &[TreePath],
+    progress: &dyn Fn(u64),
+) -> Result<Leftovers> {
+    let claims = of(config);
+    let mut leftovers = Leftovers::default();
+    let mut looked_at = 0;
+    for storage in &config.storages {
+        let path = &storage.path;
+        if leftovers.storages.iter().any(|looked| looked.path == *path) {
+            continue;
+        }
+        let opened = open(host, path)?;
+        // One that is declared twice is in force if one of the declarations is.
+        let enabled = config.storages.iter().any(|other| other.path == *path && other.enable);
+        let (line, there) = (storage.place.line, opened.is_some());
+        leftovers.storages.push(Looked { path: path.clone(), line, enabled, there });
+        if let (Some(root), Some(claims)) = (opened, claims.at(path)) {
+            let scales = Scales::new(root.as_fd(), path.clone(), looked_at, progress)?;
+            let search = Search { scales, storage: path, config, only, into: &mut leftovers };
+            looked_at = search.run(claims)?;
+        }
+    }
+    leftovers.found.sort_by(|a, b| a.path.cmp(&b.path));
+    leftovers.mounted_over.sort();
+    Ok(leftovers)
+}
+
+/// Opens a storage; `None` if it is not there.
+fn open(host: &HostRoot, path: &TreePath) -> Result<Option<OwnedFd>> {
+    let action = || format!("look into the storage {path}");
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let why = match create::open(host.as_fd(), path.as_path(), flags) {
+        Ok(root) => return Ok(Some(root)),
+        Err(why) => why,
+    };
+    match Errno::from_io_error(&why) {
+        Some(Errno::NOENT) => Ok(None),
+        Some(Errno::LOOP) => Err(Error::new(action(), "a symbolic link is on the way to it")
+            .mend("write the real path into the configuration, as `realpath` shows it")),
+        Some(Errno::NOTDIR) => Err(Error::new(action(), "it is no directory")),
+        Some(Errno::ACCESS) => Err(Error::io(action(), why).mend("run this as root")),
+        _ => Err(Error::io(action(), why)),
+    }
+}
+
+/// One directory on the way down: names that were not looked at yet, what entries say of them, and
+/// the line that declares the directory, if it is not enabled.
+struct Level<'c> {
+    names: std::vec::IntoIter<CString>,
+    claims: &'c Node,
+    not_enabled: Option<u32>,
+}
+
+struct Search<'a> {
+    scales: Scales<'a>,
+    storage: &'a TreePath,
+    config: &'a Config,
+    only: &'a [TreePath],
+    into: &'a mut Leftovers,
+}
+
+impl Search<'_> {
+    /// Goes through the directories that lead to declared data; all beside those are leftovers.
+    fn run(mut self, claims: &Node) -> Result<u64> {
+        let names = self.scales.names()?.into_iter();
+        let mut levels = vec![Level { names, claims, not_enabled: None }];
+        while let Some(level) = levels.last_mut() {
+            let Some(name) = level.names.next() else {
+                levels.pop();
+                self.scales.leave();
+                continue;
+            };
+            let (claims, not_enabled) = (level.claims.child(name.to_bytes()), level.not_enabled);
+            if let Some((claims, not_enabled)) = self.see(&name, claims, not_enabled)? {
+                let names = self.scales.names()?.into_iter();
+                levels.push(Level { names, claims, not_enabled });
+            }
+        }
+        Ok(self.scales.looked_at())
+    }
+
+    /// Looks at one name, and enters it if it leads to declared data.
+    fn see<'c>(
+        &mut self,
+        name: &CString,
+        claims: Option<&'c Node>,
+        not_enabled: Option<u32>,
+    ) -> Result<Option<(&'c Node, Option<u32>)>> {
+        if claims.is_some_and(Node::is_taken) {
+            return Ok(None);
+        }
+        let Some(found) = self.scales.look(name)? else { return Ok(None) };
+        if found.mounted_over {
+            self.into.mounted_over.push(self.scales.path_of(Some(name)));
+            return Ok(None);
+        }
+        let not_enabled = match claims.and_then(|node| node.claim) {
+            Some(Claim::NotEnabled { line }) => Some(line),
+            _ => not_enabled,
+        };
+        let is_dir = matches!(found.stat.facts.file_type, FileType::Dir | FileType::Subvolume);
+        if let Some(node) = claims.filter(|node| is_dir && node.leads_on()) {
+            return Ok(self.scales.enter(name)?.then_some((node, not_enabled)));
+        }
+        self.add(name, &found, not_enabled)?;
+        Ok(None)
+    }
+
+    fn add(&mut self, name: &CString, found: &Found, not_enabled: Option<u32>) -> Result<()> {
+        let path = self.scales.path_of(Some(name));
+        let shown = |only: &TreePath| path.is_within(only) || only.is_within(&path);
+        let narrowed = !self.only.is_empty() && !self.only.iter().any(shown);
+        if narrowed || self.config.forget.covers(path.as_bytes()).is_some() {
+            return Ok(());
+        }
+        // What an interrupted copy left; the next command that copies removes it.
+        if private_directory::is_one(name.to_bytes(), &found.stat.facts) {
+            return Ok(());
+        }
+        let weight = self.scales.weigh(name, found)?;
+        // mke2fs(8) makes it, and fsck wants it to stay.
+        if name.as_bytes() == b"lost+found" && (weight.files, weight.dirs) == (0, 1) {
+            return Ok(());
+        }
+        let why = match not_enabled {
+            Some(line) => Why::NotEnabled { line },
+            None => own_name_of(name.to_bytes()).unwrap_or(Why::Undeclared),
+        };
+        let (storage, facts) = (self.storage.clone(), found.stat.facts);
+        self.into.found.push(Leftover { path, storage, why, facts, weight });
+        Ok(())
+    }
+}
+
+// What the entries of all storages declare, as a tree of names that a walk follows.
+
+/// What an entry says of a path in storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is kept.
+    Kept,
+    /// It would be, but the entry or its storage is not enabled.
+    NotEnabled {
+        /// The line of the entry.
+        line: u32,
+    },
+}
+
+/// One path, and what is declared below it.
+#[derive(Debug, Default)]
+pub struct Node {
+    children: BTreeMap<Vec<u8>, Node>,
+    /// What an entry says of it.
+    pub claim: Option<Claim>,
+    /// A storage of its own.
+    is_storage: bool,
+    /// Something below is kept, or a storage of its own.
+    leads_to_kept: bool,
+}
+
+/// All declarations, from the machine's root on: data of one storage may lie in another.
+pub fn of(config: &Config) -> Node {
+    let mut root = Node::default();
+    for storage in &config.storages {
+        root.make(&storage.path, true).is_storage = true;
+        for entry in storage.all_entries() {
+            let at = entry.storage.as_ref().map_or(&storage.path, |(path, _)| path);
+            let source = [at.as_bytes(), b"/", entry.data.as_bytes()].concat();
+            // Both halves are clean paths, so that the whole is one.
+            let source = TreePath::parse(&source).unwrap_or_default();
+            let kept = storage.enable && entry.enable;
+            let node = root.make(&source, kept);
+            match kept {
+                true => node.claim = Some(Claim::Kept),
+                // Another entry may keep the same data.
+                false => {
+                    node.claim.get_or_insert(Claim::NotEnabled { line: entry.place.line });
+                }
+            }
+        }
+    }
+    root
+}
+
+impl Node {
+    /// What is declared of this path.
+    pub fn at(&self, path: &TreePath) -> Option<&Self> {
+        path.as_bytes().split(|&b| b == b'/').try_fold(self, |node, name| node.child(name))
+    }
+
+    /// What is declared of this name in it.
+    pub fn child(&self, name: &[u8]) -> Option<&Self> {
+        self.children.get(name)
+    }
+
+    /// Whether all that is there has its place: kept data, or a storage that is looked into by
+    /// itself.
+    pub fn is_taken(&self) -> bool {
+        self.is_storage || self.claim == Some(Claim::Kept)
+    }
+
+    /// Whether declared data may lie below that is not to be counted together with this.
+    pub fn leads_on(&self) -> bool {
+        self.leads_to_kept || (self.claim.is_none() && !self.children.is_empty())
+    }
+
+    fn make(&mut self, path: &TreePath, kept: bool) -> &mut Self {
+        let mut node = self;
+        for name in path.as_bytes().split(|&b| b == b'/') {
+            node.leads_to_kept |= kept;
+            node = node.children.entry(name.to_vec()).or_default();
+        }
+        node
+    }
+}
+
+impl Drop for Node {
+    /// A path has up to two thousand names, and dropping must not recurse that deep.
+    fn drop(&mut self) {
+        let mut rest: Vec<Self> = std::mem::take(&mut self.children).into_values().collect();
+        while let Some(mut node) = rest.pop() {
+            rest.extend(std::mem::take(&mut node.children).into_values());
+        }
+    }
+}
+
+// Names in a storage that Blankroot gives itself, told from all others.
+
+/// What stands between a name and a number where other data took its place; see
+/// [`before_name`](crate::persist::create::before_name).
+const BEFORE: &[u8] = b".before-";
+
+/// What a name of ours says; `None` for any other.
+pub fn own_name_of(name: &[u8]) -> Option<Why> {
+    if let Some(stem) = atomic_file::stem(OsStr::from_bytes(name)) {
+        return Some(Why::Temporary { of: stem.as_bytes().to_vec() });
+    }
+    let rest = name.strip_prefix(b".")?;
+    let digits = rest.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let of = rest[..rest.len() - digits].strip_suffix(BEFORE)?;
+    (digits > 0 && !of.is_empty()).then(|| Why::SetAside { of: of.to_vec() })
+}
+
+#[cfg(test)]
+mod own_name_tests {
+    use super::*;
+    use crate::persist::create::before_name;
+
+    #[test]
+    fn our_own_names_are_told_from_all_others() {
+        let before = |of: &[u8]| Some(Why::SetAside { of: of.to_vec() });
+        for name in [&b"machine-id"[..], b".ssh", b"a\n\xff.before-3"] {
+            let aside = before_name(OsStr::from_bytes(name), 12);
+            assert_eq!(own_name_of(aside.as_bytes()), before(name));
+        }
+        let aside = before_name(OsStr::from_bytes(&[b'x'; 255]), u32::MAX);
+        assert!(matches!(own_name_of(aside.as_bytes()), Some(Why::SetAside { .. })));
+        assert_eq!(own_name_of(b".a.tmp-0"), Some(Why::Temporary { of: b"a".to_vec() }));
+        for other in ["a.before-1", ".a.before-", ".before-1", ".a.before-1x", ".a.before", ""] {
+            assert_eq!(own_name_of(other.as_bytes()), None, "{other}");
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "leftovers_tests.rs"]
+mod tests;

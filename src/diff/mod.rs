@@ -1,0 +1,153 @@
+//! `diff`: what appeared, changed or vanished since blank, with its verdicts, and what lies in storages
+//! undeclared.
+//!
+//! [`command`] runs it, [`classify`] gives each change its verdict, and each output format has a file:
+//! [`diff_tree`], [`diff_flat`], [`diff_stat`] and [`diff_json`] show a [`DiffReport`], [`leftovers_report`]
+//! shows leftovers.
+
+pub mod classify;
+pub mod command;
+#[cfg(test)]
+pub(crate) mod diff_fixture;
+pub mod diff_flat;
+pub mod diff_json;
+pub mod diff_stat;
+pub mod diff_tree;
+pub mod leftovers;
+pub mod leftovers_report;
+pub mod summary;
+pub mod tree_fold;
+
+use std::io;
+use std::os::fd::AsFd;
+
+use backends::{Backend, FastChanges, Tree};
+use dirfd::compare_trees::{walk, walk_added};
+use dirfd::{ChangeKind, Changes, Facts, Result, TreePath};
+
+use crate::diff::classify::{Verdict, Verdicts};
+
+/// A diff with its verdicts, narrowed to what was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct DiffReport<'a> {
+    /// The older tree; `None` where there is none to compare with, so that everything is new.
+    pub blank: Option<&'a Tree>,
+    /// The newer tree.
+    pub live: &'a Tree,
+    /// What differs.
+    pub diff: &'a Diff,
+    /// One verdict for each change.
+    pub verdicts: &'a Verdicts,
+    /// Shows and counts only changes at or below one of these; empty: all.
+    pub only: &'a [TreePath],
+}
+
+/// One change that is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// As in [`TreePath::as_bytes`]: without a leading slash, empty for the root.
+    pub path: &'a [u8],
+    /// How it differs.
+    pub kind: ChangeKind,
+    /// What the file is; what it was, if removed.
+    pub facts: &'a Facts,
+    /// What becomes of it.
+    pub verdict: Verdict,
+    /// The rule that decided so.
+    pub rule: Option<&'a str>,
+}
+
+impl DiffReport<'_> {
+    /// Shows each change that passes the narrowing to `see`, in order.
+    pub fn for_each(&self, mut see: impl FnMut(&Row<'_>) -> io::Result<()>) -> io::Result<()> {
+        let mut verdicts = self.verdicts.iter();
+        self.diff.changes.for_each(|path, kind, facts| {
+            // A change without a verdict is one that nobody decided about.
+            let (verdict, rule) = verdicts.next().unwrap_or((Verdict::Stray, None));
+            if self.shows(path) {
+                see(&Row { path, kind, facts, verdict, rule })?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Whether the narrowing lets `path` through.
+    fn shows(&self, path: &[u8]) -> bool {
+        self.only.is_empty() || self.only.iter().any(|dir| is_within(path, dir.as_bytes()))
+    }
+}
+
+pub(crate) fn is_within(path: &[u8], dir: &[u8]) -> bool {
+    dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+}
+
+// What differs between two trees: the backend's fast way, or a walk of both.
+
+/// How the changes were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The file system told what was written since.
+    Fast,
+    /// Both trees were walked; the text completes "walked both trees, because …".
+    Walk(String),
+    /// There is no blank to compare with: everything in live counts as new.
+    Alone,
+}
+
+/// The exact changes and how they were found.
+#[derive(Debug)]
+pub struct Diff {
+    /// Sorted by path bytes.
+    pub changes: Changes,
+    /// How they were found.
+    pub method: Method,
+}
+
+/// What differs in `live` against `blank`. A walk tells `progress` how many names it has looked at.
+pub fn diff(
+    backend: &dyn Backend,
+    blank: &Tree,
+    live: &Tree,
+    progress: &dyn Fn(u64),
+) -> Result<Diff> {
+    let why = match backend.changes(blank, live)? {
+        FastChanges::Exact(changes) => return Ok(Diff { changes, method: Method::Fast }),
+        FastChanges::Unavailable(why) => why,
+    };
+    let (older, newer) = (backend.view(blank)?, backend.view(live)?);
+    let changes = walk(older.as_fd(), newer.as_fd(), progress)?;
+    Ok(Diff { changes, method: Method::Walk(why) })
+}
+
+/// Everything in `live`, for a file system that has no blank.
+pub fn everything(backend: &dyn Backend, live: &Tree, progress: &dyn Fn(u64)) -> Result<Diff> {
+    let view = backend.view(live)?;
+    let changes = walk_added(view.as_fd(), progress)?;
+    Ok(Diff { changes, method: Method::Alone })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use backends::directory::Directory;
+    use backends::{Layout, Origin};
+    use dirfd::TreeName;
+    use std::fs;
+
+    #[test]
+    fn a_backend_without_a_fast_way_is_walked_and_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = |name: &str| TreeName::new(name).unwrap();
+        let layout = Layout { live: name("live"), blank: name("blank"), old: name("old") };
+        fs::create_dir(dir.path().join("live")).unwrap();
+        let backend = Directory::open(dir.path(), layout).unwrap();
+        let blank = backend.lock().unwrap().capture(Origin::Live).unwrap();
+        fs::write(dir.path().join("live/new"), "").unwrap();
+        let live = backend.survey().unwrap().live.tree().cloned().unwrap();
+        let found = diff(&backend, &blank, &live, &|_| {}).unwrap();
+        assert_eq!(found.changes.len(), 1);
+        assert!(matches!(found.method, Method::Walk(why) if why.contains("directory")));
+        let found = everything(&backend, &live, &|_| {}).unwrap();
+        assert_eq!((found.changes.len(), found.method), (1, Method::Alone));
+    }
+}

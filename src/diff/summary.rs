@@ -1,0 +1,114 @@
+//! Counts what a report shows: per kind of change and per verdict.
+
+use std::io;
+
+use dirfd::{ChangeKind, Facts, FileType};
+
+use crate::diff::classify::Verdict;
+use crate::diff::{DiffReport, Row};
+
+/// Every kind of change, in the order of all output.
+pub const KINDS: [ChangeKind; 5] = [
+    ChangeKind::Added,
+    ChangeKind::Modified,
+    ChangeKind::Metadata,
+    ChangeKind::Replaced,
+    ChangeKind::Removed,
+];
+
+/// Every verdict, in the order of all output: what needs eyes comes first.
+pub const VERDICTS: [Verdict; 3] = [Verdict::Stray, Verdict::Kept, Verdict::Forgotten];
+
+/// How many changes, and how many bytes of content in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Changes.
+    pub count: u64,
+    /// Bytes of regular files whose content live has and blank has not: added, modified and
+    /// replaced ones. A removed file and one with other metadata have none.
+    pub bytes: u64,
+}
+
+/// What a report shows, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    kinds: [u64; KINDS.len()],
+    verdicts: [Tally; VERDICTS.len()],
+}
+
+impl Summary {
+    /// Counts what `report` shows.
+    pub fn of(report: &DiffReport<'_>) -> io::Result<Self> {
+        let mut summary = Self::default();
+        report.for_each(|row| {
+            summary.add(row);
+            Ok(())
+        })?;
+        Ok(summary)
+    }
+
+    /// Counts one more.
+    pub fn add(&mut self, row: &Row<'_>) {
+        self.kinds[kind_slot(row.kind)] += 1;
+        let tally = &mut self.verdicts[verdict_slot(row.verdict)];
+        tally.count += 1;
+        tally.bytes += new_bytes(row.kind, row.facts);
+    }
+
+    /// How many changes in all.
+    pub fn total(&self) -> u64 {
+        self.kinds.iter().sum()
+    }
+
+    /// How many of this kind.
+    pub fn kind(&self, kind: ChangeKind) -> u64 {
+        self.kinds[kind_slot(kind)]
+    }
+
+    /// How many with this verdict, and their bytes.
+    pub fn verdict(&self, verdict: Verdict) -> Tally {
+        self.verdicts[verdict_slot(verdict)]
+    }
+}
+
+/// Bytes of content of one file; a directory or a link has none.
+pub fn content_bytes(facts: &Facts) -> u64 {
+    if facts.file_type == FileType::File { facts.size } else { 0 }
+}
+
+/// Bytes of content that only live has.
+fn new_bytes(kind: ChangeKind, facts: &Facts) -> u64 {
+    match kind {
+        ChangeKind::Added | ChangeKind::Modified | ChangeKind::Replaced => content_bytes(facts),
+        ChangeKind::Metadata | ChangeKind::Removed => 0,
+    }
+}
+
+fn kind_slot(kind: ChangeKind) -> usize {
+    match kind {
+        ChangeKind::Added => 0,
+        ChangeKind::Modified => 1,
+        ChangeKind::Metadata => 2,
+        ChangeKind::Replaced => 3,
+        ChangeKind::Removed => 4,
+    }
+}
+
+fn verdict_slot(verdict: Verdict) -> usize {
+    match verdict {
+        Verdict::Stray => 0,
+        Verdict::Kept => 1,
+        Verdict::Forgotten => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_slot_is_where_the_lists_have_it() {
+        assert!(KINDS.iter().enumerate().all(|(at, &kind)| kind_slot(kind) == at));
+        assert!(VERDICTS.iter().enumerate().all(|(at, &verdict)| verdict_slot(verdict) == at));
+    }
+}

@@ -1,0 +1,418 @@
+//! Decides what of the tree is shown and what is folded into one line; words and colours come later.
+
+use std::collections::BTreeMap;
+
+use dirfd::{ChangeKind, Facts, FileType};
+
+use crate::diff::Row;
+use crate::diff::classify::Verdict;
+use crate::diff::summary::content_bytes;
+
+/// More rows of one sort in one directory than this are not all shown.
+const LIMIT: usize = 20;
+/// So many of them are shown then: enough to see what they are.
+const SHOWN: usize = 10;
+
+/// One line of the view.
+#[derive(Debug)]
+pub struct Line {
+    /// The guides before the name.
+    pub guide: String,
+    /// What it says.
+    pub body: Body,
+}
+
+impl Line {
+    /// How many changes it stands for.
+    pub fn covers(&self) -> u64 {
+        self.body.counts().rows()
+    }
+}
+
+/// What a line says.
+#[derive(Debug)]
+pub enum Body {
+    /// Unchanged directories on the way to changes, outermost first.
+    Branch(Vec<NodeId>),
+    /// One change.
+    Single(NodeId, Changed),
+    /// A changed directory with everything in it.
+    Whole(NodeId, Changed, Below),
+    /// Everything in an unchanged directory (the last of the chain).
+    Within(Vec<NodeId>, Sort, Below),
+    /// The rest of the rows of one sort in one directory: how many, and all that they stand for.
+    More(Sort, u64, Below),
+}
+
+impl Body {
+    fn sort(&self) -> Option<Sort> {
+        match self {
+            Self::Branch(_) => None,
+            Self::Single(_, change) | Self::Whole(_, change, _) => Some(change.sort()),
+            Self::Within(_, sort, _) | Self::More(sort, ..) => Some(*sort),
+        }
+    }
+
+    fn counts(&self) -> Below {
+        match self {
+            Self::Branch(_) => Below::default(),
+            Self::Single(_, change) => Below::one(change),
+            Self::Whole(_, change, below) => {
+                let mut all = Below::one(change);
+                all.add(*below);
+                all
+            }
+            Self::Within(_, _, below) | Self::More(_, _, below) => *below,
+        }
+    }
+}
+
+/// A line together with the directory that is shown deeper below it.
+struct Entry {
+    body: Body,
+    deeper: Option<NodeId>,
+}
+
+/// The lines of the view from top to bottom.
+pub fn fold(nodes: &Nodes) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some(change) = nodes.root().change {
+        lines.push(Line { guide: String::new(), body: Body::Single(0, change) });
+    }
+    // No recursion: directories nest deeper than a stack does.
+    let mut open = vec![Level::new(nodes, nodes.root(), String::new(), true)];
+    while let Some(level) = open.last_mut() {
+        match level.next() {
+            None => drop(open.pop()),
+            Some((line, deeper)) => {
+                lines.push(line);
+                if let Some((id, guide)) = deeper {
+                    open.push(Level::new(nodes, nodes.get(id), guide, false));
+                }
+            }
+        }
+    }
+    lines
+}
+
+/// The entries of one directory that are still to come.
+struct Level {
+    entries: std::vec::IntoIter<Entry>,
+    guide: String,
+    top: bool,
+}
+
+impl Level {
+    fn new(nodes: &Nodes, node: &Node, guide: String, top: bool) -> Self {
+        let entries = node.children.iter().map(|&id| entry(nodes, id)).collect();
+        Self { entries: shorten(entries).into_iter(), guide, top }
+    }
+
+    /// The next line, and the directory to go into after it with the guides that its lines have.
+    fn next(&mut self) -> Option<(Line, Option<(NodeId, String)>)> {
+        let Entry { body, deeper } = self.entries.next()?;
+        let (own, below) = match (self.top, self.entries.len()) {
+            (true, _) => ("", ""),
+            (false, 0) => ("└─ ", "   "),
+            (false, _) => ("├─ ", "│  "),
+        };
+        let deeper = deeper.map(|id| (id, format!("{}{below}", self.guide)));
+        Some((Line { guide: format!("{}{own}", self.guide), body }, deeper))
+    }
+}
+
+fn entry(nodes: &Nodes, id: NodeId) -> Entry {
+    let node = nodes.get(id);
+    match node.change {
+        Some(change) if node.children.is_empty() => whole(Body::Single(id, change)),
+        Some(change) if folds_whole(&change, node.below.alike) => {
+            whole(Body::Whole(id, change, node.below))
+        }
+        Some(change) => Entry { body: Body::Single(id, change), deeper: Some(id) },
+        None => branch(nodes, id),
+    }
+}
+
+fn whole(body: Body) -> Entry {
+    Entry { body, deeper: None }
+}
+
+/// Joins directories that hold nothing but one unchanged directory.
+fn branch(nodes: &Nodes, id: NodeId) -> Entry {
+    let mut chain = vec![id];
+    let mut node = nodes.get(id);
+    let mut last = id;
+    while let [only] = node.children[..]
+        && nodes.get(only).change.is_none()
+    {
+        chain.push(only);
+        last = only;
+        node = nodes.get(only);
+    }
+    match node.below.alike {
+        // What nobody has to decide about may take little room, but a stray is shown by its name.
+        Alike::All(sort @ (_, verdict))
+            if verdict != Verdict::Stray
+                && node.children.len() > 1
+                && node.below.rows() > LIMIT as u64 =>
+        {
+            whole(Body::Within(chain, sort, node.below))
+        }
+        _ => Entry { body: Body::Branch(chain), deeper: Some(last) },
+    }
+}
+
+/// Whether a directory and everything in it are told in one line: it is new, gone or another type,
+/// and all that is in it came or went with it, with the same verdict.
+fn folds_whole(change: &Changed, below: Alike) -> bool {
+    let Alike::All((kind, verdict)) = below else { return false };
+    let with_it = match change.kind {
+        ChangeKind::Added | ChangeKind::Removed => kind == change.kind,
+        ChangeKind::Replaced if change.facts.file_type == FileType::Dir => {
+            kind == ChangeKind::Added
+        }
+        ChangeKind::Replaced => kind == ChangeKind::Removed,
+        ChangeKind::Modified | ChangeKind::Metadata => false,
+    };
+    with_it && verdict == change.verdict
+}
+
+/// Puts one line in place of the rest where one directory has too many rows of one sort.
+fn shorten(entries: Vec<Entry>) -> Vec<Entry> {
+    let sort_of = |entry: &Entry| entry.body.sort().filter(|_| entry.deeper.is_none());
+    let mut counts: BTreeMap<Sort, usize> = BTreeMap::new();
+    for sort in entries.iter().filter_map(sort_of) {
+        *counts.entry(sort).or_default() += 1;
+    }
+    counts.retain(|_, count| *count > LIMIT);
+    if counts.is_empty() {
+        return entries;
+    }
+    let mut seen: BTreeMap<Sort, usize> = BTreeMap::new();
+    let mut rest: BTreeMap<Sort, (u64, Below)> = BTreeMap::new();
+    let mut shown = Vec::new();
+    for entry in entries {
+        if let Some(sort) = sort_of(&entry).filter(|sort| counts.contains_key(sort)) {
+            let seen = seen.entry(sort).or_default();
+            *seen += 1;
+            if *seen > SHOWN {
+                let (hidden, below) = rest.entry(sort).or_default();
+                *hidden += 1;
+                below.add(entry.body.counts());
+                continue;
+            }
+        }
+        shown.push(entry);
+    }
+    let more = |(sort, (hidden, below))| whole(Body::More(sort, hidden, below));
+    shown.extend(rest.into_iter().map(more));
+    shown
+}
+
+// The changed paths as a tree of names, with what lies below each counted.
+
+/// The number of a node; 0 is the root.
+pub type NodeId = usize;
+
+const ROOT: NodeId = 0;
+
+/// A path that changed, or a directory on the way to one.
+#[derive(Debug)]
+pub struct Node {
+    /// The last component; empty for the root.
+    pub name: Vec<u8>,
+    /// What changed about it; `None` for a directory that is only on the way.
+    pub change: Option<Changed>,
+    /// By name, once the tree is finished.
+    pub children: Vec<NodeId>,
+    /// Everything below it, itself not included.
+    pub below: Below,
+    parent: NodeId,
+}
+
+/// A change without its path.
+#[derive(Clone, Copy, Debug)]
+pub struct Changed {
+    /// How it differs.
+    pub kind: ChangeKind,
+    /// What it is.
+    pub facts: Facts,
+    /// What becomes of it.
+    pub verdict: Verdict,
+}
+
+/// Rows of the same sort may be told in one line.
+pub type Sort = (ChangeKind, Verdict);
+
+impl Changed {
+    /// Its sort.
+    pub fn sort(&self) -> Sort {
+        (self.kind, self.verdict)
+    }
+}
+
+/// Changes, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Below {
+    /// Changed directories.
+    pub dirs: u64,
+    /// Changes of all other types.
+    pub files: u64,
+    /// Bytes of the regular files.
+    pub bytes: u64,
+    /// Whether they are all alike.
+    pub alike: Alike,
+}
+
+/// Whether several changes are of one sort.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Alike {
+    /// There are none.
+    #[default]
+    Nothing,
+    /// All are of this sort.
+    All(Sort),
+    /// They differ.
+    Mixed,
+}
+
+impl Below {
+    /// The count of one change.
+    pub fn one(change: &Changed) -> Self {
+        let is_dir = change.facts.file_type == FileType::Dir;
+        Self {
+            dirs: u64::from(is_dir),
+            files: u64::from(!is_dir),
+            bytes: content_bytes(&change.facts),
+            // A nested subvolume is a tree of its own: it is never folded away.
+            alike: match change.facts.file_type {
+                FileType::Subvolume => Alike::Mixed,
+                _ => Alike::All(change.sort()),
+            },
+        }
+    }
+
+    /// How many changes.
+    pub fn rows(&self) -> u64 {
+        self.dirs + self.files
+    }
+
+    /// Adds others.
+    pub fn add(&mut self, other: Self) {
+        self.dirs += other.dirs;
+        self.files += other.files;
+        self.bytes += other.bytes;
+        self.alike = match (self.alike, other.alike) {
+            (Alike::Nothing, alike) | (alike, Alike::Nothing) => alike,
+            (a, b) if a == b => a,
+            _ => Alike::Mixed,
+        };
+    }
+}
+
+/// The nodes, parents before their children.
+#[derive(Debug)]
+pub struct Nodes(Vec<Node>);
+
+impl Nodes {
+    /// The node with this number.
+    pub fn get(&self, id: NodeId) -> &Node {
+        &self.0[id]
+    }
+
+    /// The root.
+    pub fn root(&self) -> &Node {
+        &self.0[ROOT]
+    }
+}
+
+/// Takes rows in order and makes the tree of them.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    nodes: Vec<Node>,
+    /// The directories from the root to the last row's.
+    open: Vec<NodeId>,
+    /// The last row's directory, with its slash: most rows share it with the row before.
+    dir: Vec<u8>,
+}
+
+impl Builder {
+    /// A tree without rows.
+    pub fn new() -> Self {
+        Self { nodes: vec![node(Vec::new(), ROOT)], open: vec![ROOT], dir: Vec::new() }
+    }
+
+    /// Adds the next row, in the order of whole paths.
+    pub fn add(&mut self, row: &Row<'_>) {
+        let change = Changed { kind: row.kind, facts: *row.facts, verdict: row.verdict };
+        if row.path.is_empty() {
+            self.nodes[ROOT].change = Some(change);
+            return;
+        }
+        let name_at = row.path.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
+        let (dir, name) = row.path.split_at(name_at);
+        if dir != self.dir {
+            self.open_dir(dir);
+        }
+        let parent = self.open.last().copied().unwrap_or(ROOT);
+        let id = self.push(parent, name);
+        self.nodes[id].change = Some(change);
+    }
+
+    fn open_dir(&mut self, dir: &[u8]) {
+        self.dir.clear();
+        self.dir.extend_from_slice(dir);
+        let names = dir.split(|&b| b == b'/').filter(|name| !name.is_empty());
+        let mut depth = 1;
+        for name in names {
+            if self.open.get(depth).is_none_or(|&id| self.nodes[id].name != name) {
+                self.open.truncate(depth);
+                let id = self.child(self.open[depth - 1], name);
+                self.open.push(id);
+            }
+            depth += 1;
+        }
+        self.open.truncate(depth);
+    }
+
+    /// The child that has this name already, because it has a row of its own, or a new one.
+    fn child(&mut self, parent: NodeId, name: &[u8]) -> NodeId {
+        // Between the row `a` and what is in `a/` come only names that start with `a`.
+        let children = self.nodes[parent].children.iter().rev();
+        let mut near = children.take_while(|&&id| self.nodes[id].name.starts_with(name));
+        match near.find(|&&id| self.nodes[id].name == name) {
+            Some(&id) => id,
+            None => self.push(parent, name),
+        }
+    }
+
+    fn push(&mut self, parent: NodeId, name: &[u8]) -> NodeId {
+        let id = self.nodes.len();
+        self.nodes.push(node(name.to_vec(), parent));
+        self.nodes[parent].children.push(id);
+        id
+    }
+
+    /// The finished tree: sorted and counted.
+    pub fn finish(mut self) -> Nodes {
+        for id in (1..self.nodes.len()).rev() {
+            let node = &self.nodes[id];
+            let mut all = node.below;
+            if let Some(change) = &node.change {
+                all.add(Below::one(change));
+            }
+            let parent = node.parent;
+            self.nodes[parent].below.add(all);
+        }
+        for id in 0..self.nodes.len() {
+            let mut children = std::mem::take(&mut self.nodes[id].children);
+            children.sort_by(|&a, &b| self.nodes[a].name.cmp(&self.nodes[b].name));
+            self.nodes[id].children = children;
+        }
+        Nodes(self.nodes)
+    }
+}
+
+fn node(name: Vec<u8>, parent: NodeId) -> Node {
+    Node { name, change: None, children: Vec::new(), below: Below::default(), parent }
+}

@@ -1,0 +1,273 @@
+//! Gathers the facts: everything that `doctor` reads is read here, and what cannot be read is listed.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use backends::{Backend, PLACE_FOR_SWAP, Survey, Tree, View};
+use chrono::{DateTime, Utc};
+use dirfd::{Error, Result, TreeName, TreePath, atomic_file};
+
+use crate::boot::command_line::CommandLine;
+use crate::boot::kernels::Kernels;
+use crate::boot::{expire_plan, rollback_plan, swap_files};
+use crate::config::reader::shown;
+use crate::config::rollback_options::Strategy;
+use crate::config::{Config, DEFAULT_FILE};
+use crate::doctor::entries::Mounts;
+use crate::doctor::machine_facts::{Facts, Lies, OwnConfig, Unchecked};
+use crate::doctor::next_tree::Tomorrow;
+use crate::doctor::{blank, root_and_memory, start_kernels, storages, targets};
+use crate::host::HostRoot;
+use crate::persist::list;
+
+/// Where everything is.
+pub struct Sources<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Where live is mounted.
+    pub root_path: &'a Path,
+    /// The same, open.
+    pub root: &'a HostRoot,
+    /// Whose memory it is.
+    pub host: &'a HostRoot,
+    /// The file system that holds the root, or why it cannot be opened.
+    pub backend: Result<Box<dyn Backend>>,
+    /// The kernel command line, if it is the one that booted this root.
+    pub command_line: Option<CommandLine>,
+    /// What time it is.
+    pub clock: DateTime<Utc>,
+}
+
+/// Gathers all facts; an error only where nothing at all can be told.
+pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
+    let mounts = Mounts::read(sources.root_path)?;
+    let mut facts = Facts {
+        today: sources.clock.timestamp().div_euclid(86_400),
+        file: shown(&sources.config.file),
+        ..Facts::default()
+    };
+    let trees = open(sources, &mut facts.unchecked);
+    facts.before_first_rollback = trees.before_first_rollback;
+    let entries = list::list(sources.config);
+    storages::gather(sources, &trees, &mounts, &entries, &mut facts);
+    root_and_memory::gather(sources, &trees, &entries, &mut facts);
+    let lies = facts.storages.iter().map(|s| (s.path.clone(), s.lies)).collect();
+    let tomorrow = Tomorrow {
+        root: sources.root,
+        blank: trees.blank.as_ref(),
+        blank_name: trees.blank_name.clone(),
+        entries: &entries,
+        storages: &lies,
+        mounts: &mounts,
+    };
+    if trees.known {
+        storages::find_mounted_by_hand(sources, &tomorrow, &mut facts);
+    }
+    root_and_memory::accounts(sources, &trees, &tomorrow, &mut facts);
+    root_and_memory::memory(sources, &mounts, &mut facts)?;
+    if trees.known {
+        own_config(sources, &tomorrow, &mut facts);
+        facts.nixos_ids_survive = Some(tomorrow.survives(&path("var/lib/nixos")));
+    }
+    if let Some(view) = &trees.blank {
+        let survives = |path: &TreePath| tomorrow.survives(path);
+        match blank::gather(view, trees.to_change_it.clone(), survives) {
+            Ok(blank) => facts.blank = Some(blank),
+            Err(error) => cannot(&mut facts.unchecked, "blank for secrets", &error),
+        }
+        match (start_kernels::find_older_initrd(&mounts, view), &mut facts.blank) {
+            (Ok(older), Some(blank)) => blank.older_initrd = older,
+            (Ok(_), None) => {}
+            (Err(error), _) => cannot(&mut facts.unchecked, "blank's initrd", &error),
+        }
+    }
+    match start_kernels::gather(sources, &mounts, &tomorrow) {
+        Ok(found) => facts.kernels = found,
+        Err(error) => cannot(&mut facts.unchecked, "kernels for their modules", &error),
+    }
+    match swap_files::find(sources.root, sources.host) {
+        Ok(found) => facts.swap_files = found,
+        Err(error) => cannot(&mut facts.unchecked, "for swap files in the root", &error),
+    }
+    facts.place_for_swap = match &sources.backend {
+        Ok(backend) => backend.how_to_place_swap(),
+        Err(_) => PLACE_FOR_SWAP.to_string(),
+    };
+    if let Ok(backend) = &sources.backend {
+        of_survey(backend.as_ref(), sources, &mut facts);
+        match backend.how_to_hold_room_back() {
+            Ok(how) => facts.how_to_hold_room_back = how,
+            Err(error) => cannot(&mut facts.unchecked, "whether room is held back", &error),
+        }
+    }
+    let live = trees.live_is_root;
+    for entry in entries.iter().cloned() {
+        facts.entries.push(targets::gather(
+            sources.root,
+            &mounts,
+            entry,
+            live,
+            trees.blank.as_ref(),
+            &mut facts.unchecked,
+        ));
+    }
+    Ok(facts)
+}
+
+/// Gathers the kernels alone, for `status`: nothing is walked through.
+pub fn kernels(sources: &Sources<'_>) -> Result<Kernels> {
+    let mounts = Mounts::read(sources.root_path)?;
+    let trees = open(sources, &mut Vec::new());
+    let entries = list::list(sources.config);
+    let storages = sources.config.storages.iter().filter(|storage| storage.enable);
+    let lies = storages.map(|storage| (storage.path.clone(), mounts.lies(&storage.path)));
+    let tomorrow = Tomorrow {
+        root: sources.root,
+        blank: trees.blank.as_ref(),
+        blank_name: trees.blank_name.clone(),
+        entries: &entries,
+        storages: &lies.collect::<BTreeMap<TreePath, Lies>>(),
+        mounts: &mounts,
+    };
+    start_kernels::gather(sources, &mounts, &tomorrow)
+}
+
+/// What is told by one look at the file system.
+fn of_survey(backend: &dyn Backend, sources: &Sources<'_>, facts: &mut Facts) {
+    const NESTED: &str = "what is in nested subvolumes";
+    const OLD_ROOTS: &str = "old roots for snapshots";
+    let mut survey = match backend.survey() {
+        Ok(survey) => survey,
+        Err(error) => {
+            for what in [NESTED, OLD_ROOTS] {
+                cannot(&mut facts.unchecked, what, &error);
+            }
+            return;
+        }
+    };
+    let with_snapshots = with_snapshots(backend, sources, &mut survey);
+    if let Err(error) = nested(backend, sources.config.rollback.strategy, survey, facts) {
+        cannot(&mut facts.unchecked, NESTED, &error);
+    }
+    match with_snapshots {
+        Ok(found) => facts.old_roots_with_snapshots = found,
+        Err(error) => cannot(&mut facts.unchecked, OLD_ROOTS, &error),
+    }
+}
+
+fn nested(
+    backend: &dyn Backend,
+    strategy: Strategy,
+    survey: Survey,
+    facts: &mut Facts,
+) -> Result<()> {
+    if let Some(live) = survey.live.tree().filter(|_| !survey.nested.is_empty()) {
+        facts.nested_that_hold = backend.nested_that_hold(live)?;
+    }
+    facts.immovable = rollback_plan::immovable(strategy, &survey).to_vec();
+    (facts.nested, facts.stubs) = (survey.nested, survey.stubs);
+    Ok(())
+}
+
+/// Old roots that stay for their snapshots alone.
+fn with_snapshots(
+    backend: &dyn Backend,
+    sources: &Sources<'_>,
+    survey: &mut Survey,
+) -> Result<Vec<TreeName>> {
+    backend.look_for_snapshots(&mut survey.old_roots)?;
+    // What is in the way of an expiry is told by `status`.
+    let plan = expire_plan::plan(survey, sources.config.rollback.retention, sources.clock);
+    Ok(plan.map(|plan| plan.kept_by_snapshots().cloned().collect()).unwrap_or_default())
+}
+
+fn own_config(sources: &Sources<'_>, tomorrow: &Tomorrow<'_>, facts: &mut Facts) {
+    let now = atomic_file::read_path(&sources.config.file, atomic_file::MAX_OWN)
+        .map_err(|e| Error::io(format!("read {}", facts.file), e));
+    let later = tomorrow.read(&path(DEFAULT_FILE));
+    match (now, later) {
+        (Ok(now), Ok((later, _))) => {
+            facts.own_config = Some(match later {
+                Some(later) if later == now => OwnConfig::Same,
+                Some(_) => OwnConfig::Other,
+                None => OwnConfig::Nothing,
+            });
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            cannot(&mut facts.unchecked, "whether the configuration survives", &error);
+        }
+    }
+}
+
+pub(crate) fn cannot(unchecked: &mut Vec<Unchecked>, what: &str, error: &Error) {
+    unchecked.push(Unchecked::new(what, error));
+}
+
+pub(crate) fn path(text: &str) -> TreePath {
+    TreePath::parse(text.as_bytes()).unwrap_or_default()
+}
+
+// Opens what the configuration names: live, blank, and what the next boot starts from.
+
+/// The trees of the root's file system.
+#[derive(Default)]
+pub(crate) struct Trees {
+    pub live: Option<Tree>,
+    pub blank: Option<View>,
+    pub blank_name: String,
+    pub to_change_it: Option<[String; 2]>,
+    /// What the next boot starts from is known.
+    pub known: bool,
+    /// Blank was made in this boot, and the next one is the first that is rolled back.
+    pub before_first_rollback: bool,
+    /// Live is what the root shows.
+    pub live_is_root: bool,
+}
+
+pub(crate) fn open(sources: &Sources<'_>, unchecked: &mut Vec<Unchecked>) -> Trees {
+    // Where that cannot be told, `--root` is taken at its word.
+    let mut trees = Trees { live_is_root: true, ..Trees::default() };
+    let what = "what the next boot starts from, and with it who can log in then";
+    if let Err(error) = fill(sources, &mut trees) {
+        cannot(unchecked, what, &error);
+    }
+    if trees.live.is_some() && !trees.live_is_root {
+        let why = format!("what is mounted at {} is not live", shown(sources.root_path));
+        let what = "whether kept paths are in their places, and who can log in now";
+        unchecked.push(Unchecked::new(what, &why));
+    }
+    trees
+}
+
+fn fill(sources: &Sources<'_>, trees: &mut Trees) -> Result<()> {
+    let backend = match &sources.backend {
+        Ok(backend) => backend,
+        Err(error) => return Err(Error::new("open the root's file system", error)),
+    };
+    let (live, blank) = backend.live_and_blank()?;
+    let running = backend.identify(
+        sources.root.dir(".").map_err(|e| Error::io("open the running root", e))?.as_fd(),
+    )?;
+    trees.live_is_root = live.tree().is_none_or(|live| Some(&live.id) == running.as_ref());
+    trees.live = live.tree().cloned();
+    if !backend.abilities().needs_rollback {
+        trees.blank_name = "an empty root".to_string();
+        trees.known = true;
+        return Ok(());
+    }
+    let Some(blank) = blank.tree() else {
+        return Err(Error::new("open blank", "it is missing").mend("run `blankroot init`"));
+    };
+    trees.blank = Some(backend.view(blank)?);
+    trees.blank_name = format!("blank (`{}`)", blank.name);
+    trees.to_change_it = backend.how_to_change_read_only(blank);
+    trees.known = true;
+    // Where that cannot be told, what is pending is told as what is not in its place.
+    if let Ok(facts) = crate::boot::facts::Facts::gather(sources.host, sources.clock)
+        && facts.is_before_first_rollback(Some(blank), false)
+    {
+        trees.before_first_rollback = backend.survey()?.old_roots.is_empty();
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The configuration as a file that a command is about to change.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use backends::lock::FileLock;
+use dirfd::path::Escaped;
+use dirfd::{Error, Result, TreePath};
+
+use crate::cli::arguments::Cli;
+use crate::cli::invocation::{Failure, load_config};
+use crate::config::{Config, DEFAULT_FILE};
+use crate::host::Machine;
+use crate::persist::keep_execute::{self, World, lock_config};
+use crate::persist::keep_request::{self, Request};
+use crate::persist::list;
+use crate::ui;
+
+/// The file and its text, which nobody else changes meanwhile.
+pub struct Editing {
+    /// Where it is.
+    pub file: PathBuf,
+    /// What it says.
+    pub text: String,
+    /// None of a dry run, which changes nothing.
+    _lock: Option<FileLock>,
+}
+
+impl Editing {
+    /// Reads the configuration below `root` under its lock, unless it cannot be changed where it is.
+    ///
+    /// One that is to keep itself, and is not in its storage yet, is brought there first: what would be
+    /// written to live's own is gone at the next boot.
+    pub(crate) fn begin(
+        cli: &Cli,
+        root: &Path,
+        even_if_unseen: bool,
+        dry_run: bool,
+    ) -> Result<(Config, Self), Failure> {
+        let mut file = editable(&load_config(cli, root)?)?;
+        loop {
+            let lock = match dry_run {
+                true => None,
+                false => Some(lock_config(&file, ui::waiting)?),
+            };
+            let config = load_config(cli, root)?;
+            let again = editable(&config)?;
+            if again != file {
+                file = again;
+                continue;
+            }
+            let is_lasting = cli.config.is_some() || !is_to_be_kept(&config);
+            if is_lasting || is_stored(&config, root) {
+                let text = read(&file)?;
+                return Ok((config, Self { file, text, _lock: lock }));
+            }
+            keep_itself(&config, &file, root, even_if_unseen, dry_run)?;
+            if dry_run {
+                let text = read(&file)?;
+                return Ok((config, Self { file, text, _lock: None }));
+            }
+        }
+    }
+
+    /// What the owner may want to know about it: where it is, it may not survive itself.
+    pub fn notes(&self, config: &Config, root: &Path) -> Option<String> {
+        let usual = root.join(DEFAULT_FILE.trim_start_matches('/'));
+        let path = DEFAULT_FILE.trim_start_matches('/').as_bytes();
+        let kept = list::list(config).iter().any(|entry| {
+            dirfd::TreePath::parse(path).is_ok_and(|path| path.is_within(&entry.path))
+        });
+        (self.file == usual && !kept).then(|| {
+            format!(
+                "{DEFAULT_FILE} is not kept itself, so this change is gone at the next boot: run \
+                 `blankroot keep {DEFAULT_FILE}`"
+            )
+        })
+    }
+}
+
+fn changing(file: &Path) -> String {
+    format!("change the configuration {}", Escaped(file.as_os_str().as_encoded_bytes()))
+}
+
+fn read(file: &Path) -> Result<String> {
+    let text = dirfd::atomic_file::read_path(file, dirfd::atomic_file::MAX_OWN);
+    let text = text.map_err(|why| Error::io(changing(file), why))?;
+    String::from_utf8(text).map_err(|why| Error::new(changing(file), why))
+}
+
+/// The file that `config` was read from, unless it cannot be changed there.
+fn editable(config: &Config) -> Result<PathBuf> {
+    let file = config.file.clone();
+    let failed = |why| Error::io(changing(&file), why);
+    if file.symlink_metadata().map_err(failed)?.is_symlink() {
+        let real = file.canonicalize().map_err(failed)?;
+        let bytes = real.as_os_str().as_encoded_bytes();
+        let why = format!("it is a link to {}", Escaped(bytes));
+        let mend = if bytes.starts_with(b"/nix/store/") {
+            "declare it in the configuration that this file is made of".to_string()
+        } else {
+            format!("name the file itself with `--config {}`", Escaped(bytes))
+        };
+        return Err(Error::new(changing(&file), why).mend(mend));
+    }
+    Ok(file)
+}
+
+fn own_path() -> Result<TreePath> {
+    TreePath::parse(DEFAULT_FILE.as_bytes())
+        .map_err(|why| Error::new("keep the configuration", why))
+}
+
+fn is_to_be_kept(config: &Config) -> bool {
+    own_path().is_ok_and(|path| list::list(config).iter().any(|entry| entry.path == path))
+}
+
+/// Whether the file that `config` was read from is the one in its storage.
+fn is_stored(config: &Config, root: &Path) -> bool {
+    list::kept_configuration(config, root).is_some_and(|kept| kept == config.file)
+}
+
+/// Moves the configuration into the storage that it declares for itself.
+fn keep_itself(
+    config: &Config,
+    file: &Path,
+    root: &Path,
+    even_if_unseen: bool,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let machine = Machine::open(root)?;
+    let paths = [(own_path()?, false)];
+    let request = Request { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
+    let open = || config.open_backend(root).map(Some);
+    let plan = keep_request::plan(&request, &machine, config, &read(file)?, &open);
+    let plan = plan.map_err(|errors| match errors.into_iter().next() {
+        Some(error) => error,
+        None => Error::new("keep the configuration", "there is no plan for it"),
+    })?;
+    let mut out = io::stdout().lock();
+    if dry_run {
+        write!(out, "{plan}")?;
+        return Ok(());
+    }
+    let world = World { machine: &machine, config: file, old_root: None, even_if_unseen };
+    let done = keep_execute::keep(&plan, &world, &mut |_, _| {}, |step| {
+        drop(writeln!(out, "done: {step}"));
+    });
+    let kept = done.map_err(|stopped| stopped.error)?;
+    for note in &kept.notes {
+        writeln!(out, "note: {note}")?;
+    }
+    if list::kept_configuration(config, root).is_none() {
+        return Err(Error::new(changing(file), "it is to be kept, and is not in its storage yet")
+            .mend("see why with `blankroot apply`")
+            .into());
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! `apply --in-initrd`: puts early kept paths in their places below the root that is about to start.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use dirfd::path::Escaped;
+use dirfd::stat::of_open;
+use dirfd::{Error, Result, TreePath};
+use rustix::fs::OFlags;
+
+use crate::boot::fstab;
+use crate::cli::arguments::{Apply, Cli};
+use crate::cli::invocation::{Failure, load_config};
+use crate::host::{Machine, is_not_found};
+use crate::persist::apply::{INCOMPLETE, Persistence, exit, open_backend, put_in_force};
+use crate::persist::early_plan::{EarlyPlan, Point, Source, StorageMount, entries, plan};
+use crate::persist::list::{self, KeepEntry};
+use crate::persist::mounting::{self, FileSystem};
+use crate::ui;
+
+pub(crate) fn run(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
+    // The root's own may be in a storage that is not there yet, and need not be newer.
+    let config = load_config(cli, &args.host.host)?;
+    let list = entries(&list::list(&config));
+    let machine = Machine::open(&args.root.root)?;
+    let plan = look_and_plan(&machine, &list)?;
+    plan.refusals.iter().for_each(ui::problem);
+    let (complete, list) =
+        if args.dry_run { pretend(&plan, list)? } else { mount(&plan, &machine, args, list)? };
+    if list.is_empty() {
+        if complete && plan.mounts.is_empty() {
+            writeln!(io::stdout(), "nothing to do: no kept path has to be there so early")?;
+        }
+        return Ok(ExitCode::from(if complete { 0 } else { INCOMPLETE }));
+    }
+    // Nothing that programs read of mounts is written here: they have other paths in the initrd, and
+    // the system's own run tells of them.
+    let open = || open_backend(&config, &args.root.root);
+    let mut persistence = Persistence::new(&machine, &list, open)?;
+    let (plan, done) = put_in_force(&mut persistence, args)?;
+    Ok(if complete { exit(&plan, done.as_ref()) } else { ExitCode::from(INCOMPLETE) })
+}
+
+/// Mounts, and returns whether all of it worked, and the entries whose storages are there.
+fn mount(
+    plan: &EarlyPlan,
+    machine: &Machine,
+    args: &Apply,
+    list: Vec<KeepEntry>,
+) -> Result<(bool, Vec<KeepEntry>), Failure> {
+    let mounted = execute(machine, &args.host.host, plan);
+    let mut out = io::stdout().lock();
+    for new in &mounted.done {
+        writeln!(out, "done: {new}")?;
+    }
+    out.flush()?;
+    mounted.failed.iter().for_each(ui::problem);
+    let (lost, rest) = part(list, &mounted.missing);
+    for (entry, missing) in lost {
+        ui::problem(format_args!("not tried, because of {missing}: keep {}", entry.path));
+    }
+    Ok((mounted.missing.is_empty(), rest))
+}
+
+/// What lies in a mount to come is not there to be looked at.
+fn pretend(plan: &EarlyPlan, list: Vec<KeepEntry>) -> Result<(bool, Vec<KeepEntry>), Failure> {
+    let missing = plan.refusals.iter().map(|refusal| &refusal.point);
+    let places: Vec<&TreePath> =
+        plan.mounts.iter().map(|mount| &mount.point).chain(missing).collect();
+    let (later, now) = part(list, &places);
+    let mut out = io::stdout().lock();
+    write!(out, "{plan}")?;
+    for (entry, place) in later {
+        writeln!(out, "then, with {place} in place: keep {}", entry.path)?;
+    }
+    out.flush()?;
+    Ok((plan.refusals.is_empty(), now))
+}
+
+// The storages of early kept paths on a machine: looks, plans, mounts. What `apply --in-initrd` runs
+// before it puts the paths in their places.
+
+/// What became of the storages.
+#[derive(Debug, Default)]
+pub struct Mounted<'p> {
+    /// What was mounted.
+    pub done: Vec<&'p StorageMount>,
+    /// What could not be, and why.
+    pub failed: Vec<Error>,
+    /// Where something that was needed is missing, by refusal, failure or since a parent is.
+    pub missing: Vec<&'p TreePath>,
+}
+
+/// Plans the mounts that the storages of `list` need, as the machine's fstab has them.
+pub fn look_and_plan(machine: &Machine, list: &[KeepEntry]) -> Result<EarlyPlan> {
+    let text = fstab::read(machine.root().as_fd())
+        .map_err(|e| Error::io("read etc/fstab of the root", e))?;
+    Ok(plan(list, &fstab::entries(&text), |point| look(machine, point)))
+}
+
+/// Mounts them. Devices are found below `host`.
+pub fn execute<'p>(machine: &Machine, host: &Path, plan: &'p EarlyPlan) -> Mounted<'p> {
+    let mut mounted = Mounted::default();
+    mounted.missing.extend(plan.refusals.iter().map(|refusal| &refusal.point));
+    for new in &plan.mounts {
+        if mounted.missing.iter().any(|missing| new.point.is_within(missing)) {
+            continue;
+        }
+        match mount_storages(machine, host, new) {
+            Ok(()) => mounted.done.push(new),
+            Err(error) => {
+                mounted.failed.push(error);
+                mounted.missing.push(&new.point);
+            }
+        }
+    }
+    mounted
+}
+
+/// Parts a list into what these places matter to, and the rest.
+pub fn part<'p>(
+    list: Vec<KeepEntry>,
+    places: &[&'p TreePath],
+) -> (Vec<(KeepEntry, &'p TreePath)>, Vec<KeepEntry>) {
+    let (mut there, mut rest) = (Vec::new(), Vec::new());
+    for entry in list {
+        match places.iter().find(|place| entry.storage.is_within(place)) {
+            Some(place) => there.push((entry, *place)),
+            None => rest.push(entry),
+        }
+    }
+    (there, rest)
+}
+
+fn look(machine: &Machine, point: &TreePath) -> Point {
+    let mount = |path: &TreePath| {
+        let opened = machine.open_at(path, OFlags::PATH | OFlags::DIRECTORY)?;
+        Ok::<_, io::Error>(of_open(opened.as_fd())?.mount)
+    };
+    let both = mount(point).and_then(|own| Ok((own, mount(&point.parent().unwrap_or_default())?)));
+    match both {
+        Ok((own, parent)) if own == parent => Point::Free,
+        Ok(_) => Point::Mounted,
+        Err(why) if why.raw_os_error() == Some(nix::libc::ELOOP) => {
+            let why = "a link lies on the way to it".to_string();
+            Point::Unusable(
+                why,
+                "name the real path, in fstab and in the configuration".to_string(),
+            )
+        }
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Point::Missing,
+        Err(why) => {
+            let why = dirfd::error::describe(&why);
+            Point::Unusable(why, "see that its mount point is a directory".to_string())
+        }
+    }
+}
+
+// Mounts the storages of early kept paths, and leaves them mounted: the root takes them over.
+
+/// Mounts one of them. Devices are found below `host`.
+pub fn mount_storages(machine: &Machine, host: &Path, new: &StorageMount) -> Result<()> {
+    let source = match &new.source {
+        Source::Device(path) => host.join(path.as_path()),
+        Source::Name(name) => Path::new(OsStr::from_bytes(name)).to_path_buf(),
+    };
+    if matches!(new.source, Source::Device(_))
+        && let Err(why) = source.symlink_metadata()
+    {
+        let error = Error::io(new.to_string(), why);
+        return Err(if error.errno() == Some(nix::libc::ENOENT) { not_there(new) } else { error });
+    }
+    let new_one = FileSystem {
+        fs_type: &new.fs_type,
+        source: &source,
+        options: &new.options,
+        attributes: new.attributes,
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let done = machine
+        .open_at(&new.point, flags)
+        .and_then(|place| mounting::file_system(new_one, place.as_fd()));
+    done.map_err(|why| {
+        let missing = is_not_found(&why);
+        let error = Error::io(new.to_string(), why);
+        match error.errno() {
+            Some(nix::libc::ENODEV) => error.mend(format!(
+                "see that the initrd has the kernel module of {}",
+                Escaped(new.fs_type.as_bytes())
+            )),
+            Some(nix::libc::ELOOP) => {
+                error.mend("a link lies on the way to it: put a directory in its place, in blank")
+            }
+            _ if missing => {
+                error.mend("see that its mount point is there, and what its options name")
+            }
+            _ => error.mend(format!("correct line {} of /etc/fstab", new.line)),
+        }
+    })
+}
+
+fn not_there(new: &StorageMount) -> Error {
+    Error::new(new.to_string(), "there is no such device yet").mend(format!(
+        "add `x-initrd.mount` to line {} of /etc/fstab, so that the initrd waits for it, or correct \
+         the device there",
+        new.line
+    ))
+}

@@ -1,0 +1,415 @@
+//! Does the steps that put a keep list in force, and decides nothing: a step that fails takes those
+//! that need it along, and every other one is done.
+
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use dirfd::copy::Copied;
+use dirfd::copy::temporary_copy::Aside;
+use dirfd::fault::change;
+use dirfd::path_set::Told;
+use dirfd::stat::{Place, SET_ID, Stat, of_open};
+use dirfd::{Error, FileType, Result, TreePath, xattrs};
+use rustix::fs::{self, Mode, OFlags};
+
+use crate::host::Machine;
+use crate::persist::create::{self, Attributes, Given};
+use crate::persist::mount_options::MountOptions;
+use crate::persist::mounting;
+use crate::persist::resolve::ancestors;
+use crate::persist::step::{ApplyStep, Expected, Making, Owner, Spare};
+use crate::persist::trust::{Unsafe, Way};
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The positions of the steps that took effect.
+    pub done: Vec<usize>,
+    /// The steps that failed, and why.
+    pub failed: Vec<(usize, Error)>,
+    /// The steps that were not tried, and the path that they would have needed.
+    pub not_tried: Vec<(usize, TreePath)>,
+    /// What was set aside, and under which name.
+    pub set_aside: Vec<(TreePath, TreePath)>,
+    /// Nested subvolumes that hold something, and were not copied with what is around them.
+    pub left_out: Told<TreePath>,
+    /// What the owner may want to know of what was copied.
+    pub notes: Vec<String>,
+}
+
+impl Outcome {
+    fn tell_of(&mut self, copied: Copied) {
+        self.notes.extend(notes_of(&copied));
+        self.left_out.extend(copied.left_out);
+    }
+
+    /// Whether everything took effect.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && self.not_tried.is_empty()
+    }
+}
+
+/// Does the steps; `progress` is told of names and bytes that are copied.
+pub fn apply(
+    steps: &[ApplyStep],
+    machine: &Machine,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut broken: Vec<TreePath> = Vec::new();
+    for (at, step) in steps.iter().enumerate() {
+        let missing = step
+            .needs()
+            .find_map(|path| broken.iter().find(|broken| path.is_within(broken)).cloned());
+        if let Some(missing) = missing {
+            broken.push(step.path().clone());
+            outcome.not_tried.push((at, missing));
+            continue;
+        }
+        let done = match step {
+            ApplyStep::Adopt { path, source, sets_aside: false } => {
+                let copied = new(machine, path, source, progress);
+                copied.map(|copied| outcome.tell_of(copied))
+            }
+            ApplyStep::Adopt { path, source, sets_aside: true } => {
+                let set_aside = &mut |aside| outcome.set_aside.push((source.clone(), aside));
+                let copied = instead(machine, path, source, set_aside, progress);
+                copied.map(|copied| outcome.tell_of(copied))
+            }
+            ApplyStep::Replace { path, making, spare } => {
+                replace(machine, path, making, *spare, &mut outcome)
+                    .map_err(|why| failed(step, why))
+            }
+            step => run(step, machine),
+        };
+        match done {
+            Ok(()) => outcome.done.push(at),
+            Err(error) => {
+                broken.push(step.path().clone());
+                outcome.failed.push((at, error));
+            }
+        }
+    }
+    outcome
+}
+
+/// What a copy does not have of its original.
+pub fn notes_of(copied: &Copied) -> Vec<String> {
+    let unlisted = copied.unlisted.lines(|path| {
+        format!(
+            "{path} has more extended attributes than can be listed; the copy has its access \
+             control lists alone"
+        )
+    });
+    let refused = copied.refused_flags.lines(|(path, letters)| {
+        format!("{path} has flags that the copy's file system does not take: +{letters}")
+    });
+    let privileges = copied.privileges.lines(|path| {
+        format!(
+            "{path} has set-user-ID or set-group-ID bits or capabilities on a mount with `nosuid`; \
+             the copy has none"
+        )
+    });
+    unlisted.chain(refused).chain(privileges).collect()
+}
+
+fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
+    let done = match step {
+        ApplyStep::Make { path, making, attributes } => {
+            let (base, attributes) = (machine.base_of(path), attributes.as_ref());
+            in_parent(machine, path, |dir, name| match making {
+                Making::Link { .. } => make((dir, base), name, making, None),
+                _ => create::whole(dir, name, |aside| make((dir, base), aside, making, attributes)),
+            })
+        }
+        ApplyStep::Unlink { path, target, .. } => {
+            in_parent(machine, path, |dir, name| create::unlink(dir, name, target))
+        }
+        ApplyStep::Enforce { path, found, owner, mode } => {
+            enforce(machine, path, found, *owner, *mode)
+        }
+        ApplyStep::Remember { source, .. } => {
+            open(machine, source).and_then(|file| xattrs::mark_as_replaced(file.as_fd()))
+        }
+        ApplyStep::Bind { source, path, options } => bind(machine, source, path, options),
+        ApplyStep::Cover { link, target, making, source, path, options } => {
+            in_parent(machine, link, |dir, name| {
+                let base = machine.base_of(link);
+                let place = |aside: &OsStr| make((dir, base), aside, making, None);
+                let cover = || bind(machine, source, path, options);
+                create::instead_of_link(dir, name, target, place, cover)
+            })
+        }
+        ApplyStep::SetOptions { path, options } => machine
+            .open_at(path, OFlags::PATH | OFlags::NOFOLLOW)
+            .and_then(|mount| mounting::set_attributes(mount.as_fd(), options.kernel)),
+        ApplyStep::Adopt { .. } | ApplyStep::Replace { .. } => Ok(()),
+    };
+    done.map_err(|why| failed(step, why))
+}
+
+fn bind(
+    machine: &Machine,
+    source: &TreePath,
+    path: &TreePath,
+    options: &MountOptions,
+) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW;
+    let source = machine.open_at(source, flags)?;
+    let place = machine.open_at(path, flags)?;
+    mounting::bind(source.as_fd(), place.as_fd(), options.kernel)
+}
+
+fn failed(step: &ApplyStep, why: io::Error) -> Error {
+    let mend = why.get_ref().and_then(|why| why.downcast_ref::<Unsafe>());
+    if let Some(Unsafe { why, mend }) = mend {
+        return Error::new(step.to_string(), why.as_str()).mend(mend.as_str());
+    }
+    let error = Error::io(step.to_string(), why);
+    match error.errno() {
+        Some(nix::libc::ELOOP) => error.mend(
+            "a link has come to lie on the way, or in the place: see who made it, and remove it",
+        ),
+        Some(nix::libc::EPERM | nix::libc::EACCES) if rustix::process::geteuid().is_root() => error
+            .mend(
+                "`lsattr -d` of it, and of the directory that it is in, shows whether `i` or `a` forbids \
+                 it; `chattr -i -a` takes them away",
+            ),
+        Some(nix::libc::EPERM | nix::libc::EACCES) => error.mend("run this as root"),
+        Some(nix::libc::EOPNOTSUPP) if matches!(step, ApplyStep::Remember { .. }) => {
+            error.mend("write `how = \"symlink\"` in its entry: this storage cannot note it")
+        }
+        Some(nix::libc::EROFS) => error.mend(
+            "boot with `rw` on the kernel command line, or make the place in blank, where it is \
+             mounted over as it is",
+        ),
+        _ => error,
+    }
+}
+
+fn in_parent(
+    machine: &Machine,
+    path: &TreePath,
+    run: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<()>,
+) -> io::Result<()> {
+    let name = path.name().ok_or_else(|| io::Error::other("it is the root itself"))?;
+    let parent = machine.parent_of(path)?;
+    run(parent.as_fd(), name)
+}
+
+fn make(
+    (dir, base): (BorrowedFd<'_>, BorrowedFd<'_>),
+    name: &OsStr,
+    what: &Making,
+    attributes: Option<&Attributes>,
+) -> io::Result<()> {
+    let given = |owner: &Owner, mode| Given { owner: (owner.uid, owner.gid), mode, attributes };
+    match what {
+        Making::Dir(owner, mode) => create::dir(dir, base, name, given(owner, *mode)),
+        Making::File(owner, mode) => create::file(dir, name, given(owner, *mode)),
+        Making::Link { target, .. } => create::link(dir, name, target),
+    }
+}
+
+/// Opens what is to get a mark. A file with a second name might be somebody else's.
+fn open(machine: &Machine, path: &TreePath) -> io::Result<OwnedFd> {
+    // Its path alone first: opening a device that has come to lie there could have effects.
+    let found = machine.open_at(path, OFlags::PATH | OFlags::NOFOLLOW)?;
+    let found = check_own(&found)?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = machine.open_at(path, flags)?;
+    if !check_own(&opened)?.is_same_file(&found) {
+        return Err(io::Error::other("somebody else changed it at the same moment"));
+    }
+    Ok(opened)
+}
+
+fn check_own(opened: &OwnedFd) -> io::Result<Stat> {
+    let stat = of_open(opened.as_fd())?;
+    match stat.facts.file_type {
+        FileType::Dir => Ok(stat),
+        FileType::File if stat.links == 1 => Ok(stat),
+        FileType::File => Err(io::Error::other("it has another name somewhere")),
+        _ => Err(io::Error::other("it is neither a file nor a directory")),
+    }
+}
+
+fn replace(
+    machine: &Machine,
+    path: &TreePath,
+    making: &Making,
+    spare: Option<Spare>,
+    outcome: &mut Outcome,
+) -> io::Result<()> {
+    let is_spare = |stat: &Stat| spare == Some(Spare::of(stat));
+    let mut aside = None;
+    in_parent(machine, path, |dir, name| {
+        let make = |aside: &OsStr| make((dir, machine.base_of(path)), aside, making, None);
+        aside = create::replace(dir, name, make, is_spare)?;
+        Ok(())
+    })?;
+    if let (Some(name), Some(parent)) = (aside, path.parent()) {
+        outcome.set_aside.push((path.clone(), parent.join(name.as_encoded_bytes())));
+    }
+    Ok(())
+}
+
+// Copies what live has to its place in storage: whole, durable and compared before it has its name.
+
+/// Told of names and bytes.
+type Progress<'p> = &'p mut dyn FnMut(u64, u64);
+
+/// Copies `path` to `source`, which nothing must have; returns the nested subvolumes that hold
+/// something, which are no part of the copy.
+pub fn new(
+    machine: &Machine,
+    path: &TreePath,
+    source: &TreePath,
+    progress: Progress<'_>,
+) -> Result<Copied> {
+    copy(machine, path, source, progress)?.name()
+}
+
+/// Copies `path` to `source`. What has that name is told to `set_aside` under its next one as soon
+/// as it has it. Returns the same as [`new`].
+pub fn instead(
+    machine: &Machine,
+    path: &TreePath,
+    source: &TreePath,
+    set_aside: &mut dyn FnMut(TreePath),
+    progress: Progress<'_>,
+) -> Result<Copied> {
+    let copy = copy(machine, path, source, progress)?;
+    let failed = |why| Error::io(format!("put the copy of {path} in the place of {source}"), why);
+    match create::supersede(copy.place(), copy.dir(), source.name().unwrap_or_default()) {
+        Ok(aside) => {
+            set_aside(source.parent().unwrap_or_default().join(aside.as_bytes()));
+            change("apply: sync directory", || create::sync_dir(copy.dir())).map_err(failed)?;
+            copy.finish()
+        }
+        Err(why) => {
+            // Best effort: nobody else can enter the directory that it is in.
+            let _ = copy.discard();
+            Err(failed(why))
+        }
+    }
+}
+
+/// A finished copy, which has no name yet.
+fn copy(
+    machine: &Machine,
+    path: &TreePath,
+    source: &TreePath,
+    progress: Progress<'_>,
+) -> Result<Aside> {
+    let failed = |why: io::Error| Error::io(format!("copy {path} to {source}"), why);
+    let name_of = |path: &TreePath| {
+        let name = path.name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
+        CString::new(name).map_err(|why| failed(why.into()))
+    };
+    let (from_name, to_name) = (name_of(path)?, name_of(source)?);
+    let from = machine.parent_of(path).map_err(failed)?;
+    let parent = source.parent().unwrap_or_default();
+    // Open for reading, so that it can be made durable.
+    let dir = machine.base_of(source);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let to = create::open(dir, parent.as_path(), flags).map_err(failed)?;
+    let from = Place { dir: from.as_fd(), name: &from_name };
+    let place = Place { dir: to.as_fd(), name: &to_name };
+    let copy = Aside::make(from, place, dir, (path, source), progress);
+    copy.map_err(|why| with_mend(why, &parent))
+}
+
+/// The two sides may be on two file systems: it is told which one has no room.
+fn with_mend(why: Error, parent: &TreePath) -> Error {
+    match why.errno() {
+        Some(nix::libc::ENOSPC | nix::libc::EDQUOT) => why.mend(format!(
+            "make room on the file system of {parent}, and run this again; until then all is as it \
+             was"
+        )),
+        _ => why,
+    }
+}
+
+// Gives what is there its declared owner and mode, by one descriptor, and only if nobody else than root
+// can have put it there since it was looked at.
+
+/// Gives `path` this owner and mode, if it is still what was `found` there.
+pub fn enforce(
+    machine: &Machine,
+    path: &TreePath,
+    found: &Expected,
+    owner: Option<Owner>,
+    mode: Option<u16>,
+) -> io::Result<()> {
+    let (way, parent) = open_parent(machine, path)?;
+    let opened = open_to_enforce(parent, path, found)?;
+    let stat = of_open(opened.as_fd())?;
+    way.check(path, stat.facts.uid).map_err(refused)?;
+    way.check_set_id(path, &stat, owner, mode).map_err(refused)?;
+    if let Some(Owner { uid, gid }) = owner {
+        create::set_owner(opened.as_fd(), (uid, gid))?;
+        // Whatever the kernel does by itself (chown(2)).
+        let kept = of_open(opened.as_fd())?.facts.mode;
+        if stat.facts.file_type == FileType::File && kept & SET_ID != 0 && mode.is_none() {
+            create::set_mode(opened.as_fd(), kept & !SET_ID)?;
+        }
+    }
+    mode.map_or(Ok(()), |mode| create::set_mode(opened.as_fd(), mode))
+}
+
+/// The directory that holds `path`, opened from the root on, one by one: each was looked at before
+/// what is in it.
+fn open_parent(machine: &Machine, path: &TreePath) -> io::Result<(Way, OwnedFd)> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut dirs: Vec<TreePath> = ancestors(path).collect();
+    dirs.reverse();
+    let mut opened = fs::openat(machine.base_of(path), c".", flags, Mode::empty())?;
+    let mut way = Way::default();
+    enter(&mut way, TreePath::root(), &opened)?;
+    for dir in dirs {
+        let name = dir.name().unwrap_or_default();
+        opened = create::open(opened.as_fd(), name.as_ref(), flags)?;
+        enter(&mut way, dir, &opened)?;
+    }
+    Ok((way, opened))
+}
+
+fn enter(way: &mut Way, dir: TreePath, opened: &OwnedFd) -> io::Result<()> {
+    let facts = of_open(opened.as_fd())?.facts;
+    way.enter(dir, facts.uid, facts.mode).map_err(refused)
+}
+
+/// Opens what was `found`. A file with a second name might be somebody else's.
+fn open_to_enforce(parent: OwnedFd, path: &TreePath, found: &Expected) -> io::Result<OwnedFd> {
+    let name = path.name().ok_or_else(|| io::Error::other("it is the root itself"))?;
+    let open = |flags| create::open(parent.as_fd(), name.as_ref(), flags | OFlags::NOFOLLOW);
+    // Its path alone first: opening a device that has come to lie there could have effects.
+    let there = check(&open(OFlags::PATH)?, found)?;
+    let opened = open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+    match check(&opened, found)?.is_same_file(&there) {
+        true => Ok(opened),
+        false => Err(changed()),
+    }
+}
+
+fn check(opened: &OwnedFd, found: &Expected) -> io::Result<Stat> {
+    let stat = of_open(opened.as_fd())?;
+    match stat.facts.file_type {
+        FileType::Dir => {}
+        FileType::File if stat.links == 1 => {}
+        FileType::File => return Err(io::Error::other("it has another name somewhere")),
+        _ => return Err(io::Error::other("it is neither a file nor a directory")),
+    }
+    if found.is(&stat) { Ok(stat) } else { Err(changed()) }
+}
+
+fn changed() -> io::Error {
+    io::Error::other("somebody else changed it at the same moment")
+}
+
+fn refused(why: Unsafe) -> io::Error {
+    io::Error::other(why)
+}

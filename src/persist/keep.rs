@@ -1,0 +1,198 @@
+//! `keep`: adds paths to the keep list and moves their data to storage, now.
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use backends::{PLACE_FOR_SWAP, Survey, Tree, View};
+use dirfd::path::Escaped;
+use dirfd::{Error, Result, TreePath};
+
+use crate::boot::swap_files;
+use crate::cli::arguments::{Cli, Keep};
+use crate::cli::invocation::{Failure, in_tree, open_machine};
+use crate::config::Config;
+use crate::config::entry::How;
+use crate::host::HostRoot;
+use crate::persist::apply;
+use crate::persist::config_file::Editing;
+use crate::persist::keep_execute::{self, Kept, World};
+use crate::persist::keep_plan::KeepPlan;
+use crate::persist::keep_request::{self, Request};
+use crate::ui;
+
+/// Something was refused or failed.
+const FAILED: u8 = 1;
+
+pub(crate) fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
+    let root = &args.root.root;
+    let (config, editing) = Editing::begin(cli, root, args.even_if_unseen, args.dry_run)?;
+    let Some(name) = &args.from else { return run_on(args, &config, &editing, None) };
+    if args.dry_run {
+        let backend = config.open_backend(root)?;
+        let found = find_old_root(&backend.survey()?, |tree| backend.view(tree), name)?;
+        return run_on(args, &config, &editing, Some(found));
+    }
+    // Nobody deletes the old root meanwhile.
+    config.with_lock(root, ui::waiting, |locked| {
+        let found = find_old_root(&locked.survey()?, |tree| locked.view(tree), name)?;
+        Ok(run_on(args, &config, &editing, Some(found)))
+    })?
+}
+
+/// The same with what the data is taken from, if it is an old root.
+fn run_on(
+    args: &Keep,
+    config: &Config,
+    editing: &Editing,
+    old_root: Option<(String, View)>,
+) -> Result<ExitCode, Failure> {
+    let root = &args.root.root;
+    let paths = args.paths.iter().map(|path| named(path, root)).collect::<Result<Vec<_>>>()?;
+    if let Err(refused) = expect_no_swap_files(&paths, config, args) {
+        ui::problem(refused);
+        return Ok(ExitCode::from(FAILED));
+    }
+    let storage = args.storage.as_ref().map(|dir| in_tree(dir, root, "use the storage"));
+    let storage = storage.transpose()?;
+    let machine = open_machine(config, root, args.storages.as_deref(), storage.as_ref())?;
+    let request = Request {
+        paths: &paths,
+        storage: storage.as_ref(),
+        how: args.symlink.then_some(How::Symlink),
+        old_root: old_root.as_ref().map(|(name, view)| (name.as_str(), view)),
+        adopt: args.adopt,
+    };
+    let open = || config.open_backend(root).map(Some);
+    let plan = match keep_request::plan(&request, &machine, config, &editing.text, &open) {
+        Ok(plan) => plan,
+        Err(errors) => {
+            errors.iter().for_each(ui::problem);
+            return Ok(ExitCode::from(FAILED));
+        }
+    };
+    let mut out = io::stdout().lock();
+    for there in &plan.there {
+        writeln!(out, "{there}")?;
+    }
+    for note in &plan.notes {
+        writeln!(out, "note: {note}")?;
+    }
+    let world = World {
+        machine: &machine,
+        config: &editing.file,
+        old_root: old_root.as_ref().map(|(_, view)| view.as_fd()),
+        even_if_unseen: args.even_if_unseen,
+    };
+    if args.dry_run {
+        write!(out, "{plan}")?;
+        // What the run would look at before it changes anything is looked at here, too.
+        return Ok(match keep_execute::check_before_keep(&plan, &world) {
+            Ok(notes) => {
+                notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                ui::problem(error);
+                ExitCode::from(FAILED)
+            }
+        });
+    }
+    let code = execute(&plan, &world, &mut out, &args.host.host)?;
+    if plan.config.is_some() {
+        let after = Config::load(&editing.file)?;
+        if let Some(note) = editing.notes(&after, root) {
+            writeln!(out, "note: {note}")?;
+        }
+    }
+    Ok(code)
+}
+
+/// A copy of a swap file is none.
+fn expect_no_swap_files(paths: &[(TreePath, bool)], config: &Config, args: &Keep) -> Result<()> {
+    let (root, host) = (&args.root.root, &args.host.host);
+    let swaps = swap_files::find(&HostRoot::open(root)?, &HostRoot::open(host)?)?;
+    if swaps.is_empty() {
+        return Ok(());
+    }
+    let place = match config.open_backend(root) {
+        Ok(backend) => backend.how_to_place_swap(),
+        Err(_) => PLACE_FOR_SWAP.to_string(),
+    };
+    paths.iter().try_for_each(|(path, _)| swap_files::expect_none_in(&swaps, path, &place))
+}
+
+fn execute(
+    plan: &KeepPlan,
+    world: &World<'_>,
+    out: &mut impl Write,
+    host: &Path,
+) -> Result<ExitCode, Failure> {
+    let bytes = plan.moved.iter().filter_map(|one| Some(one.census.as_ref()?.bytes)).sum();
+    let progress = ui::Bytes::new("copying", bytes);
+    // A reader that goes away does not stop what is being done.
+    let done = keep_execute::keep(plan, world, &mut |_, bytes| progress.add(bytes), |step| {
+        progress.outside(|| drop(writeln!(out, "done: {step}")))
+    });
+    drop(progress);
+    let (kept, stopped) = match done {
+        Ok(kept) => (kept, None),
+        Err(stopped) => {
+            let text = stopped.to_string();
+            (stopped.kept, Some(text))
+        }
+    };
+    tell(&kept, out)?;
+    let outcome = kept.outcome();
+    let told = apply::announce(&kept.applied, &outcome, world.machine, &HostRoot::open(host)?);
+    if let Some(text) = stopped {
+        ui::problem(text);
+        return Ok(ExitCode::from(FAILED));
+    }
+    told?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(kept: &Kept, out: &mut impl Write) -> io::Result<()> {
+    for note in &kept.notes {
+        writeln!(out, "note: {note}")?;
+    }
+    out.flush()
+}
+
+/// The path, and whether a slash at its end says that it is a directory.
+fn named(path: &Path, root: &Path) -> Result<(TreePath, bool)> {
+    let is_dir = path.as_os_str().as_bytes().ends_with(b"/");
+    Ok((in_tree(path, root, "keep")?, is_dir))
+}
+
+/// The one old root of this name, or of which `name` is a part.
+fn find_old_root(
+    survey: &Survey,
+    view: impl FnOnce(&Tree) -> Result<View>,
+    name: &str,
+) -> Result<(String, View)> {
+    let action = format!("find the old root `{}`", Escaped(name.as_bytes()));
+    let names: Vec<(String, _)> = survey
+        .old_roots
+        .iter()
+        .map(|old| (Escaped(old.tree.name.file_name().as_bytes()).to_string(), &old.tree))
+        .collect();
+    let exact = names.iter().filter(|(other, _)| other == name).collect::<Vec<_>>();
+    let parts = names.iter().filter(|(other, _)| other.contains(name)).collect::<Vec<_>>();
+    let found = if exact.is_empty() { parts } else { exact };
+    match found.as_slice() {
+        [(name, tree)] => Ok((name.clone(), view(tree)?)),
+        [] => {
+            Err(Error::new(action, "there is none of this name")
+                .mend("`blankroot status` lists them"))
+        }
+        several => {
+            let list: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
+            Err(Error::new(action, format!("there are several: {}", list.join(", ")))
+                .mend("write more of the name"))
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! Does the steps of `keep`, one after the other, and decides nothing but whether live has to be
+//! copied once more.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::{fmt, io};
+
+use backends::lock::{FileLock, patiently};
+use dirfd::copy::private_directory;
+use dirfd::copy::temporary_copy::Aside;
+use dirfd::directory_walker::open_dir;
+use dirfd::fault::change;
+use dirfd::manifest::Census;
+use dirfd::path::Escaped;
+use dirfd::path_set::Told;
+use dirfd::stat::{Place, of_open};
+use dirfd::{Error, FileType, Result, TreePath, atomic_file, open_files};
+use nix::mount::{MntFlags, umount2};
+use rustix::fs::{self, AtFlags, Mode, OFlags, unlinkat};
+use rustix::io::Errno;
+
+use crate::host::Machine;
+use crate::persist::create;
+use crate::persist::execute::{self, Outcome};
+use crate::persist::keep_plan::{KeepPlan, KeepStep, Moved};
+use crate::persist::keep_request::{There, look};
+use crate::persist::plan::ApplyPlan;
+use crate::persist::step::ApplyStep;
+
+/// So often live is copied once more because it was changed meanwhile.
+pub(crate) const TRIES: u32 = 4;
+
+/// What the steps are done on.
+pub struct World<'w> {
+    /// The machine.
+    pub machine: &'w Machine,
+    /// The configuration's file.
+    pub config: &'w Path,
+    /// The root directory of the old root that data is taken from.
+    pub old_root: Option<BorrowedFd<'w>>,
+    /// Go on although some process could not be looked at.
+    pub even_if_unseen: bool,
+}
+
+/// What there is to tell of a run.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// What the owner may want to know.
+    pub notes: Vec<String>,
+    /// The steps of `apply` that took effect, as a plan and its outcome.
+    pub applied: ApplyPlan,
+}
+
+impl Kept {
+    /// What became of `applied`: all of it took effect.
+    pub fn outcome(&self) -> Outcome {
+        Outcome { done: (0..self.applied.steps.len()).collect(), ..Outcome::default() }
+    }
+}
+
+/// A run that did not come to its end.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Why.
+    pub error: Error,
+    /// What is true now, and what to do next.
+    pub state: &'static str,
+    /// What there is to tell of it all the same.
+    pub kept: Kept,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n  state: {}", self.error, self.state)
+    }
+}
+
+const UNTOUCHED: &str = "live and the configuration are as they were";
+const STORED: &str = "live and the configuration are as they were; what is copied already stays in \
+                      storage, and the next run goes on from there";
+const WRITING: &str = "live is as it was and storage has the data; the next run goes on from there";
+const DECLARED: &str = "storage has the data and the configuration the entry, but live is not in its \
+                        place yet; the next run goes on from there";
+
+/// Does the steps of a plan; `done` hears of each that took effect, `progress` of names and bytes
+/// that are copied.
+pub fn keep(
+    plan: &KeepPlan,
+    world: &World<'_>,
+    progress: &mut dyn FnMut(u64, u64),
+    mut done: impl FnMut(&KeepStep),
+) -> Result<Kept, Box<Stopped>> {
+    let mut run = Run::new(plan, world, progress);
+    let mut stored = false;
+    for step in &plan.steps {
+        let stores = matches!(step, KeepStep::Store(_) | KeepStep::CopyFrom { .. });
+        if let Err(error) = run.step(step) {
+            let state = match step {
+                KeepStep::CheckUnused(_) => UNTOUCHED,
+                KeepStep::Store(_) | KeepStep::CopyFrom { .. } if !stored => UNTOUCHED,
+                KeepStep::Store(_) | KeepStep::CopyFrom { .. } => STORED,
+                // The new text may be in its place although making that durable failed.
+                KeepStep::WriteConfig { .. } => WRITING,
+                KeepStep::Confirm(_) | KeepStep::Cover(_) => DECLARED,
+            };
+            return Err(Box::new(Stopped { error, state, kept: run.kept }));
+        }
+        stored |= stores;
+        done(step);
+    }
+    Ok(run.kept)
+}
+
+/// Does only what looks and changes nothing: what `keep` would refuse when it starts. Returns notes.
+pub fn check_before_keep(plan: &KeepPlan, world: &World<'_>) -> Result<Vec<String>> {
+    let mut silent = |_, _| {};
+    let mut run = Run::new(plan, world, &mut silent);
+    for step in plan.steps.iter().filter(|step| matches!(step, KeepStep::CheckUnused(_))) {
+        run.step(step)?;
+    }
+    Ok(run.kept.notes)
+}
+
+/// Opens a directory, so that names in it can be made durable.
+pub(crate) fn open_dir_of(world: &World<'_>, dir: &TreePath) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    create::open(world.machine.base_of(dir), dir.as_path(), flags)
+        .map_err(|why| Error::io(format!("open {dir}"), why))
+}
+
+pub(crate) fn check_unused(
+    world: &World<'_>,
+    action: &str,
+    there: &There,
+    census: &Census,
+) -> Result<Option<String>> {
+    let proc = File::open("/proc").map_err(|why| Error::io("open /proc", why))?;
+    let path = there.kernel_path().map_err(|why| Error::io("read /proc", why))?;
+    open_files::find(proc.as_fd(), census, &path)?.refuse(action, world.even_if_unseen)
+}
+
+pub(crate) fn name_of(path: &TreePath) -> Result<CString> {
+    let name = path.name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
+    CString::new(name).map_err(|why| Error::new(format!("name {path}"), why))
+}
+
+pub(crate) fn changes_all_the_time(path: &TreePath) -> Error {
+    let why = "it was changed each time that it was copied";
+    Error::new(format!("keep {path}"), why).mend("stop what writes there, and run this again")
+}
+
+// Does each kind of step of a `keep`.
+
+/// One run of a plan.
+pub struct Run<'r> {
+    plan: &'r KeepPlan,
+    world: &'r World<'r>,
+    moved: Vec<Moved>,
+    /// What there is to tell so far.
+    pub kept: Kept,
+    progress: &'r mut dyn FnMut(u64, u64),
+}
+
+impl<'r> Run<'r> {
+    /// Starts it.
+    pub fn new(
+        plan: &'r KeepPlan,
+        world: &'r World<'r>,
+        progress: &'r mut dyn FnMut(u64, u64),
+    ) -> Self {
+        Self { plan, world, moved: plan.moved.clone(), kept: Kept::default(), progress }
+    }
+
+    /// Does one step.
+    pub fn step(&mut self, step: &KeepStep) -> Result<()> {
+        match step {
+            KeepStep::CheckUnused(path) => self.check_unused(path),
+            KeepStep::Store(step) => self.apply(step),
+            KeepStep::CopyFrom { path, source, .. } => self.copy_from(path, source),
+            KeepStep::WriteConfig { .. } => match &self.plan.config {
+                Some((before, after)) => write_config(self.world.config, before, after),
+                None => Ok(()),
+            },
+            KeepStep::Confirm(path) => self.confirm(path),
+            KeepStep::Cover(step @ ApplyStep::Bind { path, source, .. }) => {
+                match self.moved.iter().find(|one| one.from_live && one.source == *source) {
+                    Some(_) => self.bind(step, path, source),
+                    None => self.apply(step),
+                }
+            }
+            KeepStep::Cover(step) => self.apply(step),
+        }
+    }
+
+    fn apply(&mut self, step: &ApplyStep) -> Result<()> {
+        let outcome = execute::apply(std::slice::from_ref(step), self.world.machine, self.progress);
+        for (from, to) in &outcome.set_aside {
+            self.kept.notes.push(format!("what {from} had before is {to} by now"));
+        }
+        self.kept.notes.extend(outcome.notes);
+        match outcome.failed.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => {
+                self.kept.applied.steps.push(step.clone());
+                Ok(())
+            }
+        }
+    }
+
+    fn check_unused(&mut self, path: &TreePath) -> Result<()> {
+        let Some(there) = look(self.world.machine, path)? else { return Ok(()) };
+        let census = there.census(path)?;
+        let note = check_unused(self.world, &format!("keep {path}"), &there, &census)?;
+        self.note(note);
+        Ok(())
+    }
+
+    fn copy_from(&mut self, path: &TreePath, source: &TreePath) -> Result<()> {
+        let failed = |why| Error::io(format!("copy {path} of the old root"), why);
+        let Some(old_root) = self.world.old_root else {
+            return Err(Error::new(format!("copy {path}"), "the old root is not open"));
+        };
+        let parent = path.parent().unwrap_or_default();
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let parent = create::open(old_root, parent.as_path(), flags).map_err(failed)?;
+        let name = name_of(path)?;
+        let to = self.open_parent(source)?;
+        let from = Place { dir: parent.as_fd(), name: &name };
+        let to_name = name_of(source)?;
+        let to = Place { dir: to.as_fd(), name: &to_name };
+        let base = self.world.machine.base_of(source);
+        let copy = Aside::make_from_view(from, to, base, (path, source), self.progress)?;
+        let copy = copy.expect_whole()?;
+        // An empty directory is nothing that could be lost; one that is filled by now stays.
+        change("keep: remove empty directory", || {
+            match unlinkat(to.dir, to.name, AtFlags::REMOVEDIR) {
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+                removed => Ok(removed?),
+            }
+        })
+        .map_err(|why| Error::io(format!("remove the empty directory {source}"), why))?;
+        let copied = copy.name()?;
+        self.tell_of_links(&copied.linked_outside);
+        self.kept.notes.extend(execute::notes_of(&copied));
+        Ok(())
+    }
+
+    /// Copies live again for as long as it is another than what was copied.
+    fn confirm(&mut self, path: &TreePath) -> Result<()> {
+        for _ in 0..TRIES {
+            let there = self.expect_there(path)?;
+            let census = there.census(path)?;
+            let before = self.census_of(path);
+            if before.is_some_and(|before| census.is_unchanged_since(&before)) {
+                let note = check_unused(self.world, &format!("keep {path}"), &there, &census)?;
+                self.note(note);
+                return self.tell_of_copy(path);
+            }
+            self.copy_again(path, &there, census)?;
+        }
+        Err(changes_all_the_time(path))
+    }
+
+    fn copy_again(&mut self, path: &TreePath, there: &There, census: Census) -> Result<()> {
+        let Some(one) = self.moved.iter_mut().find(|one| one.path == *path) else { return Ok(()) };
+        one.census = Some(census);
+        let source = one.source.clone();
+        let (parent, name) = (self.open_parent(&source)?, name_of(&source)?);
+        let to = Place { dir: parent.as_fd(), name: &name };
+        let failed = |why| Error::io(format!("look at {source}"), why);
+        let old = to.stat().map_err(failed)?;
+        let base = self.world.machine.base_of(&source);
+        let copy = Aside::make(there.place(), to, base, (path, &source), self.progress)?;
+        let copy = copy.expect_whole()?;
+        // What live had until a moment ago, and has no longer.
+        let copied = copy.replace(&old)?;
+        self.kept.notes.extend(execute::notes_of(&copied));
+        Ok(())
+    }
+
+    /// Mounts, and then looks once more at what is hidden now: nobody can have opened it since.
+    fn bind(&mut self, step: &ApplyStep, path: &TreePath, source: &TreePath) -> Result<()> {
+        let declared = self.moved.iter().find(|one| one.source == *source);
+        let declared = declared.map_or_else(|| path.clone(), |one| one.path.clone());
+        for _ in 0..TRIES {
+            let hidden = Hidden::open(&self.expect_there(path)?, path)?;
+            self.apply(step)?;
+            let census = hidden.census(path)?;
+            let before = self.census_of(&declared);
+            let used = check_unused(self.world, &format!("keep {path}"), &hidden.there, &census);
+            if used.is_ok() && before.is_some_and(|before| census.is_unchanged_since(&before)) {
+                return Ok(());
+            }
+            self.kept.applied.steps.pop();
+            unmount(hidden.there.place())
+                .map_err(|why| Error::io(format!("unmount {path} again"), why))?;
+            used?;
+            self.confirm(&declared)?;
+        }
+        Err(changes_all_the_time(path))
+    }
+
+    /// Adds what was not said yet.
+    fn note(&mut self, note: Option<String>) {
+        let notes = &mut self.kept.notes;
+        notes.extend(note.filter(|note| !notes.contains(note)));
+    }
+
+    fn expect_there(&self, path: &TreePath) -> Result<There> {
+        look(self.world.machine, path)?
+            .ok_or_else(|| Error::new(format!("keep {path}"), "it vanished meanwhile"))
+    }
+
+    fn census_of(&self, path: &TreePath) -> Option<Census> {
+        self.moved.iter().find(|one| one.path == *path).and_then(|one| one.census.clone())
+    }
+
+    fn open_parent(&self, path: &TreePath) -> Result<OwnedFd> {
+        open_dir_of(self.world, &path.parent().unwrap_or_default())
+    }
+
+    fn tell_of_copy(&mut self, path: &TreePath) -> Result<()> {
+        let Some(one) = self.moved.iter().find(|one| one.path == *path) else { return Ok(()) };
+        let linked = one.census.as_ref().map(|census| census.linked_outside.clone());
+        let parent = self.open_parent(&one.source)?;
+        private_directory::remove_left_behind(
+            parent.as_fd(),
+            self.world.machine.base_of(&one.source),
+        )?;
+        self.tell_of_links(&linked.unwrap_or_default());
+        Ok(())
+    }
+
+    fn tell_of_links(&mut self, linked: &Told<TreePath>) {
+        self.kept.notes.extend(linked.lines(|path| {
+            format!("{path} has another name outside; the copy in storage is a file of its own")
+        }));
+    }
+}
+
+// Locks the configuration that a command is about to edit, and writes it.
+
+/// Bytes of the configuration's name that its lock's name has.
+const STEM: usize = 230;
+
+/// Keeps every other command from editing the configuration, from before it is read until the lock is
+/// dropped; `waiting` is called if it has to wait. Nobody else can open what is locked, which lies
+/// beside the configuration, since that is another file whenever it was written.
+pub fn lock_config(path: &Path, waiting: impl FnOnce()) -> Result<FileLock> {
+    let action = || format!("change {}", Escaped(path.as_os_str().as_encoded_bytes()));
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let name = [b".", name.get(..STEM).unwrap_or(name), b".lock"].concat();
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let dir = File::open(parent.unwrap_or(Path::new(".")));
+    let dir = dir.map_err(|why| Error::io(action(), why))?;
+    let lock = || FileLock::take(dir.as_fd(), OsStr::from_bytes(&name), action);
+    patiently(lock, waiting).map_err(|error| match error.errno() {
+        Some(nix::libc::EROFS) => error.mend("declare it where the file is made"),
+        _ => error,
+    })
+}
+
+/// Writes the configuration, unless somebody else has changed it since it was read.
+pub fn write_config(path: &Path, before: &str, after: &str) -> Result<()> {
+    let shown = Escaped(path.as_os_str().as_encoded_bytes()).to_string();
+    let failed = |why| Error::io(format!("write {shown}"), why);
+    let name = path.file_name().unwrap_or_default();
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let dir = File::open(parent.unwrap_or(Path::new("."))).map_err(failed)?;
+    let now = atomic_file::read(dir.as_fd(), Path::new(name)).map_err(failed)?;
+    if now != before.as_bytes() {
+        return Err(Error::new(format!("write {shown}"), "it was changed meanwhile")
+            .mend("run the command again"));
+    }
+    atomic_file::rewrite(dir.as_fd(), name, after.as_bytes()).map_err(|why| {
+        let read_only = why.kind() == std::io::ErrorKind::ReadOnlyFilesystem;
+        let error = failed(why);
+        if read_only { error.mend("declare it where the file is made") } else { error }
+    })
+}
+
+// What a mount is about to hide, held open: so that it can be looked at once more when nobody can
+// open it any longer.
+
+/// What a mount hides, still open.
+pub struct Hidden {
+    /// Where it is.
+    pub there: There,
+    dir: Option<OwnedFd>,
+    file: Option<OwnedFd>,
+}
+
+impl Hidden {
+    /// Opens it.
+    pub fn open(there: &There, path: &TreePath) -> Result<Self> {
+        let failed = |why| Error::io(format!("open {path}"), why);
+        let parent = there.parent.try_clone().map_err(failed)?;
+        let (mut dir, mut file) = (None, None);
+        if there.stat.facts.file_type == FileType::Dir {
+            dir = Some(open_dir(there.parent.as_fd(), &there.name).map_err(failed)?);
+        } else {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let opened = fs::openat(&there.parent, there.name.as_c_str(), flags, Mode::empty());
+            file = Some(opened.map_err(|why| failed(why.into()))?);
+        }
+        let there = There { parent, name: there.name.clone(), ..*there };
+        Ok(Self { there, dir, file })
+    }
+
+    /// What it is made of, by now.
+    pub fn census(&self, path: &TreePath) -> Result<Census> {
+        match (&self.dir, &self.file) {
+            (Some(dir), _) => Census::of_dir(dir.as_fd(), path),
+            (None, Some(file)) => of_open(file.as_fd())
+                .map(Census::of_file)
+                .map_err(|why| Error::io(format!("look at {path}"), why)),
+            (None, None) => Err(Error::new(format!("look at {path}"), "it is not open")),
+        }
+    }
+}
+
+// Unmounts what is mounted over a name in an open directory: no link can lead it elsewhere.
+
+/// Unmounts; `EBUSY` while somebody uses the mount.
+pub fn unmount(place: Place<'_>) -> io::Result<()> {
+    let dir = format!("/proc/thread-self/fd/{}", place.dir.as_raw_fd());
+    let path = Path::new(&dir).join(OsStr::from_bytes(place.name.to_bytes()));
+    change("move: unmount", || Ok(umount2(&path, MntFlags::UMOUNT_NOFOLLOW)?))
+}

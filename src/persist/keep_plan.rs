@@ -1,0 +1,262 @@
+//! Plans to keep paths: the data goes to storage first, then the configuration learns of it, and then
+//! it is mounted over the original. A power cut in between loses nothing (docs/decisions/0010).
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use dirfd::manifest::Census;
+use dirfd::path::Escaped;
+use dirfd::{Error, Result, TreePath};
+
+use crate::config::entry::EntryKind;
+use crate::persist::plan::ApplyPlan;
+use crate::persist::resolve::Arranged;
+use crate::persist::step::ApplyStep;
+
+/// One path that is going to be kept.
+#[derive(Clone, Debug)]
+pub struct Moved {
+    /// Where it is on the machine.
+    pub path: TreePath,
+    /// Where its data goes.
+    pub source: TreePath,
+    /// A directory or a file.
+    pub kind: EntryKind,
+    /// What live has there, if anything.
+    pub census: Option<Census>,
+    /// Whether that is what goes into storage, or is there already.
+    pub from_live: bool,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeepStep {
+    /// Make sure that nobody has anything of it open.
+    CheckUnused(TreePath),
+    /// Something in storage: parents, what it had before, the copy.
+    Store(ApplyStep),
+    /// Copy what an old root has.
+    CopyFrom {
+        /// The old root.
+        old_root: String,
+        /// The path in it.
+        path: TreePath,
+        /// Where the copy goes.
+        source: TreePath,
+    },
+    /// Write the new configuration.
+    WriteConfig {
+        /// The lines that are new.
+        lines: Vec<String>,
+    },
+    /// Make sure that live is what was copied, else copy it again.
+    Confirm(TreePath),
+    /// Something in live: the mount, or the link.
+    Cover(ApplyStep),
+}
+
+/// What will be done, in order.
+#[derive(Clone, Debug, Default)]
+pub struct KeepPlan {
+    /// The first that fails ends the run.
+    pub steps: Vec<KeepStep>,
+    /// The paths that it is about.
+    pub moved: Vec<Moved>,
+    /// The configuration as it is, and as it will be.
+    pub config: Option<(String, String)>,
+    /// What is done already.
+    pub there: Vec<String>,
+    /// What the owner may want to know.
+    pub notes: Vec<String>,
+}
+
+/// What is known of one path when the steps are put in order.
+pub struct Situation<'s> {
+    /// The path.
+    pub moved: Moved,
+    /// Its entry, in its place.
+    pub arranged: &'s Arranged,
+    /// The old root that has the data, by name.
+    pub old_root: Option<&'s str>,
+    /// Storage has an empty directory, which the old root's takes the place of.
+    pub fills_empty_dir: bool,
+    /// What storage had before may be set aside.
+    pub adopt: bool,
+}
+
+impl KeepPlan {
+    /// Plans for these paths. `apply` is the plan for the whole new keep list.
+    pub fn new(
+        situations: Vec<Situation<'_>>,
+        apply: &ApplyPlan,
+        config: Option<(String, String)>,
+    ) -> Result<Self> {
+        let mut plan = Self::default();
+        let (mut check, mut store, mut confirm, mut cover) = (vec![], vec![], vec![], vec![]);
+        let mut made = BTreeSet::new();
+        for situation in situations {
+            let Situation { mut moved, arranged, old_root, fills_empty_dir, adopt } = situation;
+            if let Some(refusal) = apply.refusals.iter().find(|one| one.path == moved.path) {
+                let action = format!("keep {}", moved.path);
+                return Err(Error::new(action, &refusal.why).mend(refusal.mend.clone()));
+            }
+            let own = apply.steps.iter().filter(|step| concerns(step, arranged));
+            let own: Vec<&ApplyStep> = own.collect();
+            let sets_aside =
+                own.iter().any(|step| matches!(step, ApplyStep::Adopt { sets_aside: true, .. }));
+            if sets_aside && !adopt {
+                return Err(both_have_data(&moved));
+            }
+            let before = store.len() + cover.len();
+            if let Some(name) = old_root.filter(|_| fills_empty_dir) {
+                store.push(copy_from(name, &moved.path, &moved.source));
+            }
+            for step in own {
+                if !made.insert(step.to_string()) {
+                    continue;
+                }
+                let sorted = sort(step, &mut moved, arranged, old_root);
+                if matches!(sorted, KeepStep::Cover(_)) { &mut cover } else { &mut store }
+                    .push(sorted);
+            }
+            if store.len() + cover.len() == before && config.is_none() {
+                let line = arranged.entry.place.line;
+                plan.there.push(format!("{} is kept already (line {line})", moved.path));
+                continue;
+            }
+            if moved.census.is_some() {
+                check.push(KeepStep::CheckUnused(moved.path.clone()));
+            }
+            if moved.from_live {
+                confirm.push(KeepStep::Confirm(moved.path.clone()));
+            }
+            plan.moved.push(moved);
+        }
+        let write = config
+            .as_ref()
+            .map(|(before, after)| KeepStep::WriteConfig { lines: added_lines(before, after) });
+        plan.steps = [check, store, write.into_iter().collect(), confirm, cover].concat();
+        plan.config = config;
+        Ok(plan)
+    }
+}
+
+/// Which side a step of `apply` is on, and what an old root changes about it.
+fn sort(step: &ApplyStep, moved: &mut Moved, one: &Arranged, old_root: Option<&str>) -> KeepStep {
+    match (step, old_root) {
+        (ApplyStep::Adopt { source, .. }, Some(name)) => copy_from(name, &moved.path, source),
+        (ApplyStep::Make { path, .. }, Some(name)) if *path == moved.source => {
+            copy_from(name, &moved.path, path)
+        }
+        (ApplyStep::Adopt { .. }, None) => {
+            moved.from_live = true;
+            KeepStep::Store(step.clone())
+        }
+        _ if step.path().is_within(&one.entry.storage) => KeepStep::Store(step.clone()),
+        _ => KeepStep::Cover(step.clone()),
+    }
+}
+
+/// Whether a step is needed for one entry. Parents are made for any entry that needs them.
+fn concerns(step: &ApplyStep, one: &Arranged) -> bool {
+    let path = step.path();
+    let sides = [&one.source, &one.made_at, &one.seen_at];
+    let makes = matches!(step, ApplyStep::Make { .. });
+    sides.into_iter().any(|side| path == side || (makes && side.is_within(path)))
+}
+
+fn copy_from(old_root: &str, path: &TreePath, source: &TreePath) -> KeepStep {
+    let old_root = old_root.to_string();
+    KeepStep::CopyFrom { old_root, path: path.clone(), source: source.clone() }
+}
+
+fn both_have_data(moved: &Moved) -> Error {
+    let (path, source) = (&moved.path, &moved.source);
+    let why = format!("{path} has data, and {source} in storage has other data");
+    Error::new(format!("keep {path}"), why).mend(format!(
+        "compare the two; `--adopt` takes {path} and leaves what storage has beside it"
+    ))
+}
+
+/// The lines that only `after` has, as the shortest difference between the two has them.
+pub fn added_lines(before: &str, after: &str) -> Vec<String> {
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    // An edit changes few lines in the middle, so that the table below stays small.
+    let start = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let (old, new) = (&old[start..], &new[start..]);
+    let end = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+    let (old, new) = (&old[..old.len() - end], &new[..new.len() - end]);
+    // For what is left of both: how many lines they have in common, in order.
+    let mut common = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
+    for (i, line) in old.iter().enumerate().rev() {
+        for (j, other) in new.iter().enumerate().rev() {
+            common[i][j] = match line == other {
+                true => common[i + 1][j + 1] + 1,
+                false => common[i + 1][j].max(common[i][j + 1]),
+            };
+        }
+    }
+    let (mut i, mut added) = (0, Vec::new());
+    for (j, line) in new.iter().enumerate() {
+        while i < old.len() && old[i] != *line && common[i + 1][j] == common[i][j] {
+            i += 1;
+        }
+        if i < old.len() && old[i] == *line {
+            i += 1;
+        } else {
+            added.push((*line).to_string());
+        }
+    }
+    added.retain(|line| !line.trim().is_empty());
+    added
+}
+
+/// A line of the configuration, for people: as it stands there, without what would steer a terminal.
+pub fn shown(line: &str) -> String {
+    Escaped(line.as_bytes()).to_string().replace("\\\\", "\\")
+}
+
+impl fmt::Display for KeepStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CheckUnused(path) => write!(f, "see that nobody uses {path}"),
+            Self::Store(step) | Self::Cover(step) => write!(f, "{step}"),
+            Self::CopyFrom { old_root, path, source } => {
+                write!(f, "copy {path} of the old root {old_root} to {source}, and compare the two")
+            }
+            Self::WriteConfig { lines } => {
+                write!(f, "write to the configuration:")?;
+                lines.iter().try_for_each(|line| write!(f, "\n   + {}", shown(line)))
+            }
+            Self::Confirm(path) => {
+                write!(f, "see that {path} is still what was copied, else copy it again")
+            }
+        }
+    }
+}
+
+impl fmt::Display for KeepPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{}. {step}", at + 1)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_that_are_told_are_those_that_come_or_go() {
+        let list = "files = [\n  \"/a\",\n  \"/b\",\n  \"/c\",\n]\n";
+        let without = "files = [\n  \"/b\",\n  \"/c\",\n]\n";
+        assert_eq!(added_lines(without, list), ["  \"/a\","]);
+        assert_eq!(added_lines(list, without), [""; 0]);
+        assert_eq!(added_lines("a\nb\nc\nd", "a\nx\nc\n\ny\nd"), ["x", "y"]);
+        assert_eq!(added_lines("a\nx\nc\ny\nd", "c\na\nd\nc"), ["a", "c"]);
+        assert_eq!(added_lines("", "a\nb"), ["a", "b"]);
+        assert_eq!(added_lines("a\nb", ""), [""; 0]);
+    }
+}

@@ -1,0 +1,409 @@
+//! Turns what was asked of `keep` into a plan: looks at each path on both sides, and edits the
+//! configuration in memory.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use backends::{Backend, View};
+use dirfd::boundary::Boundary;
+use dirfd::copy::temporary_copy::difference;
+use dirfd::manifest::Census;
+use dirfd::path::shell_path;
+use dirfd::stat::{Place, Stat, of_open};
+use dirfd::{Error, FileType, Result, TreePath, inode_flags};
+use rustix::fs::{self, IFlags, OFlags};
+
+use crate::config::entry::{EntryKind, How};
+use crate::config::{Config, edit};
+use crate::host::{Machine, is_not_found};
+use crate::persist::apply::Persistence;
+use crate::persist::create;
+use crate::persist::keep_plan::{KeepPlan, KeepStep, Moved, Situation};
+use crate::persist::keepable::{self, Declared, Keepable};
+use crate::persist::list::{self, KeepEntry};
+use crate::persist::plan::{Adopt, ApplyPlan, Asked};
+use crate::persist::resolve::{Arranged, ancestors, arrange};
+use crate::persist::step::ApplyStep;
+
+/// What was asked for.
+pub struct Request<'r> {
+    /// The paths, and whether each must be a directory.
+    pub paths: &'r [(TreePath, bool)],
+    /// The storage, if one was named.
+    pub storage: Option<&'r TreePath>,
+    /// How the paths come to their places, if that was said.
+    pub how: Option<How>,
+    /// The old root that has the data, by name, and its root directory.
+    pub old_root: Option<(&'r str, &'r View)>,
+    /// What storage had before may be set aside.
+    pub adopt: bool,
+}
+
+/// A path that has to be moved, or at least to come to its place.
+struct Wanted {
+    path: TreePath,
+    census: Option<Census>,
+}
+
+/// Plans it. `text` is the configuration's, `open` opens what holds the machine's root.
+pub fn plan(
+    request: &Request<'_>,
+    machine: &Machine,
+    config: &Config,
+    text: &str,
+    open: &dyn Fn() -> Result<Option<Box<dyn Backend>>>,
+) -> Result<KeepPlan, Vec<Error>> {
+    let declared = config.storages.iter().map(|storage| &storage.path);
+    let storages = declared.chain(request.storage).cloned().collect();
+    let live = config.root.layout().map(|layout| &layout.live);
+    let keepable = Keepable::new(machine, storages, live).map_err(|error| vec![error])?;
+    let mut asked = Looking {
+        request,
+        machine,
+        config,
+        keepable,
+        wanted: vec![],
+        there: vec![],
+        notes: vec![],
+        text: text.into(),
+    };
+    let mut paths: Vec<&(TreePath, bool)> = request.paths.iter().collect();
+    paths.sort_by_key(|(path, _)| path.depth());
+    // All reasons are told together.
+    let tried = paths.into_iter().map(|(path, must_be_dir)| asked.path(path, *must_be_dir));
+    let refused: Vec<Error> = tried.filter_map(Result::err).collect();
+    if !refused.is_empty() {
+        return Err(refused);
+    }
+    asked.plan(text, open).map_err(|error| vec![error])
+}
+
+/// What was found out about the paths so far.
+struct Looking<'l> {
+    request: &'l Request<'l>,
+    machine: &'l Machine,
+    config: &'l Config,
+    keepable: Keepable<'l>,
+    wanted: Vec<Wanted>,
+    there: Vec<String>,
+    notes: Vec<String>,
+    /// The configuration's text, edited.
+    text: String,
+}
+
+impl Looking<'_> {
+    fn path(&mut self, path: &TreePath, must_be_dir: bool) -> Result<()> {
+        if let Some(outer) = self.wanted.iter().find(|outer| path.is_within(&outer.path)) {
+            self.there.push(format!("{path} lies in {}, which will be kept", outer.path));
+            return Ok(());
+        }
+        let list = list::list(self.config);
+        let live = match keepable::declared(self.config, &list, path)? {
+            Declared::In(entry) => {
+                let line = entry.place.line;
+                let why = format!("{path} lies in {}, which is kept (line {line})", entry.path);
+                self.there.push(why);
+                return Ok(());
+            }
+            Declared::Itself(entry) => {
+                check_how(&entry, self.request.how)?;
+                let arranged = arrange(&list);
+                match arranged.iter().find(|one| one.entry.path == *path) {
+                    Some(one) => self.keepable.declared(one)?,
+                    None => None,
+                }
+            }
+            Declared::Not => {
+                let (live, note) = self.keepable.undeclared(path)?;
+                self.notes.extend(note);
+                let storage = keepable::storage(self.config, self.request.storage, path)?;
+                if !self.config.storages.iter().any(|declared| declared.path == storage) {
+                    keepable::refuse_storage_in_memory(self.machine, path, &storage)?;
+                }
+                let stored = look(self.machine, &storage.join_path(path))?;
+                let kind = kind(self.request, path, live.as_ref(), stored.as_ref(), must_be_dir)?;
+                let storage = Path::new("/").join(storage.as_path());
+                self.text = edit::add_entry(&self.text, &storage, path, kind, self.request.how)?;
+                live
+            }
+        };
+        let is_link = |live: &There| live.stat.facts.file_type == FileType::Symlink;
+        let census = live.filter(|live| !is_link(live)).map(|live| keepable::movable(&live, path));
+        self.wanted.push(Wanted { path: path.clone(), census: census.transpose()? });
+        Ok(())
+    }
+
+    /// Puts the steps in order. `text` is the configuration's, as it is.
+    fn plan(
+        self,
+        text: &str,
+        open: &dyn Fn() -> Result<Option<Box<dyn Backend>>>,
+    ) -> Result<KeepPlan> {
+        let Self { request, machine, config, wanted, there, notes, text: edited, .. } = self;
+        let after = Config::parse(&config.file, edited.as_bytes())
+            .map_err(|error| Error::new("read the edited configuration", error))?;
+        let mut list = list::list(&after);
+        if request.old_root.is_some() {
+            // A file that nobody has made would be left to its program; the old root makes it.
+            let made = list.iter_mut().filter(|one| wanted.iter().any(|it| it.path == one.path));
+            made.for_each(|entry| entry.create = true);
+        }
+        let arranged = arrange(&list);
+        let mut persistence = Persistence::new(machine, &list, open)?;
+        if let Some((_, view)) = request.old_root {
+            persistence.take_from(view.as_fd());
+        }
+        let adopt = if request.old_root.is_none() { Adopt::Everything } else { Adopt::Nothing };
+        let apply = persistence.plan(Asked { adopt, mounts: true, early: false })?;
+        let mut situations = Vec::new();
+        for one in wanted {
+            let Some(arranged) = arranged.iter().find(|other| other.entry.path == one.path) else {
+                return Err(Error::new(format!("keep {}", one.path), "its entry is not in force"));
+            };
+            let fills_empty_dir = match request.old_root {
+                Some((name, view)) => {
+                    check_old_root(&apply, machine, arranged, name, view.as_fd())?
+                }
+                None => false,
+            };
+            let moved = Moved {
+                from_live: is_stored(machine, arranged, one.census.as_ref())?,
+                path: one.path,
+                source: arranged.source.clone(),
+                kind: arranged.entry.kind,
+                census: one.census,
+            };
+            let old_root = request.old_root.map(|(name, _)| name);
+            let adopt = request.adopt;
+            situations.push(Situation { moved, arranged, old_root, fills_empty_dir, adopt });
+        }
+        let config = (edited != text).then(|| (text.to_string(), edited));
+        let mut plan = KeepPlan::new(situations, &apply, config)?;
+        plan.steps.iter().try_for_each(|step| refuse_locked(machine, step))?;
+        plan.there.splice(0..0, there);
+        plan.notes.extend(notes);
+        Ok(plan)
+    }
+}
+
+/// In a directory with one of these flags no name can be made, replaced or removed, by anybody.
+fn refuse_locked(machine: &Machine, step: &KeepStep) -> Result<()> {
+    let path = match step {
+        KeepStep::CopyFrom { source, .. } => source,
+        KeepStep::Store(ApplyStep::Adopt { source, .. }) => source,
+        KeepStep::Store(ApplyStep::Make { path, .. }) => path,
+        KeepStep::Cover(
+            ApplyStep::Make { path, .. }
+            | ApplyStep::Replace { path, .. }
+            | ApplyStep::Unlink { path, .. }
+            | ApplyStep::Cover { link: path, .. },
+        ) => path,
+        _ => return Ok(()),
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    // A parent that is not there yet is made by an earlier step.
+    let Ok(dir) = machine.open_at(&path.parent().unwrap_or_default(), flags) else { return Ok(()) };
+    let parent = path.parent().unwrap_or_default();
+    let action = || format!("keep {path}");
+    let found = inode_flags::read(&dir).map_err(|why| Error::io(action(), why))?;
+    let found = found.unwrap_or(IFlags::empty());
+    let (letter, word) = match () {
+        () if found.contains(IFlags::IMMUTABLE) => ("i", "immutable"),
+        () if found.contains(IFlags::APPEND) => ("a", "append-only"),
+        () => return Ok(()),
+    };
+    let why = format!("its directory {parent} is {word} (`chattr +{letter}`)");
+    Err(Error::new(action(), why).mend(format!("`chattr -{letter} {}`", shell_path(&parent))))
+}
+
+/// An entry that is there already is not changed.
+fn check_how(entry: &KeepEntry, asked: Option<How>) -> Result<()> {
+    let Some(asked) = asked.filter(|asked| entry.how != Some(*asked)) else { return Ok(()) };
+    let (path, line) = (&entry.path, entry.place.line);
+    let why = format!("it is kept already (line {line}), without `how = \"{}\"`", asked.word());
+    let mend = format!("write that into line {line}, and run `blankroot apply`");
+    Err(Error::new(format!("keep {path}"), why).mend(mend))
+}
+
+/// Whether storage has the very same already: an earlier run came as far as that.
+fn is_stored(machine: &Machine, one: &Arranged, census: Option<&Census>) -> Result<bool> {
+    if census.is_none_or(Census::is_empty) || one.made_at == one.source {
+        return Ok(false);
+    }
+    match (look(machine, &one.made_at)?, look(machine, &one.source)?) {
+        (Some(live), Some(stored)) if !live.is_mount => {
+            Ok(difference(stored.place(), live.place(), &one.entry.path)?.is_none())
+        }
+        _ => Ok(false),
+    }
+}
+
+/// A directory or a file, told from what is there.
+fn kind(
+    request: &Request<'_>,
+    path: &TreePath,
+    live: Option<&There>,
+    stored: Option<&There>,
+    must_be_dir: bool,
+) -> Result<EntryKind> {
+    if let Some((name, view)) = request.old_root {
+        let none =
+            || Error::new(format!("keep {path}"), format!("the old root {name} does not have it"));
+        let file_type = of_old_root(view.as_fd(), path)?.ok_or_else(none)?;
+        return keepable::kind(path, file_type, must_be_dir);
+    }
+    match (live, stored) {
+        (Some(live), _) => keepable::kind_of(path, live, must_be_dir),
+        (None, Some(stored)) => keepable::kind(path, stored.stat.facts.file_type, must_be_dir),
+        (None, None) if must_be_dir => Ok(EntryKind::Dir),
+        (None, None) => Err(Error::new(format!("keep {path}"), "nothing is there")
+            .mend("write a `/` at its end to keep a directory that is yet to come")),
+    }
+}
+
+/// Live may have nothing of its own there, and storage nothing but the same, or an empty directory: then
+/// this says so.
+fn check_old_root(
+    apply: &ApplyPlan,
+    machine: &Machine,
+    one: &Arranged,
+    name: &str,
+    old_root: BorrowedFd<'_>,
+) -> Result<bool> {
+    let path = &one.entry.path;
+    let action = format!("keep {path} of the old root {name}");
+    let holder = path.parent().unwrap_or_default();
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let failed = |why| Error::io(action.clone(), why);
+    let holder = create::open(old_root, holder.as_path(), flags).map_err(failed)?;
+    let file_name = path.name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
+    let file_name = std::ffi::CString::new(file_name).map_err(|why| failed(why.into()))?;
+    let old = Place { dir: holder.as_fd(), name: &file_name };
+    let differs = |there: &There| Ok::<_, Error>(difference(old, there.place(), path)?.is_some());
+    let stored = look(machine, &one.source)?;
+    let stored_differs = stored.as_ref().map_or(Ok(false), differs)?;
+    let fills =
+        stored_differs && stored.as_ref().map_or(Ok(false), |stored| is_empty_dir(stored, path))?;
+    if stored_differs && !fills {
+        return Err(Error::new(action, format!("{} in storage has other data", one.source))
+            .mend(format!("compare the two, and move {} away", one.source)));
+    }
+    if fills && look(machine, &one.seen_at)?.is_some_and(|live| live.is_mount) {
+        let why = format!("{}, which is empty, is mounted at {}", one.source, one.seen_at);
+        return Err(Error::new(action, why)
+            .mend(format!("`umount {}`, then run this again", shell_path(&one.seen_at))));
+    }
+    let refused = apply.refusals.iter().any(|refusal| refusal.path == *path);
+    let Some(live) = look(machine, &one.made_at)?.filter(|_| refused) else { return Ok(fills) };
+    if live.stat.facts.file_type == FileType::Symlink || live.is_mount {
+        return Ok(fills);
+    }
+    let word = shell_path(path);
+    if differs(&live)? {
+        let mend = format!(
+            "compare the two, and move one of them away; `blankroot keep {word}` takes live's"
+        );
+        return Err(Error::new(action, format!("live has other data at {path}")).mend(mend));
+    }
+    let mend = format!("run `blankroot keep {word}`, which takes live's");
+    Err(Error::new(action, format!("live has the very same data at {path}")).mend(mend))
+}
+
+fn is_empty_dir(there: &There, path: &TreePath) -> Result<bool> {
+    Ok(there.stat.facts.file_type == FileType::Dir && there.census(path)?.is_empty())
+}
+
+fn of_old_root(old_root: BorrowedFd<'_>, path: &TreePath) -> Result<Option<FileType>> {
+    match create::open(old_root, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
+        Ok(opened) => dirfd::stat::of_open(opened.as_fd())
+            .map(|stat| Some(stat.facts.file_type))
+            .map_err(|why| Error::io(format!("look at {path} of the old root"), why)),
+        Err(why) if is_not_found(&why) => Ok(None),
+        Err(why) => Err(Error::io(format!("look at {path} of the old root"), why)),
+    }
+}
+
+// Looks at the live side of a path, without following any link.
+
+/// Something that has a path.
+#[derive(Debug)]
+pub struct There {
+    /// The directory that holds it.
+    pub parent: OwnedFd,
+    /// Its name there.
+    pub name: CString,
+    /// What the kernel tells of it; a subvolume has the type of its own.
+    pub stat: Stat,
+    /// Something is mounted there.
+    pub is_mount: bool,
+}
+
+impl There {
+    /// It, in its directory.
+    pub fn place(&self) -> Place<'_> {
+        Place { dir: self.parent.as_fd(), name: &self.name }
+    }
+
+    /// What it is made of. `path` is for messages.
+    pub fn census(&self, path: &TreePath) -> Result<Census> {
+        Census::take(self.place(), path)
+    }
+
+    /// Its path as the kernel names it for this thread.
+    pub fn kernel_path(&self) -> io::Result<Vec<u8>> {
+        let link = format!("/proc/thread-self/fd/{}", self.parent.as_raw_fd());
+        let parent = fs::readlink(link, Vec::new())?.into_bytes();
+        let parent = parent.strip_suffix(b"/").unwrap_or(&parent);
+        Ok([parent, b"/", self.name.to_bytes()].concat())
+    }
+}
+
+/// Looks at `path`; `None` if nothing has it.
+pub fn look(machine: &Machine, path: &TreePath) -> Result<Option<There>> {
+    let failed = |why: io::Error| {
+        let action = format!("look at {path}");
+        match link_on_the_way(machine, path) {
+            Some((link, Some(mend))) => Error::new(action, format!("{link} is a link")).mend(mend),
+            Some((link, None)) => Error::new(action, format!("{link} is a link")),
+            None => Error::io(action, why),
+        }
+    };
+    let parent = match machine.parent_of(path) {
+        Ok(parent) => parent,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(why) => return Err(failed(why)),
+    };
+    let name = path.name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
+    let name = CString::new(name).map_err(|why| failed(why.into()))?;
+    let boundary = Boundary::of(parent.as_fd()).map_err(failed)?;
+    let stat = match boundary.stat(Place { dir: parent.as_fd(), name: &name }) {
+        Ok(stat) => stat,
+        Err(why) if is_not_found(&why) => return Ok(None),
+        Err(why) => return Err(failed(why)),
+    };
+    let is_mount = boundary.is_beyond_mount(&stat);
+    Ok(Some(There { parent, name, stat, is_mount }))
+}
+
+/// The parent that is a link, and what to write instead.
+fn link_on_the_way(machine: &Machine, path: &TreePath) -> Option<(TreePath, Option<String>)> {
+    let mut parents: Vec<TreePath> = ancestors(path).collect();
+    parents.reverse();
+    parents.into_iter().find_map(|parent| {
+        let opened = machine.open_at(&parent, OFlags::PATH | OFlags::NOFOLLOW).ok()?;
+        let is_link = of_open(opened.as_fd()).ok()?.facts.file_type == FileType::Symlink;
+        let target = fs::readlinkat(&opened, c"", Vec::new()).ok().filter(|_| is_link)?;
+        let target = target.into_bytes();
+        let real = match target.starts_with(b"/") {
+            true => TreePath::parse(&target).ok(),
+            false => {
+                let holder = parent.parent().unwrap_or_default();
+                TreePath::parse(&target).ok().map(|below| holder.join_path(&below))
+            }
+        };
+        let real = real.and_then(|real| Some(real.join_path(&path.below(&parent)?)));
+        Some((parent, real.map(|real| format!("name the real path, {real}"))))
+    })
+}

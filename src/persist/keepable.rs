@@ -1,0 +1,398 @@
+//! Refuses paths that cannot be kept as they are: what `keep` asks of them, and `init` of those that it is
+//! to declare or finds declared.
+
+use std::os::fd::AsFd;
+
+use dirfd::manifest::Census;
+use dirfd::path::shell_path;
+use dirfd::stat::of_open;
+use dirfd::{Error, FileType, Result, TreeName, TreePath, boundary, mountinfo};
+use rustix::fs::OFlags;
+
+use crate::boot::fstab::{self, Mounts};
+use crate::config::entry::EntryKind;
+use crate::config::storage::Storage;
+use crate::config::{Config, is_own_file};
+use crate::host::Machine;
+use crate::persist::keep_request::{There, look};
+use crate::persist::list::{self, KeepEntry};
+use crate::persist::plan_entry::leads_to;
+use crate::persist::probe::Wiped;
+use crate::persist::resolve::{Arranged, ancestors, arrange};
+use crate::persist::{known_state, unsuitable};
+
+/// A machine, and what it mounts by itself.
+pub struct Keepable<'k> {
+    machine: &'k Machine,
+    fstab: Vec<fstab::Entry>,
+    storages: Vec<TreePath>,
+    live: Option<&'k TreeName>,
+}
+
+impl<'k> Keepable<'k> {
+    /// `storages` are all, those yet to be declared too; `live` is the tree that a rollback replaces.
+    pub fn new(
+        machine: &'k Machine,
+        storages: Vec<TreePath>,
+        live: Option<&'k TreeName>,
+    ) -> Result<Self> {
+        let fstab = fstab::read(machine.root().as_fd());
+        let fstab = fstab.map_err(|why| Error::io("read /etc/fstab", why))?;
+        Ok(Self { machine, fstab: fstab::entries(&fstab), storages, live })
+    }
+
+    /// What is at a path that is not on the keep list yet, and what the owner may want to know of it.
+    pub fn undeclared(&self, path: &TreePath) -> Result<(Option<There>, Option<String>)> {
+        if let Some(mount) = self.fstab_mounts().at(path) {
+            let mend = mount.mend(path);
+            return Err(Error::new(format!("keep {path}"), mount).mend(mend));
+        }
+        let note = suitable(path)?;
+        refuse_in_memory(self.machine, path)?;
+        Ok((look(self.machine, path)?, note))
+    }
+
+    /// What is in the place of an entry, and not kept yet; `None` if nothing is, or its data is shown there.
+    pub fn declared(&self, one: &Arranged) -> Result<Option<There>> {
+        let path = &one.entry.path;
+        let stored = look(self.machine, &one.source)?;
+        let live = look(self.machine, path)?;
+        if live.as_ref().is_some_and(|live| is_in_place(one, live, stored.as_ref())) {
+            return Ok(None);
+        }
+        let mount = self.fstab_mounts().at(path);
+        // Below such a mount, data that storage has already is shown all the same.
+        if let Some(mount) = mount.filter(|mount| mount.point == *path || stored.is_none()) {
+            let mend = format!("remove its entry in line {}", one.entry.place.line);
+            return Err(Error::new(format!("keep {path}"), mount).mend(mend));
+        }
+        refuse_in_memory(self.machine, path)?;
+        // What PID 1 has mounted as the machine's identity is not lost, and an empty subvolume has nothing
+        // to lose.
+        let is_empty =
+            |live: &There| live.stat.facts.file_type == FileType::Subvolume && !live.stat.has_names;
+        if let Some(live) = live.as_ref().filter(|live| !one.is_identity() && !is_empty(live)) {
+            kind_of(path, live, false)?;
+        }
+        Ok(live.filter(|live| !live.is_mount))
+    }
+
+    /// Refuses what a snapshot of live does not have, so that after a rollback nothing, or what is older,
+    /// would be kept in its place. What is mounted within it is mounted there again.
+    fn expect_in_blank(&self, live: &There, path: &TreePath) -> Result<()> {
+        if let Some(point) = self.mount_above(live, path)? {
+            let why = format!("it lies on what is mounted at {point}, of which blank has nothing");
+            return Err(Error::new(format!("keep {path}"), why).mend(format!(
+                "see what it is with `findmnt {point}`; what has a file system of its own survives anyway"
+            )));
+        }
+        refuse_subvolume(&live.census(path)?, path)
+    }
+
+    /// The outermost parent that is on another mount than the root, if what is there is, too.
+    fn mount_above(&self, live: &There, path: &TreePath) -> Result<Option<TreePath>> {
+        let failed = |why| Error::io(format!("look at {path}"), why);
+        let top = of_open(self.machine.root().as_fd()).map_err(failed)?;
+        if live.stat.mount == top.mount {
+            return Ok(None);
+        }
+        let mut parents: Vec<TreePath> = ancestors(path).collect();
+        parents.reverse();
+        for parent in parents {
+            let opened = self.machine.open_at(&parent, OFlags::PATH).map_err(failed)?;
+            if of_open(opened.as_fd()).map_err(failed)?.mount != top.mount {
+                return Ok(Some(parent));
+            }
+        }
+        Ok(None)
+    }
+
+    fn fstab_mounts(&self) -> Mounts<'_> {
+        Mounts { entries: &self.fstab, storages: &self.storages, live: self.live }
+    }
+}
+
+/// Every reason why entries of a configuration would not keep what live has in their places.
+pub fn refusals(config: &Config, machine: &Machine) -> Result<Vec<Error>> {
+    let storages = config.storages.iter().map(|storage| storage.path.clone()).collect();
+    let live = config.root.layout().map(|layout| &layout.live);
+    let keepable = Keepable::new(machine, storages, live)?;
+    let list = list::list(config);
+    let arranged = arrange(&list);
+    // What lies in another entry is moved with that.
+    let outer = arranged.iter().filter(|one| one.within.is_none());
+    let refused = outer.filter_map(|one| refuse_declared(&keepable, one).err());
+    Ok(refused.collect())
+}
+
+fn refuse_declared(keepable: &Keepable<'_>, one: &Arranged) -> Result<()> {
+    match keepable.declared(one)? {
+        Some(live) if !one.is_identity() => keepable.expect_in_blank(&live, &one.entry.path),
+        _ => Ok(()),
+    }
+}
+
+/// Whether what is at the place of an entry is its data: mounted, or linked to.
+fn is_in_place(one: &Arranged, live: &There, stored: Option<&There>) -> bool {
+    if stored.is_some_and(|stored| stored.stat.is_same_file(&live.stat)) {
+        return true;
+    }
+    live.place().link_target().ok().flatten().is_some_and(|target| leads_to(&target, one))
+}
+
+/// What lies in memory is empty at every boot by itself, before it could be covered.
+fn refuse_in_memory(machine: &Machine, path: &TreePath) -> Result<()> {
+    let Some(dir) = outermost_in_memory(machine, path)? else { return Ok(()) };
+    let why = format!("{dir} is in memory (tmpfs), and empty at every boot by itself");
+    Err(Error::new(format!("keep {path}"), why)
+        .mend("let the program put it below /var/lib or /srv, and keep that"))
+}
+
+/// Refuses a directory in memory as a storage that is declared for `path`.
+pub fn refuse_storage_in_memory(
+    machine: &Machine,
+    path: &TreePath,
+    storage: &TreePath,
+) -> Result<()> {
+    match outermost_in_memory(machine, storage)? {
+        Some(_) => {
+            Err(Error::new(format!("keep {path}"), Wiped::InMemory.reason(storage))
+                .mend(Wiped::MEND))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The outermost directory on the way to `path`, or that itself, that is in memory and not on the root's
+/// own file system.
+fn outermost_in_memory(machine: &Machine, path: &TreePath) -> Result<Option<TreePath>> {
+    let failed = |why| Error::io(format!("look at {path}"), why);
+    let root = machine.open_at(&TreePath::root(), OFlags::PATH).map_err(failed)?;
+    let root = of_open(root.as_fd()).map_err(failed)?;
+    let mut outermost = None;
+    for dir in std::iter::once(path.clone()).chain(ancestors(path)) {
+        let opened = match machine.open_at(&dir, OFlags::PATH | OFlags::DIRECTORY) {
+            Ok(opened) => opened,
+            // What is not there yet will be where its parents are; whoever looks next tells the rest.
+            Err(_) => continue,
+        };
+        let of_root = of_open(opened.as_fd()).map_err(failed)?.device == root.device;
+        let in_memory = match mountinfo::of(opened.as_fd())? {
+            Some(mount) => mount.is_in_memory(),
+            None => boundary::of(&opened).map_err(failed)? == boundary::TMPFS,
+        };
+        if of_root || !in_memory {
+            break;
+        }
+        outermost = Some(dir);
+    }
+    Ok(outermost)
+}
+
+/// A directory or a file, told from what is there.
+pub fn kind_of(path: &TreePath, live: &There, must_be_dir: bool) -> Result<EntryKind> {
+    if live.is_mount {
+        return Err(Error::new(format!("keep {path}"), "something is mounted there").mend(format!(
+            "see what it is with `findmnt {path}`; what has a file system of its own survives anyway"
+        )));
+    }
+    kind(path, live.stat.facts.file_type, must_be_dir)
+}
+
+/// The same by the type alone.
+pub fn kind(path: &TreePath, file_type: FileType, must_be_dir: bool) -> Result<EntryKind> {
+    let refused = |why: &str| Error::new(format!("keep {path}"), why);
+    match file_type {
+        FileType::Dir => Ok(EntryKind::Dir),
+        FileType::File if !must_be_dir => Ok(EntryKind::File),
+        FileType::File => Err(refused("it is a file, and no directory")),
+        FileType::Symlink => Err(refused("it is a link")
+            .mend("keep what it leads to; the link itself can be a part of blank")),
+        FileType::Subvolume => Err(refused("it is a subvolume of its own")
+            .mend("move it out of live, and mount it there with a line in fstab")),
+        other => Err(refused(&format!("it is a {}, which its program makes anew", other.word()))
+            .mend("keep the directory that it lies in, if at all")),
+    }
+}
+
+/// What live has, if it can be moved.
+pub fn movable(live: &There, path: &TreePath) -> Result<Census> {
+    let census = live.census(path)?;
+    if let Some(below) = &census.mounted_over {
+        let why = format!("something is mounted at {below}, which lies in it");
+        return Err(Error::new(format!("keep {path}"), why)
+            .mend("unmount it first, or keep what lies beside it"));
+    }
+    refuse_subvolume(&census, path)?;
+    Ok(census)
+}
+
+fn refuse_subvolume(census: &Census, path: &TreePath) -> Result<()> {
+    let Some(below) = &census.subvolume else { return Ok(()) };
+    let why = format!("{below}, which lies in it, is a subvolume of its own");
+    Err(Error::new(format!("keep {path}"), why)
+        .mend("move the subvolume out of live, and mount it there with a line in fstab"))
+}
+
+// Decides which storage a path goes to, and which paths cannot be kept at all. Pure.
+
+/// The storage for `path`: the one that is asked for, the only one, or the one that holds what is
+/// kept nearest to it.
+pub fn storage(config: &Config, asked: Option<&TreePath>, path: &TreePath) -> Result<TreePath> {
+    if let Some(asked) = asked {
+        return Ok(asked.clone());
+    }
+    let storages: Vec<&Storage> = config.storages.iter().filter(|one| one.enable).collect();
+    let action = format!("choose a storage for {path}");
+    let nearest = |storage: &Storage| {
+        let users = storage.users.iter().flat_map(|user| &user.entries);
+        let entries = storage.entries.iter().chain(users).filter(|entry| entry.enable);
+        entries.map(|entry| common(&entry.path, path)).max().unwrap_or(0)
+    };
+    let depth = storages.iter().map(|storage| nearest(storage)).max().unwrap_or(0);
+    let near: Vec<&&Storage> = storages.iter().filter(|one| nearest(one) == depth).collect();
+    match (storages.as_slice(), near.as_slice()) {
+        ([], _) => {
+            let mend = "name a directory that survives with `--storage DIR`; it is added to the \
+                        configuration";
+            Err(Error::new(action, "the configuration has no storage").mend(mend))
+        }
+        ([only], _) => Ok(only.path.clone()),
+        (_, [one]) if depth > 0 => Ok(one.path.clone()),
+        (all, _) => {
+            let names: Vec<String> = all.iter().map(|one| one.path.to_string()).collect();
+            let why = format!("there are {} of them: {}", names.len(), names.join(", "));
+            Err(Error::new(action, why).mend("name one with `--storage DIR`"))
+        }
+    }
+}
+
+/// How many directories two paths have in common.
+fn common(one: &TreePath, other: &TreePath) -> usize {
+    let parts = |path: &TreePath| -> Vec<Vec<u8>> {
+        path.as_bytes().split(|&b| b == b'/').map(<[u8]>::to_vec).collect()
+    };
+    let (one, other) = (parts(one), parts(other));
+    one.iter().zip(&other).take_while(|(a, b)| a == b).count()
+}
+
+/// What the lists say of a path already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Declared {
+    /// Nothing.
+    Not,
+    /// It is an entry itself.
+    Itself(Box<KeepEntry>),
+    /// It lies in a directory that is kept.
+    In(Box<KeepEntry>),
+}
+
+/// Looks a path up in the keep list; an error if it cannot be kept whatever is there.
+pub fn declared(config: &Config, list: &[KeepEntry], path: &TreePath) -> Result<Declared> {
+    let action = format!("keep {path}");
+    if path.depth() == 0 {
+        return Err(Error::new(action, "it is the root itself").mend("keep what is below it"));
+    }
+    for storage in config.storages.iter().filter(|storage| storage.enable) {
+        let (name, line) = (&storage.path, storage.place.line);
+        if path.is_within(name) {
+            let why = format!("it lies in the storage {name} (line {line}), and survives anyway");
+            return Err(Error::new(action, why));
+        }
+        if name.is_within(path) {
+            let why = format!("it contains the storage {name} (line {line})");
+            return Err(Error::new(action, why).mend("keep only what lies beside the storage"));
+        }
+    }
+    let is_dir = |entry: &KeepEntry| entry.kind == EntryKind::Dir;
+    if let Some(entry) = list.iter().find(|entry| entry.path == *path) {
+        return Ok(Declared::Itself(Box::new(entry.clone())));
+    }
+    if let Some(entry) = list.iter().find(|entry| is_dir(entry) && path.is_within(&entry.path)) {
+        return Ok(Declared::In(Box::new(entry.clone())));
+    }
+    if let Some(entry) = list.iter().find(|entry| entry.path.is_within(path)) {
+        let (below, line) = (&entry.path, entry.place.line);
+        let why = format!("{below}, which lies in it, is kept on its own (line {line})");
+        let word = shell_path(below);
+        // Nothing could tell where the list of what is kept is, if that were kept with what is around it.
+        let mend = match is_own_file(below) {
+            true => format!(
+                "keep what lies beside it: `blankroot diff {}` shows what that is",
+                shell_path(path)
+            ),
+            false => format!("run `blankroot unkeep --move-back {word}` first, then this again"),
+        };
+        return Err(Error::new(action, why).mend(mend));
+    }
+    suitable(path)?;
+    Ok(Declared::Not)
+}
+
+/// Refuses a path that does not work as a kept one; else what will not work about it, if anything. An
+/// entry that is made by a command is early only where it is known to be needed so.
+pub fn suitable(path: &TreePath) -> Result<Option<String>> {
+    let early = known_state::about(path, None).is_some_and(|known| known.early);
+    let Some(row) = unsuitable::unsuitable(path, early) else { return Ok(None) };
+    match row.severity {
+        unsuitable::Severity::Refused => {
+            Err(Error::new(format!("keep {path}"), row.why).mend(row.mend))
+        }
+        _ => Ok(Some(format!("{path}: {}; better: {}", row.why, row.mend))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persist::list;
+    use std::path::Path;
+
+    fn config(text: &str) -> Config {
+        let text = format!("[root]\nbackend = \"tmpfs\"\n{text}");
+        Config::parse(Path::new("f"), text.as_bytes()).unwrap()
+    }
+
+    fn path(text: &str) -> TreePath {
+        TreePath::parse(text.as_bytes()).unwrap()
+    }
+
+    const TWO: &str = "[[storage]]\npath = \"/persist\"\ndirectories = [\"/var/log\"]\n\
+                       [[storage]]\npath = \"/big\"\ndirectories = [\"/var/lib/db\", \"/srv/a\"]";
+
+    #[test]
+    fn the_storage_of_what_is_kept_nearest_is_chosen() {
+        let chosen = |text: &str, of: &str| storage(&config(text), None, &path(of));
+        assert_eq!(chosen(TWO, "/var/lib/x").unwrap(), path("/big"));
+        assert_eq!(chosen(TWO, "/srv/b/c").unwrap(), path("/big"));
+        assert_eq!(chosen("[[storage]]\npath = \"/p\"", "/x").unwrap(), path("/p"));
+        assert_eq!(
+            chosen(TWO, "/etc/x").unwrap_err().to_string(),
+            "cannot choose a storage for /etc/x: there are 2 of them: /persist, /big\n  mend: name \
+             one with `--storage DIR`"
+        );
+        assert!(chosen(TWO, "/var/x").is_err(), "both are as near");
+        assert!(chosen("", "/x").unwrap_err().to_string().contains("has no storage"));
+        let asked = path("/other");
+        assert_eq!(storage(&config(TWO), Some(&asked), &path("/srv/b")).unwrap(), asked);
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused_with_its_line() {
+        let config = config(TWO);
+        let list = list::list(&config);
+        let answer = |of: &str| declared(&config, &list, &path(of));
+        for (of, why) in [
+            ("/", "it is the root itself"),
+            ("/persist/x", "it lies in the storage /persist (line 4)"),
+            ("/big", "it lies in the storage /big"),
+            ("/var", "/var/lib/db, which lies in it, is kept on its own (line 8)"),
+        ] {
+            let error = answer(of).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        assert!(matches!(answer("/var/lib/db"), Ok(Declared::Itself(_))));
+        assert!(matches!(answer("/var/lib/db/x"), Ok(Declared::In(_))));
+        assert_eq!(answer("/var/lib/d").unwrap(), Declared::Not);
+    }
+}

@@ -1,0 +1,31 @@
+//! Kept paths: the keep list, how it is put in force, and how paths come to it and leave it.
+
+pub mod accounts;
+pub mod apply;
+pub mod config_file;
+pub mod create;
+pub mod early;
+pub mod early_plan;
+pub mod execute;
+pub mod forget;
+pub mod hidden_content;
+pub mod keep;
+pub mod keep_execute;
+pub mod keep_plan;
+pub mod keep_request;
+pub mod keepable;
+pub mod known_state;
+pub mod list;
+pub mod model;
+pub mod mount_options;
+pub mod mounting;
+pub mod plan;
+pub mod plan_entry;
+pub mod probe;
+pub mod resolve;
+pub mod step;
+pub mod trust;
+pub mod unkeep;
+pub mod unkeep_execute;
+pub mod unkeep_plan;
+pub mod unsuitable;

@@ -1,0 +1,248 @@
+//! Mounts what is open over what is open: no path is looked up twice, so nobody can lead a mount
+//! elsewhere meanwhile.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use dirfd::error::describe;
+use dirfd::fault::change;
+use dirfd::mountinfo::{self, Mount};
+use dirfd::path::Escaped;
+use dirfd::stat::of_open;
+use dirfd::sys::mount_calls::{self, Attributes};
+use dirfd::{Error, Result, TreePath, atomic_file};
+use rustix::fs::{self, FlockOperation, Mode, OFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+};
+
+use crate::host::{HostRoot, Machine, is_not_found};
+use crate::persist::mount_options::MountOptions;
+
+/// Mounts the open file or directory `source` over the open `place`.
+pub fn bind(
+    source: BorrowedFd<'_>,
+    place: BorrowedFd<'_>,
+    attributes: Attributes,
+) -> io::Result<()> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(source, c"", flags)?;
+    if attributes != Attributes::default() {
+        change("apply: set the new mount's options", || {
+            mount_calls::set(tree.as_fd(), attributes)
+        })?;
+    }
+    change("apply: mount", || attach(tree.as_fd(), place))
+}
+
+fn attach(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> io::Result<()> {
+    let both = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(move_mount(mount, c"", place, c"", both)?)
+}
+
+/// A file system that is not mounted yet.
+#[derive(Clone, Copy, Debug)]
+pub struct FileSystem<'f> {
+    /// Its type.
+    pub fs_type: &'f str,
+    /// Its device, or what else its type takes for one.
+    pub source: &'f Path,
+    /// Options of the file system, in order, with their values.
+    pub options: &'f [(String, Option<String>)],
+    /// `MOUNT_ATTR_…` bits of the mount.
+    pub attributes: u64,
+}
+
+/// Mounts a file system over the open directory `place`. The error has what the kernel said.
+pub fn file_system(new: FileSystem<'_>, place: BorrowedFd<'_>) -> io::Result<()> {
+    let context = fsopen(new.fs_type, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let context = context.as_fd();
+    configure(context, new).map_err(|why| with_log(why, context))?;
+    // It may replay its log.
+    change("early: open file system", || Ok(fsconfig_create(context)?))
+        .map_err(|why| with_log(why, context))?;
+    // The lower half of the bits of mount_setattr(2) are those of fsmount(2).
+    let attributes = u32::try_from(new.attributes).map_err(io::Error::other)?;
+    let attributes = MountAttrFlags::from_bits_retain(attributes);
+    let mount = fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    change("early: mount", || attach(mount.as_fd(), place))
+}
+
+fn configure(context: BorrowedFd<'_>, new: FileSystem<'_>) -> io::Result<()> {
+    fsconfig_set_string(context, "source", new.source)?;
+    for (key, value) in new.options {
+        let set = match value {
+            Some(value) => fsconfig_set_string(context, key.as_str(), value.as_str()),
+            None => fsconfig_set_flag(context, key.as_str()),
+        };
+        set.map_err(|why| {
+            let why = io::Error::from(why);
+            io::Error::other(format!(
+                "the option `{}` is refused: {}",
+                Escaped(key.as_bytes()),
+                describe(&why)
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+/// Adds what the kernel wrote to the log of a mount that failed, one message a read.
+fn with_log(why: io::Error, context: BorrowedFd<'_>) -> io::Error {
+    let (mut said, mut buffer) = (Vec::new(), [0; 1024]);
+    while let Ok(length @ 1..) = rustix::io::read(context, &mut buffer) {
+        let text = buffer.get(..length).unwrap_or_default().trim_ascii();
+        said.push(Escaped(text.strip_prefix(b"e ").unwrap_or(text)).to_string());
+    }
+    if said.is_empty() {
+        return why;
+    }
+    io::Error::new(why.kind(), format!("{} ({})", describe(&why), said.join("; ")))
+}
+
+/// Changes what the mount allows whose root is open as `mount`.
+pub fn set_attributes(mount: BorrowedFd<'_>, attributes: Attributes) -> io::Result<()> {
+    change("apply: set mount options", || mount_calls::set(mount, attributes))
+}
+
+// The `x-…` options of mounts, for programs that look at mounts: the kernel does not keep them, so
+// libmount does, in `/run/mount/utab`, and findmnt, umount and file managers read them there.
+
+const DIR: &str = "run/mount";
+const TABLE: &str = "utab";
+const LOCK: &str = "utab.lock";
+
+/// The paths of mounts with their options.
+type Mounts<'m> = [(&'m TreePath, &'m MountOptions)];
+
+/// Tells of these mounts: of those that were `made` in the place of what is said of them already,
+/// and of those that were `there` unless all their options are told of, by whomever.
+pub fn announce(
+    machine: &Machine,
+    host: &HostRoot,
+    made: &Mounts<'_>,
+    there: &Mounts<'_>,
+) -> Result<()> {
+    let failed = |e| Error::io("write the mounts' options to /run/mount/utab", e);
+    let table = mountinfo::all()?;
+    let old = read(host).map_err(failed)?;
+    let mut lines = Vec::new();
+    let made = made.iter().map(|mount| (mount, true));
+    for ((path, options), made) in made.chain(there.iter().map(|mount| (mount, false))) {
+        // A mount that was moved away needs no options, and must not keep others from theirs.
+        let opened = machine.open_at(path, OFlags::PATH | OFlags::NOFOLLOW);
+        let Ok(found) = opened.and_then(|opened| of_open(opened.as_fd())) else { continue };
+        let id = found.mount;
+        // A mount that is gone by now needs no options.
+        let Some(mount) = table.iter().find(|mount| Some(mount.id) == id) else { continue };
+        if made || !tells(&old, &mount.mount_point, &options.user) {
+            lines.push((mount.mount_point.clone(), line(mount, &options.user)));
+        }
+    }
+    if lines.is_empty() { Ok(()) } else { update(host, &lines).map_err(failed) }
+}
+
+/// One line, as libmount writes it.
+fn line(mount: &Mount, options: &[String]) -> Vec<u8> {
+    let options = options.join(",");
+    [
+        &b"SRC="[..],
+        &escape(&mount.source),
+        b" TARGET=",
+        &escape(&mount.mount_point),
+        b" ROOT=",
+        &escape(&mount.root),
+        b" OPTS=",
+        &escape(options.as_bytes()),
+    ]
+    .concat()
+}
+
+/// Names in a mount table have these bytes in octal (getmntent(3)).
+fn escape(text: &[u8]) -> Vec<u8> {
+    let octal = |&byte: &u8| match byte {
+        b' ' | b'\t' | b'\n' | b'\\' | b'"' => format!("\\{byte:03o}").into_bytes(),
+        _ => vec![byte],
+    };
+    text.iter().flat_map(octal).collect()
+}
+
+fn update(host: &HostRoot, lines: &[(Vec<u8>, Vec<u8>)]) -> io::Result<()> {
+    let dir = host.make_dirs(DIR)?;
+    // libmount takes this lock, too, before it writes.
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let mode = Mode::from_raw_mode(0o644);
+    let lock = dirfd::fault::change("apply: open the lock of utab", || {
+        Ok(fs::openat(&dir, LOCK, flags, mode)?)
+    })?;
+    fs::flock(&lock, FlockOperation::LockExclusive)?;
+    let old = read(host)?;
+    let text = merged(&old, lines);
+    if text == old {
+        return Ok(());
+    }
+    atomic_file::replace(dir.as_fd(), std::ffi::OsStr::from_bytes(TABLE.as_bytes()), &text, 0o644)
+}
+
+fn read(host: &HostRoot) -> io::Result<Vec<u8>> {
+    match host.read(format!("{DIR}/{TABLE}")) {
+        Err(error) if is_not_found(&error) => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+/// Whether a table has all these options of a mount.
+fn tells(table: &[u8], target: &[u8], options: &[String]) -> bool {
+    let target = [b"TARGET=", escape(target).as_slice()].concat();
+    let is_there = |line: &[u8], option: &str| {
+        let told = line.split(|&b| b == b' ').filter_map(|field| field.strip_prefix(b"OPTS="));
+        told.flat_map(|told| told.split(|&b| b == b',')).any(|one| one == escape(option.as_bytes()))
+    };
+    let mut lines = table.split(|&b| b == b'\n');
+    lines
+        .find(|line| line.split(|&b| b == b' ').any(|field| field == target))
+        .is_some_and(|line| options.iter().all(|option| is_there(line, option)))
+}
+
+/// The table with these lines in the place of others of the same targets.
+fn merged(old: &[u8], lines: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+    let targets: Vec<Vec<u8>> =
+        lines.iter().map(|(target, _)| [&b"TARGET="[..], &escape(target)].concat()).collect();
+    let is_ours = |line: &&[u8]| {
+        !line.split(|&b| b == b' ').any(|field| targets.iter().any(|target| field == target))
+    };
+    let kept = old.split(|&b| b == b'\n').filter(|line| !line.is_empty()).filter(is_ours);
+    let all = kept.map(<[u8]>::to_vec).chain(lines.iter().map(|(_, line)| line.clone()));
+    all.flat_map(|line| [line, b"\n".to_vec()].concat()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dirfd::mountinfo;
+
+    #[test]
+    fn a_target_has_one_line_and_odd_names_are_escaped() {
+        let info = b"7 1 0:30 /a\\040b /mnt/a\\040b rw - btrfs /dev/sda2 rw\n";
+        let mount = &mountinfo::parse(info).unwrap()[0];
+        let new = line(mount, &["x-gvfs-hide".into(), "x-foo=1".into()]);
+        let text = "SRC=/dev/sda2 TARGET=/mnt/a\\040b ROOT=/a\\040b OPTS=x-gvfs-hide,x-foo=1";
+        assert_eq!(String::from_utf8_lossy(&new), text);
+        let old = b"SRC=/x TARGET=/mnt/a\\040b ROOT=/ OPTS=x-old\nSRC=/x TARGET=/mnt/a ROOT=/\n";
+        let whole = merged(old, &[(mount.mount_point.clone(), new.clone())]);
+        let expected = format!("SRC=/x TARGET=/mnt/a ROOT=/\n{text}\n");
+        assert_eq!(String::from_utf8_lossy(&whole), expected);
+        assert_eq!(merged(&whole, &[(mount.mount_point.clone(), new)]), whole);
+        let told = |options: &[&str]| {
+            let options: Vec<String> = options.iter().map(ToString::to_string).collect();
+            tells(&whole, b"/mnt/a b", &options)
+        };
+        assert!(told(&["x-foo=1"]) && told(&["x-gvfs-hide", "x-foo=1"]));
+        assert!(!told(&["x-foo"]) && !told(&["x-gvfs-hide", "x-bar"]));
+    }
+}

@@ -1,0 +1,372 @@
+//! Plans how every kept path comes to its place: keep list + what is there → steps, and refusals
+//! with their reasons. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+
+use dirfd::TreePath;
+use dirfd::path::shell_path;
+
+use crate::config::entry::How;
+use crate::persist::accounts::Accounts;
+use crate::persist::mount_options::MountOptions;
+use crate::persist::probe::{Content, Found, Observed, Seen, Wiped};
+use crate::persist::resolve::{Arranged, ancestors};
+use crate::persist::step::{ApplyStep, Making};
+use crate::persist::trust::{Belongs, Owners, Unknown};
+
+/// What will be done, in order, and what will not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApplyPlan {
+    /// Parents come before what lies in them. A step that fails takes those below it along.
+    pub steps: Vec<ApplyStep>,
+    /// Entries that cannot be put in force.
+    pub refusals: Vec<EntryRefusal>,
+    /// What the owner may want to know.
+    pub notes: Vec<String>,
+    /// Mounts that are right already, and whose options programs are to find: an interrupted run
+    /// may not have come to tell of them.
+    pub mounted: Vec<(TreePath, MountOptions)>,
+}
+
+/// Why one entry cannot be put in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryRefusal {
+    /// The entry's path.
+    pub path: TreePath,
+    /// The reason.
+    pub why: String,
+    /// What to do about it.
+    pub mend: String,
+}
+
+/// What a run may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// What that lies at a place is moved into storage.
+    pub adopt: Adopt,
+    /// Mount, and not only make what mounts need.
+    pub mounts: bool,
+    /// PID 1 of the root has yet to start.
+    pub early: bool,
+}
+
+/// Which data that lies where kept data is to be seen is moved into storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopt {
+    /// None.
+    Nothing,
+    /// A file that its program put in the place of its link, and what storage has nothing of.
+    Replaced,
+    /// All that only live has.
+    Everything,
+}
+
+/// Plans a whole keep list. Every entry is tried.
+pub fn plan(
+    arranged: &[Arranged],
+    observed: &Observed,
+    accounts: &Accounts,
+    asked: Asked,
+) -> ApplyPlan {
+    let covered = arranged.iter().filter(|one| one.made_at != one.source);
+    let places = covered.map(|one| (&one.made_at, one)).collect();
+    let owners = Owners::new(arranged, accounts, observed);
+    let mut planner = Planner {
+        observed,
+        owners,
+        asked,
+        plan: ApplyPlan::default(),
+        made: BTreeMap::new(),
+        enforced: BTreeMap::new(),
+        adopted: Vec::new(),
+        places,
+    };
+    for one in arranged {
+        let (before, adopted) = (planner.plan.steps.len(), planner.adopted.len());
+        if let Err((why, mend)) = planner.within(one).and_then(|()| planner.entry(one)) {
+            // What was planned for it already is harmless alone, but it was not asked for.
+            for step in planner.plan.steps.drain(before..) {
+                planner.made.remove(step.path());
+                planner.enforced.remove(step.path());
+            }
+            planner.adopted.truncate(adopted);
+            let path = one.entry.path.clone();
+            planner.plan.refusals.push(EntryRefusal { path, why, mend });
+        }
+    }
+    planner.plan
+}
+
+pub(crate) struct Planner<'p> {
+    pub(crate) observed: &'p Observed,
+    owners: Owners<'p>,
+    pub(crate) asked: Asked,
+    pub(crate) plan: ApplyPlan,
+    /// What there will be by then, and whose.
+    pub(crate) made: BTreeMap<TreePath, Belongs>,
+    /// The user and mode that something will have by then in the place of those that it has.
+    pub(crate) enforced: BTreeMap<TreePath, (u32, u16)>,
+    /// The places of entries that are not simply seen where they are stored.
+    places: HashMap<&'p TreePath, &'p Arranged>,
+    /// Places in storage that will have what live has at another place.
+    pub(crate) adopted: Vec<(TreePath, TreePath)>,
+}
+
+impl<'p> Planner<'p> {
+    /// What will be at a place once the steps before are done.
+    pub(crate) fn at(&self, path: &TreePath) -> &'p Seen {
+        self.observed.at(&self.original_of(path))
+    }
+
+    /// Where that is now.
+    pub(crate) fn original_of(&self, path: &TreePath) -> TreePath {
+        // What was copied last may come from what was copied before.
+        let mut from = path.clone();
+        for (source, original) in self.adopted.iter().rev() {
+            if let Some(rest) = from.below(source) {
+                from = original.join_path(&rest);
+            }
+        }
+        from
+    }
+
+    /// What will have a name by then.
+    pub(crate) fn found(&self, path: &TreePath) -> Option<&'p Found> {
+        match self.at(path) {
+            Seen::There(found) => Some(found),
+            Seen::Absent | Seen::Unreadable(..) => None,
+        }
+    }
+
+    /// What lies in an entry that is not in force would be made at the wrong place.
+    fn within(&self, one: &Arranged) -> Result<(), Unknown> {
+        let Some(parent) = &one.within else { return Ok(()) };
+        if self.plan.refusals.iter().any(|refusal| refusal.path == *parent) {
+            let why = format!("it lies in {parent}, which is kept, too, and cannot be");
+            return Err((why, format!("do first what {parent} needs")));
+        }
+        self.data_is_in_reach(one)
+    }
+
+    /// Data cannot lie below the place of another entry: a link or a mount would take its way.
+    fn data_is_in_reach(&self, one: &Arranged) -> Result<(), Unknown> {
+        let in_the_way = ancestors(&one.source).find_map(|dir| self.places.get(&dir));
+        let Some(other) = in_the_way else { return Ok(()) };
+        let (source, path) = (&one.source, &other.entry.path);
+        let why = format!("its data, {source}, would lie below the place of {path}, which is kept");
+        Err((why, format!("keep both in the same storage, with {path} as it is")))
+    }
+
+    fn entry(&mut self, one: &Arranged) -> Result<(), Unknown> {
+        self.check_storage(&one.entry.storage)?;
+        self.check_fstab(one)?;
+        let belongs = self.owners.of(one)?;
+        if one.made_at == one.source {
+            // It is seen where it should be as soon as its parent is.
+            return self.source(one, belongs, How::Bind);
+        }
+        if self.waits_for_identity(one) {
+            return Ok(());
+        }
+        let how = self.how(one);
+        if self.adopts(one, how) {
+            // By then it exists in storage.
+            let linked = if self.was_replaced(one) { How::Symlink } else { How::Bind };
+            return self.adopt(one, belongs, one.how().unwrap_or(linked));
+        }
+        self.source(one, belongs, how)?;
+        self.target(one, how)
+    }
+
+    fn check_storage(&self, storage: &TreePath) -> Result<(), Unknown> {
+        match self.observed.at(storage) {
+            Seen::Unreadable(why, mend) => {
+                return Err(unreadable(why, mend.as_deref()));
+            }
+            Seen::There(found) if found.stat.facts.file_type == dirfd::FileType::Dir => {}
+            Seen::There(_) => {
+                let why = format!("the storage {storage} is no directory");
+                return Err((why, "mount the storage there, or name its directory".into()));
+            }
+            Seen::Absent => {
+                // Where what holds it is mounted, there is nothing left to mount.
+                let is_mounted = |dir: TreePath| {
+                    self.observed.found(&dir).is_some_and(|found| found.mounted.is_some())
+                };
+                let word = shell_path(storage);
+                return Err(match ancestors(storage).any(is_mounted) {
+                    true => (
+                        format!(
+                            "the storage {storage} is not there, although what holds it is mounted"
+                        ),
+                        format!("make it (`mkdir -m 0755 {word}`), or correct its `path`"),
+                    ),
+                    false => (
+                        format!("the storage {storage} is not there"),
+                        format!("mount it first: `mount {word}`, and see that fstab has it"),
+                    ),
+                });
+            }
+        }
+        if self.observed.wiped.contains(storage) {
+            return Err((Wiped::WithLive.reason(storage), Wiped::MEND.into()));
+        }
+        Ok(())
+    }
+
+    /// What fstab mounts at the very place comes and goes with fstab; below such a mount, data that
+    /// storage has already is still shown, and nothing is covered by a place that is made for it.
+    fn check_fstab(&self, one: &Arranged) -> Result<(), Unknown> {
+        let path = &one.entry.path;
+        let Some(mount) = self.observed.by_fstab.get(path) else { return Ok(()) };
+        let stored = self.found(&one.source);
+        let seen = self.found(&one.seen_at).filter(|seen| seen.mounted.is_some());
+        let in_force = match (stored, seen) {
+            (Some(stored), Some(seen)) => stored.stat.is_same_file(&seen.stat),
+            (Some(_), None) => mount.point != *path,
+            (None, _) => false,
+        };
+        if in_force {
+            return Ok(());
+        }
+        Err((mount.to_string(), mount.mend(path)))
+    }
+
+    /// How an entry comes to its place. A file that nobody has made yet is linked, so that its
+    /// program can make it through the link.
+    fn how(&self, one: &Arranged) -> How {
+        one.how().unwrap_or_else(|| {
+            if self.observed.replaced.contains(&one.source) {
+                return How::Symlink;
+            }
+            let stored = self.found(&one.source);
+            let is_file = |found: &Found| found.stat.facts.file_type == dirfd::FileType::File;
+            let bind = stored.map_or(one.entry.create, is_file);
+            if bind { How::Bind } else { How::Symlink }
+        })
+    }
+
+    /// Plans the directories that lead to `path`. `twin` is the path on the other side.
+    pub(crate) fn parents(
+        &mut self,
+        path: &TreePath,
+        twin: &TreePath,
+        one: &Arranged,
+    ) -> Result<(), Unknown> {
+        let mut missing = Vec::new();
+        let mut other = Some(twin.clone());
+        for dir in ancestors(path) {
+            // The two sides are the same directory as long as their names are.
+            other = other.and_then(|below| {
+                let same = below.name() == path_name_below(path, &dir);
+                below.parent().filter(|parent| same && parent.depth() > 0)
+            });
+            if self.made.contains_key(&dir) {
+                break;
+            }
+            match self.at(&dir) {
+                Seen::There(found) if found.stat.facts.file_type == dirfd::FileType::Dir => {
+                    break;
+                }
+                Seen::There(_) => {
+                    let why = format!("its parent {dir} is no directory");
+                    return Err((why, format!("move {dir} away, or keep another path")));
+                }
+                Seen::Unreadable(why, mend) => {
+                    return Err(unreadable(why, mend.as_deref()));
+                }
+                Seen::Absent => missing.push((dir, other.clone())),
+            }
+        }
+        for (dir, other) in missing.into_iter().rev() {
+            let planned = other.as_ref().and_then(|other| self.made.get(other).copied());
+            let belongs = self.owners.of_parent(&dir, other.as_ref(), one)?;
+            let belongs = planned.unwrap_or(belongs);
+            self.make(dir, Making::Dir(belongs.owner, belongs.mode), belongs, one);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn make(
+        &mut self,
+        path: TreePath,
+        making: Making,
+        belongs: Belongs,
+        one: &Arranged,
+    ) {
+        let attributes = self.owners.attributes(&path, belongs, one);
+        self.plan.steps.push(ApplyStep::Make { path: path.clone(), making, attributes });
+        self.made.insert(path, belongs);
+    }
+}
+
+/// What cannot be told of a place refuses the entry; without a better mend, this one.
+pub(crate) fn unreadable(why: &str, mend: Option<&str>) -> Unknown {
+    let look = "see that the path can be read, and run this as root";
+    (why.to_string(), mend.unwrap_or(look).to_string())
+}
+
+/// The name right below `dir` on the way to `path`.
+fn path_name_below<'n>(path: &'n TreePath, dir: &TreePath) -> Option<&'n OsStr> {
+    let rest = path.as_bytes().get(dir.as_bytes().len()..)?;
+    let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+    let name = rest.split(|&b| b == b'/').next().filter(|name| !name.is_empty())?;
+    Some(OsStr::from_bytes(name))
+}
+
+impl fmt::Display for EntryRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot keep {}: {}\n  mend: {}", self.path, self.why, self.mend)
+    }
+}
+
+impl fmt::Display for ApplyPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{}. {step}", at + 1)?;
+        }
+        Ok(())
+    }
+}
+
+// Plans what the machine is known by, which somebody has to make up once: PID 1, when it starts.
+//
+// Where it cannot write the file, PID 1 mounts what it made up over it (machine-id(5)).
+
+impl Planner<'_> {
+    /// Whether there is none yet, and PID 1 is still to come: an empty file over an empty one would
+    /// only be in its way.
+    pub(crate) fn waits_for_identity(&mut self, one: &Arranged) -> bool {
+        let has_none = |path| match self.at(path) {
+            Seen::Absent => true,
+            Seen::There(found) => found.content == Content::Empty,
+            Seen::Unreadable(..) => false,
+        };
+        let waits = self.asked.early
+            && one.is_identity()
+            && has_none(&one.source)
+            && has_none(&one.made_at);
+        if waits {
+            let path = &one.entry.path;
+            let note =
+                format!("{path}: there is none yet; the system makes one, which is kept then");
+            self.plan.notes.push(note);
+        }
+        waits
+    }
+
+    /// Whether what is mounted at its place is what PID 1 made up for this boot, and what storage has
+    /// by now, too. Nobody has to mount the same once more.
+    pub(crate) fn is_this_boots_identity(&mut self, one: &Arranged, seen: &Found) -> bool {
+        let is = one.is_identity() && seen.content == Content::AsInStorage;
+        if is {
+            let path = &one.entry.path;
+            let note = format!("{path}: storage has what this boot made; the next mounts it");
+            self.plan.notes.push(note);
+        }
+        is
+    }
+}

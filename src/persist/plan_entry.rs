@@ -1,0 +1,449 @@
+//! Plans the side of an entry that is seen on the machine.
+
+use dirfd::{FileType, TreePath};
+
+use crate::config::entry::{EntryKind, How};
+use crate::persist::mount_options::MountOptions;
+use crate::persist::plan::{Adopt, Planner, unreadable};
+use crate::persist::probe::{Content, Found, Seen};
+use crate::persist::resolve::Arranged;
+use crate::persist::step::{ApplyStep, Making, Owner, Spare};
+use crate::persist::trust::{Belongs, Unknown};
+
+impl Planner<'_> {
+    /// Makes the place, and mounts or links what is in storage to it.
+    pub(crate) fn target(&mut self, one: &Arranged, how: How) -> Result<(), Unknown> {
+        let options = MountOptions::of(&one.entry)?;
+        if let Some(found) = self.found(&one.seen_at).filter(|found| found.mounted.is_some()) {
+            return self.mounted(one, &found.clone(), how, options);
+        }
+        let here = match self.at(&one.made_at) {
+            Seen::Unreadable(why, mend) => {
+                return Err(unreadable(why, mend.as_deref()));
+            }
+            Seen::Absent => None,
+            Seen::There(found) => Some(found.clone()),
+        };
+        if let Some(target) = here.as_ref().and_then(|found| found.target.as_ref()) {
+            let leads_there = leads_to(target, one);
+            match (one.how(), how) {
+                (None, _) | (Some(How::Symlink), _) if leads_there => return Ok(()),
+                (_, How::Bind) if leads_there => {
+                    self.cover(one, target.clone(), options);
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        match how {
+            How::Symlink => self.link(one, here.as_ref()),
+            How::Bind => {
+                self.place(one, here.as_ref())?;
+                self.bind(one, options);
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes a mount of a link that leads to the data.
+    fn cover(&mut self, one: &Arranged, target: Vec<u8>, options: MountOptions) {
+        let (link, source) = (one.made_at.clone(), one.source.clone());
+        if self.asked.mounts {
+            let (making, path) = (self.placeholder(one), one.seen_at.clone());
+            let step = ApplyStep::Cover { link, target, making, source, path, options };
+            self.plan.steps.push(step);
+        } else {
+            self.plan.steps.push(ApplyStep::Unlink { path: link.clone(), target, source });
+            self.make_place(one, link);
+        }
+    }
+
+    /// What to do about something that is mounted there already.
+    fn mounted(
+        &mut self,
+        one: &Arranged,
+        found: &Found,
+        how: How,
+        options: MountOptions,
+    ) -> Result<(), Unknown> {
+        let path = &one.seen_at;
+        let stored = self.found(&one.source);
+        if !stored.is_some_and(|stored| stored.stat.is_same_file(&found.stat)) {
+            if self.is_this_boots_identity(one, found) {
+                return Ok(());
+            }
+            let why = format!("something other than {} is mounted at {path}", one.source);
+            let mend = format!(
+                "see what it is with `findmnt {path}`: what has a file system of its own survives already, so \
+                 remove the entry; anything else has to be moved to {} before it is unmounted",
+                one.source
+            );
+            return Err((why, mend));
+        }
+        if how == How::Symlink && one.entry.how.is_some() {
+            let why = format!("it is declared a link, but {} is mounted there", one.source);
+            return Err((why, format!("run `umount {path}`, and then this again")));
+        }
+        if !self.asked.mounts {
+            return Ok(());
+        }
+        if !found.mounted.is_some_and(|flags| options.are_in_force(flags)) {
+            self.plan.steps.push(ApplyStep::SetOptions { path: path.clone(), options });
+        } else if !options.user.is_empty() {
+            self.plan.mounted.push((path.clone(), options));
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, one: &Arranged, options: MountOptions) {
+        if self.asked.mounts {
+            let (source, path) = (one.source.clone(), one.seen_at.clone());
+            self.plan.steps.push(ApplyStep::Bind { source, path, options });
+        }
+    }
+
+    /// Sees to it that there is something to mount over.
+    fn place(&mut self, one: &Arranged, here: Option<&Found>) -> Result<(), Unknown> {
+        let path = one.made_at.clone();
+        let Some(found) = here else {
+            if !self.made.contains_key(&path) {
+                self.parents(&path, &one.source, one)?;
+                self.make_place(one, path);
+            }
+            return Ok(());
+        };
+        if found.content == Content::Data {
+            return Err(in_the_way(one, found, self.found(&one.source)));
+        }
+        if !fits(one, found) {
+            let making = self.placeholder(one);
+            let spare = spare(found);
+            self.plan.steps.push(ApplyStep::Replace { path, making, spare });
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, one: &Arranged, here: Option<&Found>) -> Result<(), Unknown> {
+        let path = one.made_at.clone();
+        let making = link_to_data(one);
+        let Some(found) = here else {
+            self.parents(&path, &one.source, one)?;
+            self.plan.steps.push(ApplyStep::Make { path, making, attributes: None });
+            return Ok(());
+        };
+        if found.content == Content::Data {
+            return Err(in_the_way(one, found, self.found(&one.source)));
+        }
+        self.plan.steps.push(ApplyStep::Replace { path, making, spare: spare(found) });
+        Ok(())
+    }
+
+    fn make_place(&mut self, one: &Arranged, path: TreePath) {
+        let making = self.placeholder(one);
+        let (Making::Dir(owner, mode) | Making::File(owner, mode)) = making else { return };
+        let belongs = Belongs { owner, mode, user: None, group: None, declared_mode: None };
+        // What covers it has them.
+        self.plan.steps.push(ApplyStep::Make { path: path.clone(), making, attributes: None });
+        self.made.insert(path, belongs);
+    }
+
+    /// An empty place with the owner and mode of what will cover it, so that both sides agree.
+    fn placeholder(&self, one: &Arranged) -> Making {
+        let planned = self.made.get(&one.source).map(|belongs| (belongs.owner, belongs.mode));
+        let stored = self.found(&one.source).map(|found| {
+            let facts = &found.stat.facts;
+            (Owner { uid: facts.uid, gid: facts.gid }, facts.mode)
+        });
+        let (owner, mode) = planned.or(stored).unwrap_or((Owner { uid: 0, gid: 0 }, 0o700));
+        match one.entry.kind {
+            EntryKind::Dir => Making::Dir(owner, mode),
+            EntryKind::File => Making::File(owner, mode),
+        }
+    }
+
+    /// Whether what is at the place is to become what storage has: data that nothing else has if
+    /// that was asked for, and what blank has where storage has nothing yet.
+    pub(crate) fn adopts(&self, one: &Arranged, how: How) -> bool {
+        let stored = self.found(&one.source);
+        let nothing_yet = stored.is_none_or(|stored| stored.content == Content::Empty);
+        if let Some(seen) = self.found(&one.seen_at).filter(|seen| seen.mounted.is_some()) {
+            let other = !stored.is_some_and(|stored| stored.stat.is_same_file(&seen.stat));
+            return one.is_identity() && other && nothing_yet;
+        }
+        self.found(&one.made_at).is_some_and(|found| {
+            let links = found.target.as_ref().is_some_and(|target| leads_to(target, one));
+            match found.content {
+                Content::Data if links => false,
+                // There is no other that it could be.
+                Content::Data | Content::AsInBlank if one.is_identity() && nothing_yet => {
+                    fits(one, found)
+                }
+                Content::Data => match self.asked.adopt {
+                    Adopt::Nothing => false,
+                    Adopt::Replaced => {
+                        let is_file = found.stat.facts.file_type == FileType::File;
+                        let linked = how == How::Symlink || self.was_replaced(one);
+                        stored.is_none() || (linked && is_file)
+                    }
+                    Adopt::Everything => true,
+                },
+                Content::AsInBlank => stored.is_none() && !links && fits(one, found),
+                Content::Empty | Content::AsInStorage => false,
+            }
+        })
+    }
+
+    /// Whether this boot has linked a file of which nothing says so, and a program has put another in
+    /// the place of the link: over a mount it could not, so that it stays a link.
+    pub(crate) fn was_replaced(&self, one: &Arranged) -> bool {
+        let noted = || self.observed.replaced.contains(&one.source);
+        one.how().is_none() && (self.observed.linked.contains(&one.entry.path) || noted())
+    }
+
+    /// Moves what is at the place into storage, and goes on from there.
+    pub(crate) fn adopt(
+        &mut self,
+        one: &Arranged,
+        belongs: Belongs,
+        how: How,
+    ) -> Result<(), Unknown> {
+        let Some(found) = self.found(&one.made_at).cloned() else { return Ok(()) };
+        if !fits(one, &found) {
+            return Err(in_the_way(one, &found, self.found(&one.source)));
+        }
+        let is_declared = [belongs.user, belongs.group].iter().any(Option::is_some)
+            || belongs.declared_mode.is_some();
+        // The copy would have one name alone, and nothing would tell whose file it was.
+        if is_declared && found.stat.facts.file_type == FileType::File && found.stat.links > 1 {
+            let path = &one.made_at;
+            let why =
+                format!("{path} has another name somewhere, and an owner or mode is declared");
+            return Err((
+                why,
+                format!("see what {path} is, and copy it to {} by hand", one.source),
+            ));
+        }
+        let options = MountOptions::of(&one.entry)?;
+        let sets_aside = match self.at(&one.source) {
+            Seen::Absent => false,
+            Seen::There(_) => true,
+            Seen::Unreadable(why, mend) => {
+                return Err(unreadable(why, mend.as_deref()));
+            }
+        };
+        if !sets_aside {
+            self.parents(&one.source, &one.entry.path, one)?;
+        }
+        let (path, source) = (one.made_at.clone(), one.source.clone());
+        self.adopted.push((source.clone(), path.clone()));
+        self.plan.steps.push(ApplyStep::Adopt { path: path.clone(), source, sets_aside });
+        // The copy has no other name, whatever the original has.
+        let mut copy = found;
+        copy.stat.links = 1;
+        self.enforce(one, &copy, belongs)?;
+        if how == How::Symlink {
+            let making = link_to_data(one);
+            // What was copied is in storage by then.
+            let spare = Some(Spare::of(&copy.stat)).filter(|_| one.entry.kind == EntryKind::File);
+            self.plan.steps.push(ApplyStep::Replace { path, making, spare });
+        } else {
+            self.bind(one, options);
+        }
+        if self.was_replaced(one) {
+            let (source, path) = (one.source.clone(), one.entry.path.clone());
+            self.plan.steps.push(ApplyStep::Remember { source, path });
+        }
+        Ok(())
+    }
+}
+
+/// What holds nothing that would be lost. A directory with content is left to the next rollback.
+fn spare(found: &Found) -> Option<Spare> {
+    let whole = found.stat.facts.file_type == FileType::Dir && found.content != Content::Empty;
+    (found.content != Content::Data && !whole).then(|| Spare::of(&found.stat))
+}
+
+/// Whether something is of the kind that was declared.
+fn fits(one: &Arranged, found: &Found) -> bool {
+    match one.entry.kind {
+        EntryKind::Dir => found.stat.facts.file_type == FileType::Dir,
+        EntryKind::File => found.stat.facts.file_type == FileType::File,
+    }
+}
+
+fn in_the_way(one: &Arranged, found: &Found, stored: Option<&Found>) -> Unknown {
+    let word = match found.stat.facts.file_type {
+        FileType::Dir => "directory",
+        other => other.word(),
+    };
+    let path = &one.made_at;
+    let other = match stored {
+        Some(_) => format!("and {} has data of its own", one.source),
+        None => format!("and {} is not there yet", one.source),
+    };
+    let why = format!("{path} is a {word} with data that nothing else has, {other}");
+    let mend = match stored {
+        Some(_) => format!(
+            "compare the two, then remove {path}, or run `blankroot apply --adopt`, which takes it \
+             and leaves what storage has beside it"
+        ),
+        None => "run `blankroot apply --adopt` to move it into storage".to_string(),
+    };
+    (why, mend)
+}
+
+/// Whether a link leads to an entry's data, from where it is seen.
+pub fn leads_to(target: &[u8], one: &Arranged) -> bool {
+    is_link_to(&one.source, &one.seen_at, target)
+}
+
+/// Whether a link at `link` that says `target` leads to `source`.
+pub fn is_link_to(source: &TreePath, link: &TreePath, target: &[u8]) -> bool {
+    target == relative(link, source).as_slice()
+        || target
+            .strip_prefix(b"/")
+            .is_some_and(|path| TreePath::parse(path).is_ok_and(|path| path == *source))
+}
+
+fn link_to_data(one: &Arranged) -> Making {
+    Making::Link { target: relative(&one.seen_at, &one.source), source: one.source.clone() }
+}
+
+/// The way from the directory that holds `link` to `target`: so the link is right wherever live is
+/// mounted. No directory on the way to `link` may be a link itself.
+pub(crate) fn relative(link: &TreePath, target: &TreePath) -> Vec<u8> {
+    let dir = link.parent().unwrap_or_default();
+    let common = std::iter::successors(Some(dir.clone()), TreePath::parent)
+        .find(|dir| target.is_within(dir) && target != dir)
+        .unwrap_or_default();
+    let up = dir.depth() - common.depth();
+    let down = target.below(&common).unwrap_or_default();
+    [b"../".repeat(up).as_slice(), down.as_bytes()].concat()
+}
+
+// Plans the side of an entry that lies in storage.
+
+impl Planner<'_> {
+    /// Makes the data's place where it is not there, and enforces what is declared of it.
+    pub(crate) fn source(
+        &mut self,
+        one: &Arranged,
+        belongs: Belongs,
+        how: How,
+    ) -> Result<(), Unknown> {
+        let path = &one.source;
+        if self.made.contains_key(path) {
+            return Ok(());
+        }
+        match self.at(path) {
+            Seen::Unreadable(why, mend) => Err(unreadable(why, mend.as_deref())),
+            Seen::Absent => {
+                self.parents(path, &one.entry.path, one)?;
+                // A link may lead to what its program has yet to make.
+                if one.entry.create || how == How::Bind {
+                    self.make_source(one, belongs);
+                }
+                Ok(())
+            }
+            Seen::There(found) => {
+                let found = found.clone();
+                check_type(one, &found, how)?;
+                self.enforce(one, &found, belongs)
+            }
+        }
+    }
+
+    fn make_source(&mut self, one: &Arranged, belongs: Belongs) {
+        let Belongs { owner, mode, .. } = belongs;
+        if one.known.is_some_and(|known| known.secret) && belongs.declared_mode.is_none() {
+            let what = one.known.map_or("", |known| known.what);
+            let path = &one.entry.path;
+            self.plan.notes.push(format!("{path} ({what}): made for its owner alone to look into"));
+        }
+        let making = match one.entry.kind {
+            EntryKind::Dir => Making::Dir(owner, mode),
+            EntryKind::File => Making::File(owner, mode),
+        };
+        self.make(one.source.clone(), making, belongs, one);
+    }
+
+    pub(crate) fn enforce(
+        &mut self,
+        one: &Arranged,
+        found: &Found,
+        belongs: Belongs,
+    ) -> Result<(), Unknown> {
+        let facts = &found.stat.facts;
+        let owner = Owner {
+            uid: belongs.user.unwrap_or(facts.uid),
+            gid: belongs.group.unwrap_or(facts.gid),
+        };
+        let new_owner = (owner.uid, owner.gid) != (facts.uid, facts.gid);
+        let mode = belongs.declared_mode.filter(|&mode| mode != facts.mode);
+        if !matches!(facts.file_type, FileType::File | FileType::Dir) {
+            if new_owner || mode.is_some() {
+                let (source, word) = (&one.source, facts.file_type.word());
+                self.plan.notes.push(format!("{source} is a {word}: its owner and mode stay"));
+            }
+            return Ok(());
+        }
+        if facts.file_type == FileType::File
+            && found.stat.links > 1
+            && (new_owner || mode.is_some())
+        {
+            let why = format!(
+                "{} has another name somewhere, so its owner and mode are not changed",
+                one.source
+            );
+            return Err((why, "give the file its declared owner and mode by hand".into()));
+        }
+        // A new owner drops set-user-ID bits (chown(2)); those that are not declared stay dropped.
+        let mode = mode.or(belongs.declared_mode.filter(|_| new_owner));
+        let owner = new_owner.then_some(owner);
+        if owner.is_none() && mode.is_none() {
+            return Ok(());
+        }
+        let path = one.source.clone();
+        self.check_trust(&path, &found.stat, (owner, mode))?;
+        let then = (owner.map_or(facts.uid, |owner| owner.uid), mode.unwrap_or(facts.mode));
+        self.enforced.insert(path.clone(), then);
+        let found = self.expected(&path, &found.stat);
+        self.plan.steps.push(ApplyStep::Enforce { path, found, owner, mode });
+        Ok(())
+    }
+}
+
+fn check_type(one: &Arranged, found: &Found, how: How) -> Result<(), Unknown> {
+    let (path, kind) = (&one.source, one.entry.kind);
+    let file_type = found.stat.facts.file_type;
+    let is_dir = matches!(file_type, FileType::Dir | FileType::Subvolume);
+    if is_dir != (kind == EntryKind::Dir) || (is_dir && file_type != FileType::Dir) {
+        let why = format!("it is declared a {}, but {path} is a {}", kind.word(), file_type.word());
+        let mend = format!("move it to the list of the other kind, or move {path} away");
+        return Err((why, mend));
+    }
+    if file_type == FileType::Symlink && how == How::Bind {
+        let why = format!("{path} is a link, and could lead the mount anywhere");
+        return Err((why, "write `how = \"symlink\"` to its entry, or replace the link".into()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_goes_up_no_further_than_it_must() {
+        for (link, target, says) in [
+            ("/etc/x", "/persist/etc/x", "../persist/etc/x"),
+            ("/x", "/persist/x", "persist/x"),
+            ("/home/a/.zshrc", "/home/a/dotfiles/zsh/.zshrc", "dotfiles/zsh/.zshrc"),
+            ("/home/a/.config/k", "/home/a/dotfiles/k", "../dotfiles/k"),
+        ] {
+            let path = |text: &str| TreePath::parse(text.as_bytes()).unwrap_or_default();
+            let found = relative(&path(link), &path(target));
+            assert_eq!(String::from_utf8_lossy(&found), says, "{link}");
+        }
+    }
+}

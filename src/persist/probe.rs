@@ -1,0 +1,314 @@
+//! What is there before a keep list is applied: every place that a plan looks at, looked at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use dirfd::stat::{self, Stat};
+use dirfd::{FileType, Result, TreeName, TreePath, mountinfo, xattrs};
+use rustix::fs::{self, OFlags, StatVfsMountFlags};
+use rustix::io::Errno;
+
+use crate::boot::fstab::{self, FstabMount, Mounts, storages};
+use crate::host::Machine;
+use crate::persist::hidden_content::{self, Baseline};
+use crate::persist::list::KeepEntry;
+use crate::persist::model::{self, Model};
+use crate::persist::resolve::{Arranged, ancestors, places};
+
+/// One place.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// Nothing has this name.
+    Absent,
+    /// Something has.
+    There(Found),
+    /// It could not be told; the text completes "cannot …: ", with a mend where there is one.
+    Unreadable(String, Option<String>),
+}
+
+/// What has a name.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What the kernel tells of it.
+    pub stat: Stat,
+    /// What it says, if it is a link.
+    pub target: Option<Vec<u8>>,
+    /// The options of the mount whose root it is; `None` if it is no mount's root.
+    pub mounted: Option<StatVfsMountFlags>,
+    /// What would be hidden if something else took its place.
+    pub content: Content,
+}
+
+/// What something has that lies where kept data is to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// No byte and no name.
+    Empty,
+    /// What blank has at the same place: the next boot brings it back.
+    AsInBlank,
+    /// What storage has.
+    AsInStorage,
+    /// What nothing else has, as far as is known.
+    Data,
+}
+
+/// Why a storage does not survive a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wiped {
+    /// It lies on live itself.
+    WithLive,
+    /// It is in memory.
+    InMemory,
+}
+
+impl Wiped {
+    /// What is wrong with the storage, as one line.
+    pub fn reason(self, storage: &TreePath) -> String {
+        let what = match self {
+            Self::WithLive => "lies on live itself, and would go with it",
+            Self::InMemory => "lies in memory, and would be gone at the next boot",
+        };
+        format!("the storage {storage} {what}")
+    }
+
+    /// What to do about it.
+    pub const MEND: &str = "put it on a subvolume or file system of its own, and mount that there";
+}
+
+/// All that was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Every place.
+    pub places: BTreeMap<TreePath, Seen>,
+    /// The storages that lie on live itself, and would be wiped with it.
+    pub wiped: BTreeSet<TreePath>,
+    /// The paths that were linked in this boot although nothing says so.
+    pub linked: BTreeSet<TreePath>,
+    /// Files in storage of which it is noted that their programs replace them.
+    pub replaced: BTreeSet<TreePath>,
+    /// What is to be like something else, of all that is missing.
+    pub models: BTreeMap<TreePath, Model>,
+    /// Kept paths that fstab mounts itself, at them or above them.
+    pub by_fstab: BTreeMap<TreePath, FstabMount>,
+}
+
+impl Observed {
+    /// What was seen at a place; a place that was not looked at counts as unreadable.
+    pub fn at(&self, path: &TreePath) -> &Seen {
+        static NOT_LOOKED_AT: Seen = Seen::Unreadable(String::new(), None);
+        self.places.get(path).unwrap_or(&NOT_LOOKED_AT)
+    }
+
+    /// What has a name.
+    pub fn found(&self, path: &TreePath) -> Option<&Found> {
+        match self.at(path) {
+            Seen::There(found) => Some(found),
+            Seen::Absent | Seen::Unreadable(..) => None,
+        }
+    }
+}
+
+// Looks at places below one root, without following a link.
+
+/// Looks at every place of a keep list. `baseline` tells what blank has.
+pub fn observe(
+    machine: &Machine,
+    arranged: &[Arranged],
+    baseline: &mut Baseline<'_>,
+) -> Result<Observed> {
+    let mut observed = Observed::default();
+    let top = stat::of_open(machine.root().as_fd())
+        .map_err(|e| dirfd::Error::io("look at the root directory", e))?;
+    for path in places(arranged) {
+        let seen = look(machine, &path, &observed, &top);
+        observed.places.insert(path, seen);
+    }
+    find_replaced(machine, arranged, &mut observed);
+    judge_targets(machine, arranged, baseline, &mut observed);
+    model::find(machine, arranged, baseline, &mut observed);
+    observed.by_fstab = by_fstab(machine, arranged, baseline)?;
+    let storages: BTreeSet<&TreePath> = arranged.iter().map(|one| &one.entry.storage).collect();
+    for storage in storages {
+        if observed.found(storage).is_some()
+            && is_wiped(machine, storage, &top, &observed, baseline)?
+        {
+            observed.wiped.insert(storage.clone());
+        }
+    }
+    Ok(observed)
+}
+
+/// Looks for the note on files of which nothing says how they come to their places.
+fn find_replaced(machine: &Machine, arranged: &[Arranged], observed: &mut Observed) {
+    for one in arranged.iter().filter(|one| one.how().is_none()) {
+        let is_file = |found: &Found| found.stat.facts.file_type == FileType::File;
+        if !observed.found(&one.source).is_some_and(is_file) {
+            continue;
+        }
+        let opened = machine.open_at(&one.source, OFlags::PATH | OFlags::NOFOLLOW);
+        match opened.and_then(|file| xattrs::is_marked_as_replaced(file.as_fd())) {
+            Ok(true) => drop(observed.replaced.insert(one.source.clone())),
+            Ok(false) => {}
+            Err(why) => {
+                observed.places.insert(one.source.clone(), unreadable(&one.source, &why));
+            }
+        }
+    }
+}
+
+fn look(machine: &Machine, path: &TreePath, so_far: &Observed, top: &Stat) -> Seen {
+    // Sorted by path, so that the parent was looked at before.
+    let parent = path.parent().filter(|parent| parent.depth() > 0);
+    let parent = match parent.as_ref().map(|parent| so_far.at(parent)) {
+        Some(Seen::There(found)) => &found.stat,
+        Some(seen) => return seen.clone(),
+        None => top,
+    };
+    let flags = OFlags::PATH | OFlags::NOFOLLOW;
+    match machine.open_at(path, flags) {
+        Ok(opened) => found(&opened, parent).map_or_else(|why| unreadable(path, &why), Seen::There),
+        // Whoever wants to make something there meets the parent that is no directory.
+        Err(why) if matches!(Errno::from_io_error(&why), Some(Errno::NOENT | Errno::NOTDIR)) => {
+            Seen::Absent
+        }
+        Err(why) => {
+            if let Ok(Some(why)) = machine.users_own(path) {
+                let mend = "unmount that file system, and run this again".to_string();
+                return Seen::Unreadable(format!("look at {path}: {why}"), Some(mend));
+            }
+            if let Some((link, real)) = link_on_the_way(so_far, path) {
+                let why = format!("look at {path}: {link} is a link");
+                return Seen::Unreadable(why, real);
+            }
+            unreadable(path, &why)
+        }
+    }
+}
+
+fn unreadable(path: &TreePath, why: &io::Error) -> Seen {
+    Seen::Unreadable(format!("look at {path}: {}", dirfd::error::describe(why)), None)
+}
+
+/// The parent that is a link, and what to write instead.
+fn link_on_the_way(so_far: &Observed, path: &TreePath) -> Option<(TreePath, Option<String>)> {
+    ancestors(path).find_map(|parent| {
+        let target = so_far.found(&parent)?.target.clone()?;
+        let mend = TreePath::parse(&target).ok().filter(|_| target.starts_with(b"/"));
+        let mend = mend.and_then(|real| Some(real.join_path(&path.below(&parent)?)));
+        Some((parent, mend.map(|real| format!("name the real path, {real}"))))
+    })
+}
+
+fn found(opened: &OwnedFd, parent: &Stat) -> io::Result<Found> {
+    let stat = stat::of_open(opened.as_fd())?;
+    let target = match stat.facts.file_type {
+        FileType::Symlink => Some(fs::readlinkat(opened, c"", Vec::new())?.into_bytes()),
+        _ => None,
+    };
+    let mounted = match (stat.mount, parent.mount) {
+        (Some(own), Some(other)) if own != other => Some(fs::fstatvfs(opened)?.f_flag),
+        _ => None,
+    };
+    let empty = stat.facts.file_type == FileType::File && stat.facts.size == 0;
+    let content = if empty { Content::Empty } else { Content::Data };
+    Ok(Found { stat, target, mounted, content })
+}
+
+/// Finds out what each place has that kept data is to be seen at. What live has below a parent that
+/// is yet to be moved into storage will be there, too.
+fn judge_targets(
+    machine: &Machine,
+    arranged: &[Arranged],
+    baseline: &mut Baseline<'_>,
+    observed: &mut Observed,
+) {
+    for one in arranged.iter().filter(|one| one.is_identity()) {
+        hidden_content::judge_identity(machine, one, observed);
+    }
+    for one in arranged.iter().filter(|one| one.made_at != one.source) {
+        for path in one.before.iter().filter(|path| **path != one.source) {
+            judge(machine, one, path, baseline, observed);
+        }
+    }
+}
+
+fn judge(
+    machine: &Machine,
+    one: &Arranged,
+    path: &TreePath,
+    baseline: &mut Baseline<'_>,
+    observed: &mut Observed,
+) {
+    let seen = observed.found(&one.seen_at).filter(|seen| seen.mounted.is_some());
+    // What PID 1 mounts as the machine's identity may be in storage by now, as a copy.
+    let judged = seen.is_none_or(|seen| {
+        let stored = observed.found(&one.source);
+        one.is_identity() && !stored.is_some_and(|stored| stored.stat.is_same_file(&seen.stat))
+    });
+    let Some(found) = observed.found(path).filter(|_| judged) else { return };
+    if found.content == Content::Empty {
+        return;
+    }
+    let judged = hidden_content::of(machine, one, path, found, observed, baseline);
+    match (judged, observed.places.get_mut(path)) {
+        (Ok(content), Some(Seen::There(found))) => found.content = content,
+        (Err(why), Some(seen)) => {
+            *seen = Seen::Unreadable(format!("look into {path}: {why}"), None);
+        }
+        (_, None | Some(Seen::Absent | Seen::Unreadable(..))) => {}
+    }
+}
+
+/// What fstab mounts of them.
+fn by_fstab(
+    machine: &Machine,
+    arranged: &[Arranged],
+    baseline: &mut Baseline<'_>,
+) -> Result<BTreeMap<TreePath, FstabMount>> {
+    let text =
+        fstab::read(machine.root().as_fd()).map_err(|e| dirfd::Error::io("read /etc/fstab", e))?;
+    let list: Vec<KeepEntry> = arranged.iter().map(|one| one.entry.clone()).collect();
+    let (entries, storages) = (fstab::entries(&text), storages(&list));
+    let of = |live: Option<&TreeName>| -> BTreeMap<TreePath, FstabMount> {
+        let mounts = Mounts { entries: &entries, storages: &storages, live };
+        let paths = list.iter().map(|entry| &entry.path);
+        paths.filter_map(|path| Some((path.clone(), mounts.at(path)?))).collect()
+    };
+    // What holds the root is opened for those alone whom it concerns.
+    let found = of(None);
+    Ok(if found.is_empty() { found } else { of(baseline.live_name()?.as_ref()) })
+}
+
+/// Whether a storage goes with live: it lies on the very mount of the root, in a subvolume of live,
+/// say, or another mount shows a part of live there.
+fn is_wiped(
+    machine: &Machine,
+    storage: &TreePath,
+    top: &Stat,
+    observed: &Observed,
+    baseline: &mut Baseline<'_>,
+) -> Result<bool> {
+    let same_mount = observed.found(storage).is_some_and(|found| found.stat.mount == top.mount);
+    if !baseline.restores()? {
+        return Ok(false);
+    }
+    if same_mount && machine.has_storages_below_root() {
+        return Ok(true);
+    }
+    Ok(baseline.holds(machine, storage)? || shows_part_of_root(observed.found(storage), top)?)
+}
+
+/// Whether the mount that shows a storage shows a part of what the root's mount shows: a subvolume inside of
+/// live that is mounted by itself, say.
+fn shows_part_of_root(storage: Option<&Found>, top: &Stat) -> Result<bool> {
+    let (Some(own), Some(root)) = (storage.and_then(|found| found.stat.mount), top.mount) else {
+        return Ok(false);
+    };
+    let mounts = mountinfo::all()?;
+    let of = |id: u64| mounts.iter().find(|mount| mount.id == id);
+    let (Some(own), Some(root)) = (of(own), of(root)) else { return Ok(false) };
+    let below = own.root.strip_prefix(root.root.as_slice());
+    let inside = root.root != b"/" && below.is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
+    Ok(own.dev == root.dev && inside)
+}

@@ -1,0 +1,132 @@
+//! Where the two sides of each entry really lie, once the entries around it are in force: merged by
+//! path, so that the order of the list never matters. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dirfd::TreePath;
+
+use crate::config::entry::{EntryKind, How};
+use crate::persist::known_state::Known;
+use crate::persist::list::KeepEntry;
+
+/// One entry in its place.
+#[derive(Clone, Debug)]
+pub struct Arranged {
+    /// What was declared.
+    pub entry: KeepEntry,
+    /// What is known of its path.
+    pub known: Option<&'static Known>,
+    /// The entry that it lies in, if it does.
+    pub within: Option<TreePath>,
+    /// Where its data lies.
+    pub source: TreePath,
+    /// Where it is seen: the declared path, but for parents that are kept as links.
+    pub seen_at: TreePath,
+    /// Where a place for it has to be made: below a parent that is kept, that is in storage.
+    pub made_at: TreePath,
+    /// Where something may lie that will be at its place once its parents are in theirs.
+    pub before: BTreeSet<TreePath>,
+}
+
+impl Arranged {
+    /// Whether it is the file that the machine is known by.
+    pub fn is_identity(&self) -> bool {
+        self.entry.kind == EntryKind::File && self.known.is_some_and(|known| known.identity)
+    }
+
+    /// How it comes to its place, if that does not depend on what is there.
+    pub fn how(&self) -> Option<How> {
+        let declared = self.entry.how.or_else(|| self.known.and_then(Known::how));
+        declared.or((self.entry.kind == EntryKind::Dir).then_some(How::Bind))
+    }
+}
+
+/// Arranges a keep list: parents come before what lies in them.
+pub fn arrange(list: &[KeepEntry]) -> Vec<Arranged> {
+    let mut sorted: Vec<&KeepEntry> = list.iter().collect();
+    sorted.sort_by(|a, b| (a.path.depth(), &a.path).cmp(&(b.path.depth(), &b.path)));
+    let mut arranged: Vec<Arranged> = Vec::with_capacity(sorted.len());
+    let mut by_path: BTreeMap<TreePath, usize> = BTreeMap::new();
+    for entry in sorted {
+        let mut one = Arranged {
+            known: entry.known(),
+            within: None,
+            source: entry.source(),
+            seen_at: entry.path.clone(),
+            made_at: entry.path.clone(),
+            before: BTreeSet::from([entry.path.clone()]),
+            entry: entry.clone(),
+        };
+        if let Some(parent) = nearest(&by_path, &entry.path).and_then(|at| arranged.get(at)) {
+            let rest = entry.path.below(&parent.entry.path).unwrap_or_default();
+            one.within = Some(parent.entry.path.clone());
+            one.made_at = parent.source.join_path(&rest);
+            one.seen_at = match parent.how() {
+                Some(How::Symlink) => one.made_at.clone(),
+                _ => parent.seen_at.join_path(&rest),
+            };
+            one.before.extend(parent.before.iter().map(|dir| dir.join_path(&rest)));
+            one.before.extend([one.made_at.clone(), one.seen_at.clone()]);
+        }
+        by_path.insert(entry.path.clone(), arranged.len());
+        arranged.push(one);
+    }
+    arranged
+}
+
+/// The entry that is the nearest parent of `path`.
+fn nearest(by_path: &BTreeMap<TreePath, usize>, path: &TreePath) -> Option<usize> {
+    ancestors(path).find_map(|parent| by_path.get(&parent).copied())
+}
+
+/// The directories that a path lies in, the nearest first, without the root.
+pub fn ancestors(path: &TreePath) -> impl Iterator<Item = TreePath> + use<> {
+    std::iter::successors(path.parent(), TreePath::parent).filter(|dir| dir.depth() > 0)
+}
+
+/// Every path that a plan looks at.
+pub fn places(arranged: &[Arranged]) -> BTreeSet<TreePath> {
+    let mut places = BTreeSet::new();
+    for one in arranged {
+        for path in one.before.iter().chain([&one.source]) {
+            // Whoever has a path has its parents already.
+            if places.insert(path.clone()) {
+                for parent in ancestors(path) {
+                    if !places.insert(parent) {
+                        break;
+                    }
+                }
+            }
+        }
+        places.insert(one.entry.storage.clone());
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persist::list::fixture::entries;
+
+    #[test]
+    fn what_lies_in_a_kept_directory_is_made_in_storage() {
+        let arranged = arrange(&entries(
+            "directories = [\"/var/lib/a/b\", { path = \"/srv\", how = \"symlink\" }, \
+             \"/srv/x\", \"/var/lib\"]\n[[storage]]\npath = \"/other\"\nfiles = [\"/var/lib/f\"]",
+        ));
+        let shown: Vec<String> = arranged
+            .iter()
+            .map(|one| format!("{} {} {}", one.seen_at, one.made_at, one.source))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "/srv /srv /persist/srv",
+                "/persist/srv/x /persist/srv/x /persist/srv/x",
+                "/var/lib /var/lib /persist/var/lib",
+                "/var/lib/f /persist/var/lib/f /other/var/lib/f",
+                "/var/lib/a/b /persist/var/lib/a/b /persist/var/lib/a/b",
+            ]
+        );
+    }
+}

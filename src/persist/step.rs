@@ -1,0 +1,275 @@
+//! The steps of `apply`, in the words that `--dry-run` prints.
+
+use std::fmt;
+
+use dirfd::TreePath;
+use dirfd::path::Escaped;
+use dirfd::stat::{Identity, Moment, SET_ID, Stat};
+
+use crate::persist::create::Attributes;
+use crate::persist::mount_options::MountOptions;
+
+/// An owner by numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
+/// What an empty file or directory, or a link, is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Making {
+    /// An empty directory.
+    Dir(Owner, u16),
+    /// An empty file.
+    File(Owner, u16),
+    /// A link.
+    Link {
+        /// What it says.
+        target: Vec<u8>,
+        /// The data that it leads to.
+        source: TreePath,
+    },
+}
+
+/// How something is told that can go: it must not have changed since it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spare {
+    /// Its inode number.
+    pub inode: u64,
+    /// Its length in bytes.
+    pub size: u64,
+    /// When its content changed last.
+    pub modified: (i64, u32),
+}
+
+impl Spare {
+    /// What was looked at.
+    pub fn of(stat: &Stat) -> Self {
+        let facts = &stat.facts;
+        Self { inode: stat.inode, size: facts.size, modified: (facts.mtime, facts.mtime_nanos) }
+    }
+}
+
+/// What gets another owner or mode: it must be what was looked at, and not another that has come to
+/// its name since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Which file it is; `None` if it is a copy that the steps before make.
+    pub file: Option<(Identity, Option<Moment>)>,
+    /// The owner that it has.
+    pub owner: Owner,
+    /// The mode that it has.
+    pub mode: u16,
+}
+
+impl Expected {
+    /// What was looked at.
+    pub fn of(stat: &Stat) -> Self {
+        Self { file: Some((stat.identity(), stat.born)), ..Self::copy_of(stat) }
+    }
+
+    /// A copy of what was looked at.
+    pub fn copy_of(stat: &Stat) -> Self {
+        let facts = &stat.facts;
+        let owner = Owner { uid: facts.uid, gid: facts.gid };
+        Self { file: None, owner, mode: facts.mode }
+    }
+
+    /// Whether this is what was looked at, as it was then.
+    pub fn is(&self, stat: &Stat) -> bool {
+        match self.file {
+            Some(_) => *self == Self::of(stat),
+            // A copy may lack set-user-ID bits, which some mounts do not grant.
+            None => {
+                let Self { file: _, owner, mode } = Self::copy_of(stat);
+                owner == self.owner && mode & !SET_ID == self.mode & !SET_ID
+            }
+        }
+    }
+}
+
+/// One step. Every path is on the machine, below its root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApplyStep {
+    /// Make what is not there.
+    Make {
+        /// Nothing has this name yet.
+        path: TreePath,
+        /// What it will be.
+        making: Making,
+        /// What else it has of the one that it is made after.
+        attributes: Option<Attributes>,
+    },
+    /// Give a declared owner, a declared mode, or both.
+    Enforce {
+        /// What has another one.
+        path: TreePath,
+        /// What was found there.
+        found: Expected,
+        /// The owner to be.
+        owner: Option<Owner>,
+        /// The mode to be.
+        mode: Option<u16>,
+    },
+    /// Copy what live has into storage, and compare the two.
+    Adopt {
+        /// What live has.
+        path: TreePath,
+        /// Its place in storage.
+        source: TreePath,
+        /// Whether storage has something there, which then gets a name of a leftover.
+        sets_aside: bool,
+    },
+    /// Exchange what holds nothing that would be lost for something else, and leave it beside.
+    Replace {
+        /// What is in the way.
+        path: TreePath,
+        /// What will be there instead.
+        making: Making,
+        /// What is in the way and can go, since blank or storage has it too, or it is empty; anything
+        /// else stays beside it.
+        spare: Option<Spare>,
+    },
+    /// Remove a link that leads to the data already, to make room for a mount.
+    Unlink {
+        /// The link.
+        path: TreePath,
+        /// What it says.
+        target: Vec<u8>,
+        /// The data that it leads to.
+        source: TreePath,
+    },
+    /// Mount data in storage over an empty place.
+    Bind {
+        /// The data.
+        source: TreePath,
+        /// The place.
+        path: TreePath,
+        /// What the mount allows.
+        options: MountOptions,
+    },
+    /// Mount data in storage where a link leads to it already.
+    Cover {
+        /// The link.
+        link: TreePath,
+        /// What it says.
+        target: Vec<u8>,
+        /// The empty place that is made for the mount.
+        making: Making,
+        /// The data.
+        source: TreePath,
+        /// The place of the link, as it is seen by then.
+        path: TreePath,
+        /// What the mount allows.
+        options: MountOptions,
+    },
+    /// Note on data in storage that it is to be linked, since its program replaces what is mounted.
+    Remember {
+        /// The data.
+        source: TreePath,
+        /// The place.
+        path: TreePath,
+    },
+    /// Change what a mount allows.
+    SetOptions {
+        /// Where it is mounted.
+        path: TreePath,
+        /// What it is to allow.
+        options: MountOptions,
+    },
+}
+
+impl ApplyStep {
+    /// The path that the step changes.
+    pub fn path(&self) -> &TreePath {
+        match self {
+            Self::Make { path, .. }
+            | Self::Enforce { path, .. }
+            | Self::Replace { path, .. }
+            | Self::Unlink { path, .. }
+            | Self::Bind { path, .. }
+            | Self::Cover { path, .. }
+            | Self::SetOptions { path, .. } => path,
+            Self::Adopt { source, .. } | Self::Remember { source, .. } => source,
+        }
+    }
+
+    /// Every path that must be as planned before the step makes sense. Nothing that shows data may
+    /// give way before what shows it next has all of it.
+    pub fn needs(&self) -> impl Iterator<Item = &TreePath> {
+        let other = match self {
+            Self::Bind { source, .. }
+            | Self::Cover { source, .. }
+            | Self::Unlink { source, .. }
+            | Self::Make { making: Making::Link { source, .. }, .. }
+            | Self::Replace { making: Making::Link { source, .. }, .. } => Some(source),
+            Self::Adopt { path, .. } => Some(path),
+            _ => None,
+        };
+        [self.path()].into_iter().chain(other)
+    }
+}
+
+impl fmt::Display for Making {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, Owner { uid, gid }, mode) = match self {
+            Self::Dir(owner, mode) => ("directory", owner, mode),
+            Self::File(owner, mode) => ("empty file", owner, mode),
+            Self::Link { target, .. } => return write!(f, "link to {}", Escaped(target)),
+        };
+        write!(f, "{kind} ({uid}:{gid}, {mode:04o})")
+    }
+}
+
+impl fmt::Display for ApplyStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Make { path, making, attributes } => {
+                write!(f, "make {path}: {making}")?;
+                let xattrs = attributes.iter().flat_map(|attributes| &attributes.xattrs);
+                for (at, (name, _)) in xattrs.enumerate() {
+                    let before = if at == 0 { " with" } else { "," };
+                    write!(f, "{before} {}", Escaped(name.to_bytes()))?;
+                }
+                Ok(())
+            }
+            Self::Enforce { path, owner, mode, .. } => match (owner, mode) {
+                (Some(Owner { uid, gid }), Some(mode)) => {
+                    write!(f, "give {path} to {uid}:{gid}, with mode {mode:04o}")
+                }
+                (Some(Owner { uid, gid }), None) => write!(f, "give {path} to {uid}:{gid}"),
+                (None, Some(mode)) => write!(f, "set the mode of {path} to {mode:04o}"),
+                (None, None) => write!(f, "leave {path} as it is"),
+            },
+            Self::Adopt { path, source, sets_aside } => {
+                write!(f, "copy {path} to {source}, and compare the two")?;
+                if *sets_aside {
+                    write!(f, "; what is there stays beside it, as a leftover")?;
+                }
+                Ok(())
+            }
+            Self::Replace { path, making, spare: None } => {
+                write!(f, "put in the place of {path}: {making}; what is there stays beside it")
+            }
+            Self::Replace { path, making, spare: Some(_) } => {
+                write!(f, "put in the place of {path}: {making}")
+            }
+            Self::Unlink { path, target, .. } => {
+                write!(f, "remove the link {path} to {}", Escaped(target))
+            }
+            Self::Bind { source, path, .. } => write!(f, "mount {source} at {path}"),
+            Self::Cover { source, path, .. } => {
+                write!(f, "mount {source} at {path}, in the place of the link to it")
+            }
+            Self::Remember { path, .. } => {
+                write!(f, "remember that {path} is a link, which its program replaces")
+            }
+            Self::SetOptions { path, .. } => {
+                write!(f, "change the options of the mount at {path} to those declared")
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `unkeep`: takes paths from the keep list; their data goes back to live, or stays in storage.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use dirfd::path::shell_word;
+use dirfd::{Error, Result, TreePath};
+
+use crate::cli::arguments::{Cli, Unkeep};
+use crate::cli::invocation::{Failure, in_tree};
+use crate::config::{Config, DEFAULT_FILE, edit, is_own_file};
+use crate::host::Machine;
+use crate::persist::config_file::Editing;
+use crate::persist::keep_execute::World;
+use crate::persist::keep_request::look;
+use crate::persist::resolve::arrange;
+use crate::persist::unkeep_plan::{self, Data};
+use crate::persist::{list, unkeep_execute};
+use crate::ui;
+
+/// Something was refused or failed.
+const FAILED: u8 = 1;
+
+pub(crate) fn run(cli: &Cli, args: &Unkeep) -> Result<ExitCode, Failure> {
+    let root = &args.root.root;
+    let paths = args
+        .paths
+        .iter()
+        .map(|path| in_tree(path, root, "stop keeping"))
+        .collect::<Result<Vec<_>>>();
+    let paths = paths?;
+    let mut code = ExitCode::SUCCESS;
+    // One after the other: each has the configuration that the one before has left.
+    for path in &paths {
+        let (config, editing) = Editing::begin(cli, root, args.even_if_unseen, args.dry_run)?;
+        if let Err(error) = one(path, args, &config, &editing)? {
+            if let Some(error) = error {
+                ui::problem(error);
+            }
+            code = ExitCode::from(FAILED);
+        }
+    }
+    Ok(code)
+}
+
+/// The inner error concerns this path alone; it is `None` if it was told already.
+fn one(
+    path: &TreePath,
+    args: &Unkeep,
+    config: &Config,
+    editing: &Editing,
+) -> Result<Result<(), Option<Error>>, Failure> {
+    let machine = Machine::open(&args.root.root)?;
+    let data = if args.move_back { Data::MoveBack } else { Data::Leave };
+    let (plan, after) = match plan(path, data, &machine, config, &editing.text) {
+        Ok(planned) => planned,
+        Err(error) => return Ok(Err(Some(error))),
+    };
+    let mut out = io::stdout().lock();
+    let even_if_unseen = args.even_if_unseen;
+    let world = World { machine: &machine, config: &editing.file, old_root: None, even_if_unseen };
+    if args.dry_run {
+        write!(out, "{plan}")?;
+        // What the run would look at before it changes anything is looked at here, too.
+        return Ok(match unkeep_execute::check_before_unkeep(&plan, &world) {
+            Ok(notes) => {
+                notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+                Ok(())
+            }
+            Err(error) => Err(Some(error)),
+        });
+    }
+    let progress = ui::Bytes::new("copying", 0);
+    let done = unkeep_execute::unkeep(
+        &plan,
+        &world,
+        (&editing.text, &after),
+        &mut |_, bytes| progress.add(bytes),
+        |step| progress.outside(|| drop(writeln!(out, "done: {step}"))),
+    );
+    drop(progress);
+    match done {
+        Err(stopped) => {
+            ui::problem(stopped);
+            Ok(Err(None))
+        }
+        Ok(told) => {
+            for note in told.notes.into_iter().chain(editing.notes(config, &args.root.root)) {
+                writeln!(out, "note: {note}")?;
+            }
+            Ok(Ok(()))
+        }
+    }
+}
+
+fn plan(
+    path: &TreePath,
+    data: Data,
+    machine: &Machine,
+    config: &Config,
+    text: &str,
+) -> Result<(unkeep_plan::UnkeepPlan, String)> {
+    let list = list::list(config);
+    let arranged = arrange(&list);
+    let Some(one) = arranged.iter().find(|one| one.entry.path == *path) else {
+        let error = Error::new(format!("stop keeping {path}"), "it is not on the keep list");
+        let within = list.iter().find(|entry| path.is_within(&entry.path));
+        return Err(match within {
+            Some(entry) => error.mend(format!("{} is, which it lies in", entry.path)),
+            None => error,
+        });
+    };
+    refuse_own(path, &config.file)?;
+    let after = edit::remove_entry(text, path)?;
+    let stored = look(machine, &one.source)?.is_some();
+    let now = unkeep_plan::now(machine, one)?;
+    let plan = unkeep_plan::plan(one, &list, data, now, stored, (text, &after))?;
+    Ok((plan, after))
+}
+
+/// Without its entry, blank's older configuration counts from the next boot on, and storage's is followed for
+/// as long as that has the entry.
+fn refuse_own(path: &TreePath, file: &Path) -> Result<()> {
+    if !is_own_file(path) {
+        return Ok(());
+    }
+    let why = "it is the list of what is kept, and blank has an older one, which keeps it";
+    let mend = format!(
+        "to have it in blank alone, `cp --remove-destination {} {DEFAULT_FILE}`, take its entry out of the \
+         copy, and make a new blank",
+        shell_word(file.as_os_str())
+    );
+    Err(Error::new(format!("stop keeping {path}"), why).mend(mend))
+}

@@ -1,0 +1,294 @@
+//! What systemd runs in the initrd: the rollback before the root is mounted, and kept paths that
+//! have to be there before PID 1 of the root reads them. Pure.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+
+use dirfd::{Error, TreePath};
+use rustix::fs;
+
+use crate::boot::command_line::Asked;
+use crate::cli::exit_code::Exit;
+use crate::config::rollback_options::OnFailure;
+use crate::config::{Config, DEFAULT_FILE};
+use crate::host::{HostRoot, is_not_found};
+use crate::persist::list::{self, KeepEntry};
+use crate::systemd::generator::NotGenerated;
+use crate::systemd::mount_units;
+use crate::systemd::root_units::{FINISH, IN_INITRD, Link, ROLLBACK, Unit, Units, mounts_of, run};
+use crate::systemd::unit_file::{self, UnitText, Value};
+
+/// Required, not wanted: so an exit code that must stop the boot keeps the root from being mounted.
+const ROOT_REQUIRES: &str = "sysroot.mount.requires";
+const INITRD_WANTS: &str = "initrd.target.wants";
+const IMPORT_WANTS: &str = "zfs-import.target.wants";
+/// What imports pools: which, and with which options, is the distribution's own affair.
+const IMPORT: &str = "zfs-import-cache.service zfs-import-scan.service";
+/// What zfs-dracut asks of the root before it is mounted.
+const ASK_OF_ROOT: &str = "zfs-import.target zfs-env-bootfs.service";
+/// What the root's device does not tell: that no system is resumed, that the file system was checked,
+/// and that the root's own device is there, for which somebody may have to type a passphrase longer
+/// than systemd waits for a device.
+const BEFORE_ROLLBACK: &str = "initrd-root-device.target local-fs-pre.target \
+     systemd-hibernate-resume.service systemd-fsck-root.service dracut-pre-mount.service";
+
+/// How the command may end for the root to be mounted: all but 4, which stops the boot. Its own
+/// codes, those of Rust and of the dynamic linker.
+const CODES: &str = "1 2 3 101 126 127";
+/// Those of systemd, where it could not start the command (systemd.exec(5), "Process Exit Codes").
+const NOT_STARTED: std::ops::RangeInclusive<u8> = 200..=245;
+/// The same of signals.
+const SIGNALS: &str = "SIGHUP SIGINT SIGQUIT SIGILL SIGTRAP SIGABRT SIGBUS SIGFPE SIGKILL SIGSEGV \
+     SIGPIPE SIGALRM SIGTERM SIGXCPU SIGXFSZ SIGSYS";
+
+/// What is known of a boot in its initrd.
+#[derive(Clone, Copy, Debug)]
+pub struct InInitrd<'i> {
+    /// The configuration; `None` if it cannot be used, which the rollback then tells.
+    pub config: Option<&'i Config>,
+    /// What the kernel command line asks for.
+    pub asked: Option<&'i Asked>,
+}
+
+impl InInitrd<'_> {
+    /// Everything, and what the owner should know; `command` is what runs Blankroot. The error says
+    /// what is wrong with that name.
+    pub fn units(&self, command: &str) -> Result<(Units, Option<String>), &'static str> {
+        let (command, origin) = (Value::new(command)?, Value::new(DEFAULT_FILE)?);
+        let mut units = Units::default();
+        let mut add = |dir, unit: Unit| {
+            units.links.push(Link { dir, unit: unit.name.clone() });
+            units.files.push(unit);
+        };
+        let mut warning = None;
+        if self.config.is_none_or(|config| config.root.layout().is_some()) {
+            let place = self.config.and_then(|config| config.root.place());
+            let device = place.map(units_of).transpose().unwrap_or_else(|why| {
+                warning = Some(format!("the rollback does not wait for what it needs: {why}"));
+                None
+            });
+            let pool = self.config.and_then(|config| config.root.pool());
+            if let Some(pool) = pool {
+                add(IMPORT_WANTS, finish(pool, &command, &origin));
+            }
+            add(ROOT_REQUIRES, self.rollback(device.as_deref(), pool, &command, &origin));
+        }
+        let list = self.config.map(list::list).unwrap_or_default();
+        if list.iter().any(mount_units::in_initrd) {
+            add(INITRD_WANTS, in_initrd(&command, &origin));
+        }
+        Ok((units, warning))
+    }
+
+    fn rollback(
+        &self,
+        device: Option<&str>,
+        pool: Option<&str>,
+        command: &Value,
+        origin: &Value,
+    ) -> Unit {
+        let text = start("Roll Back the Root to Blank", "rollback", origin);
+        let text = match device {
+            // Not required: of a device that does not come, the command tells, and decides.
+            Some(device) => text.set("Wants", device).set("After", device),
+            None => text,
+        };
+        let text = match pool {
+            // Never wanted: what the root's mount wants is started once more when the initrd is left,
+            // and ended in the middle (zfs-env-bootfs.service was).
+            Some(pool) => text.set("After", &format!("zfs-import.target{}", import_of(pool))),
+            None => text,
+        };
+        let text = text
+            .set("After", BEFORE_ROLLBACK)
+            .set("Before", "sysroot.mount initrd-root-fs.target")
+            .set("OnFailure", "emergency.target")
+            .set("OnFailureJobMode", "replace-irreversibly")
+            .section("Service")
+            .set("Type", "oneshot")
+            // Without it, every unit that needs the root would start it once more.
+            .set("RemainAfterExit", "yes")
+            .value("ExecStart", &run(command, &format!("rollback --config {DEFAULT_FILE}")))
+            .set("StandardError", "journal+console")
+            // A disk that hangs would hang the mount, too, and a service that timed out has failed
+            // whatever counts as success.
+            .set("TimeoutStartSec", "infinity");
+        let text = if self.stops_for_all() { text } else { lenient(text) };
+        Unit { name: ROLLBACK.to_string(), text: text.finish() }
+    }
+
+    /// Whether the root must not be mounted unless the rollback was done. The ways out that the kernel
+    /// command line has must work even if the command does not.
+    fn stops_for_all(&self) -> bool {
+        let on_failure = self.config.map_or(OnFailure::Boot, |config| config.rollback.on_failure);
+        self.asked != Some(&Asked::Skip)
+            && Exit::after_failure(on_failure, self.asked) == Exit::MustHalt
+    }
+}
+
+/// What NixOS has for each pool, with a space before it; no unit has a space in its name.
+fn import_of(pool: &str) -> String {
+    if pool.contains(' ') { String::new() } else { format!(" zfs-import-{pool}.service") }
+}
+
+/// As soon as the pool is there, and before anybody asks for a property or a key of the root.
+fn finish(pool: &str, command: &Value, origin: &Value) -> Unit {
+    let importers = format!("{IMPORT}{}", import_of(pool));
+    let text = start("Complete an Interrupted Rollback", "rollback", origin)
+        .set("After", &importers)
+        .set("Before", &format!("{ASK_OF_ROOT} {ROLLBACK}"))
+        .section("Service")
+        .set("Type", "oneshot")
+        // Whatever starts the target that wants it once more must not start this, too.
+        .set("RemainAfterExit", "yes")
+        .value("ExecStart", &run(command, &format!("rollback --finish --config {DEFAULT_FILE}")))
+        .set("StandardError", "journal+console")
+        .set("TimeoutStartSec", "infinity");
+    Unit { name: FINISH.to_string(), text: lenient(text).finish() }
+}
+
+fn lenient(text: UnitText) -> UnitText {
+    let not_started = NOT_STARTED.map(|code| code.to_string()).collect::<Vec<_>>().join(" ");
+    text.set("SuccessExitStatus", CODES)
+        .set("SuccessExitStatus", &not_started)
+        .set("SuccessExitStatus", SIGNALS)
+        // A crash with a core dump never counts as success. Of 1 byte there is none, not even where
+        // cores go to a program (core(5)).
+        .set("LimitCORE", "1")
+}
+
+/// The units that have to be there for a path to be.
+fn units_of(place: &Path) -> Result<String, String> {
+    let bytes = place.as_os_str().as_bytes();
+    let path = TreePath::parse(bytes).map_err(|why| format!("its path {why}"))?;
+    if path.as_bytes().starts_with(b"dev/") {
+        return unit_file::of_device(&path).map_err(|why| format!("the path {path} {why}"));
+    }
+    Ok(mounts_of(&BTreeSet::from([&path])))
+}
+
+/// Where it runs, all that fstab asks the initrd to mount is mounted.
+fn in_initrd(command: &Value, origin: &Value) -> Unit {
+    let text = start("Put Early Kept Paths in Place", "apply", origin)
+        .set("After", "sysroot.mount initrd-root-fs.target initrd-fs.target")
+        .set("Before", "initrd.target initrd-cleanup.service initrd-switch-root.target")
+        // Units that come after a mount that failed are started nevertheless.
+        .set("ConditionPathIsMountPoint", "/sysroot")
+        .section("Service")
+        .set("Type", "oneshot")
+        .set("RemainAfterExit", "yes")
+        .value("ExecStart", &run(command, "apply --in-initrd --root /sysroot"))
+        .set("StandardError", "journal+console")
+        .set("TimeoutStartSec", "5min");
+    Unit { name: IN_INITRD.to_string(), text: text.finish() }
+}
+
+fn start(description: &str, page: &str, origin: &Value) -> UnitText {
+    UnitText::new(origin)
+        .section("Unit")
+        .set("Description", description)
+        .set("Documentation", &format!("man:blankroot-{page}(1)"))
+        .value("SourcePath", origin)
+        .set("DefaultDependencies", "no")
+        .set("Conflicts", "shutdown.target")
+        .set("Before", "shutdown.target")
+}
+
+// Which configuration a boot goes by, at a moment when storage may not be mounted yet.
+
+/// What there is.
+#[derive(Debug)]
+pub enum Loaded {
+    /// No configuration for this root.
+    Nothing,
+    /// A configuration, and its file.
+    Config(Box<Config>, TreePath),
+    /// A link to this place, where nothing is by now.
+    Behind(TreePath),
+}
+
+/// Reads the copy that an initrd has; `None` if it has none.
+pub fn load_in_initrd(host: &HostRoot) -> Result<Option<Config>, NotGenerated> {
+    let path = file()?;
+    if !is_there(host, path.as_path())? {
+        return Ok(None);
+    }
+    let text = read(host, &path).map_err(|e| cannot_read(&path, e))?;
+    Ok(Some(Config::parse(Path::new(DEFAULT_FILE), &text)?))
+}
+
+/// Reads the configuration that is in force in the running system.
+pub fn load(host: &HostRoot) -> Result<Loaded, NotGenerated> {
+    let path = file()?;
+    if !is_there(host, path.as_path())? {
+        return Ok(Loaded::Nothing);
+    }
+    let text = match read(host, &path) {
+        Ok(text) => text,
+        Err(error) => {
+            return match link_target(host, &path).filter(|_| is_not_found(&error)) {
+                Some(target) => Ok(Loaded::Behind(target)),
+                None => Err(cannot_read(&path, error).into()),
+            };
+        }
+    };
+    let config = Box::new(Config::parse(Path::new(DEFAULT_FILE), &text)?);
+    // Live's copy may be blank's, which is older than what the owner has written since.
+    let Some(source) = kept_source(&list::list(&config), &path) else {
+        return Ok(Loaded::Config(config, path));
+    };
+    match read(host, &source) {
+        Ok(text) => {
+            let file = Path::new("/").join(source.as_path());
+            Ok(Loaded::Config(Box::new(Config::parse(&file, &text)?), source))
+        }
+        Err(error) if is_not_found(&error) => Ok(Loaded::Config(config, path)),
+        Err(error) => Err(Error::io(format!("read the kept configuration {source}"), error).into()),
+    }
+}
+
+fn file() -> Result<TreePath, Error> {
+    TreePath::parse(DEFAULT_FILE.as_bytes())
+        .map_err(|why| Error::new("name the configuration", why))
+}
+
+fn cannot_read(path: &TreePath, why: io::Error) -> Error {
+    Error::io(format!("read the configuration {path}"), why)
+}
+
+/// Where the data of the file is, if it or a directory that holds it is kept.
+fn kept_source(list: &[KeepEntry], file: &TreePath) -> Option<TreePath> {
+    let entry = list.iter().filter(|entry| file.is_within(&entry.path));
+    let entry = entry.max_by_key(|entry| entry.path.as_bytes().len())?;
+    let below = &file.as_bytes()[entry.path.as_bytes().len()..];
+    TreePath::parse(&[entry.source().as_bytes(), below].concat()).ok()
+}
+
+/// Where the link at `path` leads, by its words alone: `apply` puts no links on the way. None of
+/// what is no link.
+fn link_target(host: &HostRoot, path: &TreePath) -> Option<TreePath> {
+    let target = fs::readlinkat(host, path.as_path(), Vec::new()).ok()?;
+    let target = Path::new(OsStr::from_bytes(target.to_bytes()));
+    let mut place = path.as_path().parent().unwrap_or(Path::new("")).to_path_buf();
+    for part in target.components() {
+        match part {
+            Component::RootDir | Component::Prefix(_) => place.clear(),
+            Component::CurDir => {}
+            // Above the root is the root.
+            Component::ParentDir => drop(place.pop()),
+            Component::Normal(name) => place.push(name),
+        }
+    }
+    TreePath::parse(place.as_os_str().as_bytes()).ok()
+}
+
+fn read(host: &HostRoot, path: &TreePath) -> io::Result<Vec<u8>> {
+    host.read(path.as_path())
+}
+
+fn is_there(host: &HostRoot, path: &Path) -> Result<bool, Error> {
+    host.has(path).map_err(|e| Error::io(format!("look for {}", path.display()), e))
+}

@@ -1,0 +1,273 @@
+//! What systemd runs, as units for the generator: for the keep list a mount for each path that is
+//! bound and the services around them; in an initrd the rollback, and kept paths that are early. Pure: what is written where is decided here, and written elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dirfd::TreePath;
+
+use crate::boot::fstab::{self, FstabMount, Mounts};
+use crate::config::Config;
+use crate::persist::list::{self, KeepEntry};
+use crate::systemd::generator::{self};
+use crate::systemd::mount_units::{self, Way};
+use crate::systemd::unit_file::{self, UnitText, Value};
+
+/// Makes sources and targets, so that mounts find them.
+pub(crate) const PREPARE: &str = "blankroot-prepare.service";
+/// Does what is not a mount or was not mounted, and tells what failed.
+pub(crate) const APPLY: &str = "blankroot-apply.service";
+/// Adopts at shutdown.
+pub(crate) const ADOPT: &str = "blankroot-adopt.service";
+/// What starts all of it. Each unit is wanted, not required: see docs/decisions/0010.
+const WANTED_BY: &str = "local-fs.target.wants";
+/// Restores the root, in the initrd.
+pub(crate) const ROLLBACK: &str = "blankroot-rollback.service";
+/// Completes what a rollback that was interrupted had begun, in the initrd, before it looks for a root.
+pub(crate) const FINISH: &str = "blankroot-finish.service";
+/// Puts early kept paths in their places, in the initrd.
+pub(crate) const IN_INITRD: &str = "blankroot-in-initrd.service";
+/// The directory below the root in which a file with a mount unit's name keeps that unit from
+/// mounting: its target has data that the mount would hide.
+pub const HELD: &str = "run/blankroot/held";
+/// The directory below the root in which a file with a mount unit's name says that this boot has
+/// linked the path although nothing says so.
+pub(crate) const LINKED: &str = "run/blankroot/linked";
+
+/// One file of a unit directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Its name, relative to the directory.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
+
+/// All that the generator writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Units {
+    /// Unit files and drop-ins, in the order in which they are written.
+    pub files: Vec<Unit>,
+    /// What starts them.
+    pub links: Vec<Link>,
+    /// Mounts that no unit can express; `apply` makes them after all others.
+    pub left: Vec<Left>,
+    /// Mounts that are fstab's.
+    pub by_fstab: Vec<Left>,
+}
+
+/// What makes the boot start a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The directory `OTHER.wants` or `OTHER.requires`.
+    pub dir: &'static str,
+    /// The unit that `OTHER` needs.
+    pub unit: String,
+}
+
+/// A mount without a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Where it belongs.
+    pub path: TreePath,
+    /// Why it has no unit.
+    pub why: String,
+}
+
+impl Units {
+    /// Everything for one configuration; nothing where nothing is kept. `command` is what runs
+    /// Blankroot, `origin` the configuration's file on the machine, `fstab` what that mounts by itself.
+    ///
+    /// The error says what is wrong with one of these two names.
+    pub fn of(
+        config: &Config,
+        command: &str,
+        origin: &TreePath,
+        fstab: &[fstab::Entry],
+    ) -> Result<Self, &'static str> {
+        let list = list::list(config);
+        if list.is_empty() {
+            return Ok(Self::default());
+        }
+        let (command, origin) = (Value::new(command)?, Value::path(origin)?);
+        let storages: BTreeSet<&TreePath> = list.iter().map(|entry| &entry.storage).collect();
+        let places = fstab::storages(&list);
+        let live = config.root.layout().map(|layout| &layout.live);
+        let mounts = Mounts { entries: fstab, storages: &places, live };
+        let by_fstab: BTreeMap<&TreePath, FstabMount> =
+            list.iter().filter_map(|entry| Some((&entry.path, mounts.at(&entry.path)?))).collect();
+        let first = before(&list, &by_fstab);
+        let files = service_units(&storages, &first, &command, &origin);
+        let mut units = Self { files, ..Self::default() };
+        let homes = homes(config, &list);
+        for entry in &list {
+            match by_fstab.get(&entry.path) {
+                Some(mount) => {
+                    units.by_fstab.push(Left { path: entry.path.clone(), why: mount.to_string() })
+                }
+                None => units.add(entry, &homes, &origin),
+            }
+        }
+        units.links = wanted(&units.files);
+        let ways = list.iter().map(|entry| (entry, Way::of(entry)));
+        units.files.extend(ways.filter_map(|(entry, way)| generator::drop_in(entry, way, &origin)));
+        Ok(units)
+    }
+
+    /// Where the list cannot be read before its own storage is mounted: the services alone, which
+    /// read it then and do everything. `file` is where it will be.
+    pub fn without_list(file: &TreePath, command: &str) -> Result<Self, &'static str> {
+        let (command, origin) = (Value::new(command)?, Value::path(file)?);
+        let files = service_units(&BTreeSet::from([file]), &BTreeSet::new(), &command, &origin);
+        Ok(Self { links: wanted(&files), files, ..Self::default() })
+    }
+
+    fn add(&mut self, entry: &KeepEntry, homes: &[TreePath], origin: &Value) {
+        let way = Way::of(entry);
+        if way == Way::Link {
+            return;
+        }
+        match mount_units::unit(entry, way, homes, origin) {
+            Ok(unit) => self.files.push(unit),
+            Err(why) => self.left.push(Left { path: entry.path.clone(), why }),
+        }
+    }
+}
+
+/// The mounts of fstab's that have to be there before anybody looks at what lies in them. One that lies in
+/// a kept path comes after that itself.
+fn before(list: &[KeepEntry], by_fstab: &BTreeMap<&TreePath, FstabMount>) -> BTreeSet<TreePath> {
+    let points = by_fstab.values().map(|mount| &mount.point);
+    let in_kept = |point: &&TreePath| {
+        let kept = list.iter().filter(|entry| !by_fstab.contains_key(&entry.path));
+        kept.into_iter().any(|entry| point.is_within(&entry.path))
+    };
+    points.filter(|point| !in_kept(point)).cloned().collect()
+}
+
+fn wanted(files: &[Unit]) -> Vec<Link> {
+    files.iter().map(|unit| Link { dir: WANTED_BY, unit: unit.name.clone() }).collect()
+}
+
+/// The homes of all users that the configuration names, and whatever else lies in `/home`: an entry
+/// may name its path in a home as a whole.
+fn homes(config: &Config, list: &[KeepEntry]) -> Vec<TreePath> {
+    let named = config.storages.iter().flat_map(|storage| &storage.users);
+    let mut homes: Vec<TreePath> = named.map(|user| user.home.clone()).collect();
+    for path in list.iter().flat_map(|entry| [&entry.path, &entry.data]) {
+        let Some(below) = path.as_bytes().strip_prefix(b"home/") else { continue };
+        let user = below.split(|&byte| byte == b'/').next().unwrap_or_default();
+        homes.extend(TreePath::parse(&[b"home/", user].concat()));
+    }
+    homes.sort();
+    homes.dedup();
+    homes
+}
+
+// The services around the mount units: one makes what they need, one sets up what is not a mount
+// and tells what failed, one saves at shutdown what a program put in the place of a link.
+
+/// What waits for a path by its mount alone, and has to find links there as well.
+const READERS: &str = "systemd-journal-flush.service systemd-random-seed.service";
+
+/// All three; `command` is what runs Blankroot, `first` what fstab mounts above kept paths.
+pub fn service_units(
+    storages: &BTreeSet<&TreePath>,
+    first: &BTreeSet<TreePath>,
+    command: &Value,
+    origin: &Value,
+) -> Vec<Unit> {
+    let storages = mounts_of(storages);
+    let first = first.iter().filter_map(|point| unit_file::of_mount(point).ok());
+    let first = first.collect::<Vec<_>>().join(" ");
+    vec![
+        prepare(&storages, &first, command, origin),
+        apply(&storages, &first, command, origin),
+        adopt(&storages, command, origin),
+    ]
+}
+
+fn prepare(storages: &str, first: &str, command: &Value, origin: &Value) -> Unit {
+    let text = start("Make Sources and Targets of Kept Paths", storages, origin);
+    let text = after(text, first)
+        // Targets are made on the root, which is read-only until then.
+        .set("After", "systemd-remount-fs.service local-fs-pre.target")
+        .set("Before", &format!("local-fs.target {READERS}"))
+        .section("Service")
+        .set("Type", "oneshot")
+        .set("RemainAfterExit", "yes")
+        .value("ExecStart", &run(command, "apply --no-mounts"))
+        // Single entries failed. They are tried again and told by the service below.
+        .set("SuccessExitStatus", "1");
+    Unit { name: PREPARE.to_string(), text: text.finish() }
+}
+
+fn apply(storages: &str, first: &str, command: &Value, origin: &Value) -> Unit {
+    let text = start("Set Up Kept Paths", storages, origin);
+    let text = after(text, first)
+        .set("Wants", PREPARE)
+        .set("After", PREPARE)
+        .set("Before", &format!("local-fs.target {READERS}"))
+        .section("Service")
+        .set("Type", "oneshot")
+        .set("RemainAfterExit", "yes")
+        .value("ExecStart", &run(command, "apply"));
+    Unit { name: APPLY.to_string(), text: text.finish() }
+}
+
+/// A unit of its own: a service that failed to start, be it for one entry, is never stopped.
+///
+/// It starts after all mounts, and so stops before the first of them goes: what they cover would
+/// look like data that has to be saved. For the same reason it makes no mounts.
+fn adopt(storages: &str, command: &Value, origin: &Value) -> Unit {
+    let text = start("Save What Replaced Links of Kept Paths", storages, origin)
+        .set("After", APPLY)
+        .set("Before", "local-fs.target")
+        .section("Service")
+        .set("Type", "oneshot")
+        .set("RemainAfterExit", "yes")
+        .value("ExecStop", &run(command, "apply --adopt-replaced --no-mounts"))
+        .set("TimeoutStopSec", "10min");
+    Unit { name: ADOPT.to_string(), text: text.finish() }
+}
+
+/// What is made or looked at before a mount of fstab's is there would be hidden by it.
+fn after(text: UnitText, first: &str) -> UnitText {
+    if first.is_empty() { text } else { text.set("After", first) }
+}
+
+fn start(description: &str, storages: &str, origin: &Value) -> UnitText {
+    UnitText::new(origin)
+        .section("Unit")
+        .set("Description", description)
+        .set("Documentation", "man:blankroot-apply(1)")
+        .value("SourcePath", origin)
+        .set("DefaultDependencies", "no")
+        .set("Conflicts", "shutdown.target")
+        .set("Before", "shutdown.target")
+        .set("Wants", storages)
+        .set("After", storages)
+}
+
+pub(crate) fn run(command: &Value, arguments: &str) -> Value {
+    command.quoted().before(arguments)
+}
+
+/// The units that may mount the storages: whether a storage is a mount or lies in one, systemd
+/// alone knows. This is `WantsMountsFor=`, which systemd has from 256 on; `RequiresMountsFor=` would
+/// leave all storages alone when one cannot be mounted.
+pub fn mounts_of(storages: &BTreeSet<&TreePath>) -> String {
+    let mut names = BTreeSet::new();
+    for storage in storages {
+        let bytes = storage.as_bytes();
+        let slashes = bytes.iter().enumerate().filter(|&(_, &byte)| byte == b'/');
+        for end in slashes.map(|(at, _)| at).chain([bytes.len()]) {
+            let part = TreePath::parse(&bytes[..end]);
+            names.extend(part.ok().and_then(|part| unit_file::of_mount(&part).ok()));
+        }
+    }
+    names.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+#[path = "units_tests.rs"]
+mod tests;
