@@ -1,9 +1,8 @@
-//! The ways from a tree's root to everything in it that was touched.
+//! The back references of everything in a tree that was written: the ways to it from the tree's root.
 
 use std::collections::HashSet;
 use std::io;
 
-use crate::btrfs::diff::written_inodes::Touched;
 use crate::btrfs::top_level::ROOT_INODE;
 use crate::btrfs::tree_items::{NameRef, inode_extrefs, inode_refs, kind};
 use crate::btrfs::tree_queries::Searcher;
@@ -11,7 +10,7 @@ use crate::sys::tree_search::Item;
 
 /// A name of an inode.
 #[derive(Clone, Copy, Debug)]
-struct Lead {
+struct BackReference {
     parent: u64,
     child: u64,
     start: u64,
@@ -21,18 +20,18 @@ struct Lead {
 /// Names of inodes by their directories: those of touched inodes, and of every directory on the way
 /// to them. What lies in a new directory is among that directory's entries instead.
 #[derive(Debug, Default)]
-pub struct Leads {
+pub struct BackReferences {
     names: Vec<u8>,
     /// Sorted by directory and name once it is complete.
-    leads: Vec<Lead>,
+    back_references: Vec<BackReference>,
 }
 
-impl Leads {
+impl BackReferences {
     pub(crate) fn push(&mut self, child: u64, name: NameRef<'_>) {
         let start = self.names.len() as u64;
         self.names.extend_from_slice(name.name);
         let len = name.name.len().min(255) as u8;
-        self.leads.push(Lead { parent: name.parent, child, start, len });
+        self.back_references.push(BackReference { parent: name.parent, child, start, len });
     }
 
     /// Adds the names in an item of an inode, but for those in directories that `left_out` names,
@@ -52,23 +51,29 @@ impl Leads {
     pub(crate) fn append(&mut self, other: &Self) {
         let base = self.names.len() as u64;
         self.names.extend_from_slice(&other.names);
-        self.leads.extend(other.leads.iter().map(|l| Lead { start: l.start + base, ..*l }));
+        self.back_references.extend(
+            other.back_references.iter().map(|l| BackReference { start: l.start + base, ..*l }),
+        );
     }
 
     /// Forgets all but the names that `keep`, given a directory and what it leads to, wants.
     pub fn retain(&mut self, keep: impl Fn(u64, u64) -> bool) {
-        self.leads.retain(|lead| keep(lead.parent, lead.child));
+        self.back_references.retain(|reference| keep(reference.parent, reference.child));
     }
 
-    /// Adds the directories on the way from the root to every name, and sorts.
-    pub fn complete(&mut self, touched: &Touched, search: &mut Searcher<'_>) -> io::Result<()> {
+    /// Adds the directories on the way from the root to every name, and sorts. Those that are
+    /// `known_already` have their own names among those given.
+    pub fn complete(
+        &mut self,
+        known_already: impl Fn(u64) -> bool,
+        search: &mut Searcher<'_>,
+    ) -> io::Result<()> {
         let mut reached = HashSet::from([ROOT_INODE]);
         let mut at = 0;
-        while let Some(lead) = self.leads.get(at).copied() {
+        while let Some(reference) = self.back_references.get(at).copied() {
             at += 1;
-            // A touched directory leads to itself: its own names are among those given.
-            if touched.inode(lead.parent).is_none() && reached.insert(lead.parent) {
-                search.each_of(lead.parent, kind::INODE_REF, |item| {
+            if !known_already(reference.parent) && reached.insert(reference.parent) {
+                search.each_of(reference.parent, kind::INODE_REF, |item| {
                     self.push_item(item, |_| false);
                 })?;
             }
@@ -80,29 +85,29 @@ impl Leads {
     /// Puts the names in their order; what comes after finds them.
     pub fn sort(&mut self) {
         let names = std::mem::take(&mut self.names);
-        let key = |lead: &Lead| (lead.parent, name_in(&names, lead));
-        self.leads.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
-        self.leads.dedup_by(|a, b| key(a) == key(b));
+        let key = |reference: &BackReference| (reference.parent, name_in(&names, reference));
+        self.back_references.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+        self.back_references.dedup_by(|a, b| key(a) == key(b));
         self.names = names;
     }
 
     /// The names in directory `parent` that lead on, sorted, each with its inode.
     pub fn of(&self, parent: u64) -> impl Iterator<Item = (&[u8], u64)> {
-        let start = self.leads.partition_point(|lead| lead.parent < parent);
-        self.leads[start..]
+        let start = self.back_references.partition_point(|reference| reference.parent < parent);
+        self.back_references[start..]
             .iter()
-            .take_while(move |lead| lead.parent == parent)
-            .map(|lead| (name_in(&self.names, lead), lead.child))
+            .take_while(move |reference| reference.parent == parent)
+            .map(|reference| (name_in(&self.names, reference), reference.child))
     }
 
     pub(crate) fn has(&self, parent: u64) -> bool {
-        self.leads.binary_search_by_key(&parent, |lead| lead.parent).is_ok()
+        self.back_references.binary_search_by_key(&parent, |reference| reference.parent).is_ok()
     }
 }
 
-fn name_in<'a>(names: &'a [u8], lead: &Lead) -> &'a [u8] {
-    let start = lead.start as usize;
-    names.get(start..start + usize::from(lead.len)).unwrap_or_default()
+fn name_in<'a>(names: &'a [u8], reference: &BackReference) -> &'a [u8] {
+    let start = reference.start as usize;
+    names.get(start..start + usize::from(reference.len)).unwrap_or_default()
 }
 
 fn each_name(item: Item<'_>, mut each: impl FnMut(NameRef<'_>)) {

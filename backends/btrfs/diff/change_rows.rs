@@ -6,9 +6,9 @@ use dirfd::changes::ChangesWriter;
 use dirfd::compare::Side as Which;
 use dirfd::{ChangeKind, Facts, FileType};
 
-use crate::btrfs::diff::directory_entries::Entry;
+use crate::btrfs::diff::directory_listing::Entry;
 use crate::btrfs::diff::file_content::{Contents, Files};
-use crate::btrfs::diff::tree_pair::Halves;
+use crate::btrfs::diff::tree_pair::TreePair;
 use crate::btrfs::tree_items::{InodeItem, Target};
 
 pub(crate) struct Rows<'a> {
@@ -19,20 +19,20 @@ pub(crate) struct Rows<'a> {
 impl Rows<'_> {
     pub(crate) fn row(
         &mut self,
-        halves: &mut Halves<'_>,
+        pair: &mut TreePair<'_>,
         name: &[u8],
         newer: Option<&Entry>,
         older: Option<&Entry>,
     ) -> io::Result<()> {
         let new = match newer {
-            Some(entry) => self.facts_of(Which::Newer, halves, name, entry)?,
+            Some(entry) => self.facts_of(Which::Newer, pair, name, entry)?,
             None => None,
         };
         match (newer.zip(new), older) {
             (Some((_, (facts, _))), None) => self.writer.record(name, ChangeKind::Added, facts),
             (Some((a, (facts, _))), Some(b)) if a.file_type != b.file_type => {
-                if self.holds(Which::Newer, halves, name, a)?
-                    || self.holds(Which::Older, halves, name, b)?
+                if self.holds(Which::Newer, pair, name, a)?
+                    || self.holds(Which::Older, pair, name, b)?
                 {
                     self.writer.record(name, ChangeKind::Replaced, facts);
                 }
@@ -40,15 +40,15 @@ impl Rows<'_> {
             (Some((a, (facts, new))), Some(b)) => {
                 if let (Some(new), Target::Inode(new_ino), Target::Inode(old_ino)) =
                     (new, a.target, b.target)
-                    && let Some(old) = halves.older.inode(old_ino)?
+                    && let Some(old) = pair.older.inode(old_ino)?
                     && let Some(kind) =
-                        self.compare(halves, name, a, (new_ino, &new), (old_ino, &old))?
+                        self.compare(pair, name, a, (new_ino, &new), (old_ino, &old))?
                 {
                     self.writer.record(name, kind, facts);
                 }
             }
             (None, Some(b)) => {
-                if let Some((facts, _)) = self.facts_of(Which::Older, halves, name, b)? {
+                if let Some((facts, _)) = self.facts_of(Which::Older, pair, name, b)? {
                     self.writer.record(name, ChangeKind::Removed, facts);
                 }
             }
@@ -61,7 +61,7 @@ impl Rows<'_> {
     fn holds(
         &mut self,
         which: Which,
-        halves: &mut Halves<'_>,
+        pair: &mut TreePair<'_>,
         name: &[u8],
         entry: &Entry,
     ) -> io::Result<bool> {
@@ -72,8 +72,8 @@ impl Rows<'_> {
             }
             (FileType::Dir, Target::Inode(ino)) => {
                 let half = match which {
-                    Which::Newer => &mut halves.newer,
-                    Which::Older => &mut halves.older,
+                    Which::Newer => &mut pair.newer,
+                    Which::Older => &mut pair.older,
                 };
                 Ok(half.inode(ino)?.is_some_and(|item| item.size > 0))
             }
@@ -85,13 +85,13 @@ impl Rows<'_> {
     fn facts_of(
         &mut self,
         which: Which,
-        halves: &mut Halves<'_>,
+        pair: &mut TreePair<'_>,
         name: &[u8],
         entry: &Entry,
     ) -> io::Result<Option<(Facts, Option<InodeItem>)>> {
         let half = match which {
-            Which::Newer => &mut halves.newer,
-            Which::Older => &mut halves.older,
+            Which::Newer => &mut pair.newer,
+            Which::Older => &mut pair.older,
         };
         match entry.target {
             Target::Inode(ino) => {
@@ -107,7 +107,7 @@ impl Rows<'_> {
 
     fn compare(
         &mut self,
-        halves: &mut Halves<'_>,
+        pair: &mut TreePair<'_>,
         name: &[u8],
         entry: &Entry,
         newer: (u64, &InodeItem),
@@ -116,8 +116,8 @@ impl Rows<'_> {
         let contents = match entry.file_type {
             FileType::File => {
                 let dir = self.writer.current_path();
-                let new = (&mut halves.newer.search, newer.0, newer.1.size);
-                let old = (&mut halves.older.search, older.0, older.1.size);
+                let new = (&mut pair.newer.search, newer.0, newer.1.size);
+                let old = (&mut pair.older.search, older.0, older.1.size);
                 self.files.contents(&dir, name, new, old)?
             }
             FileType::Symlink => self.files.link_targets(&self.writer.current_path(), name)?,
@@ -127,7 +127,7 @@ impl Rows<'_> {
         Ok(match contents {
             Contents::NewerGone => Some(ChangeKind::Removed),
             Contents::Differ => Some(ChangeKind::Modified),
-            Contents::Same if halves.metadata_differs(newer, older)? => Some(ChangeKind::Metadata),
+            Contents::Same if pair.metadata_differs(newer, older)? => Some(ChangeKind::Metadata),
             Contents::Same => None,
         })
     }

@@ -63,7 +63,12 @@ impl<'a> Files<'a> {
     }
 
     /// Looks at one file; `None` if it is gone.
-    pub fn stat(&mut self, side: Side, dir: &TreePath, name: &[u8]) -> io::Result<Option<Stat>> {
+    pub fn stat(
+        &mut self,
+        side: Side,
+        dir: &TreePath,
+        name: &[u8],
+    ) -> io::Result<Option<Stat>> {
         let tree = match side {
             Side::Older => &mut self.older,
             Side::Newer => &mut self.newer,
@@ -243,7 +248,7 @@ mod tests {
         assert_eq!(differing(&a, &[], 10), [0..8]);
         assert_eq!(differing(&a, &[run(0, 8, Some((100, 8)))], 8), [0..8]);
         // An offset that cannot be, as only a broken disk has it.
-        let halves = [run(0, 4, None), run(4, 8, None)];
-        assert_eq!(differing(&halves, &[run(0, 8, Some((100, u64::MAX)))], 8).len(), 1);
+        let pair = [run(0, 4, None), run(4, 8, None)];
+        assert_eq!(differing(&pair, &[run(0, 8, Some((100, u64::MAX)))], 8).len(), 1);
     }
 }

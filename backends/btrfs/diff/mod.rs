@@ -7,12 +7,15 @@
 //! that both trees have is one inode only if neither made it since: numbers are given out again.
 //!
 //! An inode that is gone leaves no item behind. Its directory does, and its size tells whether the
-//! names that are known explain what it holds (`account`); where they do not, it is listed.
+//! names that are known explain what it holds ([`directory_size_check`]); where they do not, it is listed.
 
 pub mod back_references;
 pub mod change_rows;
-pub mod directory_entries;
+pub mod directory_listing;
+pub mod directory_pair;
+pub mod directory_size_check;
 pub mod file_content;
+pub mod pair_entries;
 pub mod prefetch;
 pub mod tree_pair;
 pub mod written_inodes;
@@ -21,26 +24,22 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 
-use dirfd::changes::{self, ChangesWriter};
+use dirfd::changes::ChangesWriter;
 use dirfd::error::{Torn, look_until_whole};
 use dirfd::{ChangeKind, Changes, Error, FileType, Result, TreeName, TreePath};
 use uuid::Uuid;
 
 use crate::btrfs::diff::change_rows::{Rows, facts};
-use crate::btrfs::diff::directory_entries::{Entry, Listing};
+use crate::btrfs::diff::directory_listing::Entry;
 use crate::btrfs::diff::file_content::Files;
-use crate::btrfs::diff::tree_pair::{Half, Halves};
+use crate::btrfs::diff::tree_pair::{TreePair, TreeReader};
+use crate::btrfs::diff::written_inodes::ScannedTree;
 use crate::btrfs::top_level::{ROOT_INODE, Subvolume, Top};
-use crate::btrfs::tree_queries::path_of;
+use crate::btrfs::tree_items::{RootItem, kind};
+use crate::btrfs::tree_queries::{Searcher, bytes_written, path_of};
 use crate::sys::btrfs_ioctls::SubvolumeInfo;
 use crate::sys::tree_search::Key;
 use crate::{FastChanges, Tree};
-
-/// One of the two trees that are compared.
-pub(crate) struct Side<'a> {
-    subvolume: &'a Subvolume,
-    touched: written_inodes::Touched,
-}
 
 /// The changes from `from` to `to`, or why only a walk can tell them.
 pub fn changes(top: &Top, from: &Tree, to: &Tree) -> Result<FastChanges> {
@@ -64,8 +63,8 @@ fn fast(top: &Top, older: &Subvolume, newer: &Subvolume) -> io::Result<Option<Ch
     rustix::fs::syncfs(newer.fd.as_fd())?;
     let Some(floor) = floor(top, &older.info, &newer.info)? else { return Ok(None) };
     let scan = |subvolume: &Subvolume| written_inodes::touched(top, subvolume.fd.as_fd(), floor);
-    let older = Side { subvolume: older, touched: scan(older)? };
-    let newer = Side { subvolume: newer, touched: scan(newer)? };
+    let older = ScannedTree { subvolume: older, touched: scan(older)? };
+    let newer = ScannedTree { subvolume: newer, touched: scan(newer)? };
     let changes = descend(top, &older, &newer)?;
     Ok(Some(changes.with(tree_pair::rows(top, older.subvolume, newer.subvolume)?)))
 }
@@ -80,8 +79,8 @@ pub fn own_bytes(top: &Top, tree: &Tree, blank: &TreeName) -> Result<Option<u64>
             Some(blank) => floor(top, &subvolume.info, &blank)?.unwrap_or(0),
             None => 0,
         };
-        let mut search = crate::btrfs::tree_queries::Searcher::subvolume(subvolume.fd.as_fd(), top);
-        crate::btrfs::tree_queries::bytes_written(&mut search, floor)
+        let mut search = Searcher::subvolume(subvolume.fd.as_fd(), top);
+        bytes_written(&mut search, floor)
     };
     match read() {
         Ok(bytes) => Ok(Some(bytes)),
@@ -127,13 +126,10 @@ fn lineage(info: &SubvolumeInfo, known: &Origins) -> Vec<(Uuid, Option<u64>)> {
 /// Reads `struct btrfs_root_item` of every subvolume.
 fn all_subvolumes(top: &Top) -> io::Result<Origins> {
     let mut known = Origins::new();
-    let range = (
-        Key::first(256, crate::btrfs::tree_items::kind::ROOT_ITEM),
-        Key::last(u64::MAX - 256, 132),
-    );
-    crate::btrfs::tree_queries::Searcher::roots(top).each(range, 0, |item| {
-        if let Some(root) = crate::btrfs::tree_items::RootItem::parse(item.data)
-            && item.key.kind == crate::btrfs::tree_items::kind::ROOT_ITEM
+    let range = (Key::first(256, kind::ROOT_ITEM), Key::last(u64::MAX - 256, 132));
+    Searcher::roots(top).each(range, 0, |item| {
+        if let Some(root) = RootItem::parse(item.data)
+            && item.key.kind == kind::ROOT_ITEM
         {
             known.insert(root.uuid, (root.parent_uuid, root.otransid));
         }
@@ -141,19 +137,17 @@ fn all_subvolumes(top: &Top) -> io::Result<Origins> {
     Ok(known)
 }
 
-// Goes down both trees at once, only where something was written.
-
-/// The changes from `older` to `newer`.
-pub(crate) fn descend(top: &Top, older: &Side<'_>, newer: &Side<'_>) -> io::Result<Changes> {
+/// The changes from `older` to `newer`: goes down both trees at once, only where something was written.
+fn descend(top: &Top, older: &ScannedTree<'_>, newer: &ScannedTree<'_>) -> io::Result<Changes> {
     let files = Files::new(older.subvolume.fd.as_fd(), newer.subvolume.fd.as_fd())?;
     let mut rows = Rows { files, writer: ChangesWriter::new() };
-    let (old, new, account) = prefetch::read(top, older, newer)?;
-    let (older, newer) = (Half::new(top, older, old), Half::new(top, newer, new));
-    let mut halves = Halves { older, newer, account };
-    root(&mut halves, &mut rows.writer)?;
+    let (old, new, size_check) = prefetch::read(top, older, newer)?;
+    let (older, newer) = (TreeReader::new(top, older, old), TreeReader::new(top, newer, new));
+    let mut pair = TreePair { older, newer, size_check };
+    root(&mut pair, &mut rows.writer)?;
     let mut entered = Entered::default();
     entered.enter(Some(ROOT_INODE), Some(ROOT_INODE));
-    let mut stack = vec![halves.frame(Some(ROOT_INODE), Some(ROOT_INODE))?];
+    let mut stack = vec![pair.directory_pair(Some(ROOT_INODE), Some(ROOT_INODE))?];
     while let Some(frame) = stack.last_mut() {
         let Some(event) = frame.pop() else {
             stack.pop();
@@ -171,13 +165,13 @@ pub(crate) fn descend(top: &Top, older: &Side<'_>, newer: &Side<'_>) -> io::Resu
             if !entered.enter(newer, older) {
                 return Err(here());
             }
-            let next = halves.frame(newer, older);
+            let next = pair.directory_pair(newer, older);
             stack.push(next.map_err(|why| if Torn::is(&why) { here() } else { why })?);
         } else {
-            rows.row(&mut halves, name, newer, older)?;
+            rows.row(&mut pair, name, newer, older)?;
         }
     }
-    entered.expect_all(top, &mut halves)?;
+    entered.expect_all(top, &mut pair)?;
     Ok(rows.writer.finish())
 }
 
@@ -200,9 +194,9 @@ impl Entered {
     }
 
     /// Fails if a touched directory was not gone into, and is still there.
-    fn expect_all(&self, top: &Top, halves: &mut Halves<'_>) -> io::Result<()> {
-        let halves = [(&self.newer, &mut halves.newer), (&self.older, &mut halves.older)];
-        for (entered, half) in halves {
+    fn expect_all(&self, top: &Top, pair: &mut TreePair<'_>) -> io::Result<()> {
+        let pair = [(&self.newer, &mut pair.newer), (&self.older, &mut pair.older)];
+        for (entered, half) in pair {
             for ino in half.side.touched.directories().filter(|ino| !entered.contains(ino)) {
                 if half.search.inode(ino)?.is_some_and(|item| item.links > 0) {
                     let path = path_of(top, half.side.subvolume.info.id, ino);
@@ -217,101 +211,15 @@ impl Entered {
     }
 }
 
-fn root(halves: &mut Halves<'_>, writer: &mut ChangesWriter) -> io::Result<()> {
-    if halves.is_untouched(ROOT_INODE) {
+fn root(pair: &mut TreePair<'_>, writer: &mut ChangesWriter) -> io::Result<()> {
+    if pair.is_untouched(ROOT_INODE) {
         return Ok(());
     }
     if let (Some(newer), Some(older)) =
-        (halves.newer.inode(ROOT_INODE)?, halves.older.inode(ROOT_INODE)?)
-        && halves.metadata_differs((ROOT_INODE, &newer), (ROOT_INODE, &older))?
+        (pair.newer.inode(ROOT_INODE)?, pair.older.inode(ROOT_INODE)?)
+        && pair.metadata_differs((ROOT_INODE, &newer), (ROOT_INODE, &older))?
     {
         writer.record_root(ChangeKind::Metadata, facts(FileType::Dir, &newer));
     }
     Ok(())
-}
-
-// A directory that is being compared: its entries in both trees, and what is to be done with them.
-
-/// The entries of one directory in one tree.
-pub enum Names<'a> {
-    /// Found by the scan, of a new directory.
-    Scanned(&'a Listing, &'a [Entry]),
-    /// Read for this frame.
-    Own(Listing),
-}
-
-impl Names<'_> {
-    pub(crate) fn entries(&self) -> &[Entry] {
-        match self {
-            Self::Scanned(_, entries) => entries,
-            Self::Own(listing) => listing.entries(),
-        }
-    }
-
-    /// The positions of all entries.
-    pub fn all(&self) -> Vec<u32> {
-        (0..self.entries().len() as u32).collect()
-    }
-
-    pub(crate) fn entry(&self, at: u32) -> &Entry {
-        &self.entries()[at as usize]
-    }
-
-    pub(crate) fn name(&self, at: u32) -> &[u8] {
-        match self {
-            Self::Scanned(listing, entries) => listing.name(&entries[at as usize]),
-            Self::Own(listing) => listing.name(&listing.entries()[at as usize]),
-        }
-    }
-}
-
-/// A directory that is being compared.
-pub struct Frame<'a> {
-    pub(crate) newer: Names<'a>,
-    pub(crate) older: Names<'a>,
-    /// In the order of paths: a row has the key `name`, the descent into it the key `name/`.
-    events: Vec<Event>,
-    next: usize,
-}
-
-impl<'a> Frame<'a> {
-    /// [`Torn`] if a name is in it twice, as one that is made again while the directory is read.
-    pub fn new(newer: Names<'a>, older: Names<'a>, events: Vec<Event>) -> io::Result<Self> {
-        let mut frame = Self { newer, older, events: Vec::new(), next: 0 };
-        let mut events = events;
-        events.sort_unstable_by(|a, b| {
-            changes::compare((frame.name(a), a.descend), (frame.name(b), b.descend))
-        });
-        let is_twice = |pair: &[Event]| {
-            pair[0].descend == pair[1].descend && frame.name(&pair[0]) == frame.name(&pair[1])
-        };
-        if events.windows(2).any(is_twice) {
-            return Err(Torn::here());
-        }
-        frame.events = events;
-        Ok(frame)
-    }
-
-    /// The next thing to do.
-    pub fn pop(&mut self) -> Option<Event> {
-        let event = self.events.get(self.next).copied()?;
-        self.next += 1;
-        Some(event)
-    }
-
-    pub(crate) fn name(&self, event: &Event) -> &[u8] {
-        match (event.newer, event.older) {
-            (Some(at), _) => self.newer.name(at),
-            (None, Some(at)) => self.older.name(at),
-            (None, None) => &[],
-        }
-    }
-}
-
-/// A row to write or a directory to enter; positions in the frame's listings.
-#[derive(Clone, Copy, Debug)]
-pub struct Event {
-    pub(crate) newer: Option<u32>,
-    pub(crate) older: Option<u32>,
-    pub(crate) descend: bool,
 }

@@ -9,9 +9,10 @@ use std::os::fd::AsFd;
 
 use dirfd::FileType;
 
-use crate::btrfs::diff::Side;
-use crate::btrfs::diff::back_references::Leads;
-use crate::btrfs::diff::directory_entries::{Account, Listing};
+use crate::btrfs::diff::back_references::BackReferences;
+use crate::btrfs::diff::directory_listing::Listing;
+use crate::btrfs::diff::directory_size_check::DirectorySizeCheck;
+use crate::btrfs::diff::written_inodes::ScannedTree;
 use crate::btrfs::top_level::Top;
 use crate::btrfs::tree_items::InodeItem;
 use crate::btrfs::tree_queries::{InodeFacts, Searcher, nested};
@@ -28,7 +29,7 @@ const PER_THREAD: usize = 32;
 
 /// What was read of one tree.
 #[derive(Debug, Default)]
-pub struct Ahead {
+pub struct Prefetched {
     pub(crate) inodes: HashMap<u64, InodeFacts>,
     pub(crate) listings: HashMap<u64, Listing>,
 }
@@ -36,31 +37,31 @@ pub struct Ahead {
 /// Reads ahead in the older and in the newer tree, and finds out what came and went.
 pub(crate) fn read<'a>(
     top: &Top,
-    older: &'a Side<'_>,
-    newer: &'a Side<'_>,
-) -> io::Result<(Ahead, Ahead, Account<'a>)> {
+    older: &'a ScannedTree<'_>,
+    newer: &'a ScannedTree<'_>,
+) -> io::Result<(Prefetched, Prefetched, DirectorySizeCheck<'a>)> {
     let mut inodes = newer.touched.old_inodes();
     let whole = inodes.len() <= INODES && older.touched.is_empty();
     inodes.truncate(INODES);
-    let (mut old, mut former) = (Ahead::default(), Leads::default());
+    let (mut old, mut former) = (Prefetched::default(), BackReferences::default());
     for (found, names) in in_threads(&inodes, |part| known(top, older, part))? {
         old.inodes.extend(found);
         former.append(&names);
     }
     former.sort();
     let nested = if whole { nested_dirs(top, newer)? } else { Vec::new() };
-    let mut account = Account { touched: &newer.touched, former, nested, whole };
-    let mut open = account.open(&inodes, &old.inodes);
+    let mut size_check = DirectorySizeCheck { touched: &newer.touched, former, nested, whole };
+    let mut open = size_check.open(&inodes, &old.inodes);
     if whole && worth_a_look(&open, &newer.touched.gaps) {
         for (found, names) in in_threads(&newer.touched.gaps, |part| lost(top, older, newer, part))?
         {
             old.inodes.extend(found);
-            account.former.append(&names);
+            size_check.former.append(&names);
         }
-        account.former.sort();
-        open = account.open(&inodes, &old.inodes);
+        size_check.former.sort();
+        open = size_check.open(&inodes, &old.inodes);
     }
-    let mut new = Ahead::default();
+    let mut new = Prefetched::default();
     inodes.retain(|ino| {
         let (before, now) = (old.inodes.get(ino), newer.touched.inode(*ino));
         before.and_then(|before| before.item).zip(now).is_some_and(|(a, b)| may_be_same(&a, b))
@@ -69,12 +70,12 @@ pub(crate) fn read<'a>(
         new.inodes.extend(found);
     }
     let open = within_budget(&open);
-    for (side, ahead) in [(older, &mut old), (newer, &mut new)] {
+    for (side, prefetched) in [(older, &mut old), (newer, &mut new)] {
         for listings in in_threads(&open, |part| list(top, side, part))? {
-            ahead.listings.extend(listings);
+            prefetched.listings.extend(listings);
         }
     }
-    Ok((old, new, account))
+    Ok((old, new, size_check))
 }
 
 /// Whether nothing but extended attributes and what is inside can tell two states of an inode apart.
@@ -85,7 +86,7 @@ fn may_be_same(a: &InodeItem, b: &InodeItem) -> bool {
 }
 
 /// The directories of the newer tree in which a subvolume has its name, sorted.
-fn nested_dirs(top: &Top, newer: &Side<'_>) -> io::Result<Vec<u64>> {
+fn nested_dirs(top: &Top, newer: &ScannedTree<'_>) -> io::Result<Vec<u64>> {
     let nested = nested(top, newer.subvolume.info.id).map_err(io::Error::other)?;
     let mut dirs: Vec<u64> = nested.iter().map(|nested| nested.dir).collect();
     dirs.sort_unstable();
@@ -129,11 +130,11 @@ fn in_threads<I: Sync, T: Send>(
 }
 
 /// Inodes with what is known of them, and their names.
-type Known = (Vec<(u64, InodeFacts)>, Leads);
+type Known = (Vec<(u64, InodeFacts)>, BackReferences);
 
-fn known(top: &Top, side: &Side<'_>, inodes: &[u64]) -> io::Result<Known> {
+fn known(top: &Top, side: &ScannedTree<'_>, inodes: &[u64]) -> io::Result<Known> {
     let mut search = Searcher::subvolume(side.subvolume.fd.as_fd(), top);
-    let (mut known, mut names) = (Vec::with_capacity(inodes.len()), Leads::default());
+    let (mut known, mut names) = (Vec::with_capacity(inodes.len()), BackReferences::default());
     for &ino in inodes {
         let facts = search.facts(ino, |item| {
             names.push_item(item, |_| false);
@@ -144,12 +145,17 @@ fn known(top: &Top, side: &Side<'_>, inodes: &[u64]) -> io::Result<Known> {
 }
 
 /// The inodes in `gaps` that the older tree has and the newer one does not.
-fn lost(top: &Top, older: &Side<'_>, newer: &Side<'_>, gaps: &[(u64, u64)]) -> io::Result<Known> {
+fn lost(
+    top: &Top,
+    older: &ScannedTree<'_>,
+    newer: &ScannedTree<'_>,
+    gaps: &[(u64, u64)],
+) -> io::Result<Known> {
     let mut search = Searcher::subvolume(older.subvolume.fd.as_fd(), top);
     let mut search_newer = Searcher::subvolume(newer.subvolume.fd.as_fd(), top);
-    let (mut known, mut names) = (Vec::new(), Leads::default());
+    let (mut known, mut names) = (Vec::new(), BackReferences::default());
     for &gap in gaps {
-        let (mut found, mut found_names) = (Vec::new(), Leads::default());
+        let (mut found, mut found_names) = (Vec::new(), BackReferences::default());
         let push = |item: Item<'_>| {
             found_names.push_item(item, |_| false);
         };
@@ -168,7 +174,7 @@ fn lost(top: &Top, older: &Side<'_>, newer: &Side<'_>, gaps: &[(u64, u64)]) -> i
     Ok((known, names))
 }
 
-fn list(top: &Top, side: &Side<'_>, dirs: &[u64]) -> io::Result<Vec<(u64, Listing)>> {
+fn list(top: &Top, side: &ScannedTree<'_>, dirs: &[u64]) -> io::Result<Vec<(u64, Listing)>> {
     let mut search = Searcher::subvolume(side.subvolume.fd.as_fd(), top);
     let listed = dirs.iter().map(|&ino| {
         let mut listing = Listing::default();

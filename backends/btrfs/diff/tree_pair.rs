@@ -10,29 +10,31 @@ use dirfd::directory_walker::open_path;
 use dirfd::stat::{Place, Stat, is_gone};
 use dirfd::{Change, ChangeKind, FileType, TreePath};
 
-use crate::btrfs::diff::directory_entries::{Account, Listing};
-use crate::btrfs::diff::prefetch::Ahead;
-use crate::btrfs::diff::{Names, Side};
+use crate::btrfs::diff::directory_listing::Listing;
+use crate::btrfs::diff::directory_pair::DirectoryNames;
+use crate::btrfs::diff::directory_size_check::DirectorySizeCheck;
+use crate::btrfs::diff::prefetch::Prefetched;
+use crate::btrfs::diff::written_inodes::ScannedTree;
 use crate::btrfs::top_level::{Subvolume, Top};
 use crate::btrfs::tree_items::InodeItem;
 use crate::btrfs::tree_queries::{Searcher, Xattrs, nested, path_of};
 
 /// One of the trees with what reading it needs.
-pub struct Half<'a> {
-    pub(crate) side: &'a Side<'a>,
+pub struct TreeReader<'a> {
+    pub(crate) side: &'a ScannedTree<'a>,
     pub(crate) search: Searcher<'a>,
-    pub(crate) ahead: Ahead,
+    pub(crate) prefetched: Prefetched,
 }
 
-impl<'a> Half<'a> {
-    pub(crate) fn new(top: &Top, side: &'a Side<'a>, ahead: Ahead) -> Self {
-        Self { side, search: Searcher::subvolume(side.subvolume.fd.as_fd(), top), ahead }
+impl<'a> TreeReader<'a> {
+    pub(crate) fn new(top: &Top, side: &'a ScannedTree<'a>, prefetched: Prefetched) -> Self {
+        Self { side, search: Searcher::subvolume(side.subvolume.fd.as_fd(), top), prefetched }
     }
 
     pub(crate) fn inode(&mut self, ino: u64) -> io::Result<Option<InodeItem>> {
         match self.side.touched.inode(ino) {
             Some(item) => Ok(Some(*item)),
-            None => match self.ahead.inodes.get(&ino) {
+            None => match self.prefetched.inodes.get(&ino) {
                 Some(facts) => Ok(facts.item),
                 None => self.search.inode(ino),
             },
@@ -40,36 +42,36 @@ impl<'a> Half<'a> {
     }
 
     fn xattrs(&mut self, ino: u64) -> io::Result<Cow<'_, Xattrs>> {
-        match self.ahead.inodes.get(&ino) {
+        match self.prefetched.inodes.get(&ino) {
             Some(facts) => Ok(Cow::Borrowed(&facts.xattrs)),
             None => Ok(Cow::Owned(self.search.facts(ino, |_| {})?.xattrs)),
         }
     }
 
-    pub(crate) fn listing(&mut self, dir: Option<u64>) -> io::Result<Names<'a>> {
-        let Some(ino) = dir else { return Ok(Names::Own(Listing::default())) };
+    pub(crate) fn listing(&mut self, dir: Option<u64>) -> io::Result<DirectoryNames<'a>> {
+        let Some(ino) = dir else { return Ok(DirectoryNames::Own(Listing::default())) };
         let touched = &self.side.touched;
         if touched.is_new(ino) {
             let (listing, entries) = touched.new_entries(ino);
-            return Ok(Names::Scanned(listing, entries));
+            return Ok(DirectoryNames::Scanned(listing, entries));
         }
-        if let Some(listing) = self.ahead.listings.remove(&ino) {
-            return Ok(Names::Own(listing));
+        if let Some(listing) = self.prefetched.listings.remove(&ino) {
+            return Ok(DirectoryNames::Own(listing));
         }
         let mut listing = Listing::default();
         self.search.each_entry(ino, |item| listing.push_items(item))?;
-        Ok(Names::Own(listing))
+        Ok(DirectoryNames::Own(listing))
     }
 }
 
-/// Both of them.
-pub struct Halves<'a> {
-    pub(crate) older: Half<'a>,
-    pub(crate) newer: Half<'a>,
-    pub(crate) account: Account<'a>,
+/// Both trees, with the check by which most directories need not be listed.
+pub struct TreePair<'a> {
+    pub(crate) older: TreeReader<'a>,
+    pub(crate) newer: TreeReader<'a>,
+    pub(crate) size_check: DirectorySizeCheck<'a>,
 }
 
-impl Halves<'_> {
+impl TreePair<'_> {
     /// Whether a number that both trees have is one inode in both: neither tree made it since they parted.
     ///
     /// Before, a number was one inode to both. Since then, either may have deleted that and given its number
@@ -85,11 +87,11 @@ impl Halves<'_> {
         self.newer.side.touched.inode(ino).is_none() && self.older.side.touched.inode(ino).is_none()
     }
 
-    pub(crate) fn leads_on(&self, ino: u64) -> bool {
-        [&self.newer, &self.older].iter().any(|half| half.side.touched.leads.has(ino))
+    pub(crate) fn has_written_below(&self, ino: u64) -> bool {
+        [&self.newer, &self.older].iter().any(|half| half.side.touched.back_references.has(ino))
     }
 
-    /// What a lead goes to: something touched, or a directory on the way to it.
+    /// What a back reference leads to: something touched, or a directory on the way to it.
     pub fn type_of(&self, ino: u64) -> FileType {
         let touched =
             self.newer.side.touched.inode(ino).or_else(|| self.older.side.touched.inode(ino));

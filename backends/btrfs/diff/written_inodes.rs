@@ -7,9 +7,9 @@ use std::os::fd::BorrowedFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::btrfs::diff::back_references::Leads;
-use crate::btrfs::diff::directory_entries::{Entry, Listing};
-use crate::btrfs::top_level::{ROOT_INODE, Top};
+use crate::btrfs::diff::back_references::BackReferences;
+use crate::btrfs::diff::directory_listing::{Entry, Listing};
+use crate::btrfs::top_level::{ROOT_INODE, Subvolume, Top};
 use crate::btrfs::tree_items::{InodeItem, kind};
 use crate::btrfs::tree_queries::Searcher;
 use crate::sys::tree_search::{Item, Key};
@@ -23,29 +23,35 @@ const GAPS: usize = 1 << 12;
 
 /// An inode whose item was written since the floor.
 #[derive(Clone, Copy, Debug)]
-struct TouchedInode {
+struct WrittenInode {
     ino: u64,
     item: InodeItem,
 }
 
 /// Everything that was written in a tree since the floor.
 #[derive(Debug, Default)]
-pub struct Touched {
+pub struct WrittenInodes {
     /// The transaction from which on things count as touched.
     floor: u64,
     /// Sorted by inode number.
-    inodes: Vec<TouchedInode>,
+    inodes: Vec<WrittenInode>,
     /// The entries of the directories that were made since the floor, each directory's together.
     entries: Listing,
     /// Directory inode and where its run in `entries` starts; sorted by inode number.
     runs: Vec<(u64, usize)>,
     /// The names of touched inodes in older directories, and the ways to them.
-    pub leads: Leads,
+    pub back_references: BackReferences,
     /// Short runs of inode numbers that were passed over and may be those of deleted inodes.
     pub gaps: Vec<(u64, u64)>,
 }
 
-impl Touched {
+/// One of the two trees that are compared.
+pub(crate) struct ScannedTree<'a> {
+    pub(crate) subvolume: &'a Subvolume,
+    pub(crate) touched: WrittenInodes,
+}
+
+impl WrittenInodes {
     pub(crate) fn is_empty(&self) -> bool {
         self.inodes.is_empty()
     }
@@ -90,30 +96,30 @@ impl Touched {
         self.inodes.extend(other.inodes);
         self.runs.extend(other.runs.iter().map(|(ino, start)| (*ino, start + base)));
         self.entries.append(&other.entries);
-        self.leads.append(&other.leads);
+        self.back_references.append(&other.back_references);
         self.gaps.extend(other.gaps);
     }
 }
 
 /// Collects what was written in the subvolume behind `fd` in transaction `floor` or later.
-pub fn touched(top: &Top, fd: BorrowedFd<'_>, floor: u64) -> io::Result<Touched> {
+pub fn touched(top: &Top, fd: BorrowedFd<'_>, floor: u64) -> io::Result<WrittenInodes> {
     let mut search = Searcher::subvolume(fd, top);
-    let mut touched = Touched { floor, ..Touched::default() };
+    let mut touched = WrittenInodes { floor, ..WrittenInodes::default() };
     let mut incomplete = HashSet::new();
     for part in scan_ranges(top, fd, floor, &ranges(&mut search)?)? {
         touched.append(part.touched);
         incomplete.extend(part.incomplete);
     }
-    let mut leads = std::mem::take(&mut touched.leads);
-    leads.retain(|parent, child| !incomplete.contains(&child) && !touched.is_new(parent));
+    let mut back_references = std::mem::take(&mut touched.back_references);
+    back_references.retain(|parent, child| !incomplete.contains(&child) && !touched.is_new(parent));
     for ino in incomplete {
         let names = (Key::first(ino, kind::INODE_REF), Key::last(ino, kind::INODE_EXTREF));
         search.each(names, 0, |item| {
-            leads.push_item(item, |_| false);
+            back_references.push_item(item, |_| false);
         })?;
     }
-    leads.complete(&touched, &mut search)?;
-    touched.leads = leads;
+    back_references.complete(|directory| touched.inode(directory).is_some(), &mut search)?;
+    touched.back_references = back_references;
     Ok(touched)
 }
 
@@ -158,7 +164,7 @@ fn scan_ranges(
 
 /// What one range of inode numbers holds.
 struct Part {
-    touched: Touched,
+    touched: WrittenInodes,
     /// Old inodes of which not every name was seen: their names lie in several blocks.
     incomplete: Vec<u64>,
     /// Whether the last of the touched inodes is being read, and how many names of it were seen.
@@ -169,7 +175,7 @@ struct Part {
 
 impl Part {
     fn scan(search: &mut Searcher<'_>, floor: u64, range: (Key, Key)) -> io::Result<Self> {
-        let touched = Touched { floor, ..Touched::default() };
+        let touched = WrittenInodes { floor, ..WrittenInodes::default() };
         let mut part = Self { touched, incomplete: Vec::new(), open: None, passed: u64::MAX };
         search.each_but(range, floor, |item| part.take(item))?;
         part.close_inode();
@@ -190,8 +196,9 @@ impl Part {
         let is_new = current.is_some_and(|current| current.item.generation >= self.touched.floor);
         match item.key.kind {
             kind::INODE_REF | kind::INODE_EXTREF if current.is_some() => {
-                let Touched { inodes, leads, floor, .. } = &mut self.touched;
-                let seen = leads.push_item(item, |dir| is_new && is_new_in(inodes, dir, *floor));
+                let WrittenInodes { inodes, back_references, floor, .. } = &mut self.touched;
+                let seen =
+                    back_references.push_item(item, |dir| is_new && is_new_in(inodes, dir, *floor));
                 self.open = self.open.map(|names| names + seen);
                 None
             }
@@ -220,7 +227,7 @@ impl Part {
         // The block is new, but the item may be old.
         let floor = self.touched.floor;
         if let Some(item) = InodeItem::parse(item.data).filter(|item| item.transid >= floor) {
-            self.touched.inodes.push(TouchedInode { ino, item });
+            self.touched.inodes.push(WrittenInode { ino, item });
             self.open = Some(0);
         }
     }
@@ -237,7 +244,7 @@ impl Part {
 }
 
 /// Whether `dir` is known to be new; the names in it are among its entries.
-fn is_new_in(inodes: &[TouchedInode], dir: u64, floor: u64) -> bool {
+fn is_new_in(inodes: &[WrittenInode], dir: u64, floor: u64) -> bool {
     let at = inodes.binary_search_by_key(&dir, |inode| inode.ino);
     at.is_ok_and(|at| inodes[at].item.generation >= floor)
 }
