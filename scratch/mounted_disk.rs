@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use backends::btrfs::create_subvolume;
+use backends::btrfs::btrfsutil_calls::create_subvolume;
 use dirfd::private_namespace::{MountPoint, PrivateNamespace};
 use dirfd::{Error, Result, TreeName};
 

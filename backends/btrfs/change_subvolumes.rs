@@ -3,9 +3,9 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use btrfsutil::subvolume::{SnapshotFlags, Subvolume as Named};
 use dirfd::fault::change;
@@ -15,6 +15,7 @@ use dirfd::{Error, Result, TreeName, TreePath, atomic_file, directory_walker, in
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use crate::btrfs::btrfsutil_calls::{path_below, with_errno};
 use crate::btrfs::stubs;
 use crate::btrfs::top_level::{Access, Look, Subvolume, Top, id_of, tree_of};
 use crate::btrfs::tree_items::{FileExtent, Source, kind};
@@ -95,13 +96,13 @@ impl<'a> Locked<'a> {
         live: Option<&SubvolumeInfo>,
     ) -> io::Result<()> {
         let temporary = atomic_file::unused(parent, name)?;
-        let path = path_in(parent, &temporary);
-        change("btrfs: create subvolume", || util(Named::create(path.as_path(), None)))?;
+        let path = path_below(parent, &temporary);
+        change("btrfs: create subvolume", || with_errno(Named::create(path.as_path(), None)))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = fs::openat(parent, temporary.as_os_str(), flags, Mode::empty())?;
         change("btrfs: chmod subvolume", || Ok(fs::fchmod(&made, Mode::from_raw_mode(0o755))?))?;
         change("btrfs: make read-only", || {
-            util(Named::get(path.as_path()).and_then(|subvolume| subvolume.set_ro(true)))
+            with_errno(Named::get(path.as_path()).and_then(|subvolume| subvolume.set_ro(true)))
         })?;
         // While it has its temporary name: one without a word of whose it is would be nobody's.
         if let Some(live) = live {
@@ -121,8 +122,8 @@ impl<'a> Locked<'a> {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let path = path_in(self.top.as_fd(), OsStr::new("."));
-        change("btrfs: sync", || util(btrfsutil::sync::sync(path.as_path())))
+        let path = path_below(self.top.as_fd(), OsStr::new("."));
+        change("btrfs: sync", || with_errno(btrfsutil::sync::sync(path.as_path())))
     }
 
     /// Puts empty subvolumes in the place of stubs. The mark on the record tells before that it is we who
@@ -291,9 +292,9 @@ impl LockedBackend for Locked<'_> {
         let live = &self.layout.live;
         let action = format!("make {live} the default subvolume");
         self.present(live, &action)?;
-        let path = path_in(self.top.as_fd(), live.as_path().as_os_str());
+        let path = path_below(self.top.as_fd(), live.as_path().as_os_str());
         change("btrfs: set default", || {
-            util(Named::get(path.as_path()).and_then(|subvolume| subvolume.set_default()))
+            with_errno(Named::get(path.as_path()).and_then(|subvolume| subvolume.set_default()))
         })
         .and_then(|()| self.sync())
         .map_err(|e| Error::io(action, e))
@@ -337,30 +338,14 @@ fn snapshot(
     name: &OsStr,
     flags: SnapshotFlags,
 ) -> io::Result<()> {
-    let source = path_in(source.fd.as_fd(), OsStr::new("."));
-    let path = path_in(parent, name);
+    let source = path_below(source.fd.as_fd(), OsStr::new("."));
+    let path = path_below(parent, name);
     change("btrfs: snapshot", || {
-        util(
+        with_errno(
             Named::get(source.as_path())
                 .and_then(|source| source.snapshot(path.as_path(), flags, None)),
         )
     })
-}
-
-/// A path for libbtrfsutil, which takes no descriptors: it leads through the open directory, so
-/// that no rename of a parent can make it name another.
-pub(crate) fn path_in(dir: BorrowedFd<'_>, name: &OsStr) -> PathBuf {
-    Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name)
-}
-
-/// libbtrfsutil's errors carry no errno, but leave it behind in the thread.
-pub(crate) fn util<T>(result: btrfsutil::Result<T>) -> io::Result<()> {
-    let errno = io::Error::last_os_error();
-    match result {
-        Ok(_) => Ok(()),
-        Err(_) if errno.raw_os_error().is_some_and(|errno| errno != 0) => Err(errno),
-        Err(error) => Err(io::Error::other(error.to_string())),
-    }
 }
 
 // Deletes subvolumes by number, those inside them first, and never one that is in use.

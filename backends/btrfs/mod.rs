@@ -1,5 +1,6 @@
 //! Btrfs: trees are subvolumes, a copy is a snapshot, and the file system knows what was written.
 
+pub mod btrfsutil_calls;
 pub mod change_subvolumes;
 pub mod diff;
 pub mod stubs;
@@ -14,13 +15,10 @@ pub mod tree_queries;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use btrfsutil::subvolume::Subvolume;
-use dirfd::fault::change;
-use dirfd::path::{Escaped, shell_word};
+use dirfd::path::shell_word;
 use dirfd::{Changes, Error, Result, TreePath};
 use rustix::fs::{Mode, OFlags, openat};
 
-use crate::btrfs::change_subvolumes::util;
 use crate::btrfs::top_level::{Access, Top};
 use crate::old_roots::Reach;
 use crate::survey::Mounts;
@@ -149,14 +147,4 @@ fn view(top: &Top, tree: &Tree) -> Result<View> {
         .or_else(|_| openat(&subvolume.fd, ".", flags - OFlags::NOATIME, Mode::empty()))
         .map(View::new)
         .map_err(|e| Error::io(format!("open the subvolume {}", tree.name), e))
-}
-
-// Makes an empty subvolume: for file systems that are filled from nothing.
-
-/// Makes an empty subvolume at `path`, which nothing has the name of yet.
-pub fn create_subvolume(path: &Path) -> Result<()> {
-    change("btrfs: create empty subvolume", || util(Subvolume::create(path, None))).map_err(|e| {
-        let shown = Escaped(path.as_os_str().as_encoded_bytes());
-        Error::io(format!("make the subvolume {shown}"), e)
-    })
 }

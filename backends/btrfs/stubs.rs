@@ -16,7 +16,7 @@ use dirfd::{Error, Result, TreePath, directory_walker, inode_flags, xattrs};
 use rustix::fs::{self, AtFlags, Gid, IFlags, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use crate::btrfs::change_subvolumes::{path_in, util};
+use crate::btrfs::btrfsutil_calls::{path_below, with_errno};
 use crate::btrfs::top_level::{ROOT_INODE, Subvolume, Top, id_of};
 use crate::btrfs::tree_items::{InodeItem, Target, dir_items, kind};
 use crate::btrfs::tree_queries::{Searcher, nested, path_of, place_of};
@@ -271,9 +271,10 @@ fn replace_one(copy: BorrowedFd<'_>, stub: &Stub) -> io::Result<()> {
 }
 
 fn make(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    let path = path_in(dir, name);
-    let made =
-        change("btrfs: create nested subvolume", || util(Named::create(path.as_path(), None)));
+    let path = path_below(dir, name);
+    let made = change("btrfs: create nested subvolume", || {
+        with_errno(Named::create(path.as_path(), None))
+    });
     made.or_else(|_| {
         change("btrfs: make directory for stub", || Ok(fs::mkdirat(dir, name, Mode::RWXU)?))
     })

@@ -1,11 +1,13 @@
 //! The top level of a Btrfs file system (subvolume 5), opened where no mount can hide anything.
 
-use std::fs::File;
+use std::fs::{File, canonicalize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
-use dirfd::mount_tables::Patience;
+use dirfd::mount_tables::{self, Patience};
+use dirfd::mountinfo::{self, Mount};
 use dirfd::{Error, Result, TreeName};
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
@@ -14,11 +16,17 @@ use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen,
 };
 
+use crate::sys::btrfs_control;
 use crate::sys::btrfs_ioctls::{self, FsInfo, SubvolumeInfo};
 use crate::{Slot, Tree, TreeId};
 
 /// The inode number of every subvolume's root directory (`BTRFS_FIRST_FREE_OBJECTID`).
 pub const ROOT_INODE: u64 = 256;
+
+/// The kernel's own interfaces, which have no other place.
+const PROC: &str = "/proc";
+const BLOCK_DEVICES: &str = "/sys/class/block";
+const DEVICES: &str = "/dev";
 
 /// Whether a file system is opened to look at it or to change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +58,7 @@ impl Top {
     pub fn open(device: &Path, access: Access) -> Result<Self> {
         let fd = match mount_top(device, access) {
             Ok(fd) => fd,
-            Err(Errno::PERM) if access == Access::Read => {
-                crate::btrfs::subvolume_mounts::mounted_top(device)?
-            }
+            Err(Errno::PERM) if access == Access::Read => mounted_top(device)?,
             Err(error) => return Err(open_error(device, error)),
         };
         let info = btrfs_ioctls::fs_info(&fd).map_err(|e| {
@@ -197,7 +203,7 @@ fn mount_top(device: &Path, access: Access) -> Result<OwnedFd, Errno> {
     match try_mount_top(device, access) {
         // A file system of several devices whose other devices nobody has told the kernel of yet.
         Err(Errno::NOENT | Errno::INVAL | Errno::IO | Errno::NXIO) if device.exists() => {
-            crate::btrfs::subvolume_mounts::scan_all_devices();
+            scan_all_devices();
             try_mount_top(device, access)
         }
         other => other,
@@ -249,4 +255,43 @@ fn signature(device: &Path) -> Option<bool> {
     let file = File::open(device).ok()?;
     std::os::unix::fs::FileExt::read_exact_at(&file, &mut magic, SUPERBLOCK_MAGIC).ok()?;
     Some(magic == *b"_BHRfS_M")
+}
+
+/// The top level of the file system on `device` where it is mounted already: all that a process
+/// without privilege can get.
+pub fn mounted_top(device: &Path) -> Result<OwnedFd> {
+    let action = || format!("open the Btrfs file system on {}", device.display());
+    let proc = proc()?;
+    let wanted = canonicalize(device).map_err(|e| Error::io(action(), e))?;
+    let is_top = |mount: &&Mount| {
+        mount.fs_type == b"btrfs"
+            && mount.root == b"/"
+            && mount.option(b"subvolid").is_some_and(|id| *id == *b"5")
+            && canonicalize(Path::new(std::ffi::OsStr::from_bytes(&mount.source)))
+                .is_ok_and(|source| source == wanted)
+    };
+    let mounts = mountinfo::all()?;
+    let found = mounts.iter().filter(is_top);
+    found
+        .filter_map(|mount| mount_tables::open_mount_point(proc.as_fd(), None, mount).ok())
+        .next()
+        .ok_or_else(|| {
+            Error::new(action(), "that needs root, unless its top level is mounted already")
+                .mend("run it as root, or mount its top level (subvolid=5) read-only somewhere")
+        })
+}
+
+/// Tells the kernel of every block device, as `btrfs device scan` does. A device that is no part of
+/// a Btrfs file system is not an error.
+pub fn scan_all_devices() {
+    // Best effort: mounting says what is missing in the end.
+    for entry in std::fs::read_dir(BLOCK_DEVICES).into_iter().flatten().flatten() {
+        let _ = btrfs_control::scan(&Path::new(DEVICES).join(entry.file_name()));
+    }
+}
+
+pub(crate) fn proc() -> Result<File> {
+    File::open(PROC).map_err(|e| {
+        Error::io(format!("open {PROC}"), e).mend("mount it: mount -t proc proc /proc")
+    })
 }

@@ -63,12 +63,7 @@ impl<'a> Files<'a> {
     }
 
     /// Looks at one file; `None` if it is gone.
-    pub fn stat(
-        &mut self,
-        side: Side,
-        dir: &TreePath,
-        name: &[u8],
-    ) -> io::Result<Option<Stat>> {
+    pub fn stat(&mut self, side: Side, dir: &TreePath, name: &[u8]) -> io::Result<Option<Stat>> {
         let tree = match side {
             Side::Older => &mut self.older,
             Side::Newer => &mut self.newer,
