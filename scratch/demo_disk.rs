@@ -2,25 +2,17 @@
 //! that runs on them. Nothing of it is left when the process ends: the Btrfs one goes with it even
 //! when it is killed, the directory when it ends or a signal that can be caught ends it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard};
 
 use dirfd::fault::change;
-use dirfd::path::Escaped;
 use dirfd::{Error, Result, TreeName};
 use tempfile::TempDir;
 
+use crate::demo_directories::{DISK, HOST, STORAGE, make_dirs, shown};
 #[cfg(feature = "btrfs")]
 use crate::mounted_disk::{self, Mounted};
 use crate::temporary_directory::{DoomedDir, Shared};
-
-/// The name of the top of the file system on a stage.
-pub(crate) const DISK: &str = "disk";
-/// The name of the directory that stands for the host.
-pub(crate) const HOST: &str = "host";
-/// Where the machine has its storage, in live.
-pub(crate) const STORAGE: &str = "persist";
 
 /// The place itself. The top of the file system is always there to be looked at; live only between
 /// [`boot`](Self::boot) and [`halt`](Self::halt).
@@ -179,14 +171,4 @@ fn base() -> Result<PathBuf> {
         Error::io(format!("use the temporary directory {}", shown(&dir)), e)
             .mend("set TMPDIR to a directory that is there")
     })
-}
-
-/// Makes a directory and those that lead to it.
-pub(crate) fn make_dirs(dir: &Path) -> Result<()> {
-    change("stage: make directory", || fs::create_dir_all(dir))
-        .map_err(|e| Error::io(format!("make the directory {}", shown(dir)), e))
-}
-
-pub(crate) fn shown(path: &Path) -> String {
-    Escaped(path.as_os_str().as_encoded_bytes()).to_string()
 }

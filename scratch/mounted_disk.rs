@@ -7,7 +7,7 @@ use backends::btrfs::btrfsutil_calls::create_subvolume;
 use dirfd::private_namespace::{MountPoint, PrivateNamespace};
 use dirfd::{Error, Result, TreeName};
 
-use crate::demo_disk::{DISK, HOST, STORAGE, make_dirs};
+use crate::demo_directories::{DISK, HOST, STORAGE, make_dirs};
 use crate::file_systems::Throwaway;
 
 /// Where the machine's root is mounted.

@@ -12,7 +12,7 @@ use dirfd::{Error, Result};
 use nix::sys::signal::{SigSet, Signal};
 use tempfile::TempDir;
 
-use crate::demo_disk::shown;
+use crate::demo_directories::shown;
 
 /// What a terminal, a service manager or a closing session sends.
 const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];

@@ -1,5 +1,4 @@
 //! Where subvolumes are mounted.
-
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 

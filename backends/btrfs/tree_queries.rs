@@ -1,5 +1,4 @@
 //! Questions to the B-trees: what an inode is, what a directory holds, who is nested where.
-
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -1,123 +1,30 @@
 //! The changes that ZFS makes: snapshot, clone, the exchange of two names, and what precedes a deletion.
-
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::AsFd;
 
 use dirfd::fault::change;
 use dirfd::mount_tables::{Patience, cannot_tell};
 use dirfd::{Error, Result, TreeName};
-use rustix::fs::{self, AtFlags, Mode, OFlags, unlinkat};
+use rustix::fs::{self, AtFlags, unlinkat};
 use rustix::io::Errno;
 
 use crate::old_roots::{self, Reach, child};
 use crate::survey::Mounts;
-use crate::zfs::dataset_mounts::{self, Access, open};
-use crate::zfs::dataset_name::ZfsName;
+use crate::zfs::dataset_mounts::{self};
+use crate::zfs::dataset_name::parked_name;
+use crate::zfs::datasets_found::Found;
+use crate::zfs::locked_pool::{Locked, changed, expect_identity};
 use crate::zfs::obstacles::replaces;
-use crate::zfs::output::{Pool, Row};
-use crate::zfs::properties::{self, Carried};
+use crate::zfs::output::Row;
+use crate::zfs::properties::{self};
 use crate::zfs::snapshots::{self, guid};
-use crate::zfs::survey_datasets::{Found, identity, survey};
-use crate::zfs::{Zfs, changed_dnodes, commands, interrupted_exchange};
+use crate::zfs::survey_datasets::survey;
+use crate::zfs::{changed_dnodes, commands, interrupted_exchange};
 use crate::{
-    Backend, Hold, LockedBackend, OldRoot, Origin, Record, Records, Slot, Survey, Tree, TreeId,
-    Unfinished, View, hold, kinship, lock, record,
+    Backend, Hold, LockedBackend, OldRoot, Origin, Record, Records, Survey, Tree, Unfinished, View,
+    hold, kinship, record,
 };
-
-/// The kernel's door to all pools, which everybody may open.
-const DOOR: &str = "/dev/zfs";
-/// Where the lock is, one for every Blankroot of the machine: what only root may open.
-const LOCK: &str = "/run/blankroot/zfs";
-
-/// The pool, with the lock that every Blankroot process takes for changes.
-pub struct Locked<'a> {
-    pub(crate) of: &'a Zfs,
-    /// The pool, as it was when the lock was taken.
-    pub(crate) pool: Pool,
-    _lock: OwnedFd,
-    /// What is to be done about live's properties, once it was found out, and for which live.
-    carried: Option<(TreeId, Carried)>,
-}
-
-impl<'a> Locked<'a> {
-    /// Takes the lock, and completes what an interrupted run left half done.
-    pub fn new(of: &'a Zfs) -> Result<Self> {
-        let action = || format!("change the datasets below {}", of.names.top);
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        fs::open(DOOR, flags, Mode::empty())
-            .map_err(|e| Error::io(action(), e).mend("load the module: `modprobe zfs`"))?;
-        let lock = open_lock().map_err(|e| Error::io(action(), e))?;
-        lock::take_private(lock.as_fd(), action)?;
-        let mut pool = commands::pool(of.names.top.pool())?;
-        interrupted_exchange::finish(of, &mut pool)?;
-        Ok(Self { of, pool, _lock: lock, carried: None })
-    }
-
-    /// The name of `tree`, if it still holds the tree of that identity.
-    pub(crate) fn expect(&self, tree: &Tree, action: &str) -> Result<ZfsName> {
-        let name = self.name(&tree.name, action)?;
-        expect(&name, &tree.id, action)?;
-        Ok(name)
-    }
-
-    fn look(&self, names: &[&ZfsName]) -> Result<Vec<Row>> {
-        commands::look(names, &self.of.names.blank)
-    }
-
-    /// What becomes of live's properties; asked for once.
-    fn carried(&mut self, live: &TreeId) -> Result<Carried> {
-        if let Some((_, carried)) = self.carried.as_ref().filter(|(of, _)| of == live) {
-            return Ok(carried.clone());
-        }
-        let carried = properties::of_live(&self.of.names.live, &self.pool)?;
-        self.carried = Some((live.clone(), carried.clone()));
-        Ok(carried)
-    }
-
-    pub(crate) fn name(&self, name: &TreeName, action: &str) -> Result<ZfsName> {
-        ZfsName::of(&self.of.names.top, name)
-            .map_err(|why| Error::new(action, format!("the name `{name}` {why}")))
-    }
-
-    pub(crate) fn old_dir(&self) -> Result<OwnedFd> {
-        open(&self.of.names.old, Access::Write)
-    }
-
-    pub(crate) fn ensure_old_dir(&self) -> Result<()> {
-        let old = &self.of.names.old;
-        if !commands::is_there(old)? {
-            commands::create(old)?;
-        }
-        let action = || format!("make {old} one where only root may look");
-        let dir = open(old, Access::Write)?;
-        let failed = |e| Error::io(action(), e);
-        let mode = fs::fstat(&dir).map_err(failed)?.st_mode;
-        if Mode::from_raw_mode(mode) == Mode::RWXU {
-            return Ok(());
-        }
-        change("zfs: chmod old", || Ok(fs::fchmod(&dir, Mode::RWXU)?))
-            .and_then(|()| change("zfs: sync old", || Ok(fs::fsync(&dir)?)))
-            .map_err(|e| Error::io(action(), e))
-    }
-
-    fn tree(&self, name: &TreeName, action: &str) -> Result<Tree> {
-        let dataset = self.name(name, action)?;
-        let names = &self.of.names;
-        let rows = self.look(&[&names.live, &dataset])?;
-        let found = Found::without_blank(names, rows)?;
-        let rows = found.old_roots.iter().chain(&found.blank);
-        let row = rows.into_iter().find(|row| row.name == dataset.as_str());
-        match found.slot(self.of, row, name)? {
-            Slot::Present(tree) => Ok(tree),
-            Slot::Missing | Slot::NotATree(_) => {
-                Err(changed(action, &format!("{dataset} is gone again")))
-            }
-        }
-    }
-}
 
 impl LockedBackend for Locked<'_> {
     fn survey(&self) -> Result<Survey> {
@@ -166,8 +73,8 @@ impl LockedBackend for Locked<'_> {
         let aside = self.of.names.old_root(&record.name)?;
         let action = format!("make a fresh copy of {} as {aside}", blank.name);
         let snapshot = self.name(&blank.name, &action)?;
-        expect(&snapshot, &blank.id, &action)?;
-        expect(&self.of.names.live, &record.live, &action)?;
+        expect_identity(&snapshot, &blank.id, &action)?;
+        expect_identity(&self.of.names.live, &record.live, &action)?;
         if record.blank != blank.id {
             return Err(changed(&action, "the record names another blank"));
         }
@@ -214,7 +121,7 @@ impl LockedBackend for Locked<'_> {
     fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()> {
         let action = format!("exchange {} and {aside}", live.name);
         let (live_name, copy) = (self.name(&live.name, &action)?, self.name(aside, &action)?);
-        expect(&live_name, &live.id, &action)?;
+        expect_identity(&live_name, &live.id, &action)?;
         let is_old = child(&self.of.layout.old, aside.file_name())? == *aside;
         if !is_old || !record::says(self.old_dir()?.as_fd(), aside.file_name(), &live.id) {
             return Err(changed(&action, "no record says that live is to be set aside there"));
@@ -230,10 +137,7 @@ impl LockedBackend for Locked<'_> {
         if !carried.aside.is_empty() {
             commands::set(&live_name, &carried.aside)?;
         }
-        let parked = interrupted_exchange::parked_name(
-            &self.of.names,
-            &aside.file_name().to_string_lossy(),
-        )?;
+        let parked = parked_name(&self.of.names, &aside.file_name().to_string_lossy())?;
         commands::rename("zfs: set live aside", &live_name, &parked)?;
         interrupted_exchange::name_copy_live(self.of, &copy, &parked)?;
         if self.pool.bootfs.as_deref() == Some(live_name.as_str()) {
@@ -267,35 +171,6 @@ impl LockedBackend for Locked<'_> {
     fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()> {
         unfinished(self, left)
     }
-}
-
-/// The directory that carries the lock, in a memory file system that an initrd hands on.
-fn open_lock() -> io::Result<OwnedFd> {
-    let lock = Path::new(LOCK);
-    for (dir, mode) in [(lock.parent(), 0o755), (Some(lock), 0o700)] {
-        let Some(dir) = dir else { continue };
-        let made = change("zfs: make the lock's directory", || {
-            Ok(fs::mkdir(dir, Mode::from_raw_mode(mode))?)
-        });
-        match made {
-            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made?,
-        }
-    }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(fs::open(lock, flags, Mode::empty())?)
-}
-
-/// Fails unless `name` holds the tree of this identity.
-fn expect(name: &ZfsName, id: &TreeId, action: &str) -> Result<()> {
-    match identity(name)? == Some(id.clone()) {
-        true => Ok(()),
-        false => Err(changed(action, &format!("{name} is not the tree {id} any more"))),
-    }
-}
-
-pub(crate) fn changed(action: &str, why: &str) -> Error {
-    Error::new(action, why).mend("look at `blankroot status`, then run the command again")
 }
 
 // Deletes old roots and what interrupted runs left: by guid, in one transaction that looks once more.

@@ -1,9 +1,9 @@
 //! What ZFS calls things: names of datasets and of snapshots, in the characters that it allows.
-
+use std::ffi::OsStr;
 use std::fmt;
 
 use dirfd::path::Escaped;
-use dirfd::{Error, Result, TreeName};
+use dirfd::{Error, Result, TreeName, atomic_file};
 
 use crate::Layout;
 
@@ -160,6 +160,12 @@ impl Names {
             Error::new(format!("use `{name}` as a name in {}", self.old), format!("it {why}"))
         })
     }
+}
+
+/// The name of live between two steps of a swap.
+pub fn parked_name(names: &Names, record: &str) -> Result<ZfsName> {
+    let name = atomic_file::temporary_name(OsStr::new(record), 0);
+    names.old_root(&name.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@
 //! | | | the tree, by its record | give it live's name back: there is no copy |
 //! | its copy | | the tree | give it the record's name |
 //! | its copy | the tree, with blank | | promote live, so that blank is live's again |
-
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -21,18 +20,12 @@ use dirfd::{Result, atomic_file};
 use crate::record;
 use crate::zfs::commands::{self, Property};
 use crate::zfs::dataset_mounts::{Access, open};
-use crate::zfs::dataset_name::{Names, ZfsName};
+use crate::zfs::dataset_name::{Names, ZfsName, parked_name};
+use crate::zfs::datasets_found::{Found, id_of};
 use crate::zfs::output::{Pool, Row};
-use crate::zfs::survey_datasets::{Found, id_of};
 use crate::zfs::{Zfs, properties};
 
-/// The name of live between two steps of a swap.
-pub fn parked_name(names: &Names, record: &str) -> Result<ZfsName> {
-    let name = atomic_file::temporary_name(OsStr::new(record), 0);
-    names.old_root(&name.to_string_lossy())
-}
-
-/// Whether a dataset has such a name.
+/// Whether a dataset has the name that live has between two steps of a swap.
 pub fn is_parked(of: &Zfs, row: &Row) -> bool {
     record_of(of, row).is_some()
 }

@@ -8,8 +8,10 @@ pub mod changed_dnodes;
 pub mod commands;
 pub mod dataset_mounts;
 pub mod dataset_name;
+pub mod datasets_found;
 pub mod delegations;
 pub mod interrupted_exchange;
+pub mod locked_pool;
 pub mod obstacles;
 pub mod output;
 pub mod properties;
@@ -17,7 +19,6 @@ pub mod snapshots;
 pub mod survey_datasets;
 #[cfg(test)]
 mod tests;
-
 use std::os::fd::BorrowedFd;
 
 use dirfd::mount_tables::Patience;
@@ -71,7 +72,7 @@ impl Backend for Zfs {
         let rows = commands::look(&[&self.names.live, &self.names.blank], &self.names.blank)?;
         let slot = |name: &ZfsName, tree| {
             let row = rows.iter().find(|row| row.name == name.as_str());
-            row.map_or(Slot::Missing, |row| survey_datasets::as_tree(row, tree, None, None))
+            row.map_or(Slot::Missing, |row| datasets_found::as_tree(row, tree, None, None))
         };
         let live = slot(&self.names.live, &self.layout.live);
         Ok((live, slot(&self.names.blank, &self.layout.blank)))
@@ -85,7 +86,7 @@ impl Backend for Zfs {
         let name = self.name(tree)?;
         let root = dataset_mounts::open(&name, Access::Read)?;
         // Looked at when it is open: the name may have moved on just before.
-        match survey_datasets::identity(&name)? == Some(tree.id.clone()) {
+        match datasets_found::identity(&name)? == Some(tree.id.clone()) {
             true => Ok(View::new(root)),
             false => Err(another_tree(&name)),
         }
@@ -110,7 +111,7 @@ impl Backend for Zfs {
 
     fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>> {
         let Some(name) = dataset_mounts::dataset_of(dir)? else { return Ok(None) };
-        survey_datasets::identity(&name)
+        datasets_found::identity(&name)
     }
 
     fn how_to_hold_room_back(&self) -> Result<Option<String>> {
@@ -126,6 +127,6 @@ impl Backend for Zfs {
     }
 
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
-        Ok(Box::new(change_datasets::Locked::new(self)?))
+        Ok(Box::new(locked_pool::Locked::new(self)?))
     }
 }

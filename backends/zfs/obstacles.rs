@@ -1,14 +1,13 @@
 //! Why a pool is not one to roll back on.
-
 use std::collections::HashMap;
 use std::ffi::OsString;
 
 use dirfd::Result;
 
 use crate::zfs::dataset_name::{Names, ZfsName};
+use crate::zfs::datasets_found::{Found, as_id};
 use crate::zfs::output::{Pool, Row};
 use crate::zfs::properties::UNFINISHED;
-use crate::zfs::survey_datasets::{Found, as_id};
 use crate::zfs::{Zfs, commands, interrupted_exchange};
 use crate::{Obstacle, Record, Tree, TreeId, Unfinished};
 

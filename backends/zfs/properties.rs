@@ -1,5 +1,4 @@
 //! What a fresh copy has to have beside its content: the properties that were set on live.
-
 use dirfd::Result;
 
 use crate::TreeId;

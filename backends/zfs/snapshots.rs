@@ -1,13 +1,12 @@
 //! Makes blank: a snapshot of live, or of a dataset of its own that has nothing in it.
-
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 
 use dirfd::{Error, Result, atomic_file};
 
-use crate::zfs::change_datasets::Locked;
 use crate::zfs::dataset_mounts::{Access, open};
 use crate::zfs::dataset_name::ZfsName;
+use crate::zfs::locked_pool::Locked;
 use crate::zfs::output::{Kind, Row, is_snapshot_of};
 use crate::zfs::{commands, properties};
 use crate::{Origin, Tree};

@@ -13,13 +13,13 @@ pub mod next_tree;
 pub mod report;
 pub mod root_and_memory;
 pub mod shadow;
+pub mod sources;
 pub mod start_kernels;
 pub mod storage_content;
 pub mod storages;
 pub mod targets;
 #[cfg(test)]
 mod tests;
-
 use std::io;
 use std::process::ExitCode;
 
@@ -28,9 +28,10 @@ use chrono::Utc;
 use crate::cli::arguments::{Cli, Doctor, Format};
 use crate::cli::invocation::{Failure, command_line_of, load_config};
 use crate::doctor::finding::Finding;
-use crate::doctor::gather::{Sources, gather};
+use crate::doctor::gather::gather;
 use crate::doctor::machine_facts::Facts;
 use crate::doctor::report::DoctorReport;
+use crate::doctor::sources::Sources;
 use crate::host::HostRoot;
 use crate::ui;
 

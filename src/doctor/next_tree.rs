@@ -1,6 +1,5 @@
 //! The tree that the next boot will see: blank, with kept data from storages in its place, and with
 //! what is mounted from elsewhere.
-
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,7 +16,6 @@ use rustix::io::Errno;
 use crate::config::entry::EntryKind;
 use crate::doctor::entries::Mounts;
 use crate::doctor::machine_facts::{Lies, Node};
-use crate::doctor::targets::follow;
 use crate::host::{HostRoot, is_not_found};
 use crate::persist::create;
 use crate::persist::list::KeepEntry;
@@ -269,4 +267,43 @@ fn first_link(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Look> {
 
 fn text_of_link(link: &Seen) -> io::Result<Vec<u8>> {
     Ok(fs::readlinkat(&link.fd, "", Vec::new())?.into_bytes())
+}
+
+/// The path that a link at `link` stands for; `None` if it leads above the root.
+pub(crate) fn follow(link: &TreePath, to: &[u8]) -> Option<TreePath> {
+    let parent = match link.as_bytes().iter().rposition(|&b| b == b'/') {
+        Some(at) if !to.starts_with(b"/") => &link.as_bytes()[..at],
+        _ => &[],
+    };
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in parent.split(|&b| b == b'/').chain(to.split(|&b| b == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    TreePath::parse(&parts.join(&b'/')).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_followed_by_their_text() {
+        let path = |text: &str| TreePath::parse(text.as_bytes()).unwrap();
+        for (link, to, expected) in [
+            ("/var/log", "/persist/log", Some("/persist/log")),
+            ("/var/log", "../persist/./log/", Some("/persist/log")),
+            ("/a", "b", Some("/b")),
+            ("/a/b", "../../..", None),
+            ("/a/b", "/", Some("/")),
+        ] {
+            let found = follow(&path(link), to.as_bytes());
+            assert_eq!(found, expected.map(path), "{link} -> {to}");
+        }
+    }
 }

@@ -1,5 +1,4 @@
 //! `doctor`: findings with their mends, for people and for programs (JSON).
-
 use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;

@@ -1,5 +1,4 @@
 //! What the next boot mounts as the root, and whether blank is of the same system.
-
 use std::os::fd::AsFd;
 
 use backends::Kinship;
@@ -10,10 +9,10 @@ use crate::boot::next_root::Boot;
 use crate::boot::refusal;
 use crate::boot::swap_files::{SwapFile, mend};
 use crate::doctor::finding::{Finding, Severity};
-use crate::doctor::gather::{Sources, Trees, cannot};
 use crate::doctor::login::{self, Reader};
 use crate::doctor::machine_facts::{Facts, MemoryMount, RootFacts};
 use crate::doctor::next_tree::{self, Look, Tomorrow};
+use crate::doctor::sources::{Sources, Trees, cannot};
 use crate::doctor::{checks, entries, login_sources};
 use crate::host::is_not_found;
 use crate::persist::list::KeepEntry;

@@ -1,6 +1,5 @@
 //! What the next boot starts, and the one after it: kernels without their modules, and an initrd of blank
 //! that cannot know the configuration.
-
 use std::os::fd::AsFd;
 
 use backends::View;
@@ -13,9 +12,9 @@ use crate::config::DEFAULT_FILE;
 use crate::doctor::checks;
 use crate::doctor::entries::Mounts;
 use crate::doctor::finding::{Finding, Severity};
-use crate::doctor::gather::{Sources, path};
 use crate::doctor::machine_facts::{Facts, Lies};
 use crate::doctor::next_tree::{self, Look, Tomorrow};
+use crate::doctor::sources::{Sources, path};
 use crate::host::is_not_found;
 
 pub(crate) fn check(facts: &Facts) -> Vec<Finding> {

@@ -1,5 +1,4 @@
 //! Storages: do they survive, who may write there, whose are the files, and are secrets open?
-
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
@@ -12,11 +11,11 @@ use crate::config::storage::Storage;
 use crate::doctor::checks;
 use crate::doctor::entries::Mounts;
 use crate::doctor::finding::{Finding, NEW_BLANK, Severity};
-use crate::doctor::gather::{Sources, Trees, cannot};
 use crate::doctor::machine_facts::{
     ByHand, Content, Data, Facts, Lies, Missing, Node, StorageFacts,
 };
 use crate::doctor::next_tree::{self, Look, Tomorrow};
+use crate::doctor::sources::{Sources, Trees, cannot};
 use crate::doctor::storage_content::Survey;
 use crate::persist::accounts::{Accounts, User};
 use crate::persist::list::KeepEntry;

@@ -1,5 +1,4 @@
 //! Why is a kept path not what leads to its data?
-
 use std::io;
 use std::os::fd::AsFd;
 
@@ -13,7 +12,7 @@ use crate::doctor::checks;
 use crate::doctor::entries::Mounts;
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::machine_facts::{Data, EntryFacts, Facts, Lies, Target, Unchecked};
-use crate::doctor::next_tree::{self, Look, Seen};
+use crate::doctor::next_tree::{self, Look, Seen, follow};
 use crate::host::HostRoot;
 use crate::persist::create;
 use crate::persist::list::KeepEntry;
@@ -376,46 +375,5 @@ fn is_mounted(root: &HostRoot, path: &TreePath, seen: &Seen) -> io::Result<bool>
         Ok(Look::Seen(parent)) => Ok(parent.mount()? != seen.mount()?),
         Ok(_) => Err(io::Error::other("its parent changes at this moment")),
         Err(error) => Err(io::Error::other(error.to_string())),
-    }
-}
-
-// Paths in words: where a link leads by its text, and what a shell takes. Pure.
-
-/// The path that a link at `link` stands for; `None` if it leads above the root.
-pub(crate) fn follow(link: &TreePath, to: &[u8]) -> Option<TreePath> {
-    let parent = match link.as_bytes().iter().rposition(|&b| b == b'/') {
-        Some(at) if !to.starts_with(b"/") => &link.as_bytes()[..at],
-        _ => &[],
-    };
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in parent.split(|&b| b == b'/').chain(to.split(|&b| b == b'/')) {
-        match part {
-            b"" | b"." => {}
-            b".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    TreePath::parse(&parts.join(&b'/')).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_are_followed_by_their_text() {
-        let path = |text: &str| TreePath::parse(text.as_bytes()).unwrap();
-        for (link, to, expected) in [
-            ("/var/log", "/persist/log", Some("/persist/log")),
-            ("/var/log", "../persist/./log/", Some("/persist/log")),
-            ("/a", "b", Some("/b")),
-            ("/a/b", "../../..", None),
-            ("/a/b", "/", Some("/")),
-        ] {
-            let found = follow(&path(link), to.as_bytes());
-            assert_eq!(found, expected.map(path), "{link} -> {to}");
-        }
     }
 }

@@ -1,26 +1,20 @@
 //! What systemd starts before any unit: reads the configuration and writes the units.
-
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::path::Path;
 
 use dirfd::error::describe;
-use dirfd::fault::change;
-use dirfd::path::Escaped;
-use dirfd::{Error, Result, atomic_file};
-use rustix::fs::{self, AtFlags, Mode, OFlags};
+use dirfd::{Error, Result};
 
 use crate::boot::command_line::CommandLine;
 use crate::boot::{facts, fstab};
-use crate::config::reader::ConfigError;
 use crate::host::{HostRoot, is_not_found};
 use crate::log::{self, Level};
-use crate::persist::list::KeepEntry;
-use crate::systemd::initrd_units::{self, InInitrd, Loaded};
-use crate::systemd::mount_units::Way;
-use crate::systemd::root_units::{Link, Unit, Units};
-use crate::systemd::unit_file::{UnitText, Value};
+use crate::systemd::boot_configuration::{self, Loaded, NotGenerated};
+use crate::systemd::initrd_units::InInitrd;
+use crate::systemd::unit_set::Units;
+use crate::systemd::write_units::write_units;
 
 /// One run of the generator.
 #[derive(Debug)]
@@ -40,17 +34,6 @@ pub struct Generated {
     pub units: usize,
     /// What the owner should know.
     pub warnings: Vec<String>,
-}
-
-/// Why nothing was written.
-#[derive(Debug, thiserror::Error)]
-pub enum NotGenerated {
-    /// The configuration cannot be used.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Something could not be done.
-    #[error(transparent)]
-    Error(#[from] Error),
 }
 
 impl Generator<'_> {
@@ -96,7 +79,7 @@ impl Generator<'_> {
     /// what is wrong, and whether the boot may go on.
     fn in_initrd(&self, host: &HostRoot) -> Result<Generated, NotGenerated> {
         let mut warnings = Vec::new();
-        let config = match initrd_units::load_in_initrd(host) {
+        let config = match boot_configuration::load_in_initrd(host) {
             Ok(None) => return Ok(Generated::default()),
             Ok(config) => config,
             Err(why) => {
@@ -118,7 +101,7 @@ impl Generator<'_> {
 
     fn in_root(&self, host: &HostRoot) -> Result<Generated, NotGenerated> {
         let mut warnings = Vec::new();
-        let units = match initrd_units::load(host)? {
+        let units = match boot_configuration::load(host)? {
             Loaded::Nothing => return Ok(Generated::default()),
             Loaded::Config(config, origin) => {
                 let text = fstab::read(host.as_fd()).unwrap_or_else(|why| {
@@ -140,7 +123,7 @@ impl Generator<'_> {
     }
 
     fn write(&self, units: &Units, mut warnings: Vec<String>) -> Result<Generated, NotGenerated> {
-        let there = into(self.normal_dir, units)?;
+        let there = write_units(self.normal_dir, units)?;
         let left = units.left.iter().map(|left| {
             let (path, why) = (&left.path, &left.why);
             format!("no mount unit for {path}, which `blankroot apply` mounts later: {why}")
@@ -170,130 +153,4 @@ fn no_units(why: &str) -> Error {
 fn say(message: &impl Display) {
     // Nobody is left to tell that standard error is closed.
     let _ = writeln!(io::stderr(), "blankroot-generator: {message}");
-}
-
-// Writes units into the directory that systemd gave: all of them, or none.
-
-/// Writes `units` into `dir`, which exists. Returns the units that another generator had made
-/// already, and which are left as they are.
-pub fn into(dir: &Path, units: &Units) -> Result<Vec<String>> {
-    let mut writer = Writer::open(dir)?;
-    let written = writer.all(units);
-    if written.is_err() {
-        writer.take_back(units);
-    }
-    written
-}
-
-struct Writer<'d> {
-    path: &'d Path,
-    dir: OwnedFd,
-    /// The links that were made.
-    links: Vec<PathBuf>,
-}
-
-impl<'d> Writer<'d> {
-    fn open(path: &'d Path) -> Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = fs::open(path, flags, Mode::empty())
-            .map_err(|e| Error::io(format!("open the directory {}", shown(path)), e))?;
-        Ok(Self { path, dir, links: Vec::new() })
-    }
-
-    fn all(&mut self, units: &Units) -> Result<Vec<String>> {
-        let mut there = Vec::new();
-        for unit in &units.files {
-            match self.unit(unit) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    there.push(unit.name.clone());
-                }
-                Err(error) => return Err(self.cannot("write", &unit.name, error)),
-            }
-        }
-        // Last: until then nothing that was written is started.
-        for link in units.links.iter().filter(|link| !there.contains(&link.unit)) {
-            self.link(link).map_err(|error| self.cannot("link", &link.unit, error))?;
-        }
-        Ok(there)
-    }
-
-    fn unit(&self, unit: &Unit) -> io::Result<()> {
-        let path = Path::new(&unit.name);
-        let dir = match path.parent() {
-            Some(parent) if parent != Path::new("") => Some(self.directory(parent)?),
-            _ => None,
-        };
-        let dir = dir.as_ref().unwrap_or(&self.dir);
-        let name = path.file_name().unwrap_or_default();
-        atomic_file::create(dir.as_fd(), name, unit.text.as_bytes(), 0o644)
-    }
-
-    fn link(&mut self, Link { dir: name, unit }: &Link) -> io::Result<()> {
-        let dir = self.directory(Path::new(name))?;
-        let target = Path::new("..").join(unit);
-        match change("units: link", || Ok(fs::symlinkat(&target, &dir, unit.as_str())?)) {
-            Ok(()) => self.links.push(Path::new(name).join(unit)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    /// Opens a directory of this one and makes it where another generator has not.
-    fn directory(&self, name: &Path) -> io::Result<OwnedFd> {
-        let mode = Mode::from_raw_mode(0o755);
-        match change("units: make directory", || Ok(fs::mkdirat(&self.dir, name, mode)?)) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(fs::openat(&self.dir, name, flags, Mode::empty())?)
-    }
-
-    /// Half a set could hide what the other half was to bring. Best effort: the failure that led
-    /// here is the one to tell.
-    fn take_back(&self, units: &Units) {
-        self.links.iter().for_each(|link| self.unlink(link));
-        for unit in &units.files {
-            let path = Path::new(&unit.name);
-            // Another generator may have made a unit of this name: only our own text goes.
-            match atomic_file::read(self.dir.as_fd(), path) {
-                Ok(text) if text == unit.text.as_bytes() => self.unlink(path),
-                _ => {}
-            }
-        }
-    }
-
-    fn unlink(&self, path: &Path) {
-        let _ = change("units: take back", || Ok(fs::unlinkat(&self.dir, path, AtFlags::empty())?));
-    }
-
-    fn cannot(&self, verb: &str, name: &str, error: io::Error) -> Error {
-        Error::io(format!("{verb} the unit {name} in {}", shown(self.path)), error)
-    }
-}
-
-fn shown(path: &Path) -> Escaped<'_> {
-    Escaped(path.as_os_str().as_encoded_bytes())
-}
-
-// Keeps systemd from committing a machine id that is kept already.
-//
-// `systemd-machine-id-commit.service` takes any mount on `/etc/machine-id` for the one that PID 1
-// makes at a first boot, and fails on ours at each boot. It stays in force while storage has no id
-// yet: what it writes then is adopted at shutdown.
-
-const PATH: &[u8] = b"etc/machine-id";
-
-/// The drop-in, where the machine id is kept by a mount.
-pub fn drop_in(entry: &KeepEntry, way: Way, origin: &Value) -> Option<Unit> {
-    if entry.path.as_bytes() != PATH || way == Way::Link {
-        return None;
-    }
-    let source = Value::path(&entry.source()).ok()?;
-    let text =
-        UnitText::new(origin).section("Unit").unless("ConditionFileNotEmpty", &source).finish();
-    let name = "systemd-machine-id-commit.service.d/50-blankroot.conf".to_string();
-    Some(Unit { name, text })
 }

@@ -1,7 +1,10 @@
 //! What systemd runs: the generator and the units that it writes.
 
+pub mod boot_configuration;
 pub mod generator;
 pub mod initrd_units;
 pub mod mount_units;
 pub mod root_units;
 pub mod unit_file;
+pub mod unit_set;
+pub mod write_units;

@@ -1,5 +1,4 @@
 //! The mount unit of one kept path.
-
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -13,8 +12,8 @@ use crate::config::entry::{EntryKind, How};
 use crate::host::{HostRoot, is_not_found};
 use crate::persist::known_state::Known;
 use crate::persist::list::KeepEntry;
-use crate::systemd::root_units::{ADOPT, APPLY, HELD, LINKED, PREPARE, Unit};
 use crate::systemd::unit_file::{self, UnitText, Value};
+use crate::systemd::unit_set::{ADOPT, APPLY, HELD, LINKED, PREPARE, Unit};
 
 /// The unit; the error says why there can be none.
 ///

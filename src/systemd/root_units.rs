@@ -1,6 +1,5 @@
 //! What systemd runs, as units for the generator: for the keep list a mount for each path that is
 //! bound and the services around them; in an initrd the rollback, and kept paths that are early. Pure: what is written where is decided here, and written elsewhere.
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use dirfd::TreePath;
@@ -8,70 +7,12 @@ use dirfd::TreePath;
 use crate::boot::fstab::{self, FstabMount, Mounts};
 use crate::config::Config;
 use crate::persist::list::{self, KeepEntry};
-use crate::systemd::generator::{self};
 use crate::systemd::mount_units::{self, Way};
 use crate::systemd::unit_file::{self, UnitText, Value};
+use crate::systemd::unit_set::{ADOPT, APPLY, Left, Link, PREPARE, Unit, Units};
 
-/// Makes sources and targets, so that mounts find them.
-pub(crate) const PREPARE: &str = "blankroot-prepare.service";
-/// Does what is not a mount or was not mounted, and tells what failed.
-pub(crate) const APPLY: &str = "blankroot-apply.service";
-/// Adopts at shutdown.
-pub(crate) const ADOPT: &str = "blankroot-adopt.service";
 /// What starts all of it. Each unit is wanted, not required: see docs/decisions/0010.
 const WANTED_BY: &str = "local-fs.target.wants";
-/// Restores the root, in the initrd.
-pub(crate) const ROLLBACK: &str = "blankroot-rollback.service";
-/// Completes what a rollback that was interrupted had begun, in the initrd, before it looks for a root.
-pub(crate) const FINISH: &str = "blankroot-finish.service";
-/// Puts early kept paths in their places, in the initrd.
-pub(crate) const IN_INITRD: &str = "blankroot-in-initrd.service";
-/// The directory below the root in which a file with a mount unit's name keeps that unit from
-/// mounting: its target has data that the mount would hide.
-pub const HELD: &str = "run/blankroot/held";
-/// The directory below the root in which a file with a mount unit's name says that this boot has
-/// linked the path although nothing says so.
-pub(crate) const LINKED: &str = "run/blankroot/linked";
-
-/// One file of a unit directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unit {
-    /// Its name, relative to the directory.
-    pub name: String,
-    /// What is in it.
-    pub text: String,
-}
-
-/// All that the generator writes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Units {
-    /// Unit files and drop-ins, in the order in which they are written.
-    pub files: Vec<Unit>,
-    /// What starts them.
-    pub links: Vec<Link>,
-    /// Mounts that no unit can express; `apply` makes them after all others.
-    pub left: Vec<Left>,
-    /// Mounts that are fstab's.
-    pub by_fstab: Vec<Left>,
-}
-
-/// What makes the boot start a unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// The directory `OTHER.wants` or `OTHER.requires`.
-    pub dir: &'static str,
-    /// The unit that `OTHER` needs.
-    pub unit: String,
-}
-
-/// A mount without a unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Left {
-    /// Where it belongs.
-    pub path: TreePath,
-    /// Why it has no unit.
-    pub why: String,
-}
 
 impl Units {
     /// Everything for one configuration; nothing where nothing is kept. `command` is what runs
@@ -109,7 +50,7 @@ impl Units {
         }
         units.links = wanted(&units.files);
         let ways = list.iter().map(|entry| (entry, Way::of(entry)));
-        units.files.extend(ways.filter_map(|(entry, way)| generator::drop_in(entry, way, &origin)));
+        units.files.extend(ways.filter_map(|(entry, way)| machine_id_drop_in(entry, way, &origin)));
         Ok(units)
     }
 
@@ -266,6 +207,25 @@ pub fn mounts_of(storages: &BTreeSet<&TreePath>) -> String {
         }
     }
     names.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+/// What PID 1 makes at a first boot.
+const MACHINE_ID: &[u8] = b"etc/machine-id";
+
+/// Keeps systemd from committing a machine id that is kept already.
+///
+/// `systemd-machine-id-commit.service` takes any mount on `/etc/machine-id` for the one that PID 1
+/// makes at a first boot, and fails on ours at each boot. It stays in force while storage has no id
+/// yet: what it writes then is adopted at shutdown.
+pub(crate) fn machine_id_drop_in(entry: &KeepEntry, way: Way, origin: &Value) -> Option<Unit> {
+    if entry.path.as_bytes() != MACHINE_ID || way == Way::Link {
+        return None;
+    }
+    let source = Value::path(&entry.source()).ok()?;
+    let text =
+        UnitText::new(origin).section("Unit").unless("ConditionFileNotEmpty", &source).finish();
+    let name = "systemd-machine-id-commit.service.d/50-blankroot.conf".to_string();
+    Some(Unit { name, text })
 }
 
 #[cfg(test)]

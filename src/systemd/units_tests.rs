@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::systemd::initrd_units;
+use crate::systemd::unit_set::{FINISH, IN_INITRD, ROLLBACK};
 
 fn units(text: &str) -> Units {
     let text = format!("[root]\nbackend = \"tmpfs\"\n{text}");

@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use blankroot::systemd::generator::{Generated, Generator, NotGenerated};
+use blankroot::systemd::boot_configuration::NotGenerated;
+use blankroot::systemd::generator::{Generated, Generator};
 use tempfile::TempDir;
 
 /// The list for the system of the page "Impermanence" in the NixOS wiki.

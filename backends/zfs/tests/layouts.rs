@@ -9,7 +9,7 @@ use crate::conformance::{Testbed, next_record, rollback};
 use crate::zfs::dataset_name::ZfsName;
 use crate::zfs::tests::own::{captured, name_of, survey, value, value_of};
 use crate::zfs::tests::pool_fixture::{Bed, LIVE, ZFS, ZPOOL, zfs, zfs_says, zpool};
-use crate::zfs::{Zfs, commands, interrupted_exchange};
+use crate::zfs::{Zfs, commands};
 use crate::{
     Backend, FastChanges, Held, Hold, Layout, OldRoot, Origin, Survey, Unfinished, kinship,
 };
@@ -49,7 +49,7 @@ fn a_live_with_a_key_of_its_own_is_told_beforehand_and_never_lost() {
     drop(locked);
     assert_eq!(survey(&bed).live.tree().map(|tree| &tree.id), Some(&tree.id));
     // As a former version left it.
-    let parked = interrupted_exchange::parked_name(
+    let parked = crate::zfs::dataset_name::parked_name(
         &Zfs::open(bed.dataset().as_str(), bed.layout()).unwrap().names,
         &record.name,
     )
@@ -379,7 +379,7 @@ fn two_systems_in_one_parent_are_told_apart() {
     let live = bed.full("other");
     let was_live = commands::guid(&live).unwrap();
     let record = prepared(&other, "000009-3f2a1c9e");
-    let parked = interrupted_exchange::parked_name(&other.names, &record.name).unwrap();
+    let parked = crate::zfs::dataset_name::parked_name(&other.names, &record.name).unwrap();
     commands::rename("test", &live, &parked).unwrap();
     let pool = bed.dataset().pool().to_string();
     zpool(&["set", &format!("bootfs={parked}"), &pool]);

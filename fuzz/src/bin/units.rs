@@ -6,7 +6,7 @@ use std::path::Path;
 
 use blankroot::config::Config;
 use blankroot::systemd::initrd_units::InInitrd;
-use blankroot::systemd::root_units::Units;
+use blankroot::systemd::unit_set::Units;
 use dirfd::TreePath;
 use libfuzzer_sys::fuzz_target;
 

@@ -1,0 +1,137 @@
+//! A pool under the lock that every change needs, with what an interrupted run left half done completed.
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use dirfd::fault::change;
+use dirfd::{Error, Result, TreeName};
+use rustix::fs::{self, Mode, OFlags};
+
+use crate::zfs::dataset_mounts::{Access, open};
+use crate::zfs::dataset_name::ZfsName;
+use crate::zfs::datasets_found::{Found, identity};
+use crate::zfs::output::{Pool, Row};
+use crate::zfs::properties::{self, Carried};
+use crate::zfs::{Zfs, commands, interrupted_exchange};
+use crate::{Slot, Tree, TreeId, lock};
+
+/// The kernel's door to all pools, which everybody may open.
+const DOOR: &str = "/dev/zfs";
+/// Where the lock is, one for every Blankroot of the machine: what only root may open.
+const LOCK: &str = "/run/blankroot/zfs";
+
+/// The pool, with the lock that every Blankroot process takes for changes.
+pub struct Locked<'a> {
+    pub(crate) of: &'a Zfs,
+    /// The pool, as it was when the lock was taken.
+    pub(crate) pool: Pool,
+    _lock: OwnedFd,
+    /// What is to be done about live's properties, once it was found out, and for which live.
+    carried: Option<(TreeId, Carried)>,
+}
+
+impl<'a> Locked<'a> {
+    /// Takes the lock, and completes what an interrupted run left half done.
+    pub fn new(of: &'a Zfs) -> Result<Self> {
+        let action = || format!("change the datasets below {}", of.names.top);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        fs::open(DOOR, flags, Mode::empty())
+            .map_err(|e| Error::io(action(), e).mend("load the module: `modprobe zfs`"))?;
+        let lock = open_lock().map_err(|e| Error::io(action(), e))?;
+        lock::take_private(lock.as_fd(), action)?;
+        let mut pool = commands::pool(of.names.top.pool())?;
+        interrupted_exchange::finish(of, &mut pool)?;
+        Ok(Self { of, pool, _lock: lock, carried: None })
+    }
+
+    /// The name of `tree`, if it still holds the tree of that identity.
+    pub(crate) fn expect(&self, tree: &Tree, action: &str) -> Result<ZfsName> {
+        let name = self.name(&tree.name, action)?;
+        expect_identity(&name, &tree.id, action)?;
+        Ok(name)
+    }
+
+    pub(crate) fn look(&self, names: &[&ZfsName]) -> Result<Vec<Row>> {
+        commands::look(names, &self.of.names.blank)
+    }
+
+    /// What becomes of live's properties; asked for once.
+    pub(crate) fn carried(&mut self, live: &TreeId) -> Result<Carried> {
+        if let Some((_, carried)) = self.carried.as_ref().filter(|(of, _)| of == live) {
+            return Ok(carried.clone());
+        }
+        let carried = properties::of_live(&self.of.names.live, &self.pool)?;
+        self.carried = Some((live.clone(), carried.clone()));
+        Ok(carried)
+    }
+
+    pub(crate) fn name(&self, name: &TreeName, action: &str) -> Result<ZfsName> {
+        ZfsName::of(&self.of.names.top, name)
+            .map_err(|why| Error::new(action, format!("the name `{name}` {why}")))
+    }
+
+    pub(crate) fn old_dir(&self) -> Result<OwnedFd> {
+        open(&self.of.names.old, Access::Write)
+    }
+
+    pub(crate) fn ensure_old_dir(&self) -> Result<()> {
+        let old = &self.of.names.old;
+        if !commands::is_there(old)? {
+            commands::create(old)?;
+        }
+        let action = || format!("make {old} one where only root may look");
+        let dir = open(old, Access::Write)?;
+        let failed = |e| Error::io(action(), e);
+        let mode = fs::fstat(&dir).map_err(failed)?.st_mode;
+        if Mode::from_raw_mode(mode) == Mode::RWXU {
+            return Ok(());
+        }
+        change("zfs: chmod old", || Ok(fs::fchmod(&dir, Mode::RWXU)?))
+            .and_then(|()| change("zfs: sync old", || Ok(fs::fsync(&dir)?)))
+            .map_err(|e| Error::io(action(), e))
+    }
+
+    pub(crate) fn tree(&self, name: &TreeName, action: &str) -> Result<Tree> {
+        let dataset = self.name(name, action)?;
+        let names = &self.of.names;
+        let rows = self.look(&[&names.live, &dataset])?;
+        let found = Found::without_blank(names, rows)?;
+        let rows = found.old_roots.iter().chain(&found.blank);
+        let row = rows.into_iter().find(|row| row.name == dataset.as_str());
+        match found.slot(self.of, row, name)? {
+            Slot::Present(tree) => Ok(tree),
+            Slot::Missing | Slot::NotATree(_) => {
+                Err(changed(action, &format!("{dataset} is gone again")))
+            }
+        }
+    }
+}
+
+/// The directory that carries the lock, in a memory file system that an initrd hands on.
+fn open_lock() -> io::Result<OwnedFd> {
+    let lock = Path::new(LOCK);
+    for (dir, mode) in [(lock.parent(), 0o755), (Some(lock), 0o700)] {
+        let Some(dir) = dir else { continue };
+        let made = change("zfs: make the lock's directory", || {
+            Ok(fs::mkdir(dir, Mode::from_raw_mode(mode))?)
+        });
+        match made {
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(fs::open(lock, flags, Mode::empty())?)
+}
+
+/// Fails unless `name` holds the tree of this identity.
+pub(crate) fn expect_identity(name: &ZfsName, id: &TreeId, action: &str) -> Result<()> {
+    match identity(name)? == Some(id.clone()) {
+        true => Ok(()),
+        false => Err(changed(action, &format!("{name} is not the tree {id} any more"))),
+    }
+}
+
+pub(crate) fn changed(action: &str, why: &str) -> Error {
+    Error::new(action, why).mend("look at `blankroot status`, then run the command again")
+}
