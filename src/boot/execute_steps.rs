@@ -11,7 +11,7 @@ use dirfd::path::Escaped;
 use dirfd::{Error, Result, TreeName, atomic_file};
 
 use crate::boot::expire_plan::{ExpirePlan, Fate};
-use crate::boot::hold_next::HoldStep;
+use crate::boot::hold_plan::HoldStep;
 use crate::boot::init_plan::InitStep;
 use crate::boot::rollback_plan::{Plan, Step};
 use crate::boot::stamp::{Outcome, Stamp};

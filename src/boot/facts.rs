@@ -1,9 +1,10 @@
 //! This boot, as planners may know it: its id and clock, the kernel command line, whether a resume
 //! is pending, how the root will be mounted, and what an earlier run left in `/run`.
 
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use backends::Tree;
+use backends::{Survey, Tree, View};
 use chrono::{DateTime, TimeDelta, Utc};
 use dirfd::process::Program;
 use dirfd::{Error, Result};
@@ -93,6 +94,18 @@ impl Facts {
     #[must_use]
     pub fn with_fstab(self, text: &[u8]) -> Self {
         Self { fstab_roots: fstab::root_entries(text), ..self }
+    }
+
+    /// The same, read from blank itself; nothing where there is no blank.
+    pub fn with_fstab_of_blank(
+        self,
+        view: impl FnOnce(&Tree) -> Result<View>,
+        survey: &Survey,
+    ) -> Result<Self> {
+        let Some(blank) = survey.blank.tree() else { return Ok(self) };
+        let view = view(blank)?;
+        let text = fstab::read(view.as_fd()).map_err(|e| Error::io("read blank's fstab", e))?;
+        Ok(self.with_fstab(&text))
     }
 
     /// Adds what systemd knows of soft reboots, which keep the boot's id and `/run`; for the running

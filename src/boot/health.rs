@@ -9,7 +9,7 @@ use crate::boot::command_line::Asked;
 use crate::boot::facts::Facts;
 use crate::boot::rollback_plan;
 use crate::boot::stamp::{Outcome, Stamp};
-use crate::boot::status::{BootState, Problem, RolledBack};
+use crate::boot::status_report::{BootState, RolledBack, StatusProblem};
 use crate::config::rollback_options::Strategy;
 
 /// The tree that is mounted as the root.
@@ -60,7 +60,7 @@ pub fn problems_of_this_boot(
     facts: &Facts,
     layout: &Layout,
     running: &Running,
-) -> Vec<Problem> {
+) -> Vec<StatusProblem> {
     let mut problems = this_boot(survey, facts);
     problems.extend(wrong_root(survey, layout, running));
     problems
@@ -73,7 +73,7 @@ pub fn problems(
     layout: Option<&Layout>,
     running: &Running,
     abilities: Abilities,
-) -> Vec<Problem> {
+) -> Vec<StatusProblem> {
     let Some(layout) = layout.filter(|_| abilities.needs_rollback) else { return Vec::new() };
     let mut problems = problems_of_this_boot(survey, facts, layout, running);
     problems.extend(next_boot(survey, facts, layout));
@@ -81,12 +81,12 @@ pub fn problems(
     problems
 }
 
-fn problem(text: impl Into<String>, mend: &str) -> Problem {
-    Problem { text: text.into(), mend: Some(mend.to_string()) }
+fn problem(text: impl Into<String>, mend: &str) -> StatusProblem {
+    StatusProblem { text: text.into(), mend: Some(mend.to_string()) }
 }
 
 /// What went wrong in this boot.
-fn this_boot(survey: &Survey, facts: &Facts) -> Vec<Problem> {
+fn this_boot(survey: &Survey, facts: &Facts) -> Vec<StatusProblem> {
     let stamp = match &facts.stamp {
         Err(why) => return vec![problem(why.clone(), "the next rollback writes it anew")],
         Ok(_) => facts.stamp_of_this_boot(),
@@ -121,16 +121,16 @@ fn this_boot(survey: &Survey, facts: &Facts) -> Vec<Problem> {
 }
 
 /// A reason as it was printed, with its mend on a line of its own.
-fn from_text(reason: &str) -> Problem {
+fn from_text(reason: &str) -> StatusProblem {
     let (text, mend) = match reason.split_once("\n  mend: ") {
         Some((text, mend)) => (text, Some(mend.to_string())),
         None => (reason, None),
     };
-    Problem { text: format!("in this boot: {}", text.replace('\n', "; ")), mend }
+    StatusProblem { text: format!("in this boot: {}", text.replace('\n', "; ")), mend }
 }
 
 /// Whether the running root is live at all.
-fn wrong_root(survey: &Survey, layout: &Layout, running: &Running) -> Option<Problem> {
+fn wrong_root(survey: &Survey, layout: &Layout, running: &Running) -> Option<StatusProblem> {
     let live = survey.live.tree()?;
     let what = match running {
         Running::Tree(id) if *id == live.id => return None,
@@ -144,7 +144,7 @@ fn wrong_root(survey: &Survey, layout: &Layout, running: &Running) -> Option<Pro
 }
 
 /// What the next rollback would meet if everything stays as it is.
-fn next_boot(survey: &Survey, facts: &Facts, layout: &Layout) -> Vec<Problem> {
+fn next_boot(survey: &Survey, facts: &Facts, layout: &Layout) -> Vec<StatusProblem> {
     // Mounts end with this boot, and what was asked was asked of this boot.
     let hold = survey.hold.clone().filter(|held| matches!(held, Held::Unreadable(_)));
     let survey =
@@ -156,14 +156,14 @@ fn next_boot(survey: &Survey, facts: &Facts, layout: &Layout) -> Vec<Problem> {
         rollback_plan::plan(Strategy::SetAside, &survey, &facts, layout).err().unwrap_or_default();
     refusals
         .iter()
-        .map(|refusal| Problem {
+        .map(|refusal| StatusProblem {
             text: format!("the next rollback will be refused: {}", refusal.reason()),
             mend: refusal.mend(),
         })
         .collect()
 }
 
-fn unfinished(unfinished: &Unfinished) -> Problem {
+fn unfinished(unfinished: &Unfinished) -> StatusProblem {
     match unfinished {
         Unfinished::RecordOnly(record) => problem(
             format!(

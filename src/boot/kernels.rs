@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use dirfd::path::Escaped;
 
 use crate::boot::kernel_image::{first_word, release};
-use crate::boot::status::Problem;
+use crate::boot::status_report::StatusProblem;
 use crate::host::{HostRoot, is_not_found};
 
 /// What to do while the root still has the modules.
@@ -83,8 +83,8 @@ impl Kernels {
     }
 
     /// The same as `status` tells it.
-    pub fn problems(&self) -> Vec<Problem> {
-        let problem = |text, mend: &str| Problem { text, mend: Some(mend.to_string()) };
+    pub fn problems(&self) -> Vec<StatusProblem> {
+        let problem = |text, mend: &str| StatusProblem { text, mend: Some(mend.to_string()) };
         let losing = self.losing().map(|kernel| problem(self.told_of_losing(kernel), BEFORE));
         let lost =
             self.lost().map(|kernel| problem(self.told_of_lost(kernel), &self.mend_of_lost()));

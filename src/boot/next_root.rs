@@ -3,12 +3,13 @@
 
 use std::fmt;
 
-use backends::Layout;
+use backends::{Layout, Survey};
 use dirfd::TreeName;
 use dirfd::mountinfo::unescape;
 use dirfd::path::Escaped;
 
 use crate::boot::command_line::CommandLine;
+use crate::boot::facts::Facts;
 use crate::boot::fstab::RootEntry;
 use crate::boot::init_plan::InitRefusal;
 use crate::boot::refusal;
@@ -96,6 +97,19 @@ impl Boot<'_> {
         let other = other.map(|it| InitRefusal { reason: it.to_string(), mend: it.mend() });
         numbers.chain(other).collect()
     }
+}
+
+/// What a boot mounts in live's stead, by blank's fstab and, if `is_hosts` says that it is this root's,
+/// the kernel command line.
+pub fn find_other_root(
+    root: &RootConfig,
+    facts: &Facts,
+    survey: &Survey,
+    is_hosts: bool,
+) -> Option<OtherRoot> {
+    let line = is_hosts.then_some(&facts.command_line);
+    let boot = Boot { line, fstab: &facts.fstab_roots, whose: "blank's fstab" };
+    boot.other_root(root, &survey.file_system)
 }
 
 impl OtherRoot {

@@ -11,12 +11,11 @@ use dirfd::Error;
 use crate::boot::command_line::Asked;
 use crate::boot::execute_steps::{self, LiveNow};
 use crate::boot::facts::{self, Facts};
-use crate::boot::next_root::OtherRoot;
+use crate::boot::next_root::{OtherRoot, find_other_root};
 use crate::boot::refusal::Refusal;
 use crate::boot::resume::Resume;
 use crate::boot::rollback_plan::{self, Plan};
 use crate::boot::stamp::{Outcome, Stamp, ThisRoot};
-use crate::boot::status::{other_root, this_root, with_fstab};
 use crate::cli::arguments::{Cli, Rollback};
 use crate::cli::exit_code::Exit;
 use crate::cli::invocation::load_config;
@@ -165,9 +164,9 @@ impl Run {
         survey: &Survey,
         layout: &Layout,
     ) -> Result<Result<Plan, Vec<Refusal>>, Error> {
-        let facts = with_fstab(self.facts.clone(), view, survey)?;
-        let facts = facts.about(&this_root(config, &survey.file_system, &survey.live));
-        if let Some(other) = other_root(config, &facts, survey, true) {
+        let facts = self.facts.clone().with_fstab_of_blank(view, survey)?;
+        let facts = facts.about(&config.root.this_root().unwrap_or_default().as_surveyed(survey));
+        if let Some(other) = find_other_root(&config.root, &facts, survey, true) {
             self.warn(&other);
         }
         Ok(rollback_plan::plan(config.rollback.strategy, survey, &facts, layout))

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use backends::TreeId;
+use backends::{Survey, TreeId};
 use chrono::{DateTime, Utc};
 use dirfd::error::describe;
 use dirfd::path::Escaped;
@@ -64,6 +64,18 @@ pub struct ThisRoot {
     pub file_system: Option<String>,
     /// The tree that is live.
     pub live_id: Option<TreeId>,
+}
+
+impl ThisRoot {
+    /// The same with what a survey found of it.
+    #[must_use]
+    pub fn as_surveyed(self, survey: &Survey) -> Self {
+        Self {
+            file_system: Some(survey.file_system.clone()),
+            live_id: survey.live.tree().map(|live| live.id.clone()),
+            ..self
+        }
+    }
 }
 
 /// How a rollback ended.

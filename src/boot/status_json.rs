@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, Write};
 use backends::{Held, LiveMount, OldRoot, SeenBy, Slot, Space, Tree, Unfinished};
 use serde::Serialize;
 
-use crate::boot::status::{Problem, RolledBack, StatusReport};
+use crate::boot::status_report::{BootState, StatusProblem, StatusReport};
 use crate::ui::json_value::{JsonPath, timestamp};
 
 /// Writes the document, and a newline after it.
@@ -21,13 +21,9 @@ pub fn write(report: &StatusReport<'_>, out: impl Write) -> io::Result<()> {
         survey.nested.iter().map(|path| [b"/", path.as_bytes()].concat()).collect();
     let document = Document {
         version: 1,
-        healthy: report.healthy(),
+        healthy: report.is_healthy(),
         file_system: &survey.file_system,
-        boot: JsonBoot {
-            boot_id: &report.boot.boot_id,
-            rolled_back: report.boot.rolled_back.as_ref().map(JsonRollback::new),
-            skipped: report.boot.skipped.as_deref(),
-        },
+        boot: report.boot,
         live: JsonSlot::new(&survey.live),
         blank: JsonSlot::new(&survey.blank),
         mounts: survey.live_mounts.iter().map(JsonMount::new).collect(),
@@ -43,7 +39,7 @@ pub fn write(report: &StatusReport<'_>, out: impl Write) -> io::Result<()> {
         old_roots: survey.old_roots.iter().map(JsonOldRoot::new).collect(),
         unfinished: survey.unfinished.iter().map(JsonUnfinished::new).collect(),
         space: survey.space.map(|Space { available, needed }| JsonSpace { available, needed }),
-        problems: report.problems.iter().map(JsonProblem::new).collect(),
+        problems: report.problems,
     };
     let mut out = BufWriter::new(out);
     serde_json::to_writer(&mut out, &document)?;
@@ -63,7 +59,7 @@ struct Document<'a> {
     version: u32,
     healthy: bool,
     file_system: &'a str,
-    boot: JsonBoot<'a>,
+    boot: &'a BootState,
     live: JsonSlot<'a>,
     blank: JsonSlot<'a>,
     mounts: Vec<JsonMount<'a>>,
@@ -77,7 +73,7 @@ struct Document<'a> {
     old_roots: Vec<JsonOldRoot<'a>>,
     unfinished: Vec<JsonUnfinished<'a>>,
     space: Option<JsonSpace>,
-    problems: Vec<JsonProblem<'a>>,
+    problems: &'a [StatusProblem],
 }
 
 /// What blank has in the places of nested subvolumes, and how many of them a fresh copy has replaced.
@@ -85,27 +81,6 @@ struct Document<'a> {
 struct JsonStubs {
     total: usize,
     replaced: usize,
-}
-
-#[derive(Serialize)]
-struct JsonBoot<'a> {
-    boot_id: &'a str,
-    rolled_back: Option<JsonRollback<'a>>,
-    skipped: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct JsonRollback<'a> {
-    old_root: Option<&'a str>,
-    at: Option<String>,
-    duration_ms: Option<u64>,
-}
-
-impl<'a> JsonRollback<'a> {
-    fn new(done: &'a RolledBack) -> Self {
-        let RolledBack { old_root, at, duration_ms } = done;
-        Self { old_root: old_root.as_deref(), at: timestamp(*at), duration_ms: *duration_ms }
-    }
 }
 
 #[derive(Serialize)]
@@ -236,16 +211,4 @@ impl<'a> JsonUnfinished<'a> {
 struct JsonSpace {
     available: u64,
     needed: u64,
-}
-
-#[derive(Serialize)]
-struct JsonProblem<'a> {
-    text: &'a str,
-    mend: Option<&'a str>,
-}
-
-impl<'a> JsonProblem<'a> {
-    fn new(problem: &'a Problem) -> Self {
-        Self { text: &problem.text, mend: problem.mend.as_deref() }
-    }
 }

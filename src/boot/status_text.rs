@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeZone};
 use dirfd::path::Escaped;
 
 use crate::boot::nested_trees;
-use crate::boot::status::StatusReport;
+use crate::boot::status_report::StatusReport;
 use crate::ui::colours::{ALERT, GOOD, PLAIN, QUIET, STRONG, Style};
 use crate::ui::figures;
 
@@ -49,7 +49,7 @@ struct View<'a, Tz: TimeZone, W> {
 
 impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
     fn head(&mut self, report: &StatusReport<'_>) -> io::Result<()> {
-        let (paint, state) = match (report.healthy(), report.problems.len() as u64) {
+        let (paint, state) = match (report.is_healthy(), report.problems.len() as u64) {
             (true, _) => (GOOD, "healthy".to_string()),
             (false, 0) => (ALERT, "not set up".to_string()),
             (false, n) => (ALERT, figures::count_of(n, "problem", "problems")),
@@ -245,7 +245,7 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
 
     fn problems(&mut self, report: &StatusReport<'_>) -> io::Result<()> {
         writeln!(self.out)?;
-        if report.healthy() {
+        if report.is_healthy() {
             return writeln!(self.out, "Nothing needs attention.");
         }
         for problem in report.problems {

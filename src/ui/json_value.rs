@@ -53,6 +53,11 @@ pub fn timestamp(time: DateTime<Utc>) -> Option<String> {
     writer.write(time.timestamp(), time.timestamp_subsec_nanos()).map(str::to_string)
 }
 
+/// [`timestamp`], for a field of a structure that is written as it is.
+pub fn as_timestamp<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    timestamp(*time).serialize(serializer)
+}
+
 /// Writes many points in time: keeps the last date, since files come in crowds.
 #[derive(Debug, Default)]
 pub struct Timestamps {

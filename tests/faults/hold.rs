@@ -5,7 +5,7 @@ use std::fs;
 
 use backends::{Held, Hold};
 use blankroot::boot::execute_steps;
-use blankroot::boot::hold_next::{self, Wanted};
+use blankroot::boot::hold_plan::{WantedHold, plan_hold};
 use chrono::Utc;
 use dirfd::fault::{Fault, run_with};
 use support::sandbox::on_btrfs;
@@ -29,18 +29,18 @@ const RELEASE: [&str; 3] = ["btrfs: sync before survey", "hold: unlink", "hold: 
 const HELD: [&str; 7] = SET;
 
 /// Sets or releases, as the command does.
-fn run(stage: &Stage, wanted: &Wanted) -> Result<(), String> {
+fn run(stage: &Stage, wanted: &WantedHold) -> Result<(), String> {
     let backend = stage.backend();
     let mut locked = lock(&backend).map_err(|e| e.to_string())?;
     let survey = locked.survey().map_err(|e| e.to_string())?;
-    match hold_next::plan_hold(wanted, survey.hold.as_ref()) {
+    match plan_hold(wanted, survey.hold.as_ref()) {
         Ok(step) => execute_steps::hold(&step, locked.as_mut()).map_err(|e| e.to_string()),
         Err(_) => Ok(()),
     }
 }
 
 fn set(stage: &Stage) -> Result<(), String> {
-    run(stage, &Wanted::Set(Hold::new("an earlier boot", Utc::now())))
+    run(stage, &WantedHold::Set(Hold::new("an earlier boot", Utc::now())))
 }
 
 fn is_held(stage: &Stage) -> bool {
@@ -88,14 +88,14 @@ fn a_release_that_fails_anywhere_can_be_repeated() {
     on_btrfs(|sandbox| {
         let stage = Stage::build(sandbox.top(), sandbox.throwaway().device(), Variant::Plain);
         set(&stage).unwrap();
-        let (_, passed) = run_with(None, None, || run(&stage, &Wanted::Release));
+        let (_, passed) = run_with(None, None, || run(&stage, &WantedHold::Release));
         assert_eq!(passed, RELEASE);
         for (position, fault) in faults(RELEASE.len()) {
             let what = format!("release, {fault:?} ({})", RELEASE[position]);
             set(&stage).unwrap();
-            let (result, _) = run_with(Some(fault), None, || run(&stage, &Wanted::Release));
+            let (result, _) = run_with(Some(fault), None, || run(&stage, &WantedHold::Release));
             assert!(result.is_err(), "{what}: nobody noticed");
-            run(&stage, &Wanted::Release).unwrap_or_else(|error| panic!("{what}: {error}"));
+            run(&stage, &WantedHold::Release).unwrap_or_else(|error| panic!("{what}: {error}"));
             assert!(!is_held(&stage), "{what}");
         }
     });

@@ -81,7 +81,7 @@ fn boot() -> BootState {
     }
 }
 
-fn sick() -> (Survey, BootState, Vec<Problem>) {
+fn sick() -> (Survey, BootState, Vec<StatusProblem>) {
     let mut survey = survey();
     survey.blank = Slot::NotATree("a directory".to_string());
     survey.old_roots[0].own_bytes = None;
@@ -100,11 +100,11 @@ fn sick() -> (Survey, BootState, Vec<Problem>) {
         ..boot()
     };
     let problems = vec![
-        Problem {
+        StatusProblem {
             text: "root-blank is no subvolume".to_string(),
             mend: Some("run `blankroot init` to make one".to_string()),
         },
-        Problem { text: "there is no room for a rollback".to_string(), mend: None },
+        StatusProblem { text: "there is no room for a rollback".to_string(), mend: None },
     ];
     (survey, boot, problems)
 }
