@@ -7,7 +7,6 @@
 pub mod boot;
 pub mod cli;
 pub mod config;
-pub mod demo;
 pub mod diff;
 pub mod doctor;
 pub mod host;

@@ -1,9 +1,16 @@
 //! The command `blankroot`.
 
+mod demo;
+
 use std::process::ExitCode;
 
+use blankroot::cli::arguments::{Cli, Command};
 use clap::Parser;
 
 fn main() -> ExitCode {
-    blankroot::cli::run(&blankroot::cli::arguments::Cli::parse())
+    let cli = Cli::parse();
+    match &cli.command {
+        Command::Demo(args) => blankroot::cli::exit_code(demo::run(&cli, args)),
+        _ => blankroot::cli::run(&cli),
+    }
 }

@@ -7,7 +7,6 @@ use clap::builder::Resettable;
 use clap::{ArgMatches, Args, Error, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::cli::help::{self};
-use crate::config::starter::Ground;
 
 /// Erase your darlings, and never lose one you wanted: restores the root to a blank snapshot at
 /// every boot, and tells exactly what appeared since.
@@ -222,12 +221,21 @@ pub struct Doctor {
     pub host: Host,
 }
 
+/// What the demo can be played on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DemoBackend {
+    /// Subvolumes on a loop device; needs root.
+    Btrfs,
+    /// Plain directories in a temporary one.
+    Directory,
+}
+
 /// The arguments of `demo`.
 #[derive(Args, Debug)]
 pub struct Demo {
     /// Play on this backend instead of the best that there is
     #[arg(long, value_name = "BACKEND", hide = true)]
-    pub backend: Option<Ground>,
+    pub backend: Option<DemoBackend>,
     /// Wait for a line on standard input before this scene
     #[arg(long, value_name = "SCENE", hide = true)]
     pub pause_at: Option<usize>,

@@ -18,7 +18,7 @@ use crate::persist::list::kept_configuration;
 
 /// Why a command ended without its result.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// Something could not be done.
     Error(Error),
     /// Several things could not be done.

@@ -8,12 +8,15 @@ pub mod invocation;
 use std::io;
 use std::process::ExitCode;
 
+use dirfd::Error;
+use dirfd::error::describe;
+
 use crate::boot::{expire, hold_next, init, rollback, status};
 use crate::cli::arguments::{Cli, Command};
 use crate::cli::invocation::Failure;
 use crate::diff::command;
 use crate::persist::{apply, forget, keep, unkeep};
-use crate::{demo, doctor, ui};
+use crate::{doctor, ui};
 
 /// Runs what the command line asks for, and returns the exit code that is documented there.
 pub fn run(cli: &Cli) -> ExitCode {
@@ -29,8 +32,16 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Diff(args) => command::run(cli, args),
         Command::Status(args) => status::run(cli, args),
         Command::Doctor(args) => doctor::run(cli, args),
-        Command::Demo(args) => demo::run(cli, args),
+        // It runs the other commands, so the program has it, and not this library.
+        Command::Demo(_) => {
+            Err(Error::new("play the demo", "only the program `blankroot` has it").into())
+        }
     };
+    exit_code(done)
+}
+
+/// The exit code of a command that ended; a failure is shown.
+pub fn exit_code(done: Result<ExitCode, Failure>) -> ExitCode {
     match done {
         Ok(code) => code,
         // Who reads no further has what they wanted.
@@ -51,7 +62,7 @@ fn show_failure(failure: &Failure) {
         Failure::Config(error) => ui::problem(error),
         Failure::Refused(refusals) => refusals.iter().for_each(ui::problem),
         Failure::Output(error) => {
-            ui::problem(dirfd::Error::new("write the output", dirfd::error::describe(error)));
+            ui::problem(Error::new("write the output", describe(error)));
         }
     }
 }

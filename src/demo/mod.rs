@@ -1,35 +1,33 @@
-//! The demo: the whole story, told by the real commands on a stage that is gone afterwards.
+//! `demo`: the whole story on a throwaway file system, told by the real commands.
 
-pub mod machine;
-pub mod scenes;
-pub mod story;
+mod demo_machine;
+mod demo_stage;
+mod scenes;
+mod story;
 
 use std::io;
 use std::process::ExitCode;
 
-use crate::cli::arguments::{Cli, Demo};
-use crate::cli::invocation::Failure;
-use crate::config::starter;
+use blankroot::cli::arguments::{Cli, Demo};
+use blankroot::cli::invocation::Failure;
+
+use crate::demo::demo_stage::set_stage;
 use crate::demo::story::Story;
 
-/// Plays it, scene by scene.
-pub(crate) fn play(cli: &Cli, args: &Demo) -> Result<(), Failure> {
-    let set = starter::set(args.backend)?;
-    let mut story = Story::new(cli, set)?;
+pub fn run(cli: &Cli, args: &Demo) -> Result<ExitCode, Failure> {
+    let mut story = Story::new(cli, set_stage(args.backend)?)?;
     story.introduce()?;
-    for (at, scene) in scenes::ALL.iter().enumerate() {
+    for (at, scene) in scenes::SCENES.iter().enumerate() {
         if args.pause_at == Some(at + 1) {
             story.say("(waiting for a line on standard input)")?;
             io::stdin().read_line(&mut String::new())?;
         }
-        story.scene(at + 1, scene)?;
+        story.announce(at + 1, scene.title)?;
+        // A signal waits until the end of the scene.
+        let calm = story.stage.calm();
+        let _held = calm.hold();
+        (scene.play)(&mut story)?;
     }
-    story.end()
-}
-
-// `demo`: the whole story on a throwaway file system.
-
-pub(crate) fn run(cli: &Cli, args: &Demo) -> Result<ExitCode, Failure> {
-    play(cli, args)?;
+    story.end()?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,56 +3,59 @@
 use std::path::Path;
 use std::{fs, io};
 
+use blankroot::cli::invocation::Failure;
+use blankroot::config::edit;
+use blankroot::config::entry::{EntryKind, How};
+use blankroot::persist::keep_plan::added_lines;
+use blankroot::ui::colours::GOOD;
 use dirfd::fault::change;
 use dirfd::{Error, TreePath, atomic_file};
 
-use crate::cli::invocation::Failure;
-use crate::config::edit;
-use crate::config::entry::{EntryKind, How};
-use crate::demo::machine::{self, BOOTS, NOTES};
+use crate::demo::demo_machine::{self, BOOTS, NOTES};
 use crate::demo::story::Story;
-use crate::persist::keep_plan::added_lines;
-use crate::ui::colours::GOOD;
 
 /// Where the machine has its storage.
 const STORAGE: &str = "/persist";
 
-/// One scene.
+/// A part of the story with its title.
 pub struct Scene {
-    pub(crate) title: &'static str,
-    pub(crate) play: fn(&mut Story) -> Result<(), Failure>,
+    pub title: &'static str,
+    pub play: fn(&mut Story) -> Result<(), Failure>,
 }
 
-/// All of them.
-pub const ALL: &[Scene] = &[
-    Scene { title: "The machine is installed, and made the blank one", play: init },
-    Scene { title: "It lives a little", play: live },
-    Scene { title: "What is there now that was not there before?", play: diff },
+/// In the order in which they are played.
+pub const SCENES: &[Scene] = &[
+    Scene { title: "The machine is installed, and made the blank one", play: play_init },
+    Scene { title: "It lives a little", play: play_changes },
+    Scene { title: "What is there now that was not there before?", play: play_diff },
     Scene {
         title: "All that goes at the next boot; but the notes are wanted: keep them",
-        play: keep,
+        play: play_keep,
     },
-    Scene { title: "The machine reboots; in the initrd, before / is mounted:", play: rollback },
-    Scene { title: "It is up again", play: status },
+    Scene {
+        title: "The machine reboots; in the initrd, before / is mounted:",
+        play: play_rollback,
+    },
+    Scene { title: "It is up again", play: play_status },
 ];
 
-fn init(story: &mut Story) -> Result<(), Failure> {
+fn play_init(story: &mut Story) -> Result<(), Failure> {
     story.boot(BOOTS[0])?;
     let hidden = [("--root", story.stage.root()), ("--host", story.stage.host())];
     story.command(&["init"], &hidden)
 }
 
-fn live(story: &mut Story) -> Result<(), Failure> {
-    machine::live(&story.stage.root())?;
+fn play_changes(story: &mut Story) -> Result<(), Failure> {
+    demo_machine::change_files(&story.stage.root())?;
     story.say("Alice writes two notes. Somebody renames the machine, removes the greeting,")?;
     story.say("and installs a program that nobody has heard of.")
 }
 
-fn diff(story: &mut Story) -> Result<(), Failure> {
+fn play_diff(story: &mut Story) -> Result<(), Failure> {
     story.command(&["diff"], &[("--root", story.stage.root())])
 }
 
-fn keep(story: &mut Story) -> Result<(), Failure> {
+fn play_keep(story: &mut Story) -> Result<(), Failure> {
     if story.mounts() {
         story.command(&["keep", "--storage", STORAGE, NOTES], &story.persistence())?;
     } else if rustix::process::geteuid().is_root() {
@@ -72,7 +75,7 @@ fn keep_by_hand(story: &Story) -> Result<(), Failure> {
     let notes = TreePath::parse(NOTES.as_bytes()).map_err(|why| Error::new("keep notes", why))?;
     let (storage, link) = (Path::new(STORAGE), Some(How::Symlink));
     let after = edit::add_entry(&before, storage, &notes, EntryKind::Dir, link)?;
-    machine::write(&file, 0o644, &after)?;
+    demo_machine::write_file(&file, 0o644, &after)?;
     story.say(
         "`blankroot keep` needs root: it has to see that nobody uses what it moves. So these",
     )?;
@@ -83,26 +86,26 @@ fn keep_by_hand(story: &Story) -> Result<(), Failure> {
     story.command(&["apply", "--adopt"], &story.persistence())
 }
 
-fn rollback(story: &mut Story) -> Result<(), Failure> {
+fn play_rollback(story: &mut Story) -> Result<(), Failure> {
     if story.stage.halt()? {
         story.quietly("Live is unmounted by now, with all that was mounted in it.")?;
     } else {
         story.quietly("Live is a plain directory here, so there is nothing to unmount.")?;
     }
-    machine::boot(&story.stage.host(), BOOTS[1], story.stage.device())?;
+    demo_machine::write_boot(&story.stage.host(), BOOTS[1], story.stage.device())?;
     story.command(&["rollback"], &[("--host", story.stage.host())])
 }
 
-fn status(story: &mut Story) -> Result<(), Failure> {
+fn play_status(story: &mut Story) -> Result<(), Failure> {
     story.boot(BOOTS[1])?;
     story.command(&["apply"], &story.persistence())?;
-    sync(&story.stage.root())?;
+    sync_live(&story.stage.root())?;
     let hidden = [("--root", story.stage.root()), ("--host", story.stage.host())];
     story.command(&["status"], &hidden)
 }
 
-/// Whether live was written to can be told of what is on the disk alone.
-fn sync(root: &Path) -> Result<(), Error> {
+/// Btrfs tells only of what is on the disk whether live was written to.
+fn sync_live(root: &Path) -> Result<(), Error> {
     let failed = |e| Error::io("write the demo's live to its disk", e);
     let dir = fs::File::open(root).map_err(failed)?;
     change("demo: sync", || Ok(rustix::fs::syncfs(&dir)?)).map_err(failed)

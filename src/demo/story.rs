@@ -6,42 +6,35 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use blankroot::cli;
+use blankroot::cli::arguments::{Cli, Color};
+use blankroot::cli::invocation::Failure;
+use blankroot::config::Config;
+use blankroot::ui::colours::{ALERT, GOOD, QUIET, STRONG, Style};
 use clap::Parser;
 use dirfd::{Error, atomic_file};
 use scratch::demo_disk::Stage;
 
-use crate::cli::arguments::{Cli, Color};
-use crate::cli::invocation::Failure;
-use crate::cli::{self};
-use crate::config::Config;
-use crate::config::starter::Set;
-use crate::demo::machine::{self, NOTE, NOTE_TEXT, NOTES, RESTORED, STRAYS};
-use crate::demo::scenes::Scene;
-use crate::ui;
-use crate::ui::colours::{ALERT, GOOD, QUIET, STRONG, Style};
+use crate::demo::demo_machine::{self, NOTE, NOTE_TEXT, NOTES, RESTORED, STRAYS};
+use crate::demo::demo_stage::DemoStage;
 
 /// The name of the configuration, in storage.
 const CONFIG: &str = "blankroot.toml";
 
-pub(crate) struct Story {
-    pub(crate) stage: Stage,
-    pub(crate) style: Style,
+pub struct Story {
+    pub stage: Stage,
+    pub style: Style,
     color: Color,
-    set: Told,
-}
-
-/// What there is to say about the stage.
-struct Told {
     backend: &'static str,
     why_not_better: Option<String>,
 }
 
 impl Story {
     /// Installs the machine.
-    pub fn new(cli: &Cli, set: Set) -> Result<Self, Error> {
-        let Set { stage, backend, why_not_better, config } = set;
-        let set = Told { backend, why_not_better };
-        let mut story = Self { stage, style: ui::style(cli), color: cli.color, set };
+    pub fn new(cli: &Cli, stage: DemoStage) -> Result<Self, Error> {
+        let DemoStage { stage, backend, why_not_better, config } = stage;
+        let (style, color) = (blankroot::ui::style(cli), cli.color);
+        let mut story = Self { stage, style, color, backend, why_not_better };
         story.install(config.as_deref())?;
         Ok(story)
     }
@@ -49,9 +42,9 @@ impl Story {
     fn install(&mut self, config: Option<&str>) -> Result<(), Error> {
         let calm = self.stage.calm();
         let _held = calm.hold();
-        machine::install(&self.stage.disk().join(self.stage.live().as_path()))?;
+        demo_machine::install_files(&self.stage.disk().join(self.stage.live().as_path()))?;
         if let Some(config) = config {
-            machine::write(&self.config(), 0o644, config)?;
+            demo_machine::write_file(&self.config(), 0o644, config)?;
         }
         Ok(())
     }
@@ -77,18 +70,18 @@ impl Story {
 
     /// Starts one of the machine's boots.
     pub fn boot(&mut self, id: &str) -> Result<(), Error> {
-        machine::boot(&self.stage.host(), id, self.stage.device())?;
+        demo_machine::write_boot(&self.stage.host(), id, self.stage.device())?;
         self.stage.boot()
     }
 
-    pub(crate) fn introduce(&self) -> Result<(), Failure> {
+    pub fn introduce(&self) -> Result<(), Failure> {
         self.say(format_args!(
             "{} a small machine is made, lives, and is restored to blank.",
             self.style.paint(STRONG, "blankroot demo:")
         ))?;
         self.say(format_args!("It is on {}.", self.stage.describe()))?;
-        if let Some(why) = &self.set.why_not_better {
-            self.say(format_args!("The backend is `{}`, because {why}.", self.set.backend))?;
+        if let Some(why) = &self.why_not_better {
+            self.say(format_args!("The backend is `{}`, because {why}.", self.backend))?;
         }
         if !self.mounts() {
             self.say("Nothing is mounted there: storage is a link in live, and what is kept is one, too.")?;
@@ -96,21 +89,14 @@ impl Story {
         self.quietly("Options that lead the commands there are not shown; the rest is real.")
     }
 
-    /// Plays one scene. A signal waits until its end.
-    pub(crate) fn scene(&mut self, number: usize, scene: &Scene) -> Result<(), Failure> {
-        let title = format_args!("{number}. {}", scene.title);
-        self.say(format_args!("\n{}", self.style.paint(STRONG, title)))?;
-        let calm = self.stage.calm();
-        let _held = calm.hold();
-        (scene.play)(self)
+    /// Writes the title of a scene.
+    pub fn announce(&self, number: usize, title: &str) -> Result<(), Failure> {
+        let title = format_args!("{number}. {title}");
+        self.say(format_args!("\n{}", self.style.paint(STRONG, title)))
     }
 
     /// Runs one of the real commands as its user would type it; `hidden` leads it to the stage.
-    pub(crate) fn command(
-        &self,
-        words: &[&str],
-        hidden: &[(&str, PathBuf)],
-    ) -> Result<(), Failure> {
+    pub fn command(&self, words: &[&str], hidden: &[(&str, PathBuf)]) -> Result<(), Failure> {
         let line = words.join(" ");
         self.say(format_args!("{} blankroot {line}", self.style.paint(GOOD, "$")))?;
         let mut argv: Vec<OsString> = vec!["blankroot".into()];
@@ -133,21 +119,21 @@ impl Story {
         }
     }
 
-    pub(crate) fn say(&self, line: impl Display) -> Result<(), Failure> {
+    pub fn say(&self, line: impl Display) -> Result<(), Failure> {
         Ok(writeln!(io::stdout(), "{line}")?)
     }
 
-    pub(crate) fn quietly(&self, line: impl Display) -> Result<(), Failure> {
+    pub fn quietly(&self, line: impl Display) -> Result<(), Failure> {
         self.say(self.style.paint(QUIET, line))
     }
 
     /// Looks at what became of everything, and clears the stage.
-    pub(crate) fn end(self) -> Result<(), Failure> {
+    pub fn end(self) -> Result<(), Failure> {
         self.say("")?;
         {
             let calm = self.stage.calm();
             let _held = calm.hold();
-            write(&self)?;
+            write_end(&self)?;
         }
         let Self { stage, style, .. } = self;
         let where_it_was = stage.describe();
@@ -160,27 +146,34 @@ impl Story {
     }
 }
 
-// The end of the story: what is gone, what stayed and where the old root is, each looked up before
-// it is said.
-
-pub(crate) fn write(story: &Story) -> Result<(), Failure> {
+/// Writes what is gone, what stayed and where the old root is, each looked up before it is said.
+fn write_end(story: &Story) -> Result<(), Failure> {
     let live = story.stage.root();
     let backend = Config::load(&story.config())?.open_backend(&live)?;
     let survey = backend.survey()?;
     let old = survey.old_roots.last();
-    let old = old.map(|old| old.tree.name.clone()).ok_or_else(|| wrong("there is no old root"))?;
+    let old =
+        old.map(|old| old.tree.name.clone()).ok_or_else(|| wrong_end("there is no old root"))?;
     let old_root = story.stage.disk().join(old.as_path());
     for path in STRAYS {
-        expect(read(&live.join(path))?.is_none(), path, "is still there")?;
-        expect(read(&old_root.join(path))?.is_some(), path, "is not in the old root")?;
+        expect_file(read_file(&live.join(path))?.is_none(), path, "is still there")?;
+        expect_file(read_file(&old_root.join(path))?.is_some(), path, "is not in the old root")?;
     }
     for path in RESTORED {
-        let installed = machine::installed(path);
-        expect(read(&live.join(path))?.as_deref() == installed, path, "is not as it was")?;
+        let installed = demo_machine::installed_text(path);
+        expect_file(
+            read_file(&live.join(path))?.as_deref() == installed,
+            path,
+            "is not as it was",
+        )?;
     }
-    expect(read(&live.join(NOTE))?.as_deref() == Some(NOTE_TEXT), NOTE, "is not as it was")?;
+    expect_file(
+        read_file(&live.join(NOTE))?.as_deref() == Some(NOTE_TEXT),
+        NOTE,
+        "is not as it was",
+    )?;
     let stored = story.stage.storage().join(NOTE);
-    expect(read(&stored)?.as_deref() == Some(NOTE_TEXT), NOTE, "is not in storage")?;
+    expect_file(read_file(&stored)?.as_deref() == Some(NOTE_TEXT), NOTE, "is not in storage")?;
     let row = |paint, label: &str, text: String| {
         story.say(format_args!("{} {text}", story.style.paint(paint, format_args!("{label:>9}"))))
     };
@@ -192,15 +185,15 @@ pub(crate) fn write(story: &Story) -> Result<(), Failure> {
     row(STRONG, "Old root:", format!("{old}, with all that is gone from /"))
 }
 
-fn expect(holds: bool, path: &str, why_not: &str) -> Result<(), Error> {
-    if holds { Ok(()) } else { Err(wrong(&format!("/{path} {why_not}"))) }
+fn expect_file(holds: bool, path: &str, why_not: &str) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(wrong_end(&format!("/{path} {why_not}"))) }
 }
 
-fn wrong(why: &str) -> Error {
+fn wrong_end(why: &str) -> Error {
     Error::new("end the story as it should end", why).mend("report this: it is a defect")
 }
 
-fn read(path: &Path) -> Result<Option<String>, Error> {
+fn read_file(path: &Path) -> Result<Option<String>, Error> {
     match atomic_file::read_path(path, atomic_file::MAX_OWN)
         .and_then(|text| String::from_utf8(text).map_err(io::Error::other))
     {

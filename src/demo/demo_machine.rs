@@ -50,38 +50,38 @@ pub const BOOTS: [&str; 2] =
     ["3f2a1c9e-7a01-4b6e-9d0a-5c3e8b1f2a64", "b81d40e7-2c95-4f13-8a7e-90d6c2f4e815"];
 
 /// Installs it in `root`.
-pub fn install(root: &Path) -> Result<()> {
-    INSTALLED.iter().try_for_each(|&(path, mode, text)| write(&root.join(path), mode, text))
+pub fn install_files(root: &Path) -> Result<()> {
+    INSTALLED.iter().try_for_each(|&(path, mode, text)| write_file(&root.join(path), mode, text))
 }
 
 /// What a file has that is installed.
-pub fn installed(path: &str) -> Option<&'static str> {
+pub fn installed_text(path: &str) -> Option<&'static str> {
     INSTALLED.iter().find(|(name, ..)| *name == path).map(|&(.., text)| text)
 }
 
 /// Lets it live a little.
-pub fn live(root: &Path) -> Result<()> {
-    LIVED.iter().try_for_each(|&(path, mode, text)| write(&root.join(path), mode, text))?;
+pub fn change_files(root: &Path) -> Result<()> {
+    LIVED.iter().try_for_each(|&(path, mode, text)| write_file(&root.join(path), mode, text))?;
     let removed = root.join(REMOVED);
     change("demo: remove", || fs::remove_file(&removed))
-        .map_err(|e| Error::io(format!("remove {}", shown(&removed)), e))
+        .map_err(|e| Error::io(format!("remove {}", escaped_path(&removed)), e))
 }
 
 /// What its host shows to the commands in one of its boots: no hibernation, no wishes. `device` is
 /// where its root is.
-pub fn boot(host: &Path, id: &str, device: Option<&Path>) -> Result<()> {
-    write(&host.join("proc/cmdline"), 0o444, "quiet\n")?;
-    write(&host.join("proc/sys/kernel/random/boot_id"), 0o444, &format!("{id}\n"))?;
+pub fn write_boot(host: &Path, id: &str, device: Option<&Path>) -> Result<()> {
+    write_file(&host.join("proc/cmdline"), 0o444, "quiet\n")?;
+    write_file(&host.join("proc/sys/kernel/random/boot_id"), 0o444, &format!("{id}\n"))?;
     if let Some(device) = device.and_then(|device| device.strip_prefix("/").ok()) {
-        write(&host.join(device), 0o444, "")?;
+        write_file(&host.join(device), 0o444, "")?;
     }
     make_dir(&host.join("sys/class/block"))
 }
 
 /// Writes a file, and makes the directories that lead to it.
-pub fn write(path: &Path, mode: u32, text: &str) -> Result<()> {
+pub fn write_file(path: &Path, mode: u32, text: &str) -> Result<()> {
     path.parent().map_or(Ok(()), make_dir)?;
-    let action = || format!("write {}", shown(path));
+    let action = || format!("write {}", escaped_path(path));
     // Not written over, since it may be read-only even to its owner.
     match change("demo: unlink", || fs::remove_file(path)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -97,9 +97,9 @@ pub fn write(path: &Path, mode: u32, text: &str) -> Result<()> {
 
 fn make_dir(dir: &Path) -> Result<()> {
     change("demo: make directory", || fs::create_dir_all(dir))
-        .map_err(|e| Error::io(format!("make the directory {}", shown(dir)), e))
+        .map_err(|e| Error::io(format!("make the directory {}", escaped_path(dir)), e))
 }
 
-fn shown(path: &Path) -> String {
+fn escaped_path(path: &Path) -> String {
     Escaped(path.as_os_str().as_encoded_bytes()).to_string()
 }
