@@ -10,12 +10,12 @@ use rustix::fs::{self, Mode, OFlags, ResolveFlags};
 use tracing::subscriber::with_default;
 use tracing_subscriber::prelude::*;
 
-use crate::boot::stamp::{Outcome, Stamp};
+use crate::boot::stamp::{RollbackOutcome, Stamp};
 use crate::host::HostRoot;
 
 /// How much a message matters; numbers of syslog(3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum LogLevel {
     /// Nothing was set up, or nothing was rolled back.
     Error = 3,
     /// Something is other than one may think.
@@ -26,9 +26,9 @@ pub enum Level {
 
 /// What is told of a rollback, with its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct RollbackLogEntry {
     /// How much it matters.
-    pub level: Level,
+    pub level: LogLevel,
     /// The message.
     pub message: String,
     /// `rolled-back`, `skipped`, `refused`, `failed` or `missing`.
@@ -37,23 +37,29 @@ pub struct Entry {
     pub stamp: Option<Stamp>,
 }
 
-impl Entry {
+impl RollbackLogEntry {
     /// What a stamp tells.
-    pub fn of(stamp: &Stamp) -> Self {
+    pub fn from_stamp(stamp: &Stamp) -> Self {
         let (level, outcome, message) = match &stamp.outcome {
-            Outcome::RolledBack => (Level::Notice, "rolled-back", done(stamp)),
-            Outcome::Skipped => {
-                (Level::Notice, "skipped", "the root was not rolled back, as was asked".to_string())
+            RollbackOutcome::RolledBack => {
+                (LogLevel::Notice, "rolled-back", describe_rollback(stamp))
             }
-            Outcome::Refused { reasons } => (Level::Error, "refused", reasons.join("\n")),
-            Outcome::Failed { reasons } => (Level::Error, "failed", reasons.join("\n")),
+            RollbackOutcome::Skipped => (
+                LogLevel::Notice,
+                "skipped",
+                "the root was not rolled back, as was asked".to_string(),
+            ),
+            RollbackOutcome::Refused { reasons } => {
+                (LogLevel::Error, "refused", reasons.join("\n"))
+            }
+            RollbackOutcome::Failed { reasons } => (LogLevel::Error, "failed", reasons.join("\n")),
         };
         Self { level, message, outcome, stamp: Some(stamp.clone()) }
     }
 
     /// No rollback ran, or what ran does not count.
     pub fn missing(message: String) -> Self {
-        Self { level: Level::Error, message, outcome: "missing", stamp: None }
+        Self { level: LogLevel::Error, message, outcome: "missing", stamp: None }
     }
 
     /// Tells the journal of the machine whose root is `root`; where it has none yet, the kernel's log,
@@ -68,7 +74,7 @@ impl Entry {
     }
 }
 
-fn done(stamp: &Stamp) -> String {
+fn describe_rollback(stamp: &Stamp) -> String {
     let (ms, tenth) = (stamp.duration_us / 1000, stamp.duration_us % 1000 / 100);
     match &stamp.old_root {
         Some(name) => format!("the root was rolled back in {ms}.{tenth} ms; {name} was set aside"),
@@ -79,20 +85,20 @@ fn done(stamp: &Stamp) -> String {
 // The journal, with fields by which programs find an entry (systemd.journal-fields(7)).
 
 /// The kind of an entry about the rollback of a boot: `journalctl MESSAGE_ID=…`.
-pub const ROLLBACK: &str = "6f0f2b3c5a0e4d5c9d3f1b7e8a2c4d60";
+pub const ROLLBACK_MESSAGE_ID: &str = "6f0f2b3c5a0e4d5c9d3f1b7e8a2c4d60";
 
 /// Writes an entry; false where there is no journal, or another machine's.
-pub fn write_journal(root: &Path, entry: &Entry) -> bool {
+pub fn write_journal(root: &Path, entry: &RollbackLogEntry) -> bool {
     if root != Path::new("/") {
         return false;
     }
     let Ok(journal) = tracing_journald::layer() else { return false };
     let journal = journal.with_field_prefix(None).with_syslog_identifier("blankroot".to_string());
-    with_default(tracing_subscriber::registry().with(journal), || send(entry));
+    with_default(tracing_subscriber::registry().with(journal), || send_event(entry));
     true
 }
 
-fn send(entry: &Entry) {
+fn send_event(entry: &RollbackLogEntry) {
     let stamp = entry.stamp.as_ref();
     let old_root = stamp.and_then(|stamp| stamp.old_root.as_deref());
     let duration = stamp.map(|stamp| stamp.duration_us);
@@ -102,7 +108,7 @@ fn send(entry: &Entry) {
         ($level:ident) => {
             tracing::event!(
                 tracing::Level::$level,
-                message_id = ROLLBACK,
+                message_id = ROLLBACK_MESSAGE_ID,
                 blankroot_outcome = entry.outcome,
                 blankroot_old_root = old_root,
                 blankroot_duration_usec = duration,
@@ -114,9 +120,9 @@ fn send(entry: &Entry) {
         };
     }
     match entry.level {
-        Level::Error => event!(ERROR),
-        Level::Warning => event!(WARN),
-        Level::Notice => event!(INFO),
+        LogLevel::Error => event!(ERROR),
+        LogLevel::Warning => event!(WARN),
+        LogLevel::Notice => event!(INFO),
     }
 }
 
@@ -132,19 +138,19 @@ const LONGEST: usize = 900;
 pub fn write_kernel_log(
     host: &HostRoot,
     name: &str,
-    level: Level,
+    level: LogLevel,
     message: &str,
 ) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOCTTY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT;
     let mut log = File::from(fs::openat2(host, "dev/kmsg", flags, Mode::empty(), resolve)?);
-    for record in records(name, level, message) {
+    for record in split_records(name, level, message) {
         change("log: write", || log.write_all(record.as_bytes()))?;
     }
     Ok(())
 }
 
-fn records(name: &str, level: Level, message: &str) -> Vec<String> {
+fn split_records(name: &str, level: LogLevel, message: &str) -> Vec<String> {
     let priority = DAEMON | level as u8;
     let (id, mut records) = (std::process::id(), Vec::new());
     for line in message.lines() {
@@ -165,7 +171,8 @@ mod tests {
     #[test]
     fn each_line_is_a_record_that_the_kernel_takes() {
         let long = "ö".repeat(1000);
-        let records = records("blankroot", Level::Error, &format!("cannot a: b\n\n  mend: {long}"));
+        let records =
+            split_records("blankroot", LogLevel::Error, &format!("cannot a: b\n\n  mend: {long}"));
         assert!(records[0].starts_with("<27>blankroot["), "{records:?}");
         assert!(records[0].ends_with("]: cannot a: b\n"), "{records:?}");
         assert_eq!(records.len(), 4);

@@ -3,7 +3,7 @@
 
 /// What `blankroot=` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum BootRequest {
     /// Boot live as it is.
     Skip,
     /// Stop the boot if the rollback cannot be done.
@@ -18,7 +18,7 @@ pub enum Asked {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
     /// `blankroot=`
-    pub asked: Option<Asked>,
+    pub asked: Option<BootRequest>,
     /// `root=`
     pub root: Option<Vec<u8>>,
     /// `rootflags=`; several are joined, as systemd does.
@@ -36,13 +36,15 @@ impl CommandLine {
     /// follows `--` is for init and not looked at.
     pub fn parse(line: &[u8]) -> Self {
         let mut found = Self::default();
-        for (name, value) in
-            words(line).take_while(|(name, value)| !(name.as_slice() == b"--" && value.is_none()))
+        for (name, value) in split_words(line)
+            .take_while(|(name, value)| !(name.as_slice() == b"--" && value.is_none()))
         {
             match (name.as_slice(), value) {
-                (b"blankroot", value) => found.asked = Some(asked(value.unwrap_or_default())),
+                (b"blankroot", value) => {
+                    found.asked = Some(parse_request(value.unwrap_or_default()))
+                }
                 (b"root", Some(value)) => found.root = Some(value),
-                (b"rootflags", Some(value)) => join(&mut found.root_flags, &value),
+                (b"rootflags", Some(value)) => append_flags(&mut found.root_flags, &value),
                 (b"resume", Some(value)) => {
                     found.resume = Some(value).filter(|v| !v.is_empty() && v != b"none");
                 }
@@ -56,28 +58,28 @@ impl CommandLine {
 
     /// The value of one of the root file system's mount options, the last one if there are several.
     pub fn root_flag(&self, name: &[u8]) -> Option<&[u8]> {
-        option(self.root_flags.as_deref()?, name)
+        option_value(self.root_flags.as_deref()?, name)
     }
 }
 
 /// The value of an option in a list that is separated by commas.
-pub fn option<'a>(options: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+pub fn option_value<'a>(options: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     options.rsplit(|&b| b == b',').find_map(|option| match option.strip_prefix(name) {
         Some([b'=', value @ ..]) => Some(value),
         _ => None,
     })
 }
 
-fn asked(value: Vec<u8>) -> Asked {
+fn parse_request(value: Vec<u8>) -> BootRequest {
     match value.as_slice() {
-        b"skip" => Asked::Skip,
-        b"halt" => Asked::Halt,
-        b"boot" => Asked::Boot,
-        _ => Asked::Unknown(value),
+        b"skip" => BootRequest::Skip,
+        b"halt" => BootRequest::Halt,
+        b"boot" => BootRequest::Boot,
+        _ => BootRequest::Unknown(value),
     }
 }
 
-fn join(flags: &mut Option<Vec<u8>>, more: &[u8]) {
+fn append_flags(flags: &mut Option<Vec<u8>>, more: &[u8]) {
     match flags {
         Some(flags) => {
             flags.push(b',');
@@ -88,7 +90,7 @@ fn join(flags: &mut Option<Vec<u8>>, more: &[u8]) {
 }
 
 /// Names and values. In a name, `-` and `_` are the same.
-fn words(line: &[u8]) -> impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)> {
+fn split_words(line: &[u8]) -> impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)> {
     let mut quoted = false;
     let words = line.split(move |&b| {
         quoted ^= b == b'"';
@@ -140,7 +142,7 @@ mod tests {
              resume=/dev/sda2 resume_offset=4096 noresume blankroot=halt\n",
         );
         let expected = CommandLine {
-            asked: Some(Asked::Halt),
+            asked: Some(BootRequest::Halt),
             root: Some(b"LABEL=os".to_vec()),
             root_flags: Some(b"subvol=root,compress=zstd".to_vec()),
             resume: Some(b"/dev/sda2".to_vec()),
@@ -154,8 +156,8 @@ mod tests {
 
     #[test]
     fn the_last_one_counts() {
-        assert_eq!(parse("blankroot=skip blankroot=boot").asked, Some(Asked::Boot));
-        assert_eq!(parse("blankroot=boot blankroot=skip").asked, Some(Asked::Skip));
+        assert_eq!(parse("blankroot=skip blankroot=boot").asked, Some(BootRequest::Boot));
+        assert_eq!(parse("blankroot=boot blankroot=skip").asked, Some(BootRequest::Skip));
         assert_eq!(parse("resume=/dev/sda2 resume=").resume, None);
         assert_eq!(parse("resume=none").resume, None);
         let flags = parse("rootflags=subvolid=256 rootflags=subvol=root");
@@ -164,8 +166,8 @@ mod tests {
 
     #[test]
     fn an_unknown_value_is_kept_and_a_missing_one_is_unknown() {
-        assert_eq!(parse("blankroot=Skip").asked, Some(Asked::Unknown(b"Skip".to_vec())));
-        assert_eq!(parse("blankroot").asked, Some(Asked::Unknown(Vec::new())));
+        assert_eq!(parse("blankroot=Skip").asked, Some(BootRequest::Unknown(b"Skip".to_vec())));
+        assert_eq!(parse("blankroot").asked, Some(BootRequest::Unknown(Vec::new())));
         assert_eq!(parse("blankroots=skip").asked, None);
     }
 
@@ -179,7 +181,7 @@ mod tests {
             assert_eq!(parse(line).root_flag(b"subvol"), Some(&b"my root"[..]), "{line}");
         }
         assert_eq!(parse("x=\"a blankroot=skip b\"").asked, None);
-        assert_eq!(parse("\"blankroot=skip\"").asked, Some(Asked::Skip));
+        assert_eq!(parse("\"blankroot=skip\"").asked, Some(BootRequest::Skip));
     }
 
     #[test]

@@ -10,15 +10,15 @@ use backends::{LockedBackend, Survey, Tree, TreeId, Unfinished};
 use dirfd::path::Escaped;
 use dirfd::{Error, Result, TreeName, atomic_file};
 
-use crate::boot::expire_plan::{ExpirePlan, Fate};
+use crate::boot::expire_plan::{ExpirePlan, ExpiryDecision};
 use crate::boot::hold_plan::HoldStep;
 use crate::boot::init_plan::InitStep;
-use crate::boot::rollback_plan::{Plan, Step};
-use crate::boot::stamp::{Outcome, Stamp};
+use crate::boot::rollback_plan::{RollbackPlan, RollbackStep};
+use crate::boot::stamp::{RollbackOutcome, Stamp};
 use crate::host::HostRoot;
 
 /// Does the steps of an `init`; `done` hears of each that took effect.
-pub fn init(
+pub fn execute_init(
     steps: &[InitStep],
     locked: &mut dyn LockedBackend,
     mut done: impl FnMut(&InitStep),
@@ -52,7 +52,7 @@ fn write_config(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Sets or releases a hold.
-pub fn hold(step: &HoldStep, locked: &mut dyn LockedBackend) -> Result<()> {
+pub fn execute_hold(step: &HoldStep, locked: &mut dyn LockedBackend) -> Result<()> {
     match step {
         HoldStep::Write(hold) => locked.hold(hold),
         HoldStep::Remove => locked.release(),
@@ -60,18 +60,18 @@ pub fn hold(step: &HoldStep, locked: &mut dyn LockedBackend) -> Result<()> {
 }
 
 /// Does the deletions of an expiry. One that fails stops no other; `done` hears of each how it ended.
-pub fn expire(
+pub fn execute_expiry(
     plan: &ExpirePlan,
     locked: &mut dyn LockedBackend,
-    mut done: impl FnMut(&Fate, Result<()>),
+    mut done: impl FnMut(&ExpiryDecision, Result<()>),
 ) {
-    for fate in &plan.fates {
-        let ended = match fate {
-            Fate::Stays(..) => continue,
-            Fate::Goes(old_root, _) => locked.discard(old_root),
-            Fate::Cleared(left) => locked.discard_unfinished(left),
+    for decision in &plan.decisions {
+        let ended = match decision {
+            ExpiryDecision::Stays(..) => continue,
+            ExpiryDecision::Goes(old_root, _) => locked.discard(old_root),
+            ExpiryDecision::Cleared(left) => locked.discard_unfinished(left),
         };
-        done(fate, ended);
+        done(decision, ended);
     }
 }
 
@@ -88,7 +88,7 @@ pub enum LiveNow {
 
 /// A rollback that did not complete.
 #[derive(Debug)]
-pub struct Stopped {
+pub struct StoppedRollback {
     /// Why.
     pub error: Error,
     /// What live is now.
@@ -99,7 +99,7 @@ pub struct Stopped {
     pub stamp: Stamp,
 }
 
-impl fmt::Display for Stopped {
+impl fmt::Display for StoppedRollback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match (self.live, self.only_stamp) {
             (LiveNow::AsBefore, _) => "live is the tree that it was before",
@@ -118,19 +118,23 @@ impl fmt::Display for Stopped {
 
 /// Does a rollback, and returns the stamp that tells of it. `stamp` has the boot; what happened is
 /// filled in. `survey` is the one that the plan was made from.
-pub fn rollback(
-    plan: &Plan,
+pub fn execute_rollback(
+    plan: &RollbackPlan,
     locked: &mut dyn LockedBackend,
     survey: &Survey,
     host: &HostRoot,
     stamp: Stamp,
     started: Instant,
-) -> Result<Stamp, Box<Stopped>> {
+) -> Result<Stamp, Box<StoppedRollback>> {
     let live_id = |survey: &Survey| survey.live.tree().map(|live| live.id.clone());
     let mut stamp = Stamp {
         file_system: Some(survey.file_system.clone()),
         live_now: live_id(survey).filter(|_| plan.already_fresh),
-        outcome: if plan.held.is_some() { Outcome::Skipped } else { Outcome::RolledBack },
+        outcome: if plan.held.is_some() {
+            RollbackOutcome::Skipped
+        } else {
+            RollbackOutcome::RolledBack
+        },
         ..stamp
     };
     let mut live = if plan.already_fresh { LiveNow::Fresh } else { LiveNow::AsBefore };
@@ -138,43 +142,43 @@ pub fn rollback(
     for step in &plan.steps {
         stamp.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let done = match step {
-            Step::UseHold(hold) => locked.hold(hold),
-            Step::RemoveHold => locked.release(),
-            Step::Prepare { blank, record, .. } => {
+            RollbackStep::UseHold(hold) => locked.hold(hold),
+            RollbackStep::RemoveHold => locked.release(),
+            RollbackStep::Prepare { blank, record, .. } => {
                 locked.prepare(blank, record).map(|copy| prepared = Some(copy.id))
             }
-            Step::Swap { live, aside } => locked.swap(live, aside),
-            Step::Revert { live, blank } => locked.revert(live, blank),
-            Step::MoveDefault { .. } => locked.make_live_default(),
-            Step::Stamp => stamp.write(host),
+            RollbackStep::Swap { live, aside } => locked.swap(live, aside),
+            RollbackStep::Revert { live, blank } => locked.revert(live, blank),
+            RollbackStep::MoveDefault { .. } => locked.make_live_default(),
+            RollbackStep::Stamp => stamp.write(host),
         };
-        if let Step::Swap { live: before, aside } = step {
+        if let RollbackStep::Swap { live: before, aside } = step {
             live = match done {
                 Ok(()) => LiveNow::Fresh,
-                Err(_) => look_again(locked, before),
+                Err(_) => survey_live_again(locked, before),
             };
             if live == LiveNow::Fresh {
                 stamp.live_before = Some(before.id.clone());
-                stamp.old_root = Some(text(aside.file_name()));
-                stamp.live_now = prepared.clone().or_else(|| left_copy(survey, aside));
+                stamp.old_root = Some(escape_name(aside.file_name()));
+                stamp.live_now = prepared.clone().or_else(|| find_left_copy(survey, aside));
             }
         }
-        if let (Step::Revert { live: before, .. }, Ok(())) = (step, &done) {
+        if let (RollbackStep::Revert { live: before, .. }, Ok(())) = (step, &done) {
             live = LiveNow::Fresh;
             stamp.live_before = Some(before.id.clone());
             stamp.live_now = Some(before.id.clone());
         }
         if let Err(error) = done {
-            stamp.outcome = Outcome::Failed { reasons: vec![error.to_string()] };
-            let only_stamp = *step == Step::Stamp;
-            return Err(Box::new(Stopped { error, live, only_stamp, stamp }));
+            stamp.outcome = RollbackOutcome::Failed { reasons: vec![error.to_string()] };
+            let only_stamp = *step == RollbackStep::Stamp;
+            return Err(Box::new(StoppedRollback { error, live, only_stamp, stamp }));
         }
     }
     Ok(stamp)
 }
 
 /// An exchange may have taken effect although making it durable failed.
-fn look_again(locked: &dyn LockedBackend, before: &Tree) -> LiveNow {
+fn survey_live_again(locked: &dyn LockedBackend, before: &Tree) -> LiveNow {
     match locked.survey_for_rollback().map(|survey| survey.live.tree().map(|live| live.id.clone()))
     {
         Ok(Some(id)) if id == before.id => LiveNow::AsBefore,
@@ -184,13 +188,13 @@ fn look_again(locked: &dyn LockedBackend, before: &Tree) -> LiveNow {
 }
 
 /// The copy that an interrupted run left under this name.
-fn left_copy(survey: &Survey, name: &TreeName) -> Option<TreeId> {
+fn find_left_copy(survey: &Survey, name: &TreeName) -> Option<TreeId> {
     survey.unfinished.iter().find_map(|unfinished| match unfinished {
         Unfinished::FreshCopy { tree, .. } if tree.name == *name => Some(tree.id.clone()),
         _ => None,
     })
 }
 
-fn text(name: &OsStr) -> String {
+fn escape_name(name: &OsStr) -> String {
     Escaped(name.as_encoded_bytes()).to_string()
 }

@@ -18,7 +18,7 @@ use crate::ui;
 pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
     let root = &args.host.host;
     if facts::is_initrd(&HostRoot::open(root)?)? {
-        return Ok(refuse(&[ExpireRefusal::InInitrd]));
+        return Ok(report_refusals(&[ExpireRefusal::InInitrd]));
     }
     let config = load_config(cli, root)?;
     if config.root.layout().is_none() {
@@ -32,23 +32,23 @@ pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
         return Ok(match plan(&config, &survey) {
             Ok(mut plan) => {
                 plan.look_inside(|tree| backend.nested_that_hold(tree))?;
-                pretend(&plan)
+                print_plan(&plan)
             }
-            Err(refusals) => refuse(&refusals),
+            Err(refusals) => report_refusals(&refusals),
         });
     }
     // Nobody waits for this, and whoever works meanwhile comes first. A kernel that knows no
     // priorities is no reason to keep old roots.
     let _ = process_calls::be_idle();
-    Ok(config.with_lock(root, ui::waiting, |locked| {
+    Ok(config.with_lock(root, ui::report_waiting, |locked| {
         let mut survey = locked.survey()?;
         locked.look_for_snapshots(&mut survey.old_roots)?;
         let code = match plan(&config, &survey) {
             Ok(mut plan) => {
                 plan.look_inside(|tree| locked.nested_that_hold(tree))?;
-                execute(&plan, locked)
+                execute_plan(&plan, locked)
             }
-            Err(refusals) => refuse(&refusals),
+            Err(refusals) => report_refusals(&refusals),
         };
         // A blank that was adopted, or made by an older version: the rollback has no time to look.
         if let (None, Some(blank)) = (&survey.stubs, survey.blank.tree()) {
@@ -59,34 +59,34 @@ pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
 }
 
 fn plan(config: &Config, survey: &Survey) -> Result<ExpirePlan, Vec<ExpireRefusal>> {
-    expire_plan::plan(survey, config.rollback.retention, Utc::now())
+    expire_plan::plan_expiry(survey, config.rollback.retention, Utc::now())
 }
 
-fn pretend(plan: &ExpirePlan) -> ExitCode {
+fn print_plan(plan: &ExpirePlan) -> ExitCode {
     say(&plan.to_string());
-    if plan.fates.is_empty() {
+    if plan.decisions.is_empty() {
         say(&nothing_to_do(plan));
     }
     ExitCode::SUCCESS
 }
 
-fn execute(plan: &ExpirePlan, locked: &mut dyn LockedBackend) -> ExitCode {
+fn execute_plan(plan: &ExpirePlan, locked: &mut dyn LockedBackend) -> ExitCode {
     let total = plan.deletions().count();
-    for fate in plan.fates.iter().filter(|fate| fate.is_told()) {
-        say(&format!("{fate}\n"));
+    for decision in plan.decisions.iter().filter(|decision| decision.is_told()) {
+        say(&format!("{decision}\n"));
     }
     if total == 0 {
         say(&nothing_to_do(plan));
         return ExitCode::SUCCESS;
     }
     let mut failed = false;
-    let progress = ui::Steps::new("deleting old roots", total);
-    execute_steps::expire(plan, locked, |fate, ended| {
+    let progress = ui::StepProgress::new("deleting old roots", total);
+    execute_steps::execute_expiry(plan, locked, |decision, ended| {
         progress.taken(|| match ended {
-            Ok(()) => say(&format!("done: {fate}\n")),
+            Ok(()) => say(&format!("done: {decision}\n")),
             Err(error) => {
                 failed = true;
-                ui::problem(error);
+                ui::report_problem(error);
             }
         });
     });
@@ -101,8 +101,8 @@ fn nothing_to_do(plan: &ExpirePlan) -> String {
     }
 }
 
-fn refuse(refusals: &[ExpireRefusal]) -> ExitCode {
-    refusals.iter().for_each(ui::problem);
+fn report_refusals(refusals: &[ExpireRefusal]) -> ExitCode {
+    refusals.iter().for_each(ui::report_problem);
     ExitCode::from(2)
 }
 

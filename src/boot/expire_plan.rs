@@ -15,13 +15,13 @@ use crate::config::rollback_options::{Retention, Snapshots};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpirePlan {
     /// Old roots, the oldest first, then what interrupted runs left.
-    pub fates: Vec<Fate>,
+    pub decisions: Vec<ExpiryDecision>,
 }
 
 impl ExpirePlan {
     /// What is deleted, in order.
-    pub fn deletions(&self) -> impl Iterator<Item = &Fate> {
-        self.fates.iter().filter(|fate| !matches!(fate, Fate::Stays(..)))
+    pub fn deletions(&self) -> impl Iterator<Item = &ExpiryDecision> {
+        self.decisions.iter().filter(|decision| !matches!(decision, ExpiryDecision::Stays(..)))
     }
 
     /// Looks what nested trees hold in the old roots that go, so that it is told before it is gone.
@@ -29,8 +29,8 @@ impl ExpirePlan {
         &mut self,
         look: impl Fn(&Tree) -> dirfd::Result<Vec<TreePath>>,
     ) -> dirfd::Result<()> {
-        for fate in &mut self.fates {
-            if let Fate::Goes(old_root, _) = fate {
+        for decision in &mut self.decisions {
+            if let ExpiryDecision::Goes(old_root, _) = decision {
                 old_root.nested = look(&old_root.tree)?;
             }
         }
@@ -39,21 +39,24 @@ impl ExpirePlan {
 
     /// The old roots that the rules would let go, if nobody had made snapshots of them.
     pub fn kept_by_snapshots(&self) -> impl Iterator<Item = &TreeName> {
-        self.fates.iter().filter_map(|fate| match fate {
-            Fate::Stays(old_root, WhyKept::HasSnapshots) => Some(&old_root.tree.name),
+        self.decisions.iter().filter_map(|decision| match decision {
+            ExpiryDecision::Stays(old_root, WhyKept::HasSnapshots) => Some(&old_root.tree.name),
             _ => None,
         })
     }
 
     /// How many old roots stay.
     pub fn staying(&self) -> usize {
-        self.fates.iter().filter(|fate| matches!(fate, Fate::Stays(..))).count()
+        self.decisions
+            .iter()
+            .filter(|decision| matches!(decision, ExpiryDecision::Stays(..)))
+            .count()
     }
 }
 
 /// What becomes of one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum ExpiryDecision {
     /// The old root stays.
     Stays(OldRoot, WhyKept),
     /// The old root is deleted.
@@ -62,7 +65,7 @@ pub enum Fate {
     Cleared(Unfinished),
 }
 
-impl Fate {
+impl ExpiryDecision {
     /// Whether it is told although nothing is done: its owner has to do something, or it stays for good.
     pub fn is_told(&self) -> bool {
         matches!(self, Self::Stays(_, WhyKept::OfOtherSystem | WhyKept::HasSnapshots))
@@ -119,7 +122,7 @@ pub enum ExpireRefusal {
 ///
 /// The newest ones stay whatever any clock says. Which these are is told by the file system's own
 /// order, in which `survey` has them.
-pub fn plan(
+pub fn plan_expiry(
     survey: &Survey,
     retention: Retention,
     now: DateTime<Utc>,
@@ -132,13 +135,13 @@ pub fn plan(
     let (others, own): (Vec<&OldRoot>, Vec<&OldRoot>) = survey.old_roots.iter().partition(is_other);
     let at_least = usize::try_from(retention.at_least).unwrap_or(usize::MAX);
     let always_stay = own.len().saturating_sub(at_least);
-    let ages = ages(&own, now);
-    let mut fates = Vec::new();
+    let ages = ages_of_records(&own, now);
+    let mut decisions = Vec::new();
     let mut newer = 0;
     for (at, (old_root, age)) in own.into_iter().zip(ages).enumerate().rev() {
         let why = match age {
             _ if at >= always_stay => Ok(WhyKept::Newest(retention.at_least)),
-            _ if is_default(survey, old_root) => Ok(WhyKept::Default),
+            _ if is_default_subvolume(survey, old_root) => Ok(WhyKept::Default),
             None => Ok(WhyKept::OfTheFuture(old_root.record.time)),
             Some(age) if age.passed > TimeDelta::days(retention.days.into()) => {
                 let keeps = retention.snapshots == Snapshots::Keep;
@@ -147,28 +150,34 @@ pub fn plan(
             }
             Some(age) => Ok(WhyKept::Young(age, retention.days)),
         };
-        fates.push(match why {
-            Ok(why) => Fate::Stays(old_root.clone(), why),
-            Err(age) => Fate::Goes(old_root.clone(), WhyGone { age, newer }),
+        decisions.push(match why {
+            Ok(why) => ExpiryDecision::Stays(old_root.clone(), why),
+            Err(age) => ExpiryDecision::Goes(old_root.clone(), WhyGone { age, newer }),
         });
         newer += usize::from(why.is_ok());
     }
-    fates.reverse();
+    decisions.reverse();
     let stays = |old_root: &OldRoot| {
         let is_named = survey.is_of_other(&old_root.record);
         let why = if is_named { WhyKept::OfOtherLive } else { WhyKept::OfOtherSystem };
-        Fate::Stays(old_root.clone(), why)
+        ExpiryDecision::Stays(old_root.clone(), why)
     };
-    fates.extend(others.into_iter().map(stays));
-    fates.extend(survey.own_unfinished().filter(|left| is_ours(left)).cloned().map(Fate::Cleared));
-    Ok(ExpirePlan { fates })
+    decisions.extend(others.into_iter().map(stays));
+    decisions.extend(
+        survey
+            .own_unfinished()
+            .filter(|left| is_cleared_by_record(left))
+            .cloned()
+            .map(ExpiryDecision::Cleared),
+    );
+    Ok(ExpirePlan { decisions })
 }
 
 /// The age of each, where its record can be right; `None` where it lies in the future.
 ///
 /// A record's time is what an initrd's clock said, which may have been 1970. But none of them can
 /// have been set aside before one that is older by the file system's order.
-fn ages(oldest_first: &[&OldRoot], now: DateTime<Utc>) -> Vec<Option<Age>> {
+fn ages_of_records(oldest_first: &[&OldRoot], now: DateTime<Utc>) -> Vec<Option<Age>> {
     let mut newest = DateTime::<Utc>::MIN_UTC;
     let age = |old_root: &&OldRoot| {
         let told = old_root.record.time;
@@ -181,7 +190,7 @@ fn ages(oldest_first: &[&OldRoot], now: DateTime<Utc>) -> Vec<Option<Age>> {
     oldest_first.iter().map(age).collect()
 }
 
-fn is_default(survey: &Survey, old_root: &OldRoot) -> bool {
+fn is_default_subvolume(survey: &Survey, old_root: &OldRoot) -> bool {
     survey.unfinished.iter().any(|left| match left {
         Unfinished::DefaultLeftBehind(other) => other.tree.id == old_root.tree.id,
         _ => false,
@@ -189,7 +198,7 @@ fn is_default(survey: &Survey, old_root: &OldRoot) -> bool {
 }
 
 /// Whether a record of ours says what it is, and that nobody needs it.
-fn is_ours(left: &Unfinished) -> bool {
+fn is_cleared_by_record(left: &Unfinished) -> bool {
     match left {
         Unfinished::RecordOnly(_)
         | Unfinished::FreshCopy { .. }
@@ -202,7 +211,7 @@ fn is_ours(left: &Unfinished) -> bool {
     }
 }
 
-impl fmt::Display for Fate {
+impl fmt::Display for ExpiryDecision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |record: &Record| Escaped(record.name.as_bytes()).to_string();
         match self {
@@ -223,7 +232,7 @@ impl fmt::Display for Fate {
             Self::Goes(old_root, why) => {
                 write!(f, "discard {}: {why}", name(&old_root.record))?;
                 if !old_root.nested.is_empty() {
-                    write!(f, "; with what is in {}", nested_trees::list(&old_root.nested))?;
+                    write!(f, "; with what is in {}", nested_trees::list_paths(&old_root.nested))?;
                 }
                 if !old_root.snapshots.is_empty() {
                     write!(f, "; with its snapshots {}", old_root.snapshots.join(", "))?;
@@ -297,7 +306,7 @@ fn in_days(days: impl Into<i64>) -> String {
 
 impl fmt::Display for ExpirePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fates.iter().try_for_each(|fate| writeln!(f, "{fate}"))
+        self.decisions.iter().try_for_each(|decision| writeln!(f, "{decision}"))
     }
 }
 

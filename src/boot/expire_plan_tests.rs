@@ -46,7 +46,7 @@ fn survey(times: &[DateTime<Utc>]) -> Survey {
 }
 
 fn planned(survey: &Survey, rules: Retention, now: DateTime<Utc>) -> ExpirePlan {
-    plan(survey, rules, now).unwrap()
+    plan_expiry(survey, rules, now).unwrap()
 }
 
 fn told(times: &[DateTime<Utc>], rules: Retention, now: DateTime<Utc>) -> Vec<String> {
@@ -172,7 +172,7 @@ fn leftovers_with_a_record_of_ours_go_and_others_never() {
 fn what_cannot_be_seen_is_not_taken_for_nothing() {
     let obstacle = Obstacle { reason: "x is y".into(), mend: Some("do z".into()) };
     let survey = Survey { obstacles: vec![obstacle], ..survey(&[]) };
-    let refusals = plan(&survey, RULES, at(NOW)).unwrap_err();
+    let refusals = plan_expiry(&survey, RULES, at(NOW)).unwrap_err();
     assert_eq!(refusals[0].to_string(), "cannot delete old roots: x is y\n  mend: do z");
 }
 
@@ -187,10 +187,10 @@ proptest! {
         let times: Vec<_> = times.iter().map(|time| at((*time).into())).collect();
         let found = survey(&times);
         let planned = planned(&found, rules(at_least, days), at(now.into()));
-        prop_assert_eq!(planned.fates.len(), times.len());
+        prop_assert_eq!(planned.decisions.len(), times.len());
         prop_assert!(planned.staying() >= times.len().min(at_least as usize));
-        for (place, fate) in planned.fates.iter().enumerate() {
-            let Fate::Goes(old_root, why) = fate else { continue };
+        for (place, decision) in planned.decisions.iter().enumerate() {
+            let ExpiryDecision::Goes(old_root, why) = decision else { continue };
             prop_assert_eq!(old_root, &found.old_roots[place]);
             prop_assert!(times.len() - place > at_least as usize);
             let oldest = at(now.into()) - TimeDelta::days(days.into());

@@ -9,15 +9,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use dirfd::process::Program;
 use dirfd::{Error, Result};
 
-use crate::boot::command_line::{Asked, CommandLine};
+use crate::boot::command_line::{BootRequest, CommandLine};
 use crate::boot::fstab::{self, RootEntry};
 use crate::boot::resume::{self, Resume};
-use crate::boot::stamp::{Outcome, Stamp, ThisRoot};
+use crate::boot::stamp::{RollbackOutcome, Stamp, ThisRoot};
 use crate::host::HostRoot;
 
 /// What is known about this boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct BootFacts {
     /// The kernel's id of this boot.
     pub boot_id: String,
     /// The wall clock; a label only, since an initrd's clock may be wrong.
@@ -67,7 +67,7 @@ pub fn up_since(host: &HostRoot, clock: DateTime<Utc>) -> Option<DateTime<Utc>> 
     clock.checked_sub_signed(TimeDelta::seconds(seconds.into()))
 }
 
-impl Facts {
+impl BootFacts {
     /// Reads the facts of a host. `clock` is the time to put into records.
     pub fn gather(host: &HostRoot, clock: DateTime<Utc>) -> Result<Self> {
         let read = |what: &str, path: &str| {
@@ -76,7 +76,7 @@ impl Facts {
         let boot_id = boot_id(host)?;
         let command_line = read("the kernel command line", "proc/cmdline")?;
         let command_line = CommandLine::parse(&command_line);
-        let resume = resume::probe(host, &command_line, rustix::param::page_size());
+        let resume = resume::probe_resume(host, &command_line, rustix::param::page_size());
         let stamp = Stamp::read(host).map_err(|e| e.to_string());
         Ok(Self {
             boot_id,
@@ -104,7 +104,8 @@ impl Facts {
     ) -> Result<Self> {
         let Some(blank) = survey.blank.tree() else { return Ok(self) };
         let view = view(blank)?;
-        let text = fstab::read(view.as_fd()).map_err(|e| Error::io("read blank's fstab", e))?;
+        let text =
+            fstab::read_fstab(view.as_fd()).map_err(|e| Error::io("read blank's fstab", e))?;
         Ok(self.with_fstab(&text))
     }
 
@@ -112,17 +113,17 @@ impl Facts {
     /// machine alone, whose root is `root`.
     #[must_use]
     pub fn with_soft_reboots(self, root: &Path) -> Self {
-        Self { soft_reboots: count(root), ..self }
+        Self { soft_reboots: count_soft_reboots(root), ..self }
     }
 
     /// Drops the stamp if it tells of another root than this one. Without a word of which root it is of,
     /// that nothing was rolled back is believed if the kernel was told so.
     #[must_use]
     pub fn about(self, root: &ThisRoot) -> Self {
-        let skipped = self.command_line.asked == Some(Asked::Skip);
+        let skipped = self.command_line.asked == Some(BootRequest::Skip);
         let is_of = |stamp: &Stamp| {
             let nameless = stamp.root.is_none() && stamp.live.is_none();
-            stamp.is_of(root) || (nameless && skipped && stamp.outcome == Outcome::Skipped)
+            stamp.is_of(root) || (nameless && skipped && stamp.outcome == RollbackOutcome::Skipped)
         };
         let stamp = self.stamp.map(|stamp| stamp.filter(is_of));
         Self { stamp, ..self }
@@ -150,14 +151,14 @@ const SYSTEMCTL: Program = Program::new("systemctl", "systemd");
 /// How many there were in this boot, as systemd counts them (`SoftRebootsCount`, from version 256 on).
 ///
 /// `None` where systemd does not run or does not tell, and for another machine's root.
-pub fn count(root: &Path) -> Option<u32> {
+pub fn count_soft_reboots(root: &Path) -> Option<u32> {
     if root != Path::new("/") || !Path::new("/run/systemd/system").exists() {
         return None;
     }
-    parse(&SYSTEMCTL.run(["show", "--property=SoftRebootsCount", "--value"]).ok()?)
+    parse_count(&SYSTEMCTL.run(["show", "--property=SoftRebootsCount", "--value"]).ok()?)
 }
 
-fn parse(text: &[u8]) -> Option<u32> {
+fn parse_count(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text).ok()?.trim().parse().ok()
 }
 
@@ -182,14 +183,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let host = host(&dir);
         let clock = DateTime::from_timestamp(1, 0).unwrap();
-        Stamp::new(ID, clock, Outcome::Skipped).write(&host).unwrap();
-        let facts = Facts::gather(&host, clock).unwrap().with_fstab(b"x / btrfs subvolid=256");
+        Stamp::new(ID, clock, RollbackOutcome::Skipped).write(&host).unwrap();
+        let facts = BootFacts::gather(&host, clock).unwrap().with_fstab(b"x / btrfs subvolid=256");
         assert_eq!((facts.boot_id.as_str(), facts.clock), (ID, clock));
-        assert_eq!(facts.command_line.asked, Some(Asked::Boot));
+        assert_eq!(facts.command_line.asked, Some(BootRequest::Boot));
         assert_eq!(facts.resume, Resume::RuledOut);
         assert_eq!(facts.fstab_roots[0].subvolid(), Some(&b"256"[..]));
-        assert_eq!(facts.stamp_of_this_boot().unwrap().outcome, Outcome::Skipped);
-        let other = Facts { boot_id: "another".into(), ..facts };
+        assert_eq!(facts.stamp_of_this_boot().unwrap().outcome, RollbackOutcome::Skipped);
+        let other = BootFacts { boot_id: "another".into(), ..facts };
         assert_eq!(other.stamp_of_this_boot(), None);
     }
 
@@ -198,16 +199,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let host = host(&dir);
         std::fs::remove_file(dir.path().join("proc/cmdline")).unwrap();
-        let error = Facts::gather(&host, Utc::now()).unwrap_err().to_string();
+        let error = BootFacts::gather(&host, Utc::now()).unwrap_err().to_string();
         let why = "No such file or directory";
         assert_eq!(error, format!("cannot read the kernel command line from proc/cmdline: {why}"));
     }
 
     #[test]
     fn a_number_is_a_count_and_silence_is_not_known() {
-        assert_eq!(parse(b"2\n"), Some(2));
+        assert_eq!(parse_count(b"2\n"), Some(2));
         for silence in [&b""[..], b"\n", b"[not set]\n", b"\xff"] {
-            assert_eq!(parse(silence), None);
+            assert_eq!(parse_count(silence), None);
         }
     }
 }

@@ -11,7 +11,7 @@ use dirfd::path::Escaped;
 use dirfd::{TreeName, TreePath, atomic_file};
 use rustix::fs::{self, Mode, OFlags, ResolveFlags};
 
-use crate::boot::command_line::option;
+use crate::boot::command_line::option_value;
 use crate::host::is_not_found;
 use crate::persist::list::KeepEntry;
 
@@ -33,13 +33,13 @@ pub struct RootEntry {
 impl RootEntry {
     /// The number by which it names the subvolume to mount, if it does.
     pub fn subvolid(&self) -> Option<&[u8]> {
-        option(&self.options, b"subvolid")
+        option_value(&self.options, b"subvolid")
     }
 }
 
 /// An entry that mounts something. All of its fields are unescaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct FstabEntry {
     /// The number of its line, from 1.
     pub line: usize,
     /// What is mounted: a device, `LABEL=…` and the like, or whatever the type calls a source.
@@ -53,29 +53,29 @@ pub struct Entry {
 }
 
 /// Every entry that has a mount point. Swap has none, and a path that goes upwards is none.
-pub fn entries(text: &[u8]) -> Vec<Entry> {
+pub fn parse_entries(text: &[u8]) -> Vec<FstabEntry> {
     let entry = |(line, text)| {
-        let Fields { source, point, mut rest } = fields(text)?;
+        let Fields { source, point, mut rest } = split_fields(text)?;
         let point = point.starts_with(b"/").then(|| TreePath::parse(&point).ok())??;
         let mut next = || rest.next().map(|field| unescape(field).into_owned()).unwrap_or_default();
         let source = unescape(source).into_owned();
-        Some(Entry { line, source, point, fs_type: next(), options: next() })
+        Some(FstabEntry { line, source, point, fs_type: next(), options: next() })
     };
-    numbered(text).filter_map(entry).collect()
+    number_lines(text).filter_map(entry).collect()
 }
 
 /// Every entry that mounts the root. Lines that are no entries are left out, as mount(8) does.
 pub fn root_entries(text: &[u8]) -> Vec<RootEntry> {
-    numbered(text).filter_map(|(line, text)| root_entry(line, text)).collect()
+    number_lines(text).filter_map(|(line, text)| root_entry(line, text)).collect()
 }
 
 /// The text of the fstab in a tree; empty if it has none.
-pub fn read(tree: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
-    Ok(read_in(tree, "etc/fstab")?.unwrap_or_default())
+pub fn read_fstab(tree: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    Ok(read_system_file(tree, "etc/fstab")?.unwrap_or_default())
 }
 
 /// The text of a file of the system's own in a tree, if it is there. Links lead nowhere else.
-pub fn read_in(tree: BorrowedFd<'_>, path: &str) -> io::Result<Option<Vec<u8>>> {
+pub fn read_system_file(tree: BorrowedFd<'_>, path: &str) -> io::Result<Option<Vec<u8>>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = fs::openat2(tree, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
     match opened.map_err(io::Error::from) {
@@ -86,7 +86,7 @@ pub fn read_in(tree: BorrowedFd<'_>, path: &str) -> io::Result<Option<Vec<u8>>> 
 }
 
 /// Lines with their numbers, without what Windows ends them with.
-fn numbered(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+fn number_lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let lines = text.split(|&b| b == b'\n').enumerate();
     lines.map(|(at, line)| (at + 1, line.strip_suffix(b"\r").unwrap_or(line)))
 }
@@ -98,14 +98,14 @@ struct Fields<'l, R> {
     rest: R,
 }
 
-fn fields(line: &[u8]) -> Option<Fields<'_, impl Iterator<Item = &[u8]>>> {
+fn split_fields(line: &[u8]) -> Option<Fields<'_, impl Iterator<Item = &[u8]>>> {
     let mut fields = line.split(|b| matches!(b, b' ' | b'\t')).filter(|field| !field.is_empty());
     let source = fields.next().filter(|source| !source.starts_with(b"#"))?;
     Some(Fields { source, point: unescape(fields.next()?), rest: fields })
 }
 
 fn root_entry(line: usize, text: &[u8]) -> Option<RootEntry> {
-    let Fields { source, point, mut rest } = fields(text)?;
+    let Fields { source, point, mut rest } = split_fields(text)?;
     if point.is_empty() || point.iter().any(|&b| b != b'/') {
         return None;
     }
@@ -139,9 +139,9 @@ const BINDS: usize = 8;
 
 /// An fstab, and what tells whether its mounts survive.
 #[derive(Clone, Copy, Debug)]
-pub struct Mounts<'f> {
+pub struct FstabMounts<'f> {
     /// Its entries.
-    pub entries: &'f [Entry],
+    pub entries: &'f [FstabEntry],
     /// The storages: what is bound from there is kept already.
     pub storages: &'f [TreePath],
     /// The tree that is replaced at each boot: a subvolume inside of it goes with it.
@@ -149,7 +149,7 @@ pub struct Mounts<'f> {
 }
 
 /// Where the storages of a keep list are, each once.
-pub fn storages(list: &[KeepEntry]) -> Vec<TreePath> {
+pub fn storage_paths(list: &[KeepEntry]) -> Vec<TreePath> {
     let storages: BTreeSet<&TreePath> = list.iter().map(|entry| &entry.storage).collect();
     storages.into_iter().cloned().collect()
 }
@@ -176,15 +176,15 @@ pub enum Survival {
     NotAtBoot,
 }
 
-impl Mounts<'_> {
+impl FstabMounts<'_> {
     /// What has to do with keeping `path`: a mount that survives, at the path or above it, or any other
     /// at the very path. The root's own entry is none.
     pub fn at(&self, path: &TreePath) -> Option<FstabMount> {
-        self.look(path, BINDS).filter(|mount| mount.survives() || mount.point == *path)
+        self.find_mount(path, BINDS).filter(|mount| mount.survives() || mount.point == *path)
     }
 
-    fn look(&self, path: &TreePath, binds: usize) -> Option<FstabMount> {
-        let shows = |entry: &&Entry| {
+    fn find_mount(&self, path: &TreePath, binds: usize) -> Option<FstabMount> {
+        let shows = |entry: &&FstabEntry| {
             let point = &entry.point;
             let mounted = !is_option(entry, b"noauto") || is_automount(entry);
             point.depth() > 0 && path.is_within(point) && (mounted || point == path)
@@ -197,7 +197,7 @@ impl Mounts<'_> {
         Some(FstabMount { line: entry.line, point: entry.point.clone(), survival })
     }
 
-    fn survival(&self, entry: &Entry, path: &TreePath, binds: usize) -> Survival {
+    fn survival(&self, entry: &FstabEntry, path: &TreePath, binds: usize) -> Survival {
         if is_option(entry, b"noauto") && !is_automount(entry) && entry.point == *path {
             return Survival::NotAtBoot;
         }
@@ -205,7 +205,7 @@ impl Mounts<'_> {
         if is_option(entry, b"bind") || is_option(entry, b"rbind") {
             let from = TreePath::parse(&entry.source).unwrap_or_default();
             let kept = self.storages.iter().any(|storage| from.is_within(storage));
-            let above = || binds.checked_sub(1).and_then(|binds| self.look(&from, binds));
+            let above = || binds.checked_sub(1).and_then(|binds| self.find_mount(&from, binds));
             return match kept || above().is_some_and(|mount| mount.survives()) {
                 true => Survival::Survives,
                 false => Survival::Lost(format!("a part of the root, {from}")),
@@ -215,7 +215,7 @@ impl Mounts<'_> {
             return Survival::Lost(format!("a {}", Escaped(fs_type)));
         }
         let subvolume =
-            option(&entry.options, b"subvol").and_then(|name| TreePath::parse(name).ok());
+            option_value(&entry.options, b"subvol").and_then(|name| TreePath::parse(name).ok());
         let inside = self.live.is_some_and(|live| {
             let live = TreePath::parse(live.as_bytes()).ok();
             live.is_some_and(|live| subvolume.is_some_and(|name| name.is_within(&live)))
@@ -227,11 +227,11 @@ impl Mounts<'_> {
     }
 }
 
-fn is_option(entry: &Entry, name: &[u8]) -> bool {
+fn is_option(entry: &FstabEntry, name: &[u8]) -> bool {
     entry.options.split(|&b| b == b',').any(|option| option == name)
 }
 
-fn is_automount(entry: &Entry) -> bool {
+fn is_automount(entry: &FstabEntry) -> bool {
     is_option(entry, b"x-systemd.automount")
 }
 
@@ -297,7 +297,7 @@ mod tests {
         let text = b"# /persist is here\nUUID=x /persist btrfs subvol=a\\040b,nofail 0 0\r\n\
             LABEL=my\\040os\t//srv/./data/\nx none swap sw\nx /a/../b ext4\nx relative ext4\n\
             tmpfs / tmpfs size=1G";
-        let found: Vec<String> = entries(text)
+        let found: Vec<String> = parse_entries(text)
             .iter()
             .map(|e| {
                 let text = String::from_utf8_lossy;
@@ -317,20 +317,20 @@ mod tests {
     fn a_tree_without_an_fstab_has_an_empty_one() {
         let dir = tempfile::tempdir().unwrap();
         let tree = std::fs::File::open(dir.path()).unwrap();
-        assert_eq!(read(tree.as_fd()).unwrap(), b"");
+        assert_eq!(read_fstab(tree.as_fd()).unwrap(), b"");
         std::fs::create_dir(dir.path().join("etc")).unwrap();
         std::os::unix::fs::symlink("/nix/fstab", dir.path().join("etc/fstab")).unwrap();
-        assert_eq!(read(tree.as_fd()).unwrap(), b"");
+        assert_eq!(read_fstab(tree.as_fd()).unwrap(), b"");
         std::fs::create_dir(dir.path().join("nix")).unwrap();
         std::fs::write(dir.path().join("nix/fstab"), "x / btrfs").unwrap();
-        assert_eq!(read(tree.as_fd()).unwrap(), b"x / btrfs");
+        assert_eq!(read_fstab(tree.as_fd()).unwrap(), b"x / btrfs");
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_the_parser_fail(bytes: Vec<u8>) {
             let lines = bytes.split(|&b| b == b'\n').count();
-            let (roots, all) = (root_entries(&bytes), entries(&bytes));
+            let (roots, all) = (root_entries(&bytes), parse_entries(&bytes));
             prop_assert!(roots.iter().all(|e| (1..=lines).contains(&e.line)));
             // What mounts the root is an entry like any other.
             let at_root: Vec<usize> =
@@ -353,10 +353,10 @@ mod tests {
         UUID=z none swap sw\n";
 
     fn told(path: &str) -> Option<String> {
-        let entries = super::entries(FSTAB.as_bytes());
+        let entries = super::parse_entries(FSTAB.as_bytes());
         let storages = [TreePath::parse(b"/persist").unwrap()];
         let live = TreeName::new("@").unwrap();
-        let mounts = Mounts { entries: &entries, storages: &storages, live: Some(&live) };
+        let mounts = FstabMounts { entries: &entries, storages: &storages, live: Some(&live) };
         mounts.at(&TreePath::parse(path.as_bytes()).unwrap()).map(|mount| mount.to_string())
     }
 
@@ -395,8 +395,8 @@ mod tests {
 
     #[test]
     fn binds_that_lead_in_a_circle_end() {
-        let entries = super::entries(b"/a /b none bind\n/b /a none bind\n");
-        let mounts = Mounts { entries: &entries, storages: &[], live: None };
+        let entries = super::parse_entries(b"/a /b none bind\n/b /a none bind\n");
+        let mounts = FstabMounts { entries: &entries, storages: &[], live: None };
         let mount = mounts.at(&TreePath::parse(b"/a").unwrap()).unwrap();
         assert!(!mount.survives(), "{mount}");
     }

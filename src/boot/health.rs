@@ -5,16 +5,16 @@ use backends::{Abilities, Held, Layout, Survey, TreeId, Unfinished};
 use chrono::TimeDelta;
 use dirfd::path::Escaped;
 
-use crate::boot::command_line::Asked;
-use crate::boot::facts::Facts;
+use crate::boot::command_line::BootRequest;
+use crate::boot::facts::BootFacts;
 use crate::boot::rollback_plan;
-use crate::boot::stamp::{Outcome, Stamp};
+use crate::boot::stamp::{RollbackOutcome, Stamp};
 use crate::boot::status_report::{BootState, RolledBack, StatusProblem};
 use crate::config::rollback_options::Strategy;
 
 /// The tree that is mounted as the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Running {
+pub enum RunningRoot {
     /// A tree of the file system that the configuration names.
     Tree(TreeId),
     /// Something on another file system.
@@ -22,17 +22,17 @@ pub enum Running {
 }
 
 /// What this boot did about the root.
-pub fn boot(facts: &Facts, abilities: Abilities) -> BootState {
+pub fn boot_state(facts: &BootFacts, abilities: Abilities) -> BootState {
     let mut boot = BootState { boot_id: facts.boot_id.clone(), rolled_back: None, skipped: None };
     if !abilities.needs_rollback {
         boot.skipped = Some("this root starts empty at every boot by itself".into());
         return boot;
     }
     match facts.stamp_of_this_boot().map(|stamp| (stamp, &stamp.outcome)) {
-        Some((stamp, Outcome::RolledBack)) => boot.rolled_back = Some(rolled_back(stamp)),
-        Some((_, Outcome::Skipped)) => boot.skipped = Some("it was asked not to".into()),
-        Some((_, Outcome::Refused { .. })) => boot.skipped = Some("it was refused".into()),
-        Some((_, Outcome::Failed { .. })) => boot.skipped = Some("it failed".into()),
+        Some((stamp, RollbackOutcome::RolledBack)) => boot.rolled_back = Some(rolled_back(stamp)),
+        Some((_, RollbackOutcome::Skipped)) => boot.skipped = Some("it was asked not to".into()),
+        Some((_, RollbackOutcome::Refused { .. })) => boot.skipped = Some("it was refused".into()),
+        Some((_, RollbackOutcome::Failed { .. })) => boot.skipped = Some("it failed".into()),
         None if facts.stamp.is_err() => {}
         None => boot.skipped = Some("no rollback has run in this boot".into()),
     }
@@ -50,78 +50,78 @@ fn rolled_back(stamp: &Stamp) -> RolledBack {
 }
 
 /// Whether the next boot is the first of which a rollback can be expected.
-pub fn is_pending(survey: &Survey, facts: &Facts) -> bool {
+pub fn is_pending(survey: &Survey, facts: &BootFacts) -> bool {
     facts.is_before_first_rollback(survey.blank.tree(), !survey.old_roots.is_empty())
 }
 
 /// Only what went wrong in this boot, and whether the root that runs is the one that it made.
 pub fn problems_of_this_boot(
     survey: &Survey,
-    facts: &Facts,
+    facts: &BootFacts,
     layout: &Layout,
-    running: &Running,
+    running: &RunningRoot,
 ) -> Vec<StatusProblem> {
-    let mut problems = this_boot(survey, facts);
+    let mut problems = failures_of_this_boot(survey, facts);
     problems.extend(wrong_root(survey, layout, running));
     problems
 }
 
 /// Everything that its owner should mend, what matters most first.
-pub fn problems(
+pub fn find_problems(
     survey: &Survey,
-    facts: &Facts,
+    facts: &BootFacts,
     layout: Option<&Layout>,
-    running: &Running,
+    running: &RunningRoot,
     abilities: Abilities,
 ) -> Vec<StatusProblem> {
     let Some(layout) = layout.filter(|_| abilities.needs_rollback) else { return Vec::new() };
     let mut problems = problems_of_this_boot(survey, facts, layout, running);
-    problems.extend(next_boot(survey, facts, layout));
-    problems.extend(survey.own_unfinished().map(unfinished));
+    problems.extend(refusals_of_next_boot(survey, facts, layout));
+    problems.extend(survey.own_unfinished().map(problem_of_unfinished));
     problems
 }
 
-fn problem(text: impl Into<String>, mend: &str) -> StatusProblem {
+fn new_problem(text: impl Into<String>, mend: &str) -> StatusProblem {
     StatusProblem { text: text.into(), mend: Some(mend.to_string()) }
 }
 
 /// What went wrong in this boot.
-fn this_boot(survey: &Survey, facts: &Facts) -> Vec<StatusProblem> {
+fn failures_of_this_boot(survey: &Survey, facts: &BootFacts) -> Vec<StatusProblem> {
     let stamp = match &facts.stamp {
-        Err(why) => return vec![problem(why.clone(), "the next rollback writes it anew")],
+        Err(why) => return vec![new_problem(why.clone(), "the next rollback writes it anew")],
         Ok(_) => facts.stamp_of_this_boot(),
     };
     if let Some(count @ 1..) = facts.soft_reboots {
         let text = format!(
             "soft-reboot number {count} of this boot did not run the initrd, so nothing was rolled back"
         );
-        return vec![problem(text, "systemctl reboot")];
+        return vec![new_problem(text, "systemctl reboot")];
     }
     match stamp.map(|stamp| (&stamp.outcome, stamp)) {
         None if is_pending(survey, facts) => Vec::new(),
         None => {
             let mend = "rebuild the initrd (update-initramfs -u, dracut --force --regenerate-all or \
                         mkinitcpio -P) and reboot; a kernel that kexec starts needs that initrd, too";
-            vec![problem("no rollback has run in this boot", mend)]
+            vec![new_problem("no rollback has run in this boot", mend)]
         }
-        Some((Outcome::RolledBack, stamp)) => {
+        Some((RollbackOutcome::RolledBack, stamp)) => {
             let live = survey.live.tree().map(|live| &live.id);
             let replaced = stamp.live_now.is_some() && live.is_some();
             if replaced && stamp.live_now.as_ref() != live {
                 let text = "live is another tree than the one that this boot's rollback made";
-                return vec![problem(text, "reboot, so that live is a fresh copy of blank")];
+                return vec![new_problem(text, "reboot, so that live is a fresh copy of blank")];
             }
             Vec::new()
         }
-        Some((Outcome::Skipped, _)) => Vec::new(),
-        Some((Outcome::Refused { reasons } | Outcome::Failed { reasons }, _)) => {
-            reasons.iter().map(|reason| from_text(reason)).collect()
+        Some((RollbackOutcome::Skipped, _)) => Vec::new(),
+        Some((RollbackOutcome::Refused { reasons } | RollbackOutcome::Failed { reasons }, _)) => {
+            reasons.iter().map(|reason| problem_from_reason(reason)).collect()
         }
     }
 }
 
 /// A reason as it was printed, with its mend on a line of its own.
-fn from_text(reason: &str) -> StatusProblem {
+fn problem_from_reason(reason: &str) -> StatusProblem {
     let (text, mend) = match reason.split_once("\n  mend: ") {
         Some((text, mend)) => (text, Some(mend.to_string())),
         None => (reason, None),
@@ -130,30 +130,35 @@ fn from_text(reason: &str) -> StatusProblem {
 }
 
 /// Whether the running root is live at all.
-fn wrong_root(survey: &Survey, layout: &Layout, running: &Running) -> Option<StatusProblem> {
+fn wrong_root(survey: &Survey, layout: &Layout, running: &RunningRoot) -> Option<StatusProblem> {
     let live = survey.live.tree()?;
     let what = match running {
-        Running::Tree(id) if *id == live.id => return None,
-        Running::Tree(_) => "another tree of its file system is mounted as the root",
-        Running::Elsewhere => "another file system is mounted as the root",
+        RunningRoot::Tree(id) if *id == live.id => return None,
+        RunningRoot::Tree(_) => "another tree of its file system is mounted as the root",
+        RunningRoot::Elsewhere => "another file system is mounted as the root",
     };
-    Some(problem(
+    Some(new_problem(
         format!("live, `{}`, is not the running root: {what}", layout.live),
         "correct `root=`, `rootflags=` or fstab, or name where live is mounted with `--root DIR`",
     ))
 }
 
 /// What the next rollback would meet if everything stays as it is.
-fn next_boot(survey: &Survey, facts: &Facts, layout: &Layout) -> Vec<StatusProblem> {
+fn refusals_of_next_boot(
+    survey: &Survey,
+    facts: &BootFacts,
+    layout: &Layout,
+) -> Vec<StatusProblem> {
     // Mounts end with this boot, and what was asked was asked of this boot.
     let hold = survey.hold.clone().filter(|held| matches!(held, Held::Unreadable(_)));
     let survey =
         Survey { live_mounts: Vec::new(), more_live_mounts: false, hold, ..survey.clone() };
     let mut facts = facts.clone();
     facts.command_line.asked =
-        facts.command_line.asked.filter(|asked| matches!(asked, Asked::Unknown(_)));
-    let refusals =
-        rollback_plan::plan(Strategy::SetAside, &survey, &facts, layout).err().unwrap_or_default();
+        facts.command_line.asked.filter(|asked| matches!(asked, BootRequest::Unknown(_)));
+    let refusals = rollback_plan::plan_rollback(Strategy::SetAside, &survey, &facts, layout)
+        .err()
+        .unwrap_or_default();
     refusals
         .iter()
         .map(|refusal| StatusProblem {
@@ -163,44 +168,44 @@ fn next_boot(survey: &Survey, facts: &Facts, layout: &Layout) -> Vec<StatusProbl
         .collect()
 }
 
-fn unfinished(unfinished: &Unfinished) -> StatusProblem {
+fn problem_of_unfinished(unfinished: &Unfinished) -> StatusProblem {
     match unfinished {
-        Unfinished::RecordOnly(record) => problem(
+        Unfinished::RecordOnly(record) => new_problem(
             format!(
                 "a rollback was interrupted and left the record {} alone",
                 Escaped(record.name.as_bytes())
             ),
             "nothing needs to be done; `blankroot expire` removes it",
         ),
-        Unfinished::FreshCopy { tree, .. } => problem(
+        Unfinished::FreshCopy { tree, .. } => new_problem(
             format!("a rollback was interrupted and left a fresh copy, `{}`", tree.name),
             "nothing needs to be done; the next rollback takes it, or `blankroot expire` removes it",
         ),
-        Unfinished::HalfDeleted { tree, .. } => problem(
+        Unfinished::HalfDeleted { tree, .. } => new_problem(
             format!("deleting `{}` was interrupted, and it is not whole any more", tree.name),
             "nothing needs to be done; the next `blankroot expire` deletes the rest",
         ),
-        Unfinished::DefaultLeftBehind(old) => problem(
+        Unfinished::DefaultLeftBehind(old) => new_problem(
             format!("mounts that name no tree lead to the old root `{}`", old.tree.name),
             "reboot: the next rollback lets them lead to live; or run `blankroot rollback` while \
              live is not mounted",
         ),
-        Unfinished::HalfSetAside(name) => problem(
+        Unfinished::HalfSetAside(name) => new_problem(
             format!(
                 "a rollback was interrupted between two of its steps, and `{name}` was live then"
             ),
             "delete nothing; the next `blankroot rollback` or `blankroot expire` of its system completes \
              the rollback",
         ),
-        Unfinished::Foreign(name) => problem(
+        Unfinished::Foreign(name) => new_problem(
             format!("`{name}` lies among the old roots, and no record tells of it"),
             "move it elsewhere; Blankroot never touches it",
         ),
-        Unfinished::Leftover(name) => problem(
+        Unfinished::Leftover(name) => new_problem(
             format!("a power cut left `{name}`, which is not whole"),
             "delete it when you like; Blankroot never touches it",
         ),
-        Unfinished::UnreadableRecord { name, why } => problem(
+        Unfinished::UnreadableRecord { name, why } => new_problem(
             format!("the record `{name}` cannot be read: {why}"),
             "look at it; the old root that it belongs to is never touched",
         ),
@@ -230,11 +235,11 @@ mod tests {
         Survey { has_old_dir: true, ..Survey::new("x", tree("live", "root", false), blank) }
     }
 
-    fn facts(stamp: Result<Option<Stamp>, String>) -> Facts {
-        Facts {
+    fn facts(stamp: Result<Option<Stamp>, String>) -> BootFacts {
+        BootFacts {
             boot_id: "boot".into(),
             clock: DateTime::UNIX_EPOCH,
-            command_line: CommandLine { asked: Some(Asked::Halt), ..CommandLine::default() },
+            command_line: CommandLine { asked: Some(BootRequest::Halt), ..CommandLine::default() },
             resume: Resume::RuledOut,
             fstab_roots: Vec::new(),
             soft_reboots: None,
@@ -243,33 +248,33 @@ mod tests {
         }
     }
 
-    fn stamp(outcome: Outcome) -> Stamp {
+    fn stamp(outcome: RollbackOutcome) -> Stamp {
         Stamp {
             live_now: Some(TreeId::new("live")),
             ..Stamp::new("boot", DateTime::UNIX_EPOCH, outcome)
         }
     }
 
-    fn found(survey: &Survey, facts: &Facts, running: &str) -> Vec<String> {
+    fn found(survey: &Survey, facts: &BootFacts, running: &str) -> Vec<String> {
         let name = |text: &str| TreeName::new(text).unwrap();
         let layout =
             Layout { live: name("root"), blank: name("root-blank"), old: name("old-roots") };
-        let running = Running::Tree(TreeId::new(running));
-        let problems = problems(survey, facts, Some(&layout), &running, ABILITIES);
+        let running = RunningRoot::Tree(TreeId::new(running));
+        let problems = find_problems(survey, facts, Some(&layout), &running, ABILITIES);
         problems.into_iter().map(|problem| problem.text).collect()
     }
 
     #[test]
     fn a_rollback_of_this_boot_with_its_live_running_is_healthy() {
-        let rolled_back = facts(Ok(Some(stamp(Outcome::RolledBack))));
+        let rolled_back = facts(Ok(Some(stamp(RollbackOutcome::RolledBack))));
         assert_eq!(found(&survey(), &rolled_back, "live"), [""; 0]);
-        assert!(boot(&rolled_back, ABILITIES).rolled_back.is_some());
+        assert!(boot_state(&rolled_back, ABILITIES).rolled_back.is_some());
     }
 
     #[test]
     fn another_live_than_the_one_that_was_made_is_told() {
         let other = Survey { live: tree("other", "root", false), ..survey() };
-        let told = found(&other, &facts(Ok(Some(stamp(Outcome::RolledBack)))), "live");
+        let told = found(&other, &facts(Ok(Some(stamp(RollbackOutcome::RolledBack)))), "live");
         assert!(told[0].starts_with("live is another tree"), "{told:?}");
         assert!(told[1].contains("is not the running root"), "{told:?}");
     }
@@ -278,8 +283,8 @@ mod tests {
     fn a_stamp_that_cannot_be_read_is_no_missing_one() {
         let unreadable = facts(Err("cannot read the stamp: EOF".into()));
         assert_eq!(found(&survey(), &unreadable, "live"), ["cannot read the stamp: EOF"]);
-        assert_eq!(boot(&unreadable, ABILITIES).skipped, None);
-        let older = Stamp { boot_id: "older".into(), ..stamp(Outcome::RolledBack) };
+        assert_eq!(boot_state(&unreadable, ABILITIES).skipped, None);
+        let older = Stamp { boot_id: "older".into(), ..stamp(RollbackOutcome::RolledBack) };
         let told = found(&survey(), &facts(Ok(Some(older))), "live");
         assert_eq!(told, ["no rollback has run in this boot"]);
     }
@@ -287,8 +292,8 @@ mod tests {
     #[test]
     fn a_reason_with_its_mend_is_told_as_both() {
         let reasons = vec!["cannot x: y\n  mend: z".to_string()];
-        let facts = facts(Ok(Some(stamp(Outcome::Refused { reasons }))));
-        let mended = this_boot(&survey(), &facts);
+        let facts = facts(Ok(Some(stamp(RollbackOutcome::Refused { reasons }))));
+        let mended = failures_of_this_boot(&survey(), &facts);
         assert_eq!(mended[0].text, "in this boot: cannot x: y");
         assert_eq!(mended[0].mend.as_deref(), Some("z"));
     }
@@ -297,7 +302,7 @@ mod tests {
     fn a_root_that_starts_empty_has_no_rollback_to_miss() {
         let abilities = Abilities { needs_rollback: false, ..ABILITIES };
         let (survey, facts) = (survey(), facts(Ok(None)));
-        assert_eq!(problems(&survey, &facts, None, &Running::Elsewhere, abilities), []);
-        assert!(boot(&facts, abilities).skipped.is_some());
+        assert_eq!(find_problems(&survey, &facts, None, &RunningRoot::Elsewhere, abilities), []);
+        assert!(boot_state(&facts, abilities).skipped.is_some());
     }
 }

@@ -31,11 +31,11 @@ pub(crate) fn run(cli: &Cli, args: &HoldNext) -> Result<ExitCode, Failure> {
             plan_hold(&wanted, survey.hold.as_ref()).map(|step| format!("1. {step}\n")),
         ));
     }
-    let done = config.with_lock(root, ui::waiting, |locked| {
+    let done = config.with_lock(root, ui::report_waiting, |locked| {
         let survey = locked.survey()?;
         match plan_hold(&wanted, survey.hold.as_ref()) {
             Ok(step) => {
-                execute_steps::hold(&step, locked)?;
+                execute_steps::execute_hold(&step, locked)?;
                 Ok(Ok(format!("done: {step}\n")))
             }
             Err(nothing) => Ok(Err(nothing)),

@@ -12,9 +12,9 @@ use dirfd::path::{Escaped, shell_path};
 use dirfd::{Error, TreeName, TreePath, atomic_file};
 
 use crate::boot::init_plan::{
-    self, ConfigFile, InitPlan, InitRefusal, InitStep, Situation, Wanted,
+    self, ConfigFile, InitPlan, InitRefusal, InitSituation, InitStep, WantedBlank,
 };
-use crate::boot::next_root::Boot;
+use crate::boot::next_root::BootSources;
 use crate::boot::swap_files::{self, SwapFile};
 use crate::boot::{execute_steps, fstab, mounts_at_boot};
 use crate::cli::arguments::{Cli, Init};
@@ -31,12 +31,12 @@ use crate::persist::probe::Wiped;
 use crate::ui;
 
 pub(crate) fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
-    let wanted = wanted(args)?;
+    let wanted = wanted_blank(args)?;
     let path = config_file(cli, &args.root.root);
-    let (config, file) = configuration(&path, args, &wanted)?;
+    let (config, file) = load_or_start_config(&path, args, &wanted)?;
     let backend = config.open_backend(&args.root.root)?;
     let host = HostRoot::open(&args.host.host)?;
-    let swaps = swap_files::find(&HostRoot::open(&args.root.root)?, &host)?;
+    let swaps = swap_files::find_swap_files(&HostRoot::open(&args.root.root)?, &host)?;
     // What is no path in a tree was refused with the configuration.
     for path in args.keep.iter().flat_map(|path| TreePath::parse(path.as_os_str().as_bytes())) {
         swap_files::expect_none_in(&swaps, &path, &backend.how_to_place_swap())?;
@@ -44,7 +44,7 @@ pub(crate) fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
     let mut out = io::stdout().lock();
     // What is refused leaves nothing behind, not even the directory that the lock is on.
     let survey = backend.survey()?;
-    let planned = plan(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
+    let planned = plan_run(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
     // Blank cannot be changed later, and what it would not bring back is hidden or gone by then.
     if !planned.steps.is_empty() {
         let refused = keepable::refusals(&config, &Machine::open(&args.root.root)?)?;
@@ -56,16 +56,16 @@ pub(crate) fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
         write!(out, "{planned}")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut locked = patiently(|| backend.lock(), ui::waiting)?;
+    let mut locked = patiently(|| backend.lock(), ui::report_waiting)?;
     // Another run may have written it, and a command may have edited that by now.
-    let (config, file) = configuration(&path, args, &wanted)?;
+    let (config, file) = load_or_start_config(&path, args, &wanted)?;
     let survey = locked.survey()?;
-    let plan = plan(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
-    execute(&plan, locked.as_mut(), &mut out)?;
+    let plan = plan_run(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
+    execute_plan(&plan, locked.as_mut(), &mut out)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn execute(
+fn execute_plan(
     plan: &InitPlan,
     locked: &mut dyn LockedBackend,
     out: &mut impl Write,
@@ -77,7 +77,7 @@ fn execute(
         writeln!(out, "warning: {warning}")?;
     }
     // A reader that goes away does not undo or stop what is being done.
-    execute_steps::init(&plan.steps, locked, |step| {
+    execute_steps::execute_init(&plan.steps, locked, |step| {
         let _ = writeln!(out, "done: {step}");
     })?;
     for note in &plan.notes {
@@ -86,8 +86,8 @@ fn execute(
     Ok(out.flush()?)
 }
 
-fn plan(
-    wanted: &Wanted,
+fn plan_run(
+    wanted: &WantedBlank,
     config: &Config,
     file: &ConfigFile,
     backend: &dyn Backend,
@@ -100,7 +100,7 @@ fn plan(
     let mut against = not_booted(wanted, config, backend, survey, args)?;
     against.extend(wiped_storages(config, root)?);
     let how_to_make_read_only = blank.and_then(|blank| backend.how_to_make_read_only(blank));
-    let situation = Situation {
+    let situation = InitSituation {
         config: file,
         layout: config.root.layout(),
         strategy: config.rollback.strategy,
@@ -110,16 +110,16 @@ fn plan(
         how_to_make_read_only: how_to_make_read_only.as_deref(),
         remake_initrd: host::initrd_tool(&args.root.root),
     };
-    let mut plan = init_plan::plan(wanted, situation).map_err(Failure::Refused)?;
+    let mut plan = init_plan::plan_init(wanted, situation).map_err(Failure::Refused)?;
     let takes_live =
         |step: &InitStep| matches!(step, InitStep::Capture { origin: Origin::Live, .. });
     if plan.steps.iter().any(takes_live) {
         let place = backend.how_to_place_swap();
-        let refusals = swap_files::refusals(swaps, &place);
+        let refusals = swap_files::refusals_of_swap(swaps, &place);
         if !refusals.is_empty() {
             return Err(Failure::Refused(refusals));
         }
-        plan.warnings = swap_files::warnings(swaps, &place);
+        plan.warnings = swap_files::warnings_of_swap(swaps, &place);
         plan.warnings.extend(mounted_by_hand(config, args)?);
     }
     Ok(plan)
@@ -127,7 +127,7 @@ fn plan(
 
 /// What live's fstab, blank's and the kernel command line have against it, as far as they can be read.
 fn not_booted(
-    wanted: &Wanted,
+    wanted: &WantedBlank,
     config: &Config,
     backend: &dyn Backend,
     survey: &Survey,
@@ -135,10 +135,10 @@ fn not_booted(
 ) -> Result<Vec<InitRefusal>, Failure> {
     let root = &args.root.root;
     let line = command_line_of(root, &args.host.host)?;
-    let text =
-        fstab::read(HostRoot::open(root)?.as_fd()).map_err(|e| Error::io("read /etc/fstab", e))?;
+    let text = fstab::read_fstab(HostRoot::open(root)?.as_fd())
+        .map_err(|e| Error::io("read /etc/fstab", e))?;
     let fstab = fstab::root_entries(&text);
-    let now = Boot { line: line.as_ref(), fstab: &fstab, whose: "/etc/fstab" };
+    let now = BootSources { line: line.as_ref(), fstab: &fstab, whose: "/etc/fstab" };
     let mut against = now.refusals(&config.root, &survey.file_system);
     if !against.is_empty() {
         return Ok(against);
@@ -146,13 +146,13 @@ fn not_booted(
     // A blank that may be another system's is refused as that; its fstab is right for whom it is of.
     let is_foreign = matches!(survey.kinship, Kinship::Unrelated(_));
     let is_wanted =
-        !is_foreign || matches!(wanted, Wanted::Adopted { even_if_unrelated: true, .. });
+        !is_foreign || matches!(wanted, WantedBlank::Adopted { even_if_unrelated: true, .. });
     // What is right in live by now may be wrong in blank, which was made before.
     if let Some(blank) = survey.blank.tree().filter(|_| is_wanted) {
-        let text = fstab::read(backend.view(blank)?.as_fd())
+        let text = fstab::read_fstab(backend.view(blank)?.as_fd())
             .map_err(|e| Error::io("read blank's fstab", e))?;
         let fstab = fstab::root_entries(&text);
-        let next = Boot { line: line.as_ref(), fstab: &fstab, whose: "blank's fstab" };
+        let next = BootSources { line: line.as_ref(), fstab: &fstab, whose: "blank's fstab" };
         against.extend(next.refusals(&config.root, &survey.file_system));
         for refusal in &mut against {
             // Another system's stays where that looks for it.
@@ -199,8 +199,10 @@ fn mounted_by_hand(config: &Config, args: &Init) -> Result<Vec<String>, Error> {
             continue;
         }
         let Some((point, mount)) = mounts.showing(path) else { continue };
-        if !mounts_at_boot::mounts(&point, mount, root.as_fd(), &host)? {
-            let advice = mounts_at_boot::advice(mounts_at_boot::line(&point, mount).as_deref());
+        if !mounts_at_boot::mounts_at_boot(&point, mount, root.as_fd(), &host)? {
+            let advice = mounts_at_boot::advise_fstab_line(
+                mounts_at_boot::fstab_line_of(&point, mount).as_deref(),
+            );
             warnings.push(format!(
                 "nothing mounts {point} at boot, so that the storage {path} is not there then: before blank \
                  is made, {advice}"
@@ -210,10 +212,10 @@ fn mounted_by_hand(config: &Config, args: &Init) -> Result<Vec<String>, Error> {
     Ok(warnings)
 }
 
-fn wanted(args: &Init) -> Result<Wanted, Error> {
+fn wanted_blank(args: &Init) -> Result<WantedBlank, Error> {
     match &args.adopt {
-        None if args.no_blank => Ok(Wanted::Later),
-        None => Ok(Wanted::New(if args.empty { Origin::Empty } else { Origin::Live })),
+        None if args.no_blank => Ok(WantedBlank::Later),
+        None => Ok(WantedBlank::New(if args.empty { Origin::Empty } else { Origin::Live })),
         Some(name) => {
             // Most people would write the name as `btrfs subvolume list` or a path shows it.
             let name = name.as_bytes();
@@ -221,19 +223,19 @@ fn wanted(args: &Init) -> Result<Wanted, Error> {
                 Error::new(format!("adopt `{}`", Escaped(name)), format!("the name {why}"))
                     .mend("name it relative to the top of the file system, as in `root-blank`")
             })?;
-            Ok(Wanted::Adopted { name, even_if_unrelated: args.even_if_unrelated })
+            Ok(WantedBlank::Adopted { name, even_if_unrelated: args.even_if_unrelated })
         }
     }
 }
 
 /// The configuration that is there, or the one that would be written.
-fn configuration(
+fn load_or_start_config(
     path: &Path,
     args: &Init,
-    wanted: &Wanted,
+    wanted: &WantedBlank,
 ) -> Result<(Config, ConfigFile), Failure> {
     match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => starter_for(path, args, wanted),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => start_config(path, args, wanted),
         _ => {
             let config = Config::load(path)?;
             args.storage.as_deref().map_or(Ok(()), |dir| expect_kept(&config, dir))?;
@@ -246,22 +248,26 @@ fn configuration(
     }
 }
 
-fn starter_for(path: &Path, args: &Init, wanted: &Wanted) -> Result<(Config, ConfigFile), Failure> {
+fn start_config(
+    path: &Path,
+    args: &Init,
+    wanted: &WantedBlank,
+) -> Result<(Config, ConfigFile), Failure> {
     let mut root = root_backend::detect(&args.root.root, &args.host.host)?;
-    if let Wanted::Adopted { name, .. } = wanted {
+    if let WantedBlank::Adopted { name, .. } = wanted {
         root = root.with_blank(name.clone());
     }
     let mut text = starter::starter(&root)?;
     if let Some(dir) = &args.storage {
         expect_there(&args.root.root, dir)?;
         expect_no_older(&args.root.root, dir)?;
-        text = edit::add_entry(&text, dir, &configuration_path()?, EntryKind::File, None)?;
+        text = edit::add_entry(&text, dir, &config_path_in_storage()?, EntryKind::File, None)?;
         let machine = Machine::open(&args.root.root)?;
         let storages = TreePath::parse(dir.as_os_str().as_bytes()).into_iter().collect();
         let live = root.layout().map(|layout| &layout.live);
         let keepable = Keepable::new(&machine, storages, live)?;
         for path in &args.keep {
-            let (path, kind) = kept(&args.root.root, path, &keepable)?;
+            let (path, kind) = kept_path(&args.root.root, path, &keepable)?;
             text = edit::add_entry(&text, dir, &path, kind, None)?;
         }
     }
@@ -274,7 +280,7 @@ fn starter_for(path: &Path, args: &Init, wanted: &Wanted) -> Result<(Config, Con
     Ok((config, ConfigFile::New { path: path.to_path_buf(), text }))
 }
 
-fn configuration_path() -> Result<TreePath, Error> {
+fn config_path_in_storage() -> Result<TreePath, Error> {
     TreePath::parse(DEFAULT_FILE.as_bytes()).map_err(|why| Error::new("keep it", why))
 }
 
@@ -298,7 +304,7 @@ fn expect_there(root: &Path, dir: &Path) -> Result<(), Error> {
 /// followed, and nothing that is written now.
 fn expect_no_older(root: &Path, dir: &Path) -> Result<(), Error> {
     let below = TreePath::parse(dir.as_os_str().as_bytes()).unwrap_or_default();
-    let older = below.join_path(&configuration_path()?);
+    let older = below.join_path(&config_path_in_storage()?);
     match root.join(older.as_path()).symlink_metadata() {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(why) => Err(Error::io(format!("look at {older}"), why)),
@@ -316,13 +322,17 @@ fn expect_no_older(root: &Path, dir: &Path) -> Result<(), Error> {
 }
 
 /// A path that is to be kept, and what it is: blank can only hold what is there.
-fn kept(root: &Path, path: &Path, keepable: &Keepable<'_>) -> Result<(TreePath, EntryKind), Error> {
+fn kept_path(
+    root: &Path,
+    path: &Path,
+    keepable: &Keepable<'_>,
+) -> Result<(TreePath, EntryKind), Error> {
     let action = || format!("keep {}", Escaped(path.as_os_str().as_bytes()));
     refuse_host_path(path, root, "keep")?;
     let below = TreePath::parse(path.as_os_str().as_bytes());
     let below = below.map_err(|why| Error::new(action(), format!("its path {why}")))?;
     let (live, note) = keepable.undeclared(&below)?;
-    note.iter().for_each(ui::warning);
+    note.iter().for_each(ui::report_warning);
     let none = || {
         Error::new(action(), "nothing is there")
             .mend("make it first, or add it to the configuration by hand")
@@ -341,7 +351,7 @@ fn expect_no_more(keep: &[PathBuf]) -> Result<(), Error> {
 
 /// A configuration that is there already is not changed.
 fn expect_kept(config: &Config, dir: &Path) -> Result<(), Error> {
-    let path = configuration_path()?;
+    let path = config_path_in_storage()?;
     let kept = list::list(config).into_iter().find(|entry| entry.path == path);
     let storage = TreePath::parse(dir.as_os_str().as_bytes()).ok();
     if kept.is_some_and(|entry| Some(entry.storage) == storage) {

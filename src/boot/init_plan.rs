@@ -8,13 +8,13 @@ use backends::{Abilities, Kinship, Layout, OldRoot, Origin, Slot, Survey, Tree, 
 use dirfd::TreeName;
 use dirfd::path::Escaped;
 
-use crate::boot::rollback_plan::immovable;
+use crate::boot::rollback_plan::obstacles_to_swap;
 use crate::boot::{nested_trees, refusal};
 use crate::config::rollback_options::Strategy;
 
 /// Where blank comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum WantedBlank {
     /// A snapshot is made.
     New(Origin),
     /// A snapshot that exists is taken.
@@ -49,7 +49,7 @@ pub enum ConfigFile {
 
 /// Everything that is known before anything is changed.
 #[derive(Clone, Copy, Debug)]
-pub struct Situation<'a> {
+pub struct InitSituation<'a> {
     /// The configuration.
     pub config: &'a ConfigFile,
     /// The names in it; `None` where the file system has no trees.
@@ -130,11 +130,14 @@ pub struct InitRefusal {
 }
 
 /// Plans the set-up, or names all reasons against it.
-pub fn plan(wanted: &Wanted, now: Situation<'_>) -> Result<InitPlan, Vec<InitRefusal>> {
+pub fn plan_init(
+    wanted: &WantedBlank,
+    now: InitSituation<'_>,
+) -> Result<InitPlan, Vec<InitRefusal>> {
     let mut plan = InitPlan::default();
     match now.config {
         ConfigFile::There { path, .. } => {
-            plan.there.push(format!("the configuration {}", shown(path)))
+            plan.there.push(format!("the configuration {}", escape_path(path)))
         }
         ConfigFile::New { path, text } => {
             plan.steps.push(InitStep::WriteConfig { path: path.clone(), text: text.clone() });
@@ -148,16 +151,16 @@ pub fn plan(wanted: &Wanted, now: Situation<'_>) -> Result<InitPlan, Vec<InitRef
     };
     let mut refusals = now.against.to_vec();
     refusals.extend(unusable_live(&now.survey.live, layout));
-    for obstacle in now.survey.obstacles.iter().chain(immovable(now.strategy, now.survey)) {
+    for obstacle in now.survey.obstacles.iter().chain(obstacles_to_swap(now.strategy, now.survey)) {
         refusals.push(InitRefusal {
             reason: obstacle.reason.clone(),
             mend: obstacle.mend.clone().unwrap_or_else(|| "remove this obstacle".to_string()),
         });
     }
     refusals.extend(shared_old_dir(wanted, layout, now.survey));
-    let planned = blank(wanted, layout, now, &mut plan);
+    let planned = plan_blank(wanted, layout, now, &mut plan);
     if now.survey.blank == Slot::Missing {
-        plan.notes.extend(next_step(wanted, &plan.steps, now.remake_initrd));
+        plan.notes.extend(hint_on_initrd(wanted, &plan.steps, now.remake_initrd));
     }
     match planned {
         Ok(()) if refusals.is_empty() => Ok(plan),
@@ -169,13 +172,13 @@ pub fn plan(wanted: &Wanted, now: Situation<'_>) -> Result<InitPlan, Vec<InitRef
     }
 }
 
-fn blank(
-    wanted: &Wanted,
+fn plan_blank(
+    wanted: &WantedBlank,
     layout: &Layout,
-    now: Situation<'_>,
+    now: InitSituation<'_>,
     plan: &mut InitPlan,
 ) -> Result<(), InitRefusal> {
-    if let Wanted::Adopted { name, .. } = wanted
+    if let WantedBlank::Adopted { name, .. } = wanted
         && *name != layout.blank
     {
         return Err(other_blank(name, layout, now.config));
@@ -183,11 +186,11 @@ fn blank(
     match (&now.survey.blank, wanted) {
         (Slot::Present(tree), _) => {
             check_read_only(tree, now.how_to_make_read_only)?;
-            let adopted = adopt(wanted, tree, now.survey)?;
-            plan.there.push(format!("blank, `{}`, read-only{}", tree.name, made(tree)));
-            old_dir(layout, now.survey, plan);
+            let adopted = plan_adoption(wanted, tree, now.survey)?;
+            plan.there.push(format!("blank, `{}`, read-only{}", tree.name, creation_time(tree)));
+            plan_old_dir(layout, now.survey, plan);
             match &now.survey.stubs {
-                Some(stubs) => plan.notes.extend(nested_trees::left_as_stubs(stubs)),
+                Some(stubs) => plan.notes.extend(nested_trees::note_on_stubs(stubs)),
                 None => plan.steps.push(InitStep::ListStubs { blank: tree.clone() }),
             }
             plan.steps.extend(adopted);
@@ -198,18 +201,18 @@ fn blank(
                 mend: "move it away, or set `blank` in the configuration to another name".into(),
             });
         }
-        (Slot::Missing, Wanted::Adopted { name, .. }) => {
+        (Slot::Missing, WantedBlank::Adopted { name, .. }) => {
             return Err(InitRefusal {
                 reason: format!("there is no snapshot `{name}` to adopt"),
                 mend: "name it relative to the top of the file system, as in `root-blank`".into(),
             });
         }
-        (Slot::Missing, Wanted::Later) => {}
-        (Slot::Missing, Wanted::New(origin)) => {
+        (Slot::Missing, WantedBlank::Later) => {}
+        (Slot::Missing, WantedBlank::New(origin)) => {
             let (live, blank) = (layout.live.clone(), layout.blank.clone());
             plan.steps.push(InitStep::Capture { origin: *origin, live, blank });
             if *origin == Origin::Live {
-                plan.notes.extend(nested_trees::in_live(&now.survey.nested));
+                plan.notes.extend(nested_trees::note_on_nested(&now.survey.nested));
             }
             if *origin == Origin::Empty {
                 plan.notes.push(
@@ -225,16 +228,20 @@ fn blank(
 
 /// What is left to do so that the next boot is rolled back. Blank cannot be changed: what it is to hold,
 /// an initrd in `/boot` too, has to be there before it is made.
-fn next_step(wanted: &Wanted, steps: &[InitStep], remake: Option<&str>) -> Option<String> {
+fn hint_on_initrd(
+    wanted: &WantedBlank,
+    steps: &[InitStep],
+    remake: Option<&str>,
+) -> Option<String> {
     let remake = remake.map(|command| format!(" with `{command}`"));
     let configures = steps.iter().any(|step| matches!(step, InitStep::WriteConfig { .. }));
     match wanted {
-        Wanted::Later => Some(format!(
+        WantedBlank::Later => Some(format!(
             "there is no blank yet: keep what is wanted, rebuild the initrd{}, then run `blankroot \
              init`",
             remake.unwrap_or_default()
         )),
-        Wanted::New(Origin::Live) if configures => remake.map(|remake| {
+        WantedBlank::New(Origin::Live) if configures => remake.map(|remake| {
             format!(
                 "nothing is rolled back until the initrd is rebuilt{remake}; where it is a part of \
                  this root, blank has the older one: `blankroot init --no-blank` comes before that"
@@ -244,7 +251,7 @@ fn next_step(wanted: &Wanted, steps: &[InitStep], remake: Option<&str>) -> Optio
     }
 }
 
-fn old_dir(layout: &Layout, survey: &Survey, plan: &mut InitPlan) {
+fn plan_old_dir(layout: &Layout, survey: &Survey, plan: &mut InitPlan) {
     if survey.has_old_dir {
         let roots = match survey.old_roots.len() {
             1 => "1 old root".to_string(),
@@ -258,9 +265,9 @@ fn old_dir(layout: &Layout, survey: &Survey, plan: &mut InitPlan) {
 
 /// Two systems may put their old roots into one directory where records name the live that each was. A system
 /// of the same name, or one whose records are older than that, could not be told apart once a blank is gone.
-fn shared_old_dir(wanted: &Wanted, layout: &Layout, survey: &Survey) -> Option<InitRefusal> {
+fn shared_old_dir(wanted: &WantedBlank, layout: &Layout, survey: &Survey) -> Option<InitRefusal> {
     // Whoever adopts a blank adopts the old roots that it took the place of.
-    let adopted = matches!(wanted, Wanted::Adopted { .. })
+    let adopted = matches!(wanted, WantedBlank::Adopted { .. })
         .then(|| Survey { kinship: Kinship::Recorded, ..survey.clone() });
     let survey = adopted.as_ref().unwrap_or(survey);
     let others = kinship::of_other_systems(survey);
@@ -294,8 +301,12 @@ fn unusable_live(live: &Slot, layout: &Layout) -> Option<InitRefusal> {
 
 fn other_blank(asked: &TreeName, layout: &Layout, config: &ConfigFile) -> InitRefusal {
     let place = match config {
-        ConfigFile::There { path, blank_line: Some(line) } => format!("{}:{line}", shown(path)),
-        ConfigFile::There { path, blank_line: None } | ConfigFile::New { path, .. } => shown(path),
+        ConfigFile::There { path, blank_line: Some(line) } => {
+            format!("{}:{line}", escape_path(path))
+        }
+        ConfigFile::There { path, blank_line: None } | ConfigFile::New { path, .. } => {
+            escape_path(path)
+        }
     };
     InitRefusal {
         reason: format!("the configuration has another blank, `{}`", layout.blank),
@@ -314,36 +325,42 @@ fn check_read_only(blank: &Tree, how: Option<&str>) -> Result<(), InitRefusal> {
 }
 
 /// A blank that is there already may be another system's: the last installation's, say.
-fn adopt(wanted: &Wanted, blank: &Tree, survey: &Survey) -> Result<Option<InitStep>, InitRefusal> {
+fn plan_adoption(
+    wanted: &WantedBlank,
+    blank: &Tree,
+    survey: &Survey,
+) -> Result<Option<InitStep>, InitRefusal> {
     let Some(live) = survey.live.tree() else { return Ok(None) };
     let step = InitStep::Adopt { live: live.clone(), blank: blank.clone() };
     match (&survey.kinship, wanted) {
         (Kinship::Proven | Kinship::Recorded, _) => Ok(None),
-        (Kinship::Unknown, Wanted::Adopted { .. })
-        | (Kinship::Unrelated(_), Wanted::Adopted { even_if_unrelated: true, .. }) => {
+        (Kinship::Unknown, WantedBlank::Adopted { .. })
+        | (Kinship::Unrelated(_), WantedBlank::Adopted { even_if_unrelated: true, .. }) => {
             Ok(Some(step))
         }
         (Kinship::Unknown, _) => Ok(None),
         (Kinship::Unrelated(unreadable), _) => Err(InitRefusal {
-            reason: refusal::unrelated(&live.name, &blank.name, unreadable),
+            reason: refusal::reason_unrelated(&live.name, &blank.name, unreadable),
             mend: refusal::mend_unrelated(&blank.name),
         }),
     }
 }
 
-fn made(tree: &Tree) -> String {
+fn creation_time(tree: &Tree) -> String {
     let time = tree.created.map(|time| format!(", made {}", time.format("%Y-%m-%d %H:%M:%S UTC")));
     time.unwrap_or_default()
 }
 
-fn shown(path: &std::path::Path) -> String {
+fn escape_path(path: &std::path::Path) -> String {
     Escaped(path.as_os_str().as_encoded_bytes()).to_string()
 }
 
 impl fmt::Display for InitStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WriteConfig { path, .. } => write!(f, "write the configuration {}", shown(path)),
+            Self::WriteConfig { path, .. } => {
+                write!(f, "write the configuration {}", escape_path(path))
+            }
             Self::MakeOldDir { old } => write!(f, "make the directory of old roots `{old}`"),
             Self::ListStubs { blank } => {
                 write!(f, "write down which nested subvolumes `{}` has stubs of", blank.name)

@@ -39,11 +39,11 @@ fn new() -> ConfigFile {
     ConfigFile::New { path: PathBuf::from("/c"), text: "text".into() }
 }
 
-fn shown(wanted: &Wanted, config: &ConfigFile, survey: &Survey) -> String {
+fn shown(wanted: &WantedBlank, config: &ConfigFile, survey: &Survey) -> String {
     let layout = layout();
     let how_to_make_read_only = Some("do this");
     let abilities = ABILITIES;
-    let now = Situation {
+    let now = InitSituation {
         against: &[],
         config,
         layout: Some(&layout),
@@ -53,13 +53,13 @@ fn shown(wanted: &Wanted, config: &ConfigFile, survey: &Survey) -> String {
         how_to_make_read_only,
         remake_initrd: None,
     };
-    match plan(wanted, now) {
+    match plan_init(wanted, now) {
         Ok(plan) => plan.to_string(),
         Err(refusals) => refusals.iter().map(|refusal| format!("{refusal}\n")).collect(),
     }
 }
 
-const LIVE: Wanted = Wanted::New(Origin::Live);
+const LIVE: WantedBlank = WantedBlank::New(Origin::Live);
 
 #[test]
 fn the_configuration_is_written_before_the_snapshot_is_made() {
@@ -69,8 +69,8 @@ fn the_configuration_is_written_before_the_snapshot_is_made() {
     );
 }
 
-fn adopted(blank: &str) -> Wanted {
-    Wanted::Adopted { name: name(blank), even_if_unrelated: false }
+fn adopted(blank: &str) -> WantedBlank {
+    WantedBlank::Adopted { name: name(blank), even_if_unrelated: false }
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_blank_that_is_no_relative_is_refused_unless_it_is_adopted() {
     assert!(told.contains("\n  mend: if `root-blank` is what this root is to be restored to, run"));
     let adopted = |even_if_unrelated| {
         let name = name("root-blank");
-        shown(&Wanted::Adopted { name, even_if_unrelated }, &there(), &survey)
+        shown(&WantedBlank::Adopted { name, even_if_unrelated }, &there(), &survey)
     };
     assert_eq!(adopted(false), told);
     let adopted = adopted(true);
@@ -102,7 +102,7 @@ fn what_is_there_is_told_and_what_is_missing_is_made() {
     let blank = "there already: blank, `root-blank`, read-only, made 1970-01-01 00:00:00 UTC\n";
     let old = "there already: the directory of old roots, `old-roots`, with 0 old roots\n";
     let config = "there already: the configuration /c\n";
-    for wanted in [LIVE, Wanted::New(Origin::Empty), adopted("root-blank")] {
+    for wanted in [LIVE, WantedBlank::New(Origin::Empty), adopted("root-blank")] {
         assert_eq!(shown(&wanted, &there(), &all), format!("{config}{blank}{old}"));
         assert_eq!(
             shown(&wanted, &there(), &survey(tree("root-blank", true))),
@@ -152,7 +152,7 @@ fn a_root_that_starts_empty_needs_no_blank() {
     let survey = survey(Slot::Missing);
     let abilities = Abilities { needs_rollback: false, ..ABILITIES };
     let config = new();
-    let now = Situation {
+    let now = InitSituation {
         against: &[],
         config: &config,
         layout: None,
@@ -162,24 +162,24 @@ fn a_root_that_starts_empty_needs_no_blank() {
         how_to_make_read_only: None,
         remake_initrd: None,
     };
-    let plan = plan(&LIVE, now).unwrap();
+    let plan = plan_init(&LIVE, now).unwrap();
     assert_eq!((plan.steps.len(), plan.notes.len()), (1, 1));
 }
 
 #[test]
 fn blank_can_wait_until_the_initrd_is_what_it_is_to_hold() {
-    let text = shown(&Wanted::Later, &new(), &survey(Slot::Missing));
+    let text = shown(&WantedBlank::Later, &new(), &survey(Slot::Missing));
     let expected = "1. write the configuration /c\n   + text\nnote: there is no blank yet: keep what is wanted, \
                     rebuild the initrd, then run `blankroot init`\n";
     assert_eq!(text, expected);
-    let text = shown(&Wanted::Later, &there(), &survey(tree("root-blank", true)));
+    let text = shown(&WantedBlank::Later, &there(), &survey(tree("root-blank", true)));
     assert!(text.contains("there already: blank") && !text.contains("no blank yet"), "{text}");
 }
 
 #[test]
 fn who_makes_blank_at_once_is_told_that_the_initrd_needs_a_look() {
     let (layout, survey, config) = (layout(), survey(Slot::Missing), new());
-    let now = Situation {
+    let now = InitSituation {
         against: &[],
         config: &config,
         layout: Some(&layout),
@@ -189,7 +189,7 @@ fn who_makes_blank_at_once_is_told_that_the_initrd_needs_a_look() {
         how_to_make_read_only: None,
         remake_initrd: Some("update-initramfs -u"),
     };
-    let text = plan(&LIVE, now).unwrap().to_string();
+    let text = plan_init(&LIVE, now).unwrap().to_string();
     let note =
         "note: nothing is rolled back until the initrd is rebuilt with `update-initramfs -u`";
     assert!(text.contains(note), "{text}");
@@ -202,7 +202,7 @@ fn what_keeps_live_from_an_exchange_is_no_matter_where_it_is_put_back_in_place()
     let survey = Survey { immovable: vec![obstacle], ..survey(Slot::Missing) };
     let (layout, config) = (layout(), new());
     for (strategy, refused) in [(Strategy::SetAside, true), (Strategy::Rollback, false)] {
-        let now = Situation {
+        let now = InitSituation {
             against: &[],
             config: &config,
             layout: Some(&layout),
@@ -212,6 +212,6 @@ fn what_keeps_live_from_an_exchange_is_no_matter_where_it_is_put_back_in_place()
             how_to_make_read_only: None,
             remake_initrd: None,
         };
-        assert_eq!(plan(&LIVE, now).is_err(), refused, "{strategy:?}");
+        assert_eq!(plan_init(&LIVE, now).is_err(), refused, "{strategy:?}");
     }
 }

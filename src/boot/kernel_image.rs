@@ -12,7 +12,7 @@ const SECTION: usize = 40;
 
 /// The release, as `uname -r` tells it when the kernel runs; `None` where the image does not say. `read` reads
 /// so many bytes from an offset on, or fewer at the end of the file.
-pub fn release(
+pub fn read_release(
     mut read: impl FnMut(u64, usize) -> io::Result<Vec<u8>>,
 ) -> io::Result<Option<String>> {
     let head = read(0, 0x400)?;
@@ -63,12 +63,12 @@ pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn of(image: &[u8]) -> Option<String> {
+    fn release_of(image: &[u8]) -> Option<String> {
         let read = |offset: u64, length: usize| {
             let rest = image.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
             Ok(rest[..length.min(rest.len())].to_vec())
         };
-        release(read).unwrap()
+        read_release(read).unwrap()
     }
 
     /// The part of a kernel of x86 that tells its release.
@@ -101,10 +101,13 @@ pub(crate) mod tests {
 
     #[test]
     fn a_kernel_and_a_unified_image_tell_their_release() {
-        assert_eq!(of(&kernel("6.12.1-arch1-1")).as_deref(), Some("6.12.1-arch1-1"));
-        assert_eq!(of(&unified("6.12.57+deb13-amd64")).as_deref(), Some("6.12.57+deb13-amd64"));
+        assert_eq!(release_of(&kernel("6.12.1-arch1-1")).as_deref(), Some("6.12.1-arch1-1"));
+        assert_eq!(
+            release_of(&unified("6.12.57+deb13-amd64")).as_deref(),
+            Some("6.12.57+deb13-amd64")
+        );
         for other in [&b""[..], b"MZ", b"memtest", &vec![0xff; 0x2000], &kernel("../../etc")] {
-            assert_eq!(of(other), None);
+            assert_eq!(release_of(other), None);
         }
     }
 
@@ -115,7 +118,7 @@ pub(crate) mod tests {
             if magic && bytes.len() > 0x40 {
                 bytes[0x3c..0x40].copy_from_slice(&u32::from(place).to_le_bytes());
             }
-            let found = of(&bytes);
+            let found = release_of(&bytes);
             prop_assert!(found.is_none_or(|word| !word.contains('/') && !word.contains(char::is_control)));
         }
     }

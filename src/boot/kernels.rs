@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 
 use dirfd::path::Escaped;
 
-use crate::boot::kernel_image::{first_word, release};
+use crate::boot::kernel_image::{first_word, read_release};
 use crate::boot::status_report::StatusProblem;
 use crate::host::{HostRoot, is_not_found};
 
 /// What to do while the root still has the modules.
-pub const BEFORE: &str = "make a new blank that has them, before you reboot; or run `blankroot hold`, so that \
+pub const MEND_BEFORE_REBOOT: &str = "make a new blank that has them, before you reboot; or run `blankroot hold`, so that \
                           the next boot keeps this root, and make it then";
 /// What a kernel cannot do without its modules.
-pub const WHY: &str = "without its modules a kernel has no drivers but those in its initrd: no network, and \
+pub const WHY_MODULES_MATTER: &str = "without its modules a kernel has no drivers but those in its initrd: no network, and \
                        perhaps no keyboard";
 
 /// A kernel, and who has modules for it.
@@ -85,7 +85,8 @@ impl Kernels {
     /// The same as `status` tells it.
     pub fn problems(&self) -> Vec<StatusProblem> {
         let problem = |text, mend: &str| StatusProblem { text, mend: Some(mend.to_string()) };
-        let losing = self.losing().map(|kernel| problem(self.told_of_losing(kernel), BEFORE));
+        let losing =
+            self.losing().map(|kernel| problem(self.told_of_losing(kernel), MEND_BEFORE_REBOOT));
         let lost =
             self.lost().map(|kernel| problem(self.told_of_lost(kernel), &self.mend_of_lost()));
         lost.into_iter().chain(losing).collect()
@@ -103,7 +104,7 @@ impl Kernels {
 // Specification (UAPI.1), and unified kernel images.
 
 /// Where a boot loader's files are: in the root, or what is mounted there.
-pub const PLACES: [&str; 3] = ["boot", "efi", "boot/efi"];
+pub const LOADER_DIRS: [&str; 3] = ["boot", "efi", "boot/efi"];
 /// How kernels are called that have no entry.
 const NAMES: [&str; 4] = ["vmlinuz", "vmlinux", "kernel-", "bzImage"];
 /// As many names of one directory are looked at.
@@ -111,7 +112,7 @@ const LIMIT: usize = 200;
 
 /// A kernel that is installed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Installed {
+pub struct InstalledKernel {
     /// As `uname -r` tells it.
     pub release: String,
     /// Its file, for people.
@@ -119,27 +120,29 @@ pub struct Installed {
 }
 
 /// Those in the `places` that are there, one for each release.
-pub fn find(root: &HostRoot, places: &[&str]) -> io::Result<Vec<Installed>> {
+pub fn find_kernels(root: &HostRoot, places: &[&str]) -> io::Result<Vec<InstalledKernel>> {
     let mut found = Vec::new();
     for place in places.iter().map(Path::new) {
         // Fedora's kernel for an emergency has all modules that it needs in its initrd.
         let is_kernel = |name: &str| {
             NAMES.iter().any(|start| name.starts_with(start)) && !name.contains("rescue")
         };
-        for (file, name) in files(root, place, is_kernel)? {
+        for (file, name) in list_files(root, place, is_kernel)? {
             let version = name.split_once('-').map(|(_, version)| version.to_string());
-            found.extend(one(root, &file, version.as_deref())?);
+            found.extend(read_kernel(root, &file, version.as_deref())?);
         }
-        for (file, _) in files(root, &place.join("EFI/Linux"), |name| name.ends_with(".efi"))? {
-            found.extend(one(root, &file, None)?);
-        }
-        for (file, _) in files(root, &place.join("loader/entries"), |name| name.ends_with(".conf"))?
+        for (file, _) in list_files(root, &place.join("EFI/Linux"), |name| name.ends_with(".efi"))?
         {
-            let Entry { kernel, version } = entry(&root.read(&file)?);
+            found.extend(read_kernel(root, &file, None)?);
+        }
+        for (file, _) in
+            list_files(root, &place.join("loader/entries"), |name| name.ends_with(".conf"))?
+        {
+            let LoaderEntry { kernel, version } = parse_loader_entry(&root.read(&file)?);
             if let Some(kernel) = kernel.filter(|kernel| !kernel.contains("rescue")) {
                 // The path is that of the partition.
                 let kernel = place.join(kernel.trim_start_matches('/'));
-                found.extend(one(root, &kernel, version.as_deref())?);
+                found.extend(read_kernel(root, &kernel, version.as_deref())?);
             }
         }
     }
@@ -148,7 +151,7 @@ pub fn find(root: &HostRoot, places: &[&str]) -> io::Result<Vec<Installed>> {
     Ok(found)
 }
 
-fn files(
+fn list_files(
     root: &HostRoot,
     dir: &Path,
     wanted: impl Fn(&str) -> bool,
@@ -164,8 +167,12 @@ fn files(
 }
 
 /// A kernel whose file is there. `version` is what its name says, where the file itself does not.
-fn one(root: &HostRoot, file: &Path, version: Option<&str>) -> io::Result<Option<Installed>> {
-    let told = match release(|offset, length| root.read_at(file, offset, length)) {
+fn read_kernel(
+    root: &HostRoot,
+    file: &Path,
+    version: Option<&str>,
+) -> io::Result<Option<InstalledKernel>> {
+    let told = match read_release(|offset, length| root.read_at(file, offset, length)) {
         Ok(told) => told,
         Err(error) if is_not_found(&error) => return Ok(None),
         // A directory is no kernel.
@@ -174,16 +181,16 @@ fn one(root: &HostRoot, file: &Path, version: Option<&str>) -> io::Result<Option
     };
     let release = told.or_else(|| first_word(version?.as_bytes()));
     let shown = format!("/{}", Escaped(file.as_os_str().as_bytes()));
-    Ok(release.map(|release| Installed { release, file: shown }))
+    Ok(release.map(|release| InstalledKernel { release, file: shown }))
 }
 
 /// What an entry names.
-struct Entry {
+struct LoaderEntry {
     kernel: Option<String>,
     version: Option<String>,
 }
 
-fn entry(text: &[u8]) -> Entry {
+fn parse_loader_entry(text: &[u8]) -> LoaderEntry {
     let text = String::from_utf8_lossy(text);
     let value = |key: &str| {
         text.lines().find_map(|line| {
@@ -191,7 +198,7 @@ fn entry(text: &[u8]) -> Entry {
             (found == key).then(|| value.trim().to_string())
         })
     };
-    Entry {
+    LoaderEntry {
         kernel: value("linux").or_else(|| value("efi")).or_else(|| value("uki")),
         version: value("version"),
     }
@@ -211,7 +218,7 @@ mod tests {
             std::fs::write(path, content).unwrap();
         };
         let root = HostRoot::open(dir.path()).unwrap();
-        assert_eq!(find(&root, &PLACES).unwrap(), []);
+        assert_eq!(find_kernels(&root, &LOADER_DIRS).unwrap(), []);
         write("boot/vmlinuz-linux", &kernel("6.12.1-arch1-1"));
         write("boot/vmlinuz-6.1.0-9-arm64", b"no kernel of x86");
         write("boot/vmlinuz-0-rescue-0123", &kernel("5.0.0"));
@@ -221,7 +228,7 @@ mod tests {
         write("efi/loader/entries/a.conf", b"title x\nlinux\t/abc/6.13.0/linux\n");
         write("efi/loader/entries/b.conf", b"version 6.14.0\nlinux /gone\n");
         write("boot/vmlinuz", &kernel("6.13.0"));
-        let found = find(&root, &PLACES).unwrap();
+        let found = find_kernels(&root, &LOADER_DIRS).unwrap();
         let found: Vec<_> = found.iter().map(|one| (&one.release[..], &one.file[..])).collect();
         let expected = [
             ("6.1.0-9-arm64", "/boot/vmlinuz-6.1.0-9-arm64"),
@@ -229,6 +236,6 @@ mod tests {
             ("6.13.0", "/boot/vmlinuz"),
         ];
         assert_eq!(found, expected);
-        assert_eq!(find(&root, &["efi"]).unwrap().len(), 1);
+        assert_eq!(find_kernels(&root, &["efi"]).unwrap().len(), 1);
     }
 }

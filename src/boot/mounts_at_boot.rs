@@ -13,7 +13,7 @@ use crate::host::HostRoot;
 use crate::systemd::unit_file;
 
 /// Where systemd finds units that somebody wrote or a package installed, systemd.unit(5).
-pub const UNITS: [&str; 4] = [
+pub const UNIT_DIRS: [&str; 4] = [
     "etc/systemd/system",
     "usr/local/lib/systemd/system",
     "usr/lib/systemd/system",
@@ -27,7 +27,7 @@ const GENERATED: [&str; 3] =
 /// generators than that for fstab have made in this boot of `host`, they make in the next one.
 ///
 /// A line with `noauto` counts, since the units of kept paths ask for their storage.
-pub fn mounts(
+pub fn mounts_at_boot(
     point: &TreePath,
     mount: &Mount,
     tree: BorrowedFd<'_>,
@@ -37,16 +37,18 @@ pub fn mounts(
     if point.depth() == 0 || mount.fs_type == b"zfs" {
         return Ok(true);
     }
-    let fstab = fstab::read(tree).map_err(|e| Error::io("read /etc/fstab", e))?;
-    if fstab::entries(&fstab).iter().any(|entry| entry.point == *point) {
+    let fstab = fstab::read_fstab(tree).map_err(|e| Error::io("read /etc/fstab", e))?;
+    if fstab::parse_entries(&fstab).iter().any(|entry| entry.point == *point) {
         return Ok(true);
     }
     let Ok(unit) = unit_file::of_mount(point) else { return Ok(false) };
-    for dir in UNITS {
+    for dir in UNIT_DIRS {
         let path = format!("{dir}/{unit}");
-        if has(tree, &path).map_err(|e| Error::io(format!("look at /{path}"), e))? {
+        if has_name(tree, &path).map_err(|e| Error::io(format!("look at /{path}"), e))? {
             // A unit that is masked leads to /dev/null, which is no file. Later directories do not count.
-            return Ok(matches!(fstab::read_in(tree, &path), Ok(Some(text)) if !text.is_empty()));
+            return Ok(
+                matches!(fstab::read_system_file(tree, &path), Ok(Some(text)) if !text.is_empty()),
+            );
         }
     }
     let by_generator = |dir: &str| {
@@ -58,7 +60,7 @@ pub fn mounts(
 }
 
 /// Whether something in a tree has this name; a link that leads nowhere has it too.
-pub fn has(tree: BorrowedFd<'_>, path: &str) -> Result<bool, Errno> {
+pub fn has_name(tree: BorrowedFd<'_>, path: &str) -> Result<bool, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match fs::openat2(tree, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
         Ok(_) => Ok(true),
@@ -69,7 +71,7 @@ pub fn has(tree: BorrowedFd<'_>, path: &str) -> Result<bool, Errno> {
 
 /// A line of fstab that mounts at `point` what is mounted there now; none for a directory that is bound
 /// from elsewhere.
-pub fn line(point: &TreePath, mount: &Mount) -> Option<String> {
+pub fn fstab_line_of(point: &TreePath, mount: &Mount) -> Option<String> {
     let options = match mount.fs_type.as_slice() {
         b"btrfs" if mount.option(b"subvol")? == mount.root => {
             [b"subvol=", mount.root.as_slice()].concat()
@@ -80,12 +82,12 @@ pub fn line(point: &TreePath, mount: &Mount) -> Option<String> {
         _ => b"defaults".to_vec(),
     };
     let point = [b"/", point.as_bytes()].concat();
-    let fields = [&mount.source, &point, &mount.fs_type, &options].map(|field| escape(field));
+    let fields = [&mount.source, &point, &mount.fs_type, &options].map(|field| escape_field(field));
     Some(fields.join(" ") + " 0 0")
 }
 
 /// What to do where nothing mounts it; `line` is what fstab could have.
-pub fn advice(line: Option<&str>) -> String {
+pub fn advise_fstab_line(line: Option<&str>) -> String {
     match line {
         Some(line) => format!(
             "add a line for it to /etc/fstab, as `{line}` (with the `UUID=` that `lsblk -f` tells, it \
@@ -96,7 +98,7 @@ pub fn advice(line: Option<&str>) -> String {
 }
 
 /// fstab(5) takes every byte in octal.
-fn escape(field: &[u8]) -> String {
+fn escape_field(field: &[u8]) -> String {
     let octal = |&byte: &u8| match byte {
         b'\\' => "\\134".to_string(),
         byte if byte.is_ascii_graphic() => char::from(byte).to_string(),
@@ -120,7 +122,7 @@ mod tests {
     }
 
     /// Whether a system that has this one file mounts it.
-    fn by(file: &str, text: &str, fs_type: &str) -> bool {
+    fn is_mounted_by(file: &str, text: &str, fs_type: &str) -> bool {
         let mount = mount(&format!("2 1 0:1 /a /my\\040data rw - {fs_type} /dev/sda rw"));
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(file);
@@ -128,43 +130,46 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let (tree, host) =
             (std::fs::File::open(dir.path()).unwrap(), HostRoot::open(dir.path()).unwrap());
-        mounts(&at("/my data"), &mount, tree.as_fd(), &host).unwrap()
+        mounts_at_boot(&at("/my data"), &mount, tree.as_fd(), &host).unwrap()
     }
 
     #[test]
     fn fstab_units_and_zfs_itself_mount_and_nobody_else_does() {
-        assert!(by("etc/fstab", "x /my\\040data btrfs", "btrfs"));
-        assert!(by("etc/fstab", "x /my\\040data btrfs noauto", "btrfs"));
-        assert!(!by("etc/fstab", "x /my btrfs", "btrfs"));
-        assert!(by("usr/lib/systemd/system/my\\x20data.mount", "[Mount]", "ext4"));
-        assert!(!by("usr/lib/systemd/system/my\\x20data.mount", "", "ext4"));
+        assert!(is_mounted_by("etc/fstab", "x /my\\040data btrfs", "btrfs"));
+        assert!(is_mounted_by("etc/fstab", "x /my\\040data btrfs noauto", "btrfs"));
+        assert!(!is_mounted_by("etc/fstab", "x /my btrfs", "btrfs"));
+        assert!(is_mounted_by("usr/lib/systemd/system/my\\x20data.mount", "[Mount]", "ext4"));
+        assert!(!is_mounted_by("usr/lib/systemd/system/my\\x20data.mount", "", "ext4"));
         let generated = "run/systemd/generator.late/my\\x20data.mount";
-        assert!(by(generated, "[Unit]\nDescription=found by its type\n", "ext4"));
-        assert!(!by(generated, "[Unit]\nSourcePath=/etc/fstab\n", "ext4"));
-        assert!(by("nothing", "", "zfs"));
+        assert!(is_mounted_by(generated, "[Unit]\nDescription=found by its type\n", "ext4"));
+        assert!(!is_mounted_by(generated, "[Unit]\nSourcePath=/etc/fstab\n", "ext4"));
+        assert!(is_mounted_by("nothing", "", "zfs"));
     }
 
     #[test]
     fn a_unit_that_is_masked_hides_that_of_a_package() {
         let dir = tempfile::tempdir().unwrap();
-        for of in [UNITS[0], UNITS[2]] {
+        for of in [UNIT_DIRS[0], UNIT_DIRS[2]] {
             std::fs::create_dir_all(dir.path().join(of)).unwrap();
         }
         let place = |of: &str| dir.path().join(of).join("my\\x20data.mount");
-        std::fs::write(place(UNITS[2]), "[Mount]").unwrap();
+        std::fs::write(place(UNIT_DIRS[2]), "[Mount]").unwrap();
         let (tree, host) =
             (std::fs::File::open(dir.path()).unwrap(), HostRoot::open(dir.path()).unwrap());
         let mount = mount("2 1 0:1 / /my\\040data rw - ext4 /dev/sda rw");
-        let is_mounted = || mounts(&at("/my data"), &mount, tree.as_fd(), &host).unwrap();
+        let is_mounted = || mounts_at_boot(&at("/my data"), &mount, tree.as_fd(), &host).unwrap();
         assert!(is_mounted());
-        std::os::unix::fs::symlink("/dev/null", place(UNITS[0])).unwrap();
+        std::os::unix::fs::symlink("/dev/null", place(UNIT_DIRS[0])).unwrap();
         assert!(!is_mounted());
     }
 
     #[test]
     fn the_line_says_what_is_mounted_now_and_nothing_of_what_is_bound() {
         let told = |root: &str, rest: &str| {
-            line(&at("/my data"), &mount(&format!("2 1 0:1 {root} /my\\040data rw - {rest}")))
+            fstab_line_of(
+                &at("/my data"),
+                &mount(&format!("2 1 0:1 {root} /my\\040data rw - {rest}")),
+            )
         };
         let btrfs = "btrfs /dev/sda rw,subvolid=256,subvol=/a\\040b";
         let expected = "/dev/sda /my\\040data btrfs subvol=/a\\040b 0 0";

@@ -8,11 +8,11 @@ use dirfd::TreePath;
 const NAMED: usize = 5;
 
 /// How to keep what is in nested subvolumes.
-pub const MEND: &str = "move what is to stay to a subvolume beside live, and mount it in its place with \
+pub const MEND_NESTED: &str = "move what is to stay to a subvolume beside live, and mount it in its place with \
                         a line in fstab";
 
 /// `/a, /b and 3 more`.
-pub fn list(paths: &[TreePath]) -> String {
+pub fn list_paths(paths: &[TreePath]) -> String {
     let named: Vec<String> = paths.iter().take(NAMED).map(ToString::to_string).collect();
     match paths.len().saturating_sub(NAMED) {
         0 => named.join(", "),
@@ -21,7 +21,7 @@ pub fn list(paths: &[TreePath]) -> String {
 }
 
 /// `1 subvolume of its own` or `3 subvolumes of its own`.
-pub fn count(paths: &[TreePath]) -> String {
+pub fn count_subvolumes(paths: &[TreePath]) -> String {
     match paths.len() {
         1 => "1 subvolume of its own".to_string(),
         many => format!("{many} subvolumes of its own"),
@@ -29,7 +29,7 @@ pub fn count(paths: &[TreePath]) -> String {
 }
 
 /// What `init` tells of the subvolumes in live that blank is made without.
-pub fn in_live(nested: &[TreePath]) -> Option<String> {
+pub fn note_on_nested(nested: &[TreePath]) -> Option<String> {
     if nested.is_empty() {
         return None;
     }
@@ -43,14 +43,14 @@ pub fn in_live(nested: &[TreePath]) -> Option<String> {
         ),
     };
     Some(format!(
-        "live has {}, no part of blank: {}; {first}, and what is in them goes with the old root: {MEND}",
-        count(nested),
-        list(nested)
+        "live has {}, no part of blank: {}; {first}, and what is in them goes with the old root: {MEND_NESTED}",
+        count_subvolumes(nested),
+        list_paths(nested)
     ))
 }
 
 /// The stubs in blank that no rollback replaces.
-pub fn left_as_stubs(stubs: &Stubs) -> Option<String> {
+pub fn note_on_stubs(stubs: &Stubs) -> Option<String> {
     let left = stubs.total.checked_sub(stubs.replaced.len()).filter(|left| *left > 0)?;
     Some(format!(
         "blank has {} stubs of subvolumes, and {left} of them are replaced by nothing: nothing can be made \
@@ -67,14 +67,14 @@ mod tests {
     fn many_are_counted_and_the_bound_is_told() {
         let paths: Vec<TreePath> =
             (0..70).map(|n| TreePath::parse(format!("{n:02}").as_bytes()).unwrap()).collect();
-        assert_eq!(in_live(&[]), None);
-        let text = in_live(&paths).unwrap();
+        assert_eq!(note_on_nested(&[]), None);
+        let text = note_on_nested(&paths).unwrap();
         assert!(text.contains("/00, /01, /02, /03, /04 and 65 more"), "{text}");
         assert!(text.contains("the first 64"), "{text}");
-        let text = in_live(&paths[..1]).unwrap();
+        let text = note_on_nested(&paths[..1]).unwrap();
         assert!(text.contains("1 subvolume of its own, no part of blank: /00;"), "{text}");
         let stubs = Stubs { replaced: paths[..64].to_vec(), total: 70 };
-        assert!(left_as_stubs(&stubs).unwrap().contains("70 stubs of subvolumes, and 6 of them"));
-        assert_eq!(left_as_stubs(&Stubs { total: 64, ..stubs }), None);
+        assert!(note_on_stubs(&stubs).unwrap().contains("70 stubs of subvolumes, and 6 of them"));
+        assert_eq!(note_on_stubs(&Stubs { total: 64, ..stubs }), None);
     }
 }

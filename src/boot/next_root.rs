@@ -9,7 +9,7 @@ use dirfd::mountinfo::unescape;
 use dirfd::path::Escaped;
 
 use crate::boot::command_line::CommandLine;
-use crate::boot::facts::Facts;
+use crate::boot::facts::BootFacts;
 use crate::boot::fstab::RootEntry;
 use crate::boot::init_plan::InitRefusal;
 use crate::boot::refusal;
@@ -18,7 +18,7 @@ use crate::config::root::RootConfig;
 
 /// What is known of a boot.
 #[derive(Clone, Copy, Debug)]
-pub struct Boot<'b> {
+pub struct BootSources<'b> {
     /// The kernel command line, if it is the one that this root is booted with.
     pub line: Option<&'b CommandLine>,
     /// What an fstab mounts as the root.
@@ -38,7 +38,7 @@ pub struct OtherRoot {
     pub live: TreeName,
 }
 
-impl Boot<'_> {
+impl BootSources<'_> {
     /// What is mounted, if that is certainly not live. `file_system` is the one that has live.
     pub fn other_root(&self, root: &RootConfig, file_system: &str) -> Option<OtherRoot> {
         let live = root.layout()?.live.clone();
@@ -75,15 +75,15 @@ impl Boot<'_> {
             .line
             .and_then(|line| Some((line.root_flags.as_ref()?, line.root_flag(b"subvolid")?)));
         if let Some((flags, number)) = flags {
-            let instead = root_flags(flags, &layout.live);
-            let reason = refusal::by_number("the kernel command line", number);
+            let instead = correct_root_flags(flags, &layout.live);
+            let reason = refusal::reason_by_number("the kernel command line", number);
             found.push((reason, format!("write `{instead}` instead")));
         }
         for entry in self.fstab {
             let Some(number) = entry.subvolid() else { continue };
-            let instead = fstab_line(&entry.text, &layout.live);
+            let instead = correct_fstab_line(&entry.text, &layout.live);
             let place = format!("line {} of {}", entry.line, self.whose);
-            let reason = refusal::by_number(&place, number);
+            let reason = refusal::reason_by_number(&place, number);
             found.push((reason, format!("write this line instead: {instead}")));
         }
         found
@@ -103,12 +103,12 @@ impl Boot<'_> {
 /// the kernel command line.
 pub fn find_other_root(
     root: &RootConfig,
-    facts: &Facts,
+    facts: &BootFacts,
     survey: &Survey,
     is_hosts: bool,
 ) -> Option<OtherRoot> {
     let line = is_hosts.then_some(&facts.command_line);
-    let boot = Boot { line, fstab: &facts.fstab_roots, whose: "blank's fstab" };
+    let boot = BootSources { line, fstab: &facts.fstab_roots, whose: "blank's fstab" };
     boot.other_root(root, &survey.file_system)
 }
 
@@ -136,8 +136,8 @@ const NUMBER: &[u8] = b"subvolid=";
 const NAME: &[u8] = b"subvol=";
 
 /// The kernel parameter to write instead of `rootflags=<flags>`.
-pub fn root_flags(flags: &[u8], live: &TreeName) -> String {
-    let corrected = options(flags, live.as_bytes());
+pub fn correct_root_flags(flags: &[u8], live: &TreeName) -> String {
+    let corrected = name_for_number(flags, live.as_bytes());
     // The kernel knows no escapes: a backslash stands for itself.
     let value = Escaped(&corrected).to_string().replace("\\\\", "\\");
     if corrected.iter().any(u8::is_ascii_whitespace) {
@@ -148,7 +148,7 @@ pub fn root_flags(flags: &[u8], live: &TreeName) -> String {
 }
 
 /// The fstab line to write instead of `line`: only its options change.
-pub fn fstab_line(line: &[u8], live: &TreeName) -> String {
+pub fn correct_fstab_line(line: &[u8], live: &TreeName) -> String {
     let mut corrected = Vec::new();
     let mut field = 0;
     // Blanks between fields stay as they are.
@@ -157,12 +157,12 @@ pub fn fstab_line(line: &[u8], live: &TreeName) -> String {
         field += usize::from(inside);
         if inside && field == 4 {
             // An escape may stand for any byte, also in the number's own name.
-            corrected.extend(in_fstab(&options(&unescape(part), live.as_bytes())));
+            corrected.extend(escape_options(&name_for_number(&unescape(part), live.as_bytes())));
         } else {
             corrected.extend_from_slice(part);
         }
     }
-    printable(&corrected)
+    escape_unprintable(&corrected)
 }
 
 fn is_blank(byte: u8) -> bool {
@@ -170,7 +170,7 @@ fn is_blank(byte: u8) -> bool {
 }
 
 /// Drops the number, and gives the name in its place unless there is one already.
-fn options(options: &[u8], live: &[u8]) -> Vec<u8> {
+fn name_for_number(options: &[u8], live: &[u8]) -> Vec<u8> {
     let all = || options.split(|&b| b == b',');
     let mut named = all().any(|option| option.starts_with(NAME));
     let mut corrected: Vec<Vec<u8>> = Vec::new();
@@ -186,7 +186,7 @@ fn options(options: &[u8], live: &[u8]) -> Vec<u8> {
 }
 
 /// Options as fstab(5) spells them.
-fn in_fstab(options: &[u8]) -> Vec<u8> {
+fn escape_options(options: &[u8]) -> Vec<u8> {
     let escaped = options.iter().flat_map(|&b| match b {
         b' ' | b'\t' | b'\n' | b'\\' | b'#' => format!("\\{b:03o}").into_bytes(),
         _ => vec![b],
@@ -196,7 +196,7 @@ fn in_fstab(options: &[u8]) -> Vec<u8> {
 
 /// In an fstab every byte may be written in octal, so what does not print is; the result means the
 /// same.
-fn printable(line: &[u8]) -> String {
+fn escape_unprintable(line: &[u8]) -> String {
     let mut text = String::new();
     for chunk in line.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -227,7 +227,7 @@ mod tests {
         let root = Config::parse(Path::new("f"), config).unwrap().root;
         let line = line.map(|line| CommandLine::parse(line.as_bytes()));
         let fstab = fstab::root_entries(text.as_bytes());
-        let boot = Boot { line: line.as_ref(), fstab: &fstab, whose: "/etc/fstab" };
+        let boot = BootSources { line: line.as_ref(), fstab: &fstab, whose: "/etc/fstab" };
         boot.other_root(&root, "ab").map(|other| other.to_string())
     }
 
@@ -267,24 +267,24 @@ mod tests {
             ("subvol=/root,subvolid=256", "rootflags=subvol=/root"),
             ("subvolid=5,subvolid=256", "rootflags=subvol=root"),
         ] {
-            assert_eq!(root_flags(flags.as_bytes(), &root), corrected);
+            assert_eq!(correct_root_flags(flags.as_bytes(), &root), corrected);
         }
-        let odd = root_flags(b"subvolid=256", &name(b"my root"));
+        let odd = correct_root_flags(b"subvolid=256", &name(b"my root"));
         assert_eq!(odd, "rootflags=\"subvol=my root\"");
-        assert_eq!(root_flags(b"subvolid=256", &name(b"a\\b")), "rootflags=subvol=a\\b");
+        assert_eq!(correct_root_flags(b"subvolid=256", &name(b"a\\b")), "rootflags=subvol=a\\b");
     }
 
     #[test]
     fn a_corrected_fstab_line_keeps_its_blanks_and_can_be_pasted() {
         let line = b"\tLABEL=a\\040b  /  btrfs\trw,subvolid=256 0 0";
         let corrected = "\tLABEL=a\\040b  /  btrfs\trw,subvol=@/root 0 0";
-        assert_eq!(fstab_line(line, &name(b"@/root")), corrected);
+        assert_eq!(correct_fstab_line(line, &name(b"@/root")), corrected);
         assert_eq!(
-            fstab_line(b"/dev/\xff / btrfs subvolid=256", &name(b"a b\n\\\xff")),
+            correct_fstab_line(b"/dev/\xff / btrfs subvolid=256", &name(b"a b\n\\\xff")),
             "/dev/\\377 / btrfs subvol=a\\040b\\012\\134\\377"
         );
         assert_eq!(
-            fstab_line("x / btrfs subvolid=5".as_bytes(), &name("\u{202e}a".as_bytes())),
+            correct_fstab_line("x / btrfs subvolid=5".as_bytes(), &name("\u{202e}a".as_bytes())),
             "x / btrfs subvol=\\342\\200\\256a"
         );
     }
@@ -293,6 +293,6 @@ mod tests {
     fn a_number_whose_name_is_escaped_is_dropped_too() {
         let line = b"x / btrfs ro\\054subvol\\151d=256,x=\\040 0 0";
         let corrected = "x / btrfs ro,subvol=root,x=\\040 0 0";
-        assert_eq!(fstab_line(line, &name(b"root")), corrected);
+        assert_eq!(correct_fstab_line(line, &name(b"root")), corrected);
     }
 }

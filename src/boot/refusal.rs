@@ -90,19 +90,19 @@ impl Refusal {
             ),
             Self::Resume(resume) => resume.to_string(),
             Self::NumberOnCommandLine { subvolid, .. } => {
-                by_number("the kernel command line", subvolid)
+                reason_by_number("the kernel command line", subvolid)
             }
             Self::NumberInFstab { line, subvolid, .. } => {
-                by_number(&format!("line {line} of blank's fstab"), subvolid)
+                reason_by_number(&format!("line {line} of blank's fstab"), subvolid)
             }
             Self::LiveMissing(name) => format!("live, `{name}`, is missing"),
             Self::LiveNotATree(name, what) => format!("live, `{name}`, is {what}"),
             Self::LiveReadOnly(name) => {
                 format!("live, `{name}`, is read-only and cannot be set aside")
             }
-            Self::Mounted(name, at) => format!("live, `{name}`, is mounted at {}", list(at)),
+            Self::Mounted(name, at) => format!("live, `{name}`, is mounted at {}", list_mounts(at)),
             Self::MaybeMounted(name, at) => {
-                format!("live, `{name}`, may be mounted at {}", list(at))
+                format!("live, `{name}`, may be mounted at {}", list_mounts(at))
             }
             Self::TooManyMounts(name) => format!(
                 "whether live, `{name}`, is mounted could not be told: other mount namespaces have more \
@@ -111,7 +111,9 @@ impl Refusal {
             Self::BlankMissing(name) => format!("blank, `{name}`, is missing"),
             Self::BlankNotATree(name, what) => format!("blank, `{name}`, is {what}"),
             Self::BlankWritable(name) => format!("blank, `{name}`, is not read-only"),
-            Self::Unrelated { live, blank, unreadable } => unrelated(live, blank, unreadable),
+            Self::Unrelated { live, blank, unreadable } => {
+                reason_unrelated(live, blank, unreadable)
+            }
             Self::NoSpace(Space { available, needed }) => format!(
                 "a fresh copy may need {}, and {} are left",
                 ByteSize(*needed),
@@ -175,7 +177,7 @@ impl Refusal {
 }
 
 /// Why this blank is not taken for this live's.
-pub fn unrelated(live: &TreeName, blank: &TreeName, unreadable: &Option<String>) -> String {
+pub fn reason_unrelated(live: &TreeName, blank: &TreeName, unreadable: &Option<String>) -> String {
     let written = match unreadable {
         Some(why) => format!("what is written down of them cannot be read: {why}"),
         None => "nothing says that they belong together".to_string(),
@@ -196,14 +198,14 @@ pub fn mend_unrelated(blank: &TreeName) -> String {
 }
 
 /// Why a number does not do.
-pub fn by_number(place: &str, subvolid: &[u8]) -> String {
+pub fn reason_by_number(place: &str, subvolid: &[u8]) -> String {
     format!(
         "{place} mounts the root by its number (`subvolid={}`), which stays with the old root",
         Escaped(subvolid)
     )
 }
 
-fn list(mounts: &[LiveMount]) -> String {
+fn list_mounts(mounts: &[LiveMount]) -> String {
     mounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 

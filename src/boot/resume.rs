@@ -54,11 +54,11 @@ impl fmt::Display for Resume {
 ///
 /// With `noresume` nobody resumes in this boot, and an image that is left is stale already, since
 /// the root will be mounted and written to.
-pub fn probe(host: &HostRoot, command_line: &CommandLine, page_size: usize) -> Resume {
+pub fn probe_resume(host: &HostRoot, command_line: &CommandLine, page_size: usize) -> Resume {
     if command_line.no_resume {
         return Resume::RuledOut;
     }
-    let search = Search { host, page_size };
+    let search = ImageSearch { host, page_size };
     let answers = [
         search.named_on_command_line(command_line),
         search.told_to_kernel(),
@@ -73,23 +73,23 @@ pub fn probe(host: &HostRoot, command_line: &CommandLine, page_size: usize) -> R
     answers.into_iter().min_by_key(weight).unwrap_or(Resume::RuledOut)
 }
 
-struct Search<'a> {
+struct ImageSearch<'a> {
     host: &'a HostRoot,
     page_size: usize,
 }
 
-impl Search<'_> {
+impl ImageSearch<'_> {
     fn named_on_command_line(&self, line: &CommandLine) -> Resume {
         let Some(name) = &line.resume else {
             return Resume::RuledOut;
         };
         let what = format!("resume={}", Escaped(name));
-        let offset = match line.resume_offset.as_deref().map(number) {
+        let offset = match line.resume_offset.as_deref().map(parse_number) {
             None => 0,
             Some(Some(offset)) => offset,
             Some(None) => return cannot_tell(what, "`resume_offset=` is no number"),
         };
-        match find(self.host, name).and_then(|path| self.has_image(&path, offset)) {
+        match find_device(self.host, name).and_then(|path| self.has_image(&path, offset)) {
             Ok(false) => Resume::RuledOut,
             Ok(true) => Resume::Pending { place: format!("in the swap area of {what}") },
             Err(error) => cannot_tell(what, &describe(&error)),
@@ -109,12 +109,13 @@ impl Search<'_> {
             // A kernel older than 4.17.
             Err(error) if is_not_found(&error) => Ok(0),
             offset => offset.and_then(|text| {
-                number(text.trim_ascii()).ok_or_else(|| io::Error::other("its offset is no number"))
+                parse_number(text.trim_ascii())
+                    .ok_or_else(|| io::Error::other("its offset is no number"))
             }),
         };
         let looked = device.and_then(|device| match device.trim_ascii() {
             b"0:0" | b"" => Ok(false),
-            device => self.has_image(&by_number(self.host, device)?, offset?),
+            device => self.has_image(&device_by_number(self.host, device)?, offset?),
         });
         match looked {
             Ok(false) => Resume::RuledOut,
@@ -140,7 +141,7 @@ impl Search<'_> {
             }
         };
         for device in devices {
-            let path = path_of(device.as_bytes());
+            let path = device_path(device.as_bytes());
             // A drive without a medium, or a device that only its owner can read, holds no image
             // that this boot resumes from by itself.
             if self.has_medium(&device) && self.has_image(&path, 0).unwrap_or(false) {
@@ -165,7 +166,7 @@ impl Search<'_> {
     }
 }
 
-fn number(text: &[u8]) -> Option<u64> {
+fn parse_number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
@@ -185,10 +186,10 @@ const TAGS: [(&[u8], &str); 5] = [
 ];
 
 /// Finds the device that `name` stands for: a path, a tag, or a number.
-pub fn find(host: &HostRoot, name: &[u8]) -> io::Result<PathBuf> {
+pub fn find_device(host: &HostRoot, name: &[u8]) -> io::Result<PathBuf> {
     for (tag, directory) in TAGS {
         if let Some(value) = name.strip_prefix(tag) {
-            return by_tag(host, directory, value);
+            return device_by_tag(host, directory, value);
         }
     }
     if name.starts_with(b"/") {
@@ -196,13 +197,13 @@ pub fn find(host: &HostRoot, name: &[u8]) -> io::Result<PathBuf> {
         return Ok(PathBuf::from(OsString::from_vec(path)));
     }
     if name.contains(&b':') {
-        return by_number(host, name);
+        return device_by_number(host, name);
     }
     Err(io::Error::other("it is no form of device name that is known here"))
 }
 
 /// Finds the device with a number, `8:2`.
-pub fn by_number(host: &HostRoot, number: &[u8]) -> io::Result<PathBuf> {
+pub fn device_by_number(host: &HostRoot, number: &[u8]) -> io::Result<PathBuf> {
     if number.iter().any(|b| !matches!(b, b'0'..=b'9' | b':')) {
         return Err(io::Error::other("it is no device number"));
     }
@@ -210,31 +211,31 @@ pub fn by_number(host: &HostRoot, number: &[u8]) -> io::Result<PathBuf> {
     let uevent = host.read(uevent.join("uevent"))?;
     let name = uevent.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"DEVNAME="));
     let name = name.ok_or_else(|| io::Error::other("the kernel tells no name of this device"))?;
-    Ok(in_dev(name.to_vec()))
+    Ok(path_in_dev(name.to_vec()))
 }
 
 /// The device of an entry in `/sys/class/block`, where `!` stands for `/`.
-pub fn path_of(entry: &[u8]) -> PathBuf {
-    in_dev(entry.iter().map(|&b| if b == b'!' { b'/' } else { b }).collect())
+pub fn device_path(entry: &[u8]) -> PathBuf {
+    path_in_dev(entry.iter().map(|&b| if b == b'!' { b'/' } else { b }).collect())
 }
 
 /// Not by joining paths: a name with a slash at its start would lead out of `dev`.
-fn in_dev(name: Vec<u8>) -> PathBuf {
+fn path_in_dev(name: Vec<u8>) -> PathBuf {
     PathBuf::from(OsString::from_vec([b"dev/".to_vec(), name].concat()))
 }
 
 /// UUIDs are compared by name, and some write them in capitals.
-fn by_tag(host: &HostRoot, directory: &str, value: &[u8]) -> io::Result<PathBuf> {
+fn device_by_tag(host: &HostRoot, directory: &str, value: &[u8]) -> io::Result<PathBuf> {
     let value = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
-    let path = Path::new(directory).join(encode(value));
-    let small = Path::new(directory).join(encode(&value.to_ascii_lowercase()));
+    let path = Path::new(directory).join(encode_tag(value));
+    let small = Path::new(directory).join(encode_tag(&value.to_ascii_lowercase()));
     let is_uuid = directory.ends_with("uuid");
     Ok(if is_uuid && !host.has(&path)? && host.has(&small)? { small } else { path })
 }
 
 /// A tag's value as udev spells it in a link's name: all that is neither UTF-8 nor one of a few
 /// ASCII characters becomes `\xNN` (`encode_devnode_name` in systemd).
-pub fn encode(value: &[u8]) -> String {
+pub fn encode_tag(value: &[u8]) -> String {
     let mut name = String::new();
     for chunk in value.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -282,15 +283,15 @@ mod device_tests {
 
     #[test]
     fn labels_are_spelled_as_udev_does() {
-        assert_eq!(encode(b"swap-1_a"), "swap-1_a");
-        assert_eq!(encode("a b/ü\\".as_bytes()), "a\\x20b\\x2fü\\x5c");
-        assert_eq!(encode(b"\xff"), "\\xff");
+        assert_eq!(encode_tag(b"swap-1_a"), "swap-1_a");
+        assert_eq!(encode_tag("a b/ü\\".as_bytes()), "a\\x20b\\x2fü\\x5c");
+        assert_eq!(encode_tag(b"\xff"), "\\xff");
     }
 
     #[test]
     fn a_slash_in_a_kernel_name_is_an_exclamation_mark() {
-        assert_eq!(path_of(b"cciss!c0d0p1"), Path::new("dev/cciss/c0d0p1"));
-        assert_eq!(path_of(b"!sda"), Path::new("dev/sda"));
+        assert_eq!(device_path(b"cciss!c0d0p1"), Path::new("dev/cciss/c0d0p1"));
+        assert_eq!(device_path(b"!sda"), Path::new("dev/sda"));
     }
 }
 

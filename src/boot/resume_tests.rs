@@ -3,14 +3,14 @@ use std::os::unix::fs::symlink;
 use super::*;
 
 /// A host as a directory tree; devices are plain files there.
-struct Tree {
+struct HostTree {
     dir: tempfile::TempDir,
 }
 
 const SWAP: &[u8] = b"SWAPSPACE2";
 const IMAGE: &[u8] = b"S1SUSPEND\0";
 
-impl Tree {
+impl HostTree {
     fn new() -> Self {
         let tree = Self { dir: tempfile::tempdir().unwrap() };
         tree.make("sys/class/block/README", b"");
@@ -39,7 +39,7 @@ impl Tree {
 
     fn probe(&self, line: &str) -> String {
         let host = HostRoot::open(self.dir.path()).unwrap();
-        probe(&host, &CommandLine::parse(line.as_bytes()), 4096).to_string()
+        probe_resume(&host, &CommandLine::parse(line.as_bytes()), 4096).to_string()
     }
 }
 
@@ -47,7 +47,7 @@ const NONE: &str = "no hibernation image is waiting";
 
 #[test]
 fn a_plain_swap_device_is_no_image() {
-    let tree = Tree::new();
+    let tree = HostTree::new();
     tree.device("sda2", SWAP, 0);
     tree.make("sys/class/block/sda2/size", b"16\n");
     tree.make("sys/power/resume", b"0:0\n");
@@ -57,7 +57,7 @@ fn a_plain_swap_device_is_no_image() {
 
 #[test]
 fn an_image_is_found_by_every_kind_of_name() {
-    let tree = Tree::new();
+    let tree = HostTree::new();
     tree.device("sda2", IMAGE, 0);
     tree.link("dev/disk/by-uuid/12ab", "../../sda2");
     tree.link("dev/disk/by-label/my\\x20swap", "../../sda2");
@@ -83,7 +83,7 @@ fn an_image_is_found_by_every_kind_of_name() {
 
 #[test]
 fn an_image_in_a_swap_file_is_found_by_its_offset() {
-    let tree = Tree::new();
+    let tree = HostTree::new();
     tree.device("sda1", IMAGE, 3);
     let found = "a hibernation image is waiting: in the swap area of resume=/dev/sda1";
     assert_eq!(tree.probe("resume=/dev/sda1 resume_offset=3"), found);
@@ -100,7 +100,7 @@ fn an_image_in_a_swap_file_is_found_by_its_offset() {
 
 #[test]
 fn a_place_that_cannot_be_looked_at_is_not_taken_for_empty() {
-    let tree = Tree::new();
+    let tree = HostTree::new();
     let may = "a hibernation image may be waiting: cannot look at";
     let gone = "No such file or directory";
     for (line, what) in [
@@ -124,13 +124,13 @@ fn a_place_that_cannot_be_looked_at_is_not_taken_for_empty() {
     }
     tree.make("sys/power/resume", b"8:2\n");
     assert_eq!(tree.probe(""), format!("{may} the device in sys/power/resume: {gone}"));
-    let bare = Tree { dir: tempfile::tempdir().unwrap() };
+    let bare = HostTree { dir: tempfile::tempdir().unwrap() };
     assert_eq!(bare.probe(""), format!("{may} the list of block devices: {gone}"));
 }
 
 #[test]
 fn an_image_on_any_block_device_outweighs_what_cannot_be_told() {
-    let tree = Tree::new();
+    let tree = HostTree::new();
     tree.make("sys/class/block/sr0/size", b"2097151\n");
     tree.make("sys/class/block/cciss!c0d0p2/size", b"16\n");
     tree.device("cciss/c0d0p2", IMAGE, 0);
@@ -141,7 +141,7 @@ fn an_image_on_any_block_device_outweighs_what_cannot_be_told() {
 
 #[test]
 fn an_empty_or_unreadable_drive_is_passed_over() {
-    let tree = Tree::new();
+    let tree = HostTree::new();
     tree.make("sys/class/block/sr0/size", b"0\n");
     tree.device("sr0", IMAGE, 0);
     tree.make("sys/class/block/sdz/size", b"16\n");
@@ -150,7 +150,7 @@ fn an_empty_or_unreadable_drive_is_passed_over() {
 
 #[test]
 fn what_systemd_left_in_the_firmware_counts() {
-    let tree = Tree::new();
+    let tree = HostTree::new();
     tree.make(EFI_VARIABLE, b"{}");
     assert_eq!(
         tree.probe(""),

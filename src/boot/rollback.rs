@@ -8,32 +8,32 @@ use backends::{Backend, Layout, LockedBackend, Survey, Tree, View};
 use chrono::Utc;
 use dirfd::Error;
 
-use crate::boot::command_line::Asked;
+use crate::boot::command_line::BootRequest;
 use crate::boot::execute_steps::{self, LiveNow};
-use crate::boot::facts::{self, Facts};
+use crate::boot::facts::{self, BootFacts};
 use crate::boot::next_root::{OtherRoot, find_other_root};
 use crate::boot::refusal::Refusal;
 use crate::boot::resume::Resume;
-use crate::boot::rollback_plan::{self, Plan};
-use crate::boot::stamp::{Outcome, Stamp, ThisRoot};
+use crate::boot::rollback_plan::{self, RollbackPlan};
+use crate::boot::stamp::{RollbackOutcome, Stamp, ThisRoot};
 use crate::cli::arguments::{Cli, Rollback};
 use crate::cli::exit_code::Exit;
 use crate::cli::invocation::load_config;
 use crate::config::Config;
 use crate::config::reader::ConfigError;
 use crate::host::HostRoot;
-use crate::log::{self, Entry, Level};
+use crate::log::{self, LogLevel, RollbackLogEntry};
 use crate::ui;
 
 pub(crate) fn run(cli: &Cli, args: &Rollback) -> Exit {
     let started = Instant::now();
     let config = load_config(cli, &args.host.host);
     let known = HostRoot::open(&args.host.host)
-        .and_then(|host| Ok((Facts::gather(&host, Utc::now())?, host)));
+        .and_then(|host| Ok((BootFacts::gather(&host, Utc::now())?, host)));
     let (facts, host) = match known {
         Ok(known) => known,
         Err(error) => {
-            ui::problem(error);
+            ui::report_problem(error);
             let on_failure = config.map(|config| config.rollback.on_failure);
             return on_failure.map_or(Exit::CouldNotRun, |what| Exit::after_failure(what, None));
         }
@@ -42,14 +42,14 @@ pub(crate) fn run(cli: &Cli, args: &Rollback) -> Exit {
     let on_failure = match (&config, asked) {
         (Ok(config), _) => Exit::after_failure(config.rollback.on_failure, asked),
         // What the configuration would say is not known, but what the kernel was told is.
-        (Err(_), Some(Asked::Halt)) => Exit::MustHalt,
-        (Err(_), Some(Asked::Boot)) => Exit::MayBoot,
+        (Err(_), Some(BootRequest::Halt)) => Exit::MustHalt,
+        (Err(_), Some(BootRequest::Boot)) => Exit::MayBoot,
         (Err(_), _) => Exit::CouldNotRun,
     };
     if args.finish {
-        return finish(config, &facts, &args.host.host);
+        return complete_interrupted(config, &facts, &args.host.host);
     }
-    let run = Run {
+    let run = RollbackRun {
         root: args.host.host.clone(),
         facts,
         host,
@@ -61,10 +61,12 @@ pub(crate) fn run(cli: &Cli, args: &Rollback) -> Exit {
     match config {
         Ok(config) => run.roll_back(&config, &args.host.host),
         // The way out must work with a broken configuration, too.
-        Err(_) if run.facts.command_line.asked == Some(Asked::Skip) => run.refuse(&[Refusal::Skip]),
+        Err(_) if run.facts.command_line.asked == Some(BootRequest::Skip) => {
+            run.refuse(&[Refusal::Skip])
+        }
         Err(error) => {
-            ui::problem(&error);
-            run.stamp(Outcome::Refused { reasons: vec![error.to_string()] });
+            ui::report_problem(&error);
+            run.stamp(RollbackOutcome::Refused { reasons: vec![error.to_string()] });
             run.on_failure
         }
     }
@@ -72,29 +74,35 @@ pub(crate) fn run(cli: &Cli, args: &Rollback) -> Exit {
 
 /// Who takes the lock completes what was begun. It is done whatever the kernel was told: without it there may be
 /// no root at all.
-fn finish(config: Result<Config, ConfigError>, facts: &Facts, root: &Path) -> Exit {
+fn complete_interrupted(
+    config: Result<Config, ConfigError>,
+    facts: &BootFacts,
+    root: &Path,
+) -> Exit {
     if facts.resume != Resume::RuledOut {
-        ui::problem(Refusal::Resume(facts.resume.clone()));
+        ui::report_problem(Refusal::Resume(facts.resume.clone()));
         return Exit::MayBoot;
     }
     let done = match &config {
-        Ok(config) => config.with_lock(root, ui::waiting, |_| Ok(())).map_err(|e| e.to_string()),
+        Ok(config) => {
+            config.with_lock(root, ui::report_waiting, |_| Ok(())).map_err(|e| e.to_string())
+        }
         Err(error) => Err(error.to_string()),
     };
     match done {
         Ok(()) => Exit::Done,
         Err(error) => {
-            ui::problem(error);
+            ui::report_problem(error);
             Exit::MayBoot
         }
     }
 }
 
 /// One run and what it knows of its boot.
-struct Run {
+struct RollbackRun {
     /// The directory of `host`.
     root: PathBuf,
-    facts: Facts,
+    facts: BootFacts,
     host: HostRoot,
     dry_run: bool,
     started: Instant,
@@ -103,7 +111,7 @@ struct Run {
     about: Option<ThisRoot>,
 }
 
-impl Run {
+impl RollbackRun {
     fn roll_back(&self, config: &Config, root: &Path) -> Exit {
         let Some(layout) = config.root.layout() else {
             say("there is nothing to roll back: this root starts empty at every boot by itself\n");
@@ -118,11 +126,11 @@ impl Run {
             let backend = config.open_backend(root);
             backend.and_then(|backend| self.pretend(backend.as_ref(), config, layout))
         } else {
-            config.with_lock(root, ui::waiting, |locked| self.change(locked, config, layout))
+            config.with_lock(root, ui::report_waiting, |locked| self.change(locked, config, layout))
         };
         done.unwrap_or_else(|error| {
-            ui::problem(&error);
-            self.stamp(Outcome::Failed { reasons: vec![error.to_string()] });
+            ui::report_problem(&error);
+            self.stamp(RollbackOutcome::Failed { reasons: vec![error.to_string()] });
             self.on_failure
         })
     }
@@ -163,31 +171,32 @@ impl Run {
         view: impl FnOnce(&Tree) -> Result<View, Error>,
         survey: &Survey,
         layout: &Layout,
-    ) -> Result<Result<Plan, Vec<Refusal>>, Error> {
+    ) -> Result<Result<RollbackPlan, Vec<Refusal>>, Error> {
         let facts = self.facts.clone().with_fstab_of_blank(view, survey)?;
         let facts = facts.about(&config.root.this_root().unwrap_or_default().as_surveyed(survey));
         if let Some(other) = find_other_root(&config.root, &facts, survey, true) {
             self.warn(&other);
         }
-        Ok(rollback_plan::plan(config.rollback.strategy, survey, &facts, layout))
+        Ok(rollback_plan::plan_rollback(config.rollback.strategy, survey, &facts, layout))
     }
 
     fn execute(
         &self,
-        plan: &Plan,
+        plan: &RollbackPlan,
         locked: &mut dyn LockedBackend,
         survey: &Survey,
         layout: &Layout,
     ) -> Exit {
-        let stamp = self.new_stamp(Outcome::RolledBack);
-        match execute_steps::rollback(plan, locked, survey, &self.host, stamp, self.started) {
+        let stamp = self.new_stamp(RollbackOutcome::RolledBack);
+        match execute_steps::execute_rollback(plan, locked, survey, &self.host, stamp, self.started)
+        {
             Ok(stamp) => {
                 self.log(&stamp);
                 self.say_done(plan, &stamp, layout);
                 Exit::Done
             }
             Err(stopped) => {
-                ui::problem(&stopped);
+                ui::report_problem(&stopped);
                 if stopped.only_stamp && stopped.live == LiveNow::Fresh {
                     return Exit::Done;
                 }
@@ -197,7 +206,7 @@ impl Run {
         }
     }
 
-    fn say_done(&self, plan: &Plan, stamp: &Stamp, layout: &Layout) {
+    fn say_done(&self, plan: &RollbackPlan, stamp: &Stamp, layout: &Layout) {
         let text = match &stamp.old_root {
             _ if plan.held.is_some() => {
                 "not rolled back: this boot is held, as `blankroot hold` asked\n".to_string()
@@ -220,32 +229,32 @@ impl Run {
 
     /// Says why nothing is done, and writes it down for this boot.
     fn refuse(&self, refusals: &[Refusal]) -> Exit {
-        refusals.iter().for_each(ui::problem);
+        refusals.iter().for_each(ui::report_problem);
         if refusals.iter().all(Refusal::is_by_request) {
-            self.stamp(Outcome::Skipped);
+            self.stamp(RollbackOutcome::Skipped);
             return Exit::Done;
         }
         let reasons = refusals.iter().map(ToString::to_string).collect();
-        self.stamp(Outcome::Refused { reasons });
+        self.stamp(RollbackOutcome::Refused { reasons });
         self.on_failure
     }
 
     /// What is restored is not what this boot goes on with: nobody may notice otherwise.
     fn warn(&self, other: &OtherRoot) {
         let message = format!("the next root is not what is rolled back: {other}");
-        ui::problem(format_args!("{message}\n  mend: {}", other.mend()));
+        ui::report_problem(format_args!("{message}\n  mend: {}", other.mend()));
         if !self.dry_run {
-            let _ = log::write_kernel_log(&self.host, "blankroot", Level::Warning, &message);
+            let _ = log::write_kernel_log(&self.host, "blankroot", LogLevel::Warning, &message);
         }
     }
 
     fn log(&self, stamp: &Stamp) {
         if !self.dry_run {
-            Entry::of(stamp).tell(&self.root);
+            RollbackLogEntry::from_stamp(stamp).tell(&self.root);
         }
     }
 
-    fn new_stamp(&self, outcome: Outcome) -> Stamp {
+    fn new_stamp(&self, outcome: RollbackOutcome) -> Stamp {
         Stamp {
             // Who cannot tell does not claim it.
             in_initrd: facts::is_initrd(&self.host).unwrap_or(false),
@@ -255,7 +264,7 @@ impl Run {
         }
     }
 
-    fn stamp(&self, outcome: Outcome) {
+    fn stamp(&self, outcome: RollbackOutcome) {
         let duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.write(&Stamp { duration_us, ..self.new_stamp(outcome) });
     }
@@ -266,7 +275,7 @@ impl Run {
         if !self.dry_run
             && let Err(error) = stamp.write(&self.host)
         {
-            ui::problem(error);
+            ui::report_problem(error);
         }
     }
 }

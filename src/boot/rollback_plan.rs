@@ -8,51 +8,51 @@ use backends::{
 };
 use dirfd::TreeName;
 
-use crate::boot::command_line::Asked;
-use crate::boot::facts::Facts;
+use crate::boot::command_line::BootRequest;
+use crate::boot::facts::BootFacts;
 use crate::boot::next_root;
 use crate::boot::refusal::Refusal;
 use crate::boot::resume::Resume;
-use crate::boot::stamp::Outcome;
+use crate::boot::stamp::RollbackOutcome;
 use crate::config::rollback_options::Strategy;
 
 /// The reasons that are known before the disk is touched.
 ///
 /// To be asked before a backend opens the file system: even mounting it read-only may write to it,
 /// which a waiting hibernation image would not survive.
-pub fn refusals_before_survey(facts: &Facts, layout: &Layout) -> Vec<Refusal> {
+pub fn refusals_before_survey(facts: &BootFacts, layout: &Layout) -> Vec<Refusal> {
     let line = &facts.command_line;
-    if line.asked == Some(Asked::Skip) {
+    if line.asked == Some(BootRequest::Skip) {
         return vec![Refusal::Skip];
     }
     let mut refusals = Vec::new();
-    if let Some(Asked::Unknown(value)) = &line.asked {
+    if let Some(BootRequest::Unknown(value)) = &line.asked {
         refusals.push(Refusal::UnknownRequest(value.clone()));
     }
     if facts.resume != Resume::RuledOut {
         refusals.push(Refusal::Resume(facts.resume.clone()));
     }
     if let (Some(flags), Some(subvolid)) = (&line.root_flags, line.root_flag(b"subvolid")) {
-        let corrected = next_root::root_flags(flags, &layout.live);
+        let corrected = next_root::correct_root_flags(flags, &layout.live);
         refusals.push(Refusal::NumberOnCommandLine { subvolid: subvolid.to_vec(), corrected });
     }
     refusals
 }
 
 /// Plans a rollback, or names all reasons against it.
-pub fn plan(
+pub fn plan_rollback(
     strategy: Strategy,
     survey: &Survey,
-    facts: &Facts,
+    facts: &BootFacts,
     layout: &Layout,
-) -> Result<Plan, Vec<Refusal>> {
+) -> Result<RollbackPlan, Vec<Refusal>> {
     let mut refusals = refusals_before_survey(facts, layout);
     if refusals.iter().any(Refusal::is_by_request) {
         return Err(refusals);
     }
     let used_up = match &survey.hold {
         Some(Held::By(hold)) if hold.is_for(&facts.boot_id) && refusals.is_empty() => {
-            return Ok(leave(hold, facts));
+            return Ok(plan_held_boot(hold, facts));
         }
         Some(Held::Unreadable(why)) => {
             refusals.push(Refusal::HoldUnreadable(layout.old.clone(), why.clone()));
@@ -63,33 +63,36 @@ pub fn plan(
     };
     refusals.extend(numbers_in_fstab(facts, layout));
     refusals.extend(survey.obstacles.iter().cloned().map(Refusal::Obstacle));
-    refusals.extend(immovable(strategy, survey).iter().cloned().map(Refusal::Obstacle));
-    let live = usable(&survey.live, &layout.live, Refusal::LiveMissing, Refusal::LiveNotATree);
-    let blank = usable(&survey.blank, &layout.blank, Refusal::BlankMissing, Refusal::BlankNotATree);
+    refusals.extend(obstacles_to_swap(strategy, survey).iter().cloned().map(Refusal::Obstacle));
+    let live = expect_tree(&survey.live, &layout.live, Refusal::LiveMissing, Refusal::LiveNotATree);
+    let blank =
+        expect_tree(&survey.blank, &layout.blank, Refusal::BlankMissing, Refusal::BlankNotATree);
     let (live, blank) = match (live, blank) {
         (Ok(live), Ok(blank)) => (live, blank),
         (live, blank) => {
             // Who repairs one slot should learn at once what is wrong with the other.
-            refusals.extend(live.map(|live| in_use(survey, live)).unwrap_or_else(|r| vec![r]));
-            refusals.extend(blank.map(writable_blank).unwrap_or_else(Some));
+            refusals.extend(
+                live.map(|live| refusals_of_live(survey, live)).unwrap_or_else(|r| vec![r]),
+            );
+            refusals.extend(blank.map(refusal_of_writable_blank).unwrap_or_else(Some));
             return Err(refusals);
         }
     };
-    refusals.extend(writable_blank(blank));
-    refusals.extend(unrelated(survey, live, blank));
+    refusals.extend(refusal_of_writable_blank(blank));
+    refusals.extend(refusal_unrelated(survey, live, blank));
     let planned = if is_fresh(live, blank) {
-        Ok(finish(survey, facts, live))
+        Ok(plan_completion(survey, facts, live))
     } else {
-        refusals.extend(in_use(survey, live));
+        refusals.extend(refusals_of_live(survey, live));
         match strategy {
-            Strategy::SetAside => replace(survey, facts, layout, live, blank),
-            Strategy::Rollback => Ok(in_place(live, blank)),
+            Strategy::SetAside => plan_swap(survey, facts, layout, live, blank),
+            Strategy::Rollback => Ok(plan_revert(live, blank)),
         }
     };
     match planned {
         Ok(mut plan) if refusals.is_empty() => {
             if used_up {
-                plan.steps.insert(0, Step::RemoveHold);
+                plan.steps.insert(0, RollbackStep::RemoveHold);
             }
             Ok(plan)
         }
@@ -102,69 +105,78 @@ pub fn plan(
 }
 
 /// The owner wants live as it is in this boot.
-fn leave(hold: &Hold, facts: &Facts) -> Plan {
+fn plan_held_boot(hold: &Hold, facts: &BootFacts) -> RollbackPlan {
     let mut steps = Vec::new();
     if hold.used_by.is_none() {
-        steps.push(Step::UseHold(Hold { used_by: Some(facts.boot_id.clone()), ..hold.clone() }));
+        steps.push(RollbackStep::UseHold(Hold {
+            used_by: Some(facts.boot_id.clone()),
+            ..hold.clone()
+        }));
     }
-    steps.push(Step::Stamp);
-    Plan { steps, already_fresh: false, held: Some(hold.clone()) }
+    steps.push(RollbackStep::Stamp);
+    RollbackPlan { steps, already_fresh: false, held: Some(hold.clone()) }
 }
 
 /// Live is fresh already: only what an interrupted run left undone.
-fn finish(survey: &Survey, facts: &Facts, live: &Tree) -> Plan {
+fn plan_completion(survey: &Survey, facts: &BootFacts, live: &Tree) -> RollbackPlan {
     let mut steps = Vec::new();
     if survey.unfinished.iter().any(|u| matches!(u, Unfinished::DefaultLeftBehind(_))) {
-        steps.push(Step::MoveDefault { live: live.name.clone() });
+        steps.push(RollbackStep::MoveDefault { live: live.name.clone() });
     }
-    let stamped = facts.stamp_of_this_boot().is_some_and(|s| s.outcome == Outcome::RolledBack);
+    let stamped =
+        facts.stamp_of_this_boot().is_some_and(|s| s.outcome == RollbackOutcome::RolledBack);
     if !steps.is_empty() || !stamped {
-        steps.push(Step::Stamp);
+        steps.push(RollbackStep::Stamp);
     }
-    Plan { steps, already_fresh: true, held: None }
+    RollbackPlan { steps, already_fresh: true, held: None }
 }
 
 /// Live stays the tree that it is, and nothing of what was written is left.
-fn in_place(live: &Tree, blank: &Tree) -> Plan {
-    let revert = Step::Revert { live: live.clone(), blank: blank.clone() };
-    Plan { steps: vec![revert, Step::Stamp], already_fresh: false, held: None }
+fn plan_revert(live: &Tree, blank: &Tree) -> RollbackPlan {
+    let revert = RollbackStep::Revert { live: live.clone(), blank: blank.clone() };
+    RollbackPlan { steps: vec![revert, RollbackStep::Stamp], already_fresh: false, held: None }
 }
 
 /// A fresh copy, made now or left by an interrupted run, takes the place of live.
-fn replace(
+fn plan_swap(
     survey: &Survey,
-    facts: &Facts,
+    facts: &BootFacts,
     layout: &Layout,
     live: &Tree,
     blank: &Tree,
-) -> Result<Plan, Refusal> {
+) -> Result<RollbackPlan, Refusal> {
     let mut steps = Vec::new();
-    let aside = match reusable(survey, live, blank) {
+    let aside = match find_reusable_copy(survey, live, blank) {
         Some(copy) => copy.name.clone(),
         None => {
             if let Some(space) = survey.space.filter(|space| space.available < space.needed) {
                 return Err(Refusal::NoSpace(space));
             }
             let (live, from) = (live.id.clone(), blank.id.clone());
-            let record = Record::next(&taken(survey), &facts.boot_id, facts.clock, live, from)
-                .of(&layout.live);
+            let record =
+                Record::next(&taken_names(survey), &facts.boot_id, facts.clock, live, from)
+                    .of(&layout.live);
             let aside = layout.old.child(&record.name);
             let aside = aside.map_err(|why| Refusal::OldName(layout.old.clone(), why))?;
-            steps.push(Step::Prepare { blank: blank.clone(), record, aside: aside.clone() });
+            steps.push(RollbackStep::Prepare {
+                blank: blank.clone(),
+                record,
+                aside: aside.clone(),
+            });
             aside
         }
     };
-    steps.push(Step::Swap { live: live.clone(), aside });
+    steps.push(RollbackStep::Swap { live: live.clone(), aside });
     let left_behind = |u: &Unfinished| matches!(u, Unfinished::DefaultLeftBehind(_));
     if survey.live_is_default || survey.unfinished.iter().any(left_behind) {
-        steps.push(Step::MoveDefault { live: live.name.clone() });
+        steps.push(RollbackStep::MoveDefault { live: live.name.clone() });
     }
-    steps.push(Step::Stamp);
-    Ok(Plan { steps, already_fresh: false, held: None })
+    steps.push(RollbackStep::Stamp);
+    Ok(RollbackPlan { steps, already_fresh: false, held: None })
 }
 
 /// The youngest untouched copy that an interrupted run made for exactly this live and blank.
-fn reusable<'a>(survey: &'a Survey, live: &Tree, blank: &Tree) -> Option<&'a Tree> {
+fn find_reusable_copy<'a>(survey: &'a Survey, live: &Tree, blank: &Tree) -> Option<&'a Tree> {
     let copies = survey.unfinished.iter().filter_map(|unfinished| match unfinished {
         Unfinished::FreshCopy { tree, record }
             if is_fresh(tree, blank) && record.live == live.id && record.blank == blank.id =>
@@ -186,7 +198,7 @@ fn is_fresh(tree: &Tree, blank: &Tree) -> bool {
 }
 
 /// Every name in the directory of old roots.
-fn taken(survey: &Survey) -> Vec<OsString> {
+fn taken_names(survey: &Survey) -> Vec<OsString> {
     let unfinished = survey.unfinished.iter().filter_map(|unfinished| match unfinished.record() {
         Some(record) => Some(OsString::from(&record.name)),
         None => unfinished.name().map(|name| name.file_name().to_os_string()),
@@ -194,7 +206,7 @@ fn taken(survey: &Survey) -> Vec<OsString> {
     survey.old_roots.iter().map(|old| OsString::from(&old.record.name)).chain(unfinished).collect()
 }
 
-fn usable<'a>(
+fn expect_tree<'a>(
     slot: &'a Slot,
     name: &TreeName,
     missing: fn(TreeName) -> Refusal,
@@ -207,7 +219,7 @@ fn usable<'a>(
     }
 }
 
-fn in_use(survey: &Survey, live: &Tree) -> Vec<Refusal> {
+fn refusals_of_live(survey: &Survey, live: &Tree) -> Vec<Refusal> {
     let (certain, uncertain): (Vec<LiveMount>, Vec<LiveMount>) =
         survey.live_mounts.iter().cloned().partition(|mount| mount.certain);
     let mut refusals = Vec::new();
@@ -226,25 +238,25 @@ fn in_use(survey: &Survey, live: &Tree) -> Vec<Refusal> {
     refusals
 }
 
-fn unrelated(survey: &Survey, live: &Tree, blank: &Tree) -> Option<Refusal> {
+fn refusal_unrelated(survey: &Survey, live: &Tree, blank: &Tree) -> Option<Refusal> {
     let Kinship::Unrelated(unreadable) = &survey.kinship else { return None };
     let (live, blank) = (live.name.clone(), blank.name.clone());
     Some(Refusal::Unrelated { live, blank, unreadable: unreadable.clone() })
 }
 
-fn writable_blank(blank: &Tree) -> Option<Refusal> {
+fn refusal_of_writable_blank(blank: &Tree) -> Option<Refusal> {
     (!blank.read_only).then(|| Refusal::BlankWritable(blank.name.clone()))
 }
 
 /// What keeps live from being exchanged, where it would be: whoever puts it back in place renames nothing.
-pub fn immovable(strategy: Strategy, survey: &Survey) -> &[Obstacle] {
+pub fn obstacles_to_swap(strategy: Strategy, survey: &Survey) -> &[Obstacle] {
     match strategy {
         Strategy::SetAside => &survey.immovable,
         Strategy::Rollback => &[],
     }
 }
 
-fn numbers_in_fstab(facts: &Facts, layout: &Layout) -> Vec<Refusal> {
+fn numbers_in_fstab(facts: &BootFacts, layout: &Layout) -> Vec<Refusal> {
     let entries = facts.fstab_roots.iter();
     entries
         .filter_map(|entry| {
@@ -252,7 +264,7 @@ fn numbers_in_fstab(facts: &Facts, layout: &Layout) -> Vec<Refusal> {
                 blank: layout.blank.clone(),
                 line: entry.line,
                 subvolid: entry.subvolid()?.to_vec(),
-                corrected: next_root::fstab_line(&entry.text, &layout.live),
+                corrected: next_root::correct_fstab_line(&entry.text, &layout.live),
             })
         })
         .collect()
@@ -262,25 +274,25 @@ fn numbers_in_fstab(facts: &Facts, layout: &Layout) -> Vec<Refusal> {
 
 /// What a rollback will do, in order. It may be nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct RollbackPlan {
     /// Executed one after the other; the first that fails ends the run.
-    pub steps: Vec<Step>,
+    pub steps: Vec<RollbackStep>,
     /// Live is an untouched copy of blank, so nothing has to be copied or swapped.
     pub already_fresh: bool,
     /// Live stays as it is for this boot, as this says.
     pub held: Option<Hold>,
 }
 
-impl Plan {
+impl RollbackPlan {
     /// Whether the plan changes the file system, and not only the stamp.
     pub fn changes_disk(&self) -> bool {
-        self.steps.iter().any(|step| *step != Step::Stamp)
+        self.steps.iter().any(|step| *step != RollbackStep::Stamp)
     }
 }
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RollbackStep {
     /// Write this boot into the hold, so that it holds for no later one.
     UseHold(Hold),
     /// Remove a hold that an earlier boot has used.
@@ -317,7 +329,7 @@ pub enum Step {
     Stamp,
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for RollbackStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UseHold(_) => {
@@ -345,7 +357,7 @@ impl fmt::Display for Step {
     }
 }
 
-impl fmt::Display for Plan {
+impl fmt::Display for RollbackPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.held.is_some() {
             writeln!(f, "live stays as it is: this boot is held")?;

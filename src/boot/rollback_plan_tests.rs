@@ -46,8 +46,8 @@ fn survey() -> Survey {
     }
 }
 
-fn facts(line: &str) -> Facts {
-    Facts {
+fn facts(line: &str) -> BootFacts {
+    BootFacts {
         boot_id: BOOT.into(),
         clock: DateTime::from_timestamp(0, 0).unwrap(),
         command_line: CommandLine::parse(line.as_bytes()),
@@ -76,15 +76,15 @@ fn mount(at: &str, seen_by: Option<i32>, certain: bool) -> LiveMount {
     LiveMount { mount_point: at.into(), seen_by: seen_by.into(), certain }
 }
 
-fn planned(survey: &Survey, facts: &Facts) -> String {
-    plan(Strategy::SetAside, survey, facts, &layout()).unwrap().to_string()
+fn planned(survey: &Survey, facts: &BootFacts) -> String {
+    plan_rollback(Strategy::SetAside, survey, facts, &layout()).unwrap().to_string()
 }
 
 /// What is printed for a disk and a boot that differ from a good one by `change`.
-fn refused(line: &str, change: impl FnOnce(&mut Survey, &mut Facts)) -> Vec<String> {
+fn refused(line: &str, change: impl FnOnce(&mut Survey, &mut BootFacts)) -> Vec<String> {
     let (mut survey, mut facts) = (survey(), facts(line));
     change(&mut survey, &mut facts);
-    let refusals = plan(Strategy::SetAside, &survey, &facts, &layout()).unwrap_err();
+    let refusals = plan_rollback(Strategy::SetAside, &survey, &facts, &layout()).unwrap_err();
     refusals.iter().map(ToString::to_string).collect()
 }
 
@@ -96,8 +96,8 @@ fn a_used_live_is_replaced_by_a_fresh_copy() {
 3. write the stamp of this boot
 ";
     assert_eq!(planned(&survey(), &facts("quiet")), expected);
-    let plan = plan(Strategy::SetAside, &survey(), &facts(""), &layout()).unwrap();
-    let Step::Prepare { record, .. } = &plan.steps[0] else { panic!("{plan}") };
+    let plan = plan_rollback(Strategy::SetAside, &survey(), &facts(""), &layout()).unwrap();
+    let RollbackStep::Prepare { record, .. } = &plan.steps[0] else { panic!("{plan}") };
     assert_eq!((record.live.as_str(), record.blank.as_str()), ("live", "blank"));
     assert!(plan.changes_disk());
 }
@@ -127,7 +127,7 @@ fn no_name_that_is_taken_is_used_again() {
     ] {
         let last = unfinished.clone();
         survey.unfinished.push(unfinished);
-        let highest = taken(&survey).into_iter().max().unwrap();
+        let highest = taken_names(&survey).into_iter().max().unwrap();
         let next: u32 = highest.to_str().unwrap()[..6].parse::<u32>().unwrap() + 1;
         let text = planned(&survey, &facts(""));
         assert!(text.contains(&format!("as `old-roots/{next:06}-3f2a1c9e`")), "{last:?}: {text}");
@@ -181,11 +181,11 @@ fn a_live_that_is_fresh_is_left_alone_even_where_it_is_mounted() {
     let mut facts = facts("");
     let first = "live is a fresh copy of blank already\n1. write the stamp of this boot\n";
     assert_eq!(planned(&fresh, &facts), first);
-    assert!(!plan(Strategy::SetAside, &fresh, &facts, &layout()).unwrap().changes_disk());
+    assert!(!plan_rollback(Strategy::SetAside, &fresh, &facts, &layout()).unwrap().changes_disk());
 
-    facts.stamp = Ok(Some(Stamp::new(BOOT, facts.clock, Outcome::RolledBack)));
+    facts.stamp = Ok(Some(Stamp::new(BOOT, facts.clock, RollbackOutcome::RolledBack)));
     assert_eq!(planned(&fresh, &facts), "live is a fresh copy of blank already\n");
-    facts.stamp = Ok(Some(Stamp::new("another boot", facts.clock, Outcome::RolledBack)));
+    facts.stamp = Ok(Some(Stamp::new("another boot", facts.clock, RollbackOutcome::RolledBack)));
     assert_eq!(planned(&fresh, &facts), first);
 
     let unfinished = Survey { unfinished: vec![left_behind()], ..fresh };
@@ -363,7 +363,8 @@ fn all_reasons_are_named_together() {
 #[test]
 fn in_place_live_stays_the_tree_that_it_is_and_every_refusal_holds() {
     let plan_in_place = |survey: &Survey| {
-        plan(Strategy::Rollback, survey, &facts(""), &layout()).map(|plan| plan.to_string())
+        plan_rollback(Strategy::Rollback, survey, &facts(""), &layout())
+            .map(|plan| plan.to_string())
     };
     let expected = "\
 1. put `root` back to `root-blank` in place: nothing that was written since is left

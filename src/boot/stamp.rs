@@ -50,7 +50,7 @@ pub struct Stamp {
     /// How long it took, in microseconds.
     pub duration_us: u64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: RollbackOutcome,
 }
 
 /// The root that somebody asks about.
@@ -81,7 +81,7 @@ impl ThisRoot {
 /// How a rollback ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Outcome {
+pub enum RollbackOutcome {
     /// Live is a fresh copy of blank.
     RolledBack,
     /// It was asked not to.
@@ -98,7 +98,7 @@ pub enum Outcome {
     },
 }
 
-impl Outcome {
+impl RollbackOutcome {
     /// Whether its owner wanted something else.
     pub fn is_problem(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Failed { .. })
@@ -107,7 +107,11 @@ impl Outcome {
 
 impl Stamp {
     /// A stamp of this version.
-    pub fn new(boot_id: impl Into<String>, started: DateTime<Utc>, outcome: Outcome) -> Self {
+    pub fn new(
+        boot_id: impl Into<String>,
+        started: DateTime<Utc>,
+        outcome: RollbackOutcome,
+    ) -> Self {
         Self {
             version: VERSION,
             boot_id: boot_id.into(),
@@ -184,7 +188,7 @@ mod tests {
     use dirfd::fault::{Fault, run_with};
     use proptest::prelude::*;
 
-    fn stamp(outcome: Outcome) -> Stamp {
+    fn stamp(outcome: RollbackOutcome) -> Stamp {
         Stamp {
             in_initrd: true,
             root: Some("/dev/x".into()),
@@ -204,10 +208,10 @@ mod tests {
         let host = HostRoot::open(dir.path()).unwrap();
         assert_eq!(Stamp::read(&host).unwrap(), None);
         for outcome in [
-            Outcome::Refused { reasons: vec!["live is mounted at /a\nb".into()] },
-            Outcome::Failed { reasons: Vec::new() },
-            Outcome::Skipped,
-            Outcome::RolledBack,
+            RollbackOutcome::Refused { reasons: vec!["live is mounted at /a\nb".into()] },
+            RollbackOutcome::Failed { reasons: Vec::new() },
+            RollbackOutcome::Skipped,
+            RollbackOutcome::RolledBack,
         ] {
             stamp(outcome.clone()).write(&host).unwrap();
             assert_eq!(Stamp::read(&host).unwrap(), Some(stamp(outcome)));
@@ -217,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_text_is_what_is_documented() {
-        let text = serde_json::to_string(&stamp(Outcome::RolledBack)).unwrap();
+        let text = serde_json::to_string(&stamp(RollbackOutcome::RolledBack)).unwrap();
         let expected = "{\"version\":1,\"boot_id\":\"3f2a1c9e-7a01\",\"in_initrd\":true,\"root\":\"/dev/x\",\
             \"live\":\"root\",\"file_system\":\"c0ffee\",\
             \"live_before\":\"a\",\"old_root\":\"000001-3f2a1c9e\",\"live_now\":\"b\",\
@@ -228,8 +232,8 @@ mod tests {
 
     #[test]
     fn a_stamp_speaks_of_its_own_root_alone() {
-        let done = stamp(Outcome::RolledBack);
-        let refused = stamp(Outcome::Refused { reasons: Vec::new() });
+        let done = stamp(RollbackOutcome::RolledBack);
+        let refused = stamp(RollbackOutcome::Refused { reasons: Vec::new() });
         let this = ThisRoot {
             place: Some("/dev/x".into()),
             live: "root".into(),
@@ -244,10 +248,10 @@ mod tests {
         // Before the file system was opened, only the configuration's words are known.
         let early = |outcome| Stamp { file_system: None, live_now: None, ..stamp(outcome) };
         let elsewhere = ThisRoot { place: Some("/dev/y".into()), ..this.clone() };
-        assert!(early(Outcome::Skipped).is_of(&this));
-        assert!(!early(Outcome::Skipped).is_of(&elsewhere));
+        assert!(early(RollbackOutcome::Skipped).is_of(&this));
+        assert!(!early(RollbackOutcome::Skipped).is_of(&elsewhere));
         // The initrd has a copy of the configuration that names another place.
-        let missed = early(Outcome::Refused { reasons: vec!["there is no /dev/x".into()] });
+        let missed = early(RollbackOutcome::Refused { reasons: vec!["there is no /dev/x".into()] });
         assert!(missed.is_of(&elsewhere) && missed.is_of(&other_live));
         assert!(
             !Stamp { in_initrd: false, ..missed }.is_of(&elsewhere),
@@ -259,7 +263,7 @@ mod tests {
         assert!(old.is_of(&this) && !old.is_of(&other_fs) && !old.is_of(&other_id));
         let older = Stamp { file_system: None, live_now: None, ..old };
         assert!(!older.is_of(&this), "nothing tells that it is this root's");
-        let why = Outcome::Refused { reasons: vec!["x".into()] };
+        let why = RollbackOutcome::Refused { reasons: vec!["x".into()] };
         assert!(Stamp { outcome: why, ..older }.is_of(&this), "a problem is told");
     }
 
@@ -275,7 +279,7 @@ mod tests {
     fn a_stamp_that_cannot_be_read_is_an_error_and_not_a_missing_one() {
         let dir = tempfile::tempdir().unwrap();
         let host = HostRoot::open(dir.path()).unwrap();
-        stamp(Outcome::Skipped).write(&host).unwrap();
+        stamp(RollbackOutcome::Skipped).write(&host).unwrap();
         let path = dir.path().join(DIRECTORY).join(NAME);
         std::fs::write(&path, "{").unwrap();
         let error = Stamp::read(&host).unwrap_err().to_string();
@@ -288,7 +292,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         assert!(Stamp::read(&host).is_err());
-        let error = stamp(Outcome::Skipped).write(&host).unwrap_err().to_string();
+        let error = stamp(RollbackOutcome::Skipped).write(&host).unwrap_err().to_string();
         assert_eq!(error, "cannot write the stamp of this rollback: Is a directory");
     }
 
@@ -300,17 +304,18 @@ mod tests {
             (dir, host)
         };
         let (_dir, host) = fresh();
-        let (written, points) = run_with(None, None, || stamp(Outcome::RolledBack).write(&host));
+        let (written, points) =
+            run_with(None, None, || stamp(RollbackOutcome::RolledBack).write(&host));
         written.unwrap();
         for point in points {
             for fault in [Fault::Fail(point, 28), Fault::CutBefore(point), Fault::CutAfter(point)] {
-                for older in [None, Some(stamp(Outcome::Skipped))] {
+                for older in [None, Some(stamp(RollbackOutcome::Skipped))] {
                     let (_dir, host) = fresh();
                     older.iter().for_each(|older| older.write(&host).unwrap());
-                    let write = || stamp(Outcome::RolledBack).write(&host);
+                    let write = || stamp(RollbackOutcome::RolledBack).write(&host);
                     let (_, passed) = run_with(Some(fault), None, write);
                     let found = Stamp::read(&host).unwrap();
-                    let whole = found == older || found == Some(stamp(Outcome::RolledBack));
+                    let whole = found == older || found == Some(stamp(RollbackOutcome::RolledBack));
                     assert!(whole, "{fault:?} of {passed:?}: {found:?}");
                 }
             }
@@ -319,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_stamp_of_another_version_is_refused() {
-        let newer = Stamp { version: 2, ..stamp(Outcome::Skipped) };
+        let newer = Stamp { version: 2, ..stamp(RollbackOutcome::Skipped) };
         let text = serde_json::to_vec(&newer).unwrap();
         let why = "it has version 2, and this program knows 1";
         assert_eq!(Stamp::parse(&text), Err(why.to_string()));
@@ -327,7 +332,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_stamp_is_told_in_one_line() {
-        let text = serde_json::to_string(&stamp(Outcome::Skipped)).unwrap();
+        let text = serde_json::to_string(&stamp(RollbackOutcome::Skipped)).unwrap();
         let why = Stamp::parse(text.replace("skipped", "a\\nb").as_bytes()).unwrap_err();
         assert!(why.starts_with("unknown variant `a\\nb`"), "{why}");
     }

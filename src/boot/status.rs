@@ -9,8 +9,8 @@ use backends::{Backend, Survey};
 use chrono::{Local, Utc};
 use dirfd::Error;
 
-use crate::boot::facts::Facts;
-use crate::boot::health::{self, Running};
+use crate::boot::facts::BootFacts;
+use crate::boot::health::{self, RunningRoot};
 use crate::boot::next_root::find_other_root;
 use crate::boot::status_report::{StatusProblem, StatusReport};
 use crate::boot::{status_json, status_text};
@@ -19,7 +19,7 @@ use crate::cli::invocation::{Failure, command_line_of, load_config};
 use crate::doctor::gather;
 use crate::doctor::sources::Sources;
 use crate::host::HostRoot;
-use crate::log::Entry;
+use crate::log::RollbackLogEntry;
 use crate::ui;
 
 pub(crate) fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
@@ -28,7 +28,7 @@ pub(crate) fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
     }
     let config = load_config(cli, &args.root.root)?;
     let host = HostRoot::open(&args.host.host)?;
-    let facts = Facts::gather(&host, Utc::now())?.with_soft_reboots(&args.host.host);
+    let facts = BootFacts::gather(&host, Utc::now())?.with_soft_reboots(&args.host.host);
     let backend = config.open_backend(&args.root.root)?;
     let mut survey = backend.survey()?;
     for old_root in &mut survey.old_roots {
@@ -36,9 +36,10 @@ pub(crate) fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
     }
     let facts = facts.with_fstab_of_blank(|tree| backend.view(tree), &survey)?;
     let facts = facts.about(&config.root.this_root().unwrap_or_default().as_surveyed(&survey));
-    let running = running(backend.as_ref(), &args.root.root)?;
+    let running = find_running_root(backend.as_ref(), &args.root.root)?;
     let abilities = backend.abilities();
-    let mut problems = health::problems(&survey, &facts, config.root.layout(), &running, abilities);
+    let mut problems =
+        health::find_problems(&survey, &facts, config.root.layout(), &running, abilities);
     let command_line = command_line_of(&args.root.root, &args.host.host)?;
     let is_hosts = command_line.is_some();
     if let Some(other) = find_other_root(&config.root, &facts, &survey, is_hosts)
@@ -47,7 +48,7 @@ pub(crate) fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
         let text = format!("the next boot does not run what the rollback restores: {other}");
         problems.push(StatusProblem { text, mend: Some(other.mend()) });
     }
-    problems.extend(kernels(&Sources {
+    problems.extend(kernel_problems(&Sources {
         config: &config,
         root_path: &args.root.root,
         root: &HostRoot::open(&args.root.root)?,
@@ -56,7 +57,7 @@ pub(crate) fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
         command_line,
         clock: facts.clock,
     }));
-    let mut boot = health::boot(&facts, abilities);
+    let mut boot = health::boot_state(&facts, abilities);
     if abilities.needs_rollback && health::is_pending(&survey, &facts) {
         boot.skipped =
             Some("pending: blank was made in this boot, and the next one does it".into());
@@ -69,8 +70,10 @@ pub(crate) fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
     };
     let out = io::stdout().lock();
     let written = match args.format {
-        Format::Json => status_json::write(&report, out),
-        Format::Human => status_text::write(&report, &ui::style(cli), &Local::now(), out),
+        Format::Json => status_json::write_status_json(&report, out),
+        Format::Human => {
+            status_text::write_status_text(&report, &ui::style_of_output(cli), &Local::now(), out)
+        }
     };
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
@@ -85,25 +88,27 @@ fn this_boot(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
     let config = load_config(cli, &args.root.root)?;
     let Some(layout) = config.root.layout() else { return Ok(ExitCode::SUCCESS) };
     let root = &args.host.host;
-    let facts = Facts::gather(&HostRoot::open(root)?, Utc::now())?.with_soft_reboots(root);
+    let facts = BootFacts::gather(&HostRoot::open(root)?, Utc::now())?.with_soft_reboots(root);
     let backend = config.open_backend(&args.root.root)?;
     let (live, blank) = backend.live_and_blank()?;
     let survey = Survey::new(backend.file_system()?, live, blank);
     let facts = facts.about(&config.root.this_root().unwrap_or_default().as_surveyed(&survey));
-    let running = running(backend.as_ref(), &args.root.root)?;
+    let running = find_running_root(backend.as_ref(), &args.root.root)?;
     let problems = health::problems_of_this_boot(&survey, &facts, layout, &running);
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    told.iter().for_each(ui::problem);
+    told.iter().for_each(ui::report_problem);
     match facts.stamp_of_this_boot() {
-        Some(stamp) if problems.is_empty() || stamp.outcome.is_problem() => Entry::of(stamp),
-        _ => Entry::missing(told.join("\n")),
+        Some(stamp) if problems.is_empty() || stamp.outcome.is_problem() => {
+            RollbackLogEntry::from_stamp(stamp)
+        }
+        _ => RollbackLogEntry::missing(told.join("\n")),
     }
     .tell(root);
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// Kernels that lack their modules; that they cannot be looked at is a problem, too.
-fn kernels(sources: &Sources<'_>) -> Vec<StatusProblem> {
+fn kernel_problems(sources: &Sources<'_>) -> Vec<StatusProblem> {
     match gather::kernels(sources) {
         Ok(kernels) => kernels.problems(),
         Err(error) => vec![StatusProblem { text: error.to_string(), mend: None }],
@@ -111,7 +116,7 @@ fn kernels(sources: &Sources<'_>) -> Vec<StatusProblem> {
 }
 
 /// The tree that is mounted where the root is said to be.
-fn running(backend: &dyn Backend, root: &Path) -> Result<Running, Error> {
+fn find_running_root(backend: &dyn Backend, root: &Path) -> Result<RunningRoot, Error> {
     let dir = std::fs::File::open(root).map_err(|e| Error::io("open the running root", e))?;
-    Ok(backend.identify(dir.as_fd())?.map_or(Running::Elsewhere, Running::Tree))
+    Ok(backend.identify(dir.as_fd())?.map_or(RunningRoot::Elsewhere, RunningRoot::Tree))
 }

@@ -14,12 +14,12 @@ use crate::boot::status_report::{BootState, StatusProblem, StatusReport};
 use crate::ui::json_value::{JsonPath, timestamp};
 
 /// Writes the document, and a newline after it.
-pub fn write(report: &StatusReport<'_>, out: impl Write) -> io::Result<()> {
+pub fn write_status_json(report: &StatusReport<'_>, out: impl Write) -> io::Result<()> {
     let survey = report.survey;
     // A nested tree's path lacks its leading slash, and a path in JSON is as seen on the machine.
     let nested: Vec<Vec<u8>> =
         survey.nested.iter().map(|path| [b"/", path.as_bytes()].concat()).collect();
-    let document = Document {
+    let document = StatusDocument {
         version: 1,
         healthy: report.is_healthy(),
         file_system: &survey.file_system,
@@ -34,7 +34,7 @@ pub fn write(report: &StatusReport<'_>, out: impl Write) -> io::Result<()> {
             .as_ref()
             .map(|stubs| JsonStubs { total: stubs.total, replaced: stubs.replaced.len() }),
         live_is_default: survey.live_is_default,
-        hold: pending(survey.hold.as_ref()),
+        hold: time_of_pending_hold(survey.hold.as_ref()),
         old_dir: survey.has_old_dir,
         old_roots: survey.old_roots.iter().map(JsonOldRoot::new).collect(),
         unfinished: survey.unfinished.iter().map(JsonUnfinished::new).collect(),
@@ -47,7 +47,7 @@ pub fn write(report: &StatusReport<'_>, out: impl Write) -> io::Result<()> {
     out.flush()
 }
 
-fn pending(hold: Option<&Held>) -> Option<String> {
+fn time_of_pending_hold(hold: Option<&Held>) -> Option<String> {
     match hold {
         Some(Held::By(hold)) if hold.used_by.is_none() => timestamp(hold.time),
         _ => None,
@@ -55,7 +55,7 @@ fn pending(hold: Option<&Held>) -> Option<String> {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct StatusDocument<'a> {
     version: u32,
     healthy: bool,
     file_system: &'a str,

@@ -111,7 +111,7 @@ fn sick() -> (Survey, BootState, Vec<StatusProblem>) {
 
 fn human(report: StatusReport<'_>, style: &Style) -> String {
     let now = at(NOW).with_timezone(&FixedOffset::east_opt(2 * 3_600).unwrap());
-    text(|out| crate::boot::status_text::write(&report, style, &now, out))
+    text(|out| crate::boot::status_text::write_status_text(&report, style, &now, out))
 }
 
 #[test]
@@ -200,8 +200,10 @@ fn programs_get_the_same() {
     let (survey, boot, problems) = sick();
     let report =
         StatusReport { survey: &survey, boot: &boot, problems: &problems, needs_rollback: true };
-    let parsed: Value =
-        serde_json::from_str(&text(|out| crate::boot::status_json::write(&report, out))).unwrap();
+    let parsed: Value = serde_json::from_str(&text(|out| {
+        crate::boot::status_json::write_status_json(&report, out)
+    }))
+    .unwrap();
     assert_eq!(parsed["version"], json!(1));
     assert_eq!(parsed["healthy"], json!(false));
     assert_eq!(parsed["blank"], json!({"state": "not-a-tree", "what": "a directory"}));
@@ -225,8 +227,10 @@ fn programs_get_the_same() {
 fn a_rollback_is_told_to_programs() {
     let (survey, boot) = (survey(), boot());
     let report = StatusReport { survey: &survey, boot: &boot, problems: &[], needs_rollback: true };
-    let parsed: Value =
-        serde_json::from_str(&text(|out| crate::boot::status_json::write(&report, out))).unwrap();
+    let parsed: Value = serde_json::from_str(&text(|out| {
+        crate::boot::status_json::write_status_json(&report, out)
+    }))
+    .unwrap();
     assert_eq!(parsed["healthy"], json!(true));
     assert_eq!(
         parsed["boot"]["rolled_back"],

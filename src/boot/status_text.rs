@@ -19,7 +19,7 @@ const NAMED: usize = 20;
 const LABEL: usize = 9;
 
 /// Writes the status; `now` also says which time zone to show times in.
-pub fn write<Tz>(
+pub fn write_status_text<Tz>(
     report: &StatusReport<'_>,
     style: &Style,
     now: &DateTime<Tz>,
@@ -28,7 +28,7 @@ pub fn write<Tz>(
 where
     Tz: TimeZone<Offset: Display>,
 {
-    let mut view = View { style, now, out: BufWriter::new(out) };
+    let mut view = StatusWriter { style, now, out: BufWriter::new(out) };
     view.head(report)?;
     view.boot(report)?;
     view.slot("Live", &report.survey.live, report.survey.blank.tree())?;
@@ -41,18 +41,18 @@ where
     view.out.flush()
 }
 
-struct View<'a, Tz: TimeZone, W> {
+struct StatusWriter<'a, Tz: TimeZone, W> {
     style: &'a Style,
     now: &'a DateTime<Tz>,
     out: W,
 }
 
-impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
+impl<Tz: TimeZone<Offset: Display>, W: Write> StatusWriter<'_, Tz, W> {
     fn head(&mut self, report: &StatusReport<'_>) -> io::Result<()> {
         let (paint, state) = match (report.is_healthy(), report.problems.len() as u64) {
             (true, _) => (GOOD, "healthy".to_string()),
             (false, 0) => (ALERT, "not set up".to_string()),
-            (false, n) => (ALERT, figures::count_of(n, "problem", "problems")),
+            (false, n) => (ALERT, figures::count_noun(n, "problem", "problems")),
         };
         let state = self.style.paint(paint.bold(), state);
         let file_system = self.style.paint(QUIET, &report.survey.file_system);
@@ -72,7 +72,7 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
                 write!(self.out, "{}", self.style.paint(GOOD, "rolled back"))?;
                 write!(self.out, " at {}", self.time(done.at))?;
                 if let Some(ms) = done.duration_ms {
-                    write!(self.out, " in {} ms", figures::grouped(ms))?;
+                    write!(self.out, " in {} ms", figures::format_count(ms))?;
                 }
                 match &done.old_root {
                     Some(name) => writeln!(self.out, "; set aside {}", Escaped(name.as_bytes()))?,
@@ -137,14 +137,14 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
         let nested = &report.survey.nested;
         let mut rows: Vec<String> = nested.iter().take(NAMED).map(ToString::to_string).collect();
         if let Some(more @ 1..) = nested.len().checked_sub(NAMED) {
-            rows.push(format!("and {} more", figures::grouped(more as u64)));
+            rows.push(format!("and {} more", figures::format_count(more as u64)));
         }
         self.list("Nested", rows)?;
         let stubs = match &report.survey.stubs {
             None => {
                 Some("which ones blank has is not known yet; `blankroot expire` looks".to_string())
             }
-            Some(stubs) => nested_trees::left_as_stubs(stubs),
+            Some(stubs) => nested_trees::note_on_stubs(stubs),
         };
         self.list("Stubs", stubs.into_iter().collect())
     }
@@ -167,7 +167,7 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
             .collect();
         if !namespaces.is_empty() {
             let count = namespaces.len() as u64;
-            words.push(figures::count_of(
+            words.push(figures::count_noun(
                 count,
                 "private mount namespace",
                 "private mount namespaces",
@@ -206,28 +206,29 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
             };
             return writeln!(self.out, "{none}");
         }
-        write!(self.out, "{}", figures::grouped(roots.len() as u64))?;
+        write!(self.out, "{}", figures::format_count(roots.len() as u64))?;
         // A sum of what is known of some would pass for the sum of all.
         let sizes: Option<Vec<u64>> = roots.iter().map(|root| root.own_bytes).collect();
         match sizes {
             Some(sizes) => {
-                writeln!(self.out, ", {} of their own", figures::size(sizes.iter().sum()))?
+                writeln!(self.out, ", {} of their own", figures::format_size(sizes.iter().sum()))?
             }
             None => writeln!(self.out)?,
         }
-        let width = roots.iter().map(|root| name(&root.record).len()).max().unwrap_or(0);
+        let width =
+            roots.iter().map(|root| escape_record_name(&root.record).len()).max().unwrap_or(0);
         roots.iter().try_for_each(|root| self.old_root(root, width))
     }
 
     fn old_root(&mut self, root: &OldRoot, width: usize) -> io::Result<()> {
-        let size = root.own_bytes.map_or("unknown".to_string(), figures::size);
+        let size = root.own_bytes.map_or("unknown".to_string(), figures::format_size);
         let time = self.time(root.record.time);
         self.label("")?;
-        writeln!(self.out, "{:<width$}  {size:>10}  {time}", name(&root.record))
+        writeln!(self.out, "{:<width$}  {size:>10}  {time}", escape_record_name(&root.record))
     }
 
     fn unfinished(&mut self, report: &StatusReport<'_>) -> io::Result<()> {
-        let rows = report.survey.unfinished.iter().map(unfinished).collect();
+        let rows = report.survey.unfinished.iter().map(describe_unfinished).collect();
         self.list("Half done", rows)
     }
 
@@ -235,11 +236,11 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
         let Some(space) = report.survey.space else { return Ok(()) };
         self.label("Room")?;
         let paint = if space.available < space.needed { ALERT } else { PLAIN };
-        let available = self.style.paint(paint, figures::size(space.available));
+        let available = self.style.paint(paint, figures::format_size(space.available));
         writeln!(
             self.out,
             "{available} for metadata; a rollback needs {}",
-            figures::size(space.needed)
+            figures::format_size(space.needed)
         )
     }
 
@@ -261,28 +262,38 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> View<'_, Tz, W> {
     }
 
     fn time(&self, time: DateTime<chrono::Utc>) -> String {
-        format!("{} ({})", figures::local(time, self.now), figures::ago(time, self.now))
+        format!(
+            "{} ({})",
+            figures::format_local_time(time, self.now),
+            figures::describe_time_ago(time, self.now)
+        )
     }
 }
 
 /// A record is a file that anything may have written to: its name is escaped like any other.
-fn name(record: &Record) -> String {
+fn escape_record_name(record: &Record) -> String {
     Escaped(record.name.as_bytes()).to_string()
 }
 
-fn unfinished(what: &Unfinished) -> String {
+fn describe_unfinished(what: &Unfinished) -> String {
     match what {
         Unfinished::RecordOnly(record) => {
-            format!("{}: a record without its fresh copy; harmless", name(record))
+            format!("{}: a record without its fresh copy; harmless", escape_record_name(record))
         }
         Unfinished::FreshCopy { record, .. } => {
-            format!("{}: a fresh copy that never became live; harmless", name(record))
+            format!("{}: a fresh copy that never became live; harmless", escape_record_name(record))
         }
         Unfinished::HalfDeleted { record, .. } => {
-            format!("{}: its deletion was interrupted; no whole old root any more", name(record))
+            format!(
+                "{}: its deletion was interrupted; no whole old root any more",
+                escape_record_name(record)
+            )
         }
         Unfinished::DefaultLeftBehind(root) => {
-            format!("{}: mounts that name no tree still lead to this old root", name(&root.record))
+            format!(
+                "{}: mounts that name no tree still lead to this old root",
+                escape_record_name(&root.record)
+            )
         }
         Unfinished::HalfSetAside(name) => {
             format!(

@@ -27,19 +27,19 @@ pub struct SwapFile {
 }
 
 /// Those of a root; what is mounted in it is not it. `host` is whose `/proc` is looked at.
-pub fn find(root: &HostRoot, host: &HostRoot) -> Result<Vec<SwapFile>> {
+pub fn find_swap_files(root: &HostRoot, host: &HostRoot) -> Result<Vec<SwapFile>> {
     let failed = |e| Error::io("look for swap files", e);
     let device = fs::fstat(root.as_fd()).map_err(|e| failed(e.into()))?.st_dev;
-    let prefix = name_of(root.as_fd()).map_err(failed)?;
+    let prefix = path_of_open(root.as_fd()).map_err(failed)?;
     let mut found: Vec<SwapFile> = Vec::new();
     let mut add = |swap: SwapFile| match found.iter_mut().find(|there| there.path == swap.path) {
         Some(there) => there.in_use |= swap.in_use,
         None => found.push(swap),
     };
-    let text = fstab::read(root.as_fd()).map_err(|e| Error::io("read /etc/fstab", e))?;
-    for named in in_fstab(&text).into_iter().chain(in_units(root)?) {
+    let text = fstab::read_fstab(root.as_fd()).map_err(|e| Error::io("read /etc/fstab", e))?;
+    for named in parse_fstab_swaps(&text).into_iter().chain(read_unit_swaps(root)?) {
         let Ok(path) = TreePath::parse(&named) else { continue };
-        match locate(root, &prefix, &path, device).map_err(failed)? {
+        match locate_file(root, &prefix, &path, device).map_err(failed)? {
             Located::InRoot(path) => add(SwapFile { path, in_use: false, is_there: true }),
             Located::Nothing => add(SwapFile { path, in_use: false, is_there: false }),
             Located::Elsewhere => {}
@@ -50,7 +50,7 @@ pub fn find(root: &HostRoot, host: &HostRoot) -> Result<Vec<SwapFile>> {
         Err(error) if is_not_found(&error) => Vec::new(),
         Err(error) => return Err(Error::io("read /proc/swaps", error)),
     };
-    for file in in_use(&swaps) {
+    for file in parse_proc_swaps(&swaps) {
         let below = file.strip_prefix(prefix.as_slice()).filter(|rest| rest.starts_with(b"/"));
         // One that is not seen below the root may be reached by another mount of it.
         let (tree, prefix, path) = match below {
@@ -58,7 +58,7 @@ pub fn find(root: &HostRoot, host: &HostRoot) -> Result<Vec<SwapFile>> {
             None => (host, &Vec::new(), file.as_slice()),
         };
         let Ok(path) = TreePath::parse(path) else { continue };
-        if let Located::InRoot(path) = locate(tree, prefix, &path, device).map_err(failed)? {
+        if let Located::InRoot(path) = locate_file(tree, prefix, &path, device).map_err(failed)? {
             add(SwapFile { path, in_use: true, is_there: true });
         }
     }
@@ -73,7 +73,7 @@ enum Located {
     Elsewhere,
 }
 
-fn locate(
+fn locate_file(
     tree: &HostRoot,
     prefix: &[u8],
     path: &TreePath,
@@ -89,22 +89,22 @@ fn locate(
     if stat.st_dev != device || FileType::from_mode(stat.st_mode) != Some(FileType::File) {
         return Ok(Located::Elsewhere);
     }
-    let real = name_of(opened.as_fd())?;
+    let real = path_of_open(opened.as_fd())?;
     let below = real.strip_prefix(prefix).and_then(|below| TreePath::parse(below).ok());
     Ok(Located::InRoot(below.unwrap_or_else(|| path.clone())))
 }
 
 /// The path of what is open, as the kernel names it for this thread, without a slash at its end.
-fn name_of(fd: BorrowedFd<'_>) -> std::io::Result<Vec<u8>> {
+fn path_of_open(fd: BorrowedFd<'_>) -> std::io::Result<Vec<u8>> {
     let link = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
     let name = std::fs::read_link(Path::new(&link))?.into_os_string().into_vec();
     Ok(name.strip_suffix(b"/").map(<[u8]>::to_vec).unwrap_or(name))
 }
 
 /// The paths of swap files that units name, systemd.swap(5).
-fn in_units(root: &HostRoot) -> Result<Vec<Vec<u8>>> {
+fn read_unit_swaps(root: &HostRoot) -> Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
-    for dir in mounts_at_boot::UNITS {
+    for dir in mounts_at_boot::UNIT_DIRS {
         let names = match root.names(dir) {
             Err(error) if is_not_found(&error) => continue,
             names => names.map_err(|e| Error::io(format!("list /{dir}"), e))?,
@@ -113,21 +113,21 @@ fn in_units(root: &HostRoot) -> Result<Vec<Vec<u8>>> {
             let unit = [dir.as_bytes(), b"/", name.as_encoded_bytes()].concat();
             // One that is masked leads to /dev/null, which is no file.
             let text = root.read(Path::new(OsStr::from_bytes(&unit))).unwrap_or_default();
-            found.extend(in_unit(&text));
+            found.extend(parse_unit_swap(&text));
         }
     }
     Ok(found)
 }
 
 /// The path of the swap file that a unit names; none where it is a device.
-fn in_unit(text: &[u8]) -> Option<Vec<u8>> {
+fn parse_unit_swap(text: &[u8]) -> Option<Vec<u8>> {
     let mut lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
     let what = lines.find_map(|line| line.strip_prefix(b"What=")).map(<[u8]>::trim_ascii)?;
     (what.starts_with(b"/") && !what.starts_with(b"/dev/")).then(|| what.to_vec())
 }
 
 /// The paths of swap files in an fstab.
-pub fn in_fstab(text: &[u8]) -> Vec<Vec<u8>> {
+pub fn parse_fstab_swaps(text: &[u8]) -> Vec<Vec<u8>> {
     let swap = |line: &[u8]| {
         let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
         let source = unescape(fields.next()?).into_owned();
@@ -138,7 +138,7 @@ pub fn in_fstab(text: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// The paths of swap files in use.
-pub fn in_use(swaps: &[u8]) -> Vec<Vec<u8>> {
+pub fn parse_proc_swaps(swaps: &[u8]) -> Vec<Vec<u8>> {
     let file = |line: &[u8]| {
         let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
         let name = unescape(fields.next()?).into_owned();
@@ -148,31 +148,31 @@ pub fn in_use(swaps: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// What to do with one, before the way to make a new one.
-pub fn mend(swap: &SwapFile, place: &str) -> String {
+pub fn mend_swap_file(swap: &SwapFile, place: &str) -> String {
     let off = if swap.in_use { format!("`swapoff {}`, ", swap.path) } else { String::new() };
     format!("{off}delete it, and {place}")
 }
 
 /// Why blank cannot be made of a root with these.
-pub fn refusals(swaps: &[SwapFile], place: &str) -> Vec<InitRefusal> {
+pub fn refusals_of_swap(swaps: &[SwapFile], place: &str) -> Vec<InitRefusal> {
     let refusal = |swap: &SwapFile| InitRefusal {
         reason: format!(
             "the swap file {} lies in the root and is in use, so that no snapshot of it can be made",
             swap.path
         ),
-        mend: mend(swap, place),
+        mend: mend_swap_file(swap, place),
     };
     swaps.iter().filter(|swap| swap.in_use).map(refusal).collect()
 }
 
 /// What to know of the others before blank is made.
-pub fn warnings(swaps: &[SwapFile], place: &str) -> Vec<String> {
+pub fn warnings_of_swap(swaps: &[SwapFile], place: &str) -> Vec<String> {
     let warning = |swap: &SwapFile| {
         format!(
             "the swap file {} lies in the root, and blank will share its blocks: the kernel does not \
              take it any more then; {}",
             swap.path,
-            mend(swap, place)
+            mend_swap_file(swap, place)
         )
     };
     swaps.iter().filter(|swap| swap.is_there && !swap.in_use).map(warning).collect()
@@ -186,7 +186,7 @@ pub fn expect_none_in(swaps: &[SwapFile], path: &TreePath, place: &str) -> Resul
         false => format!("{}, which lies in it, is a swap file", swap.path),
     };
     let why = format!("{what}, and the kernel does not take a copy of one");
-    Err(Error::new(format!("keep {path}"), why).mend(mend(swap, place)))
+    Err(Error::new(format!("keep {path}"), why).mend(mend_swap_file(swap, place)))
 }
 
 #[cfg(test)]
@@ -196,19 +196,22 @@ mod tests {
 
     #[test]
     fn a_unit_names_a_file_or_a_device() {
-        assert_eq!(in_unit(b"[Swap]\n What=/swap/a b \nPriority=1\n").unwrap(), b"/swap/a b");
-        assert_eq!(in_unit(b"[Swap]\nWhat=/dev/vda2\n"), None);
-        assert_eq!(in_unit(b"[Unit]\nDescription=What=/x\n"), None);
+        assert_eq!(
+            parse_unit_swap(b"[Swap]\n What=/swap/a b \nPriority=1\n").unwrap(),
+            b"/swap/a b"
+        );
+        assert_eq!(parse_unit_swap(b"[Swap]\nWhat=/dev/vda2\n"), None);
+        assert_eq!(parse_unit_swap(b"[Unit]\nDescription=What=/x\n"), None);
     }
 
     #[test]
     fn swap_files_are_told_from_devices_and_other_entries() {
         let fstab = b"# /x none swap\n/swap\\040file none swap sw 0 0\n/dev/sda2 none swap\n\
             LABEL=s none swap\n/srv/img /mnt ext4 loop\n\t/swap/b\tswap\tswap\tdefaults\n/c none\n";
-        assert_eq!(in_fstab(fstab), [b"/swap file".to_vec(), b"/swap/b".to_vec()]);
+        assert_eq!(parse_fstab_swaps(fstab), [b"/swap file".to_vec(), b"/swap/b".to_vec()]);
         let swaps = b"Filename\t\t\t\tType\t\tSize\n/dev/dm-1   partition 1 0 -2\n\
             /a\\040b                         file\t\t8388604\t\t0\t\t-3\n";
-        assert_eq!(in_use(swaps), [b"/a b".to_vec()]);
+        assert_eq!(parse_proc_swaps(swaps), [b"/a b".to_vec()]);
     }
 
     #[test]
@@ -226,7 +229,7 @@ mod tests {
         let swaps = format!("{}/used file 1 0 -2\n/proc/none file 1 0 -3\n", dir.path().display());
         std::fs::write(at("proc/swaps"), swaps).unwrap();
         let root = HostRoot::open(dir.path()).unwrap();
-        let found = find(&root, &root).unwrap();
+        let found = find_swap_files(&root, &root).unwrap();
         let found: Vec<_> =
             found.iter().map(|swap| (swap.path.to_string(), swap.in_use, swap.is_there)).collect();
         let expected =
@@ -249,8 +252,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_a_parser_fail(bytes: Vec<u8>) {
-            prop_assert!(in_fstab(&bytes).iter().all(|path| path.starts_with(b"/")));
-            let _ = in_use(&bytes);
+            prop_assert!(parse_fstab_swaps(&bytes).iter().all(|path| path.starts_with(b"/")));
+            let _ = parse_proc_swaps(&bytes);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::boot::command_line::Asked;
+use crate::boot::command_line::BootRequest;
 use crate::config::rollback_options::OnFailure;
 
 /// How a rollback ended, for the one who started it.
@@ -21,10 +21,10 @@ pub enum Exit {
 
 impl Exit {
     /// The code for a refusal or failure: the kernel command line outweighs the configuration.
-    pub fn after_failure(configured: OnFailure, asked: Option<&Asked>) -> Self {
+    pub fn after_failure(configured: OnFailure, asked: Option<&BootRequest>) -> Self {
         match (asked, configured) {
-            (Some(Asked::Halt), _) => Self::MustHalt,
-            (Some(Asked::Boot), _) | (_, OnFailure::Boot) => Self::MayBoot,
+            (Some(BootRequest::Halt), _) => Self::MustHalt,
+            (Some(BootRequest::Boot), _) | (_, OnFailure::Boot) => Self::MayBoot,
             (_, OnFailure::Halt) => Self::MustHalt,
         }
     }
@@ -52,12 +52,12 @@ mod tests {
 
     #[test]
     fn the_command_line_outweighs_the_configuration() {
-        let unknown = Asked::Unknown(b"x".to_vec());
+        let unknown = BootRequest::Unknown(b"x".to_vec());
         for (configured, asked, code) in [
             (OnFailure::Boot, None, 3),
             (OnFailure::Halt, None, 4),
-            (OnFailure::Boot, Some(Asked::Halt), 4),
-            (OnFailure::Halt, Some(Asked::Boot), 3),
+            (OnFailure::Boot, Some(BootRequest::Halt), 4),
+            (OnFailure::Halt, Some(BootRequest::Boot), 3),
             (OnFailure::Halt, Some(unknown.clone()), 4),
             (OnFailure::Boot, Some(unknown), 3),
         ] {

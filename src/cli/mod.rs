@@ -57,12 +57,12 @@ pub fn exit_code(done: Result<ExitCode, Failure>) -> ExitCode {
 
 fn show_failure(failure: &Failure) {
     match failure {
-        Failure::Error(error) => ui::problem(error),
-        Failure::Errors(errors) => errors.iter().for_each(ui::problem),
-        Failure::Config(error) => ui::problem(error),
-        Failure::Refused(refusals) => refusals.iter().for_each(ui::problem),
+        Failure::Error(error) => ui::report_problem(error),
+        Failure::Errors(errors) => errors.iter().for_each(ui::report_problem),
+        Failure::Config(error) => ui::report_problem(error),
+        Failure::Refused(refusals) => refusals.iter().for_each(ui::report_problem),
         Failure::Output(error) => {
-            ui::problem(Error::new("write the output", describe(error)));
+            ui::report_problem(Error::new("write the output", describe(error)));
         }
     }
 }

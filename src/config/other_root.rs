@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use dirfd::path::Escaped;
 
-use crate::boot::command_line::option;
+use crate::boot::command_line::option_value;
 use crate::config::root::RootConfig;
 
 /// A root as the kernel command line or an fstab names it.
@@ -55,7 +55,7 @@ fn btrfs(live: &[u8], named: Named<'_>, file_system: &str) -> Answer {
         return Answer::Other(format!("another file system, UUID={}", Escaped(id)));
     }
     // With both the kernel wants them to agree.
-    let Some(subvolume) = option(named.options, b"subvol") else { return Answer::Unknown };
+    let Some(subvolume) = option_value(named.options, b"subvol") else { return Answer::Unknown };
     let parts = subvolume.split(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b"."));
     match parts.collect::<Vec<_>>().join(&b'/') {
         name if name == live => Answer::Live,

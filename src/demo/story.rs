@@ -33,7 +33,7 @@ impl Story {
     /// Installs the machine.
     pub fn new(cli: &Cli, stage: DemoStage) -> Result<Self, Error> {
         let DemoStage { stage, backend, why_not_better, config } = stage;
-        let (style, color) = (blankroot::ui::style(cli), cli.color);
+        let (style, color) = (blankroot::ui::style_of_output(cli), cli.color);
         let mut story = Self { stage, style, color, backend, why_not_better };
         story.install(config.as_deref())?;
         Ok(story)

@@ -74,7 +74,7 @@ pub fn classify(changes: &Changes, config: &Config) -> Verdicts {
     let own = "left by an interrupted copy; the next command that copies removes it";
     let own = verdicts.add_rule(own.to_string());
     let (path, levels) = (Vec::new(), Vec::new());
-    let mut descent = Descent { config, kept: &kept, first_pattern, own, path, levels };
+    let mut descent = Classifier { config, kept: &kept, first_pattern, own, path, levels };
     verdicts.judged.reserve(changes.len());
     for change in changes.iter() {
         let (verdict, rule) = descent.judge(&change);
@@ -85,17 +85,17 @@ pub fn classify(changes: &Changes, config: &Config) -> Verdicts {
 
 /// What is known of a path once its parents are known.
 #[derive(Clone, Copy)]
-struct Known<'k> {
+struct PathVerdicts<'k> {
     /// The rule of the kept path that this is or lies in.
     kept: Option<u32>,
     /// The rule of the pattern that names this or a parent.
     forgotten: Option<u32>,
     /// The place in the tree of kept paths, if any is here or below.
-    node: Option<&'k Node>,
+    node: Option<&'k KeptNode>,
 }
 
 /// Goes through sorted paths and judges each directory once, however much is in it.
-struct Descent<'k> {
+struct Classifier<'k> {
     config: &'k Config,
     kept: &'k KeptPaths,
     first_pattern: u32,
@@ -103,10 +103,10 @@ struct Descent<'k> {
     own: u32,
     /// The path judged last; each level is the length of one of its prefixes, and what is known.
     path: Vec<u8>,
-    levels: Vec<(usize, Known<'k>)>,
+    levels: Vec<(usize, PathVerdicts<'k>)>,
 }
 
-impl<'k> Descent<'k> {
+impl<'k> Classifier<'k> {
     fn judge(&mut self, change: &Change) -> (Verdict, Option<u32>) {
         let path = change.path.as_bytes();
         let known = self.known(path);
@@ -127,7 +127,7 @@ impl<'k> Descent<'k> {
         }
     }
 
-    fn known(&mut self, path: &[u8]) -> Known<'k> {
+    fn known(&mut self, path: &[u8]) -> PathVerdicts<'k> {
         let common = self.path.iter().zip(path).take_while(|(a, b)| a == b).count();
         // A level stays if it is a whole prefix of the new path, up to a slash or the end.
         let border = |len: usize| len == path.len() || path.get(len) == Some(&b'/');
@@ -138,7 +138,7 @@ impl<'k> Descent<'k> {
         }
         self.path.truncate(common);
         self.path.extend_from_slice(&path[common..]);
-        let start = Known { kept: None, forgotten: None, node: Some(&self.kept.root) };
+        let start = PathVerdicts { kept: None, forgotten: None, node: Some(&self.kept.root) };
         let (mut from, mut known) =
             self.levels.last().map_or((0, start), |&(len, known)| (len + 1, known));
         while from < path.len() {
@@ -152,7 +152,7 @@ impl<'k> Descent<'k> {
     }
 
     /// What is known of `path`, whose last component is `name`, from what is known of its parent.
-    fn below(&self, parent: Known<'k>, path: &[u8], name: &[u8]) -> Known<'k> {
+    fn below(&self, parent: PathVerdicts<'k>, path: &[u8], name: &[u8]) -> PathVerdicts<'k> {
         let node = parent.node.and_then(|node| node.child(name));
         let kept = node.and_then(|node| node.subtree).or(parent.kept);
         let forgotten = match parent.forgotten {
@@ -163,7 +163,7 @@ impl<'k> Descent<'k> {
             }
             inherited => inherited,
         };
-        Known { kept, forgotten, node }
+        PathVerdicts { kept, forgotten, node }
     }
 }
 
@@ -171,12 +171,12 @@ impl<'k> Descent<'k> {
 
 /// The kept paths and the storages, with the rules that they stand for.
 pub(crate) struct KeptPaths {
-    pub(crate) root: Node,
+    pub(crate) root: KeptNode,
 }
 
 /// One path that is kept, or leads to one that is.
-pub(crate) struct Node {
-    children: HashMap<Vec<u8>, Node>,
+pub(crate) struct KeptNode {
+    children: HashMap<Vec<u8>, KeptNode>,
     /// The rule by which this path is kept with everything below.
     pub(crate) subtree: Option<u32>,
     /// The rule by which this path alone is kept.
@@ -185,7 +185,7 @@ pub(crate) struct Node {
     pub(crate) leads_to: u32,
 }
 
-impl Node {
+impl KeptNode {
     fn new(leads_to: u32) -> Self {
         Self { children: HashMap::new(), subtree: None, exact: None, leads_to }
     }
@@ -198,7 +198,7 @@ impl Node {
 impl KeptPaths {
     /// Collects the paths and adds their rules to `verdicts`.
     pub(crate) fn new(config: &Config, verdicts: &mut Verdicts) -> Self {
-        let mut paths = Self { root: Node::new(0) };
+        let mut paths = Self { root: KeptNode::new(0) };
         for entry in list::list(config) {
             let rule =
                 verdicts.add_rule(format!("keep {} {}", entry.path, config.source(entry.place)));
@@ -219,9 +219,9 @@ impl KeptPaths {
         paths
     }
 
-    fn node(&mut self, path: &TreePath, rule: u32) -> &mut Node {
+    fn node(&mut self, path: &TreePath, rule: u32) -> &mut KeptNode {
         path.as_bytes().split(|&b| b == b'/').fold(&mut self.root, |node, name| {
-            node.children.entry(name.to_vec()).or_insert_with(|| Node::new(rule))
+            node.children.entry(name.to_vec()).or_insert_with(|| KeptNode::new(rule))
         })
     }
 }

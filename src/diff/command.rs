@@ -17,12 +17,13 @@ use crate::cli::arguments::{Cli, Diff, Format};
 use crate::cli::invocation::{Failure, in_tree, load_config};
 use crate::diff::classify::classify;
 use crate::diff::{
-    DiffReport, Row, diff, diff_flat, diff_json, diff_stat, diff_tree, everything, leftovers_report,
+    DiffReport, DiffRow, diff_flat, diff_json, diff_stat, diff_tree, diff_trees, leftovers_report,
+    list_everything,
 };
 use crate::host::{HostRoot, is_not_found};
 use crate::persist::create;
 use crate::persist::resolve::ancestors;
-use crate::ui::{self, Progress};
+use crate::ui::{self, NameProgress};
 
 pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
@@ -37,18 +38,19 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     }
     let backend = config.open_backend(root)?;
     let (live, blank) = backend.live_and_blank()?;
-    let live = needed("live", &live, "set `live` in the configuration to the name of the root")?;
+    let live =
+        expect_tree("live", &live, "set `live` in the configuration to the name of the root")?;
     warn_if_elsewhere(backend.as_ref(), live, root);
     let needs_blank = backend.abilities().needs_rollback;
     let blank = if needs_blank {
-        Some(needed("blank", &blank, "make it with `blankroot init`")?)
+        Some(expect_tree("blank", &blank, "make it with `blankroot init`")?)
     } else {
         None
     };
-    let progress = Progress::new("comparing");
+    let progress = NameProgress::new("comparing");
     let found = match blank {
-        Some(blank) => diff(backend.as_ref(), blank, live, &|count| progress.at(count))?,
-        None => everything(backend.as_ref(), live, &|count| progress.at(count))?,
+        Some(blank) => diff_trees(backend.as_ref(), blank, live, &|count| progress.at(count))?,
+        None => list_everything(backend.as_ref(), live, &|count| progress.at(count))?,
     };
     drop(progress);
     let verdicts = classify(&found.changes, &config);
@@ -56,7 +58,7 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     let trees: Vec<&Tree> = blank.into_iter().chain([live]).collect();
     let elsewhere = expect_comparable(backend.as_ref(), &trees, root, &report)?;
     for (path, place) in &elsewhere {
-        ui::warning(format_args!("{path} {place}"));
+        ui::report_warning(format_args!("{path} {place}"));
     }
     // Of what lies elsewhere alone nothing can be said, not even that nothing changed.
     let only: Vec<TreePath> =
@@ -67,7 +69,7 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     if !only.is_empty() {
         report.only = &only;
     }
-    write(cli, args, &report)?;
+    write_report(cli, args, &report)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -103,7 +105,7 @@ fn expect_comparable(
     report: &DiffReport<'_>,
 ) -> Result<BTreeMap<TreePath, Elsewhere>, Error> {
     let mut changed = BTreeSet::new();
-    let find = |row: &Row<'_>| {
+    let find = |row: &DiffRow<'_>| {
         let within = |path: &&TreePath| crate::diff::is_within(row.path, path.as_bytes());
         changed.extend(report.only.iter().filter(within));
         Ok(())
@@ -124,7 +126,7 @@ fn expect_comparable(
         let point = mount_on_the_way(&root, path).map_err(failed)?;
         let (mut is_there, mut nested) = (false, None);
         for view in &views {
-            is_there |= has(view.as_fd(), path).map_err(failed)?;
+            is_there |= has_path(view.as_fd(), path).map_err(failed)?;
             nested = nested.or(subvolume_on_the_way(view.as_fd(), path).map_err(failed)?);
         }
         let action = || format!("look below {path}");
@@ -150,7 +152,7 @@ fn expect_comparable(
 }
 
 /// Whether a tree has something at `path`, without passing a link.
-fn has(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<bool> {
+fn has_path(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<bool> {
     match create::open(tree, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
         Ok(_) => Ok(true),
         Err(why) if is_not_found(&why) => Ok(false),
@@ -205,18 +207,18 @@ fn mount_on_the_way(root: &HostRoot, path: &TreePath) -> io::Result<Option<TreeP
     Ok(None)
 }
 
-fn write(cli: &Cli, args: &Diff, report: &DiffReport<'_>) -> io::Result<()> {
-    let (out, style) = (io::stdout().lock(), ui::style(cli));
+fn write_report(cli: &Cli, args: &Diff, report: &DiffReport<'_>) -> io::Result<()> {
+    let (out, style) = (io::stdout().lock(), ui::style_of_output(cli));
     match args.format {
-        Format::Json => diff_json::write(report, out),
-        Format::Human if args.null => diff_flat::write_nul(report, out),
-        Format::Human if args.flat => diff_flat::write(report, &style, out),
-        Format::Human if args.stat => diff_stat::write(report, &style, out),
-        Format::Human => diff_tree::write(report, &style, out),
+        Format::Json => diff_json::write_diff_json(report, out),
+        Format::Human if args.null => diff_flat::write_diff_nul(report, out),
+        Format::Human if args.flat => diff_flat::write_diff_flat(report, &style, out),
+        Format::Human if args.stat => diff_stat::write_diff_stat(report, &style, out),
+        Format::Human => diff_tree::write_diff_tree(report, &style, out),
     }
 }
 
-fn needed<'s>(what: &str, slot: &'s Slot, mend: &str) -> Result<&'s Tree, Error> {
+fn expect_tree<'s>(what: &str, slot: &'s Slot, mend: &str) -> Result<&'s Tree, Error> {
     let why = match slot {
         Slot::Present(tree) => return Ok(tree),
         Slot::Missing => format!("{what} is missing"),
@@ -232,6 +234,9 @@ fn warn_if_elsewhere(backend: &dyn Backend, live: &Tree, root: &Path) {
         && found.as_ref() != Some(&live.id)
     {
         let root = Escaped(root.as_os_str().as_bytes());
-        ui::warning(format_args!("this is about `{}`, which is not what is at {root}", live.name));
+        ui::report_warning(format_args!(
+            "this is about `{}`, which is not what is at {root}",
+            live.name
+        ));
     }
 }

@@ -6,7 +6,7 @@ use dirfd::changes::ChangesWriter;
 use dirfd::{ChangeKind, Changes, Facts, FileType, TreeName, TreePath};
 
 use crate::diff::classify::{Verdict, Verdicts};
-use crate::diff::{Diff, DiffReport, Method};
+use crate::diff::{DiffMethod, DiffReport, TreeDiff};
 
 /// One change to be.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub fn item(path: impl AsRef<[u8]>, kind: ChangeKind, facts: Facts, verdict: Ver
 pub struct Fixture {
     blank: Tree,
     live: Tree,
-    pub diff: Diff,
+    pub diff: TreeDiff,
     verdicts: Verdicts,
     pub only: Vec<TreePath>,
 }
@@ -61,7 +61,7 @@ impl Fixture {
         Self {
             blank: tree("9a0c-blank", "root-blank", Some(1_795_000_000)),
             live: tree("7f31-live", "root", None),
-            diff: Diff { changes: changes(&items), method: Method::Fast },
+            diff: TreeDiff { changes: changes(&items), method: DiffMethod::Fast },
             verdicts,
             only: Vec::new(),
         }

@@ -7,12 +7,12 @@ use dirfd::{ChangeKind, FileType};
 
 use crate::diff::classify::Verdict;
 use crate::diff::summary::VERDICTS;
-use crate::diff::{DiffReport, Row};
+use crate::diff::{DiffReport, DiffRow};
 use crate::ui::colours::{PLAIN, QUIET, Style};
 use crate::ui::figures;
 
 /// The character that stands for a kind of change.
-pub fn mark(kind: ChangeKind) -> char {
+pub fn mark_of_change(kind: ChangeKind) -> char {
     match kind {
         ChangeKind::Added => '+',
         ChangeKind::Removed => '-',
@@ -24,16 +24,21 @@ pub fn mark(kind: ChangeKind) -> char {
 
 /// Writes `+ file        1.2 MiB  stray      /path` for each change: mark, type, size of a regular
 /// file, verdict, escaped path; nothing else.
-pub fn write(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Result<()> {
+pub fn write_diff_flat(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     let width = VERDICTS.iter().map(|verdict| verdict.word().len()).max().unwrap_or(0);
     report.for_each(|row| write_row(row, style, width, &mut out))?;
     out.flush()
 }
 
-fn write_row(row: &Row<'_>, style: &Style, width: usize, out: &mut impl Write) -> io::Result<()> {
+fn write_row(
+    row: &DiffRow<'_>,
+    style: &Style,
+    width: usize,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let size = match row.facts.file_type {
-        FileType::File => figures::size(row.facts.size),
+        FileType::File => figures::format_size(row.facts.size),
         _ => "-".to_string(),
     };
     let paint = Style::verdict(row.verdict);
@@ -46,7 +51,7 @@ fn write_row(row: &Row<'_>, style: &Style, width: usize, out: &mut impl Write) -
     writeln!(
         out,
         "{} {}  {}  {}",
-        style.paint(paint, mark(row.kind)),
+        style.paint(paint, mark_of_change(row.kind)),
         style.paint(rest, format_args!("{:<9}  {size:>10}", row.facts.file_type.word())),
         style.paint(paint, format_args!("{:<width$}", row.verdict.word())),
         style.paint(file, format_args!("/{}", Escaped(row.path))),
@@ -54,7 +59,7 @@ fn write_row(row: &Row<'_>, style: &Style, width: usize, out: &mut impl Write) -
 }
 
 /// Writes each path as raw bytes with a NUL after it.
-pub fn write_nul(report: &DiffReport<'_>, out: impl Write) -> io::Result<()> {
+pub fn write_diff_nul(report: &DiffReport<'_>, out: impl Write) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     report.for_each(|row| {
         out.write_all(b"/")?;
@@ -79,7 +84,7 @@ mod tests {
     #[test]
     fn one_line_a_change_in_columns() {
         let fixture = narrowed(&["/etc", "/home", "/run", "/var/lib/machines"]);
-        let shown = text(|out| write(&fixture.report(), &Style::default(), out));
+        let shown = text(|out| write_diff_flat(&fixture.report(), &Style::default(), out));
         insta::assert_snapshot!(shown, @r#"
         + file             33 B  kept       /etc/machine-id
         - file            286 B  stray      /etc/motd
@@ -105,8 +110,8 @@ mod tests {
     fn colour_adds_nothing_but_colour() {
         let fixture = narrowed(&[]);
         let style = Style { color: true, ls_colors: Some(lscolors::LsColors::default()) };
-        let plain = text(|out| write(&fixture.report(), &Style::default(), out));
-        let coloured = text(|out| write(&fixture.report(), &style, out));
+        let plain = text(|out| write_diff_flat(&fixture.report(), &Style::default(), out));
+        let coloured = text(|out| write_diff_flat(&fixture.report(), &style, out));
         assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
         assert!(coloured.contains("\x1b[31mstray") && !plain.contains('\x1b'));
     }
@@ -114,7 +119,7 @@ mod tests {
     #[test]
     fn paths_alone_are_raw_bytes() {
         let mut out = Vec::new();
-        write_nul(&narrowed(&["/home", "/opt/old"]).report(), &mut out).unwrap();
+        write_diff_nul(&narrowed(&["/home", "/opt/old"]).report(), &mut out).unwrap();
         let paths: Vec<&[u8]> = out.split(|&b| b == 0).collect();
         assert!(paths.contains(&&b"/home/alice/caf\xe9.txt"[..]), "{paths:?}");
         assert!(paths.contains(&&b"/home/alice/notes\nfor\x1b[31m me"[..]), "{paths:?}");

@@ -22,24 +22,24 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::diff::summary::{KINDS, Summary, Tally, VERDICTS};
-use crate::diff::{DiffReport, Method, Row};
+use crate::diff::{DiffMethod, DiffReport, DiffRow};
 use crate::ui::json_value::{JsonPath, Octal, Timestamps, timestamp};
 
 const VERSION: u32 = 1;
 const NO_BLANK: &str = "there is no blank, so that everything is new";
 
 /// Writes the document, and a newline after it. One row is one line, all else is on the first.
-pub fn write(report: &DiffReport<'_>, out: impl Write) -> io::Result<()> {
+pub fn write_diff_json(report: &DiffReport<'_>, out: impl Write) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, out);
     let (method, because) = match &report.diff.method {
-        Method::Fast => ("fast", None),
-        Method::Walk(why) => ("walk", Some(why.as_str())),
-        Method::Alone => ("walk", Some(NO_BLANK)),
+        DiffMethod::Fast => ("fast", None),
+        DiffMethod::Walk(why) => ("walk", Some(why.as_str())),
+        DiffMethod::Alone => ("walk", Some(NO_BLANK)),
     };
-    let head = Head {
+    let head = DiffHead {
         version: VERSION,
-        blank: report.blank.map(JsonTree::new),
-        live: JsonTree::new(report.live),
+        blank: report.blank.map(JsonComparedTree::new),
+        live: JsonComparedTree::new(report.live),
         method,
         because,
         summary: JsonSummary::new(&Summary::of(report)?),
@@ -68,10 +68,10 @@ fn write_rows(report: &DiffReport<'_>, out: &mut impl Write) -> io::Result<()> {
 }
 
 #[derive(Serialize)]
-struct Head<'a> {
+struct DiffHead<'a> {
     version: u32,
-    blank: Option<JsonTree<'a>>,
-    live: JsonTree<'a>,
+    blank: Option<JsonComparedTree<'a>>,
+    live: JsonComparedTree<'a>,
     method: &'a str,
     because: Option<&'a str>,
     summary: JsonSummary,
@@ -79,13 +79,13 @@ struct Head<'a> {
 
 /// One of the two trees.
 #[derive(Serialize)]
-struct JsonTree<'a> {
+struct JsonComparedTree<'a> {
     id: &'a str,
     name: JsonPath<'a>,
     created: Option<String>,
 }
 
-impl<'a> JsonTree<'a> {
+impl<'a> JsonComparedTree<'a> {
     fn new(tree: &'a Tree) -> Self {
         Self {
             id: tree.id.as_str(),
@@ -147,7 +147,7 @@ struct JsonChange<'a> {
 }
 
 impl<'a> JsonChange<'a> {
-    fn new(row: &Row<'a>, path: &'a [u8], times: &'a mut Timestamps) -> Self {
+    fn new(row: &DiffRow<'a>, path: &'a [u8], times: &'a mut Timestamps) -> Self {
         Self {
             path: JsonPath::new(path),
             change: row.kind.word(),
@@ -173,7 +173,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn document(fixture: &Fixture) -> String {
-        text(|out| write(&fixture.report(), out))
+        text(|out| write_diff_json(&fixture.report(), out))
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
             item("etc/a \"b\"\n\x1b", ChangeKind::Added, file(1), Verdict::Kept),
             item(b"etc/\xff", ChangeKind::Removed, file(2), Verdict::Stray),
         ]);
-        fixture.diff.method = Method::Walk("blank is not a snapshot".to_string());
+        fixture.diff.method = DiffMethod::Walk("blank is not a snapshot".to_string());
         insta::assert_snapshot!(document(&fixture), @r#"
         {"version":1,"blank":{"id":"9a0c-blank","name":{"text":"root-blank"},"created":"2026-11-18T11:06:40.000000000Z"},"live":{"id":"7f31-live","name":{"text":"root"},"created":null},"method":"walk","because":"blank is not a snapshot","summary":{"total":2,"changes":{"added":1,"modified":0,"metadata":0,"replaced":0,"removed":1},"verdicts":{"stray":{"count":1,"bytes":0},"kept":{"count":1,"bytes":1},"forgotten":{"count":0,"bytes":0}}},"changes":[
         {"path":{"text":"/etc/a \"b\"\n\u001b"},"change":"added","type":"file","size":1,"mode":"0644","uid":0,"gid":0,"mtime":"2026-11-22T14:59:09.120000007Z","verdict":"kept","rule":"/etc/machine-id"},

@@ -8,18 +8,18 @@ use dirfd::path::Escaped;
 use unicode_width::UnicodeWidthStr;
 
 use crate::diff::summary::{Summary, Tally, VERDICTS};
-use crate::diff::{DiffReport, Row};
+use crate::diff::{DiffReport, DiffRow};
 use crate::ui::colours::{PLAIN, STRONG, Style};
 use crate::ui::figures;
 
 /// Writes a table: a row for each directory, `/` for files beside them, and the total.
-pub fn write(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Result<()> {
+pub fn write_diff_stat(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     let mut places: BTreeMap<Vec<u8>, Summary> = BTreeMap::new();
     let mut total = Summary::default();
     report.for_each(|row| {
         total.add(row);
-        let place = place(row);
+        let place = top_directory(row);
         match places.get_mut(place) {
             Some(summary) => summary.add(row),
             None => places.entry(place.to_vec()).or_default().add(row),
@@ -34,7 +34,7 @@ pub fn write(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Res
 }
 
 /// The directory at the top that a change belongs to; empty for what is no directory itself.
-fn place<'a>(row: &Row<'a>) -> &'a [u8] {
+fn top_directory<'a>(row: &DiffRow<'a>) -> &'a [u8] {
     match row.path.iter().position(|&b| b == b'/') {
         Some(end) => &row.path[..end],
         None if matches!(row.facts.file_type, FileType::Dir | FileType::Subvolume) => row.path,
@@ -47,7 +47,7 @@ fn write_table(rows: &[(String, Summary)], style: &Style, out: &mut impl Write) 
     let columns = VERDICTS.map(|verdict| Column {
         word: verdict.word(),
         paint: Style::verdict(verdict),
-        cells: rows.iter().map(|(_, summary)| cells(summary.verdict(verdict))).collect(),
+        cells: rows.iter().map(|(_, summary)| cells_of_tally(summary.verdict(verdict))).collect(),
     });
     write!(out, "{:names$}", "")?;
     for column in &columns {
@@ -87,10 +87,10 @@ impl Column {
     }
 }
 
-fn cells(tally: Tally) -> (String, String) {
+fn cells_of_tally(tally: Tally) -> (String, String) {
     match tally.count {
         0 => ("-".to_string(), "-".to_string()),
-        count => (figures::grouped(count), figures::size(tally.bytes)),
+        count => (figures::format_count(count), figures::format_size(tally.bytes)),
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_table_of_the_top() {
         let fixture = Fixture::new(week());
-        let shown = text(|out| write(&fixture.report(), &Style::default(), out));
+        let shown = text(|out| write_diff_stat(&fixture.report(), &Style::default(), out));
         insta::assert_snapshot!(shown, @r#"
                               stray          kept         forgotten
         /              1        0 B    -        -       -         -
@@ -116,7 +116,7 @@ mod tests {
         total         62    4.4 MiB   32  3.0 KiB   1,204  17.9 MiB
         "#);
         let style = Style { color: true, ls_colors: None };
-        let coloured = text(|out| write(&fixture.report(), &style, out));
+        let coloured = text(|out| write_diff_stat(&fixture.report(), &style, out));
         assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), shown);
     }
 }

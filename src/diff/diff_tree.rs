@@ -7,18 +7,20 @@ use dirfd::{ChangeKind, FileType};
 use unicode_width::UnicodeWidthStr;
 
 use crate::diff::classify::Verdict;
-use crate::diff::diff_flat::mark;
+use crate::diff::diff_flat::mark_of_change;
 use crate::diff::summary::{KINDS, Summary, VERDICTS, content_bytes};
-use crate::diff::tree_fold::{self, Below, Body, Changed, Line, NodeId, Nodes, Sort};
-use crate::diff::{DiffReport, Method};
+use crate::diff::tree_fold::{
+    self, ChangeCounts, ChangeSort, ChangeTree, Changed, FoldedLine, LineBody, NodeId,
+};
+use crate::diff::{DiffMethod, DiffReport};
 use crate::ui::colours::{PLAIN, Painted, QUIET, STRONG, Style, escaped_name};
 use crate::ui::figures;
 
 /// Writes the tree, the summary, and how the changes were found if that was slow.
-pub fn write(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Result<()> {
+pub fn write_diff_tree(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     let mut summary = Summary::default();
-    let mut builder = tree_fold::Builder::new();
+    let mut builder = tree_fold::ChangeTreeBuilder::new();
     report.for_each(|row| {
         summary.add(row);
         builder.add(row);
@@ -28,8 +30,8 @@ pub fn write(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Res
         write_nothing(report, &mut out)?;
     } else {
         let nodes = builder.finish();
-        let lines = tree_fold::fold(&nodes);
-        write_line(&nodes, &lines, style, &mut out)?;
+        let lines = tree_fold::fold_tree(&nodes);
+        write_lines(&nodes, &lines, style, &mut out)?;
         writeln!(out)?;
         write_summary(&summary, style, &mut out)?;
         if lines.iter().any(|line| line.covers() > 1) {
@@ -59,8 +61,8 @@ fn write_summary(summary: &Summary, style: &Style, out: &mut impl Write) -> io::
     for kind in KINDS {
         let count = summary.kind(kind);
         if count > 0 {
-            let mark = style.paint(STRONG, mark(kind));
-            write!(out, "{separator}{mark} {} {}", figures::grouped(count), kind.word())?;
+            let mark = style.paint(STRONG, mark_of_change(kind));
+            write!(out, "{separator}{mark} {} {}", figures::format_count(count), kind.word())?;
             separator = ", ";
         }
     }
@@ -72,9 +74,9 @@ fn write_summary(summary: &Summary, style: &Style, out: &mut impl Write) -> io::
         }
         let size = match tally.bytes {
             0 => String::new(),
-            bytes => format!(" ({})", figures::size(bytes)),
+            bytes => format!(" ({})", figures::format_size(bytes)),
         };
-        let (count, word) = (figures::grouped(tally.count), verdict.word());
+        let (count, word) = (figures::format_count(tally.count), verdict.word());
         let paint = if verdict == Verdict::Stray { Style::verdict(verdict) } else { PLAIN };
         let part = format_args!("{count} {word}{size}");
         write!(out, "{separator}{}", style.paint(paint, part))?;
@@ -85,12 +87,12 @@ fn write_summary(summary: &Summary, style: &Style, out: &mut impl Write) -> io::
 
 fn write_method(report: &DiffReport<'_>, style: &Style, out: &mut impl Write) -> io::Result<()> {
     match &report.diff.method {
-        Method::Fast => Ok(()),
-        Method::Walk(why) => {
+        DiffMethod::Fast => Ok(()),
+        DiffMethod::Walk(why) => {
             let note = format_args!("note: walked both trees, because {why}");
             writeln!(out, "{}", style.paint(QUIET, note))
         }
-        Method::Alone => {
+        DiffMethod::Alone => {
             let note = "note: there is no blank to compare with, so that everything is new";
             writeln!(out, "{}", style.paint(QUIET, note))
         }
@@ -103,27 +105,27 @@ fn write_method(report: &DiffReport<'_>, style: &Style, out: &mut impl Write) ->
 const NAME_WIDTH: usize = 44;
 
 /// The texts of one line, without paint.
-struct Cells {
+struct LineCells {
     name: String,
     /// `None` for an unchanged directory, whose line ends with its name.
     change: Option<ChangeCells>,
 }
 
 struct ChangeCells {
-    sort: Sort,
+    sort: ChangeSort,
     count: String,
     size: String,
 }
 
 /// Writes all lines in columns that fit them.
-pub fn write_line(
-    nodes: &Nodes,
-    lines: &[Line],
+pub fn write_lines(
+    nodes: &ChangeTree,
+    lines: &[FoldedLine],
     style: &Style,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let cells: Vec<Cells> = lines.iter().map(|line| cells(nodes, line)).collect();
-    let widths = Widths::of(lines, &cells);
+    let cells: Vec<LineCells> = lines.iter().map(|line| cells_of_line(nodes, line)).collect();
+    let widths = LineWidths::of(lines, &cells);
     for (line, cells) in lines.iter().zip(&cells) {
         match &cells.change {
             None => {
@@ -140,10 +142,10 @@ pub fn write_line(
 }
 
 fn write_change(
-    line: &Line,
-    cells: &Cells,
+    line: &FoldedLine,
+    cells: &LineCells,
     change: &ChangeCells,
-    widths: &Widths,
+    widths: &LineWidths,
     (style, name): (&Style, anstyle::Style),
     out: &mut impl Write,
 ) -> io::Result<()> {
@@ -153,7 +155,7 @@ fn write_change(
     let (name, figures) = if verdict == Verdict::Stray { (name, PLAIN) } else { (QUIET, QUIET) };
     let used = line.guide.width() + cells.name.width();
     let padding = widths.name.saturating_sub(used);
-    write!(out, "{} ", style.paint(paint, mark(kind)))?;
+    write!(out, "{} ", style.paint(paint, mark_of_change(kind)))?;
     write!(out, "{}{}", painted_guide(line, style), style.paint(name, &cells.name))?;
     write!(out, "{:padding$}", "")?;
     for (text, width) in [(&change.count, widths.count), (&change.size, widths.size)] {
@@ -165,18 +167,18 @@ fn write_change(
 }
 
 /// Nothing at all for the outermost lines: an empty pair of escapes is noise in a log.
-fn painted_guide<'a>(line: &'a Line, style: &Style) -> Painted<&'a str> {
+fn painted_guide<'a>(line: &'a FoldedLine, style: &Style) -> Painted<&'a str> {
     style.paint(if line.guide.is_empty() { PLAIN } else { QUIET }, &line.guide)
 }
 
-struct Widths {
+struct LineWidths {
     name: usize,
     count: usize,
     size: usize,
 }
 
-impl Widths {
-    fn of(lines: &[Line], cells: &[Cells]) -> Self {
+impl LineWidths {
+    fn of(lines: &[FoldedLine], cells: &[LineCells]) -> Self {
         let mut widths = Self { name: 0, count: 0, size: 0 };
         for (line, cells) in lines.iter().zip(cells) {
             let Some(change) = &cells.change else { continue };
@@ -191,45 +193,46 @@ impl Widths {
     }
 }
 
-fn cells(nodes: &Nodes, line: &Line) -> Cells {
+fn cells_of_line(nodes: &ChangeTree, line: &FoldedLine) -> LineCells {
     // The outermost names have the machine's root before them instead of a guide.
     let root = if line.guide.is_empty() { "/" } else { "" };
     let one =
         |id: NodeId, facts_type| format!("{root}{}", escaped_name(&nodes.get(id).name, facts_type));
     let change = |sort, count, size| Some(ChangeCells { sort, count, size });
     match &line.body {
-        Body::Branch(chain) => {
-            Cells { name: format!("{root}{}", joined(nodes, chain)), change: None }
+        LineBody::Branch(chain) => {
+            LineCells { name: format!("{root}{}", join_chain(nodes, chain)), change: None }
         }
         // The root's own name is empty: the slash before it is all.
-        Body::Single(0, it) => {
-            Cells { name: "/".to_string(), change: change(it.sort(), String::new(), String::new()) }
-        }
-        Body::Single(id, it) => Cells {
+        LineBody::Single(0, it) => LineCells {
+            name: "/".to_string(),
+            change: change(it.sort(), String::new(), String::new()),
+        },
+        LineBody::Single(id, it) => LineCells {
             name: one(*id, it.facts.file_type),
             change: change(it.sort(), type_word(nodes, *id, it), own_size(it)),
         },
-        Body::Whole(id, it, below) => Cells {
+        LineBody::Whole(id, it, below) => LineCells {
             name: one(*id, it.facts.file_type),
             change: change(it.sort(), whole_count(it, below), below_size(it.sort(), below)),
         },
-        Body::Within(chain, sort, below) => Cells {
-            name: format!("{root}{}*", joined(nodes, chain)),
-            change: change(*sort, count(below), below_size(*sort, below)),
+        LineBody::Within(chain, sort, below) => LineCells {
+            name: format!("{root}{}*", join_chain(nodes, chain)),
+            change: change(*sort, count_below(below), below_size(*sort, below)),
         },
-        Body::More(sort, hidden, below) => Cells {
-            name: format!("… and {} more", figures::grouped(*hidden)),
+        LineBody::More(sort, hidden, below) => LineCells {
+            name: format!("… and {} more", figures::format_count(*hidden)),
             change: change(*sort, String::new(), below_size(*sort, below)),
         },
     }
 }
 
-fn joined(nodes: &Nodes, chain: &[NodeId]) -> String {
+fn join_chain(nodes: &ChangeTree, chain: &[NodeId]) -> String {
     chain.iter().map(|&id| format!("{}/", Escaped(&nodes.get(id).name))).collect()
 }
 
 /// What it is, unless that is a file, or a directory whose content follows.
-fn type_word(nodes: &Nodes, id: NodeId, change: &Changed) -> String {
+fn type_word(nodes: &ChangeTree, id: NodeId, change: &Changed) -> String {
     match change.facts.file_type {
         FileType::File => String::new(),
         FileType::Dir => match change.kind {
@@ -240,19 +243,19 @@ fn type_word(nodes: &Nodes, id: NodeId, change: &Changed) -> String {
     }
 }
 
-fn whole_count(change: &Changed, below: &Below) -> String {
+fn whole_count(change: &Changed, below: &ChangeCounts) -> String {
     match change.facts.file_type {
-        FileType::Dir => count(below),
+        FileType::Dir => count_below(below),
         // A directory gave way to something else, and its content went with it.
-        _ => format!("had {}", count(below)),
+        _ => format!("had {}", count_below(below)),
     }
 }
 
 /// Files, or directories where there is nothing else.
-fn count(below: &Below) -> String {
+fn count_below(below: &ChangeCounts) -> String {
     match below.files {
-        0 => figures::count_of(below.dirs, "directory", "directories"),
-        files => figures::count_of(files, "file", "files"),
+        0 => figures::count_noun(below.dirs, "directory", "directories"),
+        files => figures::count_noun(files, "file", "files"),
     }
 }
 
@@ -260,25 +263,25 @@ fn own_size(change: &Changed) -> String {
     match (change.kind, change.facts.file_type) {
         // The content is the same, so its size is no news.
         (ChangeKind::Metadata, _) => String::new(),
-        (_, FileType::File) => figures::size(content_bytes(&change.facts)),
+        (_, FileType::File) => figures::format_size(content_bytes(&change.facts)),
         _ => String::new(),
     }
 }
 
-fn below_size((kind, _): Sort, below: &Below) -> String {
+fn below_size((kind, _): ChangeSort, below: &ChangeCounts) -> String {
     match (kind, below.bytes) {
         (ChangeKind::Metadata, _) | (_, 0) => String::new(),
-        (_, bytes) => figures::size(bytes),
+        (_, bytes) => figures::format_size(bytes),
     }
 }
 
-fn name_style(nodes: &Nodes, body: &Body, style: &Style) -> anstyle::Style {
+fn name_style(nodes: &ChangeTree, body: &LineBody, style: &Style) -> anstyle::Style {
     match body {
-        Body::Single(id, change) | Body::Whole(id, change, _) => {
+        LineBody::Single(id, change) | LineBody::Whole(id, change, _) => {
             style.file(&nodes.get(*id).name, &change.facts)
         }
-        Body::Branch(_) | Body::Within(..) => style.directory(),
-        Body::More(..) => QUIET,
+        LineBody::Branch(_) | LineBody::Within(..) => style.directory(),
+        LineBody::More(..) => QUIET,
     }
 }
 

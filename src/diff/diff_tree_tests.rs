@@ -8,12 +8,12 @@ use crate::diff::diff_fixture::{Fixture, Item, file, item, other, text, week};
 use crate::diff::tree_fold;
 
 fn plain(fixture: &Fixture) -> String {
-    text(|out| write(&fixture.report(), &Style::default(), out))
+    text(|out| write_diff_tree(&fixture.report(), &Style::default(), out))
 }
 
 fn coloured(fixture: &Fixture) -> String {
     let style = Style { color: true, ls_colors: Some(LsColors::from_string("*.pem=35")) };
-    text(|out| write(&fixture.report(), &style, out))
+    text(|out| write_diff_tree(&fixture.report(), &style, out))
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn nothing_changed_is_one_line() {
 #[test]
 fn a_walk_says_why_it_was_needed() {
     let mut fixture = Fixture::new(vec![item("x", ChangeKind::Added, file(1), Verdict::Stray)]);
-    fixture.diff.method = Method::Walk("blank was made on another disk".to_string());
+    fixture.diff.method = DiffMethod::Walk("blank was made on another disk".to_string());
     insta::assert_snapshot!(plain(&fixture), @r#"
     + /x  1 B  stray
 
@@ -175,9 +175,9 @@ fn any_items() -> impl Strategy<Value = Vec<Item>> {
     })
 }
 
-fn view(items: Vec<Item>) -> (u64, Vec<tree_fold::Line>) {
+fn view(items: Vec<Item>) -> (u64, Vec<tree_fold::FoldedLine>) {
     let fixture = Fixture::new(items);
-    let mut builder = tree_fold::Builder::new();
+    let mut builder = tree_fold::ChangeTreeBuilder::new();
     let mut rows = 0;
     let all = fixture.report().for_each(|row| {
         rows += 1;
@@ -185,14 +185,14 @@ fn view(items: Vec<Item>) -> (u64, Vec<tree_fold::Line>) {
         Ok(())
     });
     all.unwrap();
-    (rows, tree_fold::fold(&builder.finish()))
+    (rows, tree_fold::fold_tree(&builder.finish()))
 }
 
 proptest! {
     #[test]
     fn every_change_is_on_exactly_one_line(items in any_items()) {
         let (rows, lines) = view(items);
-        prop_assert_eq!(lines.iter().map(tree_fold::Line::covers).sum::<u64>(), rows);
+        prop_assert_eq!(lines.iter().map(tree_fold::FoldedLine::covers).sum::<u64>(), rows);
     }
 
     #[test]
@@ -215,7 +215,7 @@ fn ten_thousand_nested_directories_do_not_overflow_the_stack() {
     });
     let deepest = item(["d/"; 10_000].concat() + "x", ChangeKind::Added, file(1), Verdict::Stray);
     let (rows, lines) = view(dirs.chain([deepest]).collect());
-    assert_eq!((rows, lines.iter().map(tree_fold::Line::covers).sum::<u64>()), (5, 5));
+    assert_eq!((rows, lines.iter().map(tree_fold::FoldedLine::covers).sum::<u64>()), (5, 5));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::persist::create;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leftovers {
     /// The storages that are declared, each once, in the order of the file.
-    pub storages: Vec<Looked>,
+    pub storages: Vec<DeclaredStorage>,
     /// Each topmost path that no entry declares, sorted by path bytes.
     pub found: Vec<Leftover>,
     /// Where something is mounted inside a storage; what is there was not looked at. Sorted.
@@ -28,7 +28,7 @@ pub struct Leftovers {
 
 /// A storage that was looked into.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Looked {
+pub struct DeclaredStorage {
     /// Where it is on the machine.
     pub path: TreePath,
     /// The line that declares it.
@@ -47,7 +47,7 @@ pub struct Leftover {
     /// The storage that it lies in.
     pub storage: TreePath,
     /// What is known of it.
-    pub why: Why,
+    pub why: LeftoverReason,
     /// What it is itself.
     pub facts: Facts,
     /// It with all that is below.
@@ -56,7 +56,7 @@ pub struct Leftover {
 
 /// Why something in a storage is a leftover.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum LeftoverReason {
     /// Nothing declares it.
     Undeclared,
     /// What declares it, in this line, is not enabled.
@@ -78,13 +78,13 @@ pub enum Why {
 
 /// Looks into all storages, below the host's root. `only` narrows to what is at, below or above one
 /// of these paths; empty: all. `progress` is told how many names were looked at so far.
-pub fn find(
+pub fn find_leftovers(
     host: &HostRoot,
     config: &Config,
     only: &[TreePath],
     progress: &dyn Fn(u64),
 ) -> Result<Leftovers> {
-    let claims = of(config);
+    let claims = collect_claims(config);
     let mut leftovers = Leftovers::default();
     let mut looked_at = 0;
     for storage in &config.storages {
@@ -92,14 +92,15 @@ pub fn find(
         if leftovers.storages.iter().any(|looked| looked.path == *path) {
             continue;
         }
-        let opened = open(host, path)?;
+        let opened = open_storage(host, path)?;
         // One that is declared twice is in force if one of the declarations is.
         let enabled = config.storages.iter().any(|other| other.path == *path && other.enable);
         let (line, there) = (storage.place.line, opened.is_some());
-        leftovers.storages.push(Looked { path: path.clone(), line, enabled, there });
+        leftovers.storages.push(DeclaredStorage { path: path.clone(), line, enabled, there });
         if let (Some(root), Some(claims)) = (opened, claims.at(path)) {
             let scales = Scales::new(root.as_fd(), path.clone(), looked_at, progress)?;
-            let search = Search { scales, storage: path, config, only, into: &mut leftovers };
+            let search =
+                LeftoverSearch { scales, storage: path, config, only, into: &mut leftovers };
             looked_at = search.run(claims)?;
         }
     }
@@ -109,7 +110,7 @@ pub fn find(
 }
 
 /// Opens a storage; `None` if it is not there.
-fn open(host: &HostRoot, path: &TreePath) -> Result<Option<OwnedFd>> {
+fn open_storage(host: &HostRoot, path: &TreePath) -> Result<Option<OwnedFd>> {
     let action = || format!("look into the storage {path}");
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let why = match create::open(host.as_fd(), path.as_path(), flags) {
@@ -128,13 +129,13 @@ fn open(host: &HostRoot, path: &TreePath) -> Result<Option<OwnedFd>> {
 
 /// One directory on the way down: names that were not looked at yet, what entries say of them, and
 /// the line that declares the directory, if it is not enabled.
-struct Level<'c> {
+struct OpenDirectory<'c> {
     names: std::vec::IntoIter<CString>,
-    claims: &'c Node,
+    claims: &'c ClaimNode,
     not_enabled: Option<u32>,
 }
 
-struct Search<'a> {
+struct LeftoverSearch<'a> {
     scales: Scales<'a>,
     storage: &'a TreePath,
     config: &'a Config,
@@ -142,11 +143,11 @@ struct Search<'a> {
     into: &'a mut Leftovers,
 }
 
-impl Search<'_> {
+impl LeftoverSearch<'_> {
     /// Goes through the directories that lead to declared data; all beside those are leftovers.
-    fn run(mut self, claims: &Node) -> Result<u64> {
+    fn run(mut self, claims: &ClaimNode) -> Result<u64> {
         let names = self.scales.names()?.into_iter();
-        let mut levels = vec![Level { names, claims, not_enabled: None }];
+        let mut levels = vec![OpenDirectory { names, claims, not_enabled: None }];
         while let Some(level) = levels.last_mut() {
             let Some(name) = level.names.next() else {
                 levels.pop();
@@ -156,7 +157,7 @@ impl Search<'_> {
             let (claims, not_enabled) = (level.claims.child(name.to_bytes()), level.not_enabled);
             if let Some((claims, not_enabled)) = self.see(&name, claims, not_enabled)? {
                 let names = self.scales.names()?.into_iter();
-                levels.push(Level { names, claims, not_enabled });
+                levels.push(OpenDirectory { names, claims, not_enabled });
             }
         }
         Ok(self.scales.looked_at())
@@ -166,10 +167,10 @@ impl Search<'_> {
     fn see<'c>(
         &mut self,
         name: &CString,
-        claims: Option<&'c Node>,
+        claims: Option<&'c ClaimNode>,
         not_enabled: Option<u32>,
-    ) -> Result<Option<(&'c Node, Option<u32>)>> {
-        if claims.is_some_and(Node::is_taken) {
+    ) -> Result<Option<(&'c ClaimNode, Option<u32>)>> {
+        if claims.is_some_and(ClaimNode::is_taken) {
             return Ok(None);
         }
         let Some(found) = self.scales.look(name)? else { return Ok(None) };
@@ -206,8 +207,8 @@ impl Search<'_> {
             return Ok(());
         }
         let why = match not_enabled {
-            Some(line) => Why::NotEnabled { line },
-            None => own_name_of(name.to_bytes()).unwrap_or(Why::Undeclared),
+            Some(line) => LeftoverReason::NotEnabled { line },
+            None => parse_own_name(name.to_bytes()).unwrap_or(LeftoverReason::Undeclared),
         };
         let (storage, facts) = (self.storage.clone(), found.stat.facts);
         self.into.found.push(Leftover { path, storage, why, facts, weight });
@@ -231,8 +232,8 @@ pub enum Claim {
 
 /// One path, and what is declared below it.
 #[derive(Debug, Default)]
-pub struct Node {
-    children: BTreeMap<Vec<u8>, Node>,
+pub struct ClaimNode {
+    children: BTreeMap<Vec<u8>, ClaimNode>,
     /// What an entry says of it.
     pub claim: Option<Claim>,
     /// A storage of its own.
@@ -242,8 +243,8 @@ pub struct Node {
 }
 
 /// All declarations, from the machine's root on: data of one storage may lie in another.
-pub fn of(config: &Config) -> Node {
-    let mut root = Node::default();
+pub fn collect_claims(config: &Config) -> ClaimNode {
+    let mut root = ClaimNode::default();
     for storage in &config.storages {
         root.make(&storage.path, true).is_storage = true;
         for entry in storage.all_entries() {
@@ -265,7 +266,7 @@ pub fn of(config: &Config) -> Node {
     root
 }
 
-impl Node {
+impl ClaimNode {
     /// What is declared of this path.
     pub fn at(&self, path: &TreePath) -> Option<&Self> {
         path.as_bytes().split(|&b| b == b'/').try_fold(self, |node, name| node.child(name))
@@ -297,7 +298,7 @@ impl Node {
     }
 }
 
-impl Drop for Node {
+impl Drop for ClaimNode {
     /// A path has up to two thousand names, and dropping must not recurse that deep.
     fn drop(&mut self) {
         let mut rest: Vec<Self> = std::mem::take(&mut self.children).into_values().collect();
@@ -314,14 +315,14 @@ impl Drop for Node {
 const BEFORE: &[u8] = b".before-";
 
 /// What a name of ours says; `None` for any other.
-pub fn own_name_of(name: &[u8]) -> Option<Why> {
+pub fn parse_own_name(name: &[u8]) -> Option<LeftoverReason> {
     if let Some(stem) = atomic_file::stem(OsStr::from_bytes(name)) {
-        return Some(Why::Temporary { of: stem.as_bytes().to_vec() });
+        return Some(LeftoverReason::Temporary { of: stem.as_bytes().to_vec() });
     }
     let rest = name.strip_prefix(b".")?;
     let digits = rest.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let of = rest[..rest.len() - digits].strip_suffix(BEFORE)?;
-    (digits > 0 && !of.is_empty()).then(|| Why::SetAside { of: of.to_vec() })
+    (digits > 0 && !of.is_empty()).then(|| LeftoverReason::SetAside { of: of.to_vec() })
 }
 
 #[cfg(test)]
@@ -331,16 +332,19 @@ mod own_name_tests {
 
     #[test]
     fn our_own_names_are_told_from_all_others() {
-        let before = |of: &[u8]| Some(Why::SetAside { of: of.to_vec() });
+        let before = |of: &[u8]| Some(LeftoverReason::SetAside { of: of.to_vec() });
         for name in [&b"machine-id"[..], b".ssh", b"a\n\xff.before-3"] {
             let aside = before_name(OsStr::from_bytes(name), 12);
-            assert_eq!(own_name_of(aside.as_bytes()), before(name));
+            assert_eq!(parse_own_name(aside.as_bytes()), before(name));
         }
         let aside = before_name(OsStr::from_bytes(&[b'x'; 255]), u32::MAX);
-        assert!(matches!(own_name_of(aside.as_bytes()), Some(Why::SetAside { .. })));
-        assert_eq!(own_name_of(b".a.tmp-0"), Some(Why::Temporary { of: b"a".to_vec() }));
+        assert!(matches!(parse_own_name(aside.as_bytes()), Some(LeftoverReason::SetAside { .. })));
+        assert_eq!(
+            parse_own_name(b".a.tmp-0"),
+            Some(LeftoverReason::Temporary { of: b"a".to_vec() })
+        );
         for other in ["a.before-1", ".a.before-", ".before-1", ".a.before-1x", ".a.before", ""] {
-            assert_eq!(own_name_of(other.as_bytes()), None, "{other}");
+            assert_eq!(parse_own_name(other.as_bytes()), None, "{other}");
         }
     }
 }

@@ -13,47 +13,49 @@ use unicode_width::UnicodeWidthStr;
 use crate::cli::arguments::{Cli, Diff, Format};
 use crate::cli::invocation::Failure;
 use crate::config::Config;
-use crate::diff::leftovers::{self, Leftover, Leftovers, Looked, Why};
+use crate::diff::leftovers::{self, DeclaredStorage, Leftover, LeftoverReason, Leftovers};
 use crate::host::HostRoot;
 use crate::ui::colours::{ALERT, PLAIN, QUIET, Style, escaped_name};
 use crate::ui::json_value::{Absolute, JsonPath, Octal, Timestamps};
-use crate::ui::{self, Progress, figures};
+use crate::ui::{self, NameProgress, figures};
 
 /// How many there are, and their bytes.
-fn total(leftovers: &Leftovers) -> (u64, u64) {
+fn count_leftovers(leftovers: &Leftovers) -> (u64, u64) {
     let bytes = leftovers.found.iter().map(|one| one.weight.bytes);
     (leftovers.found.len() as u64, bytes.fold(0, u64::saturating_add))
 }
 
 /// The word for why something is a leftover, in all output.
-fn word(why: &Why) -> &'static str {
+fn word_of_reason(why: &LeftoverReason) -> &'static str {
     match why {
-        Why::Undeclared => "undeclared",
-        Why::NotEnabled { .. } => "not-enabled",
-        Why::SetAside { .. } => "set-aside",
-        Why::Temporary { .. } => "temporary",
+        LeftoverReason::Undeclared => "undeclared",
+        LeftoverReason::NotEnabled { .. } => "not-enabled",
+        LeftoverReason::SetAside { .. } => "set-aside",
+        LeftoverReason::Temporary { .. } => "temporary",
     }
 }
 
 /// The character that stands for it: a question where nobody decided.
-fn mark(why: &Why) -> char {
-    if *why == Why::Undeclared { '?' } else { '·' }
+fn mark_of_reason(why: &LeftoverReason) -> char {
+    if *why == LeftoverReason::Undeclared { '?' } else { '·' }
 }
 
-fn paint(why: &Why) -> anstyle::Style {
-    if *why == Why::Undeclared { ALERT } else { QUIET }
+fn paint_of_reason(why: &LeftoverReason) -> anstyle::Style {
+    if *why == LeftoverReason::Undeclared { ALERT } else { QUIET }
 }
 
 /// What there is to say of one beside its figures; empty for most.
-fn remarks(leftover: &Leftover) -> String {
+fn describe_leftover(leftover: &Leftover) -> String {
     let mut remarks = Vec::new();
     match &leftover.why {
-        Why::Undeclared => {}
-        Why::NotEnabled { line } => remarks.push(format!("declared but not enabled, line {line}")),
-        Why::SetAside { of } => {
+        LeftoverReason::Undeclared => {}
+        LeftoverReason::NotEnabled { line } => {
+            remarks.push(format!("declared but not enabled, line {line}"))
+        }
+        LeftoverReason::SetAside { of } => {
             remarks.push(format!("was `{}` until other data took its place", Escaped(of)));
         }
-        Why::Temporary { of } => {
+        LeftoverReason::Temporary { of } => {
             remarks.push(format!("not whole: an interrupted run was writing `{}`", Escaped(of)));
         }
     }
@@ -80,21 +82,22 @@ fn remarks(leftover: &Leftover) -> String {
 const NAME_WIDTH: usize = 44;
 
 /// Writes the storages, the sum, and what was not looked at.
-pub fn write_text<Tz: TimeZone>(
+pub fn write_leftovers_text<Tz: TimeZone>(
     leftovers: &Leftovers,
     style: &Style,
     now: &DateTime<Tz>,
     out: impl Write,
 ) -> io::Result<()> {
     let mut out = BufWriter::new(out);
-    let cells: Vec<Cells> = leftovers.found.iter().map(|one| Cells::of(one, now)).collect();
-    let widths = Widths::of(&cells);
+    let cells: Vec<LeftoverCells> =
+        leftovers.found.iter().map(|one| LeftoverCells::of(one, now)).collect();
+    let widths = LeftoverWidths::of(&cells);
     for storage in &leftovers.storages {
         let found = leftovers.found.iter().zip(&cells);
         let found = found.filter(|(one, _)| one.storage == storage.path).collect::<Vec<_>>();
         write_storage(storage, &found, &widths, style, &mut out)?;
     }
-    let (count, bytes) = total(leftovers);
+    let (count, bytes) = count_leftovers(leftovers);
     for path in &leftovers.mounted_over {
         let note = format_args!("note: {path} was not looked into: something is mounted there");
         writeln!(out, "{}", style.paint(QUIET, note))?;
@@ -103,8 +106,12 @@ pub fn write_text<Tz: TimeZone>(
         (0, _) => writeln!(out, "No storage is declared.")?,
         (_, 0) => writeln!(out, "Nothing is left over.")?,
         _ => {
-            let what = figures::count_of(count, "leftover", "leftovers");
-            writeln!(out, "\n{what}, {}. None of it is ever deleted.", figures::size(bytes))?;
+            let what = figures::count_noun(count, "leftover", "leftovers");
+            writeln!(
+                out,
+                "\n{what}, {}. None of it is ever deleted.",
+                figures::format_size(bytes)
+            )?;
             let look = "look at them: blankroot diff --storage -0 | xargs -0 ls -ld";
             writeln!(out, "{}", style.paint(QUIET, look))?;
         }
@@ -113,9 +120,9 @@ pub fn write_text<Tz: TimeZone>(
 }
 
 fn write_storage(
-    storage: &Looked,
-    found: &[(&Leftover, &Cells)],
-    widths: &Widths,
+    storage: &DeclaredStorage,
+    found: &[(&Leftover, &LeftoverCells)],
+    widths: &LeftoverWidths,
     style: &Style,
     out: &mut impl Write,
 ) -> io::Result<()> {
@@ -136,53 +143,54 @@ fn write_storage(
 }
 
 /// The texts of one line, without paint.
-struct Cells {
+struct LeftoverCells {
     name: String,
     count: String,
     size: String,
     age: String,
 }
 
-impl Cells {
+impl LeftoverCells {
     fn of<Tz: TimeZone>(leftover: &Leftover, now: &DateTime<Tz>) -> Self {
         let (path, weight) = (leftover.path.as_bytes(), &leftover.weight);
         // Both are whole paths, and one lies in the other.
         let below = path.get(leftover.storage.as_bytes().len() + 1..).unwrap_or(path);
         let count = match leftover.facts.file_type {
             FileType::File => String::new(),
-            FileType::Dir => count(weight),
+            FileType::Dir => count_content(weight),
             other => other.word().to_string(),
         };
         let shows_size = leftover.facts.file_type == FileType::File || weight.bytes > 0;
         Self {
             name: escaped_name(below, leftover.facts.file_type),
             count,
-            size: if shows_size { figures::size(weight.bytes) } else { String::new() },
-            age: weight.newest.map_or(String::new(), |(time, _)| figures::age(time, now)),
+            size: if shows_size { figures::format_size(weight.bytes) } else { String::new() },
+            age: weight.newest.map_or(String::new(), |(time, _)| figures::describe_age(time, now)),
         }
     }
 }
 
 /// Files, or directories where there is nothing else.
-fn count(weight: &Weight) -> String {
+fn count_content(weight: &Weight) -> String {
     match (weight.files, weight.dirs.saturating_sub(1), weight.mounts + weight.subvolumes) {
         (0, 0, 0) => "empty".to_string(),
         (0, 0, _) => String::new(),
-        (0, dirs, _) => figures::count_of(dirs, "directory", "directories"),
-        (files, _, _) => figures::count_of(files, "file", "files"),
+        (0, dirs, _) => figures::count_noun(dirs, "directory", "directories"),
+        (files, _, _) => figures::count_noun(files, "file", "files"),
     }
 }
 
-struct Widths {
+struct LeftoverWidths {
     name: usize,
     count: usize,
     size: usize,
     age: usize,
 }
 
-impl Widths {
-    fn of(cells: &[Cells]) -> Self {
-        let widest = |width: fn(&Cells) -> usize| cells.iter().map(width).max().unwrap_or(0);
+impl LeftoverWidths {
+    fn of(cells: &[LeftoverCells]) -> Self {
+        let widest =
+            |width: fn(&LeftoverCells) -> usize| cells.iter().map(width).max().unwrap_or(0);
         let name = cells.iter().map(|cells| cells.name.width()).filter(|&name| name <= NAME_WIDTH);
         Self {
             name: name.max().unwrap_or(0),
@@ -195,20 +203,27 @@ impl Widths {
 
 fn write_line(
     leftover: &Leftover,
-    cells: &Cells,
+    cells: &LeftoverCells,
     guide: &str,
-    widths: &Widths,
+    widths: &LeftoverWidths,
     style: &Style,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let why = &leftover.why;
     // What is explained stands back as a whole line.
     let (name, figures) = match why {
-        Why::Undeclared => (style.file(leftover.path.as_bytes(), &leftover.facts), PLAIN),
+        LeftoverReason::Undeclared => {
+            (style.file(leftover.path.as_bytes(), &leftover.facts), PLAIN)
+        }
         _ => (QUIET, QUIET),
     };
     let padding = widths.name.saturating_sub(cells.name.width());
-    write!(out, "{} {}", style.paint(paint(why), mark(why)), style.paint(QUIET, guide))?;
+    write!(
+        out,
+        "{} {}",
+        style.paint(paint_of_reason(why), mark_of_reason(why)),
+        style.paint(QUIET, guide)
+    )?;
     write!(out, "{}{:padding$}", style.paint(name, &cells.name), "")?;
     let columns =
         [(&cells.count, widths.count), (&cells.size, widths.size), (&cells.age, widths.age)];
@@ -216,7 +231,7 @@ fn write_line(
     for (text, width) in columns.into_iter().filter(|&(_, width)| width > 0) {
         line.push_str(&format!("  {text:>width$}"));
     }
-    let remarks = remarks(leftover);
+    let remarks = describe_leftover(leftover);
     if !remarks.is_empty() {
         line.push_str(&format!("  {remarks}"));
     }
@@ -227,7 +242,7 @@ fn write_line(
 
 /// Writes `? dir        1.2 MiB    3 weeks  undeclared   /persist/path` for each: mark, type, size
 /// with all that is below, age of the newest of it, why it is one, escaped path.
-pub fn write_flat<Tz: TimeZone>(
+pub fn write_leftovers_flat<Tz: TimeZone>(
     leftovers: &Leftovers,
     style: &Style,
     now: &DateTime<Tz>,
@@ -236,17 +251,18 @@ pub fn write_flat<Tz: TimeZone>(
     let mut out = BufWriter::new(out);
     for leftover in &leftovers.found {
         let (why, weight) = (&leftover.why, &leftover.weight);
-        let age = weight.newest.map_or("-".to_string(), |(time, _)| figures::age(time, now));
+        let age =
+            weight.newest.map_or("-".to_string(), |(time, _)| figures::describe_age(time, now));
         let size = match leftover.facts.file_type {
-            FileType::File | FileType::Dir => figures::size(weight.bytes),
+            FileType::File | FileType::Dir => figures::format_size(weight.bytes),
             _ => "-".to_string(),
         };
         let file_type = leftover.facts.file_type.word();
         writeln!(
             out,
             "{} {file_type:<9}  {size:>10}  {age:>13}  {}  {}",
-            style.paint(paint(why), mark(why)),
-            style.paint(paint(why), format_args!("{:<11}", word(why))),
+            style.paint(paint_of_reason(why), mark_of_reason(why)),
+            style.paint(paint_of_reason(why), format_args!("{:<11}", word_of_reason(why))),
             style.paint(
                 if style.color {
                     style.file(leftover.path.as_bytes(), &leftover.facts)
@@ -261,7 +277,7 @@ pub fn write_flat<Tz: TimeZone>(
 }
 
 /// Writes each path as raw bytes with a NUL after it.
-pub fn write_nul(leftovers: &Leftovers, out: impl Write) -> io::Result<()> {
+pub fn write_leftovers_nul(leftovers: &Leftovers, out: impl Write) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     for leftover in &leftovers.found {
         out.write_all(b"/")?;
@@ -290,14 +306,14 @@ pub fn write_nul(leftovers: &Leftovers, out: impl Write) -> io::Result<()> {
 // subvolumes are counted, not entered. Paths, modes and times are as in `diff --format json`.
 
 /// Writes the document, and a newline after it.
-pub fn write_json(leftovers: &Leftovers, out: impl Write) -> io::Result<()> {
-    let (count, bytes) = total(leftovers);
+pub fn write_leftovers_json(leftovers: &Leftovers, out: impl Write) -> io::Result<()> {
+    let (count, bytes) = count_leftovers(leftovers);
     let mut times = Timestamps::default();
-    let document = Document {
+    let document = LeftoversDocument {
         version: 1,
         storages: leftovers.storages.iter().map(JsonStorage::new).collect(),
         mounted_over: leftovers.mounted_over.iter().map(Absolute).collect(),
-        summary: Summary { count, bytes },
+        summary: LeftoversSummary { count, bytes },
         leftovers: leftovers.found.iter().map(|one| JsonLeftover::new(one, &mut times)).collect(),
     };
     let mut out = BufWriter::new(out);
@@ -307,16 +323,16 @@ pub fn write_json(leftovers: &Leftovers, out: impl Write) -> io::Result<()> {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct LeftoversDocument<'a> {
     version: u32,
     storages: Vec<JsonStorage<'a>>,
     mounted_over: Vec<Absolute<'a>>,
-    summary: Summary,
+    summary: LeftoversSummary,
     leftovers: Vec<JsonLeftover<'a>>,
 }
 
 #[derive(Serialize)]
-struct Summary {
+struct LeftoversSummary {
     count: u64,
     bytes: u64,
 }
@@ -330,8 +346,8 @@ struct JsonStorage<'a> {
 }
 
 impl<'a> JsonStorage<'a> {
-    fn new(storage: &'a Looked) -> Self {
-        let Looked { path, line, enabled, there } = storage;
+    fn new(storage: &'a DeclaredStorage) -> Self {
+        let DeclaredStorage { path, line, enabled, there } = storage;
         Self { path: Absolute(path), line: *line, enabled: *enabled, there: *there }
     }
 }
@@ -362,13 +378,15 @@ impl<'a> JsonLeftover<'a> {
         Self {
             path: Absolute(path),
             storage: Absolute(storage),
-            why: word(why),
+            why: word_of_reason(why),
             line: match why {
-                Why::NotEnabled { line } => Some(*line),
+                LeftoverReason::NotEnabled { line } => Some(*line),
                 _ => None,
             },
             of: match why {
-                Why::SetAside { of } | Why::Temporary { of } => Some(JsonPath::new(of)),
+                LeftoverReason::SetAside { of } | LeftoverReason::Temporary { of } => {
+                    Some(JsonPath::new(of))
+                }
                 _ => None,
             },
             r#type: facts.file_type.word(),
@@ -394,29 +412,29 @@ pub(crate) fn run(
     only: &[TreePath],
 ) -> Result<ExitCode, Failure> {
     let host = HostRoot::open(&args.root.root)?;
-    let progress = Progress::new("looking");
-    let found = leftovers::find(&host, config, only, &|count| progress.at(count))?;
+    let progress = NameProgress::new("looking");
+    let found = leftovers::find_leftovers(&host, config, only, &|count| progress.at(count))?;
     drop(progress);
     write_leftovers(cli, args, &found)?;
-    Ok(complain(&found))
+    Ok(report_missing_storages(&found))
 }
 
 fn write_leftovers(cli: &Cli, args: &Diff, found: &Leftovers) -> io::Result<()> {
-    let (out, style, now) = (io::stdout().lock(), ui::style(cli), Local::now());
+    let (out, style, now) = (io::stdout().lock(), ui::style_of_output(cli), Local::now());
     match args.format {
-        Format::Json => write_json(found, out),
-        Format::Human if args.null => write_nul(found, out),
-        Format::Human if args.flat => write_flat(found, &style, &now, out),
-        Format::Human => write_text(found, &style, &now, out),
+        Format::Json => write_leftovers_json(found, out),
+        Format::Human if args.null => write_leftovers_nul(found, out),
+        Format::Human if args.flat => write_leftovers_flat(found, &style, &now, out),
+        Format::Human => write_leftovers_text(found, &style, &now, out),
     }
 }
 
 /// A storage that is not there was not looked into, so that the answer is not whole.
-fn complain(found: &Leftovers) -> ExitCode {
+fn report_missing_storages(found: &Leftovers) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for storage in found.storages.iter().filter(|storage| storage.enabled && !storage.there) {
         let action = format!("look into the storage {}", storage.path);
-        ui::problem(Error::new(action, "it is not there").mend("mount it first"));
+        ui::report_problem(Error::new(action, "it is not there").mend("mount it first"));
         code = ExitCode::from(2);
     }
     code

@@ -4,7 +4,7 @@ use dirfd::disk_usage::Weight;
 
 use super::*;
 use crate::diff::diff_fixture::{file, other, text};
-use crate::diff::leftovers::Looked;
+use crate::diff::leftovers::DeclaredStorage;
 use crate::ui::colours::Style;
 
 const NOW: i64 = 1_795_359_549;
@@ -17,7 +17,13 @@ fn now() -> DateTime<FixedOffset> {
     DateTime::from_timestamp(NOW, 0).unwrap().fixed_offset()
 }
 
-fn one(storage: &str, below: &str, why: Why, file_type: FileType, weight: Weight) -> Leftover {
+fn one(
+    storage: &str,
+    below: &str,
+    why: LeftoverReason,
+    file_type: FileType,
+    weight: Weight,
+) -> Leftover {
     let facts = if file_type == FileType::File { file(weight.bytes) } else { other(file_type) };
     let (storage, path) = (path(storage), path(&format!("{storage}/{below}")));
     Leftover { path, storage, why, facts, weight }
@@ -29,7 +35,8 @@ fn weight(bytes: u64, files: u64, days: i64) -> Weight {
 }
 
 fn fixture() -> Leftovers {
-    let looked = |text, enabled, there| Looked { path: path(text), line: 4, enabled, there };
+    let looked =
+        |text, enabled, there| DeclaredStorage { path: path(text), line: 4, enabled, there };
     let nested = Weight { mounts: 1, subvolumes: 2, ..weight(0, 0, 800) };
     let subvolume = Weight { subvolumes: 1, ..Weight::default() };
     let (set_aside, cut_off) = (b"machine-id".to_vec(), b"a\nb".to_vec());
@@ -44,31 +51,37 @@ fn fixture() -> Leftovers {
             one(
                 "/nix/dotfiles",
                 "Emacs",
-                Why::NotEnabled { line: 14 },
+                LeftoverReason::NotEnabled { line: 14 },
                 FileType::Dir,
                 weight(1_300, 4, 23),
             ),
-            one("/persist", ".snapshots", Why::Undeclared, FileType::Subvolume, subvolume),
+            one(
+                "/persist",
+                ".snapshots",
+                LeftoverReason::Undeclared,
+                FileType::Subvolume,
+                subvolume,
+            ),
             one(
                 "/persist",
                 "etc/.a\nb.tmp-0",
-                Why::Temporary { of: cut_off },
+                LeftoverReason::Temporary { of: cut_off },
                 FileType::File,
                 weight(7, 1, 0),
             ),
             one(
                 "/persist",
                 "etc/.machine-id.before-1",
-                Why::SetAside { of: set_aside },
+                LeftoverReason::SetAside { of: set_aside },
                 FileType::File,
                 weight(33, 1, 3),
             ),
-            one("/persist", "link", Why::Undeclared, FileType::Symlink, weight(0, 1, 1)),
-            one("/persist", "srv", Why::Undeclared, FileType::Dir, nested),
+            one("/persist", "link", LeftoverReason::Undeclared, FileType::Symlink, weight(0, 1, 1)),
+            one("/persist", "srv", LeftoverReason::Undeclared, FileType::Dir, nested),
             one(
                 "/persist",
                 "var/lib/日本語",
-                Why::Undeclared,
+                LeftoverReason::Undeclared,
                 FileType::Dir,
                 weight(18_300_000, 1_204, 90),
             ),
@@ -79,7 +92,7 @@ fn fixture() -> Leftovers {
 
 #[test]
 fn people_see_each_storage_in_columns() {
-    let shown = text(|out| super::write_text(&fixture(), &Style::default(), &now(), out));
+    let shown = text(|out| super::write_leftovers_text(&fixture(), &Style::default(), &now(), out));
     insta::assert_snapshot!(shown, @r#"
       /persist/
     ? ├─ .snapshots                  subvolume                      a subvolume, not looked into
@@ -100,7 +113,7 @@ fn people_see_each_storage_in_columns() {
 
 #[test]
 fn one_line_each_in_columns() {
-    let shown = text(|out| super::write_flat(&fixture(), &Style::default(), &now(), out));
+    let shown = text(|out| super::write_leftovers_flat(&fixture(), &Style::default(), &now(), out));
     insta::assert_snapshot!(shown, @r#"
     · dir           1.3 KiB        3 weeks  not-enabled  /nix/dotfiles/Emacs
     ? subvolume           -              -  undeclared   /persist/.snapshots
@@ -115,7 +128,7 @@ fn one_line_each_in_columns() {
 #[test]
 fn without_storages_or_leftovers_it_says_so() {
     let shown = |leftovers: &Leftovers| {
-        text(|out| super::write_text(leftovers, &Style::default(), &now(), out))
+        text(|out| super::write_leftovers_text(leftovers, &Style::default(), &now(), out))
     };
     assert_eq!(shown(&Leftovers::default()), "No storage is declared.\n");
     let clean = Leftovers { storages: fixture().storages[1..2].to_vec(), ..Leftovers::default() };

@@ -50,7 +50,7 @@ proptest! {
             made.push((path.clone(), is_dir));
         }
         let host = HostRoot::open(dir.path()).unwrap();
-        let found = find(&host, &config(&declared), &[], &|_| {}).unwrap().found;
+        let found = find_leftovers(&host, &config(&declared), &[], &|_| {}).unwrap().found;
         let told: Vec<String> =
             found.iter().map(|one| one.path.to_string().split_off("/p/".len())).collect();
         let kept = |path: &str| declared.iter().any(|(dir, on)| *on && is_within(path, dir));

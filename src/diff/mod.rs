@@ -35,7 +35,7 @@ pub struct DiffReport<'a> {
     /// The newer tree.
     pub live: &'a Tree,
     /// What differs.
-    pub diff: &'a Diff,
+    pub diff: &'a TreeDiff,
     /// One verdict for each change.
     pub verdicts: &'a Verdicts,
     /// Shows and counts only changes at or below one of these; empty: all.
@@ -44,7 +44,7 @@ pub struct DiffReport<'a> {
 
 /// One change that is shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Row<'a> {
+pub struct DiffRow<'a> {
     /// As in [`TreePath::as_bytes`]: without a leading slash, empty for the root.
     pub path: &'a [u8],
     /// How it differs.
@@ -59,13 +59,13 @@ pub struct Row<'a> {
 
 impl DiffReport<'_> {
     /// Shows each change that passes the narrowing to `see`, in order.
-    pub fn for_each(&self, mut see: impl FnMut(&Row<'_>) -> io::Result<()>) -> io::Result<()> {
+    pub fn for_each(&self, mut see: impl FnMut(&DiffRow<'_>) -> io::Result<()>) -> io::Result<()> {
         let mut verdicts = self.verdicts.iter();
         self.diff.changes.for_each(|path, kind, facts| {
             // A change without a verdict is one that nobody decided about.
             let (verdict, rule) = verdicts.next().unwrap_or((Verdict::Stray, None));
             if self.shows(path) {
-                see(&Row { path, kind, facts, verdict, rule })?;
+                see(&DiffRow { path, kind, facts, verdict, rule })?;
             }
             Ok(())
         })
@@ -85,7 +85,7 @@ pub(crate) fn is_within(path: &[u8], dir: &[u8]) -> bool {
 
 /// How the changes were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Method {
+pub enum DiffMethod {
     /// The file system told what was written since.
     Fast,
     /// Both trees were walked; the text completes "walked both trees, because …".
@@ -96,34 +96,38 @@ pub enum Method {
 
 /// The exact changes and how they were found.
 #[derive(Debug)]
-pub struct Diff {
+pub struct TreeDiff {
     /// Sorted by path bytes.
     pub changes: Changes,
     /// How they were found.
-    pub method: Method,
+    pub method: DiffMethod,
 }
 
 /// What differs in `live` against `blank`. A walk tells `progress` how many names it has looked at.
-pub fn diff(
+pub fn diff_trees(
     backend: &dyn Backend,
     blank: &Tree,
     live: &Tree,
     progress: &dyn Fn(u64),
-) -> Result<Diff> {
+) -> Result<TreeDiff> {
     let why = match backend.changes(blank, live)? {
-        FastChanges::Exact(changes) => return Ok(Diff { changes, method: Method::Fast }),
+        FastChanges::Exact(changes) => return Ok(TreeDiff { changes, method: DiffMethod::Fast }),
         FastChanges::Unavailable(why) => why,
     };
     let (older, newer) = (backend.view(blank)?, backend.view(live)?);
     let changes = walk(older.as_fd(), newer.as_fd(), progress)?;
-    Ok(Diff { changes, method: Method::Walk(why) })
+    Ok(TreeDiff { changes, method: DiffMethod::Walk(why) })
 }
 
 /// Everything in `live`, for a file system that has no blank.
-pub fn everything(backend: &dyn Backend, live: &Tree, progress: &dyn Fn(u64)) -> Result<Diff> {
+pub fn list_everything(
+    backend: &dyn Backend,
+    live: &Tree,
+    progress: &dyn Fn(u64),
+) -> Result<TreeDiff> {
     let view = backend.view(live)?;
     let changes = walk_added(view.as_fd(), progress)?;
-    Ok(Diff { changes, method: Method::Alone })
+    Ok(TreeDiff { changes, method: DiffMethod::Alone })
 }
 
 #[cfg(test)]
@@ -144,10 +148,10 @@ mod tests {
         let blank = backend.lock().unwrap().capture(Origin::Live).unwrap();
         fs::write(dir.path().join("live/new"), "").unwrap();
         let live = backend.survey().unwrap().live.tree().cloned().unwrap();
-        let found = diff(&backend, &blank, &live, &|_| {}).unwrap();
+        let found = diff_trees(&backend, &blank, &live, &|_| {}).unwrap();
         assert_eq!(found.changes.len(), 1);
-        assert!(matches!(found.method, Method::Walk(why) if why.contains("directory")));
-        let found = everything(&backend, &live, &|_| {}).unwrap();
-        assert_eq!((found.changes.len(), found.method), (1, Method::Alone));
+        assert!(matches!(found.method, DiffMethod::Walk(why) if why.contains("directory")));
+        let found = list_everything(&backend, &live, &|_| {}).unwrap();
+        assert_eq!((found.changes.len(), found.method), (1, DiffMethod::Alone));
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use dirfd::{ChangeKind, Facts, FileType};
 
 use crate::diff::classify::Verdict;
-use crate::diff::{DiffReport, Row};
+use crate::diff::{DiffReport, DiffRow};
 
 /// Every kind of change, in the order of all output.
 pub const KINDS: [ChangeKind; 5] = [
@@ -48,7 +48,7 @@ impl Summary {
     }
 
     /// Counts one more.
-    pub fn add(&mut self, row: &Row<'_>) {
+    pub fn add(&mut self, row: &DiffRow<'_>) {
         self.kinds[kind_slot(row.kind)] += 1;
         let tally = &mut self.verdicts[verdict_slot(row.verdict)];
         tally.count += 1;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dirfd::{ChangeKind, Facts, FileType};
 
-use crate::diff::Row;
+use crate::diff::DiffRow;
 use crate::diff::classify::Verdict;
 use crate::diff::summary::content_bytes;
 
@@ -15,14 +15,14 @@ const SHOWN: usize = 10;
 
 /// One line of the view.
 #[derive(Debug)]
-pub struct Line {
+pub struct FoldedLine {
     /// The guides before the name.
     pub guide: String,
     /// What it says.
-    pub body: Body,
+    pub body: LineBody,
 }
 
-impl Line {
+impl FoldedLine {
     /// How many changes it stands for.
     pub fn covers(&self) -> u64 {
         self.body.counts().rows()
@@ -31,21 +31,21 @@ impl Line {
 
 /// What a line says.
 #[derive(Debug)]
-pub enum Body {
+pub enum LineBody {
     /// Unchanged directories on the way to changes, outermost first.
     Branch(Vec<NodeId>),
     /// One change.
     Single(NodeId, Changed),
     /// A changed directory with everything in it.
-    Whole(NodeId, Changed, Below),
+    Whole(NodeId, Changed, ChangeCounts),
     /// Everything in an unchanged directory (the last of the chain).
-    Within(Vec<NodeId>, Sort, Below),
+    Within(Vec<NodeId>, ChangeSort, ChangeCounts),
     /// The rest of the rows of one sort in one directory: how many, and all that they stand for.
-    More(Sort, u64, Below),
+    More(ChangeSort, u64, ChangeCounts),
 }
 
-impl Body {
-    fn sort(&self) -> Option<Sort> {
+impl LineBody {
+    fn sort(&self) -> Option<ChangeSort> {
         match self {
             Self::Branch(_) => None,
             Self::Single(_, change) | Self::Whole(_, change, _) => Some(change.sort()),
@@ -53,12 +53,12 @@ impl Body {
         }
     }
 
-    fn counts(&self) -> Below {
+    fn counts(&self) -> ChangeCounts {
         match self {
-            Self::Branch(_) => Below::default(),
-            Self::Single(_, change) => Below::one(change),
+            Self::Branch(_) => ChangeCounts::default(),
+            Self::Single(_, change) => ChangeCounts::one(change),
             Self::Whole(_, change, below) => {
-                let mut all = Below::one(change);
+                let mut all = ChangeCounts::one(change);
                 all.add(*below);
                 all
             }
@@ -68,26 +68,26 @@ impl Body {
 }
 
 /// A line together with the directory that is shown deeper below it.
-struct Entry {
-    body: Body,
+struct FoldedEntry {
+    body: LineBody,
     deeper: Option<NodeId>,
 }
 
 /// The lines of the view from top to bottom.
-pub fn fold(nodes: &Nodes) -> Vec<Line> {
+pub fn fold_tree(nodes: &ChangeTree) -> Vec<FoldedLine> {
     let mut lines = Vec::new();
     if let Some(change) = nodes.root().change {
-        lines.push(Line { guide: String::new(), body: Body::Single(0, change) });
+        lines.push(FoldedLine { guide: String::new(), body: LineBody::Single(0, change) });
     }
     // No recursion: directories nest deeper than a stack does.
-    let mut open = vec![Level::new(nodes, nodes.root(), String::new(), true)];
+    let mut open = vec![OpenLevel::new(nodes, nodes.root(), String::new(), true)];
     while let Some(level) = open.last_mut() {
         match level.next() {
             None => drop(open.pop()),
             Some((line, deeper)) => {
                 lines.push(line);
                 if let Some((id, guide)) = deeper {
-                    open.push(Level::new(nodes, nodes.get(id), guide, false));
+                    open.push(OpenLevel::new(nodes, nodes.get(id), guide, false));
                 }
             }
         }
@@ -96,49 +96,49 @@ pub fn fold(nodes: &Nodes) -> Vec<Line> {
 }
 
 /// The entries of one directory that are still to come.
-struct Level {
-    entries: std::vec::IntoIter<Entry>,
+struct OpenLevel {
+    entries: std::vec::IntoIter<FoldedEntry>,
     guide: String,
     top: bool,
 }
 
-impl Level {
-    fn new(nodes: &Nodes, node: &Node, guide: String, top: bool) -> Self {
-        let entries = node.children.iter().map(|&id| entry(nodes, id)).collect();
-        Self { entries: shorten(entries).into_iter(), guide, top }
+impl OpenLevel {
+    fn new(nodes: &ChangeTree, node: &ChangeNode, guide: String, top: bool) -> Self {
+        let entries = node.children.iter().map(|&id| fold_node(nodes, id)).collect();
+        Self { entries: shorten_rows(entries).into_iter(), guide, top }
     }
 
     /// The next line, and the directory to go into after it with the guides that its lines have.
-    fn next(&mut self) -> Option<(Line, Option<(NodeId, String)>)> {
-        let Entry { body, deeper } = self.entries.next()?;
+    fn next(&mut self) -> Option<(FoldedLine, Option<(NodeId, String)>)> {
+        let FoldedEntry { body, deeper } = self.entries.next()?;
         let (own, below) = match (self.top, self.entries.len()) {
             (true, _) => ("", ""),
             (false, 0) => ("└─ ", "   "),
             (false, _) => ("├─ ", "│  "),
         };
         let deeper = deeper.map(|id| (id, format!("{}{below}", self.guide)));
-        Some((Line { guide: format!("{}{own}", self.guide), body }, deeper))
+        Some((FoldedLine { guide: format!("{}{own}", self.guide), body }, deeper))
     }
 }
 
-fn entry(nodes: &Nodes, id: NodeId) -> Entry {
+fn fold_node(nodes: &ChangeTree, id: NodeId) -> FoldedEntry {
     let node = nodes.get(id);
     match node.change {
-        Some(change) if node.children.is_empty() => whole(Body::Single(id, change)),
+        Some(change) if node.children.is_empty() => closed_entry(LineBody::Single(id, change)),
         Some(change) if folds_whole(&change, node.below.alike) => {
-            whole(Body::Whole(id, change, node.below))
+            closed_entry(LineBody::Whole(id, change, node.below))
         }
-        Some(change) => Entry { body: Body::Single(id, change), deeper: Some(id) },
-        None => branch(nodes, id),
+        Some(change) => FoldedEntry { body: LineBody::Single(id, change), deeper: Some(id) },
+        None => fold_branch(nodes, id),
     }
 }
 
-fn whole(body: Body) -> Entry {
-    Entry { body, deeper: None }
+fn closed_entry(body: LineBody) -> FoldedEntry {
+    FoldedEntry { body, deeper: None }
 }
 
 /// Joins directories that hold nothing but one unchanged directory.
-fn branch(nodes: &Nodes, id: NodeId) -> Entry {
+fn fold_branch(nodes: &ChangeTree, id: NodeId) -> FoldedEntry {
     let mut chain = vec![id];
     let mut node = nodes.get(id);
     let mut last = id;
@@ -156,9 +156,9 @@ fn branch(nodes: &Nodes, id: NodeId) -> Entry {
                 && node.children.len() > 1
                 && node.below.rows() > LIMIT as u64 =>
         {
-            whole(Body::Within(chain, sort, node.below))
+            closed_entry(LineBody::Within(chain, sort, node.below))
         }
-        _ => Entry { body: Body::Branch(chain), deeper: Some(last) },
+        _ => FoldedEntry { body: LineBody::Branch(chain), deeper: Some(last) },
     }
 }
 
@@ -178,9 +178,9 @@ fn folds_whole(change: &Changed, below: Alike) -> bool {
 }
 
 /// Puts one line in place of the rest where one directory has too many rows of one sort.
-fn shorten(entries: Vec<Entry>) -> Vec<Entry> {
-    let sort_of = |entry: &Entry| entry.body.sort().filter(|_| entry.deeper.is_none());
-    let mut counts: BTreeMap<Sort, usize> = BTreeMap::new();
+fn shorten_rows(entries: Vec<FoldedEntry>) -> Vec<FoldedEntry> {
+    let sort_of = |entry: &FoldedEntry| entry.body.sort().filter(|_| entry.deeper.is_none());
+    let mut counts: BTreeMap<ChangeSort, usize> = BTreeMap::new();
     for sort in entries.iter().filter_map(sort_of) {
         *counts.entry(sort).or_default() += 1;
     }
@@ -188,8 +188,8 @@ fn shorten(entries: Vec<Entry>) -> Vec<Entry> {
     if counts.is_empty() {
         return entries;
     }
-    let mut seen: BTreeMap<Sort, usize> = BTreeMap::new();
-    let mut rest: BTreeMap<Sort, (u64, Below)> = BTreeMap::new();
+    let mut seen: BTreeMap<ChangeSort, usize> = BTreeMap::new();
+    let mut rest: BTreeMap<ChangeSort, (u64, ChangeCounts)> = BTreeMap::new();
     let mut shown = Vec::new();
     for entry in entries {
         if let Some(sort) = sort_of(&entry).filter(|sort| counts.contains_key(sort)) {
@@ -204,7 +204,7 @@ fn shorten(entries: Vec<Entry>) -> Vec<Entry> {
         }
         shown.push(entry);
     }
-    let more = |(sort, (hidden, below))| whole(Body::More(sort, hidden, below));
+    let more = |(sort, (hidden, below))| closed_entry(LineBody::More(sort, hidden, below));
     shown.extend(rest.into_iter().map(more));
     shown
 }
@@ -218,7 +218,7 @@ const ROOT: NodeId = 0;
 
 /// A path that changed, or a directory on the way to one.
 #[derive(Debug)]
-pub struct Node {
+pub struct ChangeNode {
     /// The last component; empty for the root.
     pub name: Vec<u8>,
     /// What changed about it; `None` for a directory that is only on the way.
@@ -226,7 +226,7 @@ pub struct Node {
     /// By name, once the tree is finished.
     pub children: Vec<NodeId>,
     /// Everything below it, itself not included.
-    pub below: Below,
+    pub below: ChangeCounts,
     parent: NodeId,
 }
 
@@ -242,18 +242,18 @@ pub struct Changed {
 }
 
 /// Rows of the same sort may be told in one line.
-pub type Sort = (ChangeKind, Verdict);
+pub type ChangeSort = (ChangeKind, Verdict);
 
 impl Changed {
     /// Its sort.
-    pub fn sort(&self) -> Sort {
+    pub fn sort(&self) -> ChangeSort {
         (self.kind, self.verdict)
     }
 }
 
 /// Changes, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Below {
+pub struct ChangeCounts {
     /// Changed directories.
     pub dirs: u64,
     /// Changes of all other types.
@@ -271,12 +271,12 @@ pub enum Alike {
     #[default]
     Nothing,
     /// All are of this sort.
-    All(Sort),
+    All(ChangeSort),
     /// They differ.
     Mixed,
 }
 
-impl Below {
+impl ChangeCounts {
     /// The count of one change.
     pub fn one(change: &Changed) -> Self {
         let is_dir = change.facts.file_type == FileType::Dir;
@@ -312,38 +312,38 @@ impl Below {
 
 /// The nodes, parents before their children.
 #[derive(Debug)]
-pub struct Nodes(Vec<Node>);
+pub struct ChangeTree(Vec<ChangeNode>);
 
-impl Nodes {
+impl ChangeTree {
     /// The node with this number.
-    pub fn get(&self, id: NodeId) -> &Node {
+    pub fn get(&self, id: NodeId) -> &ChangeNode {
         &self.0[id]
     }
 
     /// The root.
-    pub fn root(&self) -> &Node {
+    pub fn root(&self) -> &ChangeNode {
         &self.0[ROOT]
     }
 }
 
 /// Takes rows in order and makes the tree of them.
 #[derive(Debug)]
-pub(crate) struct Builder {
-    nodes: Vec<Node>,
+pub(crate) struct ChangeTreeBuilder {
+    nodes: Vec<ChangeNode>,
     /// The directories from the root to the last row's.
     open: Vec<NodeId>,
     /// The last row's directory, with its slash: most rows share it with the row before.
     dir: Vec<u8>,
 }
 
-impl Builder {
+impl ChangeTreeBuilder {
     /// A tree without rows.
     pub fn new() -> Self {
-        Self { nodes: vec![node(Vec::new(), ROOT)], open: vec![ROOT], dir: Vec::new() }
+        Self { nodes: vec![new_node(Vec::new(), ROOT)], open: vec![ROOT], dir: Vec::new() }
     }
 
     /// Adds the next row, in the order of whole paths.
-    pub fn add(&mut self, row: &Row<'_>) {
+    pub fn add(&mut self, row: &DiffRow<'_>) {
         let change = Changed { kind: row.kind, facts: *row.facts, verdict: row.verdict };
         if row.path.is_empty() {
             self.nodes[ROOT].change = Some(change);
@@ -388,18 +388,18 @@ impl Builder {
 
     fn push(&mut self, parent: NodeId, name: &[u8]) -> NodeId {
         let id = self.nodes.len();
-        self.nodes.push(node(name.to_vec(), parent));
+        self.nodes.push(new_node(name.to_vec(), parent));
         self.nodes[parent].children.push(id);
         id
     }
 
     /// The finished tree: sorted and counted.
-    pub fn finish(mut self) -> Nodes {
+    pub fn finish(mut self) -> ChangeTree {
         for id in (1..self.nodes.len()).rev() {
             let node = &self.nodes[id];
             let mut all = node.below;
             if let Some(change) = &node.change {
-                all.add(Below::one(change));
+                all.add(ChangeCounts::one(change));
             }
             let parent = node.parent;
             self.nodes[parent].below.add(all);
@@ -409,10 +409,10 @@ impl Builder {
             children.sort_by(|&a, &b| self.nodes[a].name.cmp(&self.nodes[b].name));
             self.nodes[id].children = children;
         }
-        Nodes(self.nodes)
+        ChangeTree(self.nodes)
     }
 }
 
-fn node(name: Vec<u8>, parent: NodeId) -> Node {
-    Node { name, change: None, children: Vec::new(), below: Below::default(), parent }
+fn new_node(name: Vec<u8>, parent: NodeId) -> ChangeNode {
+    ChangeNode { name, change: None, children: Vec::new(), below: ChangeCounts::default(), parent }
 }

@@ -141,10 +141,10 @@ fn nested_trees(facts: &Facts) -> Vec<Finding> {
         findings.push(Finding::new(
             &checks::NESTED_TREES,
             Severity::Warning,
-            format!("live holds subvolumes with something in them: {}", nested_trees::list(hold)),
+            format!("live holds subvolumes with something in them: {}", nested_trees::list_paths(hold)),
             "blank has nothing of what is in them: after the next boot they are empty, and `expire` \
              deletes them with the old root",
-            nested_trees::MEND,
+            nested_trees::MEND_NESTED,
         ));
     } else if !facts.nested.is_empty() {
         findings.push(Finding::new(
@@ -152,14 +152,14 @@ fn nested_trees(facts: &Facts) -> Vec<Finding> {
             Severity::Note,
             format!(
                 "live has {}, empty: {}",
-                nested_trees::count(&facts.nested),
-                nested_trees::list(&facts.nested)
+                nested_trees::count_subvolumes(&facts.nested),
+                nested_trees::list_paths(&facts.nested)
             ),
             "what is made in them is no part of blank, and goes with the old root",
-            format!("nothing, while they are empty; else {}", nested_trees::MEND),
+            format!("nothing, while they are empty; else {}", nested_trees::MEND_NESTED),
         ));
     }
-    if let Some(text) = facts.stubs.as_ref().and_then(nested_trees::left_as_stubs) {
+    if let Some(text) = facts.stubs.as_ref().and_then(nested_trees::note_on_stubs) {
         findings.push(Finding::new(
             &checks::STUBS_LEFT,
             Severity::Warning,

@@ -63,7 +63,7 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
         Ok(found) => facts.kernels = found,
         Err(error) => cannot(&mut facts.unchecked, "kernels for their modules", &error),
     }
-    match swap_files::find(sources.root, sources.host) {
+    match swap_files::find_swap_files(sources.root, sources.host) {
         Ok(found) => facts.swap_files = found,
         Err(error) => cannot(&mut facts.unchecked, "for swap files in the root", &error),
     }
@@ -142,7 +142,7 @@ fn nested(
     if let Some(live) = survey.live.tree().filter(|_| !survey.nested.is_empty()) {
         facts.nested_that_hold = backend.nested_that_hold(live)?;
     }
-    facts.immovable = rollback_plan::immovable(strategy, &survey).to_vec();
+    facts.immovable = rollback_plan::obstacles_to_swap(strategy, &survey).to_vec();
     (facts.nested, facts.stubs) = (survey.nested, survey.stubs);
     Ok(())
 }
@@ -155,7 +155,7 @@ fn with_snapshots(
 ) -> Result<Vec<TreeName>> {
     backend.look_for_snapshots(&mut survey.old_roots)?;
     // What is in the way of an expiry is told by `status`.
-    let plan = expire_plan::plan(survey, sources.config.rollback.retention, sources.clock);
+    let plan = expire_plan::plan_expiry(survey, sources.config.rollback.retention, sources.clock);
     Ok(plan.map(|plan| plan.kept_by_snapshots().cloned().collect()).unwrap_or_default())
 }
 

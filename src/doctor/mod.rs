@@ -72,7 +72,7 @@ pub(crate) fn run(cli: &Cli, args: &Doctor) -> Result<ExitCode, Failure> {
     let out = io::stdout().lock();
     let written = match args.format {
         Format::Json => report::write_json(&report, out),
-        Format::Human => report::write_text(&report, &ui::style(cli), out),
+        Format::Human => report::write_text(&report, &ui::style_of_output(cli), out),
     };
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),

@@ -58,7 +58,7 @@ impl<W: Write> View<'_, W> {
             .map(|severity| (severity, report.count(severity) as u64))
             .filter(|(_, count)| *count > 0)
             .map(|(severity, count)| {
-                figures::count_of(count, severity.word(), &format!("{}s", severity.word()))
+                figures::count_noun(count, severity.word(), &format!("{}s", severity.word()))
             })
             .collect();
         if !report.unchecked.is_empty() {

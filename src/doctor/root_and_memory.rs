@@ -4,10 +4,10 @@ use std::os::fd::AsFd;
 use backends::Kinship;
 use dirfd::{Error, Result, TreePath};
 
-use crate::boot::fstab::{self, Entry, Mounts, storages};
-use crate::boot::next_root::Boot;
+use crate::boot::fstab::{self, FstabEntry, FstabMounts, storage_paths};
+use crate::boot::next_root::BootSources;
 use crate::boot::refusal;
-use crate::boot::swap_files::{SwapFile, mend};
+use crate::boot::swap_files::{SwapFile, mend_swap_file};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::login::{self, Reader};
 use crate::doctor::machine_facts::{Facts, MemoryMount, RootFacts};
@@ -46,9 +46,9 @@ pub(crate) fn gather(
     entries: &[KeepEntry],
     facts: &mut Facts,
 ) {
-    match fstab::read(sources.root.as_fd()) {
+    match fstab::read_fstab(sources.root.as_fd()) {
         Ok(text) => {
-            by_fstab(sources, &fstab::entries(&text), entries, facts);
+            by_fstab(sources, &fstab::parse_entries(&text), entries, facts);
             match root(sources, trees, &text) {
                 Ok(root) => facts.root = root,
                 Err(error) => cannot(&mut facts.unchecked, "what the next boot mounts", &error),
@@ -61,10 +61,10 @@ pub(crate) fn gather(
     }
 }
 
-fn by_fstab(sources: &Sources<'_>, fstab: &[Entry], list: &[KeepEntry], facts: &mut Facts) {
-    let places = storages(list);
+fn by_fstab(sources: &Sources<'_>, fstab: &[FstabEntry], list: &[KeepEntry], facts: &mut Facts) {
+    let places = storage_paths(list);
     let live = sources.config.root.layout().map(|layout| &layout.live);
-    let mounts = Mounts { entries: fstab, storages: &places, live };
+    let mounts = FstabMounts { entries: fstab, storages: &places, live };
     let found = list.iter().filter_map(|one| Some((one.path.clone(), mounts.at(&one.path)?)));
     facts.by_fstab = found.collect();
 }
@@ -76,16 +76,18 @@ fn root(sources: &Sources<'_>, trees: &Trees, text: &[u8]) -> Result<RootFacts> 
     };
     let file_system = backend.file_system()?;
     let fstab = fstab::root_entries(text);
-    let now = Boot { line: sources.command_line.as_ref(), fstab: &fstab, whose: "/etc/fstab" };
+    let now =
+        BootSources { line: sources.command_line.as_ref(), fstab: &fstab, whose: "/etc/fstab" };
     let mut found = RootFacts { numbers: now.numbers(layout), ..RootFacts::default() };
-    let told = |boot: &Boot<'_>| {
+    let told = |boot: &BootSources<'_>| {
         boot.other_root(config, &file_system).map(|other| (other.to_string(), other.mend()))
     };
     found.other = told(&now);
     if let Some(blank) = &trees.blank {
-        let text = fstab::read(blank.as_fd()).map_err(|e| Error::io("read blank's fstab", e))?;
+        let text =
+            fstab::read_fstab(blank.as_fd()).map_err(|e| Error::io("read blank's fstab", e))?;
         let fstab = fstab::root_entries(&text);
-        let next = Boot { line: None, fstab: &fstab, whose: "blank's fstab" };
+        let next = BootSources { line: None, fstab: &fstab, whose: "blank's fstab" };
         let anew = format!(
             "make blank anew of a live whose /etc/fstab is right: give `{}` another name, and run \
              `blankroot init`",
@@ -95,11 +97,11 @@ fn root(sources: &Sources<'_>, trees: &Trees, text: &[u8]) -> Result<RootFacts> 
         found.numbers.extend(numbers.map(|(reason, _)| (reason, anew.clone())));
         // The command line decides, whatever is in blank.
         let line = sources.command_line.as_ref();
-        let next = told(&Boot { line, ..next }).map(|(reason, _)| (reason, anew));
+        let next = told(&BootSources { line, ..next }).map(|(reason, _)| (reason, anew));
         found.other = found.other.or(next);
     }
     if let Kinship::Unrelated(unreadable) = backend.survey()?.kinship {
-        let reason = refusal::unrelated(&layout.live, &layout.blank, &unreadable);
+        let reason = refusal::reason_unrelated(&layout.live, &layout.blank, &unreadable);
         found.unrelated = Some((reason, refusal::mend_unrelated(&layout.blank)));
     }
     Ok(found)
@@ -136,10 +138,10 @@ fn size(mount: &MemoryMount, ram: Option<u64>) -> Option<Finding> {
                 .to_string(),
         ),
         (Some(limit), Some(ram)) if limit > ram => (
-            format!("{path} may grow to {}, in memory", figures::size(limit)),
+            format!("{path} may grow to {}, in memory", figures::format_size(limit)),
             format!(
                 "the machine has {}; when they are full, programs are killed",
-                figures::size(ram)
+                figures::format_size(ram)
             ),
         ),
         _ => return None,
@@ -238,6 +240,6 @@ fn finding(swap: &SwapFile, place: &str) -> Finding {
         format!("the swap file {} lies in the root{and}", swap.path),
         "no blank can be made of the root while the kernel swaps to it; and as soon as blank has it, too, its \
          blocks are shared, and the kernel does not take it any more",
-        mend(swap, place),
+        mend_swap_file(swap, place),
     )
 }

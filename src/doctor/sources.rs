@@ -92,7 +92,7 @@ fn fill(sources: &Sources<'_>, trees: &mut Trees) -> Result<()> {
     trees.to_change_it = backend.how_to_change_read_only(blank);
     trees.known = true;
     // Where that cannot be told, what is pending is told as what is not in its place.
-    if let Ok(facts) = crate::boot::facts::Facts::gather(sources.host, sources.clock)
+    if let Ok(facts) = crate::boot::facts::BootFacts::gather(sources.host, sources.clock)
         && facts.is_before_first_rollback(Some(blank), false)
     {
         trees.before_first_rollback = backend.survey()?.old_roots.is_empty();

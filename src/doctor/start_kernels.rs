@@ -7,7 +7,9 @@ use dirfd::{Error, FileType, Result, TreePath};
 use rustix::fs;
 
 use crate::boot::fstab;
-use crate::boot::kernels::{self, BEFORE, Kernel, Kernels, PLACES, WHY};
+use crate::boot::kernels::{
+    self, Kernel, Kernels, LOADER_DIRS, MEND_BEFORE_REBOOT, WHY_MODULES_MATTER,
+};
 use crate::config::DEFAULT_FILE;
 use crate::doctor::checks;
 use crate::doctor::entries::Mounts;
@@ -21,11 +23,17 @@ pub(crate) fn check(facts: &Facts) -> Vec<Finding> {
     let kernels = &facts.kernels;
     let lost = kernels.lost().map(|kernel| {
         let (what, mend) = (kernels.told_of_lost(kernel), kernels.mend_of_lost());
-        Finding::new(&checks::KERNEL_MODULES, Severity::Danger, what, WHY, mend)
+        Finding::new(&checks::KERNEL_MODULES, Severity::Danger, what, WHY_MODULES_MATTER, mend)
     });
     let losing = kernels.losing().map(|kernel| {
         let what = kernels.told_of_losing(kernel);
-        Finding::new(&checks::KERNEL_MODULES, Severity::Danger, what, WHY, BEFORE)
+        Finding::new(
+            &checks::KERNEL_MODULES,
+            Severity::Danger,
+            what,
+            WHY_MODULES_MATTER,
+            MEND_BEFORE_REBOOT,
+        )
     });
     lost.into_iter().chain(losing).chain(older_initrd(facts)).collect()
 }
@@ -61,19 +69,19 @@ pub(crate) fn gather(
     if tomorrow.blank.is_none() || has("etc/NIXOS")? || has("run/current-system")? {
         return Ok(Kernels::default());
     }
-    let fstab = fstab::entries(&fstab::read(sources.root.as_fd()).map_err(failed)?);
+    let fstab = fstab::parse_entries(&fstab::read_fstab(sources.root.as_fd()).map_err(failed)?);
     // What is not mounted hides nothing, and shows nothing either.
     let is_there = |place: &&str| match mounts.type_at(&path(place)) {
         Some(fs_type) => fs_type != b"autofs",
         None => fstab.iter().all(|entry| entry.point != path(place)),
     };
-    let places: Vec<&str> = PLACES.into_iter().filter(is_there).collect();
+    let places: Vec<&str> = LOADER_DIRS.into_iter().filter(is_there).collect();
     let kernel = |release: String, what: String| -> Result<Kernel> {
         let now = has_modules(|dir| names_now(sources, dir), &release)?;
         let after = has_modules(|dir| tomorrow.names(dir), &release)?;
         Ok(Kernel { release, what, now, after })
     };
-    let installed = kernels::find(sources.root, &places).map_err(failed)?;
+    let installed = kernels::find_kernels(sources.root, &places).map_err(failed)?;
     let installed =
         installed.into_iter().map(|one| kernel(one.release, format!("the kernel {}", one.file)));
     let running = running(sources)?;

@@ -52,7 +52,7 @@ fn one(facts: &Facts, storage: &StorageFacts) -> Vec<Finding> {
     findings.extend(owners(facts, storage));
     findings.extend(storage.content.unlisted.iter().map(unlisted));
     if storage.content.cut {
-        let seen = figures::grouped(storage.content.seen as u64);
+        let seen = figures::format_count(storage.content.seen as u64);
         findings.push(Finding::new(
             &checks::STORAGE_LARGE,
             Severity::Note,
@@ -114,7 +114,7 @@ fn mounted_by_hand(facts: &Facts, storage: &StorageFacts, by_hand: &ByHand) -> F
     };
     let advice = match facts.nixos {
         true => format!("declare it in `fileSystems.\"{point}\"`, and rebuild"),
-        false => mounts_at_boot::advice(line.as_deref()),
+        false => mounts_at_boot::advise_fstab_line(line.as_deref()),
     };
     Finding::new(
         &checks::STORAGE_BY_HAND,
@@ -196,7 +196,7 @@ fn unknown(
 ) -> Vec<Finding> {
     let strangers = owners.iter().filter(|&(&id, _)| id < GIVEN_OUT && !known(id));
     let finding = |(id, (count, path)): (&u32, &(usize, TreePath))| {
-        let count = figures::count_of(*count as u64, "file", "files");
+        let count = figures::count_noun(*count as u64, "file", "files");
         Finding::new(
             &checks::OWNER_UNKNOWN,
             Severity::Warning,
@@ -323,19 +323,19 @@ pub(crate) fn find_mounted_by_hand(
     // on NixOS, each boot makes one: it will be what it is now.
     let makes_its_own = sources.root.has("etc/NIXOS").unwrap_or(false);
     let blanks = tomorrow.blank.map(AsFd::as_fd).filter(|_| !makes_its_own);
-    let next = blanks.filter(|blank| mounts_at_boot::has(*blank, "etc").unwrap_or(true));
+    let next = blanks.filter(|blank| mounts_at_boot::has_name(*blank, "etc").unwrap_or(true));
     for storage in facts.storages.iter_mut().filter(|storage| storage.lies == Lies::Safe) {
         let Some((point, mount)) = tomorrow.mounts.showing(&storage.path) else { continue };
-        match mounts_at_boot::mounts(&point, mount, next.unwrap_or(now), sources.host) {
+        match mounts_at_boot::mounts_at_boot(&point, mount, next.unwrap_or(now), sources.host) {
             Ok(true) => {}
             Ok(false) => {
-                let in_live = mounts_at_boot::mounts(&point, mount, now, sources.host);
+                let in_live = mounts_at_boot::mounts_at_boot(&point, mount, now, sources.host);
                 let missing = match (next.is_some(), in_live) {
                     (true, Ok(true)) => Missing::InBlank,
                     (true, _) => Missing::Everywhere,
                     (false, _) => Missing::InLive,
                 };
-                let line = mounts_at_boot::line(&point, mount);
+                let line = mounts_at_boot::fstab_line_of(&point, mount);
                 storage.by_hand = Some(ByHand { point, line, missing });
             }
             Err(error) => {

@@ -48,7 +48,7 @@ fn system(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     match HostRoot::open(&args.host.host).and_then(|host| mount_units::linked(&host, paths)) {
         Ok(linked) => persistence.were_linked(linked),
         // What is not known to have been a link is left where it is, and told.
-        Err(error) => ui::problem(error),
+        Err(error) => ui::report_problem(error),
     }
     let (plan, done) = put_in_force(&mut persistence, args)?;
     let Some(outcome) = done else { return Ok(exit(&plan, None)) };
@@ -59,7 +59,7 @@ fn system(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     });
     // What is in force is so, whoever could not be told of it.
     told.map(|()| exit(&plan, Some(&outcome))).or_else(|error| {
-        ui::problem(error);
+        ui::report_problem(error);
         Ok(ExitCode::from(INCOMPLETE))
     })
 }
@@ -115,7 +115,7 @@ pub(crate) fn put_in_force(
     let outcome = if args.dry_run {
         None
     } else {
-        let progress = ui::Progress::new("copying");
+        let progress = ui::NameProgress::new("copying");
         let mut names = 0;
         let outcome = persistence.execute(&plan, &mut |more, _| {
             names += more;
@@ -130,7 +130,7 @@ pub(crate) fn put_in_force(
         writeln!(out, "nothing to do: {}", in_force(persistence.len()))?;
     }
     out.flush()?;
-    plan.refusals.iter().for_each(ui::problem);
+    plan.refusals.iter().for_each(ui::report_problem);
     Ok((plan, outcome))
 }
 
@@ -172,11 +172,11 @@ fn tell(plan: &ApplyPlan, outcome: &Outcome, out: &mut impl Write) -> Result<(),
     notes(plan, out)?;
     out.flush()?;
     for (_, error) in &outcome.failed {
-        ui::problem(error);
+        ui::report_problem(error);
     }
     for (at, missing) in &outcome.not_tried {
         if let Some(step) = plan.steps.get(*at) {
-            ui::problem(format_args!("not tried, because of {missing}: {step}"));
+            ui::report_problem(format_args!("not tried, because of {missing}: {step}"));
         }
     }
     Ok(())

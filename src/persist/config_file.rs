@@ -41,7 +41,7 @@ impl Editing {
         loop {
             let lock = match dry_run {
                 true => None,
-                false => Some(lock_config(&file, ui::waiting)?),
+                false => Some(lock_config(&file, ui::report_waiting)?),
             };
             let config = load_config(cli, root)?;
             let again = editable(&config)?;

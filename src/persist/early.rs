@@ -28,7 +28,7 @@ pub(crate) fn run(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     let list = entries(&list::list(&config));
     let machine = Machine::open(&args.root.root)?;
     let plan = look_and_plan(&machine, &list)?;
-    plan.refusals.iter().for_each(ui::problem);
+    plan.refusals.iter().for_each(ui::report_problem);
     let (complete, list) =
         if args.dry_run { pretend(&plan, list)? } else { mount(&plan, &machine, args, list)? };
     if list.is_empty() {
@@ -58,10 +58,10 @@ fn mount(
         writeln!(out, "done: {new}")?;
     }
     out.flush()?;
-    mounted.failed.iter().for_each(ui::problem);
+    mounted.failed.iter().for_each(ui::report_problem);
     let (lost, rest) = part(list, &mounted.missing);
     for (entry, missing) in lost {
-        ui::problem(format_args!("not tried, because of {missing}: keep {}", entry.path));
+        ui::report_problem(format_args!("not tried, because of {missing}: keep {}", entry.path));
     }
     Ok((mounted.missing.is_empty(), rest))
 }
@@ -97,9 +97,9 @@ pub struct Mounted<'p> {
 
 /// Plans the mounts that the storages of `list` need, as the machine's fstab has them.
 pub fn look_and_plan(machine: &Machine, list: &[KeepEntry]) -> Result<EarlyPlan> {
-    let text = fstab::read(machine.root().as_fd())
+    let text = fstab::read_fstab(machine.root().as_fd())
         .map_err(|e| Error::io("read etc/fstab of the root", e))?;
-    Ok(plan(list, &fstab::entries(&text), |point| look(machine, point)))
+    Ok(plan(list, &fstab::parse_entries(&text), |point| look(machine, point)))
 }
 
 /// Mounts them. Devices are found below `host`.

@@ -7,7 +7,7 @@ use std::fmt;
 use dirfd::TreePath;
 use dirfd::path::Escaped;
 
-use crate::boot::fstab::Entry;
+use crate::boot::fstab::FstabEntry;
 use crate::persist::list::KeepEntry;
 use crate::persist::mount_options;
 use crate::persist::resolve::ancestors;
@@ -61,7 +61,7 @@ pub fn entries(list: &[KeepEntry]) -> Vec<KeepEntry> {
 }
 
 /// Plans the mounts that the storages of `list` need; `look` tells what is at a mount point.
-pub fn plan(list: &[KeepEntry], fstab: &[Entry], look: impl Fn(&TreePath) -> Point) -> EarlyPlan {
+pub fn plan(list: &[KeepEntry], fstab: &[FstabEntry], look: impl Fn(&TreePath) -> Point) -> EarlyPlan {
     let storages: BTreeSet<&TreePath> = list.iter().map(|entry| &entry.storage).collect();
     let mut points: BTreeSet<TreePath> = storages.iter().flat_map(|path| ancestors(path)).collect();
     points.extend(storages.into_iter().cloned());
@@ -84,7 +84,7 @@ pub fn plan(list: &[KeepEntry], fstab: &[Entry], look: impl Fn(&TreePath) -> Poi
     plan
 }
 
-fn mount(entry: &Entry, point: Point) -> Result<Option<StorageMount>, (String, String)> {
+fn mount(entry: &FstabEntry, point: Point) -> Result<Option<StorageMount>, (String, String)> {
     match point {
         Point::Mounted => Ok(None),
         Point::Free => StorageMount::of(entry).map(Some),
@@ -159,7 +159,7 @@ type Unknown = (String, String);
 
 impl StorageMount {
     /// What an entry asks for.
-    pub fn of(entry: &Entry) -> Result<Self, Unknown> {
+    pub fn of(entry: &FstabEntry) -> Result<Self, Unknown> {
         let text = |field: &[u8], name| {
             let text = String::from_utf8(field.to_vec());
             text.map_err(|_| (format!("its {name} is not UTF-8"), "correct the line".to_string()))
@@ -236,7 +236,7 @@ fn bits(options: &[&str]) -> (u64, u64) {
     bits.fold((0, 0), |all, one| (all.0 | one.0, all.1 | one.1))
 }
 
-fn left_to_systemd(entry: &Entry, what: &str) -> Unknown {
+fn left_to_systemd(entry: &FstabEntry, what: &str) -> Unknown {
     let why = format!("{what} is not for the kernel alone to do");
     let mend = format!(
         "add `x-initrd.mount` to line {}, so that systemd mounts it in the initrd, or write \

@@ -7,8 +7,8 @@ use super::*;
 use crate::boot::fstab;
 use crate::persist::list::fixture;
 
-fn entry(line: &str) -> Entry {
-    fstab::entries(line.as_bytes()).remove(0)
+fn entry(line: &str) -> FstabEntry {
+    fstab::parse_entries(line.as_bytes()).remove(0)
 }
 
 fn mount(line: &str) -> StorageMount {
@@ -32,7 +32,7 @@ fn a_storage_is_mounted_with_what_it_lies_in_and_what_is_mounted_is_left_alone()
          directories = [\"/var/log\"]\n[[storage]]\npath = \"/there\"\n\
          directories = [{ path = \"/srv\", in_initrd = true }]",
     );
-    let fstab = fstab::entries(
+    let fstab = fstab::parse_entries(
         b"/dev/c /there ext4\n/dev/b /nix/deep ext4\n/dev/a /nix btrfs\n/dev/x /nix tmpfs\n\
           /dev/d /var ext4\n/dev/e / btrfs",
     );
@@ -60,7 +60,7 @@ fn what_cannot_be_mounted_is_told_with_its_line_and_hides_what_lies_in_it() {
         "files = [{ path = \"/etc/machine-id\", storage = \"/persist/x\" }]\n\
          [[storage]]\npath = \"/persist/x\"",
     );
-    let fstab = fstab::entries(b"\n/dev/a /persist btrfs\n/dev/b /persist/x ext4");
+    let fstab = fstab::parse_entries(b"\n/dev/a /persist btrfs\n/dev/b /persist/x ext4");
     let point = |point: Point| plan(&list, &fstab, |_| point.clone());
     let missing = point(Point::Missing);
     assert_eq!(missing.mounts, []);
@@ -69,7 +69,7 @@ fn what_cannot_be_mounted_is_told_with_its_line_and_hides_what_lies_in_it() {
         ["cannot mount /persist (line 2 of /etc/fstab): its mount point is not there\n  \
           mend: make the directory /persist in blank, where each boot finds it"]
     );
-    let wrong = fstab::entries(b"/dev/a /persist nfs");
+    let wrong = fstab::parse_entries(b"/dev/a /persist nfs");
     let plan = plan(&list, &wrong, |_| Point::Free);
     assert!(plan.refusals[0].mend.contains("`x-initrd.mount` to line 1"), "{plan:?}");
 }
@@ -144,7 +144,7 @@ proptest! {
     #[test]
     fn no_line_makes_it_fail(bytes: Vec<u8>, options in "[a-z=,\"\\-xX]{0,40}") {
         let line = [b"LABEL=", bytes.as_slice(), b" /persist btrfs \\012", options.as_bytes()].concat();
-        for entry in fstab::entries(&line) {
+        for entry in fstab::parse_entries(&line) {
             match StorageMount::of(&entry) {
                 Ok(mount) => {
                     prop_assert!(!mount.to_string().contains(char::is_control));

@@ -36,7 +36,7 @@ pub(crate) fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
         return run_on(args, &config, &editing, Some(found));
     }
     // Nobody deletes the old root meanwhile.
-    config.with_lock(root, ui::waiting, |locked| {
+    config.with_lock(root, ui::report_waiting, |locked| {
         let found = find_old_root(&locked.survey()?, |tree| locked.view(tree), name)?;
         Ok(run_on(args, &config, &editing, Some(found)))
     })?
@@ -52,7 +52,7 @@ fn run_on(
     let root = &args.root.root;
     let paths = args.paths.iter().map(|path| named(path, root)).collect::<Result<Vec<_>>>()?;
     if let Err(refused) = expect_no_swap_files(&paths, config, args) {
-        ui::problem(refused);
+        ui::report_problem(refused);
         return Ok(ExitCode::from(FAILED));
     }
     let storage = args.storage.as_ref().map(|dir| in_tree(dir, root, "use the storage"));
@@ -69,7 +69,7 @@ fn run_on(
     let plan = match keep_request::plan(&request, &machine, config, &editing.text, &open) {
         Ok(plan) => plan,
         Err(errors) => {
-            errors.iter().for_each(ui::problem);
+            errors.iter().for_each(ui::report_problem);
             return Ok(ExitCode::from(FAILED));
         }
     };
@@ -95,7 +95,7 @@ fn run_on(
                 ExitCode::SUCCESS
             }
             Err(error) => {
-                ui::problem(error);
+                ui::report_problem(error);
                 ExitCode::from(FAILED)
             }
         });
@@ -113,7 +113,7 @@ fn run_on(
 /// A copy of a swap file is none.
 fn expect_no_swap_files(paths: &[(TreePath, bool)], config: &Config, args: &Keep) -> Result<()> {
     let (root, host) = (&args.root.root, &args.host.host);
-    let swaps = swap_files::find(&HostRoot::open(root)?, &HostRoot::open(host)?)?;
+    let swaps = swap_files::find_swap_files(&HostRoot::open(root)?, &HostRoot::open(host)?)?;
     if swaps.is_empty() {
         return Ok(());
     }
@@ -131,7 +131,7 @@ fn execute(
     host: &Path,
 ) -> Result<ExitCode, Failure> {
     let bytes = plan.moved.iter().filter_map(|one| Some(one.census.as_ref()?.bytes)).sum();
-    let progress = ui::Bytes::new("copying", bytes);
+    let progress = ui::ByteProgress::new("copying", bytes);
     // A reader that goes away does not stop what is being done.
     let done = keep_execute::keep(plan, world, &mut |_, bytes| progress.add(bytes), |step| {
         progress.outside(|| drop(writeln!(out, "done: {step}")))
@@ -148,7 +148,7 @@ fn execute(
     let outcome = kept.outcome();
     let told = apply::announce(&kept.applied, &outcome, world.machine, &HostRoot::open(host)?);
     if let Some(text) = stopped {
-        ui::problem(text);
+        ui::report_problem(text);
         return Ok(ExitCode::from(FAILED));
     }
     told?;

@@ -9,7 +9,7 @@ use dirfd::stat::of_open;
 use dirfd::{Error, FileType, Result, TreeName, TreePath, boundary, mountinfo};
 use rustix::fs::OFlags;
 
-use crate::boot::fstab::{self, Mounts};
+use crate::boot::fstab::{self, FstabMounts};
 use crate::config::entry::EntryKind;
 use crate::config::storage::Storage;
 use crate::config::{Config, is_own_file};
@@ -24,7 +24,7 @@ use crate::persist::{known_state, unsuitable};
 /// A machine, and what it mounts by itself.
 pub struct Keepable<'k> {
     machine: &'k Machine,
-    fstab: Vec<fstab::Entry>,
+    fstab: Vec<fstab::FstabEntry>,
     storages: Vec<TreePath>,
     live: Option<&'k TreeName>,
 }
@@ -36,9 +36,9 @@ impl<'k> Keepable<'k> {
         storages: Vec<TreePath>,
         live: Option<&'k TreeName>,
     ) -> Result<Self> {
-        let fstab = fstab::read(machine.root().as_fd());
+        let fstab = fstab::read_fstab(machine.root().as_fd());
         let fstab = fstab.map_err(|why| Error::io("read /etc/fstab", why))?;
-        Ok(Self { machine, fstab: fstab::entries(&fstab), storages, live })
+        Ok(Self { machine, fstab: fstab::parse_entries(&fstab), storages, live })
     }
 
     /// What is at a path that is not on the keep list yet, and what the owner may want to know of it.
@@ -107,8 +107,8 @@ impl<'k> Keepable<'k> {
         Ok(None)
     }
 
-    fn fstab_mounts(&self) -> Mounts<'_> {
-        Mounts { entries: &self.fstab, storages: &self.storages, live: self.live }
+    fn fstab_mounts(&self) -> FstabMounts<'_> {
+        FstabMounts { entries: &self.fstab, storages: &self.storages, live: self.live }
     }
 }
 

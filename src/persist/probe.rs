@@ -9,7 +9,7 @@ use dirfd::{FileType, Result, TreeName, TreePath, mountinfo, xattrs};
 use rustix::fs::{self, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 
-use crate::boot::fstab::{self, FstabMount, Mounts, storages};
+use crate::boot::fstab::{self, FstabMount, FstabMounts, storage_paths};
 use crate::host::Machine;
 use crate::persist::hidden_content::{self, Baseline};
 use crate::persist::list::KeepEntry;
@@ -266,12 +266,12 @@ fn by_fstab(
     arranged: &[Arranged],
     baseline: &mut Baseline<'_>,
 ) -> Result<BTreeMap<TreePath, FstabMount>> {
-    let text =
-        fstab::read(machine.root().as_fd()).map_err(|e| dirfd::Error::io("read /etc/fstab", e))?;
+    let text = fstab::read_fstab(machine.root().as_fd())
+        .map_err(|e| dirfd::Error::io("read /etc/fstab", e))?;
     let list: Vec<KeepEntry> = arranged.iter().map(|one| one.entry.clone()).collect();
-    let (entries, storages) = (fstab::entries(&text), storages(&list));
+    let (entries, storages) = (fstab::parse_entries(&text), storage_paths(&list));
     let of = |live: Option<&TreeName>| -> BTreeMap<TreePath, FstabMount> {
-        let mounts = Mounts { entries: &entries, storages: &storages, live };
+        let mounts = FstabMounts { entries: &entries, storages: &storages, live };
         let paths = list.iter().map(|entry| &entry.path);
         paths.filter_map(|path| Some((path.clone(), mounts.at(path)?))).collect()
     };

@@ -36,7 +36,7 @@ pub(crate) fn run(cli: &Cli, args: &Unkeep) -> Result<ExitCode, Failure> {
         let (config, editing) = Editing::begin(cli, root, args.even_if_unseen, args.dry_run)?;
         if let Err(error) = one(path, args, &config, &editing)? {
             if let Some(error) = error {
-                ui::problem(error);
+                ui::report_problem(error);
             }
             code = ExitCode::from(FAILED);
         }
@@ -71,7 +71,7 @@ fn one(
             Err(error) => Err(Some(error)),
         });
     }
-    let progress = ui::Bytes::new("copying", 0);
+    let progress = ui::ByteProgress::new("copying", 0);
     let done = unkeep_execute::unkeep(
         &plan,
         &world,
@@ -82,7 +82,7 @@ fn one(
     drop(progress);
     match done {
         Err(stopped) => {
-            ui::problem(stopped);
+            ui::report_problem(stopped);
             Ok(Err(None))
         }
         Ok(told) => {

@@ -10,7 +10,7 @@ use dirfd::{Error, Result};
 use crate::boot::command_line::CommandLine;
 use crate::boot::{facts, fstab};
 use crate::host::{HostRoot, is_not_found};
-use crate::log::{self, Level};
+use crate::log::{self, LogLevel};
 use crate::systemd::boot_configuration::{self, Loaded, NotGenerated};
 use crate::systemd::initrd_units::InInitrd;
 use crate::systemd::unit_set::Units;
@@ -48,14 +48,14 @@ impl Generator<'_> {
     pub fn run(&self) -> Result<Generated, NotGenerated> {
         let done = self.generate();
         let (level, messages) = match &done {
-            Ok(generated) => (Level::Warning, generated.warnings.clone()),
-            Err(error) => (Level::Error, vec![error.to_string()]),
+            Ok(generated) => (LogLevel::Warning, generated.warnings.clone()),
+            Err(error) => (LogLevel::Error, vec![error.to_string()]),
         };
         messages.iter().for_each(|message| self.tell(level, message));
         done
     }
 
-    fn tell(&self, level: Level, message: &str) {
+    fn tell(&self, level: LogLevel, message: &str) {
         say(&message);
         let logged = HostRoot::open(self.root).map_err(|error| error.to_string());
         let logged = logged.and_then(|host| {
@@ -104,11 +104,11 @@ impl Generator<'_> {
         let units = match boot_configuration::load(host)? {
             Loaded::Nothing => return Ok(Generated::default()),
             Loaded::Config(config, origin) => {
-                let text = fstab::read(host.as_fd()).unwrap_or_else(|why| {
+                let text = fstab::read_fstab(host.as_fd()).unwrap_or_else(|why| {
                     warnings.push(format!("cannot read /etc/fstab: {}", describe(&why)));
                     Vec::new()
                 });
-                Units::of(&config, self.command, &origin, &fstab::entries(&text))
+                Units::of(&config, self.command, &origin, &fstab::parse_entries(&text))
             }
             Loaded::Behind(target) => {
                 warnings.push(format!(

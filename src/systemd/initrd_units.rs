@@ -6,7 +6,7 @@ use std::path::Path;
 
 use dirfd::TreePath;
 
-use crate::boot::command_line::Asked;
+use crate::boot::command_line::BootRequest;
 use crate::cli::exit_code::Exit;
 use crate::config::rollback_options::OnFailure;
 use crate::config::{Config, DEFAULT_FILE};
@@ -45,7 +45,7 @@ pub struct InInitrd<'i> {
     /// The configuration; `None` if it cannot be used, which the rollback then tells.
     pub config: Option<&'i Config>,
     /// What the kernel command line asks for.
-    pub asked: Option<&'i Asked>,
+    pub asked: Option<&'i BootRequest>,
 }
 
 impl InInitrd<'_> {
@@ -119,7 +119,7 @@ impl InInitrd<'_> {
     /// command line has must work even if the command does not.
     fn stops_for_all(&self) -> bool {
         let on_failure = self.config.map_or(OnFailure::Boot, |config| config.rollback.on_failure);
-        self.asked != Some(&Asked::Skip)
+        self.asked != Some(&BootRequest::Skip)
             && Exit::after_failure(on_failure, self.asked) == Exit::MustHalt
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dirfd::TreePath;
 
-use crate::boot::fstab::{self, FstabMount, Mounts};
+use crate::boot::fstab::{self, FstabMount, FstabMounts};
 use crate::config::Config;
 use crate::persist::list::{self, KeepEntry};
 use crate::systemd::mount_units::{self, Way};
@@ -23,7 +23,7 @@ impl Units {
         config: &Config,
         command: &str,
         origin: &TreePath,
-        fstab: &[fstab::Entry],
+        fstab: &[fstab::FstabEntry],
     ) -> Result<Self, &'static str> {
         let list = list::list(config);
         if list.is_empty() {
@@ -31,9 +31,9 @@ impl Units {
         }
         let (command, origin) = (Value::new(command)?, Value::path(origin)?);
         let storages: BTreeSet<&TreePath> = list.iter().map(|entry| &entry.storage).collect();
-        let places = fstab::storages(&list);
+        let places = fstab::storage_paths(&list);
         let live = config.root.layout().map(|layout| &layout.live);
-        let mounts = Mounts { entries: fstab, storages: &places, live };
+        let mounts = FstabMounts { entries: fstab, storages: &places, live };
         let by_fstab: BTreeMap<&TreePath, FstabMount> =
             list.iter().filter_map(|entry| Some((&entry.path, mounts.at(&entry.path)?))).collect();
         let first = before(&list, &by_fstab);

@@ -49,19 +49,21 @@ impl Style {
     pub fn file(&self, name: &[u8], facts: &Facts) -> anstyle::Style {
         let Some(colors) = &self.ls_colors else { return PLAIN };
         let by_name = || std::str::from_utf8(name).ok().and_then(|name| colors.style_for_str(name));
-        let found = match indicator(facts) {
+        let found = match indicator_of(facts) {
             Indicator::RegularFile => {
                 by_name().or_else(|| colors.style_for_indicator(Indicator::RegularFile))
             }
             other => colors.style_for_indicator(other),
         };
-        found.map_or(PLAIN, convert)
+        found.map_or(PLAIN, convert_style)
     }
 
     /// How `ls` would paint a directory.
     pub fn directory(&self) -> anstyle::Style {
         let colors = self.ls_colors.as_ref();
-        colors.and_then(|c| c.style_for_indicator(Indicator::Directory)).map_or(PLAIN, convert)
+        colors
+            .and_then(|c| c.style_for_indicator(Indicator::Directory))
+            .map_or(PLAIN, convert_style)
     }
 }
 
@@ -84,7 +86,7 @@ pub fn escaped_name(name: &[u8], file_type: FileType) -> String {
     format!("{}{}", Escaped(name), if file_type == FileType::Dir { "/" } else { "" })
 }
 
-fn indicator(facts: &Facts) -> Indicator {
+fn indicator_of(facts: &Facts) -> Indicator {
     let has = |bits: u16| facts.mode & bits == bits;
     match facts.file_type {
         FileType::File if has(0o4000) => Indicator::Setuid,
@@ -103,7 +105,7 @@ fn indicator(facts: &Facts) -> Indicator {
     }
 }
 
-fn convert(style: &lscolors::Style) -> anstyle::Style {
+fn convert_style(style: &lscolors::Style) -> anstyle::Style {
     let font = &style.font_style;
     let effects = [
         (font.bold, Effects::BOLD),
@@ -117,12 +119,12 @@ fn convert(style: &lscolors::Style) -> anstyle::Style {
     let effects =
         effects.into_iter().filter(|(on, _)| *on).fold(Effects::new(), |all, (_, e)| all | e);
     anstyle::Style::new()
-        .fg_color(style.foreground.as_ref().map(color))
-        .bg_color(style.background.as_ref().map(color))
+        .fg_color(style.foreground.as_ref().map(convert_color))
+        .bg_color(style.background.as_ref().map(convert_color))
         .effects(effects)
 }
 
-fn color(color: &lscolors::Color) -> Color {
+fn convert_color(color: &lscolors::Color) -> Color {
     use lscolors::Color as Ls;
     let ansi = match *color {
         Ls::RGB(r, g, b) => return Color::Rgb(RgbColor(r, g, b)),

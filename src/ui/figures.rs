@@ -6,12 +6,12 @@ use bytesize::ByteSize;
 use chrono::{DateTime, TimeZone, Utc};
 
 /// Bytes in IEC units: `1.2 MiB`.
-pub fn size(bytes: u64) -> String {
+pub fn format_size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }
 
 /// A number with its thousands set apart: `1,204`.
-pub fn grouped(number: u64) -> String {
+pub fn format_count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.char_indices() {
@@ -24,12 +24,12 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// A count with its noun: `1 file`, `1,204 files`.
-pub fn count_of(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(number), if number == 1 { one } else { many })
+pub fn count_noun(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", format_count(number), if number == 1 { one } else { many })
 }
 
 /// A point in time as the zone of `now` shows it: `2026-11-22 14:59`.
-pub fn local<Tz>(time: DateTime<Utc>, now: &DateTime<Tz>) -> String
+pub fn format_local_time<Tz>(time: DateTime<Utc>, now: &DateTime<Tz>) -> String
 where
     Tz: TimeZone<Offset: Display>,
 {
@@ -37,25 +37,25 @@ where
 }
 
 /// How long before `now` that was: `3 days ago`.
-pub fn ago<Tz: TimeZone>(time: DateTime<Utc>, now: &DateTime<Tz>) -> String {
-    match passed(time.timestamp(), now) {
+pub fn describe_time_ago<Tz: TimeZone>(time: DateTime<Utc>, now: &DateTime<Tz>) -> String {
+    match seconds_since(time.timestamp(), now) {
         None => "in the future: one of the clocks was wrong".to_string(),
         Some(0..60) => "just now".to_string(),
-        Some(seconds) => format!("{} ago", span(seconds)),
+        Some(seconds) => format!("{} ago", describe_seconds(seconds)),
     }
 }
 
 /// How old something is that was written `seconds` after 1970: `3 weeks`.
-pub fn age<Tz: TimeZone>(seconds: i64, now: &DateTime<Tz>) -> String {
-    passed(seconds, now).map_or_else(|| "in the future".to_string(), span)
+pub fn describe_age<Tz: TimeZone>(seconds: i64, now: &DateTime<Tz>) -> String {
+    seconds_since(seconds, now).map_or_else(|| "in the future".to_string(), describe_seconds)
 }
 
 /// Seconds since then; `None` if that is still to come.
-fn passed<Tz: TimeZone>(seconds: i64, now: &DateTime<Tz>) -> Option<u64> {
+fn seconds_since<Tz: TimeZone>(seconds: i64, now: &DateTime<Tz>) -> Option<u64> {
     u64::try_from(now.timestamp().saturating_sub(seconds)).ok()
 }
 
-fn span(seconds: u64) -> String {
+fn describe_seconds(seconds: u64) -> String {
     let (number, one, many) = match seconds {
         0..60 => return "moments".to_string(),
         60..3_600 => (seconds / 60, "minute", "minutes"),
@@ -65,7 +65,7 @@ fn span(seconds: u64) -> String {
         5_184_000..63_072_000 => (seconds / 2_592_000, "month", "months"),
         _ => (seconds / 31_536_000, "year", "years"),
     };
-    count_of(number, one, many)
+    count_noun(number, one, many)
 }
 
 #[cfg(test)]
@@ -74,21 +74,25 @@ mod tests {
 
     #[test]
     fn counts_are_grouped_in_thousands() {
-        let shown = [0, 999, 1_000, 12_345, 1_234_567].map(grouped);
+        let shown = [0, 999, 1_000, 12_345, 1_234_567].map(format_count);
         assert_eq!(shown, ["0", "999", "1,000", "12,345", "1,234,567"]);
-        assert_eq!(count_of(1, "file", "files"), "1 file");
+        assert_eq!(count_noun(1, "file", "files"), "1 file");
     }
 
     #[test]
     fn sizes_are_iec() {
-        assert_eq!([0, 33, 1_536, 19_188_941].map(size), ["0 B", "33 B", "1.5 KiB", "18.3 MiB"]);
+        assert_eq!(
+            [0, 33, 1_536, 19_188_941].map(format_size),
+            ["0 B", "33 B", "1.5 KiB", "18.3 MiB"]
+        );
     }
 
     #[test]
     fn times_tell_how_long_ago_they_were() {
         let now = DateTime::from_timestamp(1_000_000_000, 0).unwrap();
-        let before =
-            |seconds: i64| ago(DateTime::from_timestamp(1_000_000_000 - seconds, 0).unwrap(), &now);
+        let before = |seconds: i64| {
+            describe_time_ago(DateTime::from_timestamp(1_000_000_000 - seconds, 0).unwrap(), &now)
+        };
         assert_eq!(before(59), "just now");
         assert_eq!(before(60), "1 minute ago");
         assert_eq!(before(3 * 86_400 + 5), "3 days ago");
@@ -96,7 +100,7 @@ mod tests {
         assert_eq!(before(70 * 86_400), "2 months ago");
         assert!(before(-5).starts_with("in the future"));
         assert_eq!(
-            [1_000_000_000, 999_000_000, i64::MIN].map(|time| age(time, &now)).join(", "),
+            [1_000_000_000, 999_000_000, i64::MIN].map(|time| describe_age(time, &now)).join(", "),
             "moments, 11 days, 292,471,208,677 years"
         );
     }

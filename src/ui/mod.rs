@@ -16,23 +16,23 @@ use crate::cli::arguments::{Cli, Color};
 use crate::ui::colours::Style;
 
 /// Writes a problem to standard error.
-pub fn problem(problem: impl Display) {
+pub fn report_problem(problem: impl Display) {
     // Nobody is left to tell that standard error is closed.
     let _ = writeln!(io::stderr(), "blankroot: {problem}");
 }
 
 /// Writes a warning to standard error.
-pub fn warning(warning: impl Display) {
-    problem(format_args!("warning: {warning}"));
+pub fn report_warning(warning: impl Display) {
+    report_problem(format_args!("warning: {warning}"));
 }
 
 /// Tells why nothing happens for a while.
-pub fn waiting() {
-    problem("waiting for another blankroot, which is at work on the same file system");
+pub fn report_waiting() {
+    report_problem("waiting for another blankroot, which is at work on the same file system");
 }
 
 /// Whether and how to paint what goes to standard output.
-pub fn style(cli: &Cli) -> Style {
+pub fn style_of_output(cli: &Cli) -> Style {
     let color = match cli.color {
         Color::Always => true,
         Color::Never => false,
@@ -46,9 +46,9 @@ pub fn style(cli: &Cli) -> Style {
 }
 
 /// Counts names on a terminal while something takes long; silent elsewhere. Gone when dropped.
-pub struct Progress(ProgressBar);
+pub struct NameProgress(ProgressBar);
 
-impl Progress {
+impl NameProgress {
     /// Starts counting `what`.
     pub fn new(what: &'static str) -> Self {
         let bar = if io::stderr().is_terminal() {
@@ -70,7 +70,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for NameProgress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
@@ -78,9 +78,9 @@ impl Drop for Progress {
 
 /// Counts steps on a terminal while they are taken one after the other; silent elsewhere. Gone when
 /// dropped.
-pub struct Steps(ProgressBar);
+pub struct StepProgress(ProgressBar);
 
-impl Steps {
+impl StepProgress {
     /// Starts counting `what`, of which there are `total`.
     pub fn new(what: &'static str, total: usize) -> Self {
         let bar = if io::stderr().is_terminal() {
@@ -103,16 +103,16 @@ impl Steps {
     }
 }
 
-impl Drop for Steps {
+impl Drop for StepProgress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
 }
 
 /// Counts bytes on a terminal while something is copied; silent elsewhere. Gone when dropped.
-pub struct Bytes(ProgressBar);
+pub struct ByteProgress(ProgressBar);
 
-impl Bytes {
+impl ByteProgress {
     /// Starts counting `what`; `total` is 0 where it is not known.
     pub fn new(what: &'static str, total: u64) -> Self {
         let bar = match (io::stderr().is_terminal(), total) {
@@ -143,7 +143,7 @@ impl Bytes {
     }
 }
 
-impl Drop for Bytes {
+impl Drop for ByteProgress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

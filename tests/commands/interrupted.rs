@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use backends::Backend;
 use backends::lock::patiently;
-use blankroot::boot::execute_steps::{self, LiveNow, Stopped};
-use blankroot::boot::facts::Facts;
-use blankroot::boot::stamp::Outcome;
+use blankroot::boot::execute_steps::{self, LiveNow, StoppedRollback};
+use blankroot::boot::facts::BootFacts;
+use blankroot::boot::stamp::RollbackOutcome;
 use blankroot::boot::stamp::Stamp;
 use blankroot::config::Config;
 use blankroot::host::HostRoot;
@@ -19,7 +19,7 @@ use support::oracle;
 use crate::machine::{Machine, on_initialised};
 use blankroot::boot::rollback_plan;
 
-type Rolled = Result<Stamp, Box<Stopped>>;
+type Rolled = Result<Stamp, Box<StoppedRollback>>;
 
 fn backend(machine: &Machine<'_>) -> Box<dyn Backend> {
     Config::load(&machine.config()).unwrap().open_backend(machine.live()).unwrap()
@@ -29,21 +29,28 @@ fn backend(machine: &Machine<'_>) -> Box<dyn Backend> {
 fn roll_back(machine: &Machine<'_>, fault: Option<Fault>) -> (Rolled, Vec<&'static str>) {
     let config = Config::load(&machine.config()).unwrap();
     let host = HostRoot::open(machine.host()).unwrap();
-    let facts = Facts::gather(&host, Utc::now()).unwrap();
+    let facts = BootFacts::gather(&host, Utc::now()).unwrap();
     let backend = backend(machine);
     // A process that another test starts has all that is open here, the lock too, until it runs.
     let mut locked = patiently(|| backend.lock(), || ()).unwrap();
     let survey = locked.survey_for_rollback().unwrap();
-    let plan = rollback_plan::plan(
+    let plan = rollback_plan::plan_rollback(
         config.rollback.strategy,
         &survey,
         &facts,
         config.root.layout().unwrap(),
     )
     .unwrap();
-    let stamp = Stamp::new(facts.boot_id, facts.clock, Outcome::RolledBack);
+    let stamp = Stamp::new(facts.boot_id, facts.clock, RollbackOutcome::RolledBack);
     run_with(fault, None, || {
-        execute_steps::rollback(&plan, locked.as_mut(), &survey, &host, stamp, Instant::now())
+        execute_steps::execute_rollback(
+            &plan,
+            locked.as_mut(),
+            &survey,
+            &host,
+            stamp,
+            Instant::now(),
+        )
     })
 }
 
@@ -60,7 +67,7 @@ fn whatever_fails_what_is_told_of_live_is_true() {
         machine.btrfs(&["subvolume".as_ref(), "set-default".as_ref(), live.as_os_str()]);
         write_something(machine);
         let (done, points) = roll_back(machine, None);
-        assert_eq!(done.unwrap().outcome, Outcome::RolledBack);
+        assert_eq!(done.unwrap().outcome, RollbackOutcome::RolledBack);
         assert!(points.contains(&"btrfs: exchange") && points.contains(&"btrfs: set default"));
         let live_id = |machine: &Machine<'_>| backend(machine).survey().unwrap().live;
         let mut told = Vec::new();
@@ -75,7 +82,7 @@ fn whatever_fails_what_is_told_of_live_is_true() {
                 let truth = if replaced { LiveNow::Fresh } else { LiveNow::AsBefore };
                 let honest = stopped.live == truth || stopped.live == LiveNow::Unknown;
                 assert!(honest, "{fault:?}: {stopped:?}");
-                assert!(matches!(stopped.stamp.outcome, Outcome::Failed { .. }));
+                assert!(matches!(stopped.stamp.outcome, RollbackOutcome::Failed { .. }));
                 assert_eq!(stopped.stamp.old_root.is_some(), stopped.live == LiveNow::Fresh);
                 told.push(stopped.live);
 

@@ -81,9 +81,10 @@ impl Past {
         let mut locked = lock(&backend).map_err(|e| e.to_string())?;
         let survey = locked.survey().map_err(|e| e.to_string())?;
         let rules = Retention { at_least: 1, ..Retention::default() };
-        let plan = expire_plan::plan(&survey, rules, Utc::now() + TimeDelta::days(100)).unwrap();
+        let plan =
+            expire_plan::plan_expiry(&survey, rules, Utc::now() + TimeDelta::days(100)).unwrap();
         let mut ended = Ok(());
-        execute_steps::expire(&plan, locked.as_mut(), |_, result| {
+        execute_steps::execute_expiry(&plan, locked.as_mut(), |_, result| {
             if let Err(error) = result {
                 ended = Err(error.to_string());
             }

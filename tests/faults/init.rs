@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use backends::{Backend, Origin, Unfinished};
 use blankroot::boot::execute_steps;
-use blankroot::boot::init_plan::{self, ConfigFile, Situation, Wanted};
+use blankroot::boot::init_plan::{self, ConfigFile, InitSituation, WantedBlank};
 use blankroot::config::rollback_options::Strategy;
 use dirfd::fault::{Fault, run_with};
 use support::oracle;
@@ -90,7 +90,7 @@ impl Setup {
         let backend = self.fresh.backend();
         let mut locked = lock(&backend).map_err(|e| e.to_string())?;
         let survey = locked.survey().map_err(|e| e.to_string())?;
-        let situation = Situation {
+        let situation = InitSituation {
             config: &config,
             layout: Some(&self.fresh.layout),
             strategy: Strategy::SetAside,
@@ -100,9 +100,9 @@ impl Setup {
             how_to_make_read_only: None,
             remake_initrd: None,
         };
-        let plan = init_plan::plan(&Wanted::New(self.origin), situation)
+        let plan = init_plan::plan_init(&WantedBlank::New(self.origin), situation)
             .map_err(|refusals| format!("refused: {refusals:?}"))?;
-        execute_steps::init(&plan.steps, locked.as_mut(), |_| {}).map_err(|e| e.to_string())
+        execute_steps::execute_init(&plan.steps, locked.as_mut(), |_| {}).map_err(|e| e.to_string())
     }
 
     fn check_safe(&self, what: &str) {

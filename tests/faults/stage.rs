@@ -12,9 +12,9 @@ use backends::btrfs::Btrfs;
 use backends::lock::patiently;
 use backends::{Backend, Layout, LockedBackend, Survey, Tree, TreeId, Unfinished};
 use blankroot::boot::execute_steps;
-use blankroot::boot::facts::Facts;
+use blankroot::boot::facts::BootFacts;
 use blankroot::boot::rollback_plan;
-use blankroot::boot::stamp::Outcome;
+use blankroot::boot::stamp::RollbackOutcome;
 use blankroot::boot::stamp::Stamp;
 use blankroot::cli::arguments::Cli;
 use blankroot::config::rollback_options::Strategy;
@@ -134,15 +134,21 @@ impl Stage {
     /// What the command does, without its output.
     pub fn roll_back(&self) -> Result<(), String> {
         let host = HostRoot::open(self.host.path()).unwrap();
-        let facts = Facts::gather(&host, Utc::now()).unwrap();
+        let facts = BootFacts::gather(&host, Utc::now()).unwrap();
         let backend = self.backend();
         let mut locked = lock(&backend).map_err(|e| e.to_string())?;
         let survey = locked.survey_for_rollback().map_err(|e| e.to_string())?;
-        let plan = rollback_plan::plan(Strategy::SetAside, &survey, &facts, &self.layout)
+        let plan = rollback_plan::plan_rollback(Strategy::SetAside, &survey, &facts, &self.layout)
             .map_err(|r| format!("refused: {r:?}"))?;
-        let stamp = Stamp::new(facts.boot_id, facts.clock, Outcome::RolledBack);
-        match execute_steps::rollback(&plan, locked.as_mut(), &survey, &host, stamp, Instant::now())
-        {
+        let stamp = Stamp::new(facts.boot_id, facts.clock, RollbackOutcome::RolledBack);
+        match execute_steps::execute_rollback(
+            &plan,
+            locked.as_mut(),
+            &survey,
+            &host,
+            stamp,
+            Instant::now(),
+        ) {
             Ok(_) => Ok(()),
             Err(stopped) => {
                 let _ = stopped.stamp.write(&host);
@@ -231,7 +237,7 @@ impl Stage {
         let left = |u: &&Unfinished| matches!(u, Unfinished::DefaultLeftBehind(_));
         assert_eq!(survey.unfinished.iter().find(left), None, "{what}");
         let stamp = Stamp::read(&HostRoot::open(self.host.path()).unwrap()).unwrap();
-        assert_eq!(stamp.unwrap().outcome, Outcome::RolledBack, "{what}: the stamp");
+        assert_eq!(stamp.unwrap().outcome, RollbackOutcome::RolledBack, "{what}: the stamp");
     }
 
     fn check_old_root(&self, survey: &Survey, expected: &(TreeId, oracle::Tree), what: &str) {

@@ -3,9 +3,9 @@
 //! corrected parameter names live and no number.
 #![no_main]
 
-use blankroot::boot::command_line::{Asked, CommandLine};
-use blankroot::boot::next_root::root_flags;
 use dirfd::TreeName;
+use blankroot::boot::command_line::{BootRequest, CommandLine};
+use blankroot::boot::next_root::correct_root_flags;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -29,14 +29,14 @@ fn check_end(line: &[u8], read: &CommandLine) {
     }
     let more = CommandLine::parse(&[line, b" x blankroot=halt resume=none noresume\n"].concat());
     let expected =
-        CommandLine { asked: Some(Asked::Halt), resume: None, no_resume: true, ..read.clone() };
+        CommandLine { asked: Some(BootRequest::Halt), resume: None, no_resume: true, ..read.clone() };
     assert_eq!(more, expected);
     let init = CommandLine::parse(&[line, b" -- blankroot=halt root=x noresume"].concat());
     assert_eq!(init, *read);
 }
 
 fn check_correction(flags: &[u8], live: &TreeName) {
-    let corrected = root_flags(flags, live);
+    let corrected = correct_root_flags(flags, live);
     assert!(!corrected.contains(char::is_control), "{corrected:?}");
     // A quote or a comma in a name cannot be written.
     let name = live.as_bytes();

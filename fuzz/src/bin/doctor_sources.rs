@@ -3,10 +3,10 @@
 //! change it.
 #![no_main]
 
-use blankroot::boot::kernel_image::release;
-use blankroot::boot::swap_files::{in_fstab, in_use};
 use blankroot::doctor::login_sources::{HEAD, is_private_key};
 use blankroot::doctor::login_sources::{fstab_memory, has_keys, limit, memory, of_nsswitch};
+use blankroot::boot::kernel_image::read_release;
+use blankroot::boot::swap_files::{parse_fstab_swaps, parse_proc_swaps};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
@@ -28,14 +28,14 @@ fuzz_target!(|text: &[u8]| {
     }
     assert_eq!(fstab_memory(&[b"# x / tmpfs\n", text].concat(), Some(100)), mounts);
     assert!(
-        in_fstab(text).iter().all(|path| path.starts_with(b"/") && !path.starts_with(b"/dev/"))
+        parse_fstab_swaps(text).iter().all(|path| path.starts_with(b"/") && !path.starts_with(b"/dev/"))
     );
-    assert!(in_use(text).len() <= text.split(|&b| b == b'\n').count());
+    assert!(parse_proc_swaps(text).len() <= text.split(|&b| b == b'\n').count());
     let read = |offset: u64, length: usize| {
         let rest = usize::try_from(offset).ok().and_then(|at| text.get(at..)).unwrap_or_default();
         Ok(rest[..length.min(rest.len())].to_vec())
     };
-    if let Ok(Some(release)) = release(read) {
+    if let Ok(Some(release)) = read_release(read) {
         assert!(release.starts_with(|c: char| c.is_ascii_digit()) && !release.contains('/'));
     }
     if let Some(bytes) = limit(text) {

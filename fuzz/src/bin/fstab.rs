@@ -4,8 +4,8 @@
 //! that are for programs.
 #![no_main]
 
-use blankroot::boot::fstab::{RootEntry, entries, root_entries};
-use blankroot::boot::next_root::fstab_line;
+use blankroot::boot::fstab::{RootEntry, parse_entries, root_entries};
+use blankroot::boot::next_root::correct_fstab_line;
 use blankroot::persist::early_plan::{Source, StorageMount};
 use dirfd::TreeName;
 use dirfd::mountinfo::unescape;
@@ -36,7 +36,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn check_correction(entry: &RootEntry, live: &TreeName) {
-    let corrected = fstab_line(&entry.text, live);
+    let corrected = correct_fstab_line(&entry.text, live);
     assert!(!corrected.contains(|c: char| c.is_control() && c != '\t'), "{corrected:?}");
     let again = root_entries(corrected.as_bytes());
     let [again] = again.as_slice() else { panic!("no entry: {corrected:?}") };
@@ -58,11 +58,11 @@ fn check_correction(entry: &RootEntry, live: &TreeName) {
     };
     let name = named(&entry.options).unwrap_or(live.as_bytes().to_vec());
     assert_eq!(named(&again.options), Some(name), "{corrected:?}");
-    assert_eq!(fstab_line(corrected.as_bytes(), live), corrected);
+    assert_eq!(correct_fstab_line(corrected.as_bytes(), live), corrected);
 }
 
 fn check_mounts(text: &[u8]) {
-    let all = entries(text);
+    let all = parse_entries(text);
     assert!(all.is_sorted_by(|a, b| a.line < b.line));
     for root in root_entries(text) {
         let entry = all.iter().find(|entry| entry.line == root.line).expect("it is an entry");
