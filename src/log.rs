@@ -75,19 +75,20 @@ impl RollbackLogEntry {
 }
 
 fn describe_rollback(stamp: &Stamp) -> String {
-    let (ms, tenth) = (stamp.duration_us / 1000, stamp.duration_us % 1000 / 100);
     match &stamp.old_root {
-        Some(name) => format!("the root was rolled back in {ms}.{tenth} ms; {name} was set aside"),
+        Some(name) => {
+            let took = stamp.milliseconds();
+            format!("the root was rolled back in {took}; {name} was set aside")
+        }
         None => "the root was a fresh copy of blank already".to_string(),
     }
 }
 
-// The journal, with fields by which programs find an entry (systemd.journal-fields(7)).
-
 /// The kind of an entry about the rollback of a boot: `journalctl MESSAGE_ID=…`.
 pub const ROLLBACK_MESSAGE_ID: &str = "6f0f2b3c5a0e4d5c9d3f1b7e8a2c4d60";
 
-/// Writes an entry; false where there is no journal, or another machine's.
+/// Writes an entry to the journal, with fields by which programs find it (systemd.journal-fields(7)); false
+/// where there is no journal, or another machine's.
 pub fn write_journal(root: &Path, entry: &RollbackLogEntry) -> bool {
     if root != Path::new("/") {
         return false;
@@ -126,15 +127,13 @@ fn send_event(entry: &RollbackLogEntry) {
     }
 }
 
-// The kernel's log, which is where a generator speaks: the journal is not there yet, and reads it
-// when it starts (systemd.generator(7)).
-
 /// `LOG_DAEMON` of syslog(3), shifted as in a priority.
 const DAEMON: u8 = 3 << 3;
 /// The kernel takes less than 1024 bytes with the prefix (`PRINTKRB_RECORD_MAX`).
 const LONGEST: usize = 900;
 
-/// Says `message` of the program `name` to the kernel's log of `host`, each of its lines as one record.
+/// Says `message` of the program `name` to the kernel's log of `host`, each of its lines as one record. This is
+/// where a generator speaks: the journal reads it when it starts (systemd.generator(7)).
 pub fn write_kernel_log(
     host: &HostRoot,
     name: &str,

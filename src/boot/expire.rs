@@ -1,6 +1,5 @@
 //! `expire`: deletes old roots by the retention rules, and what interrupted runs left.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use backends::{LockedBackend, Survey};
@@ -14,6 +13,7 @@ use crate::cli::invocation::{Failure, load_config};
 use crate::config::Config;
 use crate::host::HostRoot;
 use crate::ui;
+use crate::ui::progress::ProgressCounter;
 
 pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
     let root = &args.host.host;
@@ -22,7 +22,9 @@ pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
     }
     let config = load_config(cli, root)?;
     if config.root.layout().is_none() {
-        say("nothing to do: this root starts empty at every boot, and has no old roots\n");
+        ui::print_text(
+            "nothing to do: this root starts empty at every boot, and has no old roots\n",
+        );
         return Ok(ExitCode::SUCCESS);
     }
     if args.dry_run {
@@ -63,9 +65,9 @@ fn plan(config: &Config, survey: &Survey) -> Result<ExpirePlan, Vec<ExpireRefusa
 }
 
 fn print_plan(plan: &ExpirePlan) -> ExitCode {
-    say(&plan.to_string());
+    ui::print_text(&plan.to_string());
     if plan.decisions.is_empty() {
-        say(&nothing_to_do(plan));
+        ui::print_text(&nothing_to_do(plan));
     }
     ExitCode::SUCCESS
 }
@@ -73,22 +75,23 @@ fn print_plan(plan: &ExpirePlan) -> ExitCode {
 fn execute_plan(plan: &ExpirePlan, locked: &mut dyn LockedBackend) -> ExitCode {
     let total = plan.deletions().count();
     for decision in plan.decisions.iter().filter(|decision| decision.is_told()) {
-        say(&format!("{decision}\n"));
+        ui::print_text(&format!("{decision}\n"));
     }
     if total == 0 {
-        say(&nothing_to_do(plan));
+        ui::print_text(&nothing_to_do(plan));
         return ExitCode::SUCCESS;
     }
     let mut failed = false;
-    let progress = ui::StepProgress::new("deleting old roots", total);
+    let progress = ProgressCounter::of_steps("deleting old roots", total);
     execute_steps::execute_expiry(plan, locked, |decision, ended| {
-        progress.taken(|| match ended {
-            Ok(()) => say(&format!("done: {decision}\n")),
+        progress.suspend(|| match ended {
+            Ok(()) => ui::print_text(&format!("done: {decision}\n")),
             Err(error) => {
                 failed = true;
                 ui::report_problem(error);
             }
         });
+        progress.add(1);
     });
     if failed { ExitCode::from(1) } else { ExitCode::SUCCESS }
 }
@@ -104,9 +107,4 @@ fn nothing_to_do(plan: &ExpirePlan) -> String {
 fn report_refusals(refusals: &[ExpireRefusal]) -> ExitCode {
     refusals.iter().for_each(ui::report_problem);
     ExitCode::from(2)
-}
-
-/// A reader that goes away does not stop what is being done.
-fn say(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
 }

@@ -1,6 +1,5 @@
 //! `hold`: keeps the next boot, and no later one, from being rolled back.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use backends::Hold;
@@ -17,7 +16,9 @@ pub(crate) fn run(cli: &Cli, args: &HoldNext) -> Result<ExitCode, Failure> {
     let root = &args.host.host;
     let config = load_config(cli, root)?;
     if config.root.layout().is_none() {
-        say("nothing to do: this root starts empty at every boot, and no rollback could be held\n");
+        ui::print_text(
+            "nothing to do: this root starts empty at every boot, and no rollback could be held\n",
+        );
         return Ok(ExitCode::SUCCESS);
     }
     let wanted = if args.release {
@@ -45,11 +46,6 @@ pub(crate) fn run(cli: &Cli, args: &HoldNext) -> Result<ExitCode, Failure> {
 }
 
 fn report(what: Result<String, String>) -> ExitCode {
-    say(&what.unwrap_or_else(|nothing| format!("nothing to do: {nothing}\n")));
+    ui::print_text(&what.unwrap_or_else(|nothing| format!("nothing to do: {nothing}\n")));
     ExitCode::SUCCESS
-}
-
-/// A reader that goes away does not undo what was done.
-fn say(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
 }

@@ -1,6 +1,5 @@
 //! `rollback`: sets live aside and puts a fresh copy of blank in its place.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -114,7 +113,9 @@ struct RollbackRun {
 impl RollbackRun {
     fn roll_back(&self, config: &Config, root: &Path) -> Exit {
         let Some(layout) = config.root.layout() else {
-            say("there is nothing to roll back: this root starts empty at every boot by itself\n");
+            ui::print_text(
+                "there is nothing to roll back: this root starts empty at every boot by itself\n",
+            );
             return Exit::Done;
         };
         // While a hibernated system may be waiting, not even reading is safe.
@@ -145,7 +146,7 @@ impl RollbackRun {
         let view = |tree: &Tree| backend.view(tree);
         Ok(match self.plan(config, view, &backend.survey()?, layout)? {
             Ok(plan) => {
-                say(&plan.to_string());
+                ui::print_text(&plan.to_string());
                 Exit::Done
             }
             Err(refusals) => self.refuse(&refusals),
@@ -212,19 +213,19 @@ impl RollbackRun {
                 "not rolled back: this boot is held, as `blankroot hold` asked\n".to_string()
             }
             Some(name) => {
-                let (took, old) = (milliseconds(stamp.duration_us), &layout.old);
+                let (took, old) = (stamp.milliseconds(), &layout.old);
                 format!(
                     "rolled back in {took}: live is a fresh copy of blank, and the old root is \
                      {old}/{name}\n"
                 )
             }
             None if stamp.live_before.is_some() => {
-                let took = milliseconds(stamp.duration_us);
+                let took = stamp.milliseconds();
                 format!("rolled back in {took}: live is blank again, and there is no old root\n")
             }
             None => "live is a fresh copy of blank already\n".to_string(),
         };
-        say(&text);
+        ui::print_text(&text);
     }
 
     /// Says why nothing is done, and writes it down for this boot.
@@ -278,13 +279,4 @@ impl RollbackRun {
             ui::report_problem(error);
         }
     }
-}
-
-/// Output that matters less than the boot: what cannot be written is dropped.
-fn say(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
-}
-
-fn milliseconds(micros: u64) -> String {
-    format!("{}.{} ms", micros / 1000, micros % 1000 / 100)
 }

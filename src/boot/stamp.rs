@@ -150,6 +150,11 @@ impl Stamp {
         }
     }
 
+    /// How long it took, for people: `43.1 ms`.
+    pub fn milliseconds(&self) -> String {
+        format!("{}.{} ms", self.duration_us / 1000, self.duration_us % 1000 / 100)
+    }
+
     /// Reads a stamp's text; the error says what is wrong with it, in one line.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         // The message may quote the text.

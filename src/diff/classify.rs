@@ -167,14 +167,13 @@ impl<'k> Classifier<'k> {
     }
 }
 
-// All kept paths as one tree of names, so that a lookup costs one step for each component.
-
-/// The kept paths and the storages, with the rules that they stand for.
+/// The kept paths and the storages as one tree of names, so that a lookup costs one step for each component;
+/// with the rules that they stand for.
 pub(crate) struct KeptPaths {
     pub(crate) root: KeptNode,
 }
 
-/// One path that is kept, or leads to one that is.
+/// A path that is kept, or leads to one that is.
 pub(crate) struct KeptNode {
     children: HashMap<Vec<u8>, KeptNode>,
     /// The rule by which this path is kept with everything below.

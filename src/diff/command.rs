@@ -23,7 +23,8 @@ use crate::diff::{
 use crate::host::{HostRoot, is_not_found};
 use crate::persist::create;
 use crate::persist::resolve::ancestors;
-use crate::ui::{self, NameProgress};
+use crate::ui;
+use crate::ui::progress::ProgressCounter;
 
 pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
@@ -47,10 +48,10 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     } else {
         None
     };
-    let progress = NameProgress::new("comparing");
+    let progress = ProgressCounter::of_names("comparing");
     let found = match blank {
-        Some(blank) => diff_trees(backend.as_ref(), blank, live, &|count| progress.at(count))?,
-        None => list_everything(backend.as_ref(), live, &|count| progress.at(count))?,
+        Some(blank) => diff_trees(backend.as_ref(), blank, live, &|count| progress.set(count))?,
+        None => list_everything(backend.as_ref(), live, &|count| progress.set(count))?,
     };
     drop(progress);
     let verdicts = classify(&found.changes, &config);

@@ -23,7 +23,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::diff::summary::{KINDS, Summary, Tally, VERDICTS};
 use crate::diff::{DiffMethod, DiffReport, DiffRow};
-use crate::ui::json_value::{JsonPath, Octal, Timestamps, timestamp};
+use crate::ui::json_value::{JsonPath, Octal, timestamp, timestamp_of_seconds};
 
 const VERSION: u32 = 1;
 const NO_BLANK: &str = "there is no blank, so that everything is new";
@@ -56,14 +56,13 @@ pub fn write_diff_json(report: &DiffReport<'_>, out: impl Write) -> io::Result<(
 fn write_rows(report: &DiffReport<'_>, out: &mut impl Write) -> io::Result<()> {
     let mut separator: &[u8] = b"\n";
     let mut path = Vec::new();
-    let mut times = Timestamps::default();
     report.for_each(|row| {
         path.clear();
         path.push(b'/');
         path.extend_from_slice(row.path);
         out.write_all(separator)?;
         separator = b",\n";
-        Ok(serde_json::to_writer(&mut *out, &JsonChange::new(row, &path, &mut times))?)
+        Ok(serde_json::to_writer(&mut *out, &JsonChange::new(row, &path))?)
     })
 }
 
@@ -99,22 +98,15 @@ impl<'a> JsonComparedTree<'a> {
 struct JsonSummary {
     total: u64,
     changes: Words<u64>,
-    verdicts: Words<JsonTally>,
-}
-
-#[derive(Serialize)]
-struct JsonTally {
-    count: u64,
-    bytes: u64,
+    verdicts: Words<Tally>,
 }
 
 impl JsonSummary {
     fn new(summary: &Summary) -> Self {
-        let tally = |Tally { count, bytes }| JsonTally { count, bytes };
         Self {
             total: summary.total(),
             changes: Words(KINDS.map(|kind| (kind.word(), summary.kind(kind))).into()),
-            verdicts: Words(VERDICTS.map(|v| (v.word(), tally(summary.verdict(v)))).into()),
+            verdicts: Words(VERDICTS.map(|v| (v.word(), summary.verdict(v))).into()),
         }
     }
 }
@@ -141,13 +133,13 @@ struct JsonChange<'a> {
     mode: Octal,
     uid: u32,
     gid: u32,
-    mtime: Option<&'a str>,
+    mtime: Option<String>,
     verdict: &'a str,
     rule: Option<&'a str>,
 }
 
 impl<'a> JsonChange<'a> {
-    fn new(row: &DiffRow<'a>, path: &'a [u8], times: &'a mut Timestamps) -> Self {
+    fn new(row: &DiffRow<'a>, path: &'a [u8]) -> Self {
         Self {
             path: JsonPath::new(path),
             change: row.kind.word(),
@@ -156,7 +148,7 @@ impl<'a> JsonChange<'a> {
             mode: Octal(row.facts.mode),
             uid: row.facts.uid,
             gid: row.facts.gid,
-            mtime: times.write(row.facts.mtime, row.facts.mtime_nanos),
+            mtime: timestamp_of_seconds(row.facts.mtime, row.facts.mtime_nanos),
             verdict: row.verdict.word(),
             rule: row.rule,
         }

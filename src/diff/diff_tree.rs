@@ -99,8 +99,6 @@ fn write_method(report: &DiffReport<'_>, style: &Style, out: &mut impl Write) ->
     }
 }
 
-// Lays the lines of the tree out in columns: mark, name, count, size, verdict.
-
 /// Longer names push their own line out instead of all others.
 const NAME_WIDTH: usize = 44;
 
@@ -117,7 +115,7 @@ struct ChangeCells {
     size: String,
 }
 
-/// Writes all lines in columns that fit them.
+/// Writes all lines in columns that fit them: mark, name, count, size, verdict.
 pub fn write_lines(
     nodes: &ChangeTree,
     lines: &[FoldedLine],

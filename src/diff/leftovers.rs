@@ -10,10 +10,12 @@ use dirfd::disk_usage::{Found, Scales, Weight};
 use dirfd::{Error, Facts, FileType, Result, TreePath, atomic_file};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use serde::Serialize;
 
 use crate::config::Config;
 use crate::host::HostRoot;
 use crate::persist::create;
+use crate::ui::json_value;
 
 /// What the storages hold beside what is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,10 +28,19 @@ pub struct Leftovers {
     pub mounted_over: Vec<TreePath>,
 }
 
+impl Leftovers {
+    /// How many there are, and their bytes.
+    pub fn count_and_bytes(&self) -> (u64, u64) {
+        let bytes = self.found.iter().map(|leftover| leftover.weight.bytes);
+        (self.found.len() as u64, bytes.fold(0, u64::saturating_add))
+    }
+}
+
 /// A storage that was looked into.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeclaredStorage {
     /// Where it is on the machine.
+    #[serde(serialize_with = "json_value::as_absolute")]
     pub path: TreePath,
     /// The line that declares it.
     pub line: u32,
@@ -74,6 +85,18 @@ pub enum LeftoverReason {
         /// The name, or the start of a long one.
         of: Vec<u8>,
     },
+}
+
+impl LeftoverReason {
+    /// The word for it in all output.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Undeclared => "undeclared",
+            Self::NotEnabled { .. } => "not-enabled",
+            Self::SetAside { .. } => "set-aside",
+            Self::Temporary { .. } => "temporary",
+        }
+    }
 }
 
 /// Looks into all storages, below the host's root. `only` narrows to what is at, below or above one
@@ -216,8 +239,6 @@ impl LeftoverSearch<'_> {
     }
 }
 
-// What the entries of all storages declare, as a tree of names that a walk follows.
-
 /// What an entry says of a path in storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
@@ -230,7 +251,7 @@ pub enum Claim {
     },
 }
 
-/// One path, and what is declared below it.
+/// A path in the tree of all that is declared, which the search follows.
 #[derive(Debug, Default)]
 pub struct ClaimNode {
     children: BTreeMap<Vec<u8>, ClaimNode>,
@@ -242,7 +263,7 @@ pub struct ClaimNode {
     leads_to_kept: bool,
 }
 
-/// All declarations, from the machine's root on: data of one storage may lie in another.
+/// Collects all declarations, from the machine's root on: data of one storage may lie in another.
 pub fn collect_claims(config: &Config) -> ClaimNode {
     let mut root = ClaimNode::default();
     for storage in &config.storages {
@@ -308,13 +329,11 @@ impl Drop for ClaimNode {
     }
 }
 
-// Names in a storage that Blankroot gives itself, told from all others.
-
 /// What stands between a name and a number where other data took its place; see
 /// [`before_name`](crate::persist::create::before_name).
 const BEFORE: &[u8] = b".before-";
 
-/// What a name of ours says; `None` for any other.
+/// What a name says that Blankroot gave; `None` for any other.
 pub fn parse_own_name(name: &[u8]) -> Option<LeftoverReason> {
     if let Some(stem) = atomic_file::stem(OsStr::from_bytes(name)) {
         return Some(LeftoverReason::Temporary { of: stem.as_bytes().to_vec() });
@@ -323,30 +342,6 @@ pub fn parse_own_name(name: &[u8]) -> Option<LeftoverReason> {
     let digits = rest.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let of = rest[..rest.len() - digits].strip_suffix(BEFORE)?;
     (digits > 0 && !of.is_empty()).then(|| LeftoverReason::SetAside { of: of.to_vec() })
-}
-
-#[cfg(test)]
-mod own_name_tests {
-    use super::*;
-    use crate::persist::create::before_name;
-
-    #[test]
-    fn our_own_names_are_told_from_all_others() {
-        let before = |of: &[u8]| Some(LeftoverReason::SetAside { of: of.to_vec() });
-        for name in [&b"machine-id"[..], b".ssh", b"a\n\xff.before-3"] {
-            let aside = before_name(OsStr::from_bytes(name), 12);
-            assert_eq!(parse_own_name(aside.as_bytes()), before(name));
-        }
-        let aside = before_name(OsStr::from_bytes(&[b'x'; 255]), u32::MAX);
-        assert!(matches!(parse_own_name(aside.as_bytes()), Some(LeftoverReason::SetAside { .. })));
-        assert_eq!(
-            parse_own_name(b".a.tmp-0"),
-            Some(LeftoverReason::Temporary { of: b"a".to_vec() })
-        );
-        for other in ["a.before-1", ".a.before-", ".before-1", ".a.before-1x", ".a.before", ""] {
-            assert_eq!(parse_own_name(other.as_bytes()), None, "{other}");
-        }
-    }
 }
 
 #[cfg(test)]

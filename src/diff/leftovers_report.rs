@@ -7,32 +7,51 @@ use chrono::{DateTime, Local, TimeZone};
 use dirfd::disk_usage::Weight;
 use dirfd::path::Escaped;
 use dirfd::{Error, FileType, TreePath};
-use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::cli::arguments::{Cli, Diff, Format};
 use crate::cli::invocation::Failure;
 use crate::config::Config;
 use crate::diff::leftovers::{self, DeclaredStorage, Leftover, LeftoverReason, Leftovers};
+use crate::diff::leftovers_json::write_leftovers_json;
 use crate::host::HostRoot;
 use crate::ui::colours::{ALERT, PLAIN, QUIET, Style, escaped_name};
-use crate::ui::json_value::{Absolute, JsonPath, Octal, Timestamps};
-use crate::ui::{self, NameProgress, figures};
+use crate::ui::progress::ProgressCounter;
+use crate::ui::{self, figures};
 
-/// How many there are, and their bytes.
-fn count_leftovers(leftovers: &Leftovers) -> (u64, u64) {
-    let bytes = leftovers.found.iter().map(|one| one.weight.bytes);
-    (leftovers.found.len() as u64, bytes.fold(0, u64::saturating_add))
+pub(crate) fn run(
+    cli: &Cli,
+    args: &Diff,
+    config: &Config,
+    only: &[TreePath],
+) -> Result<ExitCode, Failure> {
+    let host = HostRoot::open(&args.root.root)?;
+    let progress = ProgressCounter::of_names("looking");
+    let found = leftovers::find_leftovers(&host, config, only, &|count| progress.set(count))?;
+    drop(progress);
+    write_report(cli, args, &found)?;
+    Ok(report_missing_storages(&found))
 }
 
-/// The word for why something is a leftover, in all output.
-fn word_of_reason(why: &LeftoverReason) -> &'static str {
-    match why {
-        LeftoverReason::Undeclared => "undeclared",
-        LeftoverReason::NotEnabled { .. } => "not-enabled",
-        LeftoverReason::SetAside { .. } => "set-aside",
-        LeftoverReason::Temporary { .. } => "temporary",
+fn write_report(cli: &Cli, args: &Diff, found: &Leftovers) -> io::Result<()> {
+    let (out, style, now) = (io::stdout().lock(), ui::style_of_output(cli), Local::now());
+    match args.format {
+        Format::Json => write_leftovers_json(found, out),
+        Format::Human if args.null => write_leftovers_nul(found, out),
+        Format::Human if args.flat => write_leftovers_flat(found, &style, &now, out),
+        Format::Human => write_leftovers_text(found, &style, &now, out),
     }
+}
+
+/// A storage that is not there was not looked into, so that the answer is not whole.
+fn report_missing_storages(found: &Leftovers) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for storage in found.storages.iter().filter(|storage| storage.enabled && !storage.there) {
+        let action = format!("look into the storage {}", storage.path);
+        ui::report_problem(Error::new(action, "it is not there").mend("mount it first"));
+        code = ExitCode::from(2);
+    }
+    code
 }
 
 /// The character that stands for it: a question where nobody decided.
@@ -76,12 +95,10 @@ fn describe_leftover(leftover: &Leftover) -> String {
     remarks.join("; ")
 }
 
-// `diff --storage` for people: each storage with its leftovers, and how to look at them.
-
 /// Longer names push their own line out instead of all others.
 const NAME_WIDTH: usize = 44;
 
-/// Writes the storages, the sum, and what was not looked at.
+/// Writes for people: each storage with its leftovers, the sum, and what was not looked at.
 pub fn write_leftovers_text<Tz: TimeZone>(
     leftovers: &Leftovers,
     style: &Style,
@@ -97,7 +114,7 @@ pub fn write_leftovers_text<Tz: TimeZone>(
         let found = found.filter(|(one, _)| one.storage == storage.path).collect::<Vec<_>>();
         write_storage(storage, &found, &widths, style, &mut out)?;
     }
-    let (count, bytes) = count_leftovers(leftovers);
+    let (count, bytes) = leftovers.count_and_bytes();
     for path in &leftovers.mounted_over {
         let note = format_args!("note: {path} was not looked into: something is mounted there");
         writeln!(out, "{}", style.paint(QUIET, note))?;
@@ -238,8 +255,6 @@ fn write_line(
     writeln!(out, "{}", style.paint(figures, line.trim_end()))
 }
 
-// `diff --storage --flat`: one line a leftover for `grep`; `-0`: paths alone for `xargs -0`.
-
 /// Writes `? dir        1.2 MiB    3 weeks  undeclared   /persist/path` for each: mark, type, size
 /// with all that is below, age of the newest of it, why it is one, escaped path.
 pub fn write_leftovers_flat<Tz: TimeZone>(
@@ -262,7 +277,7 @@ pub fn write_leftovers_flat<Tz: TimeZone>(
             out,
             "{} {file_type:<9}  {size:>10}  {age:>13}  {}  {}",
             style.paint(paint_of_reason(why), mark_of_reason(why)),
-            style.paint(paint_of_reason(why), format_args!("{:<11}", word_of_reason(why))),
+            style.paint(paint_of_reason(why), format_args!("{:<11}", why.word())),
             style.paint(
                 if style.color {
                     style.file(leftover.path.as_bytes(), &leftover.facts)
@@ -285,159 +300,6 @@ pub fn write_leftovers_nul(leftovers: &Leftovers, out: impl Write) -> io::Result
         out.write_all(b"\0")?;
     }
     out.flush()
-}
-
-// `diff --storage --format json`: one document for programs.
-//
-// | key | value |
-// | --- | --- |
-// | `version` | 1 |
-// | `storages` | one object each: `path`, `line` (of the configuration), `enabled`, `there` |
-// | `mounted_over` | paths in storages where something is mounted, and which were not looked into |
-// | `summary` | `count` and `bytes` of all leftovers |
-// | `leftovers` | one object for each topmost path that nothing declares, sorted by path bytes |
-//
-// A leftover has `path` and `storage`; `why`: `undeclared`, `not-enabled` (with the `line` of what
-// declares it), `set-aside` (with `of`, the name it had until other data took its place) or
-// `temporary` (with `of`, the name of what was never whole); `line` and `of` are null otherwise.
-// `type`, `mode`, `uid` and `gid` are its own; `bytes`, `files` (all that is no directory), `dirs`,
-// `newest` (or null), `mounts` and `subvolumes` are of it with all below. `bytes` are those of the
-// content of regular files, and a file with several names counts once in a storage; mounts and
-// subvolumes are counted, not entered. Paths, modes and times are as in `diff --format json`.
-
-/// Writes the document, and a newline after it.
-pub fn write_leftovers_json(leftovers: &Leftovers, out: impl Write) -> io::Result<()> {
-    let (count, bytes) = count_leftovers(leftovers);
-    let mut times = Timestamps::default();
-    let document = LeftoversDocument {
-        version: 1,
-        storages: leftovers.storages.iter().map(JsonStorage::new).collect(),
-        mounted_over: leftovers.mounted_over.iter().map(Absolute).collect(),
-        summary: LeftoversSummary { count, bytes },
-        leftovers: leftovers.found.iter().map(|one| JsonLeftover::new(one, &mut times)).collect(),
-    };
-    let mut out = BufWriter::new(out);
-    serde_json::to_writer(&mut out, &document)?;
-    out.write_all(b"\n")?;
-    out.flush()
-}
-
-#[derive(Serialize)]
-struct LeftoversDocument<'a> {
-    version: u32,
-    storages: Vec<JsonStorage<'a>>,
-    mounted_over: Vec<Absolute<'a>>,
-    summary: LeftoversSummary,
-    leftovers: Vec<JsonLeftover<'a>>,
-}
-
-#[derive(Serialize)]
-struct LeftoversSummary {
-    count: u64,
-    bytes: u64,
-}
-
-#[derive(Serialize)]
-struct JsonStorage<'a> {
-    path: Absolute<'a>,
-    line: u32,
-    enabled: bool,
-    there: bool,
-}
-
-impl<'a> JsonStorage<'a> {
-    fn new(storage: &'a DeclaredStorage) -> Self {
-        let DeclaredStorage { path, line, enabled, there } = storage;
-        Self { path: Absolute(path), line: *line, enabled: *enabled, there: *there }
-    }
-}
-
-#[derive(Serialize)]
-struct JsonLeftover<'a> {
-    path: Absolute<'a>,
-    storage: Absolute<'a>,
-    why: &'static str,
-    line: Option<u32>,
-    of: Option<JsonPath<'a>>,
-    r#type: &'static str,
-    mode: Octal,
-    uid: u32,
-    gid: u32,
-    bytes: u64,
-    files: u64,
-    dirs: u64,
-    newest: Option<String>,
-    mounts: u64,
-    subvolumes: u64,
-}
-
-impl<'a> JsonLeftover<'a> {
-    fn new(leftover: &'a Leftover, times: &mut Timestamps) -> Self {
-        let Leftover { path, storage, why, facts, weight } = leftover;
-        let newest = weight.newest.and_then(|(time, nanos)| times.write(time, nanos));
-        Self {
-            path: Absolute(path),
-            storage: Absolute(storage),
-            why: word_of_reason(why),
-            line: match why {
-                LeftoverReason::NotEnabled { line } => Some(*line),
-                _ => None,
-            },
-            of: match why {
-                LeftoverReason::SetAside { of } | LeftoverReason::Temporary { of } => {
-                    Some(JsonPath::new(of))
-                }
-                _ => None,
-            },
-            r#type: facts.file_type.word(),
-            mode: Octal(facts.mode),
-            uid: facts.uid,
-            gid: facts.gid,
-            bytes: weight.bytes,
-            files: weight.files,
-            dirs: weight.dirs,
-            newest: newest.map(str::to_string),
-            mounts: weight.mounts,
-            subvolumes: weight.subvolumes,
-        }
-    }
-}
-
-// `diff --storage`: what lies in the storages and nothing keeps.
-
-pub(crate) fn run(
-    cli: &Cli,
-    args: &Diff,
-    config: &Config,
-    only: &[TreePath],
-) -> Result<ExitCode, Failure> {
-    let host = HostRoot::open(&args.root.root)?;
-    let progress = NameProgress::new("looking");
-    let found = leftovers::find_leftovers(&host, config, only, &|count| progress.at(count))?;
-    drop(progress);
-    write_leftovers(cli, args, &found)?;
-    Ok(report_missing_storages(&found))
-}
-
-fn write_leftovers(cli: &Cli, args: &Diff, found: &Leftovers) -> io::Result<()> {
-    let (out, style, now) = (io::stdout().lock(), ui::style_of_output(cli), Local::now());
-    match args.format {
-        Format::Json => write_leftovers_json(found, out),
-        Format::Human if args.null => write_leftovers_nul(found, out),
-        Format::Human if args.flat => write_leftovers_flat(found, &style, &now, out),
-        Format::Human => write_leftovers_text(found, &style, &now, out),
-    }
-}
-
-/// A storage that is not there was not looked into, so that the answer is not whole.
-fn report_missing_storages(found: &Leftovers) -> ExitCode {
-    let mut code = ExitCode::SUCCESS;
-    for storage in found.storages.iter().filter(|storage| storage.enabled && !storage.there) {
-        let action = format!("look into the storage {}", storage.path);
-        ui::report_problem(Error::new(action, "it is not there").mend("mount it first"));
-        code = ExitCode::from(2);
-    }
-    code
 }
 
 #[cfg(test)]

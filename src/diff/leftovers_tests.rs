@@ -4,6 +4,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::persist::create::before_name;
 
 /// Paths of few names, so that they meet.
 fn paths(len: std::ops::Range<usize>) -> impl Strategy<Value = BTreeSet<String>> {
@@ -69,5 +70,20 @@ proptest! {
             let files = made.iter().filter(|(path, dir)| !dir && is_within(path, one)).count();
             prop_assert_eq!(leftover.weight.files, files as u64);
         }
+    }
+}
+
+#[test]
+fn our_own_names_are_told_from_all_others() {
+    let before = |of: &[u8]| Some(LeftoverReason::SetAside { of: of.to_vec() });
+    for name in [&b"machine-id"[..], b".ssh", b"a\n\xff.before-3"] {
+        let aside = before_name(OsStr::from_bytes(name), 12);
+        assert_eq!(parse_own_name(aside.as_bytes()), before(name));
+    }
+    let aside = before_name(OsStr::from_bytes(&[b'x'; 255]), u32::MAX);
+    assert!(matches!(parse_own_name(aside.as_bytes()), Some(LeftoverReason::SetAside { .. })));
+    assert_eq!(parse_own_name(b".a.tmp-0"), Some(LeftoverReason::Temporary { of: b"a".to_vec() }));
+    for other in ["a.before-1", ".a.before-", ".before-1", ".a.before-1x", ".a.before", ""] {
+        assert_eq!(parse_own_name(other.as_bytes()), None, "{other}");
     }
 }

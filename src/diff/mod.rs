@@ -1,22 +1,21 @@
-//! `diff`: what appeared, changed or vanished since blank, with its verdicts, and what lies in storages
-//! undeclared.
+//! What differs between blank and live, by the backend's fast way or a walk of both, and what becomes of it.
 //!
-//! [`command`] runs it, [`classify`] gives each change its verdict, and each output format has a file:
-//! [`diff_tree`], [`diff_flat`], [`diff_stat`] and [`diff_json`] show a [`DiffReport`], [`leftovers_report`]
-//! shows leftovers.
+//! `classify` gives each change its verdict, and a [`DiffReport`] is written by one module a format, from data
+//! to text and nothing else. `leftovers` finds what lies in storages undeclared.
 
 pub mod classify;
-pub mod command;
+pub(crate) mod command;
 #[cfg(test)]
 pub(crate) mod diff_fixture;
-pub mod diff_flat;
-pub mod diff_json;
-pub mod diff_stat;
-pub mod diff_tree;
-pub mod leftovers;
-pub mod leftovers_report;
-pub mod summary;
-pub mod tree_fold;
+pub(crate) mod diff_flat;
+pub(crate) mod diff_json;
+pub(crate) mod diff_stat;
+pub(crate) mod diff_tree;
+pub(crate) mod leftovers;
+pub(crate) mod leftovers_json;
+pub(crate) mod leftovers_report;
+pub(crate) mod summary;
+pub(crate) mod tree_fold;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -26,6 +25,53 @@ use dirfd::compare_trees::{walk, walk_added};
 use dirfd::{ChangeKind, Changes, Facts, Result, TreePath};
 
 use crate::diff::classify::{Verdict, Verdicts};
+
+/// How the changes were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiffMethod {
+    /// The file system told what was written since.
+    Fast,
+    /// Both trees were walked; the text completes "walked both trees, because …".
+    Walk(String),
+    /// There is no blank to compare with: everything in live counts as new.
+    Alone,
+}
+
+/// The exact changes and how they were found.
+#[derive(Debug)]
+pub struct TreeDiff {
+    /// Sorted by path bytes.
+    pub changes: Changes,
+    /// How they were found.
+    pub method: DiffMethod,
+}
+
+/// What differs in `live` against `blank`. A walk tells `progress` how many names it has looked at.
+pub fn diff_trees(
+    backend: &dyn Backend,
+    blank: &Tree,
+    live: &Tree,
+    progress: &dyn Fn(u64),
+) -> Result<TreeDiff> {
+    let why = match backend.changes(blank, live)? {
+        FastChanges::Exact(changes) => return Ok(TreeDiff { changes, method: DiffMethod::Fast }),
+        FastChanges::Unavailable(why) => why,
+    };
+    let (older, newer) = (backend.view(blank)?, backend.view(live)?);
+    let changes = walk(older.as_fd(), newer.as_fd(), progress)?;
+    Ok(TreeDiff { changes, method: DiffMethod::Walk(why) })
+}
+
+/// Everything in `live`, for a file system that has no blank.
+pub fn list_everything(
+    backend: &dyn Backend,
+    live: &Tree,
+    progress: &dyn Fn(u64),
+) -> Result<TreeDiff> {
+    let view = backend.view(live)?;
+    let changes = walk_added(view.as_fd(), progress)?;
+    Ok(TreeDiff { changes, method: DiffMethod::Alone })
+}
 
 /// A diff with its verdicts, narrowed to what was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -79,55 +125,6 @@ impl DiffReport<'_> {
 
 pub(crate) fn is_within(path: &[u8], dir: &[u8]) -> bool {
     dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
-}
-
-// What differs between two trees: the backend's fast way, or a walk of both.
-
-/// How the changes were found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DiffMethod {
-    /// The file system told what was written since.
-    Fast,
-    /// Both trees were walked; the text completes "walked both trees, because …".
-    Walk(String),
-    /// There is no blank to compare with: everything in live counts as new.
-    Alone,
-}
-
-/// The exact changes and how they were found.
-#[derive(Debug)]
-pub struct TreeDiff {
-    /// Sorted by path bytes.
-    pub changes: Changes,
-    /// How they were found.
-    pub method: DiffMethod,
-}
-
-/// What differs in `live` against `blank`. A walk tells `progress` how many names it has looked at.
-pub fn diff_trees(
-    backend: &dyn Backend,
-    blank: &Tree,
-    live: &Tree,
-    progress: &dyn Fn(u64),
-) -> Result<TreeDiff> {
-    let why = match backend.changes(blank, live)? {
-        FastChanges::Exact(changes) => return Ok(TreeDiff { changes, method: DiffMethod::Fast }),
-        FastChanges::Unavailable(why) => why,
-    };
-    let (older, newer) = (backend.view(blank)?, backend.view(live)?);
-    let changes = walk(older.as_fd(), newer.as_fd(), progress)?;
-    Ok(TreeDiff { changes, method: DiffMethod::Walk(why) })
-}
-
-/// Everything in `live`, for a file system that has no blank.
-pub fn list_everything(
-    backend: &dyn Backend,
-    live: &Tree,
-    progress: &dyn Fn(u64),
-) -> Result<TreeDiff> {
-    let view = backend.view(live)?;
-    let changes = walk_added(view.as_fd(), progress)?;
-    Ok(TreeDiff { changes, method: DiffMethod::Alone })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::io;
 
 use dirfd::{ChangeKind, Facts, FileType};
+use serde::Serialize;
 
 use crate::diff::classify::Verdict;
 use crate::diff::{DiffReport, DiffRow};
@@ -20,7 +21,7 @@ pub const KINDS: [ChangeKind; 5] = [
 pub const VERDICTS: [Verdict; 3] = [Verdict::Stray, Verdict::Kept, Verdict::Forgotten];
 
 /// How many changes, and how many bytes of content in them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Changes.
     pub count: u64,

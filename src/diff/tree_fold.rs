@@ -1,4 +1,5 @@
-//! Decides what of the tree is shown and what is folded into one line; words and colours come later.
+//! The changed paths as a tree of names, with what lies below each counted, and what of the tree is shown and
+//! what is folded into one line. Words and colours come later.
 
 use std::collections::BTreeMap;
 
@@ -7,209 +8,6 @@ use dirfd::{ChangeKind, Facts, FileType};
 use crate::diff::DiffRow;
 use crate::diff::classify::Verdict;
 use crate::diff::summary::content_bytes;
-
-/// More rows of one sort in one directory than this are not all shown.
-const LIMIT: usize = 20;
-/// So many of them are shown then: enough to see what they are.
-const SHOWN: usize = 10;
-
-/// One line of the view.
-#[derive(Debug)]
-pub struct FoldedLine {
-    /// The guides before the name.
-    pub guide: String,
-    /// What it says.
-    pub body: LineBody,
-}
-
-impl FoldedLine {
-    /// How many changes it stands for.
-    pub fn covers(&self) -> u64 {
-        self.body.counts().rows()
-    }
-}
-
-/// What a line says.
-#[derive(Debug)]
-pub enum LineBody {
-    /// Unchanged directories on the way to changes, outermost first.
-    Branch(Vec<NodeId>),
-    /// One change.
-    Single(NodeId, Changed),
-    /// A changed directory with everything in it.
-    Whole(NodeId, Changed, ChangeCounts),
-    /// Everything in an unchanged directory (the last of the chain).
-    Within(Vec<NodeId>, ChangeSort, ChangeCounts),
-    /// The rest of the rows of one sort in one directory: how many, and all that they stand for.
-    More(ChangeSort, u64, ChangeCounts),
-}
-
-impl LineBody {
-    fn sort(&self) -> Option<ChangeSort> {
-        match self {
-            Self::Branch(_) => None,
-            Self::Single(_, change) | Self::Whole(_, change, _) => Some(change.sort()),
-            Self::Within(_, sort, _) | Self::More(sort, ..) => Some(*sort),
-        }
-    }
-
-    fn counts(&self) -> ChangeCounts {
-        match self {
-            Self::Branch(_) => ChangeCounts::default(),
-            Self::Single(_, change) => ChangeCounts::one(change),
-            Self::Whole(_, change, below) => {
-                let mut all = ChangeCounts::one(change);
-                all.add(*below);
-                all
-            }
-            Self::Within(_, _, below) | Self::More(_, _, below) => *below,
-        }
-    }
-}
-
-/// A line together with the directory that is shown deeper below it.
-struct FoldedEntry {
-    body: LineBody,
-    deeper: Option<NodeId>,
-}
-
-/// The lines of the view from top to bottom.
-pub fn fold_tree(nodes: &ChangeTree) -> Vec<FoldedLine> {
-    let mut lines = Vec::new();
-    if let Some(change) = nodes.root().change {
-        lines.push(FoldedLine { guide: String::new(), body: LineBody::Single(0, change) });
-    }
-    // No recursion: directories nest deeper than a stack does.
-    let mut open = vec![OpenLevel::new(nodes, nodes.root(), String::new(), true)];
-    while let Some(level) = open.last_mut() {
-        match level.next() {
-            None => drop(open.pop()),
-            Some((line, deeper)) => {
-                lines.push(line);
-                if let Some((id, guide)) = deeper {
-                    open.push(OpenLevel::new(nodes, nodes.get(id), guide, false));
-                }
-            }
-        }
-    }
-    lines
-}
-
-/// The entries of one directory that are still to come.
-struct OpenLevel {
-    entries: std::vec::IntoIter<FoldedEntry>,
-    guide: String,
-    top: bool,
-}
-
-impl OpenLevel {
-    fn new(nodes: &ChangeTree, node: &ChangeNode, guide: String, top: bool) -> Self {
-        let entries = node.children.iter().map(|&id| fold_node(nodes, id)).collect();
-        Self { entries: shorten_rows(entries).into_iter(), guide, top }
-    }
-
-    /// The next line, and the directory to go into after it with the guides that its lines have.
-    fn next(&mut self) -> Option<(FoldedLine, Option<(NodeId, String)>)> {
-        let FoldedEntry { body, deeper } = self.entries.next()?;
-        let (own, below) = match (self.top, self.entries.len()) {
-            (true, _) => ("", ""),
-            (false, 0) => ("└─ ", "   "),
-            (false, _) => ("├─ ", "│  "),
-        };
-        let deeper = deeper.map(|id| (id, format!("{}{below}", self.guide)));
-        Some((FoldedLine { guide: format!("{}{own}", self.guide), body }, deeper))
-    }
-}
-
-fn fold_node(nodes: &ChangeTree, id: NodeId) -> FoldedEntry {
-    let node = nodes.get(id);
-    match node.change {
-        Some(change) if node.children.is_empty() => closed_entry(LineBody::Single(id, change)),
-        Some(change) if folds_whole(&change, node.below.alike) => {
-            closed_entry(LineBody::Whole(id, change, node.below))
-        }
-        Some(change) => FoldedEntry { body: LineBody::Single(id, change), deeper: Some(id) },
-        None => fold_branch(nodes, id),
-    }
-}
-
-fn closed_entry(body: LineBody) -> FoldedEntry {
-    FoldedEntry { body, deeper: None }
-}
-
-/// Joins directories that hold nothing but one unchanged directory.
-fn fold_branch(nodes: &ChangeTree, id: NodeId) -> FoldedEntry {
-    let mut chain = vec![id];
-    let mut node = nodes.get(id);
-    let mut last = id;
-    while let [only] = node.children[..]
-        && nodes.get(only).change.is_none()
-    {
-        chain.push(only);
-        last = only;
-        node = nodes.get(only);
-    }
-    match node.below.alike {
-        // What nobody has to decide about may take little room, but a stray is shown by its name.
-        Alike::All(sort @ (_, verdict))
-            if verdict != Verdict::Stray
-                && node.children.len() > 1
-                && node.below.rows() > LIMIT as u64 =>
-        {
-            closed_entry(LineBody::Within(chain, sort, node.below))
-        }
-        _ => FoldedEntry { body: LineBody::Branch(chain), deeper: Some(last) },
-    }
-}
-
-/// Whether a directory and everything in it are told in one line: it is new, gone or another type,
-/// and all that is in it came or went with it, with the same verdict.
-fn folds_whole(change: &Changed, below: Alike) -> bool {
-    let Alike::All((kind, verdict)) = below else { return false };
-    let with_it = match change.kind {
-        ChangeKind::Added | ChangeKind::Removed => kind == change.kind,
-        ChangeKind::Replaced if change.facts.file_type == FileType::Dir => {
-            kind == ChangeKind::Added
-        }
-        ChangeKind::Replaced => kind == ChangeKind::Removed,
-        ChangeKind::Modified | ChangeKind::Metadata => false,
-    };
-    with_it && verdict == change.verdict
-}
-
-/// Puts one line in place of the rest where one directory has too many rows of one sort.
-fn shorten_rows(entries: Vec<FoldedEntry>) -> Vec<FoldedEntry> {
-    let sort_of = |entry: &FoldedEntry| entry.body.sort().filter(|_| entry.deeper.is_none());
-    let mut counts: BTreeMap<ChangeSort, usize> = BTreeMap::new();
-    for sort in entries.iter().filter_map(sort_of) {
-        *counts.entry(sort).or_default() += 1;
-    }
-    counts.retain(|_, count| *count > LIMIT);
-    if counts.is_empty() {
-        return entries;
-    }
-    let mut seen: BTreeMap<ChangeSort, usize> = BTreeMap::new();
-    let mut rest: BTreeMap<ChangeSort, (u64, ChangeCounts)> = BTreeMap::new();
-    let mut shown = Vec::new();
-    for entry in entries {
-        if let Some(sort) = sort_of(&entry).filter(|sort| counts.contains_key(sort)) {
-            let seen = seen.entry(sort).or_default();
-            *seen += 1;
-            if *seen > SHOWN {
-                let (hidden, below) = rest.entry(sort).or_default();
-                *hidden += 1;
-                below.add(entry.body.counts());
-                continue;
-            }
-        }
-        shown.push(entry);
-    }
-    let more = |(sort, (hidden, below))| closed_entry(LineBody::More(sort, hidden, below));
-    shown.extend(rest.into_iter().map(more));
-    shown
-}
-
-// The changed paths as a tree of names, with what lies below each counted.
 
 /// The number of a node; 0 is the root.
 pub type NodeId = usize;
@@ -415,4 +213,205 @@ impl ChangeTreeBuilder {
 
 fn new_node(name: Vec<u8>, parent: NodeId) -> ChangeNode {
     ChangeNode { name, change: None, children: Vec::new(), below: ChangeCounts::default(), parent }
+}
+
+/// More rows of one sort in one directory than this are not all shown.
+const LIMIT: usize = 20;
+/// So many of them are shown then: enough to see what they are.
+const SHOWN: usize = 10;
+
+/// One line of the view.
+#[derive(Debug)]
+pub struct FoldedLine {
+    /// The guides before the name.
+    pub guide: String,
+    /// What it says.
+    pub body: LineBody,
+}
+
+impl FoldedLine {
+    /// How many changes it stands for.
+    pub fn covers(&self) -> u64 {
+        self.body.counts().rows()
+    }
+}
+
+/// What a line says.
+#[derive(Debug)]
+pub enum LineBody {
+    /// Unchanged directories on the way to changes, outermost first.
+    Branch(Vec<NodeId>),
+    /// One change.
+    Single(NodeId, Changed),
+    /// A changed directory with everything in it.
+    Whole(NodeId, Changed, ChangeCounts),
+    /// Everything in an unchanged directory (the last of the chain).
+    Within(Vec<NodeId>, ChangeSort, ChangeCounts),
+    /// The rest of the rows of one sort in one directory: how many, and all that they stand for.
+    More(ChangeSort, u64, ChangeCounts),
+}
+
+impl LineBody {
+    fn sort(&self) -> Option<ChangeSort> {
+        match self {
+            Self::Branch(_) => None,
+            Self::Single(_, change) | Self::Whole(_, change, _) => Some(change.sort()),
+            Self::Within(_, sort, _) | Self::More(sort, ..) => Some(*sort),
+        }
+    }
+
+    fn counts(&self) -> ChangeCounts {
+        match self {
+            Self::Branch(_) => ChangeCounts::default(),
+            Self::Single(_, change) => ChangeCounts::one(change),
+            Self::Whole(_, change, below) => {
+                let mut all = ChangeCounts::one(change);
+                all.add(*below);
+                all
+            }
+            Self::Within(_, _, below) | Self::More(_, _, below) => *below,
+        }
+    }
+}
+
+/// A line together with the directory that is shown deeper below it.
+struct FoldedEntry {
+    body: LineBody,
+    deeper: Option<NodeId>,
+}
+
+/// The lines of the view from top to bottom.
+pub fn fold_tree(nodes: &ChangeTree) -> Vec<FoldedLine> {
+    let mut lines = Vec::new();
+    if let Some(change) = nodes.root().change {
+        lines.push(FoldedLine { guide: String::new(), body: LineBody::Single(0, change) });
+    }
+    // No recursion: directories nest deeper than a stack does.
+    let mut open = vec![OpenLevel::new(nodes, nodes.root(), String::new(), true)];
+    while let Some(level) = open.last_mut() {
+        match level.next() {
+            None => drop(open.pop()),
+            Some((line, deeper)) => {
+                lines.push(line);
+                if let Some((id, guide)) = deeper {
+                    open.push(OpenLevel::new(nodes, nodes.get(id), guide, false));
+                }
+            }
+        }
+    }
+    lines
+}
+
+/// The entries of one directory that are still to come.
+struct OpenLevel {
+    entries: std::vec::IntoIter<FoldedEntry>,
+    guide: String,
+    top: bool,
+}
+
+impl OpenLevel {
+    fn new(nodes: &ChangeTree, node: &ChangeNode, guide: String, top: bool) -> Self {
+        let entries = node.children.iter().map(|&id| fold_node(nodes, id)).collect();
+        Self { entries: shorten_rows(entries).into_iter(), guide, top }
+    }
+
+    /// The next line, and the directory to go into after it with the guides that its lines have.
+    fn next(&mut self) -> Option<(FoldedLine, Option<(NodeId, String)>)> {
+        let FoldedEntry { body, deeper } = self.entries.next()?;
+        let (own, below) = match (self.top, self.entries.len()) {
+            (true, _) => ("", ""),
+            (false, 0) => ("└─ ", "   "),
+            (false, _) => ("├─ ", "│  "),
+        };
+        let deeper = deeper.map(|id| (id, format!("{}{below}", self.guide)));
+        Some((FoldedLine { guide: format!("{}{own}", self.guide), body }, deeper))
+    }
+}
+
+fn fold_node(nodes: &ChangeTree, id: NodeId) -> FoldedEntry {
+    let node = nodes.get(id);
+    match node.change {
+        Some(change) if node.children.is_empty() => closed_entry(LineBody::Single(id, change)),
+        Some(change) if folds_whole(&change, node.below.alike) => {
+            closed_entry(LineBody::Whole(id, change, node.below))
+        }
+        Some(change) => FoldedEntry { body: LineBody::Single(id, change), deeper: Some(id) },
+        None => fold_branch(nodes, id),
+    }
+}
+
+fn closed_entry(body: LineBody) -> FoldedEntry {
+    FoldedEntry { body, deeper: None }
+}
+
+/// Joins directories that hold nothing but one unchanged directory.
+fn fold_branch(nodes: &ChangeTree, id: NodeId) -> FoldedEntry {
+    let mut chain = vec![id];
+    let mut node = nodes.get(id);
+    let mut last = id;
+    while let [only] = node.children[..]
+        && nodes.get(only).change.is_none()
+    {
+        chain.push(only);
+        last = only;
+        node = nodes.get(only);
+    }
+    match node.below.alike {
+        // What nobody has to decide about may take little room, but a stray is shown by its name.
+        Alike::All(sort @ (_, verdict))
+            if verdict != Verdict::Stray
+                && node.children.len() > 1
+                && node.below.rows() > LIMIT as u64 =>
+        {
+            closed_entry(LineBody::Within(chain, sort, node.below))
+        }
+        _ => FoldedEntry { body: LineBody::Branch(chain), deeper: Some(last) },
+    }
+}
+
+/// Whether a directory and everything in it are told in one line: it is new, gone or another type,
+/// and all that is in it came or went with it, with the same verdict.
+fn folds_whole(change: &Changed, below: Alike) -> bool {
+    let Alike::All((kind, verdict)) = below else { return false };
+    let with_it = match change.kind {
+        ChangeKind::Added | ChangeKind::Removed => kind == change.kind,
+        ChangeKind::Replaced if change.facts.file_type == FileType::Dir => {
+            kind == ChangeKind::Added
+        }
+        ChangeKind::Replaced => kind == ChangeKind::Removed,
+        ChangeKind::Modified | ChangeKind::Metadata => false,
+    };
+    with_it && verdict == change.verdict
+}
+
+/// Puts one line in place of the rest where one directory has too many rows of one sort.
+fn shorten_rows(entries: Vec<FoldedEntry>) -> Vec<FoldedEntry> {
+    let sort_of = |entry: &FoldedEntry| entry.body.sort().filter(|_| entry.deeper.is_none());
+    let mut counts: BTreeMap<ChangeSort, usize> = BTreeMap::new();
+    for sort in entries.iter().filter_map(sort_of) {
+        *counts.entry(sort).or_default() += 1;
+    }
+    counts.retain(|_, count| *count > LIMIT);
+    if counts.is_empty() {
+        return entries;
+    }
+    let mut seen: BTreeMap<ChangeSort, usize> = BTreeMap::new();
+    let mut rest: BTreeMap<ChangeSort, (u64, ChangeCounts)> = BTreeMap::new();
+    let mut shown = Vec::new();
+    for entry in entries {
+        if let Some(sort) = sort_of(&entry).filter(|sort| counts.contains_key(sort)) {
+            let seen = seen.entry(sort).or_default();
+            *seen += 1;
+            if *seen > SHOWN {
+                let (hidden, below) = rest.entry(sort).or_default();
+                *hidden += 1;
+                below.add(entry.body.counts());
+                continue;
+            }
+        }
+        shown.push(entry);
+    }
+    let more = |(sort, (hidden, below))| closed_entry(LineBody::More(sort, hidden, below));
+    shown.extend(rest.into_iter().map(more));
+    shown
 }

@@ -26,6 +26,7 @@ use crate::persist::resolve::{Arranged, arrange};
 use crate::persist::step::ApplyStep;
 use crate::systemd::mount_units;
 use crate::ui;
+use crate::ui::progress::ProgressCounter;
 
 /// Some entries are in force and others are not.
 pub(crate) const INCOMPLETE: u8 = 1;
@@ -115,11 +116,11 @@ pub(crate) fn put_in_force(
     let outcome = if args.dry_run {
         None
     } else {
-        let progress = ui::NameProgress::new("copying");
+        let progress = ProgressCounter::of_names("copying");
         let mut names = 0;
         let outcome = persistence.execute(&plan, &mut |more, _| {
             names += more;
-            progress.at(names);
+            progress.set(names);
         });
         drop(progress);
         tell(&plan, &outcome, &mut out)?;

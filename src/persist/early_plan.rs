@@ -61,7 +61,11 @@ pub fn entries(list: &[KeepEntry]) -> Vec<KeepEntry> {
 }
 
 /// Plans the mounts that the storages of `list` need; `look` tells what is at a mount point.
-pub fn plan(list: &[KeepEntry], fstab: &[FstabEntry], look: impl Fn(&TreePath) -> Point) -> EarlyPlan {
+pub fn plan(
+    list: &[KeepEntry],
+    fstab: &[FstabEntry],
+    look: impl Fn(&TreePath) -> Point,
+) -> EarlyPlan {
     let storages: BTreeSet<&TreePath> = list.iter().map(|entry| &entry.storage).collect();
     let mut points: BTreeSet<TreePath> = storages.iter().flat_map(|path| ancestors(path)).collect();
     points.extend(storages.into_iter().cloned());

@@ -22,6 +22,7 @@ use crate::persist::keep_execute::{self, Kept, World};
 use crate::persist::keep_plan::KeepPlan;
 use crate::persist::keep_request::{self, Request};
 use crate::ui;
+use crate::ui::progress::ProgressCounter;
 
 /// Something was refused or failed.
 const FAILED: u8 = 1;
@@ -131,10 +132,10 @@ fn execute(
     host: &Path,
 ) -> Result<ExitCode, Failure> {
     let bytes = plan.moved.iter().filter_map(|one| Some(one.census.as_ref()?.bytes)).sum();
-    let progress = ui::ByteProgress::new("copying", bytes);
+    let progress = ProgressCounter::of_bytes("copying", bytes);
     // A reader that goes away does not stop what is being done.
     let done = keep_execute::keep(plan, world, &mut |_, bytes| progress.add(bytes), |step| {
-        progress.outside(|| drop(writeln!(out, "done: {step}")))
+        progress.suspend(|| drop(writeln!(out, "done: {step}")))
     });
     drop(progress);
     let (kept, stopped) = match done {

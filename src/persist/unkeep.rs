@@ -18,6 +18,7 @@ use crate::persist::resolve::arrange;
 use crate::persist::unkeep_plan::{self, Data};
 use crate::persist::{list, unkeep_execute};
 use crate::ui;
+use crate::ui::progress::ProgressCounter;
 
 /// Something was refused or failed.
 const FAILED: u8 = 1;
@@ -71,13 +72,13 @@ fn one(
             Err(error) => Err(Some(error)),
         });
     }
-    let progress = ui::ByteProgress::new("copying", 0);
+    let progress = ProgressCounter::of_bytes("copying", 0);
     let done = unkeep_execute::unkeep(
         &plan,
         &world,
         (&editing.text, &after),
         &mut |_, bytes| progress.add(bytes),
-        |step| progress.outside(|| drop(writeln!(out, "done: {step}"))),
+        |step| progress.suspend(|| drop(writeln!(out, "done: {step}"))),
     );
     drop(progress);
     match done {

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use bytesize::ByteSize;
 use chrono::{DateTime, TimeZone, Utc};
+use indicatif::HumanCount;
 
 /// Bytes in IEC units: `1.2 MiB`.
 pub fn format_size(bytes: u64) -> String {
@@ -12,15 +13,7 @@ pub fn format_size(bytes: u64) -> String {
 
 /// A number with its thousands set apart: `1,204`.
 pub fn format_count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number).to_string()
 }
 
 /// A count with its noun: `1 file`, `1,204 files`.

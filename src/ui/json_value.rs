@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, Datelike as _, Utc};
+use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
 use dirfd::TreePath;
 use serde::{Serialize, Serializer};
 
@@ -30,6 +30,11 @@ impl<'a> JsonPath<'a> {
 #[derive(Debug)]
 pub struct Absolute<'a>(pub &'a TreePath);
 
+/// [`Absolute`], for a field of a structure that is written as it is.
+pub fn as_absolute<S: Serializer>(path: &TreePath, serializer: S) -> Result<S::Ok, S::Error> {
+    Absolute(path).serialize(serializer)
+}
+
 impl Serialize for Absolute<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         JsonPath::new(&[b"/", self.0.as_bytes()].concat()).serialize(serializer)
@@ -42,67 +47,24 @@ pub struct Octal(pub u16);
 
 impl Serialize for Octal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let digits = [9, 6, 3, 0].map(|shift| b'0' + (self.0 >> shift & 7) as u8);
-        serializer.serialize_str(std::str::from_utf8(&digits).unwrap_or_default())
+        serializer.collect_str(&format_args!("{:04o}", self.0 & 0o7777))
     }
 }
 
-/// A point in time in RFC 3339, in UTC, with nanoseconds.
+/// A point in time in RFC 3339, in UTC, with nanoseconds; `None` for a time that RFC 3339 cannot tell: its
+/// years are 0 to 9999.
 pub fn timestamp(time: DateTime<Utc>) -> Option<String> {
-    let mut writer = Timestamps::default();
-    writer.write(time.timestamp(), time.timestamp_subsec_nanos()).map(str::to_string)
+    (0..=9999).contains(&time.year()).then(|| time.to_rfc3339_opts(SecondsFormat::Nanos, true))
+}
+
+/// The same of seconds since 1970 and nanoseconds.
+pub fn timestamp_of_seconds(seconds: i64, nanos: u32) -> Option<String> {
+    DateTime::from_timestamp(seconds, nanos.min(999_999_999)).and_then(timestamp)
 }
 
 /// [`timestamp`], for a field of a structure that is written as it is.
 pub fn as_timestamp<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     timestamp(*time).serialize(serializer)
-}
-
-/// Writes many points in time: keeps the last date, since files come in crowds.
-#[derive(Debug, Default)]
-pub struct Timestamps {
-    day: Option<i64>,
-    date: String,
-    text: String,
-}
-
-impl Timestamps {
-    /// `None` for a time that RFC 3339 cannot tell: its years are 0 to 9999.
-    pub fn write(&mut self, seconds: i64, nanos: u32) -> Option<&str> {
-        let day = seconds.div_euclid(86_400);
-        if self.day != Some(day) {
-            self.day = Some(day);
-            self.date = date(day).unwrap_or_default();
-        }
-        if self.date.is_empty() {
-            return None;
-        }
-        let second = seconds.rem_euclid(86_400) as u32;
-        self.text.clear();
-        self.text.push_str(&self.date);
-        for (before, number, digits) in [
-            ('T', second / 3_600, 2),
-            (':', second / 60 % 60, 2),
-            (':', second % 60, 2),
-            ('.', nanos.min(999_999_999), 9),
-        ] {
-            self.text.push(before);
-            push_digits(&mut self.text, number, digits);
-        }
-        self.text.push('Z');
-        Some(&self.text)
-    }
-}
-
-fn date(day: i64) -> Option<String> {
-    let date = DateTime::from_timestamp(day.checked_mul(86_400)?, 0)?;
-    (0..=9999).contains(&date.year()).then(|| date.format("%Y-%m-%d").to_string())
-}
-
-fn push_digits(text: &mut String, number: u32, digits: u32) {
-    for at in (0..digits).rev() {
-        text.push(char::from(b'0' + (number / 10_u32.pow(at) % 10) as u8));
-    }
 }
 
 #[cfg(test)]
@@ -111,7 +73,6 @@ mod tests {
 
     #[test]
     fn times_are_what_chrono_says() {
-        let mut times = Timestamps::default();
         for (seconds, nanos) in [
             (0, 0),
             (-1, 999_999_999),
@@ -122,10 +83,10 @@ mod tests {
             let expected = DateTime::from_timestamp(seconds, nanos)
                 .unwrap()
                 .to_rfc3339_opts(chrono::SecondsFormat::Nanos, true);
-            assert_eq!(times.write(seconds, nanos), Some(expected.as_str()));
+            assert_eq!(timestamp_of_seconds(seconds, nanos), Some(expected));
         }
         for beyond in [i64::MIN, i64::MAX, 253_402_300_800, -62_167_219_201] {
-            assert_eq!(times.write(beyond, 0), None, "{beyond}");
+            assert_eq!(timestamp_of_seconds(beyond, 0), None, "{beyond}");
         }
     }
 

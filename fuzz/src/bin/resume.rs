@@ -6,7 +6,6 @@ use std::path::Component;
 
 use blankroot::boot::resume::{encode_tag, device_path};
 use blankroot::boot::resume::is_image;
-use blankroot::boot::resume::{encode, path_of};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
