@@ -170,9 +170,7 @@ fn make_dir(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
     Ok(dir)
 }
 
-// The machine whose keep list is put in force: its root, and where its storages are.
-
-/// Open directories below which every path of a keep list lies.
+/// The machine whose keep list is put in force: open directories below which every path of the list lies.
 ///
 /// No path of it leads to what a user runs himself (FUSE), where whoever looks may wait without end.
 #[derive(Debug)]
@@ -244,10 +242,8 @@ impl Machine {
     }
 }
 
-// What makes a root's initrd.
-
 /// Programs, and the command that makes every initrd of the root anew.
-const TOOLS: [(&str, &str); 3] = [
+const INITRD_TOOLS: [(&str, &str); 3] = [
     ("usr/sbin/update-initramfs", "update-initramfs -u"),
     ("usr/bin/mkinitcpio", "mkinitcpio -P"),
     ("usr/bin/dracut", "dracut --force --regenerate-all"),
@@ -256,7 +252,7 @@ const TOOLS: [(&str, &str); 3] = [
 /// The command for the root at `root`; `None` where it has none of those that are known.
 pub fn initrd_tool(root: &Path) -> Option<&'static str> {
     let there = |(program, _): &&(&str, &str)| root.join(program).is_file();
-    TOOLS.iter().find(there).map(|(_, command)| *command)
+    INITRD_TOOLS.iter().find(there).map(|(_, command)| *command)
 }
 
 #[cfg(test)]

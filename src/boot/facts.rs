@@ -144,11 +144,10 @@ impl BootFacts {
     }
 }
 
-// Soft reboots (systemd-soft-reboot.service(8)): all of userspace starts again, without the initrd.
-
 const SYSTEMCTL: Program = Program::new("systemctl", "systemd");
 
-/// How many there were in this boot, as systemd counts them (`SoftRebootsCount`, from version 256 on).
+/// How often all of userspace started again in this boot without the initrd
+/// (systemd-soft-reboot.service(8)), as systemd counts it (`SoftRebootsCount`, from version 256 on).
 ///
 /// `None` where systemd does not run or does not tell, and for another machine's root.
 pub fn count_soft_reboots(root: &Path) -> Option<u32> {

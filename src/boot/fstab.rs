@@ -1,5 +1,5 @@
-//! The entries of an fstab (fstab(5)): those that mount the root, and all that mount something
-//! somewhere; pure in its input.
+//! The entries of an fstab (fstab(5)), and which paths it mounts by itself: what has a mount of its own that
+//! survives needs no keeping, and two mounts at one place hide each other. Pure but for the reading.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -113,9 +113,6 @@ fn root_entry(line: usize, text: &[u8]) -> Option<RootEntry> {
     let (source, fs_type) = (unescape(source).into_owned(), next());
     Some(RootEntry { line, text: text.to_vec(), source, fs_type, options: next() })
 }
-
-// Which paths an fstab mounts by itself: what has a mount of its own that survives needs no keeping, and
-// two mounts at one place hide each other. Pure.
 
 /// Types that are no place for data, or that nobody can tell of whether they survive.
 const NO_STORAGE: [&[u8]; 14] = [

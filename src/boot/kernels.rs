@@ -1,6 +1,6 @@
 //! Kernels without their modules: a boot loader starts the kernel that is installed, from wherever its files
-//! are, and the modules lie in the root, which the next boot takes from blank. [`find`] looks for them, and
-//! [`kernel_image`](crate::boot::kernel_image) reads their releases.
+//! are, and the modules lie in the root, which the next boot takes from blank. Finds the kernels in `/boot`,
+//! those of entries of the Boot Loader Specification (UAPI.1) and unified kernel images; the judgement is pure.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -82,7 +82,7 @@ impl Kernels {
         format!("{boot}; then install the newer kernel again, and make a new blank with it")
     }
 
-    /// The same as `status` tells it.
+    /// Both, as `status` tells them.
     pub fn problems(&self) -> Vec<StatusProblem> {
         let problem = |text, mend: &str| StatusProblem { text, mend: Some(mend.to_string()) };
         let losing =
@@ -99,9 +99,6 @@ impl Kernels {
         }
     }
 }
-
-// Finds the kernels that a boot loader may start: those in `/boot`, those of entries of the Boot Loader
-// Specification (UAPI.1), and unified kernel images.
 
 /// Where a boot loader's files are: in the root, or what is mounted there.
 pub const LOADER_DIRS: [&str; 3] = ["boot", "efi", "boot/efi"];

@@ -130,8 +130,7 @@ impl fmt::Display for OtherRoot {
     }
 }
 
-// Mount options that name a tree by its number, written anew so that they name it by its name.
-
+/// The mount option that names a tree by its number, and the one that names it by its name.
 const NUMBER: &[u8] = b"subvolid=";
 const NAME: &[u8] = b"subvol=";
 

@@ -174,8 +174,6 @@ fn cannot_tell(what: String, why: &str) -> Resume {
     Resume::CannotTell { what, why: why.to_string() }
 }
 
-// From the name of a device, as `resume=` spells it, to its place in the host's `dev`.
-
 /// The links that udev makes for each tag.
 const TAGS: [(&[u8], &str); 5] = [
     (b"UUID=", "dev/disk/by-uuid"),
@@ -252,8 +250,6 @@ pub fn encode_tag(value: &[u8]) -> String {
     name
 }
 
-// What the first page of a swap area says; pure in its input.
-
 /// What hibernation puts where a swap area's own signature was, at the end of the page: the kernel's
 /// (`HIBERNATE_SIG` in kernel/power/swap.c), and those of userland implementations that libblkid
 /// knows (libblkid/src/superblocks/swap.c).
@@ -275,59 +271,6 @@ pub fn is_image(page: &[u8]) -> bool {
     page.starts_with(TUX_ON_ICE)
         || end.starts_with(TUX_ON_ICE)
         || AT_THE_END.iter().any(|signature| end.starts_with(signature))
-}
-
-#[cfg(test)]
-mod device_tests {
-    use super::*;
-
-    #[test]
-    fn labels_are_spelled_as_udev_does() {
-        assert_eq!(encode_tag(b"swap-1_a"), "swap-1_a");
-        assert_eq!(encode_tag("a b/ü\\".as_bytes()), "a\\x20b\\x2fü\\x5c");
-        assert_eq!(encode_tag(b"\xff"), "\\xff");
-    }
-
-    #[test]
-    fn a_slash_in_a_kernel_name_is_an_exclamation_mark() {
-        assert_eq!(device_path(b"cciss!c0d0p1"), Path::new("dev/cciss/c0d0p1"));
-        assert_eq!(device_path(b"!sda"), Path::new("dev/sda"));
-    }
-}
-
-#[cfg(test)]
-mod signature_tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn page(size: usize, end: &[u8]) -> Vec<u8> {
-        let mut page = vec![0; size];
-        page[size - LENGTH..][..end.len()].copy_from_slice(end);
-        page
-    }
-
-    #[test]
-    fn an_image_is_told_from_swap() {
-        for size in [4096, 16384, 65536] {
-            for image in AT_THE_END.into_iter().chain([TUX_ON_ICE]) {
-                assert!(is_image(&page(size, image)));
-            }
-            for other in [&b"SWAPSPACE2"[..], b"SWAP-SPACE", b"", b"LINHIB0002"] {
-                assert!(!is_image(&page(size, other)));
-            }
-        }
-        let mut ice = page(4096, b"SWAPSPACE2");
-        ice[..TUX_ON_ICE.len()].copy_from_slice(TUX_ON_ICE);
-        assert!(is_image(&ice));
-        assert!(!is_image(b"S1SUSPEN"));
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_it_fail(bytes: Vec<u8>) {
-            let _ = is_image(&bytes);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use std::os::unix::fs::symlink;
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// A host as a directory tree; devices are plain files there.
@@ -157,4 +159,46 @@ fn what_systemd_left_in_the_firmware_counts() {
         "a hibernation image is waiting: the EFI variable HibernateLocation is set"
     );
     assert_eq!(tree.probe("noresume"), NONE);
+}
+
+#[test]
+fn labels_are_spelled_as_udev_does() {
+    assert_eq!(encode_tag(b"swap-1_a"), "swap-1_a");
+    assert_eq!(encode_tag("a b/ü\\".as_bytes()), "a\\x20b\\x2fü\\x5c");
+    assert_eq!(encode_tag(b"\xff"), "\\xff");
+}
+
+#[test]
+fn a_slash_in_a_kernel_name_is_an_exclamation_mark() {
+    assert_eq!(device_path(b"cciss!c0d0p1"), Path::new("dev/cciss/c0d0p1"));
+    assert_eq!(device_path(b"!sda"), Path::new("dev/sda"));
+}
+
+fn page(size: usize, end: &[u8]) -> Vec<u8> {
+    let mut page = vec![0; size];
+    page[size - LENGTH..][..end.len()].copy_from_slice(end);
+    page
+}
+
+#[test]
+fn an_image_is_told_from_swap() {
+    for size in [4096, 16384, 65536] {
+        for image in AT_THE_END.into_iter().chain([TUX_ON_ICE]) {
+            assert!(is_image(&page(size, image)));
+        }
+        for other in [&b"SWAPSPACE2"[..], b"SWAP-SPACE", b"", b"LINHIB0002"] {
+            assert!(!is_image(&page(size, other)));
+        }
+    }
+    let mut ice = page(4096, b"SWAPSPACE2");
+    ice[..TUX_ON_ICE.len()].copy_from_slice(TUX_ON_ICE);
+    assert!(is_image(&ice));
+    assert!(!is_image(b"S1SUSPEN"));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_fail(bytes: Vec<u8>) {
+        let _ = is_image(&bytes);
+    }
 }
