@@ -29,7 +29,7 @@ pub enum LogLevel {
 pub struct RollbackLogEntry {
     /// How much it matters.
     pub level: LogLevel,
-    /// The message.
+    /// One line or several, each of which is a record of its own in the kernel's log.
     pub message: String,
     /// `rolled-back`, `skipped`, `refused`, `failed` or `missing`.
     pub outcome: &'static str,

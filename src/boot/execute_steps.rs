@@ -89,7 +89,7 @@ pub enum LiveNow {
 /// A rollback that did not complete.
 #[derive(Debug)]
 pub struct StoppedRollback {
-    /// Why.
+    /// What failed, with its mend.
     pub error: Error,
     /// What live is now.
     pub live: LiveNow,
@@ -126,10 +126,10 @@ pub fn execute_rollback(
     stamp: Stamp,
     started: Instant,
 ) -> Result<Stamp, Box<StoppedRollback>> {
-    let live_id = |survey: &Survey| survey.live.tree().map(|live| live.id.clone());
+    let live_id = survey.live.tree().map(|live| live.id.clone());
     let mut stamp = Stamp {
         file_system: Some(survey.file_system.clone()),
-        live_now: live_id(survey).filter(|_| plan.already_fresh),
+        live_now: live_id.filter(|_| plan.already_fresh),
         outcome: if plan.held.is_some() {
             RollbackOutcome::Skipped
         } else {
@@ -140,6 +140,7 @@ pub fn execute_rollback(
     let mut live = if plan.already_fresh { LiveNow::Fresh } else { LiveNow::AsBefore };
     let mut prepared = None;
     for step in &plan.steps {
+        // Writing the stamp is a step, too: what it says of the time is what all before it took.
         stamp.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let done = match step {
             RollbackStep::UseHold(hold) => locked.hold(hold),
@@ -152,6 +153,8 @@ pub fn execute_rollback(
             RollbackStep::MoveDefault { .. } => locked.make_live_default(),
             RollbackStep::Stamp => stamp.write(host),
         };
+        // What is live by now decides whether the boot may go on, and the stamp says it, also where the
+        // exchange failed.
         if let RollbackStep::Swap { live: before, aside } = step {
             live = match done {
                 Ok(()) => LiveNow::Fresh,
@@ -163,6 +166,7 @@ pub fn execute_rollback(
                 stamp.live_now = prepared.clone().or_else(|| find_left_copy(survey, aside));
             }
         }
+        // Nothing is exchanged: live is the same tree with other content.
         if let (RollbackStep::Revert { live: before, .. }, Ok(())) = (step, &done) {
             live = LiveNow::Fresh;
             stamp.live_before = Some(before.id.clone());

@@ -2,15 +2,14 @@
 
 use std::process::ExitCode;
 
-use backends::{LockedBackend, Survey};
+use backends::LockedBackend;
 use chrono::Utc;
 use dirfd::sys::process_calls;
 
-use crate::boot::expire_plan::{self, ExpirePlan, ExpireRefusal};
+use crate::boot::expire_plan::{ExpirePlan, ExpireRefusal, plan_expiry};
 use crate::boot::{execute_steps, facts};
 use crate::cli::arguments::{Cli, Expire};
 use crate::cli::invocation::{Failure, load_config};
-use crate::config::Config;
 use crate::host::HostRoot;
 use crate::ui;
 use crate::ui::progress::ProgressCounter;
@@ -31,7 +30,7 @@ pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
         let backend = config.open_backend(root)?;
         let mut survey = backend.survey()?;
         backend.look_for_snapshots(&mut survey.old_roots)?;
-        return Ok(match plan(&config, &survey) {
+        return Ok(match plan_expiry(&survey, config.rollback.retention, Utc::now()) {
             Ok(mut plan) => {
                 plan.look_inside(|tree| backend.nested_that_hold(tree))?;
                 print_plan(&plan)
@@ -45,7 +44,7 @@ pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
     Ok(config.with_lock(root, ui::report_waiting, |locked| {
         let mut survey = locked.survey()?;
         locked.look_for_snapshots(&mut survey.old_roots)?;
-        let code = match plan(&config, &survey) {
+        let code = match plan_expiry(&survey, config.rollback.retention, Utc::now()) {
             Ok(mut plan) => {
                 plan.look_inside(|tree| locked.nested_that_hold(tree))?;
                 execute_plan(&plan, locked)
@@ -60,10 +59,6 @@ pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
     })?)
 }
 
-fn plan(config: &Config, survey: &Survey) -> Result<ExpirePlan, Vec<ExpireRefusal>> {
-    expire_plan::plan_expiry(survey, config.rollback.retention, Utc::now())
-}
-
 fn print_plan(plan: &ExpirePlan) -> ExitCode {
     ui::print_text(&plan.to_string());
     if plan.decisions.is_empty() {
@@ -74,7 +69,7 @@ fn print_plan(plan: &ExpirePlan) -> ExitCode {
 
 fn execute_plan(plan: &ExpirePlan, locked: &mut dyn LockedBackend) -> ExitCode {
     let total = plan.deletions().count();
-    for decision in plan.decisions.iter().filter(|decision| decision.is_told()) {
+    for decision in plan.decisions.iter().filter(|decision| decision.is_reported_always()) {
         ui::print_text(&format!("{decision}\n"));
     }
     if total == 0 {

@@ -40,7 +40,7 @@ impl ExpirePlan {
     /// The old roots that the rules would let go, if nobody had made snapshots of them.
     pub fn kept_by_snapshots(&self) -> impl Iterator<Item = &TreeName> {
         self.decisions.iter().filter_map(|decision| match decision {
-            ExpiryDecision::Stays(old_root, WhyKept::HasSnapshots) => Some(&old_root.tree.name),
+            ExpiryDecision::Stays(old_root, KeepReason::HasSnapshots) => Some(&old_root.tree.name),
             _ => None,
         })
     }
@@ -58,23 +58,23 @@ impl ExpirePlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpiryDecision {
     /// The old root stays.
-    Stays(OldRoot, WhyKept),
+    Stays(OldRoot, KeepReason),
     /// The old root is deleted.
-    Goes(OldRoot, WhyGone),
+    Goes(OldRoot, DeletionReason),
     /// What an interrupted run left is deleted.
     Cleared(Unfinished),
 }
 
 impl ExpiryDecision {
     /// Whether it is told although nothing is done: its owner has to do something, or it stays for good.
-    pub fn is_told(&self) -> bool {
-        matches!(self, Self::Stays(_, WhyKept::OfOtherSystem | WhyKept::HasSnapshots))
+    pub fn is_reported_always(&self) -> bool {
+        matches!(self, Self::Stays(_, KeepReason::OfOtherSystem | KeepReason::HasSnapshots))
     }
 }
 
 /// Why an old root stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhyKept {
+pub enum KeepReason {
     /// It is one of so many that always stay.
     Newest(u32),
     /// It is of this age, and the rules keep it for so many days.
@@ -93,7 +93,7 @@ pub enum WhyKept {
 
 /// Why an old root goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WhyGone {
+pub struct DeletionReason {
     /// It is older than the rules keep it.
     pub age: Age,
     /// So many newer ones stay.
@@ -140,26 +140,26 @@ pub fn plan_expiry(
     let mut newer = 0;
     for (at, (old_root, age)) in own.into_iter().zip(ages).enumerate().rev() {
         let why = match age {
-            _ if at >= always_stay => Ok(WhyKept::Newest(retention.at_least)),
-            _ if is_default_subvolume(survey, old_root) => Ok(WhyKept::Default),
-            None => Ok(WhyKept::OfTheFuture(old_root.record.time)),
+            _ if at >= always_stay => Ok(KeepReason::Newest(retention.at_least)),
+            _ if is_default_subvolume(survey, old_root) => Ok(KeepReason::Default),
+            None => Ok(KeepReason::OfTheFuture(old_root.record.time)),
             Some(age) if age.passed > TimeDelta::days(retention.days.into()) => {
                 let keeps = retention.snapshots == Snapshots::Keep;
                 let has_some = keeps && !old_root.snapshots.is_empty();
-                if has_some { Ok(WhyKept::HasSnapshots) } else { Err(age) }
+                if has_some { Ok(KeepReason::HasSnapshots) } else { Err(age) }
             }
-            Some(age) => Ok(WhyKept::Young(age, retention.days)),
+            Some(age) => Ok(KeepReason::Young(age, retention.days)),
         };
         decisions.push(match why {
             Ok(why) => ExpiryDecision::Stays(old_root.clone(), why),
-            Err(age) => ExpiryDecision::Goes(old_root.clone(), WhyGone { age, newer }),
+            Err(age) => ExpiryDecision::Goes(old_root.clone(), DeletionReason { age, newer }),
         });
         newer += usize::from(why.is_ok());
     }
     decisions.reverse();
     let stays = |old_root: &OldRoot| {
         let is_named = survey.is_of_other(&old_root.record);
-        let why = if is_named { WhyKept::OfOtherLive } else { WhyKept::OfOtherSystem };
+        let why = if is_named { KeepReason::OfOtherLive } else { KeepReason::OfOtherSystem };
         ExpiryDecision::Stays(old_root.clone(), why)
     };
     decisions.extend(others.into_iter().map(stays));
@@ -218,11 +218,11 @@ impl fmt::Display for ExpiryDecision {
             Self::Stays(old_root, why) => {
                 write!(f, "keep {}: {why}", name(&old_root.record))?;
                 match why {
-                    WhyKept::HasSnapshots => {
+                    KeepReason::HasSnapshots => {
                         let list = old_root.snapshots.join(", ");
                         write!(f, ": {list} (`snapshots = \"delete\"` in `retention` lets them go)")
                     }
-                    WhyKept::OfOtherLive => {
+                    KeepReason::OfOtherLive => {
                         let name = old_root.record.live_name.as_deref().unwrap_or_default();
                         write!(f, ", `{name}`")
                     }
@@ -256,7 +256,7 @@ impl fmt::Display for ExpiryDecision {
     }
 }
 
-impl fmt::Display for WhyKept {
+impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Newest(1) => f.write_str("the newest"),
@@ -277,7 +277,7 @@ impl fmt::Display for WhyKept {
     }
 }
 
-impl fmt::Display for WhyGone {
+impl fmt::Display for DeletionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.newer {
             0 => write!(f, "{}, and no newer one stays", self.age),

@@ -91,6 +91,7 @@ fn failures_of_this_boot(survey: &Survey, facts: &BootFacts) -> Vec<StatusProble
         Err(why) => return vec![new_problem(why.clone(), "the next rollback writes it anew")],
         Ok(_) => facts.stamp_of_this_boot(),
     };
+    // A soft reboot keeps the stamp in /run, which is of an earlier userspace then.
     if let Some(count @ 1..) = facts.soft_reboots {
         let text = format!(
             "soft-reboot number {count} of this boot did not run the initrd, so nothing was rolled back"

@@ -28,7 +28,7 @@ pub(crate) fn run(cli: &Cli, args: &HoldNext) -> Result<ExitCode, Failure> {
     };
     if args.dry_run {
         let survey = config.open_backend(root)?.survey()?;
-        return Ok(report(
+        return Ok(print_outcome(
             plan_hold(&wanted, survey.hold.as_ref()).map(|step| format!("1. {step}\n")),
         ));
     }
@@ -42,10 +42,10 @@ pub(crate) fn run(cli: &Cli, args: &HoldNext) -> Result<ExitCode, Failure> {
             Err(nothing) => Ok(Err(nothing)),
         }
     })?;
-    Ok(report(done))
+    Ok(print_outcome(done))
 }
 
-fn report(what: Result<String, String>) -> ExitCode {
+fn print_outcome(what: Result<String, String>) -> ExitCode {
     ui::print_text(&what.unwrap_or_else(|nothing| format!("nothing to do: {nothing}\n")));
     ExitCode::SUCCESS
 }

@@ -19,7 +19,7 @@ pub enum WantedBlank {
     New(Origin),
     /// A snapshot that exists is taken.
     Adopted {
-        /// Its name.
+        /// Relative to the top of the file system.
         name: TreeName,
         /// Also if it may be another system's.
         even_if_unrelated: bool,
@@ -33,14 +33,14 @@ pub enum WantedBlank {
 pub enum ConfigFile {
     /// It is there.
     There {
-        /// Where.
+        /// As it was named, or found below the root.
         path: PathBuf,
         /// The line that names blank.
         blank_line: Option<usize>,
     },
     /// It has to be written.
     New {
-        /// Where.
+        /// Nothing has this name yet.
         path: PathBuf,
         /// What will stand in it.
         text: String,
@@ -50,7 +50,7 @@ pub enum ConfigFile {
 /// Everything that is known before anything is changed.
 #[derive(Clone, Copy, Debug)]
 pub struct InitSituation<'a> {
-    /// The configuration.
+    /// The configuration file, there or yet to be written.
     pub config: &'a ConfigFile,
     /// The names in it; `None` where the file system has no trees.
     pub layout: Option<&'a Layout>,
@@ -69,31 +69,31 @@ pub struct InitSituation<'a> {
     pub remake_initrd: Option<&'a str>,
 }
 
-/// One step.
+/// A change of the host or the disk; printed as `--dry-run` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InitStep {
     /// Write the configuration: first, so that a snapshot of live has it.
     WriteConfig {
-        /// Where; nothing has this name yet.
+        /// Nothing has this name yet.
         path: PathBuf,
-        /// The text.
+        /// TOML, with comments.
         text: String,
     },
     /// Make the directory for old roots.
     MakeOldDir {
-        /// Its name.
+        /// Relative to the top of the file system.
         old: TreeName,
     },
     /// Write down which nested subvolumes blank has stubs of.
     ListStubs {
-        /// The snapshot.
+        /// Where they are looked for.
         blank: Tree,
     },
     /// Write down that this blank is what live is to be restored to.
     Adopt {
-        /// What is live.
+        /// The tree that is live.
         live: Tree,
-        /// The blank.
+        /// The snapshot that it is restored to from then on.
         blank: Tree,
     },
     /// Make the blank snapshot, and the directory for old roots.

@@ -62,13 +62,13 @@ impl Kernels {
     }
 
     /// That a kernel loses its modules, in one line.
-    pub fn told_of_losing(&self, kernel: &Kernel) -> String {
+    pub fn describe_losing(&self, kernel: &Kernel) -> String {
         let Kernel { release, what, .. } = kernel;
         format!("after the next boot there are no modules for {what}, {release}: {}", self.blank())
     }
 
     /// That the running kernel has lost them, in one line.
-    pub fn told_of_lost(&self, kernel: &Kernel) -> String {
+    pub fn describe_lost(&self, kernel: &Kernel) -> String {
         let Kernel { release, what, .. } = kernel;
         format!("there are no modules for {what}, {release}, in this root: {}", self.blank())
     }
@@ -86,9 +86,9 @@ impl Kernels {
     pub fn problems(&self) -> Vec<StatusProblem> {
         let problem = |text, mend: &str| StatusProblem { text, mend: Some(mend.to_string()) };
         let losing =
-            self.losing().map(|kernel| problem(self.told_of_losing(kernel), MEND_BEFORE_REBOOT));
+            self.losing().map(|kernel| problem(self.describe_losing(kernel), MEND_BEFORE_REBOOT));
         let lost =
-            self.lost().map(|kernel| problem(self.told_of_lost(kernel), &self.mend_of_lost()));
+            self.lost().map(|kernel| problem(self.describe_lost(kernel), &self.mend_of_lost()));
         lost.into_iter().chain(losing).collect()
     }
 
@@ -128,6 +128,7 @@ pub fn find_kernels(root: &HostRoot, places: &[&str]) -> io::Result<Vec<Installe
             let version = name.split_once('-').map(|(_, version)| version.to_string());
             found.extend(read_kernel(root, &file, version.as_deref())?);
         }
+        // Unified images tell their release themselves.
         for (file, _) in list_files(root, &place.join("EFI/Linux"), |name| name.ends_with(".efi"))?
         {
             found.extend(read_kernel(root, &file, None)?);

@@ -34,7 +34,7 @@ pub struct OtherRoot {
     pub place: String,
     /// What is mounted.
     pub mounts: String,
-    /// The name of live.
+    /// The tree that should be mounted in its stead, relative to the top of the file system.
     pub live: TreeName,
 }
 

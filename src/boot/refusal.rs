@@ -20,7 +20,7 @@ pub enum Refusal {
     Resume(Resume),
     /// The kernel command line names the root by number.
     NumberOnCommandLine {
-        /// The number.
+        /// As it stands there, without `subvolid=`.
         subvolid: Vec<u8>,
         /// What to write instead.
         corrected: String,

@@ -43,7 +43,7 @@ pub enum RollbackStep {
     RemoveHold,
     /// Make a fresh copy of blank under the record's name.
     Prepare {
-        /// The tree to copy.
+        /// What the copy is made of.
         blank: Tree,
         /// What will be true of that name once the copy is swapped with live.
         record: Record,
@@ -150,6 +150,7 @@ pub fn plan_rollback(
     if refusals.iter().any(Refusal::is_by_request) {
         return Err(refusals);
     }
+    // A hold for this boot comes before everything that the disk has against a rollback: there is none.
     let used_up = match &survey.hold {
         Some(Held::By(hold)) if hold.is_for(&facts.boot_id) && refusals.is_empty() => {
             return Ok(plan_held_boot(hold, facts));
@@ -161,6 +162,7 @@ pub fn plan_rollback(
         Some(Held::By(hold)) => hold.used_by.is_some(),
         None => false,
     };
+    // From here on every reason is collected: who mends one should not meet the next at the next boot.
     refusals.extend(numbers_in_fstab(facts, layout));
     refusals.extend(survey.obstacles.iter().cloned().map(Refusal::Obstacle));
     refusals.extend(obstacles_to_swap(strategy, survey).iter().cloned().map(Refusal::Obstacle));
@@ -181,6 +183,7 @@ pub fn plan_rollback(
     refusals.extend(refusal_of_writable_blank(blank));
     refusals.extend(refusal_unrelated(survey, live, blank));
     let planned = if is_fresh(live, blank) {
+        // Nothing is exchanged, so live may be in use.
         Ok(plan_completion(survey, facts, live))
     } else {
         refusals.extend(refusals_of_live(survey, live));

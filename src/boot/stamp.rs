@@ -93,7 +93,7 @@ pub enum RollbackOutcome {
     },
     /// It was begun and not completed.
     Failed {
-        /// What failed.
+        /// What failed, each complete with its mend.
         reasons: Vec<String>,
     },
 }

@@ -24,7 +24,7 @@ use crate::ui;
 
 pub(crate) fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
     if args.boot {
-        return this_boot(cli, args);
+        return run_for_boot(cli, args);
     }
     let config = load_config(cli, &args.root.root)?;
     let host = HostRoot::open(&args.host.host)?;
@@ -48,6 +48,7 @@ pub(crate) fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
         let text = format!("the next boot does not run what the rollback restores: {other}");
         problems.push(StatusProblem { text, mend: Some(other.mend()) });
     }
+    // A kernel whose modules are gone is no problem of the root's, but the next boot meets it, too.
     problems.extend(kernel_problems(&Sources {
         config: &config,
         root_path: &args.root.root,
@@ -75,6 +76,7 @@ pub(crate) fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
             status_text::write_status_text(&report, &ui::style_of_output(cli), &Local::now(), out)
         }
     };
+    // Who reads no further has what they wanted; the exit code tells the rest.
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
@@ -84,7 +86,7 @@ pub(crate) fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
 
 /// Only whether this boot's rollback ran, for the boot itself: nothing is listed, and the journal is
 /// told, since an initrd may have had none.
-fn this_boot(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
+fn run_for_boot(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
     let config = load_config(cli, &args.root.root)?;
     let Some(layout) = config.root.layout() else { return Ok(ExitCode::SUCCESS) };
     let root = &args.host.host;

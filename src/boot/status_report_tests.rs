@@ -6,7 +6,7 @@ use dirfd::{TreeName, TreePath};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::diff::diff_fixture::{text, tree};
+use crate::diff::diff_fixture::{example_tree, text_of};
 use crate::ui::colours::Style;
 
 const NOW: i64 = 1_795_359_549;
@@ -30,19 +30,19 @@ fn record(number: u32, time: i64) -> Record {
 }
 
 fn old_root(number: u32, time: i64, own_bytes: Option<u64>) -> OldRoot {
-    let tree = tree(&format!("old-{number}"), &format!("old-roots/{number}"), Some(time));
+    let tree = example_tree(&format!("old-{number}"), &format!("old-roots/{number}"), Some(time));
     OldRoot { own_bytes, ..OldRoot::new(tree, record(number, time)) }
 }
 
 fn survey() -> Survey {
-    let mut live = tree("7f31-live", "root", Some(NOW - 3_600));
+    let mut live = example_tree("7f31-live", "root", Some(NOW - 3_600));
     live.copy_of = Some(TreeId::new("9a0c-blank"));
     Survey {
         kinship: backends::Kinship::Proven,
         tells_copies: true,
         file_system: "8f4d2c1b-0000-4000-8000-1234567890ab".to_string(),
         live: Slot::Present(live),
-        blank: Slot::Present(tree("9a0c-blank", "root-blank", Some(NOW - 21 * DAY))),
+        blank: Slot::Present(example_tree("9a0c-blank", "root-blank", Some(NOW - 21 * DAY))),
         has_old_dir: true,
         old_roots: vec![
             old_root(8, NOW - 3 * DAY, Some(126_000_000)),
@@ -111,7 +111,7 @@ fn sick() -> (Survey, BootState, Vec<StatusProblem>) {
 
 fn human(report: StatusReport<'_>, style: &Style) -> String {
     let now = at(NOW).with_timezone(&FixedOffset::east_opt(2 * 3_600).unwrap());
-    text(|out| crate::boot::status_text::write_status_text(&report, style, &now, out))
+    text_of(|out| crate::boot::status_text::write_status_text(&report, style, &now, out))
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn programs_get_the_same() {
     let (survey, boot, problems) = sick();
     let report =
         StatusReport { survey: &survey, boot: &boot, problems: &problems, needs_rollback: true };
-    let parsed: Value = serde_json::from_str(&text(|out| {
+    let parsed: Value = serde_json::from_str(&text_of(|out| {
         crate::boot::status_json::write_status_json(&report, out)
     }))
     .unwrap();
@@ -227,7 +227,7 @@ fn programs_get_the_same() {
 fn a_rollback_is_told_to_programs() {
     let (survey, boot) = (survey(), boot());
     let report = StatusReport { survey: &survey, boot: &boot, problems: &[], needs_rollback: true };
-    let parsed: Value = serde_json::from_str(&text(|out| {
+    let parsed: Value = serde_json::from_str(&text_of(|out| {
         crate::boot::status_json::write_status_json(&report, out)
     }))
     .unwrap();

@@ -36,6 +36,7 @@ pub fn find_swap_files(root: &HostRoot, host: &HostRoot) -> Result<Vec<SwapFile>
         Some(there) => there.in_use |= swap.in_use,
         None => found.push(swap),
     };
+    // Files that are named may be yet to come, and links lead to them.
     let text = fstab::read_fstab(root.as_fd()).map_err(|e| Error::io("read /etc/fstab", e))?;
     for named in parse_fstab_swaps(&text).into_iter().chain(read_unit_swaps(root)?) {
         let Ok(path) = TreePath::parse(&named) else { continue };
@@ -45,6 +46,7 @@ pub fn find_swap_files(root: &HostRoot, host: &HostRoot) -> Result<Vec<SwapFile>
             Located::Elsewhere => {}
         }
     }
+    // Files in use need not be named anywhere: `swapon` takes any.
     let swaps = match host.read("proc/swaps") {
         Ok(text) => text,
         Err(error) if is_not_found(&error) => Vec::new(),

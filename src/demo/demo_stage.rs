@@ -14,7 +14,7 @@ use scratch::file_systems::Throwaway;
 /// A stage and what there is to say about it.
 #[derive(Debug)]
 pub struct DemoStage {
-    /// The stage.
+    /// Gone when it is closed or dropped.
     pub stage: Stage,
     /// The word for its backend.
     pub backend: &'static str,

@@ -12,10 +12,10 @@ use blankroot::cli::arguments::{Cli, Demo};
 use blankroot::cli::invocation::Failure;
 
 use crate::demo::demo_stage::set_stage;
-use crate::demo::story::Story;
+use crate::demo::story::DemoStory;
 
 pub fn run(cli: &Cli, args: &Demo) -> Result<ExitCode, Failure> {
-    let mut story = Story::new(cli, set_stage(args.backend)?)?;
+    let mut story = DemoStory::new(cli, set_stage(args.backend)?)?;
     story.introduce()?;
     for (at, scene) in scenes::SCENES.iter().enumerate() {
         if args.pause_at == Some(at + 1) {

@@ -12,7 +12,7 @@ use dirfd::fault::change;
 use dirfd::{Error, TreePath, atomic_file};
 
 use crate::demo::demo_machine::{self, BOOTS, NOTES};
-use crate::demo::story::Story;
+use crate::demo::story::DemoStory;
 
 /// Where the machine has its storage.
 const STORAGE: &str = "/persist";
@@ -20,7 +20,7 @@ const STORAGE: &str = "/persist";
 /// A part of the story with its title.
 pub struct Scene {
     pub title: &'static str,
-    pub play: fn(&mut Story) -> Result<(), Failure>,
+    pub play: fn(&mut DemoStory) -> Result<(), Failure>,
 }
 
 /// In the order in which they are played.
@@ -39,23 +39,23 @@ pub const SCENES: &[Scene] = &[
     Scene { title: "It is up again", play: play_status },
 ];
 
-fn play_init(story: &mut Story) -> Result<(), Failure> {
+fn play_init(story: &mut DemoStory) -> Result<(), Failure> {
     story.boot(BOOTS[0])?;
     let hidden = [("--root", story.stage.root()), ("--host", story.stage.host())];
     story.command(&["init"], &hidden)
 }
 
-fn play_changes(story: &mut Story) -> Result<(), Failure> {
+fn play_changes(story: &mut DemoStory) -> Result<(), Failure> {
     demo_machine::change_files(&story.stage.root())?;
     story.say("Alice writes two notes. Somebody renames the machine, removes the greeting,")?;
     story.say("and installs a program that nobody has heard of.")
 }
 
-fn play_diff(story: &mut Story) -> Result<(), Failure> {
+fn play_diff(story: &mut DemoStory) -> Result<(), Failure> {
     story.command(&["diff"], &[("--root", story.stage.root())])
 }
 
-fn play_keep(story: &mut Story) -> Result<(), Failure> {
+fn play_keep(story: &mut DemoStory) -> Result<(), Failure> {
     if story.mounts() {
         story.command(&["keep", "--storage", STORAGE, NOTES], &story.persistence())?;
     } else if rustix::process::geteuid().is_root() {
@@ -67,7 +67,7 @@ fn play_keep(story: &mut Story) -> Result<(), Failure> {
 }
 
 /// Only root can tell who uses what is moved, and `keep` moves nothing without that.
-fn keep_by_hand(story: &Story) -> Result<(), Failure> {
+fn keep_by_hand(story: &DemoStory) -> Result<(), Failure> {
     let file = story.config();
     let before = atomic_file::read_path(&file, atomic_file::MAX_OWN)
         .and_then(|text| String::from_utf8(text).map_err(io::Error::other))
@@ -86,7 +86,7 @@ fn keep_by_hand(story: &Story) -> Result<(), Failure> {
     story.command(&["apply", "--adopt"], &story.persistence())
 }
 
-fn play_rollback(story: &mut Story) -> Result<(), Failure> {
+fn play_rollback(story: &mut DemoStory) -> Result<(), Failure> {
     if story.stage.halt()? {
         story.quietly("Live is unmounted by now, with all that was mounted in it.")?;
     } else {
@@ -96,7 +96,7 @@ fn play_rollback(story: &mut Story) -> Result<(), Failure> {
     story.command(&["rollback"], &[("--host", story.stage.host())])
 }
 
-fn play_status(story: &mut Story) -> Result<(), Failure> {
+fn play_status(story: &mut DemoStory) -> Result<(), Failure> {
     story.boot(BOOTS[1])?;
     story.command(&["apply"], &story.persistence())?;
     sync_live(&story.stage.root())?;

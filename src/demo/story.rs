@@ -21,7 +21,7 @@ use crate::demo::demo_stage::DemoStage;
 /// The name of the configuration, in storage.
 const CONFIG: &str = "blankroot.toml";
 
-pub struct Story {
+pub struct DemoStory {
     pub stage: Stage,
     pub style: Style,
     color: Color,
@@ -29,7 +29,7 @@ pub struct Story {
     why_not_better: Option<String>,
 }
 
-impl Story {
+impl DemoStory {
     /// Installs the machine.
     pub fn new(cli: &Cli, stage: DemoStage) -> Result<Self, Error> {
         let DemoStage { stage, backend, why_not_better, config } = stage;
@@ -147,7 +147,7 @@ impl Story {
 }
 
 /// Writes what is gone, what stayed and where the old root is, each looked up before it is said.
-fn write_end(story: &Story) -> Result<(), Failure> {
+fn write_end(story: &DemoStory) -> Result<(), Failure> {
     let live = story.stage.root();
     let backend = Config::load(&story.config())?.open_backend(&live)?;
     let survey = backend.survey()?;

@@ -136,6 +136,7 @@ impl<'k> Classifier<'k> {
         while self.levels.last().is_some_and(|&(len, _)| !border(len)) {
             self.levels.pop();
         }
+        // What is left of the path is judged from its deepest known parent on.
         self.path.truncate(common);
         self.path.extend_from_slice(&path[common..]);
         let start = PathVerdicts { kept: None, forgotten: None, node: Some(&self.kept.root) };

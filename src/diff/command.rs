@@ -114,6 +114,7 @@ fn expect_comparable(
     if !report.only.is_empty() {
         report.for_each(find).map_err(|why| Error::io("read the changes", why))?;
     }
+    // A path with changes was compared. Only for the others it matters where they are.
     let unchanged = report.only.iter().filter(|path| !changed.contains(path) && path.depth() > 0);
     let unchanged: Vec<&TreePath> = unchanged.collect();
     let mut elsewhere = BTreeMap::new();

@@ -10,7 +10,7 @@ use crate::diff::{DiffMethod, DiffReport, TreeDiff};
 
 /// One change to be.
 #[derive(Clone, Debug)]
-pub struct Item {
+pub struct ExampleChange {
     pub path: Vec<u8>,
     pub kind: ChangeKind,
     pub facts: Facts,
@@ -18,19 +18,24 @@ pub struct Item {
 }
 
 /// A regular file of this size, mode 0644, of root.
-pub fn file(size: u64) -> Facts {
+pub fn file_facts(size: u64) -> Facts {
     let (mtime, mtime_nanos) = (1_795_359_549, 120_000_007);
     Facts { file_type: FileType::File, mode: 0o644, uid: 0, gid: 0, size, mtime, mtime_nanos }
 }
 
 /// Something else than a file.
-pub fn other(file_type: FileType) -> Facts {
-    Facts { file_type, mode: 0o755, ..file(7) }
+pub fn facts_of_type(file_type: FileType) -> Facts {
+    Facts { file_type, mode: 0o755, ..file_facts(7) }
 }
 
 /// An item; `path` without a leading slash.
-pub fn item(path: impl AsRef<[u8]>, kind: ChangeKind, facts: Facts, verdict: Verdict) -> Item {
-    Item { path: path.as_ref().to_vec(), kind, facts, verdict }
+pub fn example_change(
+    path: impl AsRef<[u8]>,
+    kind: ChangeKind,
+    facts: Facts,
+    verdict: Verdict,
+) -> ExampleChange {
+    ExampleChange { path: path.as_ref().to_vec(), kind, facts, verdict }
 }
 
 /// The two trees, the diff and its verdicts, to be borrowed as a report.
@@ -43,7 +48,7 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    pub fn new(mut items: Vec<Item>) -> Self {
+    pub fn new(mut items: Vec<ExampleChange>) -> Self {
         items.sort_by(|a, b| a.path.cmp(&b.path));
         let mut verdicts = Verdicts::default();
         let kept = verdicts.add_rule("/etc/machine-id".to_string());
@@ -59,8 +64,8 @@ impl Fixture {
             );
         }
         Self {
-            blank: tree("9a0c-blank", "root-blank", Some(1_795_000_000)),
-            live: tree("7f31-live", "root", None),
+            blank: example_tree("9a0c-blank", "root-blank", Some(1_795_000_000)),
+            live: example_tree("7f31-live", "root", None),
             diff: TreeDiff { changes: changes(&items), method: DiffMethod::Fast },
             verdicts,
             only: Vec::new(),
@@ -74,7 +79,7 @@ impl Fixture {
 }
 
 /// A tree that was made at this second.
-pub fn tree(id: &str, name: &str, created: Option<i64>) -> Tree {
+pub fn example_tree(id: &str, name: &str, created: Option<i64>) -> Tree {
     Tree {
         id: TreeId::new(id),
         name: TreeName::new(name).unwrap(),
@@ -86,13 +91,13 @@ pub fn tree(id: &str, name: &str, created: Option<i64>) -> Tree {
 }
 
 /// What `write` writes, as text.
-pub fn text(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
+pub fn text_of(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
     let mut out = Vec::new();
     write(&mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
-fn changes(sorted: &[Item]) -> Changes {
+fn changes(sorted: &[ExampleChange]) -> Changes {
     let mut writer = ChangesWriter::new();
     let mut open: Vec<&[u8]> = Vec::new();
     for item in sorted {
@@ -116,52 +121,61 @@ fn changes(sorted: &[Item]) -> Changes {
 }
 
 /// What a machine collects in a week, with names that nobody wants to meet.
-pub fn week() -> Vec<Item> {
+pub fn week_of_changes() -> Vec<ExampleChange> {
     use crate::diff::classify::Verdict::{Forgotten, Kept, Stray};
     use dirfd::ChangeKind::{Added, Metadata, Modified, Removed, Replaced};
     use dirfd::FileType::{Dir, Fifo, Socket, Subvolume, Symlink};
-    let dir = other(Dir);
+    let dir = facts_of_type(Dir);
     let mut items = vec![
-        item("", Metadata, dir, Stray),
-        item("etc/machine-id", Added, file(33), Kept),
-        item("etc/passwd", Modified, file(1_204), Stray),
-        item("etc/shadow", Metadata, Facts { mode: 0o600, ..file(900) }, Stray),
-        item("etc/ssl/private", Metadata, dir, Stray),
-        item("etc/ssl/private/host key.pem", Added, file(1_704), Stray),
-        item("etc/mtab", Replaced, file(12), Stray),
-        item("etc/motd", Removed, file(286), Stray),
-        item("home/alice/notes\nfor\x1b[31m me", Added, file(5_120), Stray),
-        item(b"home/alice/caf\xe9.txt", Added, file(88), Stray),
-        item("home/alice/日本語.md", Added, file(12_000), Stray),
-        item("home/alice/bin", Added, dir, Stray),
-        item("home/alice/bin/run", Added, Facts { mode: 0o755, ..file(4_000_000) }, Stray),
-        item("home/alice/bin/run.old", Added, other(Symlink), Stray),
-        item("home/alice/empty", Added, dir, Stray),
-        item("run/control", Added, other(Fifo), Stray),
-        item("run/control.sock", Added, other(Socket), Stray),
-        item("opt", Removed, dir, Stray),
-        item("opt/old", Removed, dir, Stray),
-        item("opt/old/app", Removed, file(70_000), Stray),
-        item("srv", Added, dir, Stray),
-        item("srv-backup", Added, dir, Stray),
-        item("srv-backup/x", Added, file(1), Stray),
-        item("srv/kept", Added, file(1), Kept),
-        item("srv/www", Added, dir, Stray),
-        item("srv/www/index.html", Added, file(17), Stray),
-        item("var/lib/machines", Added, other(Subvolume), Stray),
-        item("var/lib/was-a-dir", Replaced, other(Symlink), Stray),
-        item("var/lib/was-a-dir/x", Removed, file(9), Stray),
+        example_change("", Metadata, dir, Stray),
+        example_change("etc/machine-id", Added, file_facts(33), Kept),
+        example_change("etc/passwd", Modified, file_facts(1_204), Stray),
+        example_change("etc/shadow", Metadata, Facts { mode: 0o600, ..file_facts(900) }, Stray),
+        example_change("etc/ssl/private", Metadata, dir, Stray),
+        example_change("etc/ssl/private/host key.pem", Added, file_facts(1_704), Stray),
+        example_change("etc/mtab", Replaced, file_facts(12), Stray),
+        example_change("etc/motd", Removed, file_facts(286), Stray),
+        example_change("home/alice/notes\nfor\x1b[31m me", Added, file_facts(5_120), Stray),
+        example_change(b"home/alice/caf\xe9.txt", Added, file_facts(88), Stray),
+        example_change("home/alice/日本語.md", Added, file_facts(12_000), Stray),
+        example_change("home/alice/bin", Added, dir, Stray),
+        example_change(
+            "home/alice/bin/run",
+            Added,
+            Facts { mode: 0o755, ..file_facts(4_000_000) },
+            Stray,
+        ),
+        example_change("home/alice/bin/run.old", Added, facts_of_type(Symlink), Stray),
+        example_change("home/alice/empty", Added, dir, Stray),
+        example_change("run/control", Added, facts_of_type(Fifo), Stray),
+        example_change("run/control.sock", Added, facts_of_type(Socket), Stray),
+        example_change("opt", Removed, dir, Stray),
+        example_change("opt/old", Removed, dir, Stray),
+        example_change("opt/old/app", Removed, file_facts(70_000), Stray),
+        example_change("srv", Added, dir, Stray),
+        example_change("srv-backup", Added, dir, Stray),
+        example_change("srv-backup/x", Added, file_facts(1), Stray),
+        example_change("srv/kept", Added, file_facts(1), Kept),
+        example_change("srv/www", Added, dir, Stray),
+        example_change("srv/www/index.html", Added, file_facts(17), Stray),
+        example_change("var/lib/machines", Added, facts_of_type(Subvolume), Stray),
+        example_change("var/lib/was-a-dir", Replaced, facts_of_type(Symlink), Stray),
+        example_change("var/lib/was-a-dir/x", Removed, file_facts(9), Stray),
     ];
-    items.extend([item("var/cache/apt", Added, dir, Forgotten)]);
-    items
-        .extend((0..1_203).map(|n| {
-            item(format!("var/cache/apt/{n:04}.deb"), Added, file(15_000 + n), Forgotten)
-        }));
-    items.extend(
-        (0..35).map(|n| item(format!("var/log/journal/{n:02}.log"), Added, file(1_000 * n), Stray)),
-    );
-    items.extend(
-        (0..30).map(|n| item(format!("var/lib/app/state/{n:02}"), Modified, file(100), Kept)),
-    );
+    items.extend([example_change("var/cache/apt", Added, dir, Forgotten)]);
+    items.extend((0..1_203).map(|n| {
+        example_change(
+            format!("var/cache/apt/{n:04}.deb"),
+            Added,
+            file_facts(15_000 + n),
+            Forgotten,
+        )
+    }));
+    items.extend((0..35).map(|n| {
+        example_change(format!("var/log/journal/{n:02}.log"), Added, file_facts(1_000 * n), Stray)
+    }));
+    items.extend((0..30).map(|n| {
+        example_change(format!("var/lib/app/state/{n:02}"), Modified, file_facts(100), Kept)
+    }));
     items
 }

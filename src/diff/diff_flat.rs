@@ -8,7 +8,7 @@ use dirfd::{ChangeKind, FileType};
 use crate::diff::classify::Verdict;
 use crate::diff::summary::VERDICTS;
 use crate::diff::{DiffReport, DiffRow};
-use crate::ui::colours::{PLAIN, QUIET, Style};
+use crate::ui::colours::{ALERT, GOOD, PLAIN, QUIET, Style};
 use crate::ui::figures;
 
 /// The character that stands for a kind of change.
@@ -19,6 +19,15 @@ pub fn mark_of_change(kind: ChangeKind) -> char {
         ChangeKind::Modified => '~',
         ChangeKind::Metadata => 'm',
         ChangeKind::Replaced => '!',
+    }
+}
+
+/// How a verdict's word, and the mark beside it, look.
+pub fn style_of_verdict(verdict: Verdict) -> anstyle::Style {
+    match verdict {
+        Verdict::Stray => ALERT,
+        Verdict::Kept => GOOD.dimmed(),
+        Verdict::Forgotten => QUIET,
     }
 }
 
@@ -41,7 +50,7 @@ fn write_row(
         FileType::File => figures::format_size(row.facts.size),
         _ => "-".to_string(),
     };
-    let paint = Style::verdict(row.verdict);
+    let paint = style_of_verdict(row.verdict);
     // What is decided stands back as a whole line.
     let (rest, file) = if row.verdict == Verdict::Stray {
         (PLAIN, style.file(row.path, row.facts))
@@ -72,11 +81,11 @@ pub fn write_diff_nul(report: &DiffReport<'_>, out: impl Write) -> io::Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diff::diff_fixture::{Fixture, text, week};
+    use crate::diff::diff_fixture::{Fixture, text_of, week_of_changes};
     use dirfd::TreePath;
 
     fn narrowed(to: &[&str]) -> Fixture {
-        let mut fixture = Fixture::new(week());
+        let mut fixture = Fixture::new(week_of_changes());
         fixture.only = to.iter().map(|path| TreePath::parse(path.as_bytes()).unwrap()).collect();
         fixture
     }
@@ -84,7 +93,7 @@ mod tests {
     #[test]
     fn one_line_a_change_in_columns() {
         let fixture = narrowed(&["/etc", "/home", "/run", "/var/lib/machines"]);
-        let shown = text(|out| write_diff_flat(&fixture.report(), &Style::default(), out));
+        let shown = text_of(|out| write_diff_flat(&fixture.report(), &Style::default(), out));
         insta::assert_snapshot!(shown, @r#"
         + file             33 B  kept       /etc/machine-id
         - file            286 B  stray      /etc/motd
@@ -110,8 +119,8 @@ mod tests {
     fn colour_adds_nothing_but_colour() {
         let fixture = narrowed(&[]);
         let style = Style { color: true, ls_colors: Some(lscolors::LsColors::default()) };
-        let plain = text(|out| write_diff_flat(&fixture.report(), &Style::default(), out));
-        let coloured = text(|out| write_diff_flat(&fixture.report(), &style, out));
+        let plain = text_of(|out| write_diff_flat(&fixture.report(), &Style::default(), out));
+        let coloured = text_of(|out| write_diff_flat(&fixture.report(), &style, out));
         assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
         assert!(coloured.contains("\x1b[31mstray") && !plain.contains('\x1b'));
     }

@@ -159,20 +159,22 @@ impl<'a> JsonChange<'a> {
 mod tests {
     use super::*;
     use crate::diff::classify::Verdict;
-    use crate::diff::diff_fixture::{Fixture, file, item, text, week};
+    use crate::diff::diff_fixture::{
+        Fixture, example_change, file_facts, text_of, week_of_changes,
+    };
     use dirfd::{ChangeKind, TreePath};
     use serde_json::{Value, json};
     use std::collections::BTreeSet;
 
     fn document(fixture: &Fixture) -> String {
-        text(|out| write_diff_json(&fixture.report(), out))
+        text_of(|out| write_diff_json(&fixture.report(), out))
     }
 
     #[test]
     fn the_whole_document() {
         let mut fixture = Fixture::new(vec![
-            item("etc/a \"b\"\n\x1b", ChangeKind::Added, file(1), Verdict::Kept),
-            item(b"etc/\xff", ChangeKind::Removed, file(2), Verdict::Stray),
+            example_change("etc/a \"b\"\n\x1b", ChangeKind::Added, file_facts(1), Verdict::Kept),
+            example_change(b"etc/\xff", ChangeKind::Removed, file_facts(2), Verdict::Stray),
         ]);
         fixture.diff.method = DiffMethod::Walk("blank is not a snapshot".to_string());
         insta::assert_snapshot!(document(&fixture), @r#"
@@ -192,12 +194,15 @@ mod tests {
 
     #[test]
     fn every_change_comes_back_once_and_is_counted() {
-        let fixture = Fixture::new(week());
+        let fixture = Fixture::new(week_of_changes());
         let parsed: Value = serde_json::from_str(&document(&fixture)).unwrap();
         let changes = parsed["changes"].as_array().unwrap();
         let paths: BTreeSet<String> = changes.iter().map(|row| row["path"].to_string()).collect();
-        assert_eq!((changes.len(), paths.len()), (week().len(), week().len()));
-        assert_eq!(parsed["summary"]["total"], json!(week().len()));
+        assert_eq!(
+            (changes.len(), paths.len()),
+            (week_of_changes().len(), week_of_changes().len())
+        );
+        assert_eq!(parsed["summary"]["total"], json!(week_of_changes().len()));
         for (key, counts) in [("change", "changes"), ("verdict", "verdicts")] {
             for (word, count) in parsed["summary"][counts].as_object().unwrap() {
                 let found = changes.iter().filter(|row| row[key] == json!(word)).count();
@@ -209,7 +214,7 @@ mod tests {
 
     #[test]
     fn narrowing_stops_at_the_borders_of_names() {
-        let mut fixture = Fixture::new(week());
+        let mut fixture = Fixture::new(week_of_changes());
         fixture.only = vec![TreePath::parse(b"/srv").unwrap()];
         let parsed: Value = serde_json::from_str(&document(&fixture)).unwrap();
         let paths: Vec<&str> = parsed["changes"]

@@ -7,6 +7,7 @@ use dirfd::FileType;
 use dirfd::path::Escaped;
 use unicode_width::UnicodeWidthStr;
 
+use crate::diff::diff_flat::style_of_verdict;
 use crate::diff::summary::{Summary, Tally, VERDICTS};
 use crate::diff::{DiffReport, DiffRow};
 use crate::ui::colours::{PLAIN, STRONG, Style};
@@ -46,7 +47,7 @@ fn write_table(rows: &[(String, Summary)], style: &Style, out: &mut impl Write) 
     let names = rows.iter().map(|(name, _)| name.width()).max().unwrap_or(0);
     let columns = VERDICTS.map(|verdict| Column {
         word: verdict.word(),
-        paint: Style::verdict(verdict),
+        paint: style_of_verdict(verdict),
         cells: rows.iter().map(|(_, summary)| cells_of_tally(summary.verdict(verdict))).collect(),
     });
     write!(out, "{:names$}", "")?;
@@ -97,12 +98,12 @@ fn cells_of_tally(tally: Tally) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diff::diff_fixture::{Fixture, text, week};
+    use crate::diff::diff_fixture::{Fixture, text_of, week_of_changes};
 
     #[test]
     fn a_table_of_the_top() {
-        let fixture = Fixture::new(week());
-        let shown = text(|out| write_diff_stat(&fixture.report(), &Style::default(), out));
+        let fixture = Fixture::new(week_of_changes());
+        let shown = text_of(|out| write_diff_stat(&fixture.report(), &Style::default(), out));
         insta::assert_snapshot!(shown, @r#"
                               stray          kept         forgotten
         /              1        0 B    -        -       -         -
@@ -116,7 +117,7 @@ mod tests {
         total         62    4.4 MiB   32  3.0 KiB   1,204  17.9 MiB
         "#);
         let style = Style { color: true, ls_colors: None };
-        let coloured = text(|out| write_diff_stat(&fixture.report(), &style, out));
+        let coloured = text_of(|out| write_diff_stat(&fixture.report(), &style, out));
         assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), shown);
     }
 }

@@ -7,7 +7,7 @@ use dirfd::{ChangeKind, FileType};
 use unicode_width::UnicodeWidthStr;
 
 use crate::diff::classify::Verdict;
-use crate::diff::diff_flat::mark_of_change;
+use crate::diff::diff_flat::{mark_of_change, style_of_verdict};
 use crate::diff::summary::{KINDS, Summary, VERDICTS, content_bytes};
 use crate::diff::tree_fold::{
     self, ChangeCounts, ChangeSort, ChangeTree, Changed, FoldedLine, LineBody, NodeId,
@@ -77,7 +77,7 @@ fn write_summary(summary: &Summary, style: &Style, out: &mut impl Write) -> io::
             bytes => format!(" ({})", figures::format_size(bytes)),
         };
         let (count, word) = (figures::format_count(tally.count), verdict.word());
-        let paint = if verdict == Verdict::Stray { Style::verdict(verdict) } else { PLAIN };
+        let paint = if verdict == Verdict::Stray { style_of_verdict(verdict) } else { PLAIN };
         let part = format_args!("{count} {word}{size}");
         write!(out, "{separator}{}", style.paint(paint, part))?;
         separator = ", ";
@@ -148,7 +148,7 @@ fn write_change(
     out: &mut impl Write,
 ) -> io::Result<()> {
     let (kind, verdict) = change.sort;
-    let paint = Style::verdict(verdict);
+    let paint = style_of_verdict(verdict);
     // What is decided stands back as a whole line.
     let (name, figures) = if verdict == Verdict::Stray { (name, PLAIN) } else { (QUIET, QUIET) };
     let used = line.guide.width() + cells.name.width();

@@ -4,21 +4,23 @@ use lscolors::LsColors;
 use proptest::prelude::*;
 
 use super::*;
-use crate::diff::diff_fixture::{Fixture, Item, file, item, other, text, week};
+use crate::diff::diff_fixture::{
+    ExampleChange, Fixture, example_change, facts_of_type, file_facts, text_of, week_of_changes,
+};
 use crate::diff::tree_fold;
 
 fn plain(fixture: &Fixture) -> String {
-    text(|out| write_diff_tree(&fixture.report(), &Style::default(), out))
+    text_of(|out| write_diff_tree(&fixture.report(), &Style::default(), out))
 }
 
 fn coloured(fixture: &Fixture) -> String {
     let style = Style { color: true, ls_colors: Some(LsColors::from_string("*.pem=35")) };
-    text(|out| write_diff_tree(&fixture.report(), &style, out))
+    text_of(|out| write_diff_tree(&fixture.report(), &style, out))
 }
 
 #[test]
 fn a_week_on_a_machine() {
-    insta::assert_snapshot!(plain(&Fixture::new(week())), @r#"
+    insta::assert_snapshot!(plain(&Fixture::new(week_of_changes())), @r#"
     m /                                                   stray
       /etc/
     + ├─ machine-id                                 33 B  kept
@@ -79,7 +81,8 @@ fn nothing_changed_is_one_line() {
 
 #[test]
 fn a_walk_says_why_it_was_needed() {
-    let mut fixture = Fixture::new(vec![item("x", ChangeKind::Added, file(1), Verdict::Stray)]);
+    let mut fixture =
+        Fixture::new(vec![example_change("x", ChangeKind::Added, file_facts(1), Verdict::Stray)]);
     fixture.diff.method = DiffMethod::Walk("blank was made on another disk".to_string());
     insta::assert_snapshot!(plain(&fixture), @r#"
     + /x  1 B  stray
@@ -91,7 +94,7 @@ fn a_walk_says_why_it_was_needed() {
 
 #[test]
 fn a_narrowed_view_counts_only_what_it_shows() {
-    let mut fixture = Fixture::new(week());
+    let mut fixture = Fixture::new(week_of_changes());
     fixture.only =
         ["/etc/ssl", "/srv"].map(|path| TreePath::parse(path.as_bytes()).unwrap()).into();
     insta::assert_snapshot!(plain(&fixture), @r#"
@@ -109,11 +112,13 @@ fn a_narrowed_view_counts_only_what_it_shows() {
 
 #[test]
 fn few_decided_changes_are_all_named_and_a_lone_new_directory_keeps_its_name() {
-    let kept = |n| item(format!("etc/nix/{n}"), ChangeKind::Added, file(1), Verdict::Kept);
-    let mut items: Vec<Item> = (0..3).map(kept).collect();
-    let forgotten = |path: String, facts| item(path, ChangeKind::Added, facts, Verdict::Forgotten);
-    items.push(forgotten("var/cache/apt".to_string(), other(FileType::Dir)));
-    items.extend((0..50).map(|n| forgotten(format!("var/cache/apt/{n:02}"), file(2))));
+    let kept =
+        |n| example_change(format!("etc/nix/{n}"), ChangeKind::Added, file_facts(1), Verdict::Kept);
+    let mut items: Vec<ExampleChange> = (0..3).map(kept).collect();
+    let forgotten =
+        |path: String, facts| example_change(path, ChangeKind::Added, facts, Verdict::Forgotten);
+    items.push(forgotten("var/cache/apt".to_string(), facts_of_type(FileType::Dir)));
+    items.extend((0..50).map(|n| forgotten(format!("var/cache/apt/{n:02}"), file_facts(2))));
     insta::assert_snapshot!(plain(&Fixture::new(items)), @r#"
       /etc/nix/
     + ├─ 0                 1 B  kept
@@ -129,7 +134,7 @@ fn few_decided_changes_are_all_named_and_a_lone_new_directory_keeps_its_name() {
 
 #[test]
 fn colour_adds_nothing_but_colour() {
-    let fixture = Fixture::new(week());
+    let fixture = Fixture::new(week_of_changes());
     assert_eq!(strip_str(&coloured(&fixture)).to_string(), plain(&fixture));
     assert!(!plain(&fixture).contains('\x1b'));
 }
@@ -137,9 +142,9 @@ fn colour_adds_nothing_but_colour() {
 #[test]
 fn strays_stand_out_and_the_rest_stands_back() {
     let fixture = Fixture::new(vec![
-        item("etc/key.pem", ChangeKind::Added, file(1), Verdict::Stray),
-        item("etc/kept.pem", ChangeKind::Added, file(1), Verdict::Kept),
-        item("etc/gone.pem", ChangeKind::Removed, file(1), Verdict::Forgotten),
+        example_change("etc/key.pem", ChangeKind::Added, file_facts(1), Verdict::Stray),
+        example_change("etc/kept.pem", ChangeKind::Added, file_facts(1), Verdict::Kept),
+        example_change("etc/gone.pem", ChangeKind::Removed, file_facts(1), Verdict::Forgotten),
     ]);
     insta::assert_snapshot!(coloured(&fixture).replace('\x1b', "^"), @r#"
       ^[1m^[34m/etc/^[0m
@@ -151,7 +156,7 @@ fn strays_stand_out_and_the_rest_stands_back() {
     "#);
 }
 
-fn any_items() -> impl Strategy<Value = Vec<Item>> {
+fn any_items() -> impl Strategy<Value = Vec<ExampleChange>> {
     let name = prop_oneof![
         3 => prop::sample::select(vec![&b"a"[..], b"a-b", b"a b", b"b", b"\xff", b"\n"])
             .prop_map(<[u8]>::to_vec),
@@ -166,16 +171,21 @@ fn any_items() -> impl Strategy<Value = Vec<Item>> {
         4 => Just(Verdict::Forgotten),
         1 => prop::sample::select(VERDICTS.to_vec()),
     ];
-    let facts =
-        prop_oneof![Just(file(10)), Just(other(FileType::Dir)), Just(other(FileType::Fifo))];
+    let facts = prop_oneof![
+        Just(file_facts(10)),
+        Just(facts_of_type(FileType::Dir)),
+        Just(facts_of_type(FileType::Fifo))
+    ];
     let rows = prop::collection::btree_map(path, (kind, facts, verdict), 0..200);
     rows.prop_map(|rows| {
         let items = rows.into_iter();
-        items.map(|(path, (kind, facts, verdict))| item(path, kind, facts, verdict)).collect()
+        items
+            .map(|(path, (kind, facts, verdict))| example_change(path, kind, facts, verdict))
+            .collect()
     })
 }
 
-fn view(items: Vec<Item>) -> (u64, Vec<tree_fold::FoldedLine>) {
+fn view(items: Vec<ExampleChange>) -> (u64, Vec<tree_fold::FoldedLine>) {
     let fixture = Fixture::new(items);
     let mut builder = tree_fold::ChangeTreeBuilder::new();
     let mut rows = 0;
@@ -210,21 +220,26 @@ proptest! {
 fn ten_thousand_nested_directories_do_not_overflow_the_stack() {
     let names = vec!["d"; 2_000];
     let dirs = (1..=names.len()).step_by(500).map(|depth| {
-        let facts = Facts { mode: 0o700, ..other(FileType::Dir) };
-        item(names[..depth].join("/"), ChangeKind::Metadata, facts, Verdict::Stray)
+        let facts = Facts { mode: 0o700, ..facts_of_type(FileType::Dir) };
+        example_change(names[..depth].join("/"), ChangeKind::Metadata, facts, Verdict::Stray)
     });
-    let deepest = item(["d/"; 10_000].concat() + "x", ChangeKind::Added, file(1), Verdict::Stray);
+    let deepest = example_change(
+        ["d/"; 10_000].concat() + "x",
+        ChangeKind::Added,
+        file_facts(1),
+        Verdict::Stray,
+    );
     let (rows, lines) = view(dirs.chain([deepest]).collect());
     assert_eq!((rows, lines.iter().map(tree_fold::FoldedLine::covers).sum::<u64>()), (5, 5));
 }
 
 #[test]
 fn a_nested_subvolume_is_never_folded_away() {
-    let added = |path: &str, facts| item(path, ChangeKind::Added, facts, Verdict::Stray);
+    let added = |path: &str, facts| example_change(path, ChangeKind::Added, facts, Verdict::Stray);
     let fixture = Fixture::new(vec![
-        added("var/lib", other(FileType::Dir)),
-        added("var/lib/a", file(1)),
-        added("var/lib/machines", other(FileType::Subvolume)),
+        added("var/lib", facts_of_type(FileType::Dir)),
+        added("var/lib/a", file_facts(1)),
+        added("var/lib/machines", facts_of_type(FileType::Subvolume)),
     ]);
     insta::assert_snapshot!(plain(&fixture), @r"
       /var/

@@ -72,7 +72,7 @@ pub enum LeftoverReason {
     Undeclared,
     /// What declares it, in this line, is not enabled.
     NotEnabled {
-        /// The line.
+        /// Of the configuration, from 1.
         line: u32,
     },
     /// It had this name until `apply --adopt` or `keep` put other data in its place.

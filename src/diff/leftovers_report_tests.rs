@@ -3,7 +3,7 @@ use dirfd::TreePath;
 use dirfd::disk_usage::Weight;
 
 use super::*;
-use crate::diff::diff_fixture::{file, other, text};
+use crate::diff::diff_fixture::{facts_of_type, file_facts, text_of};
 use crate::diff::leftovers::DeclaredStorage;
 use crate::ui::colours::Style;
 
@@ -24,7 +24,11 @@ fn one(
     file_type: FileType,
     weight: Weight,
 ) -> Leftover {
-    let facts = if file_type == FileType::File { file(weight.bytes) } else { other(file_type) };
+    let facts = if file_type == FileType::File {
+        file_facts(weight.bytes)
+    } else {
+        facts_of_type(file_type)
+    };
     let (storage, path) = (path(storage), path(&format!("{storage}/{below}")));
     Leftover { path, storage, why, facts, weight }
 }
@@ -92,7 +96,8 @@ fn fixture() -> Leftovers {
 
 #[test]
 fn people_see_each_storage_in_columns() {
-    let shown = text(|out| super::write_leftovers_text(&fixture(), &Style::default(), &now(), out));
+    let shown =
+        text_of(|out| super::write_leftovers_text(&fixture(), &Style::default(), &now(), out));
     insta::assert_snapshot!(shown, @r#"
       /persist/
     ? ├─ .snapshots                  subvolume                      a subvolume, not looked into
@@ -113,7 +118,8 @@ fn people_see_each_storage_in_columns() {
 
 #[test]
 fn one_line_each_in_columns() {
-    let shown = text(|out| super::write_leftovers_flat(&fixture(), &Style::default(), &now(), out));
+    let shown =
+        text_of(|out| super::write_leftovers_flat(&fixture(), &Style::default(), &now(), out));
     insta::assert_snapshot!(shown, @r#"
     · dir           1.3 KiB        3 weeks  not-enabled  /nix/dotfiles/Emacs
     ? subvolume           -              -  undeclared   /persist/.snapshots
@@ -128,7 +134,7 @@ fn one_line_each_in_columns() {
 #[test]
 fn without_storages_or_leftovers_it_says_so() {
     let shown = |leftovers: &Leftovers| {
-        text(|out| super::write_leftovers_text(leftovers, &Style::default(), &now(), out))
+        text_of(|out| super::write_leftovers_text(leftovers, &Style::default(), &now(), out))
     };
     assert_eq!(shown(&Leftovers::default()), "No storage is declared.\n");
     let clean = Leftovers { storages: fixture().storages[1..2].to_vec(), ..Leftovers::default() };

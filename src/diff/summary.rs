@@ -23,7 +23,7 @@ pub const VERDICTS: [Verdict; 3] = [Verdict::Stray, Verdict::Kept, Verdict::Forg
 /// How many changes, and how many bytes of content in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// Changes.
+    /// How many changes.
     pub count: u64,
     /// Bytes of regular files whose content live has and blank has not: added, modified and
     /// replaced ones. A removed file and one with other metadata have none.

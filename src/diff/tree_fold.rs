@@ -395,6 +395,7 @@ fn shorten_rows(entries: Vec<FoldedEntry>) -> Vec<FoldedEntry> {
     if counts.is_empty() {
         return entries;
     }
+    // The first rows of each such sort are shown, and the rest is counted in one line at the end.
     let mut seen: BTreeMap<ChangeSort, usize> = BTreeMap::new();
     let mut rest: BTreeMap<ChangeSort, (u64, ChangeCounts)> = BTreeMap::new();
     let mut shown = Vec::new();

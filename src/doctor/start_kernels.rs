@@ -22,11 +22,11 @@ use crate::host::is_not_found;
 pub(crate) fn check(facts: &Facts) -> Vec<Finding> {
     let kernels = &facts.kernels;
     let lost = kernels.lost().map(|kernel| {
-        let (what, mend) = (kernels.told_of_lost(kernel), kernels.mend_of_lost());
+        let (what, mend) = (kernels.describe_lost(kernel), kernels.mend_of_lost());
         Finding::new(&checks::KERNEL_MODULES, Severity::Danger, what, WHY_MODULES_MATTER, mend)
     });
     let losing = kernels.losing().map(|kernel| {
-        let what = kernels.told_of_losing(kernel);
+        let what = kernels.describe_losing(kernel);
         Finding::new(
             &checks::KERNEL_MODULES,
             Severity::Danger,

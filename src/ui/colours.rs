@@ -1,4 +1,4 @@
-//! Colours: of verdicts through anstyle, of file names through `LS_COLORS`; all off at one switch.
+//! Colours: of what is told through anstyle, of file names through `LS_COLORS`; all off at one switch.
 
 use std::fmt::{self, Display};
 
@@ -6,8 +6,6 @@ use anstyle::{AnsiColor, Color, Effects, RgbColor};
 use dirfd::path::Escaped;
 use dirfd::{Facts, FileType};
 use lscolors::{Indicator, LsColors};
-
-use crate::diff::classify::Verdict;
 
 /// How to paint; the caller knows the terminal.
 #[derive(Clone, Debug, Default)]
@@ -34,15 +32,6 @@ impl Style {
     /// `text` in `style`, or bare when colour is off.
     pub fn paint<T: Display>(&self, style: anstyle::Style, text: T) -> Painted<T> {
         Painted { style: if self.color { style } else { PLAIN }, text }
-    }
-
-    /// How the verdict's word and mark look.
-    pub fn verdict(verdict: Verdict) -> anstyle::Style {
-        match verdict {
-            Verdict::Stray => ALERT,
-            Verdict::Kept => GOOD.dimmed(),
-            Verdict::Forgotten => QUIET,
-        }
     }
 
     /// How `ls` would paint the file; plain when it would not.

@@ -3,9 +3,9 @@
 //! corrected parameter names live and no number.
 #![no_main]
 
-use dirfd::TreeName;
 use blankroot::boot::command_line::{BootRequest, CommandLine};
 use blankroot::boot::next_root::correct_root_flags;
+use dirfd::TreeName;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -28,8 +28,12 @@ fn check_end(line: &[u8], read: &CommandLine) {
         return;
     }
     let more = CommandLine::parse(&[line, b" x blankroot=halt resume=none noresume\n"].concat());
-    let expected =
-        CommandLine { asked: Some(BootRequest::Halt), resume: None, no_resume: true, ..read.clone() };
+    let expected = CommandLine {
+        asked: Some(BootRequest::Halt),
+        resume: None,
+        no_resume: true,
+        ..read.clone()
+    };
     assert_eq!(more, expected);
     let init = CommandLine::parse(&[line, b" -- blankroot=halt root=x noresume"].concat());
     assert_eq!(init, *read);

@@ -3,10 +3,10 @@
 //! change it.
 #![no_main]
 
-use blankroot::doctor::login_sources::{HEAD, is_private_key};
-use blankroot::doctor::login_sources::{fstab_memory, has_keys, limit, memory, of_nsswitch};
 use blankroot::boot::kernel_image::read_release;
 use blankroot::boot::swap_files::{parse_fstab_swaps, parse_proc_swaps};
+use blankroot::doctor::login_sources::{HEAD, is_private_key};
+use blankroot::doctor::login_sources::{fstab_memory, has_keys, limit, memory, of_nsswitch};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
@@ -28,7 +28,9 @@ fuzz_target!(|text: &[u8]| {
     }
     assert_eq!(fstab_memory(&[b"# x / tmpfs\n", text].concat(), Some(100)), mounts);
     assert!(
-        parse_fstab_swaps(text).iter().all(|path| path.starts_with(b"/") && !path.starts_with(b"/dev/"))
+        parse_fstab_swaps(text)
+            .iter()
+            .all(|path| path.starts_with(b"/") && !path.starts_with(b"/dev/"))
     );
     assert!(parse_proc_swaps(text).len() <= text.split(|&b| b == b'\n').count());
     let read = |offset: u64, length: usize| {

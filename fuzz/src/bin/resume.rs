@@ -4,8 +4,8 @@
 
 use std::path::Component;
 
-use blankroot::boot::resume::{encode_tag, device_path};
 use blankroot::boot::resume::is_image;
+use blankroot::boot::resume::{device_path, encode_tag};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
