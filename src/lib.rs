@@ -10,7 +10,7 @@ pub mod config;
 pub mod diff;
 pub mod doctor;
 pub mod host;
-pub mod log;
+pub(crate) mod log;
 pub mod persist;
 pub mod systemd;
 pub mod ui;

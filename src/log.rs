@@ -85,11 +85,11 @@ fn describe_rollback(stamp: &Stamp) -> String {
 }
 
 /// The kind of an entry about the rollback of a boot: `journalctl MESSAGE_ID=…`.
-pub const ROLLBACK_MESSAGE_ID: &str = "6f0f2b3c5a0e4d5c9d3f1b7e8a2c4d60";
+const ROLLBACK_MESSAGE_ID: &str = "6f0f2b3c5a0e4d5c9d3f1b7e8a2c4d60";
 
 /// Writes an entry to the journal, with fields by which programs find it (systemd.journal-fields(7)); false
 /// where there is no journal, or another machine's.
-pub fn write_journal(root: &Path, entry: &RollbackLogEntry) -> bool {
+fn write_journal(root: &Path, entry: &RollbackLogEntry) -> bool {
     if root != Path::new("/") {
         return false;
     }

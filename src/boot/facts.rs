@@ -61,7 +61,7 @@ pub fn boot_id(host: &HostRoot) -> Result<String> {
 }
 
 /// When this boot began, by the clock as it is now; `None` where the kernel does not tell.
-pub fn up_since(host: &HostRoot, clock: DateTime<Utc>) -> Option<DateTime<Utc>> {
+fn up_since(host: &HostRoot, clock: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let text = String::from_utf8(host.read("proc/uptime").ok()?).ok()?;
     let seconds: u32 = text.split(['.', ' ']).next()?.parse().ok()?;
     clock.checked_sub_signed(TimeDelta::seconds(seconds.into()))
@@ -150,7 +150,7 @@ const SYSTEMCTL: Program = Program::new("systemctl", "systemd");
 /// (systemd-soft-reboot.service(8)), as systemd counts it (`SoftRebootsCount`, from version 256 on).
 ///
 /// `None` where systemd does not run or does not tell, and for another machine's root.
-pub fn count_soft_reboots(root: &Path) -> Option<u32> {
+fn count_soft_reboots(root: &Path) -> Option<u32> {
     if root != Path::new("/") || !Path::new("/run/systemd/system").exists() {
         return None;
     }

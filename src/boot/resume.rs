@@ -184,7 +184,7 @@ const TAGS: [(&[u8], &str); 5] = [
 ];
 
 /// Finds the device that `name` stands for: a path, a tag, or a number.
-pub fn find_device(host: &HostRoot, name: &[u8]) -> io::Result<PathBuf> {
+fn find_device(host: &HostRoot, name: &[u8]) -> io::Result<PathBuf> {
     for (tag, directory) in TAGS {
         if let Some(value) = name.strip_prefix(tag) {
             return device_by_tag(host, directory, value);
@@ -201,7 +201,7 @@ pub fn find_device(host: &HostRoot, name: &[u8]) -> io::Result<PathBuf> {
 }
 
 /// Finds the device with a number, `8:2`.
-pub fn device_by_number(host: &HostRoot, number: &[u8]) -> io::Result<PathBuf> {
+fn device_by_number(host: &HostRoot, number: &[u8]) -> io::Result<PathBuf> {
     if number.iter().any(|b| !matches!(b, b'0'..=b'9' | b':')) {
         return Err(io::Error::other("it is no device number"));
     }

@@ -27,13 +27,6 @@ pub struct RollbackPlan {
     pub held: Option<Hold>,
 }
 
-impl RollbackPlan {
-    /// Whether the plan changes the file system, and not only the stamp.
-    pub fn changes_disk(&self) -> bool {
-        self.steps.iter().any(|step| *step != RollbackStep::Stamp)
-    }
-}
-
 /// A change of the disk, or of what is written down of this boot; printed as `--dry-run` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RollbackStep {

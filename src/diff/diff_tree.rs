@@ -116,7 +116,7 @@ struct ChangeCells {
 }
 
 /// Writes all lines in columns that fit them: mark, name, count, size, verdict.
-pub fn write_lines(
+fn write_lines(
     nodes: &ChangeTree,
     lines: &[FoldedLine],
     style: &Style,

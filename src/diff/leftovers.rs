@@ -241,7 +241,7 @@ impl LeftoverSearch<'_> {
 
 /// What an entry says of a path in storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
+enum Claim {
     /// It is kept.
     Kept,
     /// It would be, but the entry or its storage is not enabled.
@@ -253,10 +253,10 @@ pub enum Claim {
 
 /// A path in the tree of all that is declared, which the search follows.
 #[derive(Debug, Default)]
-pub struct ClaimNode {
+struct ClaimNode {
     children: BTreeMap<Vec<u8>, ClaimNode>,
     /// What an entry says of it.
-    pub claim: Option<Claim>,
+    claim: Option<Claim>,
     /// A storage of its own.
     is_storage: bool,
     /// Something below is kept, or a storage of its own.
@@ -264,7 +264,7 @@ pub struct ClaimNode {
 }
 
 /// Collects all declarations, from the machine's root on: data of one storage may lie in another.
-pub fn collect_claims(config: &Config) -> ClaimNode {
+fn collect_claims(config: &Config) -> ClaimNode {
     let mut root = ClaimNode::default();
     for storage in &config.storages {
         root.make(&storage.path, true).is_storage = true;
@@ -289,23 +289,23 @@ pub fn collect_claims(config: &Config) -> ClaimNode {
 
 impl ClaimNode {
     /// What is declared of this path.
-    pub fn at(&self, path: &TreePath) -> Option<&Self> {
+    fn at(&self, path: &TreePath) -> Option<&Self> {
         path.as_bytes().split(|&b| b == b'/').try_fold(self, |node, name| node.child(name))
     }
 
     /// What is declared of this name in it.
-    pub fn child(&self, name: &[u8]) -> Option<&Self> {
+    fn child(&self, name: &[u8]) -> Option<&Self> {
         self.children.get(name)
     }
 
     /// Whether all that is there has its place: kept data, or a storage that is looked into by
     /// itself.
-    pub fn is_taken(&self) -> bool {
+    fn is_taken(&self) -> bool {
         self.is_storage || self.claim == Some(Claim::Kept)
     }
 
     /// Whether declared data may lie below that is not to be counted together with this.
-    pub fn leads_on(&self) -> bool {
+    fn leads_on(&self) -> bool {
         self.leads_to_kept || (self.claim.is_none() && !self.children.is_empty())
     }
 
@@ -334,7 +334,7 @@ impl Drop for ClaimNode {
 const BEFORE: &[u8] = b".before-";
 
 /// What a name says that Blankroot gave; `None` for any other.
-pub fn parse_own_name(name: &[u8]) -> Option<LeftoverReason> {
+fn parse_own_name(name: &[u8]) -> Option<LeftoverReason> {
     if let Some(stem) = atomic_file::stem(OsStr::from_bytes(name)) {
         return Some(LeftoverReason::Temporary { of: stem.as_bytes().to_vec() });
     }
