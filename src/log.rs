@@ -64,7 +64,7 @@ impl RollbackLogEntry {
 
     /// Tells the journal of the machine whose root is `root`; where it has none yet, the kernel's log,
     /// from which the journal takes it later. Best effort: nobody is left to tell of a failure.
-    pub fn tell(&self, root: &Path) {
+    pub fn write(&self, root: &Path) {
         if write_journal(root, self) {
             return;
         }

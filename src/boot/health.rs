@@ -22,7 +22,7 @@ pub enum RunningRoot {
 }
 
 /// What this boot did about the root.
-pub fn boot_state(facts: &BootFacts, abilities: Abilities) -> BootState {
+pub fn boot_state(survey: &Survey, facts: &BootFacts, abilities: Abilities) -> BootState {
     let mut boot = BootState { boot_id: facts.boot_id.clone(), rolled_back: None, skipped: None };
     if !abilities.needs_rollback {
         boot.skipped = Some("this root starts empty at every boot by itself".into());
@@ -33,6 +33,10 @@ pub fn boot_state(facts: &BootFacts, abilities: Abilities) -> BootState {
         Some((_, RollbackOutcome::Skipped)) => boot.skipped = Some("it was asked not to".into()),
         Some((_, RollbackOutcome::Refused { .. })) => boot.skipped = Some("it was refused".into()),
         Some((_, RollbackOutcome::Failed { .. })) => boot.skipped = Some("it failed".into()),
+        None if is_pending(survey, facts) => {
+            boot.skipped =
+                Some("pending: blank was made in this boot, and the next one does it".into());
+        }
         None if facts.stamp.is_err() => {}
         None => boot.skipped = Some("no rollback has run in this boot".into()),
     }
@@ -50,7 +54,7 @@ fn rolled_back(stamp: &Stamp) -> RolledBack {
 }
 
 /// Whether the next boot is the first of which a rollback can be expected.
-pub fn is_pending(survey: &Survey, facts: &BootFacts) -> bool {
+fn is_pending(survey: &Survey, facts: &BootFacts) -> bool {
     facts.is_before_first_rollback(survey.blank.tree(), !survey.old_roots.is_empty())
 }
 
@@ -269,7 +273,7 @@ mod tests {
     fn a_rollback_of_this_boot_with_its_live_running_is_healthy() {
         let rolled_back = facts(Ok(Some(stamp(RollbackOutcome::RolledBack))));
         assert_eq!(found(&survey(), &rolled_back, "live"), [""; 0]);
-        assert!(boot_state(&rolled_back, ABILITIES).rolled_back.is_some());
+        assert!(boot_state(&survey(), &rolled_back, ABILITIES).rolled_back.is_some());
     }
 
     #[test]
@@ -284,7 +288,7 @@ mod tests {
     fn a_stamp_that_cannot_be_read_is_no_missing_one() {
         let unreadable = facts(Err("cannot read the stamp: EOF".into()));
         assert_eq!(found(&survey(), &unreadable, "live"), ["cannot read the stamp: EOF"]);
-        assert_eq!(boot_state(&unreadable, ABILITIES).skipped, None);
+        assert_eq!(boot_state(&survey(), &unreadable, ABILITIES).skipped, None);
         let older = Stamp { boot_id: "older".into(), ..stamp(RollbackOutcome::RolledBack) };
         let told = found(&survey(), &facts(Ok(Some(older))), "live");
         assert_eq!(told, ["no rollback has run in this boot"]);
@@ -304,6 +308,6 @@ mod tests {
         let abilities = Abilities { needs_rollback: false, ..ABILITIES };
         let (survey, facts) = (survey(), facts(Ok(None)));
         assert_eq!(find_problems(&survey, &facts, None, &RunningRoot::Elsewhere, abilities), []);
-        assert!(boot_state(&facts, abilities).skipped.is_some());
+        assert!(boot_state(&survey, &facts, abilities).skipped.is_some());
     }
 }

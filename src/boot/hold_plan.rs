@@ -4,7 +4,7 @@ use std::fmt;
 
 use backends::{Held, Hold};
 
-/// What is asked for.
+/// What is asked of `hold`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WantedHold {
     /// The next boot is held by this.
@@ -13,7 +13,7 @@ pub enum WantedHold {
     Release,
 }
 
-/// What will be done.
+/// The one change that a hold takes; printed as `--dry-run` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HoldStep {
     /// Write this hold.
@@ -22,7 +22,7 @@ pub enum HoldStep {
     Remove,
 }
 
-/// Plans it; the error says why there is nothing to do.
+/// Plans a hold or its release; the error says why there is nothing to do.
 pub fn plan_hold(wanted: &WantedHold, there: Option<&Held>) -> Result<HoldStep, String> {
     match (wanted, there) {
         (WantedHold::Set(_), Some(Held::By(hold))) if hold.used_by.is_none() => Err(format!(

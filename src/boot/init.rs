@@ -44,7 +44,8 @@ pub(crate) fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
     let mut out = io::stdout().lock();
     // What is refused leaves nothing behind, not even the directory that the lock is on.
     let survey = backend.survey()?;
-    let planned = plan_run(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
+    let planned =
+        gather_and_plan(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
     // Blank cannot be changed later, and what it would not bring back is hidden or gone by then.
     if !planned.steps.is_empty() {
         let refused = keepable::refusals(&config, &Machine::open(&args.root.root)?)?;
@@ -60,7 +61,7 @@ pub(crate) fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
     // Another run may have written it, and a command may have edited that by now.
     let (config, file) = load_or_start_config(&path, args, &wanted)?;
     let survey = locked.survey()?;
-    let plan = plan_run(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
+    let plan = gather_and_plan(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
     execute_plan(&plan, locked.as_mut(), &mut out)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -86,7 +87,7 @@ fn execute_plan(
     Ok(out.flush()?)
 }
 
-fn plan_run(
+fn gather_and_plan(
     wanted: &WantedBlank,
     config: &Config,
     file: &ConfigFile,

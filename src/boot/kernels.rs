@@ -13,11 +13,13 @@ use crate::boot::status_report::StatusProblem;
 use crate::host::{HostRoot, is_not_found};
 
 /// What to do while the root still has the modules.
-pub const MEND_BEFORE_REBOOT: &str = "make a new blank that has them, before you reboot; or run `blankroot hold`, so that \
-                          the next boot keeps this root, and make it then";
+pub const MEND_BEFORE_REBOOT: &str = "\
+    make a new blank that has them, before you reboot; or run `blankroot hold`, so that \
+    the next boot keeps this root, and make it then";
 /// What a kernel cannot do without its modules.
-pub const WHY_MODULES_MATTER: &str = "without its modules a kernel has no drivers but those in its initrd: no network, and \
-                       perhaps no keyboard";
+pub const WHY_MODULES_MATTER: &str = "\
+    without its modules a kernel has no drivers but those in its initrd: no network, and \
+    perhaps no keyboard";
 
 /// A kernel, and who has modules for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use dirfd::TreePath;
 const NAMED: usize = 5;
 
 /// How to keep what is in nested subvolumes.
-pub const MEND_NESTED: &str = "move what is to stay to a subvolume beside live, and mount it in its place with \
-                        a line in fstab";
+pub const MEND_NESTED: &str = "\
+    move what is to stay to a subvolume beside live, and mount it in its place with \
+    a line in fstab";
 
 /// `/a, /b and 3 more`.
 pub fn list_paths(paths: &[TreePath]) -> String {

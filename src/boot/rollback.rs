@@ -61,11 +61,11 @@ pub(crate) fn run(cli: &Cli, args: &Rollback) -> Exit {
         Ok(config) => run.roll_back(&config, &args.host.host),
         // The way out must work with a broken configuration, too.
         Err(_) if run.facts.command_line.asked == Some(BootRequest::Skip) => {
-            run.refuse(&[Refusal::Skip])
+            run.report_refusals(&[Refusal::Skip])
         }
         Err(error) => {
             ui::report_problem(&error);
-            run.stamp(RollbackOutcome::Refused { reasons: vec![error.to_string()] });
+            run.write_new_stamp(RollbackOutcome::Refused { reasons: vec![error.to_string()] });
             run.on_failure
         }
     }
@@ -121,52 +121,54 @@ impl RollbackRun {
         // While a hibernated system may be waiting, not even reading is safe.
         let refusals = rollback_plan::refusals_before_survey(&self.facts, layout);
         if !refusals.is_empty() {
-            return self.refuse(&refusals);
+            return self.report_refusals(&refusals);
         }
         let done = if self.dry_run {
             let backend = config.open_backend(root);
-            backend.and_then(|backend| self.pretend(backend.as_ref(), config, layout))
+            backend.and_then(|backend| self.plan_without_lock(backend.as_ref(), config, layout))
         } else {
-            config.with_lock(root, ui::report_waiting, |locked| self.change(locked, config, layout))
+            config.with_lock(root, ui::report_waiting, |locked| {
+                self.plan_and_execute(locked, config, layout)
+            })
         };
         done.unwrap_or_else(|error| {
             ui::report_problem(&error);
-            self.stamp(RollbackOutcome::Failed { reasons: vec![error.to_string()] });
+            self.write_new_stamp(RollbackOutcome::Failed { reasons: vec![error.to_string()] });
             self.on_failure
         })
     }
 
     /// Plans without the lock, which would need the file system open for changes.
-    fn pretend(
+    fn plan_without_lock(
         &self,
         backend: &dyn Backend,
         config: &Config,
         layout: &Layout,
     ) -> Result<Exit, Error> {
         let view = |tree: &Tree| backend.view(tree);
-        Ok(match self.plan(config, view, &backend.survey()?, layout)? {
+        Ok(match self.make_plan(config, view, &backend.survey()?, layout)? {
             Ok(plan) => {
                 ui::print_text(&plan.to_string());
                 Exit::Done
             }
-            Err(refusals) => self.refuse(&refusals),
+            Err(refusals) => self.report_refusals(&refusals),
         })
     }
 
-    fn change(
+    fn plan_and_execute(
         &self,
         locked: &mut dyn LockedBackend,
         config: &Config,
         layout: &Layout,
     ) -> Result<Exit, Error> {
         let survey = locked.survey_for_rollback()?;
-        Ok(match self.plan(config, |tree| locked.view(tree), &survey, layout)? {
-            Ok(plan) => self.execute(&plan, locked, &survey, layout),
-            Err(refusals) => self.refuse(&refusals),
+        Ok(match self.make_plan(config, |tree| locked.view(tree), &survey, layout)? {
+            Ok(plan) => self.execute_plan(&plan, locked, &survey, layout),
+            Err(refusals) => self.report_refusals(&refusals),
         })
     }
 
-    fn plan(
+    fn make_plan(
         &self,
         config: &Config,
         view: impl FnOnce(&Tree) -> Result<View, Error>,
@@ -176,12 +178,12 @@ impl RollbackRun {
         let facts = self.facts.clone().with_fstab_of_blank(view, survey)?;
         let facts = facts.about(&config.root.this_root().unwrap_or_default().as_surveyed(survey));
         if let Some(other) = find_other_root(&config.root, &facts, survey, true) {
-            self.warn(&other);
+            self.warn_of_other_root(&other);
         }
         Ok(rollback_plan::plan_rollback(config.rollback.strategy, survey, &facts, layout))
     }
 
-    fn execute(
+    fn execute_plan(
         &self,
         plan: &RollbackPlan,
         locked: &mut dyn LockedBackend,
@@ -192,8 +194,8 @@ impl RollbackRun {
         match execute_steps::execute_rollback(plan, locked, survey, &self.host, stamp, self.started)
         {
             Ok(stamp) => {
-                self.log(&stamp);
-                self.say_done(plan, &stamp, layout);
+                self.log_stamp(&stamp);
+                self.print_result(plan, &stamp, layout);
                 Exit::Done
             }
             Err(stopped) => {
@@ -201,13 +203,13 @@ impl RollbackRun {
                 if stopped.only_stamp && stopped.live == LiveNow::Fresh {
                     return Exit::Done;
                 }
-                self.write(&stopped.stamp);
+                self.record_stamp(&stopped.stamp);
                 self.on_failure
             }
         }
     }
 
-    fn say_done(&self, plan: &RollbackPlan, stamp: &Stamp, layout: &Layout) {
+    fn print_result(&self, plan: &RollbackPlan, stamp: &Stamp, layout: &Layout) {
         let text = match &stamp.old_root {
             _ if plan.held.is_some() => {
                 "not rolled back: this boot is held, as `blankroot hold` asked\n".to_string()
@@ -229,19 +231,19 @@ impl RollbackRun {
     }
 
     /// Says why nothing is done, and writes it down for this boot.
-    fn refuse(&self, refusals: &[Refusal]) -> Exit {
+    fn report_refusals(&self, refusals: &[Refusal]) -> Exit {
         refusals.iter().for_each(ui::report_problem);
         if refusals.iter().all(Refusal::is_by_request) {
-            self.stamp(RollbackOutcome::Skipped);
+            self.write_new_stamp(RollbackOutcome::Skipped);
             return Exit::Done;
         }
         let reasons = refusals.iter().map(ToString::to_string).collect();
-        self.stamp(RollbackOutcome::Refused { reasons });
+        self.write_new_stamp(RollbackOutcome::Refused { reasons });
         self.on_failure
     }
 
     /// What is restored is not what this boot goes on with: nobody may notice otherwise.
-    fn warn(&self, other: &OtherRoot) {
+    fn warn_of_other_root(&self, other: &OtherRoot) {
         let message = format!("the next root is not what is rolled back: {other}");
         ui::report_problem(format_args!("{message}\n  mend: {}", other.mend()));
         if !self.dry_run {
@@ -249,9 +251,9 @@ impl RollbackRun {
         }
     }
 
-    fn log(&self, stamp: &Stamp) {
+    fn log_stamp(&self, stamp: &Stamp) {
         if !self.dry_run {
-            RollbackLogEntry::from_stamp(stamp).tell(&self.root);
+            RollbackLogEntry::from_stamp(stamp).write(&self.root);
         }
     }
 
@@ -265,14 +267,14 @@ impl RollbackRun {
         }
     }
 
-    fn stamp(&self, outcome: RollbackOutcome) {
+    fn write_new_stamp(&self, outcome: RollbackOutcome) {
         let duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.write(&Stamp { duration_us, ..self.new_stamp(outcome) });
+        self.record_stamp(&Stamp { duration_us, ..self.new_stamp(outcome) });
     }
 
     /// Best effort: what it tells was told on standard error already.
-    fn write(&self, stamp: &Stamp) {
-        self.log(stamp);
+    fn record_stamp(&self, stamp: &Stamp) {
+        self.log_stamp(stamp);
         if !self.dry_run
             && let Err(error) = stamp.write(&self.host)
         {

@@ -58,11 +58,7 @@ pub(crate) fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
         command_line,
         clock: facts.clock,
     }));
-    let mut boot = health::boot_state(&facts, abilities);
-    if abilities.needs_rollback && health::is_pending(&survey, &facts) {
-        boot.skipped =
-            Some("pending: blank was made in this boot, and the next one does it".into());
-    }
+    let boot = health::boot_state(&survey, &facts, abilities);
     let report = StatusReport {
         survey: &survey,
         boot: &boot,
@@ -105,7 +101,7 @@ fn run_for_boot(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
         }
         _ => RollbackLogEntry::missing(told.join("\n")),
     }
-    .tell(root);
+    .write(root);
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
