@@ -54,12 +54,14 @@ impl Serialize for Octal {
 /// A point in time in RFC 3339, in UTC, with nanoseconds; `None` for a time that RFC 3339 cannot tell: its
 /// years are 0 to 9999.
 pub fn timestamp(time: DateTime<Utc>) -> Option<String> {
-    (0..=9999).contains(&time.year()).then(|| time.to_rfc3339_opts(SecondsFormat::Nanos, true))
+    timestamp_of_seconds(time.timestamp(), time.timestamp_subsec_nanos())
 }
 
 /// The same of seconds since 1970 and nanoseconds.
 pub fn timestamp_of_seconds(seconds: i64, nanos: u32) -> Option<String> {
-    DateTime::from_timestamp(seconds, nanos.min(999_999_999)).and_then(timestamp)
+    // More nanoseconds than that are a leap second, which not every reader of RFC 3339 knows.
+    let time = DateTime::from_timestamp(seconds, nanos.min(999_999_999))?;
+    (0..=9999).contains(&time.year()).then(|| time.to_rfc3339_opts(SecondsFormat::Nanos, true))
 }
 
 /// [`timestamp`], for a field of a structure that is written as it is.
