@@ -27,7 +27,7 @@ use crate::doctor::machine_facts::Lies;
 use crate::host::{self, HostRoot, Machine};
 use crate::persist::keepable::{self, Keepable};
 use crate::persist::list;
-use crate::persist::probe::Wiped;
+use crate::persist::observed::Wiped;
 use crate::ui;
 
 pub(crate) fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use crate::config::ownership::Ownership;
 use crate::config::reader::{Place, Problems, Reader, Text, quoted, type_words};
-use crate::config::users_list;
+use crate::config::root_only_keys;
 
 /// Whether a kept path is a directory with all that is in it, or one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,7 +154,7 @@ fn read_table(
     problems: &mut Problems<'_>,
 ) -> Option<Entry> {
     if base.lists.own {
-        users_list::refuse_in_entry(&mut table, problems);
+        root_only_keys::refuse_in_entry(&mut table, problems);
     }
     let given = table.key_place("path", problems).is_some();
     let path = table.string("path", problems);
@@ -191,7 +191,7 @@ fn read_table(
         ..plain(TreePath::root(), TreePath::root(), base.kind)
     };
     if base.lists.own && entry.how == Some(How::Bind) {
-        users_list::refuse_bind(table.key_place("how", problems), problems);
+        root_only_keys::refuse_bind(table.key_place("how", problems), problems);
     }
     table.finish(problems);
     let strip = strip.unwrap_or(base.lists.strip_prefix);
@@ -201,7 +201,7 @@ fn read_table(
 
 fn read_parent(mut table: Reader<'_>, base: &Base<'_>, problems: &mut Problems<'_>) -> Ownership {
     if base.lists.own {
-        users_list::refuse_owner(&mut table, problems);
+        root_only_keys::refuse_owner(&mut table, problems);
     }
     let owner = Ownership::read(&mut table, problems);
     table.finish(problems);

@@ -9,6 +9,7 @@ pub mod reader;
 pub mod rollback_options;
 pub mod root;
 pub mod root_backend;
+pub mod root_only_keys;
 pub mod starter;
 pub mod storage;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use toml::de::DeTable;
 use crate::config::entry::{How, Lists, parse_path};
 use crate::config::forget_patterns::ForgetList;
 use crate::config::reader::{ConfigError, Place, Problems, Reader, Text, quoted};
+use crate::config::root_only_keys::{key_place_if_given, refuse_keys};
 use crate::config::storage::{Storage, UserEntries, path_text, read_all, read_entries};
 use crate::config::{DEFAULT_FILE, parse_with, read, validate};
 use crate::persist::list::{self, KeepEntry};
@@ -18,12 +19,6 @@ use crate::persist::list::{self, KeepEntry};
 const SYSTEM_TABLES: &[&str] = &["root", "rollback", "forget"];
 /// The keys of a storage that are about mounts or about other users.
 const MOUNT_KEYS: &[&str] = &["hide_mounts", "allow_trash", "allow_other", "options", "users"];
-/// The keys of an entry that are about mounts.
-const ENTRY_KEYS: &[&str] =
-    &["hide_mounts", "allow_trash", "options", "notrim", "in_initrd", "storage"];
-/// What only root gives away.
-const OWNER_KEYS: &[&str] = &["user", "group"];
-
 /// Where a user's own file is unless the command line says otherwise: `blankroot.toml` in
 /// `$XDG_CONFIG_HOME`, or in `.config` of the home where that says nothing.
 pub fn default_file(home: &Path, xdg_config_home: Option<&OsStr>) -> PathBuf {
@@ -66,7 +61,7 @@ fn read_storages(
 ) -> Vec<Storage> {
     let mut top = Reader::new("a user's own file", Place { line: 1, column: 1 }, table);
     for key in SYSTEM_TABLES {
-        if let Some(place) = given(key, &mut top, problems) {
+        if let Some(place) = key_place_if_given(key, &mut top, problems) {
             let what = format!("[{key}] needs root, and this is a user's own file");
             problems.add(place, what, format!("remove it; its place is {DEFAULT_FILE}"));
         }
@@ -84,7 +79,7 @@ fn read_storage(
     user: &str,
     problems: &mut Problems<'_>,
 ) -> Option<Storage> {
-    refuse(MOUNT_KEYS, &mut table, problems);
+    refuse_keys(MOUNT_KEYS, &mut table, problems);
     let text = path_text(&mut table, "~/dotfiles", problems);
     let path = text.and_then(|text| read_path(text, home, problems));
     let enable = table.boolean("enable", problems).unwrap_or(true);
@@ -135,41 +130,4 @@ fn read_path(
 fn parse_path_below(home: &TreePath, path: &TreePath) -> Result<TreePath, (&'static str, String)> {
     TreePath::parse(&[home.as_bytes(), b"/", path.as_bytes()].concat())
         .map_err(|why| (why, String::new()))
-}
-
-/// Reports the keys of an entry that a user's own file cannot have.
-pub(crate) fn refuse_in_entry(table: &mut Reader<'_>, problems: &mut Problems<'_>) {
-    refuse(ENTRY_KEYS, table, problems);
-    refuse_owner(table, problems);
-}
-
-/// The same for an entry or its parent: who owns it.
-pub(crate) fn refuse_owner(table: &mut Reader<'_>, problems: &mut Problems<'_>) {
-    refuse(OWNER_KEYS, table, problems);
-}
-
-/// The same for how the data comes to its place.
-pub(crate) fn refuse_bind(place: Option<Place>, problems: &mut Problems<'_>) {
-    let what = "`how = \"bind\"` needs root, and this is a user's own file";
-    let mend =
-        format!("remove it, since what is kept here is linked, or declare it in {DEFAULT_FILE}");
-    problems.add(place.unwrap_or_default(), what, mend);
-}
-
-fn refuse(keys: &[&'static str], table: &mut Reader<'_>, problems: &mut Problems<'_>) {
-    for key in keys {
-        if let Some(place) = given(key, table, problems) {
-            let what =
-                format!("`{key}` in {} needs root, and this is a user's own file", table.title);
-            problems.add(place, what, format!("remove it, or declare it in {DEFAULT_FILE}"));
-        }
-    }
-}
-
-/// The place of a key that is there, which counts as known from now on; the keys of a message about
-/// an unknown one are those that can be used.
-fn given(key: &'static str, table: &mut Reader<'_>, problems: &Problems<'_>) -> Option<Place> {
-    let place = table.key_place(key, problems)?;
-    table.value(key, problems);
-    Some(place)
 }

@@ -254,7 +254,8 @@ pub(crate) fn gather(
     };
     let mut secrets = Vec::new();
     for (path, home) in places(tree)? {
-        let Some(known) = known_state::about(&path, home.as_ref()).filter(|known| known.secret)
+        let Some(known) = known_state::about(&path, home.as_ref().map(|home| &home.path))
+            .filter(|known| known.secret)
         else {
             continue;
         };

@@ -16,10 +16,10 @@ use crate::boot::fstab;
 use crate::cli::arguments::{Apply, Cli};
 use crate::cli::invocation::{Failure, load_config};
 use crate::host::{Machine, is_not_found};
-use crate::persist::apply::{INCOMPLETE, Persistence, exit, open_backend, put_in_force};
 use crate::persist::early_plan::{EarlyPlan, Point, Source, StorageMount, entries, plan};
 use crate::persist::list::{self, KeepEntry};
 use crate::persist::mounting::{self, FileSystem};
+use crate::persist::persistence::{INCOMPLETE, Persistence, exit, open_backend, put_in_force};
 use crate::ui;
 
 pub(crate) fn run(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {

@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 
 use crate::host::{Machine, is_not_found};
 use crate::persist::create;
-use crate::persist::probe::{Content, Found, Observed, Seen};
+use crate::persist::observed::{Content, Found, Observed, Seen};
 use crate::persist::resolve::Arranged;
 
 /// Opens what holds the root, if there is anything of that kind.

@@ -16,11 +16,11 @@ use crate::cli::invocation::{Failure, in_tree, open_machine};
 use crate::config::Config;
 use crate::config::entry::How;
 use crate::host::HostRoot;
-use crate::persist::apply;
 use crate::persist::config_file::Editing;
 use crate::persist::keep_execute::{self, Kept, World};
 use crate::persist::keep_plan::KeepPlan;
 use crate::persist::keep_request::{self, Request};
+use crate::persist::persistence;
 use crate::ui;
 use crate::ui::progress::ProgressCounter;
 
@@ -147,7 +147,8 @@ fn execute(
     };
     tell(&kept, out)?;
     let outcome = kept.outcome();
-    let told = apply::announce(&kept.applied, &outcome, world.machine, &HostRoot::open(host)?);
+    let told =
+        persistence::announce(&kept.applied, &outcome, world.machine, &HostRoot::open(host)?);
     if let Some(text) = stopped {
         ui::report_problem(text);
         return Ok(ExitCode::from(FAILED));

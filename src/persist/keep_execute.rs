@@ -26,7 +26,7 @@ use crate::host::Machine;
 use crate::persist::create;
 use crate::persist::execute::{self, Outcome};
 use crate::persist::keep_plan::{KeepPlan, KeepStep, Moved};
-use crate::persist::keep_request::{There, look};
+use crate::persist::path_lookup::{There, look};
 use crate::persist::plan::ApplyPlan;
 use crate::persist::step::ApplyStep;
 

@@ -1,30 +1,28 @@
 //! Turns what was asked of `keep` into a plan: looks at each path on both sides, and edits the
 //! configuration in memory.
 
-use std::ffi::CString;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use backends::{Backend, View};
-use dirfd::boundary::Boundary;
 use dirfd::copy::temporary_copy::difference;
 use dirfd::manifest::Census;
 use dirfd::path::shell_path;
-use dirfd::stat::{Place, Stat, of_open};
+use dirfd::stat::Place;
 use dirfd::{Error, FileType, Result, TreePath, inode_flags};
-use rustix::fs::{self, IFlags, OFlags};
+use rustix::fs::{IFlags, OFlags};
 
 use crate::config::entry::{EntryKind, How};
 use crate::config::{Config, edit};
 use crate::host::{Machine, is_not_found};
-use crate::persist::apply::Persistence;
 use crate::persist::create;
 use crate::persist::keep_plan::{KeepPlan, KeepStep, Moved, Situation};
 use crate::persist::keepable::{self, Declared, Keepable};
 use crate::persist::list::{self, KeepEntry};
+use crate::persist::path_lookup::{There, look};
+use crate::persist::persistence::Persistence;
 use crate::persist::plan::{Adopt, ApplyPlan, Asked};
-use crate::persist::resolve::{Arranged, ancestors, arrange};
+use crate::persist::resolve::{Arranged, arrange};
 use crate::persist::step::ApplyStep;
 
 /// What was asked for.
@@ -323,87 +321,4 @@ fn of_old_root(old_root: BorrowedFd<'_>, path: &TreePath) -> Result<Option<FileT
         Err(why) if is_not_found(&why) => Ok(None),
         Err(why) => Err(Error::io(format!("look at {path} of the old root"), why)),
     }
-}
-
-// Looks at the live side of a path, without following any link.
-
-/// Something that has a path.
-#[derive(Debug)]
-pub struct There {
-    /// The directory that holds it.
-    pub parent: OwnedFd,
-    /// Its name there.
-    pub name: CString,
-    /// What the kernel tells of it; a subvolume has the type of its own.
-    pub stat: Stat,
-    /// Something is mounted there.
-    pub is_mount: bool,
-}
-
-impl There {
-    /// It, in its directory.
-    pub fn place(&self) -> Place<'_> {
-        Place { dir: self.parent.as_fd(), name: &self.name }
-    }
-
-    /// What it is made of. `path` is for messages.
-    pub fn census(&self, path: &TreePath) -> Result<Census> {
-        Census::take(self.place(), path)
-    }
-
-    /// Its path as the kernel names it for this thread.
-    pub fn kernel_path(&self) -> io::Result<Vec<u8>> {
-        let link = format!("/proc/thread-self/fd/{}", self.parent.as_raw_fd());
-        let parent = fs::readlink(link, Vec::new())?.into_bytes();
-        let parent = parent.strip_suffix(b"/").unwrap_or(&parent);
-        Ok([parent, b"/", self.name.to_bytes()].concat())
-    }
-}
-
-/// Looks at `path`; `None` if nothing has it.
-pub fn look(machine: &Machine, path: &TreePath) -> Result<Option<There>> {
-    let failed = |why: io::Error| {
-        let action = format!("look at {path}");
-        match link_on_the_way(machine, path) {
-            Some((link, Some(mend))) => Error::new(action, format!("{link} is a link")).mend(mend),
-            Some((link, None)) => Error::new(action, format!("{link} is a link")),
-            None => Error::io(action, why),
-        }
-    };
-    let parent = match machine.parent_of(path) {
-        Ok(parent) => parent,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(why) => return Err(failed(why)),
-    };
-    let name = path.name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
-    let name = CString::new(name).map_err(|why| failed(why.into()))?;
-    let boundary = Boundary::of(parent.as_fd()).map_err(failed)?;
-    let stat = match boundary.stat(Place { dir: parent.as_fd(), name: &name }) {
-        Ok(stat) => stat,
-        Err(why) if is_not_found(&why) => return Ok(None),
-        Err(why) => return Err(failed(why)),
-    };
-    let is_mount = boundary.is_beyond_mount(&stat);
-    Ok(Some(There { parent, name, stat, is_mount }))
-}
-
-/// The parent that is a link, and what to write instead.
-fn link_on_the_way(machine: &Machine, path: &TreePath) -> Option<(TreePath, Option<String>)> {
-    let mut parents: Vec<TreePath> = ancestors(path).collect();
-    parents.reverse();
-    parents.into_iter().find_map(|parent| {
-        let opened = machine.open_at(&parent, OFlags::PATH | OFlags::NOFOLLOW).ok()?;
-        let is_link = of_open(opened.as_fd()).ok()?.facts.file_type == FileType::Symlink;
-        let target = fs::readlinkat(&opened, c"", Vec::new()).ok().filter(|_| is_link)?;
-        let target = target.into_bytes();
-        let real = match target.starts_with(b"/") {
-            true => TreePath::parse(&target).ok(),
-            false => {
-                let holder = parent.parent().unwrap_or_default();
-                TreePath::parse(&target).ok().map(|below| holder.join_path(&below))
-            }
-        };
-        let real = real.and_then(|real| Some(real.join_path(&path.below(&parent)?)));
-        Some((parent, real.map(|real| format!("name the real path, {real}"))))
-    })
 }

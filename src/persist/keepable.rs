@@ -14,10 +14,10 @@ use crate::config::entry::EntryKind;
 use crate::config::storage::Storage;
 use crate::config::{Config, is_own_file};
 use crate::host::Machine;
-use crate::persist::keep_request::{There, look};
 use crate::persist::list::{self, KeepEntry};
-use crate::persist::plan_entry::leads_to;
-use crate::persist::probe::Wiped;
+use crate::persist::observed::Wiped;
+use crate::persist::path_lookup::{There, look};
+use crate::persist::plan_target::leads_to;
 use crate::persist::resolve::{Arranged, ancestors, arrange};
 use crate::persist::{known_state, unsuitable};
 

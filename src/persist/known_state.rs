@@ -4,7 +4,6 @@
 use dirfd::TreePath;
 
 use crate::config::entry::How;
-use crate::persist::list::Home;
 
 /// What is known of one path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,10 +138,10 @@ pub const ALL: &[Known] = &[
 
 /// What is known of a path; `home` is the home that it is declared for, if that was said. Else `/root` and
 /// each directory in `/home` count as homes: units are made where nobody can look into passwd(5).
-pub fn about(path: &TreePath, home: Option<&Home>) -> Option<&'static Known> {
+pub fn about(path: &TreePath, home: Option<&TreePath>) -> Option<&'static Known> {
     let below_home = match home {
         Some(home) => {
-            let rest = path.as_bytes().strip_prefix(home.path.as_bytes());
+            let rest = path.as_bytes().strip_prefix(home.as_bytes());
             rest.and_then(|rest| rest.strip_prefix(b"/"))
         }
         None => below_usual_home(path),
@@ -188,13 +187,9 @@ mod tests {
         TreePath::parse(text.as_bytes()).unwrap()
     }
 
-    fn home(user: &str, dir: &str) -> Home {
-        Home { user: user.into(), path: path(dir), data: path(dir), uid: None, gid: None }
-    }
-
     #[test]
     fn what_is_known_is_found_in_a_home_and_outside() {
-        let alice = home("alice", "/home/alice");
+        let alice = path("/home/alice");
         let key = about(&path("/etc/ssh/ssh_host_ed25519_key"), None).unwrap();
         assert!(key.secret && key.how().is_none());
         assert!(about(&path("/etc/ssh/ssh_host_ed25519_key.pub"), None).is_none());
@@ -229,7 +224,7 @@ mod tests {
 
     #[test]
     fn every_pattern_is_a_clean_path_that_finds_itself() {
-        let root = home("root", "/root");
+        let root = path("/root");
         for known in ALL {
             let place = known.pattern.replace("~/", "/root/").replace('*', "x");
             assert_eq!(about(&path(&place), Some(&root)), Some(known), "{place}");

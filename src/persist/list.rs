@@ -66,7 +66,7 @@ pub struct Home {
 impl KeepEntry {
     /// What is known of its path.
     pub fn known(&self) -> Option<&'static Known> {
-        let known = known_state::about(&self.path, self.home.as_ref());
+        let known = known_state::about(&self.path, self.home.as_ref().map(|home| &home.path));
         // What a program renames over another is a file.
         known.filter(|known| self.kind == EntryKind::File || !known.renamed_over)
     }

@@ -14,22 +14,8 @@ use crate::config::entry::EntryKind;
 use crate::host::{Machine, is_not_found};
 use crate::persist::create::{self, Attributes};
 use crate::persist::hidden_content::Baseline;
-use crate::persist::probe::{Observed, Seen};
+use crate::persist::observed::{Model, Observed, Seen};
 use crate::persist::resolve::Arranged;
-
-/// What one is like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Model {
-    /// Its user's number.
-    pub uid: u32,
-    /// Its group's number.
-    pub gid: u32,
-    /// Its mode.
-    pub mode: u16,
-    /// Its access control lists, flags and their kind; never the flags that keep everybody from
-    /// writing (`+i`, `+a`), which protect the bare place of a mount, not the data mounted there.
-    pub attributes: Attributes,
-}
 
 /// Finds models for all that is missing on either side.
 pub(crate) fn find(

@@ -12,10 +12,10 @@ use dirfd::path::shell_path;
 use crate::config::entry::How;
 use crate::persist::accounts::Accounts;
 use crate::persist::mount_options::MountOptions;
-use crate::persist::probe::{Content, Found, Observed, Seen, Wiped};
+use crate::persist::observed::{Content, Found, Observed, Seen, Wiped};
+use crate::persist::owners::{Belongs, Owners, Unknown};
 use crate::persist::resolve::{Arranged, ancestors};
 use crate::persist::step::{ApplyStep, Making};
-use crate::persist::trust::{Belongs, Owners, Unknown};
 
 /// What will be done, in order, and what will not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -303,39 +303,8 @@ impl<'p> Planner<'p> {
     }
 }
 
-/// What cannot be told of a place refuses the entry; without a better mend, this one.
-pub(crate) fn unreadable(why: &str, mend: Option<&str>) -> Unknown {
-    let look = "see that the path can be read, and run this as root";
-    (why.to_string(), mend.unwrap_or(look).to_string())
-}
-
-/// The name right below `dir` on the way to `path`.
-fn path_name_below<'n>(path: &'n TreePath, dir: &TreePath) -> Option<&'n OsStr> {
-    let rest = path.as_bytes().get(dir.as_bytes().len()..)?;
-    let rest = rest.strip_prefix(b"/").unwrap_or(rest);
-    let name = rest.split(|&b| b == b'/').next().filter(|name| !name.is_empty())?;
-    Some(OsStr::from_bytes(name))
-}
-
-impl fmt::Display for EntryRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot keep {}: {}\n  mend: {}", self.path, self.why, self.mend)
-    }
-}
-
-impl fmt::Display for ApplyPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, step) in self.steps.iter().enumerate() {
-            writeln!(f, "{}. {step}", at + 1)?;
-        }
-        Ok(())
-    }
-}
-
-// Plans what the machine is known by, which somebody has to make up once: PID 1, when it starts.
-//
-// Where it cannot write the file, PID 1 mounts what it made up over it (machine-id(5)).
-
+/// The machine's identity, which somebody has to make up once: PID 1, when it starts. Where it cannot
+/// write the file, it mounts what it made up over it (machine-id(5)).
 impl Planner<'_> {
     /// Whether there is none yet, and PID 1 is still to come: an empty file over an empty one would
     /// only be in its way.
@@ -368,5 +337,34 @@ impl Planner<'_> {
             self.plan.notes.push(note);
         }
         is
+    }
+}
+
+/// What cannot be told of a place refuses the entry; without a better mend, this one.
+pub(crate) fn unreadable(why: &str, mend: Option<&str>) -> Unknown {
+    let look = "see that the path can be read, and run this as root";
+    (why.to_string(), mend.unwrap_or(look).to_string())
+}
+
+/// The name right below `dir` on the way to `path`.
+fn path_name_below<'n>(path: &'n TreePath, dir: &TreePath) -> Option<&'n OsStr> {
+    let rest = path.as_bytes().get(dir.as_bytes().len()..)?;
+    let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+    let name = rest.split(|&b| b == b'/').next().filter(|name| !name.is_empty())?;
+    Some(OsStr::from_bytes(name))
+}
+
+impl fmt::Display for EntryRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot keep {}: {}\n  mend: {}", self.path, self.why, self.mend)
+    }
+}
+
+impl fmt::Display for ApplyPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{}. {step}", at + 1)?;
+        }
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@ use crate::config::{Config, DEFAULT_FILE, edit, is_own_file};
 use crate::host::Machine;
 use crate::persist::config_file::Editing;
 use crate::persist::keep_execute::World;
-use crate::persist::keep_request::look;
+use crate::persist::path_lookup::look;
 use crate::persist::resolve::arrange;
 use crate::persist::unkeep_plan::{self, Data};
 use crate::persist::{list, unkeep_execute};

@@ -20,8 +20,8 @@ use crate::persist::execute::notes_of;
 use crate::persist::keep_execute::{
     self, Kept, Stopped, TRIES, World, changes_all_the_time, check_unused, name_of, write_config,
 };
-use crate::persist::keep_request::{There, look};
-use crate::persist::plan_entry::is_link_to;
+use crate::persist::path_lookup::{There, look};
+use crate::persist::plan_target::is_link_to;
 use crate::persist::unkeep_plan::{UnkeepPlan, UnkeepStep};
 
 const LEAVES: &str = "nothing was changed";

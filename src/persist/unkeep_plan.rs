@@ -9,9 +9,9 @@ use dirfd::{Error, FileType, Result, TreePath};
 use crate::config::entry::{EntryKind, How};
 use crate::host::Machine;
 use crate::persist::keep_plan::{added_lines, shown};
-use crate::persist::keep_request::look;
 use crate::persist::list::KeepEntry;
-use crate::persist::plan_entry::leads_to;
+use crate::persist::path_lookup::look;
+use crate::persist::plan_target::leads_to;
 use crate::persist::resolve::Arranged;
 
 /// What becomes of the data.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use blankroot::host::{HostRoot, Machine};
-use blankroot::persist::apply::announce;
+use blankroot::persist::persistence::announce;
 use blankroot::persist::plan::{Adopt, Asked};
 
 use crate::ground::{Ground, as_root, config};

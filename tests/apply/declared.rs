@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use blankroot::host::Machine;
-use blankroot::persist::apply::Persistence;
 use blankroot::persist::list;
+use blankroot::persist::persistence::Persistence;
 use blankroot::persist::plan::{Adopt, Asked};
 
 use crate::ground::{Ground, as_root, config};

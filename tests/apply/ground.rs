@@ -6,9 +6,9 @@ use std::thread;
 
 use blankroot::config::Config;
 use blankroot::host::Machine;
-use blankroot::persist::apply::Persistence;
 use blankroot::persist::execute::Outcome;
 use blankroot::persist::list;
+use blankroot::persist::persistence::Persistence;
 use blankroot::persist::plan::{ApplyPlan, Asked};
 use dirfd::private_namespace::{MountPoint, PrivateNamespace};
 use scratch::file_systems::Throwaway;

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use blankroot::cli::arguments::Cli;
 use blankroot::config::Config;
 use blankroot::host::{HostRoot, Machine};
-use blankroot::persist::apply::{self, Persistence};
 use blankroot::persist::execute::Outcome;
 use blankroot::persist::list;
+use blankroot::persist::persistence::{self, Persistence};
 use blankroot::persist::plan::{Adopt, ApplyPlan, Asked};
 use clap::Parser;
 use dirfd::mountinfo;
@@ -179,7 +179,7 @@ impl<'n> Kept<'n> {
         let mut persistence = self.persistence(&machine);
         let plan = persistence.plan(asked).unwrap();
         let outcome = persistence.execute(&plan, &mut |_, _| {});
-        let announced = apply::announce(&plan, &outcome, &machine, &host);
+        let announced = persistence::announce(&plan, &outcome, &machine, &host);
         Ran { plan, outcome, announced }
     }
 

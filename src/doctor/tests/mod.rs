@@ -45,7 +45,7 @@ fn entries(lists: &str) -> Vec<EntryFacts> {
     let head = "[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/persist\"\n";
     let config = Config::parse(Path::new("f"), format!("{head}{lists}").as_bytes()).unwrap();
     let facts = |entry: list::KeepEntry| EntryFacts {
-        known: known_state::about(&entry.path, entry.home.as_ref()),
+        known: known_state::about(&entry.path, entry.home.as_ref().map(|home| &home.path)),
         data: Data::Present(Node { uid: if entry.home.is_some() { 1000 } else { 0 }, ..NODE }),
         noted_as_replaced: false,
         target: Some(Target::RightMount),

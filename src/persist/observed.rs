@@ -1,0 +1,118 @@
+//! What is on a machine before a keep list is applied, as data: the state of every path that a plan
+//! depends on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dirfd::TreePath;
+use dirfd::stat::Stat;
+use rustix::fs::StatVfsMountFlags;
+
+use crate::boot::fstab::FstabMount;
+use crate::persist::create::Attributes;
+
+/// One place.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// Nothing has this name.
+    Absent,
+    /// Something has.
+    There(Found),
+    /// It could not be told; the text completes "cannot …: ", with a mend where there is one.
+    Unreadable(String, Option<String>),
+}
+
+/// What has a name.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What the kernel tells of it.
+    pub stat: Stat,
+    /// What it says, if it is a link.
+    pub target: Option<Vec<u8>>,
+    /// The options of the mount whose root it is; `None` if it is no mount's root.
+    pub mounted: Option<StatVfsMountFlags>,
+    /// What would be hidden if something else took its place.
+    pub content: Content,
+}
+
+/// What something has that lies where kept data is to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// No byte and no name.
+    Empty,
+    /// What blank has at the same place: the next boot brings it back.
+    AsInBlank,
+    /// What storage has.
+    AsInStorage,
+    /// What nothing else has, as far as is known.
+    Data,
+}
+
+/// Why a storage does not survive a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wiped {
+    /// It lies on live itself.
+    WithLive,
+    /// It is in memory.
+    InMemory,
+}
+
+impl Wiped {
+    /// What is wrong with the storage, as one line.
+    pub fn reason(self, storage: &TreePath) -> String {
+        let what = match self {
+            Self::WithLive => "lies on live itself, and would go with it",
+            Self::InMemory => "lies in memory, and would be gone at the next boot",
+        };
+        format!("the storage {storage} {what}")
+    }
+
+    /// What to do about it.
+    pub const MEND: &str = "put it on a subvolume or file system of its own, and mount that there";
+}
+
+/// All that was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Every place.
+    pub places: BTreeMap<TreePath, Seen>,
+    /// The storages that lie on live itself, and would be wiped with it.
+    pub wiped: BTreeSet<TreePath>,
+    /// The paths that were linked in this boot although nothing says so.
+    pub linked: BTreeSet<TreePath>,
+    /// Files in storage of which it is noted that their programs replace them.
+    pub replaced: BTreeSet<TreePath>,
+    /// What is to be like something else, of all that is missing.
+    pub models: BTreeMap<TreePath, Model>,
+    /// Kept paths that fstab mounts itself, at them or above them.
+    pub by_fstab: BTreeMap<TreePath, FstabMount>,
+}
+
+impl Observed {
+    /// What was seen at a place; a place that was not looked at counts as unreadable.
+    pub fn at(&self, path: &TreePath) -> &Seen {
+        static NOT_LOOKED_AT: Seen = Seen::Unreadable(String::new(), None);
+        self.places.get(path).unwrap_or(&NOT_LOOKED_AT)
+    }
+
+    /// What has a name.
+    pub fn found(&self, path: &TreePath) -> Option<&Found> {
+        match self.at(path) {
+            Seen::There(found) => Some(found),
+            Seen::Absent | Seen::Unreadable(..) => None,
+        }
+    }
+}
+
+/// What one is like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// Its user's number.
+    pub uid: u32,
+    /// Its group's number.
+    pub gid: u32,
+    /// Its mode.
+    pub mode: u16,
+    /// Its access control lists, flags and their kind; never the flags that keep everybody from
+    /// writing (`+i`, `+a`), which protect the bare place of a mount, not the data mounted there.
+    pub attributes: Attributes,
+}

@@ -1,0 +1,177 @@
+//! Owner and mode of each entry, and of the parents that have to be made for it: as declared, else as live
+//! has them, else as blank has them. Pure.
+
+use std::collections::HashMap;
+
+use dirfd::TreePath;
+use dirfd::path::Escaped;
+
+use crate::config::entry::EntryKind;
+use crate::config::ownership::{Mode, Ownership};
+use crate::persist::accounts::Accounts;
+use crate::persist::create::Attributes;
+use crate::persist::known_state;
+use crate::persist::observed::Observed;
+use crate::persist::resolve::Arranged;
+use crate::persist::step::Owner;
+
+/// Owner and mode as declared, with what holds where nothing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Belongs {
+    /// For what is made.
+    pub owner: Owner,
+    /// For what is made.
+    pub mode: u16,
+    /// The declared user, which is enforced.
+    pub user: Option<u32>,
+    /// The declared group, which is enforced.
+    pub group: Option<u32>,
+    /// The declared mode, which is enforced.
+    pub declared_mode: Option<u16>,
+}
+
+const ROOT: Owner = Owner { uid: 0, gid: 0 };
+const DIR_MODE: u16 = 0o755;
+const FILE_MODE: u16 = 0o644;
+const PRIVATE_DIR_MODE: u16 = 0o700;
+const PRIVATE_FILE_MODE: u16 = 0o600;
+
+/// All owners of a keep list, by what they are asked for.
+pub struct Owners<'p> {
+    accounts: &'p Accounts,
+    observed: &'p Observed,
+    /// What is declared of a path on either side, and what that entry's defaults are.
+    explicit: HashMap<&'p TreePath, &'p Arranged>,
+    /// What is declared of a parent alone.
+    parents: HashMap<TreePath, &'p Arranged>,
+}
+
+/// Why an owner cannot be told, to follow "cannot …: ", and the mend.
+pub type Unknown = (String, String);
+
+impl<'p> Owners<'p> {
+    /// Collects what is declared.
+    pub fn new(arranged: &'p [Arranged], accounts: &'p Accounts, observed: &'p Observed) -> Self {
+        let (mut explicit, mut parents) = (HashMap::new(), HashMap::new());
+        for one in arranged {
+            for path in [&one.source, &one.made_at] {
+                explicit.insert(path, one);
+                if one.entry.parent != Ownership::default() {
+                    parents.extend(path.parent().map(|parent| (parent, one)));
+                }
+            }
+        }
+        Self { accounts, observed, explicit, parents }
+    }
+
+    /// Whose an entry is.
+    pub fn of(&self, one: &Arranged) -> Result<Belongs, Unknown> {
+        let default = self.default_owner(one)?;
+        let secret = one.known.is_some_and(|known| known.secret);
+        let mode = match (one.entry.kind, secret) {
+            (EntryKind::Dir, true) => PRIVATE_DIR_MODE,
+            (EntryKind::Dir, false) => {
+                known_state::parent_mode(&one.entry.path).unwrap_or(DIR_MODE)
+            }
+            (EntryKind::File, true) => PRIVATE_FILE_MODE,
+            (EntryKind::File, false) => FILE_MODE,
+        };
+        let (owner, mode) = match self.as_model(&one.source, default, one) {
+            // What is known for a secret stays one, whoever has made its place.
+            Some((owner, mode)) if secret => (owner, mode & !0o077),
+            Some(found) => found,
+            None => (default, mode),
+        };
+        self.declared(&one.entry.owner, owner, mode)
+    }
+
+    /// Owner and mode of what something is made after. Nobody but root can give files away.
+    fn as_model(&self, path: &TreePath, default: Owner, one: &Arranged) -> Option<(Owner, u16)> {
+        let model = self.observed.models.get(path)?;
+        let owner = Owner { uid: model.uid, gid: model.gid };
+        Some((if is_users_own(one) { default } else { owner }, model.mode))
+    }
+
+    /// What else is made of it: an access control list says more than a mode, and nothing where a
+    /// mode is declared.
+    pub fn attributes(
+        &self,
+        path: &TreePath,
+        belongs: Belongs,
+        one: &Arranged,
+    ) -> Option<Attributes> {
+        let mut attributes = self.observed.models.get(path)?.attributes.clone();
+        if belongs.declared_mode.is_some() {
+            attributes = attributes.without_access_lists();
+        }
+        Some(if is_users_own(one) { attributes.for_anybody() } else { attributes })
+    }
+
+    fn default_owner(&self, one: &Arranged) -> Result<Owner, Unknown> {
+        let Some(home) = &one.entry.home else { return Ok(ROOT) };
+        if let (Some(uid), Some(gid)) = (home.uid, home.gid) {
+            return Ok(Owner { uid, gid });
+        }
+        match self.accounts.user(&home.user) {
+            Some(user) => Ok(Owner { uid: user.uid, gid: user.gid }),
+            None => Err((
+                format!("there is no user `{}` in etc/passwd", Escaped(home.user.as_bytes())),
+                "add the user first, or declare `user` and `group` of the entry by number".into(),
+            )),
+        }
+    }
+
+    fn declared(&self, own: &Ownership, default: Owner, mode: u16) -> Result<Belongs, Unknown> {
+        let mend = |why| (why, "add the account first, or write its number".to_string());
+        let user = own.user.as_ref().map(|user| self.accounts.uid(user)).transpose();
+        let group = own.group.as_ref().map(|group| self.accounts.gid(group)).transpose();
+        let (user, group) = (user.map_err(mend)?, group.map_err(mend)?);
+        let declared_mode = own.mode.map(Mode::bits);
+        let owner = Owner { uid: user.unwrap_or(default.uid), gid: group.unwrap_or(default.gid) };
+        Ok(Belongs { owner, mode: declared_mode.unwrap_or(mode), user, group, declared_mode })
+    }
+
+    /// Whose a directory is that has to be made for `one`. `other` is the same directory on the
+    /// other side, if there is one.
+    pub fn of_parent(
+        &self,
+        dir: &TreePath,
+        other: Option<&TreePath>,
+        one: &Arranged,
+    ) -> Result<Belongs, Unknown> {
+        if let Some(explicit) = self.explicit.get(dir) {
+            return self.of(explicit);
+        }
+        let home = self.home_of(dir, one);
+        let default = if home { self.default_owner(one)? } else { ROOT };
+        let mode = if home { PRIVATE_DIR_MODE } else { DIR_MODE };
+        if let Some(declaring) = self.parents.get(dir) {
+            return self.declared(&declaring.entry.parent, default, mode);
+        }
+        if let Some((owner, mode)) = self.as_model(dir, default, one) {
+            return Ok(plain(owner, mode));
+        }
+        let known = other.into_iter().chain([dir]).find_map(known_state::parent_mode);
+        Ok(plain(default, known.unwrap_or(mode)))
+    }
+
+    /// Whether a directory is a user's home or lies in it, on either side.
+    fn home_of(&self, dir: &TreePath, one: &Arranged) -> bool {
+        let Some(home) = &one.entry.home else { return false };
+        if dir.is_within(&home.path) {
+            return true;
+        }
+        let Some(stored) = dir.below(&one.entry.storage) else { return false };
+        // The storage itself is nobody's home.
+        stored.depth() > 0 && stored.is_within(&home.data)
+    }
+}
+
+/// Whether it is on a user's own list, which nobody puts in force as root.
+fn is_users_own(one: &Arranged) -> bool {
+    one.entry.home.as_ref().is_some_and(|home| home.uid.is_some())
+}
+
+fn plain(owner: Owner, mode: u16) -> Belongs {
+    Belongs { owner, mode, user: None, group: None, declared_mode: None }
+}

@@ -1,0 +1,235 @@
+//! Puts a keep list in force on a machine: probes, plans, executes, and prints what was done. `apply` runs
+//! this in the booted system and in the initrd, and `keep` for what it has moved.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::process::ExitCode;
+
+use backends::Backend;
+use dirfd::{Result, TreePath};
+use rustix::fs::OFlags;
+
+use crate::cli::arguments::Apply;
+use crate::cli::invocation::Failure;
+use crate::config::Config;
+use crate::host::{HostRoot, Machine};
+use crate::persist::accounts::Accounts;
+use crate::persist::execute::{self, Outcome};
+use crate::persist::hidden_content::Baseline;
+use crate::persist::list::KeepEntry;
+use crate::persist::mounting;
+use crate::persist::plan::{Adopt, ApplyPlan, Asked, plan};
+use crate::persist::plan_target::leads_to;
+use crate::persist::probe::observe;
+use crate::persist::resolve::{Arranged, arrange};
+use crate::persist::step::ApplyStep;
+use crate::ui;
+
+/// Some entries are in force and others are not.
+pub(crate) const INCOMPLETE: u8 = 1;
+
+/// A keep list on a machine.
+pub struct Persistence<'m> {
+    machine: &'m Machine,
+    accounts: Accounts,
+    arranged: Vec<Arranged>,
+    baseline: Baseline<'m>,
+    linked: BTreeSet<TreePath>,
+}
+
+impl<'m> Persistence<'m> {
+    /// `open` opens what holds the machine's root, if anything restores it.
+    pub fn new(
+        machine: &'m Machine,
+        list: &[KeepEntry],
+        open: impl Fn() -> Result<Option<Box<dyn Backend>>> + 'm,
+    ) -> Result<Self> {
+        Ok(Self {
+            machine,
+            accounts: Accounts::read(machine.root())?,
+            arranged: arrange(list),
+            baseline: Baseline::new(open),
+            linked: BTreeSet::new(),
+        })
+    }
+
+    /// What is missing is like what it was in this old root: data is taken from there.
+    pub fn take_from(&mut self, old_root: BorrowedFd<'m>) {
+        self.baseline.take_from(old_root);
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.arranged.len()
+    }
+
+    /// Whether there is nothing to keep.
+    pub fn is_empty(&self) -> bool {
+        self.arranged.is_empty()
+    }
+
+    /// Tells which paths were linked before in this boot although nothing says so.
+    pub fn were_linked(&mut self, paths: BTreeSet<TreePath>) {
+        self.linked = paths;
+    }
+
+    /// The paths that are links to their data by now although nothing says so.
+    pub fn linked(&self) -> impl Iterator<Item = &TreePath> {
+        let is_link = |one: &&Arranged| {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW;
+            let target = self
+                .machine
+                .open_at(&one.made_at, flags)
+                .and_then(|link| Ok(rustix::fs::readlinkat(link, c"", Vec::new())?.into_bytes()));
+            target.is_ok_and(|target| leads_to(&target, one))
+        };
+        let open = self.arranged.iter().filter(|one| one.how().is_none());
+        open.filter(is_link).map(|one| &one.entry.path)
+    }
+
+    /// What has to be done by now.
+    pub fn plan(&mut self, asked: Asked) -> Result<ApplyPlan> {
+        let mut observed = observe(self.machine, &self.arranged, &mut self.baseline)?;
+        observed.linked.clone_from(&self.linked);
+        Ok(plan(&self.arranged, &observed, &self.accounts, asked))
+    }
+
+    /// The entries that are not in force after a run: refused, or with a step that failed.
+    pub fn not_in_force<'p>(&'p self, plan: &'p ApplyPlan, outcome: &Outcome) -> Vec<&'p TreePath> {
+        let failed = outcome.failed.iter().map(|(at, _)| *at);
+        let failed = failed.chain(outcome.not_tried.iter().map(|(at, _)| *at));
+        let broken: Vec<&TreePath> =
+            failed.filter_map(|at| plan.steps.get(at)).map(ApplyStep::path).collect();
+        let is_broken = |one: &&Arranged| {
+            let mut places = [&one.source, &one.made_at, &one.seen_at].into_iter();
+            places.any(|place| broken.iter().any(|broken| place.is_within(broken)))
+        };
+        let broken = self.arranged.iter().filter(is_broken).map(|one| &one.entry.path);
+        plan.refusals.iter().map(|refusal| &refusal.path).chain(broken).collect()
+    }
+
+    /// Does it; `progress` is told of names and bytes that are copied.
+    pub fn execute(&self, plan: &ApplyPlan, progress: &mut dyn FnMut(u64, u64)) -> Outcome {
+        execute::apply(&plan.steps, self.machine, progress)
+    }
+}
+
+/// Tells programs that look at mounts of the `x-…` options of those that were made, and of those that
+/// were there already and that nobody has told of.
+pub fn announce(
+    plan: &ApplyPlan,
+    outcome: &Outcome,
+    machine: &Machine,
+    host: &HostRoot,
+) -> Result<()> {
+    let made = outcome.done.iter().filter_map(|&at| plan.steps.get(at));
+    let made = made.filter_map(|step| match step {
+        ApplyStep::Bind { path, options, .. }
+        | ApplyStep::Cover { path, options, .. }
+        | ApplyStep::SetOptions { path, options }
+            if !options.user.is_empty() =>
+        {
+            Some((path, options))
+        }
+        _ => None,
+    });
+    let there = plan.mounted.iter().map(|(path, options)| (path, options));
+    let (made, there): (Vec<_>, Vec<_>) = (made.collect(), there.collect());
+    if made.is_empty() && there.is_empty() {
+        return Ok(());
+    }
+    mounting::announce(machine, host, &made, &there)
+}
+
+pub(crate) fn open_backend(config: &Config, root: &Path) -> Result<Option<Box<dyn Backend>>> {
+    config.open_backend(root).map(Some)
+}
+
+/// Plans, and does it unless it is only to be shown.
+pub(crate) fn put_in_force(
+    persistence: &mut Persistence<'_>,
+    args: &Apply,
+) -> Result<(ApplyPlan, Option<Outcome>), Failure> {
+    let adopt = match (args.adopt, args.adopt_replaced) {
+        (true, _) => Adopt::Everything,
+        (false, true) => Adopt::Replaced,
+        (false, false) => Adopt::Nothing,
+    };
+    let asked = Asked { adopt, mounts: !args.no_mounts, early: args.in_initrd };
+    let plan = persistence.plan(asked)?;
+    let mut out = io::stdout().lock();
+    if args.dry_run {
+        write!(out, "{plan}")?;
+        notes(&plan, &mut out)?;
+    }
+    let outcome = if args.dry_run {
+        None
+    } else {
+        let progress = ui::Progress::new("copying");
+        let mut names = 0;
+        let outcome = persistence.execute(&plan, &mut |more, _| {
+            names += more;
+            progress.at(names);
+        });
+        drop(progress);
+        tell(&plan, &outcome, &mut out)?;
+        Some(outcome)
+    };
+    let told = args.in_initrd && !plan.notes.is_empty();
+    if plan.steps.is_empty() && plan.refusals.is_empty() && !told {
+        writeln!(out, "nothing to do: {}", in_force(persistence.len()))?;
+    }
+    out.flush()?;
+    plan.refusals.iter().for_each(ui::problem);
+    Ok((plan, outcome))
+}
+
+pub(crate) fn exit(plan: &ApplyPlan, outcome: Option<&Outcome>) -> ExitCode {
+    let complete = plan.refusals.is_empty() && outcome.is_none_or(Outcome::is_complete);
+    if complete { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) }
+}
+
+fn in_force(entries: usize) -> String {
+    match entries {
+        0 => "the keep list is empty".to_string(),
+        1 => "the one kept path is in its place".to_string(),
+        2 => "both kept paths are in their places".to_string(),
+        more => format!("all {more} kept paths are in their places"),
+    }
+}
+
+fn notes(plan: &ApplyPlan, out: &mut impl Write) -> io::Result<()> {
+    plan.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))
+}
+
+fn tell(plan: &ApplyPlan, outcome: &Outcome, out: &mut impl Write) -> Result<(), Failure> {
+    for step in outcome.done.iter().filter_map(|&at| plan.steps.get(at)) {
+        writeln!(out, "done: {step}")?;
+    }
+    for (from, to) in &outcome.set_aside {
+        writeln!(out, "note: what {from} had before is {to} by now")?;
+    }
+    let left_out = outcome.left_out.lines(|path| {
+        format!(
+            "{path} is a subvolume of its own, which holds something: it is not copied, and goes \
+             with live"
+        )
+    });
+    for line in left_out {
+        writeln!(out, "note: {line}")?;
+    }
+    outcome.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+    notes(plan, out)?;
+    out.flush()?;
+    for (_, error) in &outcome.failed {
+        ui::problem(error);
+    }
+    for (at, missing) in &outcome.not_tried {
+        if let Some(step) = plan.steps.get(*at) {
+            ui::problem(format_args!("not tried, because of {missing}: {step}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Plans the side of an entry that lies in storage: its place, its owner and its mode.
+
+use dirfd::stat::Stat;
+use dirfd::{FileType, TreePath};
+
+use crate::config::entry::{EntryKind, How};
+use crate::persist::observed::{Found, Seen};
+use crate::persist::owners::{Belongs, Unknown};
+use crate::persist::plan::{Planner, unreadable};
+use crate::persist::resolve::{Arranged, ancestors};
+use crate::persist::step::{ApplyStep, Expected, Making, Owner};
+use crate::persist::trust::{Unsafe, Way};
+
+impl Planner<'_> {
+    /// Makes the data's place where it is not there, and enforces what is declared of it.
+    pub(crate) fn source(
+        &mut self,
+        one: &Arranged,
+        belongs: Belongs,
+        how: How,
+    ) -> Result<(), Unknown> {
+        let path = &one.source;
+        if self.made.contains_key(path) {
+            return Ok(());
+        }
+        match self.at(path) {
+            Seen::Unreadable(why, mend) => Err(unreadable(why, mend.as_deref())),
+            Seen::Absent => {
+                self.parents(path, &one.entry.path, one)?;
+                // A link may lead to what its program has yet to make.
+                if one.entry.create || how == How::Bind {
+                    self.make_source(one, belongs);
+                }
+                Ok(())
+            }
+            Seen::There(found) => {
+                let found = found.clone();
+                check_type(one, &found, how)?;
+                self.enforce(one, &found, belongs)
+            }
+        }
+    }
+
+    fn make_source(&mut self, one: &Arranged, belongs: Belongs) {
+        let Belongs { owner, mode, .. } = belongs;
+        if one.known.is_some_and(|known| known.secret) && belongs.declared_mode.is_none() {
+            let what = one.known.map_or("", |known| known.what);
+            let path = &one.entry.path;
+            self.plan.notes.push(format!("{path} ({what}): made for its owner alone to look into"));
+        }
+        let making = match one.entry.kind {
+            EntryKind::Dir => Making::Dir(owner, mode),
+            EntryKind::File => Making::File(owner, mode),
+        };
+        self.make(one.source.clone(), making, belongs, one);
+    }
+
+    pub(crate) fn enforce(
+        &mut self,
+        one: &Arranged,
+        found: &Found,
+        belongs: Belongs,
+    ) -> Result<(), Unknown> {
+        let facts = &found.stat.facts;
+        let owner = Owner {
+            uid: belongs.user.unwrap_or(facts.uid),
+            gid: belongs.group.unwrap_or(facts.gid),
+        };
+        let new_owner = (owner.uid, owner.gid) != (facts.uid, facts.gid);
+        let mode = belongs.declared_mode.filter(|&mode| mode != facts.mode);
+        if !matches!(facts.file_type, FileType::File | FileType::Dir) {
+            if new_owner || mode.is_some() {
+                let (source, word) = (&one.source, facts.file_type.word());
+                self.plan.notes.push(format!("{source} is a {word}: its owner and mode stay"));
+            }
+            return Ok(());
+        }
+        if facts.file_type == FileType::File
+            && found.stat.links > 1
+            && (new_owner || mode.is_some())
+        {
+            let why = format!(
+                "{} has another name somewhere, so its owner and mode are not changed",
+                one.source
+            );
+            return Err((why, "give the file its declared owner and mode by hand".into()));
+        }
+        // A new owner drops set-user-ID bits (chown(2)); those that are not declared stay dropped.
+        let mode = mode.or(belongs.declared_mode.filter(|_| new_owner));
+        let owner = new_owner.then_some(owner);
+        if owner.is_none() && mode.is_none() {
+            return Ok(());
+        }
+        let path = one.source.clone();
+        self.check_trust(&path, &found.stat, (owner, mode))?;
+        let then = (owner.map_or(facts.uid, |owner| owner.uid), mode.unwrap_or(facts.mode));
+        self.enforced.insert(path.clone(), then);
+        let found = self.expected(&path, &found.stat);
+        self.plan.steps.push(ApplyStep::Enforce { path, found, owner, mode });
+        Ok(())
+    }
+
+    /// Refuses another owner or mode for what a user may have put at `path`, or at the place that it is
+    /// copied from.
+    pub(crate) fn check_trust(
+        &self,
+        path: &TreePath,
+        stat: &Stat,
+        (owner, mode): (Option<Owner>, Option<u16>),
+    ) -> Result<(), Unknown> {
+        let original = self.original_of(path);
+        let both = [Some(path), Some(&original).filter(|original| *original != path)];
+        for path in both.into_iter().flatten() {
+            let checked = self.way_to(path).and_then(|way| {
+                way.check(path, stat.facts.uid)?;
+                way.check_set_id(path, stat, owner, mode)
+            });
+            checked.map_err(|Unsafe { why, mend }| (why, mend))?;
+        }
+        Ok(())
+    }
+
+    fn way_to(&self, path: &TreePath) -> Result<Way, Unsafe> {
+        let mut dirs: Vec<TreePath> = ancestors(path).collect();
+        dirs.reverse();
+        let mut way = Way::default();
+        for dir in dirs {
+            let made = self.made.get(&dir).map(|&Belongs { owner, mode, .. }| (owner.uid, mode));
+            let will_be = made.or_else(|| self.enforced.get(&dir).copied());
+            let (uid, mode) = match (will_be, self.at(&dir)) {
+                (Some(will_be), _) => will_be,
+                (None, Seen::There(found)) => (found.stat.facts.uid, found.stat.facts.mode),
+                (None, Seen::Absent | Seen::Unreadable(..)) => continue,
+            };
+            way.enter(dir, uid, mode)?;
+        }
+        Ok(way)
+    }
+
+    /// What will be found at `path` by then.
+    pub(crate) fn expected(&self, path: &TreePath, stat: &Stat) -> Expected {
+        match self.original_of(path) == *path {
+            true => Expected::of(stat),
+            false => Expected::copy_of(stat),
+        }
+    }
+}
+
+fn check_type(one: &Arranged, found: &Found, how: How) -> Result<(), Unknown> {
+    let (path, kind) = (&one.source, one.entry.kind);
+    let file_type = found.stat.facts.file_type;
+    let is_dir = matches!(file_type, FileType::Dir | FileType::Subvolume);
+    if is_dir != (kind == EntryKind::Dir) || (is_dir && file_type != FileType::Dir) {
+        let why = format!("it is declared a {}, but {path} is a {}", kind.word(), file_type.word());
+        let mend = format!("move it to the list of the other kind, or move {path} away");
+        return Err((why, mend));
+    }
+    if file_type == FileType::Symlink && how == How::Bind {
+        let why = format!("{path} is a link, and could lead the mount anywhere");
+        return Err((why, "write `how = \"symlink\"` to its entry, or replace the link".into()));
+    }
+    Ok(())
+}
