@@ -1,6 +1,8 @@
 //! What several fuzz targets check or need: problems of a configuration, keep lists, changes.
 
-use blankroot::config::reader::{ConfigError, Place};
+use dirfd::changes::ChangesWriter;
+use dirfd::{ChangeKind, Changes, Facts, FileType, TreePath};
+use blankroot::config::reader::{ConfigError, Position};
 use blankroot::persist::list::KeepEntry;
 use dirfd::changes::ChangesWriter;
 use dirfd::{ChangeKind, Changes, Facts, FileType, TreePath};
@@ -24,7 +26,7 @@ pub fn check_problems(error: &ConfigError, text: &[u8]) {
 }
 
 /// Whether a text has this place.
-pub fn is_in(place: Place, text: &[u8]) -> bool {
+pub fn is_in(place: Position, text: &[u8]) -> bool {
     let mut lines = text.split(|&b| b == b'\n');
     let Some(at) = place.line.checked_sub(1) else { return false };
     let Some(line) = lines.nth(at as usize) else { return false };

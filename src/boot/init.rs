@@ -25,9 +25,9 @@ use crate::config::{Config, DEFAULT_FILE, edit, root, root_backend, starter};
 use crate::doctor::entries::Mounts;
 use crate::doctor::machine_facts::Lies;
 use crate::host::{self, HostRoot, Machine};
-use crate::persist::keepable::{self, Keepable};
+use crate::persist::keepable::{self, KeepChecker};
 use crate::persist::list;
-use crate::persist::observed::Wiped;
+use crate::persist::observed::VolatileStorage;
 use crate::ui;
 
 pub(crate) fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
@@ -180,11 +180,11 @@ fn wiped_storages(config: &Config, root: &Path) -> Result<Vec<InitRefusal>, Erro
             continue;
         }
         let why = match mounts.lies(path) {
-            Lies::InLive => Wiped::WithLive,
-            Lies::InMemory => Wiped::InMemory,
+            Lies::InLive => VolatileStorage::OnLive,
+            Lies::InMemory => VolatileStorage::InMemory,
             Lies::Missing | Lies::NotMade | Lies::Safe | Lies::Unknown => continue,
         };
-        wiped.push(InitRefusal { reason: why.reason(path), mend: Wiped::MEND.into() });
+        wiped.push(InitRefusal { reason: why.reason(path), mend: VolatileStorage::MEND.into() });
     }
     Ok(wiped)
 }
@@ -266,7 +266,7 @@ fn start_config(
         let machine = Machine::open(&args.root.root)?;
         let storages = TreePath::parse(dir.as_os_str().as_bytes()).into_iter().collect();
         let live = root.layout().map(|layout| &layout.live);
-        let keepable = Keepable::new(&machine, storages, live)?;
+        let keepable = KeepChecker::new(&machine, storages, live)?;
         for path in &args.keep {
             let (path, kind) = kept_path(&args.root.root, path, &keepable)?;
             text = edit::add_entry(&text, dir, &path, kind, None)?;
@@ -323,10 +323,10 @@ fn expect_no_older(root: &Path, dir: &Path) -> Result<(), Error> {
 }
 
 /// A path that is to be kept, and what it is: blank can only hold what is there.
-fn kept_path(
+fn kept(
     root: &Path,
     path: &Path,
-    keepable: &Keepable<'_>,
+    keepable: &KeepChecker<'_>,
 ) -> Result<(TreePath, EntryKind), Error> {
     let action = || format!("keep {}", Escaped(path.as_os_str().as_bytes()));
     refuse_host_path(path, root, "keep")?;

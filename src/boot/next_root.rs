@@ -13,7 +13,7 @@ use crate::boot::facts::BootFacts;
 use crate::boot::fstab::RootEntry;
 use crate::boot::init_plan::InitRefusal;
 use crate::boot::refusal;
-use crate::config::other_root::{Answer, Named};
+use crate::config::other_root::{RootComparison, RootMountSource};
 use crate::config::root::RootConfig;
 
 /// What is known of a boot.
@@ -45,26 +45,26 @@ impl BootSources<'_> {
         if let Some(line) = self.line {
             let source = line.root.as_deref().unwrap_or_default();
             let options = line.root_flags.as_deref().unwrap_or_default();
-            match root.compare(Named { source, fs_type: b"", options }, file_system) {
+            match root.compare(RootMountSource { source, fs_type: b"", options }, file_system) {
                 // It decides, whatever an fstab says.
-                Answer::Live => return None,
-                Answer::Other(mounts) => {
+                RootComparison::Live => return None,
+                RootComparison::Other(mounts) => {
                     return Some(OtherRoot {
                         place: "the kernel command line".into(),
                         mounts,
                         live,
                     });
                 }
-                Answer::Unknown => {}
+                RootComparison::Unknown => {}
             }
         }
         // Of several entries with one mount point the first counts, as for systemd.
         let RootEntry { line, source, fs_type, options, .. } = self.fstab.first()?;
-        match root.compare(Named { source, fs_type, options }, file_system) {
-            Answer::Other(mounts) => {
+        match root.compare(RootMountSource { source, fs_type, options }, file_system) {
+            RootComparison::Other(mounts) => {
                 Some(OtherRoot { place: format!("line {line} of {}", self.whose), mounts, live })
             }
-            Answer::Live | Answer::Unknown => None,
+            RootComparison::Live | RootComparison::Unknown => None,
         }
     }
 

@@ -13,7 +13,7 @@ use toml_edit::{
 };
 
 use crate::config::Config;
-use crate::config::entry::{Entry, EntryKind, How};
+use crate::config::entry::{DeclaredEntry, EntryKind, PlacementMethod};
 use crate::config::reader::{ConfigError, quoted, shown};
 use crate::config::storage::UserEntries;
 use crate::persist::list;
@@ -27,7 +27,7 @@ pub fn add_entry(
     storage: &Path,
     path: &TreePath,
     kind: EntryKind,
-    how: Option<How>,
+    how: Option<PlacementMethod>,
 ) -> Result<String> {
     let action = || format!("add `{path}` to the {} of {}", kind.list_key(), shown(storage));
     let named = absolute(path.as_bytes(), "keep the directory that holds it")
@@ -103,7 +103,7 @@ pub fn add_forget(text: &str, pattern: &str) -> Result<String> {
 
 /// A path as an entry, in the shortest form. Where entries lose their first component, one that is
 /// named as it is in the home must not.
-fn entry(path: &str, strips_prefix: bool, how: Option<How>) -> Value {
+fn entry(path: &str, strips_prefix: bool, how: Option<PlacementMethod>) -> Value {
     let mut table = InlineTable::new();
     table.insert("path", path.into());
     if strips_prefix {
@@ -296,7 +296,7 @@ pub fn remove_entry(text: &str, path: &TreePath) -> Result<String> {
 }
 
 /// Where an entry stands.
-struct Found<'c> {
+struct LocatedEntry<'c> {
     storage: usize,
     user: Option<&'c str>,
     kind: EntryKind,
@@ -304,26 +304,26 @@ struct Found<'c> {
     line: u32,
 }
 
-fn locate<'c>(config: &'c Config, path: &TreePath) -> Option<Found<'c>> {
+fn locate<'c>(config: &'c Config, path: &TreePath) -> Option<LocatedEntry<'c>> {
     let storages = config.storages.iter().enumerate().filter(|(_, storage)| storage.enable);
     storages.into_iter().find_map(|(number, storage)| {
         let users = storage.users.iter().map(|user| (Some(user.name.as_str()), &user.entries));
         std::iter::once((None, &storage.entries)).chain(users).find_map(|(user, entries)| {
             let (kind, index, line) = position(entries, path)?;
-            Some(Found { storage: number, user, kind, index, line })
+            Some(LocatedEntry { storage: number, user, kind, index, line })
         })
     })
 }
 
 /// The kind of the entry in force, its number in the list of that kind, and its line.
-fn position(entries: &[Entry], path: &TreePath) -> Option<(EntryKind, usize, u32)> {
+fn position(entries: &[DeclaredEntry], path: &TreePath) -> Option<(EntryKind, usize, u32)> {
     let entry = entries.iter().find(|entry| entry.enable && entry.path == *path)?;
     let same_kind = entries.iter().filter(|other| other.kind == entry.kind);
     let index = same_kind.clone().position(|other| std::ptr::eq(other, entry))?;
     Some((entry.kind, index, entry.place.line))
 }
 
-fn list_of<'d>(document: &'d mut DocumentMut, found: &Found<'_>) -> Option<&'d mut Array> {
+fn list_of<'d>(document: &'d mut DocumentMut, found: &LocatedEntry<'_>) -> Option<&'d mut Array> {
     let storage = find_storages(document)?.get_mut(found.storage)?;
     let table: &mut dyn TableLike = match found.user {
         None => storage,

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::config::ownership::Ownership;
-use crate::config::reader::{Place, Problems, Reader, Text, quoted, type_words};
+use crate::config::reader::{PlacedText, Position, Problems, TableReader, quoted, type_words};
 use crate::config::root_only_keys;
 
 /// Whether a kept path is a directory with all that is in it, or one file.
@@ -38,14 +38,14 @@ impl EntryKind {
 
 /// How the data in storage comes to its place in live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum PlacementMethod {
     /// A bind mount.
     Bind,
     /// A symbolic link.
     Symlink,
 }
 
-impl How {
+impl PlacementMethod {
     /// The word for it in a configuration.
     pub fn word(self) -> &'static str {
         match self {
@@ -57,11 +57,11 @@ impl How {
 
 /// One entry as it was declared; `None` where an option was not given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct DeclaredEntry {
     /// Where it is on the machine.
     pub path: TreePath,
     /// The storage that holds its data, where that is not the one that it is declared in.
-    pub storage: Option<(TreePath, Place)>,
+    pub storage: Option<(TreePath, Position)>,
     /// Where its data is, relative to the storage.
     pub data: TreePath,
     /// A directory or a file.
@@ -73,7 +73,7 @@ pub struct Entry {
     /// Owner and mode for parents that have to be made.
     pub parent: Ownership,
     /// How it comes to its place.
-    pub how: Option<How>,
+    pub how: Option<PlacementMethod>,
     /// Make an empty target in storage where there is none.
     pub create: Option<bool>,
     /// Set up in the initrd already.
@@ -87,34 +87,34 @@ pub struct Entry {
     /// Further mount options, one a string.
     pub options: Vec<String>,
     /// Where it was declared.
-    pub place: Place,
+    pub place: Position,
 }
 
 /// Reads `directories` or `files` of `table`.
 pub(crate) fn read_list(
-    table: &mut Reader<'_>,
-    base: &Base<'_>,
+    table: &mut TableReader<'_>,
+    base: &ListContext<'_>,
     problems: &mut Problems<'_>,
-) -> Vec<Entry> {
+) -> Vec<DeclaredEntry> {
     let list = table.list(base.kind.list_key(), problems);
     list.iter().filter_map(|value| read(value, base, problems)).collect()
 }
 
 fn read(
     value: &Spanned<DeValue<'_>>,
-    base: &Base<'_>,
+    base: &ListContext<'_>,
     problems: &mut Problems<'_>,
-) -> Option<Entry> {
+) -> Option<DeclaredEntry> {
     let key = base.kind.list_key();
     let place = problems.place(&value.span());
     match value.get_ref() {
         DeValue::String(text) => {
             let (path, data) =
-                resolve(Text { text, place }, None, base, base.lists.strip_prefix, problems)?;
-            Some(Entry { place, ..plain(path, data, base.kind) })
+                resolve(PlacedText { text, place }, None, base, base.lists.strip_prefix, problems)?;
+            Some(DeclaredEntry { place, ..plain(path, data, base.kind) })
         }
         DeValue::Table(table) => {
-            let table = Reader::new(format!("an entry of `{key}`"), place, table);
+            let table = TableReader::new(format!("an entry of `{key}`"), place, table);
             read_table(table, base, problems)
         }
         other => {
@@ -128,8 +128,8 @@ fn read(
     }
 }
 
-fn plain(path: TreePath, data: TreePath, kind: EntryKind) -> Entry {
-    Entry {
+fn plain(path: TreePath, data: TreePath, kind: EntryKind) -> DeclaredEntry {
+    DeclaredEntry {
         path,
         storage: None,
         data,
@@ -144,15 +144,15 @@ fn plain(path: TreePath, data: TreePath, kind: EntryKind) -> Entry {
         hide_mounts: None,
         allow_trash: None,
         options: Vec::new(),
-        place: Place::default(),
+        place: Position::default(),
     }
 }
 
 fn read_table(
-    mut table: Reader<'_>,
-    base: &Base<'_>,
+    mut table: TableReader<'_>,
+    base: &ListContext<'_>,
     problems: &mut Problems<'_>,
-) -> Option<Entry> {
+) -> Option<DeclaredEntry> {
     if base.lists.own {
         root_only_keys::refuse_in_entry(&mut table, problems);
     }
@@ -169,8 +169,8 @@ fn read_table(
         let what = "`data` and `strip_prefix` both say where the data is";
         problems.add(place, what, "remove one of the two");
     }
-    let ways = [How::Bind, How::Symlink].map(|how| (how.word(), how));
-    let entry = Entry {
+    let ways = [PlacementMethod::Bind, PlacementMethod::Symlink].map(|how| (how.word(), how));
+    let entry = DeclaredEntry {
         enable: table.boolean("enable", problems).unwrap_or(true),
         owner: Ownership::read(&mut table, problems),
         parent: table
@@ -190,16 +190,20 @@ fn read_table(
         place: path.map_or(table.place, |text| text.place),
         ..plain(TreePath::root(), TreePath::root(), base.kind)
     };
-    if base.lists.own && entry.how == Some(How::Bind) {
+    if base.lists.own && entry.how == Some(PlacementMethod::Bind) {
         root_only_keys::refuse_bind(table.key_place("how", problems), problems);
     }
     table.finish(problems);
     let strip = strip.unwrap_or(base.lists.strip_prefix);
     let (path, data) = resolve(path?, data, base, strip, problems)?;
-    Some(Entry { path, data, ..entry })
+    Some(DeclaredEntry { path, data, ..entry })
 }
 
-fn read_parent(mut table: Reader<'_>, base: &Base<'_>, problems: &mut Problems<'_>) -> Ownership {
+fn read_parent(
+    mut table: TableReader<'_>,
+    base: &ListContext<'_>,
+    problems: &mut Problems<'_>,
+) -> Ownership {
     if base.lists.own {
         root_only_keys::refuse_owner(&mut table, problems);
     }
@@ -209,7 +213,10 @@ fn read_parent(mut table: Reader<'_>, base: &Base<'_>, problems: &mut Problems<'
 }
 
 /// Reads `options`: mount options, one a string.
-pub(crate) fn read_options(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Vec<String> {
+pub(crate) fn read_options(
+    table: &mut TableReader<'_>,
+    problems: &mut Problems<'_>,
+) -> Vec<String> {
     let mut options = Vec::new();
     for value in table.list("options", problems) {
         let place = problems.place(&value.span());
@@ -237,14 +244,14 @@ pub(crate) fn read_options(table: &mut Reader<'_>, problems: &mut Problems<'_>) 
 // The path of an entry: checked, and resolved to where it is on the machine and in storage.
 
 /// One list of entries.
-pub(crate) struct Base<'b> {
+pub(crate) struct ListContext<'b> {
     pub(crate) kind: EntryKind,
-    pub(crate) lists: Lists<'b>,
+    pub(crate) lists: ListDefaults<'b>,
 }
 
 /// Where the entries of both lists of a table lie, and what they inherit.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Lists<'b> {
+pub(crate) struct ListDefaults<'b> {
     /// The home that paths are relative to; `None` where they are absolute.
     pub(crate) home: Option<&'b TreePath>,
     /// The directory in the storage that data is relative to; the storage itself for `None`.
@@ -260,9 +267,9 @@ pub(crate) struct Lists<'b> {
 /// `data` says where in storage; without it the data lies there as the path does in its home or on
 /// the machine.
 pub(crate) fn resolve(
-    Text { text, place }: Text<'_>,
-    data: Option<Text<'_>>,
-    base: &Base<'_>,
+    PlacedText { text, place }: PlacedText<'_>,
+    data: Option<PlacedText<'_>>,
+    base: &ListContext<'_>,
     strip: bool,
     problems: &mut Problems<'_>,
 ) -> Option<(TreePath, TreePath)> {
@@ -278,7 +285,11 @@ pub(crate) fn resolve(
 }
 
 /// Checks the `data` of an entry, which names something below the storage.
-fn read_data(data: Text<'_>, base: &Base<'_>, problems: &mut Problems<'_>) -> Option<TreePath> {
+fn read_data(
+    data: PlacedText<'_>,
+    base: &ListContext<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<TreePath> {
     let own = read_place(data, problems)?;
     if own == TreePath::root() {
         let mend = "name a file or directory below it, such as \"machine-id\"";
@@ -290,7 +301,7 @@ fn read_data(data: Text<'_>, base: &Base<'_>, problems: &mut Problems<'_>) -> Op
 
 /// Checks a place in a storage: relative to it, `.` for the storage itself.
 pub(crate) fn read_place(
-    Text { text, place }: Text<'_>,
+    PlacedText { text, place }: PlacedText<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<TreePath> {
     let checked = match parse_path(text) {
@@ -310,9 +321,13 @@ pub(crate) fn read_place(
         .ok()
 }
 
-type Wrong = (&'static str, String);
+type PathProblem = (&'static str, String);
 
-fn resolved(text: &str, lists: &Lists<'_>, strip: bool) -> Result<(TreePath, TreePath), Wrong> {
+fn resolved(
+    text: &str,
+    lists: &ListDefaults<'_>,
+    strip: bool,
+) -> Result<(TreePath, TreePath), PathProblem> {
     let own = parse_path(text)?;
     match lists.home {
         None if !text.starts_with('/') => {
@@ -344,7 +359,7 @@ fn resolved(text: &str, lists: &Lists<'_>, strip: bool) -> Result<(TreePath, Tre
 
 /// Checks an absolute path of the machine that is not its root; `whose` is "the storage" or alike.
 pub(crate) fn read_path(
-    Text { text, place }: Text<'_>,
+    PlacedText { text, place }: PlacedText<'_>,
     whose: &str,
     problems: &mut Problems<'_>,
 ) -> Option<TreePath> {
@@ -363,7 +378,7 @@ pub(crate) fn read_path(
 }
 
 /// Checks a path as TOML spells it.
-pub(crate) fn parse_path(text: &str) -> Result<TreePath, Wrong> {
+pub(crate) fn parse_path(text: &str) -> Result<TreePath, PathProblem> {
     let path = TreePath::parse(text.as_bytes())
         .map_err(|why| (why, "write the path without it".to_string()))?;
     if path.as_bytes().split(|&b| b == b'/').any(|part| part.len() > 255) {
@@ -376,7 +391,7 @@ pub(crate) fn parse_path(text: &str) -> Result<TreePath, Wrong> {
     Ok(path)
 }
 
-fn without_first(path: &TreePath) -> Result<&[u8], Wrong> {
+fn without_first(path: &TreePath) -> Result<&[u8], PathProblem> {
     let bytes = path.as_bytes();
     match bytes.iter().position(|&b| b == b'/') {
         Some(at) => Ok(&bytes[at + 1..]),
@@ -387,7 +402,7 @@ fn without_first(path: &TreePath) -> Result<&[u8], Wrong> {
     }
 }
 
-fn join(dir: Option<&TreePath>, below: &[u8]) -> Result<TreePath, Wrong> {
+fn join(dir: Option<&TreePath>, below: &[u8]) -> Result<TreePath, PathProblem> {
     let dir = dir.map(TreePath::as_bytes).unwrap_or_default();
     TreePath::parse(&[dir, b"/", below].concat()).map_err(|why| (why, String::new()))
 }

@@ -9,7 +9,7 @@ use globset::{Candidate, Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use crate::config::reader::{Place, Problems, Reader, quoted, type_words};
+use crate::config::reader::{Position, Problems, TableReader, quoted, type_words};
 
 /// One pattern as it was declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct ForgetPattern {
     /// As it stands in the configuration.
     pub text: String,
     /// Where it was declared.
-    pub place: Place,
+    pub place: Position,
 }
 
 impl ForgetPattern {
@@ -63,7 +63,7 @@ impl ForgetList {
     }
 
     /// Reads the table.
-    pub(crate) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Self {
+    pub(crate) fn read(mut table: TableReader<'_>, problems: &mut Problems<'_>) -> Self {
         let mut patterns = Vec::new();
         let mut globs = GlobSetBuilder::new();
         for value in table.list("paths", problems) {
@@ -154,7 +154,7 @@ mod tests {
         let text = format!("paths = {array}");
         let table = toml::de::DeTable::parse(&text).unwrap();
         let mut problems = Problems::new(&text);
-        let reader = Reader::new("[forget]", Place::default(), table.get_ref());
+        let reader = TableReader::new("[forget]", Position::default(), table.get_ref());
         let read = ForgetList::read(reader, &mut problems);
         problems.into_result(std::path::Path::new("f"), Some(read)).unwrap()
     }

@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::config::forget_patterns::ForgetList;
-use crate::config::reader::{ConfigError, Place, Problems, Reader, shown};
-use crate::config::rollback_options::Rollback;
+use crate::config::reader::{ConfigError, Position, Problems, TableReader, shown};
+use crate::config::rollback_options::RollbackOptions;
 use crate::config::root::RootConfig;
 use crate::config::storage::Storage;
 
@@ -44,7 +44,7 @@ pub struct Config {
     /// What holds the root.
     pub root: RootConfig,
     /// How the root is restored.
-    pub rollback: Rollback,
+    pub rollback: RollbackOptions,
     /// Where kept state lives, and what is kept.
     pub storages: Vec<Storage>,
     /// What is declared disposable.
@@ -66,7 +66,7 @@ impl Config {
     }
 
     /// `(/etc/blankroot.toml:14)`, for rules that name what decided.
-    pub fn source(&self, place: Place) -> String {
+    pub fn source(&self, place: Position) -> String {
         format!("({}:{})", shown(&self.file), place.line)
     }
 }
@@ -121,11 +121,11 @@ fn read_toml<'t>(text: &'t str, problems: &mut Problems<'_>) -> Option<DeTable<'
     problems.is_empty().then(|| table.into_inner())
 }
 
-type Parts = (RootConfig, Rollback, Vec<Storage>, ForgetList);
+type ConfigParts = (RootConfig, RollbackOptions, Vec<Storage>, ForgetList);
 
-fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Parts> {
-    let start = Place { line: 1, column: 1 };
-    let mut top = Reader::new("the configuration", start, table);
+fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<ConfigParts> {
+    let start = Position { line: 1, column: 1 };
+    let mut top = TableReader::new("the configuration", start, table);
     let root = match top.table("root", "[root]", problems) {
         Some(table) => root::read(table, problems),
         None => {
@@ -139,7 +139,7 @@ fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Parts>
     };
     let rollback = top
         .table("rollback", "[rollback]", problems)
-        .map(|table| Rollback::read(table, problems))
+        .map(|table| RollbackOptions::read(table, problems))
         .unwrap_or_default();
     let storages = storage::read_all(&mut top, problems, storage::read);
     let forget = top

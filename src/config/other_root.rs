@@ -10,7 +10,7 @@ use crate::config::root::RootConfig;
 
 /// A root as the kernel command line or an fstab names it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Named<'n> {
+pub struct RootMountSource<'n> {
     /// The device or dataset; empty where nothing names it.
     pub source: &'n [u8],
     /// The file system's type; empty where nothing names it.
@@ -21,7 +21,7 @@ pub struct Named<'n> {
 
 /// What that is, compared with live.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum RootComparison {
     /// Live, by its name.
     Live,
     /// Certainly something else; the text says what.
@@ -32,12 +32,15 @@ pub enum Answer {
 
 impl RootConfig {
     /// Compares. `file_system` is the identity of the file system that live is on.
-    pub fn compare(&self, named: Named<'_>, file_system: &str) -> Answer {
+    pub fn compare(&self, named: RootMountSource<'_>, file_system: &str) -> RootComparison {
         let word = self.backend_word().as_bytes();
         match self {
-            Self::Tmpfs | Self::Directory { .. } => Answer::Unknown,
+            Self::Tmpfs | Self::Directory { .. } => RootComparison::Unknown,
             _ if !matches!(named.fs_type, b"" | b"auto" | b"none") && named.fs_type != word => {
-                Answer::Other(format!("a file system of the type {}", Escaped(named.fs_type)))
+                RootComparison::Other(format!(
+                    "a file system of the type {}",
+                    Escaped(named.fs_type)
+                ))
             }
             Self::Btrfs { layout, .. } => btrfs(layout.live.as_bytes(), named, file_system),
             Self::Zfs { dataset, layout } => {
@@ -48,19 +51,21 @@ impl RootConfig {
     }
 }
 
-fn btrfs(live: &[u8], named: Named<'_>, file_system: &str) -> Answer {
+fn btrfs(live: &[u8], named: RootMountSource<'_>, file_system: &str) -> RootComparison {
     if let Some(id) = uuid(named.source)
         && !id.eq_ignore_ascii_case(file_system.as_bytes())
     {
-        return Answer::Other(format!("another file system, UUID={}", Escaped(id)));
+        return RootComparison::Other(format!("another file system, UUID={}", Escaped(id)));
     }
     // With both the kernel wants them to agree.
-    let Some(subvolume) = option_value(named.options, b"subvol") else { return Answer::Unknown };
+    let Some(subvolume) = option(named.options, b"subvol") else { return RootComparison::Unknown };
     let parts = subvolume.split(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b"."));
     match parts.collect::<Vec<_>>().join(&b'/') {
-        name if name == live => Answer::Live,
-        name if name.is_empty() => Answer::Other("the top level of the file system".to_string()),
-        name => Answer::Other(format!("the subvolume `{}`", Escaped(&name))),
+        name if name == live => RootComparison::Live,
+        name if name.is_empty() => {
+            RootComparison::Other("the top level of the file system".to_string())
+        }
+        name => RootComparison::Other(format!("the subvolume `{}`", Escaped(&name))),
     }
 }
 
@@ -72,19 +77,19 @@ fn uuid(source: &[u8]) -> Option<&[u8]> {
     Some(id).filter(|id| !id.is_empty())
 }
 
-fn zfs(live: &[u8], named: Named<'_>) -> Answer {
+fn zfs(live: &[u8], named: RootMountSource<'_>) -> RootComparison {
     // `root=zfs:POOL/NAME` and `root=ZFS=POOL/NAME`, where a plus stands for a space.
     let prefixes = [&b"zfs:"[..], b"ZFS:", b"zfs=", b"ZFS="];
     let on_line = prefixes.iter().find_map(|prefix| named.source.strip_prefix(*prefix));
     let dataset = match (on_line, named.fs_type) {
         (Some(name), _) => name.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect(),
         (None, b"zfs") => named.source.to_vec(),
-        (None, _) => return Answer::Unknown,
+        (None, _) => return RootComparison::Unknown,
     };
     match dataset.as_slice() {
-        b"" | b"AUTO" => Answer::Unknown,
-        name if name == live => Answer::Live,
-        name => Answer::Other(format!("the dataset `{}`", Escaped(name))),
+        b"" | b"AUTO" => RootComparison::Unknown,
+        name if name == live => RootComparison::Live,
+        name => RootComparison::Other(format!("the dataset `{}`", Escaped(name))),
     }
 }
 
@@ -99,25 +104,25 @@ mod tests {
         Config::parse(Path::new("f"), text.as_bytes()).unwrap().root
     }
 
-    fn compare(root: &RootConfig, source: &str, fs_type: &str, options: &str) -> Answer {
+    fn compare(root: &RootConfig, source: &str, fs_type: &str, options: &str) -> RootComparison {
         let [source, fs_type, options] = [source, fs_type, options].map(str::as_bytes);
-        root.compare(Named { source, fs_type, options }, "ab-cd")
+        root.compare(RootMountSource { source, fs_type, options }, "ab-cd")
     }
 
     #[test]
     fn a_subvolume_and_a_file_system_are_told_apart_where_they_are_named() {
         let root = root("\"btrfs\"\ndevice = \"/dev/x\"\nlive = \"os/root\"");
-        let other = |what: &str| Answer::Other(what.to_string());
+        let other = |what: &str| RootComparison::Other(what.to_string());
         for (source, fs_type, options, answer) in [
-            ("", "", "", Answer::Unknown),
-            ("LABEL=os", "btrfs", "ro,subvol=/os//root", Answer::Live),
-            ("UUID=AB-CD", "auto", "subvol=os/root", Answer::Live),
-            ("UUID=\"ab-cd\"", "", "subvolid=5", Answer::Unknown),
+            ("", "", "", RootComparison::Unknown),
+            ("LABEL=os", "btrfs", "ro,subvol=/os//root", RootComparison::Live),
+            ("UUID=AB-CD", "auto", "subvol=os/root", RootComparison::Live),
+            ("UUID=\"ab-cd\"", "", "subvolid=5", RootComparison::Unknown),
             ("/dev/disk/by-uuid/ab-cd", "", "subvol=@,x", other("the subvolume `@`")),
             ("UUID=ef", "btrfs", "subvol=os/root", other("another file system, UUID=ef")),
             ("x", "btrfs", "subvol=/", other("the top level of the file system")),
             ("tmpfs", "tmpfs", "size=1G", other("a file system of the type tmpfs")),
-            ("fstab", "", "", Answer::Unknown),
+            ("fstab", "", "", RootComparison::Unknown),
         ] {
             assert_eq!(compare(&root, source, fs_type, options), answer, "{source} {options}");
         }
@@ -126,14 +131,14 @@ mod tests {
     #[test]
     fn a_dataset_is_told_where_it_is_named() {
         let root = root("\"zfs\"\ndataset = \"my pool/os\"\nlive = \"root\"");
-        let other = || Answer::Other("the dataset `tank/os`".to_string());
+        let other = || RootComparison::Other("the dataset `tank/os`".to_string());
         for (source, fs_type, answer) in [
-            ("zfs:my+pool/os/root", "", Answer::Live),
+            ("zfs:my+pool/os/root", "", RootComparison::Live),
             ("ZFS=tank/os", "", other()),
-            ("zfs:AUTO", "", Answer::Unknown),
-            ("my pool/os/root", "zfs", Answer::Live),
+            ("zfs:AUTO", "", RootComparison::Unknown),
+            ("my pool/os/root", "zfs", RootComparison::Live),
             ("tank/os", "zfs", other()),
-            ("tank/os", "", Answer::Unknown),
+            ("tank/os", "", RootComparison::Unknown),
         ] {
             assert_eq!(compare(&root, source, fs_type, ""), answer, "{source}");
         }

@@ -3,7 +3,7 @@
 use dirfd::path::Escaped;
 use toml::de::DeValue;
 
-use crate::config::reader::{Place, Problems, Reader, quoted, type_words};
+use crate::config::reader::{Position, Problems, TableReader, quoted, type_words};
 
 /// A user or a group, as it was declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Ownership {
 
 impl Ownership {
     /// Reads `user`, `group` and `mode`.
-    pub(crate) fn read(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Self {
+    pub(crate) fn read(table: &mut TableReader<'_>, problems: &mut Problems<'_>) -> Self {
         Self {
             user: account("user", table, problems),
             group: account("group", table, problems),
@@ -38,7 +38,7 @@ impl Ownership {
 
 fn account(
     key: &'static str,
-    table: &mut Reader<'_>,
+    table: &mut TableReader<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<Account> {
     let (value, place) = table.value(key, problems)?;
@@ -68,7 +68,12 @@ fn account(
     Some(Account::Name(text.to_string()))
 }
 
-fn number_of(key: &str, text: &str, place: Place, problems: &mut Problems<'_>) -> Option<Account> {
+fn number_of(
+    key: &str,
+    text: &str,
+    place: Position,
+    problems: &mut Problems<'_>,
+) -> Option<Account> {
     // chown(2) takes the highest number for "leave it as it is".
     match text.parse::<u32>() {
         Ok(id) if id != u32::MAX => Some(Account::Id(id)),
@@ -95,7 +100,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     }
 }
 
-fn mode(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Option<Mode> {
+fn mode(table: &mut TableReader<'_>, problems: &mut Problems<'_>) -> Option<Mode> {
     let (value, place) = table.value("mode", problems)?;
     let text = match value {
         DeValue::String(text) => text,

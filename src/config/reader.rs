@@ -10,17 +10,17 @@ use toml::de::{DeTable, DeValue};
 
 /// A text with the place where it stands.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Text<'a> {
+pub(crate) struct PlacedText<'a> {
     pub(crate) text: &'a str,
-    pub(crate) place: Place,
+    pub(crate) place: Position,
 }
 
 /// One table. A key becomes known by being asked for; [`finish`](Self::finish) reports the others.
-pub(crate) struct Reader<'a> {
+pub(crate) struct TableReader<'a> {
     /// How messages name the table: `[root]`, `an entry of `files``.
     pub(crate) title: String,
     /// Where the table starts.
-    pub(crate) place: Place,
+    pub(crate) place: Position,
     table: &'a DeTable<'a>,
     known: Vec<&'static str>,
 }
@@ -39,8 +39,8 @@ const FOREIGN_WORDS: &[(&str, &str)] = &[
     ("createlinktarget", "create"),
 ];
 
-impl<'a> Reader<'a> {
-    pub(crate) fn new(title: impl Into<String>, place: Place, table: &'a DeTable<'a>) -> Self {
+impl<'a> TableReader<'a> {
+    pub(crate) fn new(title: impl Into<String>, place: Position, table: &'a DeTable<'a>) -> Self {
         Self { title: title.into(), place, table, known: Vec::new() }
     }
 
@@ -49,14 +49,14 @@ impl<'a> Reader<'a> {
         &mut self,
         key: &'static str,
         problems: &Problems<'_>,
-    ) -> Option<(&'a DeValue<'a>, Place)> {
+    ) -> Option<(&'a DeValue<'a>, Position)> {
         self.known.push(key);
         let value = self.table.get(key)?;
         Some((value.get_ref(), problems.place(&value.span())))
     }
 
     /// The place of the key itself, if the table has it.
-    pub(crate) fn key_place(&self, key: &str, problems: &Problems<'_>) -> Option<Place> {
+    pub(crate) fn key_place(&self, key: &str, problems: &Problems<'_>) -> Option<Position> {
         Some(problems.place(&self.table.get_key_value(key)?.0.span()))
     }
 
@@ -64,9 +64,9 @@ impl<'a> Reader<'a> {
         &mut self,
         key: &'static str,
         problems: &mut Problems<'_>,
-    ) -> Option<Text<'a>> {
+    ) -> Option<PlacedText<'a>> {
         match self.value(key, problems)? {
-            (DeValue::String(text), place) => Some(Text { text, place }),
+            (DeValue::String(text), place) => Some(PlacedText { text, place }),
             (other, place) => {
                 self.wrong_type(key, place, "a string", other, problems);
                 None
@@ -124,9 +124,9 @@ impl<'a> Reader<'a> {
         key: &'static str,
         title: &str,
         problems: &mut Problems<'_>,
-    ) -> Option<Reader<'a>> {
+    ) -> Option<TableReader<'a>> {
         match self.value(key, problems)? {
-            (DeValue::Table(table), place) => Some(Reader::new(title, place, table)),
+            (DeValue::Table(table), place) => Some(TableReader::new(title, place, table)),
             (other, place) => {
                 self.wrong_type(key, place, "a table", other, problems);
                 None
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
         words: &[(&str, T)],
         problems: &mut Problems<'_>,
     ) -> Option<T> {
-        let Text { text, place } = self.string(key, problems)?;
+        let PlacedText { text, place } = self.string(key, problems)?;
         let found = words.iter().find(|&&(word, _)| word == text);
         if found.is_none() {
             let all = list_of(words.iter().map(|&(word, _)| format!("\"{word}\"")), "or");
@@ -179,7 +179,7 @@ impl<'a> Reader<'a> {
     fn wrong_type(
         &self,
         key: &str,
-        place: Place,
+        place: Position,
         expected: &str,
         found: &DeValue<'_>,
         problems: &mut Problems<'_>,
@@ -242,7 +242,7 @@ fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
 
 /// A place in the text of the configuration; both count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Position {
     /// The line.
     pub line: u32,
     /// The column.
@@ -251,9 +251,9 @@ pub struct Place {
 
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// Where it is.
-    pub place: Place,
+    pub place: Position,
     /// What is wrong, in one line.
     pub what: String,
     /// What the reader can do about it.
@@ -270,13 +270,13 @@ pub enum ConfigError {
         /// The file that was read.
         file: PathBuf,
         /// What is wrong with it.
-        problems: Vec<Problem>,
+        problems: Vec<ConfigProblem>,
     },
 }
 
 impl ConfigError {
     /// The problems of the text; empty where the file could not be read.
-    pub fn problems(&self) -> &[Problem] {
+    pub fn problems(&self) -> &[ConfigProblem] {
         match self {
             Self::Unreadable(_) => &[],
             Self::Unusable { problems, .. } => problems,
@@ -292,7 +292,7 @@ impl fmt::Display for ConfigError {
         };
         let plural = if problems.len() == 1 { "" } else { "s" };
         write!(f, "cannot use {file}: {} problem{plural}", problems.len())?;
-        for Problem { place, what, mend } in problems {
+        for ConfigProblem { place, what, mend } in problems {
             write!(f, "\n{file}:{}:{}: {what}\n  mend: {mend}", place.line, place.column)?;
         }
         Ok(())
@@ -315,7 +315,7 @@ pub(crate) fn quoted(text: &str) -> String {
 pub(crate) struct Problems<'t> {
     text: &'t str,
     line_starts: Vec<usize>,
-    found: Vec<Problem>,
+    found: Vec<ConfigProblem>,
 }
 
 impl<'t> Problems<'t> {
@@ -326,15 +326,20 @@ impl<'t> Problems<'t> {
     }
 
     /// The place of the first byte of `span`.
-    pub(crate) fn place(&self, span: &Range<usize>) -> Place {
+    pub(crate) fn place(&self, span: &Range<usize>) -> Position {
         let line = self.line_starts.partition_point(|&start| start <= span.start).max(1);
         let start = self.line_starts.get(line - 1).copied().unwrap_or_default();
         let before = self.text.get(start..span.start).unwrap_or_default();
-        Place { line: line as u32, column: before.chars().count() as u32 + 1 }
+        Position { line: line as u32, column: before.chars().count() as u32 + 1 }
     }
 
-    pub(crate) fn add(&mut self, place: Place, what: impl Into<String>, mend: impl Into<String>) {
-        self.found.push(Problem { place, what: what.into(), mend: mend.into() });
+    pub(crate) fn add(
+        &mut self,
+        place: Position,
+        what: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        self.found.push(ConfigProblem { place, what: what.into(), mend: mend.into() });
     }
 
     pub(crate) fn is_empty(&self) -> bool {

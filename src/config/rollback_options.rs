@@ -1,6 +1,6 @@
 //! `[rollback]`: how the root is restored, what happens when it cannot be, how long old roots stay.
 
-use crate::config::reader::{Place, Problems, Reader};
+use crate::config::reader::{Position, Problems, TableReader};
 use crate::config::root::RootConfig;
 
 /// What to do when the rollback fails.
@@ -53,7 +53,7 @@ impl Default for Retention {
 
 /// How the root is restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rollback {
+pub struct RollbackOptions {
     /// What to do when it fails.
     pub on_failure: OnFailure,
     /// How live is restored.
@@ -61,11 +61,11 @@ pub struct Rollback {
     /// How long old roots stay.
     pub retention: Retention,
     /// Where `strategy` stands, for messages.
-    strategy_place: Option<Place>,
+    strategy_place: Option<Position>,
 }
 
-impl Rollback {
-    pub(crate) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Self {
+impl RollbackOptions {
+    pub(crate) fn read(mut table: TableReader<'_>, problems: &mut Problems<'_>) -> Self {
         let failures = [("boot", OnFailure::Boot), ("halt", OnFailure::Halt)];
         let strategies = [("set-aside", Strategy::SetAside), ("rollback", Strategy::Rollback)];
         let read = Self {
@@ -95,7 +95,7 @@ impl Rollback {
     }
 }
 
-fn read_retention(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Retention {
+fn read_retention(mut table: TableReader<'_>, problems: &mut Problems<'_>) -> Retention {
     let default = Retention::default();
     let read = Retention {
         at_least: table.count("at_least", problems).unwrap_or(default.at_least),

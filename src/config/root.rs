@@ -8,7 +8,7 @@ use dirfd::TreeName;
 use toml::de::{DeTable, DeValue};
 
 use crate::boot::stamp::ThisRoot;
-use crate::config::reader::{Place, Problems, Reader, Text, quoted, shown};
+use crate::config::reader::{PlacedText, Position, Problems, TableReader, quoted, shown};
 
 /// `live` where the configuration does not say.
 pub const DEFAULT_LIVE: &str = "root";
@@ -108,7 +108,7 @@ impl RootConfig {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
+enum BackendWord {
     Btrfs,
     Zfs,
     Tmpfs,
@@ -116,22 +116,22 @@ enum Word {
 }
 
 /// The keys of `[root]` beside `backend`, and the backends that they belong to.
-const KEYS: &[(&str, &[Word])] = &[
-    ("device", &[Word::Btrfs]),
-    ("dataset", &[Word::Zfs]),
-    ("path", &[Word::Directory]),
-    ("live", &[Word::Btrfs, Word::Zfs, Word::Directory]),
-    ("blank", &[Word::Btrfs, Word::Zfs, Word::Directory]),
-    ("old", &[Word::Btrfs, Word::Zfs, Word::Directory]),
+const KEYS: &[(&str, &[BackendWord])] = &[
+    ("device", &[BackendWord::Btrfs]),
+    ("dataset", &[BackendWord::Zfs]),
+    ("path", &[BackendWord::Directory]),
+    ("live", &[BackendWord::Btrfs, BackendWord::Zfs, BackendWord::Directory]),
+    ("blank", &[BackendWord::Btrfs, BackendWord::Zfs, BackendWord::Directory]),
+    ("old", &[BackendWord::Btrfs, BackendWord::Zfs, BackendWord::Directory]),
 ];
 
 /// Reads the table; `None` where a problem was added.
-pub(crate) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<RootConfig> {
+pub(crate) fn read(mut table: TableReader<'_>, problems: &mut Problems<'_>) -> Option<RootConfig> {
     let words = [
-        ("btrfs", Word::Btrfs),
-        ("zfs", Word::Zfs),
-        ("tmpfs", Word::Tmpfs),
-        ("directory", Word::Directory),
+        ("btrfs", BackendWord::Btrfs),
+        ("zfs", BackendWord::Zfs),
+        ("tmpfs", BackendWord::Tmpfs),
+        ("directory", BackendWord::Directory),
     ];
     let given = table.key_place("backend", problems).is_some();
     let word = table.choice("backend", &words, problems);
@@ -148,18 +148,18 @@ pub(crate) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option
     let root = word.and_then(|word| {
         let mut need = |text, key, example| required(text, key, example, &table, problems);
         match word {
-            Word::Btrfs => {
+            BackendWord::Btrfs => {
                 let device = need(device, "device", "/dev/disk/by-label/NAME")?;
                 let device = absolute(device, "device", problems)?;
                 Some(RootConfig::Btrfs { device, layout: layout? })
             }
-            Word::Zfs => {
+            BackendWord::Zfs => {
                 let dataset = need(dataset, "dataset", "POOL/NAME")?;
                 let dataset = check_dataset(dataset, problems)?;
                 Some(RootConfig::Zfs { dataset, layout: layout? })
             }
-            Word::Tmpfs => Some(RootConfig::Tmpfs),
-            Word::Directory => {
+            BackendWord::Tmpfs => Some(RootConfig::Tmpfs),
+            BackendWord::Directory => {
                 let path = need(path, "path", "/DIRECTORY")?;
                 let path = absolute(path, "path", problems)?;
                 Some(RootConfig::Directory { path, layout: layout? })
@@ -171,9 +171,9 @@ pub(crate) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option
 }
 
 fn refuse_superfluous(
-    word: Word,
-    words: &[(&str, Word)],
-    table: &Reader<'_>,
+    word: BackendWord,
+    words: &[(&str, BackendWord)],
+    table: &TableReader<'_>,
     problems: &mut Problems<'_>,
 ) {
     let backend = words.iter().find(|&&(_, known)| known == word).map_or("", |&(text, _)| text);
@@ -188,12 +188,12 @@ fn refuse_superfluous(
 }
 
 fn required<'a>(
-    text: Option<Text<'a>>,
+    text: Option<PlacedText<'a>>,
     key: &str,
     example: &str,
-    table: &Reader<'_>,
+    table: &TableReader<'_>,
     problems: &mut Problems<'_>,
-) -> Option<Text<'a>> {
+) -> Option<PlacedText<'a>> {
     // A value of the wrong type was reported already, at its own place.
     if text.is_none() && table.key_place(key, problems).is_none() {
         let what = format!("[root] does not say its `{key}`");
@@ -203,7 +203,7 @@ fn required<'a>(
 }
 
 fn absolute(
-    Text { text, place }: Text<'_>,
+    PlacedText { text, place }: PlacedText<'_>,
     key: &str,
     problems: &mut Problems<'_>,
 ) -> Option<PathBuf> {
@@ -221,7 +221,10 @@ fn absolute(
 
 /// What a dataset may be called: zfs(8), "Each of these components can only contain alphanumeric
 /// characters in addition to the following four special characters".
-fn check_dataset(Text { text, place }: Text<'_>, problems: &mut Problems<'_>) -> Option<String> {
+fn check_dataset(
+    PlacedText { text, place }: PlacedText<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<String> {
     let why = match TreeName::new(text) {
         Err(why) => why,
         Ok(_) if !text.chars().all(|c| c.is_ascii_alphanumeric() || "/-_.: ".contains(c)) => {
@@ -238,8 +241,8 @@ fn check_dataset(Text { text, place }: Text<'_>, problems: &mut Problems<'_>) ->
 }
 
 fn read_layout(
-    table: &mut Reader<'_>,
-    word: Option<Word>,
+    table: &mut TableReader<'_>,
+    word: Option<BackendWord>,
     problems: &mut Problems<'_>,
 ) -> Option<Layout> {
     let mut failed = false;
@@ -251,11 +254,12 @@ fn read_layout(
         failed |= given && text.is_none();
         // On ZFS blank is a snapshot of live, whatever live is called.
         let of_live = match (key, word, names.first()) {
-            ("blank", Some(Word::Zfs), Some((_, live))) => Some(blank_of(live)),
+            ("blank", Some(BackendWord::Zfs), Some((_, live))) => Some(blank_of(live)),
             _ => None,
         };
         let default = of_live.as_deref().unwrap_or(default);
-        let Text { text, place } = text.unwrap_or(Text { text: default, place: table.place });
+        let PlacedText { text, place } =
+            text.unwrap_or(PlacedText { text: default, place: table.place });
         match TreeName::new(text) {
             Ok(name) => {
                 names.push((key, name));
@@ -282,7 +286,7 @@ pub fn blank_of(live: &TreeName) -> String {
 }
 
 /// Of two trees, one within the other would be lost or copied together with it.
-fn refuse_overlaps(names: &[(&str, TreeName)], places: &[Place], problems: &mut Problems<'_>) {
+fn refuse_overlaps(names: &[(&str, TreeName)], places: &[Position], problems: &mut Problems<'_>) {
     for (later, (key, name)) in names.iter().enumerate() {
         for (other_key, other) in &names[..later] {
             let relation = if name == other {

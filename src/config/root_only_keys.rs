@@ -2,7 +2,7 @@
 //! in a user's own file.
 
 use crate::config::DEFAULT_FILE;
-use crate::config::reader::{Place, Problems, Reader};
+use crate::config::reader::{Position, Problems, TableReader};
 
 /// The keys of an entry that are about mounts.
 const ENTRY_KEYS: &[&str] =
@@ -11,18 +11,18 @@ const ENTRY_KEYS: &[&str] =
 const OWNER_KEYS: &[&str] = &["user", "group"];
 
 /// Reports the keys of an entry that a user's own file cannot have.
-pub(crate) fn refuse_in_entry(table: &mut Reader<'_>, problems: &mut Problems<'_>) {
+pub(crate) fn refuse_in_entry(table: &mut TableReader<'_>, problems: &mut Problems<'_>) {
     refuse_keys(ENTRY_KEYS, table, problems);
     refuse_owner(table, problems);
 }
 
 /// The same for an entry or its parent: who owns it.
-pub(crate) fn refuse_owner(table: &mut Reader<'_>, problems: &mut Problems<'_>) {
+pub(crate) fn refuse_owner(table: &mut TableReader<'_>, problems: &mut Problems<'_>) {
     refuse_keys(OWNER_KEYS, table, problems);
 }
 
 /// The same for how the data comes to its place.
-pub(crate) fn refuse_bind(place: Option<Place>, problems: &mut Problems<'_>) {
+pub(crate) fn refuse_bind(place: Option<Position>, problems: &mut Problems<'_>) {
     let what = "`how = \"bind\"` needs root, and this is a user's own file";
     let mend =
         format!("remove it, since what is kept here is linked, or declare it in {DEFAULT_FILE}");
@@ -31,7 +31,7 @@ pub(crate) fn refuse_bind(place: Option<Place>, problems: &mut Problems<'_>) {
 
 pub(crate) fn refuse_keys(
     keys: &[&'static str],
-    table: &mut Reader<'_>,
+    table: &mut TableReader<'_>,
     problems: &mut Problems<'_>,
 ) {
     for key in keys {
@@ -47,9 +47,9 @@ pub(crate) fn refuse_keys(
 /// an unknown one are those that can be used.
 pub(crate) fn key_place_if_given(
     key: &'static str,
-    table: &mut Reader<'_>,
+    table: &mut TableReader<'_>,
     problems: &Problems<'_>,
-) -> Option<Place> {
+) -> Option<Position> {
     let place = table.key_place(key, problems)?;
     table.value(key, problems);
     Some(place)

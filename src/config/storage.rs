@@ -7,10 +7,11 @@ use dirfd::path::Escaped;
 use toml::de::DeValue;
 
 use crate::config::entry::{
-    Base, Entry, EntryKind, Lists, read_list, read_options, read_path, read_place,
+    DeclaredEntry, EntryKind, ListContext, ListDefaults, read_list, read_options, read_path,
+    read_place,
 };
 use crate::config::ownership::check_name;
-use crate::config::reader::{Place, Problems, Reader, Text, quoted, type_words};
+use crate::config::reader::{PlacedText, Position, Problems, TableReader, quoted, type_words};
 
 /// One storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +29,11 @@ pub struct Storage {
     /// Mount options of all its entries, one a string.
     pub options: Vec<String>,
     /// Kept paths of the system.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<DeclaredEntry>,
     /// Kept paths of users.
     pub users: Vec<UserEntries>,
     /// Where it was declared.
-    pub place: Place,
+    pub place: Position,
 }
 
 impl Storage {
@@ -42,7 +43,7 @@ impl Storage {
     }
 
     /// The entries of the system and of all users, enabled or not.
-    pub fn all_entries(&self) -> impl Iterator<Item = &Entry> {
+    pub fn all_entries(&self) -> impl Iterator<Item = &DeclaredEntry> {
         self.entries.iter().chain(self.users.iter().flat_map(|user| &user.entries))
     }
 }
@@ -59,16 +60,16 @@ pub struct UserEntries {
     /// Entries that do not say otherwise lose their first component at the destination.
     pub strip_prefix: bool,
     /// Kept paths, resolved to whole paths already.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<DeclaredEntry>,
 }
 
 const TITLE: &str = "[[storage]]";
 
 /// Reads all storages, each with `read`.
 pub(crate) fn read_all(
-    root: &mut Reader<'_>,
+    root: &mut TableReader<'_>,
     problems: &mut Problems<'_>,
-    read: impl Fn(Reader<'_>, &mut Problems<'_>) -> Option<Storage>,
+    read: impl Fn(TableReader<'_>, &mut Problems<'_>) -> Option<Storage>,
 ) -> Vec<Storage> {
     let list = match root.value("storage", problems) {
         None => return Vec::new(),
@@ -84,7 +85,7 @@ pub(crate) fn read_all(
         let place = problems.place(&value.span());
         match value.get_ref() {
             DeValue::Table(table) => {
-                storages.extend(read(Reader::new(TITLE, place, table), problems));
+                storages.extend(read(TableReader::new(TITLE, place, table), problems));
             }
             other => {
                 let what = format!("a storage must be a table, but is {}", type_words(other));
@@ -97,10 +98,10 @@ pub(crate) fn read_all(
 
 /// The `path` of a storage, which it must say.
 pub(crate) fn path_text<'a>(
-    table: &mut Reader<'a>,
+    table: &mut TableReader<'a>,
     example: &str,
     problems: &mut Problems<'_>,
-) -> Option<Text<'a>> {
+) -> Option<PlacedText<'a>> {
     if table.key_place("path", problems).is_none() {
         let what = "[[storage]] does not say its `path`";
         problems.add(table.place, what, format!("add `path = \"{example}\"`"));
@@ -109,7 +110,7 @@ pub(crate) fn path_text<'a>(
 }
 
 /// Reads one storage of the system's configuration.
-pub(crate) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option<Storage> {
+pub(crate) fn read(mut table: TableReader<'_>, problems: &mut Problems<'_>) -> Option<Storage> {
     let text = path_text(&mut table, "/persist", problems);
     let path = text.and_then(|text| read_path(text, "the storage", problems));
     let strip_prefix = table.boolean("strip_prefix", problems).unwrap_or_default();
@@ -121,7 +122,7 @@ pub(crate) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option
         allow_other: read_allow_other(&mut table, problems),
         options: read_options(&mut table, problems),
         // HM1's `removePrefixDirectory` is of homes: the storage's setting is for its users alone.
-        entries: read_entries(&mut table, Lists::default(), problems),
+        entries: read_entries(&mut table, ListDefaults::default(), problems),
         users: read_users(&mut table, strip_prefix, problems),
         place: text.map_or(table.place, |text| text.place),
     };
@@ -131,7 +132,7 @@ pub(crate) fn read(mut table: Reader<'_>, problems: &mut Problems<'_>) -> Option
 
 /// FUSE shows its mounts to nobody else unless told so. A bind mount cannot hide that way, and a
 /// wish that nothing fulfils is no setting.
-fn read_allow_other(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Option<bool> {
+fn read_allow_other(table: &mut TableReader<'_>, problems: &mut Problems<'_>) -> Option<bool> {
     let allow = table.boolean("allow_other", problems);
     if let (Some(false), Some(place)) = (allow, table.key_place("allow_other", problems)) {
         let what = "`allow_other` is always true: what is kept is bound, and only its mode decides \
@@ -143,18 +144,18 @@ fn read_allow_other(table: &mut Reader<'_>, problems: &mut Problems<'_>) -> Opti
 
 /// Reads `directories` and `files`.
 pub(crate) fn read_entries(
-    table: &mut Reader<'_>,
-    lists: Lists<'_>,
+    table: &mut TableReader<'_>,
+    lists: ListDefaults<'_>,
     problems: &mut Problems<'_>,
-) -> Vec<Entry> {
+) -> Vec<DeclaredEntry> {
     [EntryKind::Dir, EntryKind::File]
         .into_iter()
-        .flat_map(|kind| read_list(table, &Base { kind, lists }, problems))
+        .flat_map(|kind| read_list(table, &ListContext { kind, lists }, problems))
         .collect()
 }
 
 fn read_users(
-    table: &mut Reader<'_>,
+    table: &mut TableReader<'_>,
     strip_prefix: bool,
     problems: &mut Problems<'_>,
 ) -> Vec<UserEntries> {
@@ -172,7 +173,7 @@ fn read_users(
         }
         match value.get_ref() {
             DeValue::Table(user) => {
-                let user = Reader::new(title, place, user);
+                let user = TableReader::new(title, place, user);
                 read.extend(read_user(name, user, strip_prefix, problems));
             }
             other => {
@@ -186,7 +187,7 @@ fn read_users(
 
 fn read_user(
     name: &str,
-    mut table: Reader<'_>,
+    mut table: TableReader<'_>,
     strip_prefix: bool,
     problems: &mut Problems<'_>,
 ) -> Option<UserEntries> {
@@ -197,7 +198,7 @@ fn read_user(
         None if given => None,
         None => {
             let home = if name == "root" { "/root".to_string() } else { format!("/home/{name}") };
-            read_path(Text { text: &home, place }, "the home", problems)
+            read_path(PlacedText { text: &home, place }, "the home", problems)
         }
     };
     let strip_prefix = table.boolean("strip_prefix", problems).unwrap_or(strip_prefix);
@@ -210,7 +211,7 @@ fn read_user(
     // With an unknown home the entries still show their own problems.
     let fallback = TreePath::root();
     let both = [&home, &data].map(|dir| dir.as_ref().unwrap_or(&fallback));
-    let lists = Lists { home: Some(both[0]), data: Some(both[1]), strip_prefix, own: false };
+    let lists = ListDefaults { home: Some(both[0]), data: Some(both[1]), strip_prefix, own: false };
     let entries = read_entries(&mut table, lists, problems);
     table.finish(problems);
     Some(UserEntries { name: name.to_string(), home: home?, data: data?, strip_prefix, entries })

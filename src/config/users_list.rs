@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use dirfd::TreePath;
 use toml::de::DeTable;
 
-use crate::config::entry::{How, Lists, parse_path};
+use crate::config::entry::{ListDefaults, PlacementMethod, parse_path};
 use crate::config::forget_patterns::ForgetList;
-use crate::config::reader::{ConfigError, Place, Problems, Reader, Text, quoted};
+use crate::config::reader::{ConfigError, PlacedText, Position, Problems, TableReader, quoted};
 use crate::config::root_only_keys::{key_place_if_given, refuse_keys};
 use crate::config::storage::{Storage, UserEntries, path_text, read_all, read_entries};
 use crate::config::{DEFAULT_FILE, parse_with, read, validate};
@@ -48,7 +48,7 @@ pub fn parse(
         parse_with(file, text, |table, problems| Some(read_storages(table, home, user, problems)))?;
     let mut list = list::of(&storages);
     for entry in &mut list {
-        entry.how = Some(How::Symlink);
+        entry.how = Some(PlacementMethod::Symlink);
     }
     Ok(list)
 }
@@ -59,7 +59,7 @@ fn read_storages(
     user: &str,
     problems: &mut Problems<'_>,
 ) -> Vec<Storage> {
-    let mut top = Reader::new("a user's own file", Place { line: 1, column: 1 }, table);
+    let mut top = TableReader::new("a user's own file", Position { line: 1, column: 1 }, table);
     for key in SYSTEM_TABLES {
         if let Some(place) = key_place_if_given(key, &mut top, problems) {
             let what = format!("[{key}] needs root, and this is a user's own file");
@@ -74,7 +74,7 @@ fn read_storages(
 }
 
 fn read_storage(
-    mut table: Reader<'_>,
+    mut table: TableReader<'_>,
     home: &TreePath,
     user: &str,
     problems: &mut Problems<'_>,
@@ -84,7 +84,7 @@ fn read_storage(
     let path = text.and_then(|text| read_path(text, home, problems));
     let enable = table.boolean("enable", problems).unwrap_or(true);
     let strip_prefix = table.boolean("strip_prefix", problems).unwrap_or_default();
-    let lists = Lists { home: Some(home), data: None, strip_prefix, own: true };
+    let lists = ListDefaults { home: Some(home), data: None, strip_prefix, own: true };
     let entries = read_entries(&mut table, lists, problems);
     let place = text.map_or(table.place, |text| text.place);
     table.finish(problems);
@@ -104,7 +104,7 @@ fn read_storage(
 
 /// The path of a storage: absolute, or below the home by `~/`.
 fn read_path(
-    Text { text, place }: Text<'_>,
+    PlacedText { text, place }: PlacedText<'_>,
     home: &TreePath,
     problems: &mut Problems<'_>,
 ) -> Option<TreePath> {

@@ -4,17 +4,17 @@ use std::collections::HashMap;
 
 use dirfd::TreePath;
 
-use crate::config::entry::{Entry, EntryKind};
+use crate::config::entry::{DeclaredEntry, EntryKind};
 use crate::config::forget_patterns::ForgetList;
 use crate::config::ownership::Ownership;
-use crate::config::reader::{Place, Problems};
+use crate::config::reader::{Position, Problems};
 use crate::config::storage::Storage;
 
 /// Reports what contradicts another declaration; what is not enabled contradicts nothing.
 pub(crate) fn check(storages: &[Storage], forget: &ForgetList, problems: &mut Problems<'_>) {
     let all = storages;
     let storages: Vec<&Storage> = all.iter().filter(|storage| storage.enable).collect();
-    let mut declared: Vec<Declared<'_>> = storages
+    let mut declared: Vec<StoredEntry<'_>> = storages
         .iter()
         .flat_map(|storage| storage.all_entries().map(|entry| (&storage.path, entry)))
         .filter(|(_, entry)| entry.enable)
@@ -26,7 +26,7 @@ pub(crate) fn check(storages: &[Storage], forget: &ForgetList, problems: &mut Pr
             declared_storage(other, *place, all, problems);
         }
     }
-    let entries: Vec<&Entry> = declared.iter().map(|&(_, entry)| entry).collect();
+    let entries: Vec<&DeclaredEntry> = declared.iter().map(|&(_, entry)| entry).collect();
     same_storages(&storages, problems);
     let by_path = same_paths(&entries, problems);
     below_files(&entries, &by_path, problems);
@@ -37,8 +37,8 @@ pub(crate) fn check(storages: &[Storage], forget: &ForgetList, problems: &mut Pr
 }
 
 /// An entry and the storage that holds its data.
-type Declared<'e> = (&'e TreePath, &'e Entry);
-type ByPath<'e> = HashMap<&'e TreePath, &'e Entry>;
+type StoredEntry<'e> = (&'e TreePath, &'e DeclaredEntry);
+type ByPath<'e> = HashMap<&'e TreePath, &'e DeclaredEntry>;
 
 fn same_storages(storages: &[&Storage], problems: &mut Problems<'_>) {
     let mut seen: HashMap<&TreePath, u32> = HashMap::new();
@@ -56,7 +56,7 @@ fn same_storages(storages: &[&Storage], problems: &mut Problems<'_>) {
     }
 }
 
-fn same_paths<'e>(entries: &[&'e Entry], problems: &mut Problems<'_>) -> ByPath<'e> {
+fn same_paths<'e>(entries: &[&'e DeclaredEntry], problems: &mut Problems<'_>) -> ByPath<'e> {
     let mut by_path = ByPath::new();
     for entry in entries {
         let Some(first) = by_path.get(&entry.path) else {
@@ -76,7 +76,7 @@ fn same_paths<'e>(entries: &[&'e Entry], problems: &mut Problems<'_>) -> ByPath<
 }
 
 /// Whatever is declared below a file can never be there.
-fn below_files(entries: &[&Entry], by_path: &ByPath<'_>, problems: &mut Problems<'_>) {
+fn below_files(entries: &[&DeclaredEntry], by_path: &ByPath<'_>, problems: &mut Problems<'_>) {
     for entry in entries {
         let bytes = entry.path.as_bytes();
         for end in bytes.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at) {
@@ -95,7 +95,11 @@ fn below_files(entries: &[&Entry], by_path: &ByPath<'_>, problems: &mut Problems
     }
 }
 
-fn storages_and_entries(storages: &[&Storage], entries: &[&Entry], problems: &mut Problems<'_>) {
+fn storages_and_entries(
+    storages: &[&Storage],
+    entries: &[&DeclaredEntry],
+    problems: &mut Problems<'_>,
+) {
     for entry in entries {
         for storage in storages {
             let (path, place) = (&storage.path, storage.place.line);
@@ -132,7 +136,7 @@ fn kept_and_forgotten(by_path: &ByPath<'_>, forget: &ForgetList, problems: &mut 
 /// An entry may be kept in another storage than its own, if that is one.
 pub(crate) fn declared_storage(
     path: &TreePath,
-    place: Place,
+    place: Position,
     storages: &[Storage],
     problems: &mut Problems<'_>,
 ) {
@@ -156,8 +160,8 @@ pub(crate) fn declared_storage(
 
 /// With `data`, with `strip_prefix`, or with one storage in another, two paths may claim the same
 /// data.
-pub(crate) fn same_data(declared: &[Declared<'_>], problems: &mut Problems<'_>) {
-    let mut seen: HashMap<Vec<u8>, &Entry> = HashMap::new();
+pub(crate) fn same_data(declared: &[StoredEntry<'_>], problems: &mut Problems<'_>) {
+    let mut seen: HashMap<Vec<u8>, &DeclaredEntry> = HashMap::new();
     for &(storage, entry) in declared {
         match seen.get(&source(storage, entry)) {
             // The same path twice was reported as such.
@@ -179,8 +183,8 @@ pub(crate) fn same_data(declared: &[Declared<'_>], problems: &mut Problems<'_>) 
 
 /// A directory has one owner and one mode: two entries right in it that say another `parent` each
 /// cannot both have their way, and no order of the list decides between them.
-pub(crate) fn same_parents(declared: &[Declared<'_>], problems: &mut Problems<'_>) {
-    let mut seen: HashMap<Vec<u8>, &Entry> = HashMap::new();
+pub(crate) fn same_parents(declared: &[StoredEntry<'_>], problems: &mut Problems<'_>) {
+    let mut seen: HashMap<Vec<u8>, &DeclaredEntry> = HashMap::new();
     for &(storage, entry) in declared {
         if entry.parent == Ownership::default() {
             continue;
@@ -215,7 +219,7 @@ pub(crate) fn same_parents(declared: &[Declared<'_>], problems: &mut Problems<'_
 }
 
 /// Where the data is on the machine, without a leading slash.
-fn source(storage: &TreePath, entry: &Entry) -> Vec<u8> {
+fn source(storage: &TreePath, entry: &DeclaredEntry) -> Vec<u8> {
     [storage.as_bytes(), b"/", entry.data.as_bytes()].concat()
 }
 

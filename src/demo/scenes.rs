@@ -11,8 +11,13 @@ use blankroot::ui::colours::GOOD;
 use dirfd::fault::change;
 use dirfd::{Error, TreePath, atomic_file};
 
-use crate::demo::demo_machine::{self, BOOTS, NOTES};
-use crate::demo::story::DemoStory;
+use crate::cli::invocation::Failure;
+use crate::config::edit;
+use crate::config::entry::{EntryKind, PlacementMethod};
+use crate::demo::machine::{self, BOOTS, NOTES};
+use crate::demo::story::Story;
+use crate::persist::keep_plan::added_lines;
+use crate::ui::colours::GOOD;
 
 /// Where the machine has its storage.
 const STORAGE: &str = "/persist";
@@ -73,7 +78,7 @@ fn keep_by_hand(story: &DemoStory) -> Result<(), Failure> {
         .and_then(|text| String::from_utf8(text).map_err(io::Error::other))
         .map_err(|e| Error::io("read the configuration", e))?;
     let notes = TreePath::parse(NOTES.as_bytes()).map_err(|why| Error::new("keep notes", why))?;
-    let (storage, link) = (Path::new(STORAGE), Some(How::Symlink));
+    let (storage, link) = (Path::new(STORAGE), Some(PlacementMethod::Symlink));
     let after = edit::add_entry(&before, storage, &notes, EntryKind::Dir, link)?;
     demo_machine::write_file(&file, 0o644, &after)?;
     story.say(

@@ -37,7 +37,7 @@ fn unsuitable(facts: &Facts) -> Vec<Finding> {
         let early = entry.in_initrd.unwrap_or(facts_of.known.is_some_and(|known| known.early));
         let row = unsuitable::unsuitable(&entry.path, early)?;
         let severity = match row.severity {
-            unsuitable::Severity::Refused => Severity::Warning,
+            unsuitable::UnsuitableSeverity::Refused => Severity::Warning,
             _ => Severity::Note,
         };
         let what = format!("{} is kept ({})", entry.path, facts.at(entry.place));

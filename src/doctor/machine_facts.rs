@@ -8,10 +8,10 @@ use dirfd::{FileType, TreeName, TreePath};
 use crate::boot::fstab::FstabMount;
 use crate::boot::kernels::Kernels;
 use crate::boot::swap_files::SwapFile;
-use crate::config::reader::Place;
+use crate::config::reader::Position;
 use crate::doctor::shadow::Shadow;
 use crate::persist::accounts::Accounts;
-use crate::persist::known_state::Known;
+use crate::persist::known_state::KnownPath;
 use crate::persist::list::KeepEntry;
 
 /// Everything that was found out.
@@ -71,12 +71,12 @@ pub struct Facts {
 
 impl Facts {
     /// A place in the configuration: `/etc/blankroot.toml:14`.
-    pub fn at(&self, place: Place) -> String {
+    pub fn at(&self, place: Position) -> String {
         format!("{}:{}", self.file, place.line)
     }
 
     /// The names of users whose homes have entries, each with its home and the first such place.
-    pub fn homes(&self) -> BTreeMap<&str, (&TreePath, Place)> {
+    pub fn homes(&self) -> BTreeMap<&str, (&TreePath, Position)> {
         let mut homes = BTreeMap::new();
         for EntryFacts { entry, .. } in &self.entries {
             if let Some(home) = &entry.home {
@@ -132,7 +132,7 @@ pub struct EntryFacts {
     /// The entry.
     pub entry: KeepEntry,
     /// What is known of its path.
-    pub known: Option<&'static Known>,
+    pub known: Option<&'static KnownPath>,
     /// Its data in storage.
     pub data: Data,
     /// It is noted on the data that its program replaces it.
@@ -209,7 +209,7 @@ pub struct StorageFacts {
     /// Where it is.
     pub path: TreePath,
     /// Where it was declared.
-    pub place: Place,
+    pub place: Position,
     /// What it is on.
     pub lies: Lies,
     /// Its directory; `None` if it is not there.

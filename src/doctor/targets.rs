@@ -7,7 +7,7 @@ use dirfd::path::{Escaped, shell_path as shell};
 use dirfd::{Error, FileType, Result, TreePath, xattrs};
 use rustix::fs::OFlags;
 
-use crate::config::entry::{EntryKind, How};
+use crate::config::entry::{EntryKind, PlacementMethod};
 use crate::doctor::checks;
 use crate::doctor::entries::Mounts;
 use crate::doctor::finding::{Finding, Severity};
@@ -67,14 +67,14 @@ fn by_fstab(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
 }
 
 /// How it is meant to come to its place, where that can be told.
-fn how(entry: &EntryFacts) -> How {
+fn how(entry: &EntryFacts) -> PlacementMethod {
     let EntryFacts { entry, known, data, noted_as_replaced, .. } = entry;
     let by_kind = match (entry.kind, data) {
-        (EntryKind::File, _) if *noted_as_replaced => How::Symlink,
-        (EntryKind::Dir, _) => How::Bind,
-        (EntryKind::File, Data::Present(_)) => How::Bind,
-        (EntryKind::File, _) if entry.create => How::Bind,
-        (EntryKind::File, _) => How::Symlink,
+        (EntryKind::File, _) if *noted_as_replaced => PlacementMethod::Symlink,
+        (EntryKind::Dir, _) => PlacementMethod::Bind,
+        (EntryKind::File, Data::Present(_)) => PlacementMethod::Bind,
+        (EntryKind::File, _) if entry.create => PlacementMethod::Bind,
+        (EntryKind::File, _) => PlacementMethod::Symlink,
     };
     entry.how.or_else(|| known.and_then(|known| known.how())).unwrap_or(by_kind)
 }
@@ -154,10 +154,10 @@ fn comes_by_itself(entry: &EntryFacts, target: &Target) -> bool {
 fn other_way(entry: &EntryFacts, target: &Target) -> Option<Finding> {
     let (path, source) = (&entry.entry.path, entry.entry.source());
     let (what, mend) = match (target, entry.entry.how) {
-        (Target::RightMount, Some(How::Symlink)) => {
+        (Target::RightMount, Some(PlacementMethod::Symlink)) => {
             (format!("{source} is mounted at {path}, and a link was declared"), remount(path))
         }
-        (Target::RightLink, Some(How::Bind)) => (
+        (Target::RightLink, Some(PlacementMethod::Bind)) => (
             format!("{path} is a link to {source}, and a mount was declared"),
             format!("`rm {}`, then {APPLY}", shell(path)),
         ),
@@ -185,7 +185,7 @@ fn other_mount(facts: &Facts, entry: &EntryFacts) -> String {
 /// A file that was to be a link, or is known to be renamed over, cannot be somebody's older data.
 fn is_replaced(entry: &EntryFacts) -> bool {
     entry.entry.kind == EntryKind::File
-        && how(entry) == How::Symlink
+        && how(entry) == PlacementMethod::Symlink
         && matches!(entry.data, Data::Present(_))
 }
 
@@ -203,7 +203,7 @@ fn replaced(entry: &EntryFacts) -> Finding {
 
 fn renamed_over(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
     let known = entry.known.filter(|known| known.renamed_over && !known.early)?;
-    if entry.entry.how != Some(How::Bind) || entry.entry.kind != EntryKind::File {
+    if entry.entry.how != Some(PlacementMethod::Bind) || entry.entry.kind != EntryKind::File {
         return None;
     }
     Some(Finding::new(

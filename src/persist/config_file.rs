@@ -11,13 +11,13 @@ use crate::cli::arguments::Cli;
 use crate::cli::invocation::{Failure, load_config};
 use crate::config::{Config, DEFAULT_FILE};
 use crate::host::Machine;
-use crate::persist::keep_execute::{self, World, lock_config};
-use crate::persist::keep_request::{self, Request};
+use crate::persist::keep_execute::{self, KeepContext, lock_config};
+use crate::persist::keep_request::{self, KeepRequest};
 use crate::persist::list;
 use crate::ui;
 
 /// The file and its text, which nobody else changes meanwhile.
-pub struct Editing {
+pub struct ConfigEditing {
     /// Where it is.
     pub file: PathBuf,
     /// What it says.
@@ -26,7 +26,7 @@ pub struct Editing {
     _lock: Option<FileLock>,
 }
 
-impl Editing {
+impl ConfigEditing {
     /// Reads the configuration below `root` under its lock, unless it cannot be changed where it is.
     ///
     /// One that is to keep itself, and is not in its storage yet, is brought there first: what would be
@@ -130,7 +130,8 @@ fn keep_itself(
 ) -> Result<(), Failure> {
     let machine = Machine::open(root)?;
     let paths = [(own_path()?, false)];
-    let request = Request { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
+    let request =
+        KeepRequest { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
     let open = || config.open_backend(root).map(Some);
     let plan = keep_request::plan(&request, &machine, config, &read(file)?, &open);
     let plan = plan.map_err(|errors| match errors.into_iter().next() {
@@ -142,7 +143,7 @@ fn keep_itself(
         write!(out, "{plan}")?;
         return Ok(());
     }
-    let world = World { machine: &machine, config: file, old_root: None, even_if_unseen };
+    let world = KeepContext { machine: &machine, config: file, old_root: None, even_if_unseen };
     let done = keep_execute::keep(&plan, &world, &mut |_, _| {}, |step| {
         drop(writeln!(out, "done: {step}"));
     });

@@ -22,13 +22,13 @@ use rustix::io::Errno;
 
 /// What something is given that was made empty, whatever the umask and its directory say.
 #[derive(Clone, Copy, Debug)]
-pub struct Given<'g> {
+pub struct NewAttributes<'g> {
     /// User and group.
     pub owner: (u32, u32),
     /// The mode.
     pub mode: u16,
     /// The rest, if that matters.
-    pub attributes: Option<&'g Attributes>,
+    pub attributes: Option<&'g InodeAttributes>,
 }
 
 /// Makes an empty directory. Where somebody else may write in `parent`, which lies in `base`, it is
@@ -38,7 +38,7 @@ pub fn dir(
     parent: BorrowedFd<'_>,
     base: BorrowedFd<'_>,
     name: &OsStr,
-    given: Given<'_>,
+    given: NewAttributes<'_>,
 ) -> io::Result<()> {
     if is_own(parent)? {
         return dir_in_own(parent, name, given);
@@ -61,7 +61,7 @@ fn is_own(dir: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(facts.uid == rustix::process::geteuid().as_raw() && facts.mode & 0o022 == 0)
 }
 
-fn dir_in_own(parent: BorrowedFd<'_>, name: &OsStr, given: Given<'_>) -> io::Result<()> {
+fn dir_in_own(parent: BorrowedFd<'_>, name: &OsStr, given: NewAttributes<'_>) -> io::Result<()> {
     let private = Mode::RWXU;
     change("apply: make directory", || Ok(fs::mkdirat(parent, name, private)?))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -71,7 +71,7 @@ fn dir_in_own(parent: BorrowedFd<'_>, name: &OsStr, given: Given<'_>) -> io::Res
 }
 
 /// Makes an empty file.
-pub fn file(parent: BorrowedFd<'_>, name: &OsStr, given: Given<'_>) -> io::Result<()> {
+pub fn file(parent: BorrowedFd<'_>, name: &OsStr, given: NewAttributes<'_>) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let private = Mode::RUSR | Mode::WUSR;
     let made = change("apply: make file", || Ok(fs::openat(parent, name, flags, private)?))?;
@@ -93,7 +93,7 @@ pub fn is_empty(dir: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(true)
 }
 
-fn give(made: BorrowedFd<'_>, given: Given<'_>) -> io::Result<()> {
+fn give(made: BorrowedFd<'_>, given: NewAttributes<'_>) -> io::Result<()> {
     let facts = of_open(made)?.facts;
     if (facts.uid, facts.gid) != given.owner {
         set_owner(made, given.owner)?;
@@ -291,7 +291,7 @@ fn check_link(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result
 
 /// All that there is to tell of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attributes {
+pub struct InodeAttributes {
     /// Extended attributes.
     pub xattrs: Values,
     /// Flags; `None` where they cannot be told. Without those that keep everybody from writing (`+i`,
@@ -299,7 +299,7 @@ pub struct Attributes {
     pub flags: Option<InodeFlags>,
 }
 
-impl Attributes {
+impl InodeAttributes {
     /// Of something that is open for its path, and for reading if that is allowed: flags are told of
     /// nothing else.
     pub fn of(path: BorrowedFd<'_>, reading: Option<BorrowedFd<'_>>) -> io::Result<Self> {

@@ -16,9 +16,11 @@ use crate::boot::fstab;
 use crate::cli::arguments::{Apply, Cli};
 use crate::cli::invocation::{Failure, load_config};
 use crate::host::{Machine, is_not_found};
-use crate::persist::early_plan::{EarlyPlan, Point, Source, StorageMount, entries, plan};
+use crate::persist::early_plan::{
+    EarlyPlan, MountPointState, MountSource, StorageMount, entries, plan,
+};
 use crate::persist::list::{self, KeepEntry};
-use crate::persist::mounting::{self, FileSystem};
+use crate::persist::mounting::{self, NewFileSystem};
 use crate::persist::persistence::{INCOMPLETE, Persistence, exit, open_backend, put_in_force};
 use crate::ui;
 
@@ -86,7 +88,7 @@ fn pretend(plan: &EarlyPlan, list: Vec<KeepEntry>) -> Result<(bool, Vec<KeepEntr
 
 /// What became of the storages.
 #[derive(Debug, Default)]
-pub struct Mounted<'p> {
+pub struct EarlyMountOutcome<'p> {
     /// What was mounted.
     pub done: Vec<&'p StorageMount>,
     /// What could not be, and why.
@@ -103,8 +105,8 @@ pub fn look_and_plan(machine: &Machine, list: &[KeepEntry]) -> Result<EarlyPlan>
 }
 
 /// Mounts them. Devices are found below `host`.
-pub fn execute<'p>(machine: &Machine, host: &Path, plan: &'p EarlyPlan) -> Mounted<'p> {
-    let mut mounted = Mounted::default();
+pub fn execute<'p>(machine: &Machine, host: &Path, plan: &'p EarlyPlan) -> EarlyMountOutcome<'p> {
+    let mut mounted = EarlyMountOutcome::default();
     mounted.missing.extend(plan.refusals.iter().map(|refusal| &refusal.point));
     for new in &plan.mounts {
         if mounted.missing.iter().any(|missing| new.point.is_within(missing)) {
@@ -136,26 +138,26 @@ pub fn part<'p>(
     (there, rest)
 }
 
-fn look(machine: &Machine, point: &TreePath) -> Point {
+fn look(machine: &Machine, point: &TreePath) -> MountPointState {
     let mount = |path: &TreePath| {
         let opened = machine.open_at(path, OFlags::PATH | OFlags::DIRECTORY)?;
         Ok::<_, io::Error>(of_open(opened.as_fd())?.mount)
     };
     let both = mount(point).and_then(|own| Ok((own, mount(&point.parent().unwrap_or_default())?)));
     match both {
-        Ok((own, parent)) if own == parent => Point::Free,
-        Ok(_) => Point::Mounted,
+        Ok((own, parent)) if own == parent => MountPointState::Free,
+        Ok(_) => MountPointState::Mounted,
         Err(why) if why.raw_os_error() == Some(nix::libc::ELOOP) => {
             let why = "a link lies on the way to it".to_string();
-            Point::Unusable(
+            MountPointState::Unusable(
                 why,
                 "name the real path, in fstab and in the configuration".to_string(),
             )
         }
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Point::Missing,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => MountPointState::Missing,
         Err(why) => {
             let why = dirfd::error::describe(&why);
-            Point::Unusable(why, "see that its mount point is a directory".to_string())
+            MountPointState::Unusable(why, "see that its mount point is a directory".to_string())
         }
     }
 }
@@ -165,16 +167,16 @@ fn look(machine: &Machine, point: &TreePath) -> Point {
 /// Mounts one of them. Devices are found below `host`.
 pub fn mount_storages(machine: &Machine, host: &Path, new: &StorageMount) -> Result<()> {
     let source = match &new.source {
-        Source::Device(path) => host.join(path.as_path()),
-        Source::Name(name) => Path::new(OsStr::from_bytes(name)).to_path_buf(),
+        MountSource::Device(path) => host.join(path.as_path()),
+        MountSource::Name(name) => Path::new(OsStr::from_bytes(name)).to_path_buf(),
     };
-    if matches!(new.source, Source::Device(_))
+    if matches!(new.source, MountSource::Device(_))
         && let Err(why) = source.symlink_metadata()
     {
         let error = Error::io(new.to_string(), why);
         return Err(if error.errno() == Some(nix::libc::ENOENT) { not_there(new) } else { error });
     }
-    let new_one = FileSystem {
+    let new_one = NewFileSystem {
         fs_type: &new.fs_type,
         source: &source,
         options: &new.options,

@@ -15,7 +15,7 @@ use crate::systemd::mount_units;
 
 /// What is at a mount point.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Point {
+pub enum MountPointState {
     /// A mount.
     Mounted,
     /// A directory to mount over.
@@ -63,8 +63,8 @@ pub fn entries(list: &[KeepEntry]) -> Vec<KeepEntry> {
 /// Plans the mounts that the storages of `list` need; `look` tells what is at a mount point.
 pub fn plan(
     list: &[KeepEntry],
-    fstab: &[FstabEntry],
-    look: impl Fn(&TreePath) -> Point,
+    fstab: &[Entry],
+    look: impl Fn(&TreePath) -> MountPointState,
 ) -> EarlyPlan {
     let storages: BTreeSet<&TreePath> = list.iter().map(|entry| &entry.storage).collect();
     let mut points: BTreeSet<TreePath> = storages.iter().flat_map(|path| ancestors(path)).collect();
@@ -78,7 +78,7 @@ pub fn plan(
             continue;
         }
         let hidden = plan.mounts.iter().any(|mount| point.is_within(&mount.point));
-        match mount(entry, if hidden { Point::Free } else { look(&point) }) {
+        match mount(entry, if hidden { MountPointState::Free } else { look(&point) }) {
             Ok(mount) => plan.mounts.extend(mount),
             Err((why, mend)) => {
                 plan.refusals.push(MountRefusal { point, line: entry.line, why, mend });
@@ -88,17 +88,17 @@ pub fn plan(
     plan
 }
 
-fn mount(entry: &FstabEntry, point: Point) -> Result<Option<StorageMount>, (String, String)> {
+fn mount(entry: &Entry, point: MountPointState) -> Result<Option<StorageMount>, (String, String)> {
     match point {
-        Point::Mounted => Ok(None),
-        Point::Free => StorageMount::of(entry).map(Some),
-        Point::Missing => {
+        MountPointState::Mounted => Ok(None),
+        MountPointState::Free => StorageMount::of(entry).map(Some),
+        MountPointState::Missing => {
             let why = "its mount point is not there".to_string();
             let mend =
                 format!("make the directory {} in blank, where each boot finds it", entry.point);
             Err((why, mend))
         }
-        Point::Unusable(why, mend) => Err((why, mend)),
+        MountPointState::Unusable(why, mend) => Err((why, mend)),
     }
 }
 
@@ -134,7 +134,7 @@ const TAGS: [(&str, &str); 5] = [
 
 /// What is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum MountSource {
     /// A device, by its path on the host.
     Device(TreePath),
     /// A name that the file system's type understands.
@@ -147,7 +147,7 @@ pub struct StorageMount {
     /// The number of its line in fstab.
     pub line: usize,
     /// What.
-    pub source: Source,
+    pub source: MountSource,
     /// Where, below the root.
     pub point: TreePath,
     /// The file system's type.
@@ -159,11 +159,11 @@ pub struct StorageMount {
 }
 
 /// Why it cannot be mounted, to follow "cannot mount …: ", and the mend.
-type Unknown = (String, String);
+type WhyAndMend = (String, String);
 
 impl StorageMount {
     /// What an entry asks for.
-    pub fn of(entry: &FstabEntry) -> Result<Self, Unknown> {
+    pub fn of(entry: &Entry) -> Result<Self, WhyAndMend> {
         let text = |field: &[u8], name| {
             let text = String::from_utf8(field.to_vec());
             text.map_err(|_| (format!("its {name} is not UTF-8"), "correct the line".to_string()))
@@ -240,7 +240,7 @@ fn bits(options: &[&str]) -> (u64, u64) {
     bits.fold((0, 0), |all, one| (all.0 | one.0, all.1 | one.1))
 }
 
-fn left_to_systemd(entry: &FstabEntry, what: &str) -> Unknown {
+fn left_to_systemd(entry: &Entry, what: &str) -> WhyAndMend {
     let why = format!("{what} is not for the kernel alone to do");
     let mend = format!(
         "add `x-initrd.mount` to line {}, so that systemd mounts it in the initrd, or write \
@@ -259,12 +259,12 @@ fn options(list: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn source(field: &[u8]) -> Result<Source, Unknown> {
+fn source(field: &[u8]) -> Result<MountSource, WhyAndMend> {
     let device = |path: &[u8]| {
         let path = TreePath::parse(path).map_err(|why| {
             (format!("its device {} {why}", Escaped(field)), "correct the line".to_string())
         });
-        path.map(Source::Device)
+        path.map(MountSource::Device)
     };
     for (tag, dir) in TAGS {
         let value = field.strip_prefix(tag.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
@@ -276,7 +276,7 @@ fn source(field: &[u8]) -> Result<Source, Unknown> {
             return device(format!("dev/disk/{dir}/{value}").as_bytes());
         }
     }
-    if field.starts_with(b"/") { device(field) } else { Ok(Source::Name(field.to_vec())) }
+    if field.starts_with(b"/") { device(field) } else { Ok(MountSource::Name(field.to_vec())) }
 }
 
 /// What a link below `/dev/disk` is named (`encode_devnode_name` of systemd).
@@ -299,7 +299,7 @@ fn as_udev_names_it(value: &[u8]) -> String {
     name
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for MountSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Device(path) => write!(f, "{path}"),

@@ -39,7 +39,7 @@ fn a_storage_is_mounted_with_what_it_lies_in_and_what_is_mounted_is_left_alone()
     let asked = std::cell::RefCell::new(Vec::new());
     let plan = plan(&list, &fstab, |point| {
         asked.borrow_mut().push(point.to_string());
-        if point.to_string() == "/there" { Point::Mounted } else { Point::Free }
+        if point.to_string() == "/there" { MountPointState::Mounted } else { MountPointState::Free }
     });
     assert_eq!(
         plan.to_string(),
@@ -60,17 +60,17 @@ fn what_cannot_be_mounted_is_told_with_its_line_and_hides_what_lies_in_it() {
         "files = [{ path = \"/etc/machine-id\", storage = \"/persist/x\" }]\n\
          [[storage]]\npath = \"/persist/x\"",
     );
-    let fstab = fstab::parse_entries(b"\n/dev/a /persist btrfs\n/dev/b /persist/x ext4");
-    let point = |point: Point| plan(&list, &fstab, |_| point.clone());
-    let missing = point(Point::Missing);
+    let fstab = fstab::entries(b"\n/dev/a /persist btrfs\n/dev/b /persist/x ext4");
+    let point = |point: MountPointState| plan(&list, &fstab, |_| point.clone());
+    let missing = point(MountPointState::Missing);
     assert_eq!(missing.mounts, []);
     assert_eq!(
         missing.refusals.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["cannot mount /persist (line 2 of /etc/fstab): its mount point is not there\n  \
           mend: make the directory /persist in blank, where each boot finds it"]
     );
-    let wrong = fstab::parse_entries(b"/dev/a /persist nfs");
-    let plan = plan(&list, &wrong, |_| Point::Free);
+    let wrong = fstab::entries(b"/dev/a /persist nfs");
+    let plan = plan(&list, &wrong, |_| MountPointState::Free);
     assert!(plan.refusals[0].mend.contains("`x-initrd.mount` to line 1"), "{plan:?}");
 }
 
@@ -86,10 +86,10 @@ fn a_device_is_found_by_its_path_or_by_the_link_that_udev_makes() {
         ("LABEL=my\\040\u{f6}/../x", "/dev/disk/by-label/my\\\\x20\u{f6}\\\\x2f..\\\\x2fx"),
     ] {
         let mount = mount(&format!("{field} /persist btrfs"));
-        assert!(matches!(mount.source, Source::Device(_)), "{field}");
+        assert!(matches!(mount.source, MountSource::Device(_)), "{field}");
         assert_eq!(mount.source.to_string(), found, "{field}");
     }
-    assert_eq!(mount("tmpfs /persist tmpfs").source, Source::Name(b"tmpfs".to_vec()));
+    assert_eq!(mount("tmpfs /persist tmpfs").source, MountSource::Name(b"tmpfs".to_vec()));
     assert!(StorageMount::of(&entry("/dev/../x /persist ext4")).is_err());
 }
 

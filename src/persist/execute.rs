@@ -15,16 +15,16 @@ use dirfd::{Error, FileType, Result, TreePath, xattrs};
 use rustix::fs::{self, Mode, OFlags};
 
 use crate::host::Machine;
-use crate::persist::create::{self, Attributes, Given};
+use crate::persist::create::{self, InodeAttributes, NewAttributes};
 use crate::persist::mount_options::MountOptions;
 use crate::persist::mounting;
 use crate::persist::resolve::ancestors;
-use crate::persist::step::{ApplyStep, Expected, Making, Owner, Spare};
-use crate::persist::trust::{Unsafe, Way};
+use crate::persist::step::{ApplyStep, ExpectedFile, FileFingerprint, FileSpec, Owner};
+use crate::persist::trust::{AncestorChain, UnsafeTransition};
 
 /// What became of a plan.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct ApplyOutcome {
     /// The positions of the steps that took effect.
     pub done: Vec<usize>,
     /// The steps that failed, and why.
@@ -39,7 +39,7 @@ pub struct Outcome {
     pub notes: Vec<String>,
 }
 
-impl Outcome {
+impl ApplyOutcome {
     fn tell_of(&mut self, copied: Copied) {
         self.notes.extend(notes_of(&copied));
         self.left_out.extend(copied.left_out);
@@ -56,8 +56,8 @@ pub fn apply(
     steps: &[ApplyStep],
     machine: &Machine,
     progress: &mut dyn FnMut(u64, u64),
-) -> Outcome {
-    let mut outcome = Outcome::default();
+) -> ApplyOutcome {
+    let mut outcome = ApplyOutcome::default();
     let mut broken: Vec<TreePath> = Vec::new();
     for (at, step) in steps.iter().enumerate() {
         let missing = step
@@ -120,7 +120,7 @@ fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
         ApplyStep::Make { path, making, attributes } => {
             let (base, attributes) = (machine.base_of(path), attributes.as_ref());
             in_parent(machine, path, |dir, name| match making {
-                Making::Link { .. } => make((dir, base), name, making, None),
+                FileSpec::Link { .. } => make((dir, base), name, making, None),
                 _ => create::whole(dir, name, |aside| make((dir, base), aside, making, attributes)),
             })
         }
@@ -163,8 +163,8 @@ fn bind(
 }
 
 fn failed(step: &ApplyStep, why: io::Error) -> Error {
-    let mend = why.get_ref().and_then(|why| why.downcast_ref::<Unsafe>());
-    if let Some(Unsafe { why, mend }) = mend {
+    let mend = why.get_ref().and_then(|why| why.downcast_ref::<UnsafeTransition>());
+    if let Some(UnsafeTransition { why, mend }) = mend {
         return Error::new(step.to_string(), why.as_str()).mend(mend.as_str());
     }
     let error = Error::io(step.to_string(), why);
@@ -202,14 +202,15 @@ fn in_parent(
 fn make(
     (dir, base): (BorrowedFd<'_>, BorrowedFd<'_>),
     name: &OsStr,
-    what: &Making,
-    attributes: Option<&Attributes>,
+    what: &FileSpec,
+    attributes: Option<&InodeAttributes>,
 ) -> io::Result<()> {
-    let given = |owner: &Owner, mode| Given { owner: (owner.uid, owner.gid), mode, attributes };
+    let given =
+        |owner: &Owner, mode| NewAttributes { owner: (owner.uid, owner.gid), mode, attributes };
     match what {
-        Making::Dir(owner, mode) => create::dir(dir, base, name, given(owner, *mode)),
-        Making::File(owner, mode) => create::file(dir, name, given(owner, *mode)),
-        Making::Link { target, .. } => create::link(dir, name, target),
+        FileSpec::Dir(owner, mode) => create::dir(dir, base, name, given(owner, *mode)),
+        FileSpec::File(owner, mode) => create::file(dir, name, given(owner, *mode)),
+        FileSpec::Link { target, .. } => create::link(dir, name, target),
     }
 }
 
@@ -239,11 +240,11 @@ fn check_own(opened: &OwnedFd) -> io::Result<Stat> {
 fn replace(
     machine: &Machine,
     path: &TreePath,
-    making: &Making,
-    spare: Option<Spare>,
-    outcome: &mut Outcome,
+    making: &FileSpec,
+    spare: Option<FileFingerprint>,
+    outcome: &mut ApplyOutcome,
 ) -> io::Result<()> {
-    let is_spare = |stat: &Stat| spare == Some(Spare::of(stat));
+    let is_spare = |stat: &Stat| spare == Some(FileFingerprint::of(stat));
     let mut aside = None;
     in_parent(machine, path, |dir, name| {
         let make = |aside: &OsStr| make((dir, machine.base_of(path)), aside, making, None);
@@ -340,7 +341,7 @@ fn with_mend(why: Error, parent: &TreePath) -> Error {
 pub fn enforce(
     machine: &Machine,
     path: &TreePath,
-    found: &Expected,
+    found: &ExpectedFile,
     owner: Option<Owner>,
     mode: Option<u16>,
 ) -> io::Result<()> {
@@ -362,12 +363,12 @@ pub fn enforce(
 
 /// The directory that holds `path`, opened from the root on, one by one: each was looked at before
 /// what is in it.
-fn open_parent(machine: &Machine, path: &TreePath) -> io::Result<(Way, OwnedFd)> {
+fn open_parent(machine: &Machine, path: &TreePath) -> io::Result<(AncestorChain, OwnedFd)> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut dirs: Vec<TreePath> = ancestors(path).collect();
     dirs.reverse();
     let mut opened = fs::openat(machine.base_of(path), c".", flags, Mode::empty())?;
-    let mut way = Way::default();
+    let mut way = AncestorChain::default();
     enter(&mut way, TreePath::root(), &opened)?;
     for dir in dirs {
         let name = dir.name().unwrap_or_default();
@@ -377,13 +378,13 @@ fn open_parent(machine: &Machine, path: &TreePath) -> io::Result<(Way, OwnedFd)>
     Ok((way, opened))
 }
 
-fn enter(way: &mut Way, dir: TreePath, opened: &OwnedFd) -> io::Result<()> {
+fn enter(way: &mut AncestorChain, dir: TreePath, opened: &OwnedFd) -> io::Result<()> {
     let facts = of_open(opened.as_fd())?.facts;
     way.enter(dir, facts.uid, facts.mode).map_err(refused)
 }
 
 /// Opens what was `found`. A file with a second name might be somebody else's.
-fn open_to_enforce(parent: OwnedFd, path: &TreePath, found: &Expected) -> io::Result<OwnedFd> {
+fn open_to_enforce(parent: OwnedFd, path: &TreePath, found: &ExpectedFile) -> io::Result<OwnedFd> {
     let name = path.name().ok_or_else(|| io::Error::other("it is the root itself"))?;
     let open = |flags| create::open(parent.as_fd(), name.as_ref(), flags | OFlags::NOFOLLOW);
     // Its path alone first: opening a device that has come to lie there could have effects.
@@ -395,7 +396,7 @@ fn open_to_enforce(parent: OwnedFd, path: &TreePath, found: &Expected) -> io::Re
     }
 }
 
-fn check(opened: &OwnedFd, found: &Expected) -> io::Result<Stat> {
+fn check(opened: &OwnedFd, found: &ExpectedFile) -> io::Result<Stat> {
     let stat = of_open(opened.as_fd())?;
     match stat.facts.file_type {
         FileType::Dir => {}
@@ -410,6 +411,6 @@ fn changed() -> io::Error {
     io::Error::other("somebody else changed it at the same moment")
 }
 
-fn refused(why: Unsafe) -> io::Error {
+fn refused(why: UnsafeTransition) -> io::Error {
     io::Error::other(why)
 }

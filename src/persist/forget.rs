@@ -13,7 +13,7 @@ use crate::cli::invocation::{Failure, in_tree};
 use crate::config::entry::EntryKind;
 use crate::config::{Config, edit};
 use crate::host::{HostRoot, Machine};
-use crate::persist::config_file::Editing;
+use crate::persist::config_file::ConfigEditing;
 use crate::persist::keep_execute::write_config;
 use crate::persist::keep_plan::{added_lines, shown};
 use crate::persist::list;
@@ -22,7 +22,7 @@ use crate::persist::list;
 const WILD: &[u8] = b"*?[]{}\\";
 
 pub(crate) fn run(cli: &Cli, args: &Forget) -> Result<ExitCode, Failure> {
-    let (config, editing) = Editing::begin(cli, &args.root.root, true, args.dry_run)?;
+    let (config, editing) = ConfigEditing::begin(cli, &args.root.root, true, args.dry_run)?;
     let host = HostRoot::open(&args.root.root)?;
     let mut out = io::stdout().lock();
     let mut text = editing.text.clone();

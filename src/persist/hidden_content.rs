@@ -15,8 +15,8 @@ use rustix::fs::OFlags;
 
 use crate::host::{Machine, is_not_found};
 use crate::persist::create;
-use crate::persist::observed::{Content, Found, Observed, Seen};
-use crate::persist::resolve::Arranged;
+use crate::persist::observed::{FoundFile, HiddenContent, Observations, PathState};
+use crate::persist::resolve::ResolvedEntry;
 
 /// Opens what holds the root, if there is anything of that kind.
 type Open<'b> = Box<dyn Fn() -> dirfd::Result<Option<Box<dyn Backend>>> + 'b>;
@@ -117,7 +117,7 @@ impl<'b> Baseline<'b> {
         &mut self,
         machine: &Machine,
         path: &TreePath,
-        found: &Found,
+        found: &FoundFile,
     ) -> dirfd::Result<Option<bool>> {
         let failed = |why| dirfd::Error::io(format!("look at {path}"), why);
         let Some(blank) = self.blank_of(machine)? else { return Ok(None) };
@@ -199,22 +199,22 @@ fn has_mounts_below(dir: BorrowedFd<'_>) -> io::Result<bool> {
 /// What an entry's place has; the error completes "cannot look into …: ".
 pub(crate) fn of(
     machine: &Machine,
-    one: &Arranged,
+    one: &ResolvedEntry,
     path: &TreePath,
-    found: &Found,
-    observed: &Observed,
+    found: &FoundFile,
+    observed: &Observations,
     baseline: &mut Baseline<'_>,
-) -> Result<Content, String> {
+) -> Result<HiddenContent, String> {
     let told = |why: io::Error| dirfd::error::describe(&why);
     if found.stat.facts.file_type == FileType::Dir {
         let opened = machine.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(told)?;
         if create::is_empty(opened.as_fd()).map_err(told)? {
-            return Ok(Content::Empty);
+            return Ok(HiddenContent::Empty);
         }
     }
     let here = machine.parent_of(path).map_err(told)?;
     let Some(name) = path.name().and_then(c_string) else {
-        return Ok(Content::Data);
+        return Ok(HiddenContent::Data);
     };
     let here = Place { dir: here.as_fd(), name: &name };
     // What lies in storage already, below a parent that is kept, is nothing that blank has.
@@ -225,43 +225,43 @@ pub(crate) fn of(
         false => None,
     };
     if as_in_blank == Some(true) {
-        return Ok(Content::AsInBlank);
+        return Ok(HiddenContent::AsInBlank);
     }
     if observed.found(&one.source).is_some() {
         let stored = machine.parent_of(&one.source).map_err(told)?;
         let other = one.source.name().and_then(c_string).unwrap_or_default();
         if same(Place { dir: stored.as_fd(), name: &other }, here, path) {
-            return Ok(Content::AsInStorage);
+            return Ok(HiddenContent::AsInStorage);
         }
     }
     if as_in_blank == Some(false) || !may_be_blanks {
-        return Ok(Content::Data);
+        return Ok(HiddenContent::Data);
     }
     let blank = baseline.blank_of(machine).map_err(|why| why.to_string())?;
-    let Some(blank) = blank else { return Ok(Content::Data) };
+    let Some(blank) = blank else { return Ok(HiddenContent::Data) };
     let parent = path.parent().unwrap_or_default();
     match create::open(blank, parent.as_path(), OFlags::PATH | OFlags::DIRECTORY) {
         Ok(dir) if same(Place { dir: dir.as_fd(), name: &name }, here, path) => {
-            Ok(Content::AsInBlank)
+            Ok(HiddenContent::AsInBlank)
         }
-        Ok(_) => Ok(Content::Data),
-        Err(why) if is_not_found(&why) => Ok(Content::Data),
+        Ok(_) => Ok(HiddenContent::Data),
+        Err(why) if is_not_found(&why) => Ok(HiddenContent::Data),
         Err(why) => Err(told(why)),
     }
 }
 
 /// A file that only says that the machine has no identity yet has nothing that could be lost
 /// (machine-id(5), "First Boot Semantics").
-pub(crate) fn judge_identity(machine: &Machine, one: &Arranged, observed: &mut Observed) {
+pub(crate) fn judge_identity(machine: &Machine, one: &ResolvedEntry, observed: &mut Observations) {
     for path in one.before.iter().chain([&one.source]) {
-        let Some(Seen::There(found)) = observed.places.get_mut(path) else { continue };
+        let Some(PathState::Present(found)) = observed.places.get_mut(path) else { continue };
         let facts = &found.stat.facts;
         // What cannot be read is told by whoever compares it.
         if facts.file_type == FileType::File
             && facts.size <= 64
             && read(machine, path).is_ok_and(|text| text.trim_ascii() == b"uninitialized")
         {
-            found.content = Content::Empty;
+            found.content = HiddenContent::Empty;
         }
     }
 }

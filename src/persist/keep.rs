@@ -14,12 +14,12 @@ use crate::boot::swap_files;
 use crate::cli::arguments::{Cli, Keep};
 use crate::cli::invocation::{Failure, in_tree, open_machine};
 use crate::config::Config;
-use crate::config::entry::How;
+use crate::config::entry::PlacementMethod;
 use crate::host::HostRoot;
-use crate::persist::config_file::Editing;
-use crate::persist::keep_execute::{self, Kept, World};
+use crate::persist::config_file::ConfigEditing;
+use crate::persist::keep_execute::{self, KeepContext, KeepReport};
 use crate::persist::keep_plan::KeepPlan;
-use crate::persist::keep_request::{self, Request};
+use crate::persist::keep_request::{self, KeepRequest};
 use crate::persist::persistence;
 use crate::ui;
 use crate::ui::progress::ProgressCounter;
@@ -29,7 +29,7 @@ const FAILED: u8 = 1;
 
 pub(crate) fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
-    let (config, editing) = Editing::begin(cli, root, args.even_if_unseen, args.dry_run)?;
+    let (config, editing) = ConfigEditing::begin(cli, root, args.even_if_unseen, args.dry_run)?;
     let Some(name) = &args.from else { return run_on(args, &config, &editing, None) };
     if args.dry_run {
         let backend = config.open_backend(root)?;
@@ -47,7 +47,7 @@ pub(crate) fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
 fn run_on(
     args: &Keep,
     config: &Config,
-    editing: &Editing,
+    editing: &ConfigEditing,
     old_root: Option<(String, View)>,
 ) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
@@ -59,10 +59,10 @@ fn run_on(
     let storage = args.storage.as_ref().map(|dir| in_tree(dir, root, "use the storage"));
     let storage = storage.transpose()?;
     let machine = open_machine(config, root, args.storages.as_deref(), storage.as_ref())?;
-    let request = Request {
+    let request = KeepRequest {
         paths: &paths,
         storage: storage.as_ref(),
-        how: args.symlink.then_some(How::Symlink),
+        how: args.symlink.then_some(PlacementMethod::Symlink),
         old_root: old_root.as_ref().map(|(name, view)| (name.as_str(), view)),
         adopt: args.adopt,
     };
@@ -81,7 +81,7 @@ fn run_on(
     for note in &plan.notes {
         writeln!(out, "note: {note}")?;
     }
-    let world = World {
+    let world = KeepContext {
         machine: &machine,
         config: &editing.file,
         old_root: old_root.as_ref().map(|(_, view)| view.as_fd()),
@@ -127,7 +127,7 @@ fn expect_no_swap_files(paths: &[(TreePath, bool)], config: &Config, args: &Keep
 
 fn execute(
     plan: &KeepPlan,
-    world: &World<'_>,
+    world: &KeepContext<'_>,
     out: &mut impl Write,
     host: &Path,
 ) -> Result<ExitCode, Failure> {
@@ -157,7 +157,7 @@ fn execute(
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(kept: &Kept, out: &mut impl Write) -> io::Result<()> {
+fn tell(kept: &KeepReport, out: &mut impl Write) -> io::Result<()> {
     for note in &kept.notes {
         writeln!(out, "note: {note}")?;
     }

@@ -24,9 +24,9 @@ use rustix::io::Errno;
 
 use crate::host::Machine;
 use crate::persist::create;
-use crate::persist::execute::{self, Outcome};
-use crate::persist::keep_plan::{KeepPlan, KeepStep, Moved};
-use crate::persist::path_lookup::{There, look};
+use crate::persist::execute::{self, ApplyOutcome};
+use crate::persist::keep_plan::{KeepPlan, KeepStep, MovedPath};
+use crate::persist::path_lookup::{Dentry, look};
 use crate::persist::plan::ApplyPlan;
 use crate::persist::step::ApplyStep;
 
@@ -34,7 +34,7 @@ use crate::persist::step::ApplyStep;
 pub(crate) const TRIES: u32 = 4;
 
 /// What the steps are done on.
-pub struct World<'w> {
+pub struct KeepContext<'w> {
     /// The machine.
     pub machine: &'w Machine,
     /// The configuration's file.
@@ -47,32 +47,32 @@ pub struct World<'w> {
 
 /// What there is to tell of a run.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct KeepReport {
     /// What the owner may want to know.
     pub notes: Vec<String>,
     /// The steps of `apply` that took effect, as a plan and its outcome.
     pub applied: ApplyPlan,
 }
 
-impl Kept {
+impl KeepReport {
     /// What became of `applied`: all of it took effect.
-    pub fn outcome(&self) -> Outcome {
-        Outcome { done: (0..self.applied.steps.len()).collect(), ..Outcome::default() }
+    pub fn outcome(&self) -> ApplyOutcome {
+        ApplyOutcome { done: (0..self.applied.steps.len()).collect(), ..ApplyOutcome::default() }
     }
 }
 
 /// A run that did not come to its end.
 #[derive(Debug)]
-pub struct Stopped {
+pub struct KeepStopped {
     /// Why.
     pub error: Error,
     /// What is true now, and what to do next.
     pub state: &'static str,
     /// What there is to tell of it all the same.
-    pub kept: Kept,
+    pub kept: KeepReport,
 }
 
-impl fmt::Display for Stopped {
+impl fmt::Display for KeepStopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n  state: {}", self.error, self.state)
     }
@@ -89,11 +89,11 @@ const DECLARED: &str = "storage has the data and the configuration the entry, bu
 /// that are copied.
 pub fn keep(
     plan: &KeepPlan,
-    world: &World<'_>,
+    world: &KeepContext<'_>,
     progress: &mut dyn FnMut(u64, u64),
     mut done: impl FnMut(&KeepStep),
-) -> Result<Kept, Box<Stopped>> {
-    let mut run = Run::new(plan, world, progress);
+) -> Result<KeepReport, Box<KeepStopped>> {
+    let mut run = KeepRun::new(plan, world, progress);
     let mut stored = false;
     for step in &plan.steps {
         let stores = matches!(step, KeepStep::Store(_) | KeepStep::CopyFrom { .. });
@@ -106,7 +106,7 @@ pub fn keep(
                 KeepStep::WriteConfig { .. } => WRITING,
                 KeepStep::Confirm(_) | KeepStep::Cover(_) => DECLARED,
             };
-            return Err(Box::new(Stopped { error, state, kept: run.kept }));
+            return Err(Box::new(KeepStopped { error, state, kept: run.kept }));
         }
         stored |= stores;
         done(step);
@@ -115,9 +115,9 @@ pub fn keep(
 }
 
 /// Does only what looks and changes nothing: what `keep` would refuse when it starts. Returns notes.
-pub fn check_before_keep(plan: &KeepPlan, world: &World<'_>) -> Result<Vec<String>> {
+pub fn check_before_keep(plan: &KeepPlan, world: &KeepContext<'_>) -> Result<Vec<String>> {
     let mut silent = |_, _| {};
-    let mut run = Run::new(plan, world, &mut silent);
+    let mut run = KeepRun::new(plan, world, &mut silent);
     for step in plan.steps.iter().filter(|step| matches!(step, KeepStep::CheckUnused(_))) {
         run.step(step)?;
     }
@@ -125,16 +125,16 @@ pub fn check_before_keep(plan: &KeepPlan, world: &World<'_>) -> Result<Vec<Strin
 }
 
 /// Opens a directory, so that names in it can be made durable.
-pub(crate) fn open_dir_of(world: &World<'_>, dir: &TreePath) -> Result<OwnedFd> {
+pub(crate) fn open_dir_of(world: &KeepContext<'_>, dir: &TreePath) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     create::open(world.machine.base_of(dir), dir.as_path(), flags)
         .map_err(|why| Error::io(format!("open {dir}"), why))
 }
 
 pub(crate) fn check_unused(
-    world: &World<'_>,
+    world: &KeepContext<'_>,
     action: &str,
-    there: &There,
+    there: &Dentry,
     census: &Census,
 ) -> Result<Option<String>> {
     let proc = File::open("/proc").map_err(|why| Error::io("open /proc", why))?;
@@ -155,23 +155,23 @@ pub(crate) fn changes_all_the_time(path: &TreePath) -> Error {
 // Does each kind of step of a `keep`.
 
 /// One run of a plan.
-pub struct Run<'r> {
+pub struct KeepRun<'r> {
     plan: &'r KeepPlan,
-    world: &'r World<'r>,
-    moved: Vec<Moved>,
+    world: &'r KeepContext<'r>,
+    moved: Vec<MovedPath>,
     /// What there is to tell so far.
-    pub kept: Kept,
+    pub kept: KeepReport,
     progress: &'r mut dyn FnMut(u64, u64),
 }
 
-impl<'r> Run<'r> {
+impl<'r> KeepRun<'r> {
     /// Starts it.
     pub fn new(
         plan: &'r KeepPlan,
-        world: &'r World<'r>,
+        world: &'r KeepContext<'r>,
         progress: &'r mut dyn FnMut(u64, u64),
     ) -> Self {
-        Self { plan, world, moved: plan.moved.clone(), kept: Kept::default(), progress }
+        Self { plan, world, moved: plan.moved.clone(), kept: KeepReport::default(), progress }
     }
 
     /// Does one step.
@@ -264,7 +264,7 @@ impl<'r> Run<'r> {
         Err(changes_all_the_time(path))
     }
 
-    fn copy_again(&mut self, path: &TreePath, there: &There, census: Census) -> Result<()> {
+    fn copy_again(&mut self, path: &TreePath, there: &Dentry, census: Census) -> Result<()> {
         let Some(one) = self.moved.iter_mut().find(|one| one.path == *path) else { return Ok(()) };
         one.census = Some(census);
         let source = one.source.clone();
@@ -286,7 +286,7 @@ impl<'r> Run<'r> {
         let declared = self.moved.iter().find(|one| one.source == *source);
         let declared = declared.map_or_else(|| path.clone(), |one| one.path.clone());
         for _ in 0..TRIES {
-            let hidden = Hidden::open(&self.expect_there(path)?, path)?;
+            let hidden = HiddenFile::open(&self.expect_there(path)?, path)?;
             self.apply(step)?;
             let census = hidden.census(path)?;
             let before = self.census_of(&declared);
@@ -309,7 +309,7 @@ impl<'r> Run<'r> {
         notes.extend(note.filter(|note| !notes.contains(note)));
     }
 
-    fn expect_there(&self, path: &TreePath) -> Result<There> {
+    fn expect_there(&self, path: &TreePath) -> Result<Dentry> {
         look(self.world.machine, path)?
             .ok_or_else(|| Error::new(format!("keep {path}"), "it vanished meanwhile"))
     }
@@ -386,16 +386,16 @@ pub fn write_config(path: &Path, before: &str, after: &str) -> Result<()> {
 // open it any longer.
 
 /// What a mount hides, still open.
-pub struct Hidden {
+pub struct HiddenFile {
     /// Where it is.
-    pub there: There,
+    pub there: Dentry,
     dir: Option<OwnedFd>,
     file: Option<OwnedFd>,
 }
 
-impl Hidden {
+impl HiddenFile {
     /// Opens it.
-    pub fn open(there: &There, path: &TreePath) -> Result<Self> {
+    pub fn open(there: &Dentry, path: &TreePath) -> Result<Self> {
         let failed = |why| Error::io(format!("open {path}"), why);
         let parent = there.parent.try_clone().map_err(failed)?;
         let (mut dir, mut file) = (None, None);
@@ -406,7 +406,7 @@ impl Hidden {
             let opened = fs::openat(&there.parent, there.name.as_c_str(), flags, Mode::empty());
             file = Some(opened.map_err(|why| failed(why.into()))?);
         }
-        let there = There { parent, name: there.name.clone(), ..*there };
+        let there = Dentry { parent, name: there.name.clone(), ..*there };
         Ok(Self { there, dir, file })
     }
 

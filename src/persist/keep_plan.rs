@@ -10,12 +10,12 @@ use dirfd::{Error, Result, TreePath};
 
 use crate::config::entry::EntryKind;
 use crate::persist::plan::ApplyPlan;
-use crate::persist::resolve::Arranged;
+use crate::persist::resolve::ResolvedEntry;
 use crate::persist::step::ApplyStep;
 
 /// One path that is going to be kept.
 #[derive(Clone, Debug)]
-pub struct Moved {
+pub struct MovedPath {
     /// Where it is on the machine.
     pub path: TreePath,
     /// Where its data goes.
@@ -61,7 +61,7 @@ pub struct KeepPlan {
     /// The first that fails ends the run.
     pub steps: Vec<KeepStep>,
     /// The paths that it is about.
-    pub moved: Vec<Moved>,
+    pub moved: Vec<MovedPath>,
     /// The configuration as it is, and as it will be.
     pub config: Option<(String, String)>,
     /// What is done already.
@@ -71,11 +71,11 @@ pub struct KeepPlan {
 }
 
 /// What is known of one path when the steps are put in order.
-pub struct Situation<'s> {
+pub struct PathSituation<'s> {
     /// The path.
-    pub moved: Moved,
+    pub moved: MovedPath,
     /// Its entry, in its place.
-    pub arranged: &'s Arranged,
+    pub arranged: &'s ResolvedEntry,
     /// The old root that has the data, by name.
     pub old_root: Option<&'s str>,
     /// Storage has an empty directory, which the old root's takes the place of.
@@ -87,7 +87,7 @@ pub struct Situation<'s> {
 impl KeepPlan {
     /// Plans for these paths. `apply` is the plan for the whole new keep list.
     pub fn new(
-        situations: Vec<Situation<'_>>,
+        situations: Vec<PathSituation<'_>>,
         apply: &ApplyPlan,
         config: Option<(String, String)>,
     ) -> Result<Self> {
@@ -95,7 +95,7 @@ impl KeepPlan {
         let (mut check, mut store, mut confirm, mut cover) = (vec![], vec![], vec![], vec![]);
         let mut made = BTreeSet::new();
         for situation in situations {
-            let Situation { mut moved, arranged, old_root, fills_empty_dir, adopt } = situation;
+            let PathSituation { mut moved, arranged, old_root, fills_empty_dir, adopt } = situation;
             if let Some(refusal) = apply.refusals.iter().find(|one| one.path == moved.path) {
                 let action = format!("keep {}", moved.path);
                 return Err(Error::new(action, &refusal.why).mend(refusal.mend.clone()));
@@ -142,7 +142,12 @@ impl KeepPlan {
 }
 
 /// Which side a step of `apply` is on, and what an old root changes about it.
-fn sort(step: &ApplyStep, moved: &mut Moved, one: &Arranged, old_root: Option<&str>) -> KeepStep {
+fn sort(
+    step: &ApplyStep,
+    moved: &mut MovedPath,
+    one: &ResolvedEntry,
+    old_root: Option<&str>,
+) -> KeepStep {
     match (step, old_root) {
         (ApplyStep::Adopt { source, .. }, Some(name)) => copy_from(name, &moved.path, source),
         (ApplyStep::Make { path, .. }, Some(name)) if *path == moved.source => {
@@ -158,7 +163,7 @@ fn sort(step: &ApplyStep, moved: &mut Moved, one: &Arranged, old_root: Option<&s
 }
 
 /// Whether a step is needed for one entry. Parents are made for any entry that needs them.
-fn concerns(step: &ApplyStep, one: &Arranged) -> bool {
+fn concerns(step: &ApplyStep, one: &ResolvedEntry) -> bool {
     let path = step.path();
     let sides = [&one.source, &one.made_at, &one.seen_at];
     let makes = matches!(step, ApplyStep::Make { .. });
@@ -170,7 +175,7 @@ fn copy_from(old_root: &str, path: &TreePath, source: &TreePath) -> KeepStep {
     KeepStep::CopyFrom { old_root, path: path.clone(), source: source.clone() }
 }
 
-fn both_have_data(moved: &Moved) -> Error {
+fn both_have_data(moved: &MovedPath) -> Error {
     let (path, source) = (&moved.path, &moved.source);
     let why = format!("{path} has data, and {source} in storage has other data");
     Error::new(format!("keep {path}"), why).mend(format!(

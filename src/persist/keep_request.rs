@@ -12,27 +12,27 @@ use dirfd::stat::Place;
 use dirfd::{Error, FileType, Result, TreePath, inode_flags};
 use rustix::fs::{IFlags, OFlags};
 
-use crate::config::entry::{EntryKind, How};
+use crate::config::entry::{EntryKind, PlacementMethod};
 use crate::config::{Config, edit};
 use crate::host::{Machine, is_not_found};
 use crate::persist::create;
-use crate::persist::keep_plan::{KeepPlan, KeepStep, Moved, Situation};
-use crate::persist::keepable::{self, Declared, Keepable};
+use crate::persist::keep_plan::{KeepPlan, KeepStep, MovedPath, PathSituation};
+use crate::persist::keepable::{self, Declaration, KeepChecker};
 use crate::persist::list::{self, KeepEntry};
-use crate::persist::path_lookup::{There, look};
+use crate::persist::path_lookup::{Dentry, look};
 use crate::persist::persistence::Persistence;
-use crate::persist::plan::{Adopt, ApplyPlan, Asked};
-use crate::persist::resolve::{Arranged, arrange};
+use crate::persist::plan::{Adopt, ApplyOptions, ApplyPlan};
+use crate::persist::resolve::{ResolvedEntry, arrange};
 use crate::persist::step::ApplyStep;
 
 /// What was asked for.
-pub struct Request<'r> {
+pub struct KeepRequest<'r> {
     /// The paths, and whether each must be a directory.
     pub paths: &'r [(TreePath, bool)],
     /// The storage, if one was named.
     pub storage: Option<&'r TreePath>,
     /// How the paths come to their places, if that was said.
-    pub how: Option<How>,
+    pub how: Option<PlacementMethod>,
     /// The old root that has the data, by name, and its root directory.
     pub old_root: Option<(&'r str, &'r View)>,
     /// What storage had before may be set aside.
@@ -40,14 +40,14 @@ pub struct Request<'r> {
 }
 
 /// A path that has to be moved, or at least to come to its place.
-struct Wanted {
+struct WantedPath {
     path: TreePath,
     census: Option<Census>,
 }
 
 /// Plans it. `text` is the configuration's, `open` opens what holds the machine's root.
 pub fn plan(
-    request: &Request<'_>,
+    request: &KeepRequest<'_>,
     machine: &Machine,
     config: &Config,
     text: &str,
@@ -56,8 +56,8 @@ pub fn plan(
     let declared = config.storages.iter().map(|storage| &storage.path);
     let storages = declared.chain(request.storage).cloned().collect();
     let live = config.root.layout().map(|layout| &layout.live);
-    let keepable = Keepable::new(machine, storages, live).map_err(|error| vec![error])?;
-    let mut asked = Looking {
+    let keepable = KeepChecker::new(machine, storages, live).map_err(|error| vec![error])?;
+    let mut asked = RequestPlanner {
         request,
         machine,
         config,
@@ -79,19 +79,19 @@ pub fn plan(
 }
 
 /// What was found out about the paths so far.
-struct Looking<'l> {
-    request: &'l Request<'l>,
+struct RequestPlanner<'l> {
+    request: &'l KeepRequest<'l>,
     machine: &'l Machine,
     config: &'l Config,
-    keepable: Keepable<'l>,
-    wanted: Vec<Wanted>,
+    keepable: KeepChecker<'l>,
+    wanted: Vec<WantedPath>,
     there: Vec<String>,
     notes: Vec<String>,
     /// The configuration's text, edited.
     text: String,
 }
 
-impl Looking<'_> {
+impl RequestPlanner<'_> {
     fn path(&mut self, path: &TreePath, must_be_dir: bool) -> Result<()> {
         if let Some(outer) = self.wanted.iter().find(|outer| path.is_within(&outer.path)) {
             self.there.push(format!("{path} lies in {}, which will be kept", outer.path));
@@ -99,13 +99,13 @@ impl Looking<'_> {
         }
         let list = list::list(self.config);
         let live = match keepable::declared(self.config, &list, path)? {
-            Declared::In(entry) => {
+            Declaration::In(entry) => {
                 let line = entry.place.line;
                 let why = format!("{path} lies in {}, which is kept (line {line})", entry.path);
                 self.there.push(why);
                 return Ok(());
             }
-            Declared::Itself(entry) => {
+            Declaration::Itself(entry) => {
                 check_how(&entry, self.request.how)?;
                 let arranged = arrange(&list);
                 match arranged.iter().find(|one| one.entry.path == *path) {
@@ -113,7 +113,7 @@ impl Looking<'_> {
                     None => None,
                 }
             }
-            Declared::Not => {
+            Declaration::Not => {
                 let (live, note) = self.keepable.undeclared(path)?;
                 self.notes.extend(note);
                 let storage = keepable::storage(self.config, self.request.storage, path)?;
@@ -127,9 +127,9 @@ impl Looking<'_> {
                 live
             }
         };
-        let is_link = |live: &There| live.stat.facts.file_type == FileType::Symlink;
+        let is_link = |live: &Dentry| live.stat.facts.file_type == FileType::Symlink;
         let census = live.filter(|live| !is_link(live)).map(|live| keepable::movable(&live, path));
-        self.wanted.push(Wanted { path: path.clone(), census: census.transpose()? });
+        self.wanted.push(WantedPath { path: path.clone(), census: census.transpose()? });
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl Looking<'_> {
             persistence.take_from(view.as_fd());
         }
         let adopt = if request.old_root.is_none() { Adopt::Everything } else { Adopt::Nothing };
-        let apply = persistence.plan(Asked { adopt, mounts: true, early: false })?;
+        let apply = persistence.plan(ApplyOptions { adopt, mounts: true, early: false })?;
         let mut situations = Vec::new();
         for one in wanted {
             let Some(arranged) = arranged.iter().find(|other| other.entry.path == one.path) else {
@@ -166,7 +166,7 @@ impl Looking<'_> {
                 }
                 None => false,
             };
-            let moved = Moved {
+            let moved = MovedPath {
                 from_live: is_stored(machine, arranged, one.census.as_ref())?,
                 path: one.path,
                 source: arranged.source.clone(),
@@ -175,7 +175,7 @@ impl Looking<'_> {
             };
             let old_root = request.old_root.map(|(name, _)| name);
             let adopt = request.adopt;
-            situations.push(Situation { moved, arranged, old_root, fills_empty_dir, adopt });
+            situations.push(PathSituation { moved, arranged, old_root, fills_empty_dir, adopt });
         }
         let config = (edited != text).then(|| (text.to_string(), edited));
         let mut plan = KeepPlan::new(situations, &apply, config)?;
@@ -217,7 +217,7 @@ fn refuse_locked(machine: &Machine, step: &KeepStep) -> Result<()> {
 }
 
 /// An entry that is there already is not changed.
-fn check_how(entry: &KeepEntry, asked: Option<How>) -> Result<()> {
+fn check_how(entry: &KeepEntry, asked: Option<PlacementMethod>) -> Result<()> {
     let Some(asked) = asked.filter(|asked| entry.how != Some(*asked)) else { return Ok(()) };
     let (path, line) = (&entry.path, entry.place.line);
     let why = format!("it is kept already (line {line}), without `how = \"{}\"`", asked.word());
@@ -226,7 +226,7 @@ fn check_how(entry: &KeepEntry, asked: Option<How>) -> Result<()> {
 }
 
 /// Whether storage has the very same already: an earlier run came as far as that.
-fn is_stored(machine: &Machine, one: &Arranged, census: Option<&Census>) -> Result<bool> {
+fn is_stored(machine: &Machine, one: &ResolvedEntry, census: Option<&Census>) -> Result<bool> {
     if census.is_none_or(Census::is_empty) || one.made_at == one.source {
         return Ok(false);
     }
@@ -240,10 +240,10 @@ fn is_stored(machine: &Machine, one: &Arranged, census: Option<&Census>) -> Resu
 
 /// A directory or a file, told from what is there.
 fn kind(
-    request: &Request<'_>,
+    request: &KeepRequest<'_>,
     path: &TreePath,
-    live: Option<&There>,
-    stored: Option<&There>,
+    live: Option<&Dentry>,
+    stored: Option<&Dentry>,
     must_be_dir: bool,
 ) -> Result<EntryKind> {
     if let Some((name, view)) = request.old_root {
@@ -266,7 +266,7 @@ fn kind(
 fn check_old_root(
     apply: &ApplyPlan,
     machine: &Machine,
-    one: &Arranged,
+    one: &ResolvedEntry,
     name: &str,
     old_root: BorrowedFd<'_>,
 ) -> Result<bool> {
@@ -279,7 +279,7 @@ fn check_old_root(
     let file_name = path.name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
     let file_name = std::ffi::CString::new(file_name).map_err(|why| failed(why.into()))?;
     let old = Place { dir: holder.as_fd(), name: &file_name };
-    let differs = |there: &There| Ok::<_, Error>(difference(old, there.place(), path)?.is_some());
+    let differs = |there: &Dentry| Ok::<_, Error>(difference(old, there.place(), path)?.is_some());
     let stored = look(machine, &one.source)?;
     let stored_differs = stored.as_ref().map_or(Ok(false), differs)?;
     let fills =
@@ -309,7 +309,7 @@ fn check_old_root(
     Err(Error::new(action, format!("live has the very same data at {path}")).mend(mend))
 }
 
-fn is_empty_dir(there: &There, path: &TreePath) -> Result<bool> {
+fn is_empty_dir(there: &Dentry, path: &TreePath) -> Result<bool> {
     Ok(there.stat.facts.file_type == FileType::Dir && there.census(path)?.is_empty())
 }
 

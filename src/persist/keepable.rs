@@ -15,21 +15,21 @@ use crate::config::storage::Storage;
 use crate::config::{Config, is_own_file};
 use crate::host::Machine;
 use crate::persist::list::{self, KeepEntry};
-use crate::persist::observed::Wiped;
-use crate::persist::path_lookup::{There, look};
+use crate::persist::observed::VolatileStorage;
+use crate::persist::path_lookup::{Dentry, look};
 use crate::persist::plan_target::leads_to;
-use crate::persist::resolve::{Arranged, ancestors, arrange};
+use crate::persist::resolve::{ResolvedEntry, ancestors, arrange};
 use crate::persist::{known_state, unsuitable};
 
 /// A machine, and what it mounts by itself.
-pub struct Keepable<'k> {
+pub struct KeepChecker<'k> {
     machine: &'k Machine,
     fstab: Vec<fstab::FstabEntry>,
     storages: Vec<TreePath>,
     live: Option<&'k TreeName>,
 }
 
-impl<'k> Keepable<'k> {
+impl<'k> KeepChecker<'k> {
     /// `storages` are all, those yet to be declared too; `live` is the tree that a rollback replaces.
     pub fn new(
         machine: &'k Machine,
@@ -42,7 +42,7 @@ impl<'k> Keepable<'k> {
     }
 
     /// What is at a path that is not on the keep list yet, and what the owner may want to know of it.
-    pub fn undeclared(&self, path: &TreePath) -> Result<(Option<There>, Option<String>)> {
+    pub fn undeclared(&self, path: &TreePath) -> Result<(Option<Dentry>, Option<String>)> {
         if let Some(mount) = self.fstab_mounts().at(path) {
             let mend = mount.mend(path);
             return Err(Error::new(format!("keep {path}"), mount).mend(mend));
@@ -53,7 +53,7 @@ impl<'k> Keepable<'k> {
     }
 
     /// What is in the place of an entry, and not kept yet; `None` if nothing is, or its data is shown there.
-    pub fn declared(&self, one: &Arranged) -> Result<Option<There>> {
+    pub fn declared(&self, one: &ResolvedEntry) -> Result<Option<Dentry>> {
         let path = &one.entry.path;
         let stored = look(self.machine, &one.source)?;
         let live = look(self.machine, path)?;
@@ -69,8 +69,9 @@ impl<'k> Keepable<'k> {
         refuse_in_memory(self.machine, path)?;
         // What PID 1 has mounted as the machine's identity is not lost, and an empty subvolume has nothing
         // to lose.
-        let is_empty =
-            |live: &There| live.stat.facts.file_type == FileType::Subvolume && !live.stat.has_names;
+        let is_empty = |live: &Dentry| {
+            live.stat.facts.file_type == FileType::Subvolume && !live.stat.has_names
+        };
         if let Some(live) = live.as_ref().filter(|live| !one.is_identity() && !is_empty(live)) {
             kind_of(path, live, false)?;
         }
@@ -79,7 +80,7 @@ impl<'k> Keepable<'k> {
 
     /// Refuses what a snapshot of live does not have, so that after a rollback nothing, or what is older,
     /// would be kept in its place. What is mounted within it is mounted there again.
-    fn expect_in_blank(&self, live: &There, path: &TreePath) -> Result<()> {
+    fn expect_in_blank(&self, live: &Dentry, path: &TreePath) -> Result<()> {
         if let Some(point) = self.mount_above(live, path)? {
             let why = format!("it lies on what is mounted at {point}, of which blank has nothing");
             return Err(Error::new(format!("keep {path}"), why).mend(format!(
@@ -90,7 +91,7 @@ impl<'k> Keepable<'k> {
     }
 
     /// The outermost parent that is on another mount than the root, if what is there is, too.
-    fn mount_above(&self, live: &There, path: &TreePath) -> Result<Option<TreePath>> {
+    fn mount_above(&self, live: &Dentry, path: &TreePath) -> Result<Option<TreePath>> {
         let failed = |why| Error::io(format!("look at {path}"), why);
         let top = of_open(self.machine.root().as_fd()).map_err(failed)?;
         if live.stat.mount == top.mount {
@@ -116,7 +117,7 @@ impl<'k> Keepable<'k> {
 pub fn refusals(config: &Config, machine: &Machine) -> Result<Vec<Error>> {
     let storages = config.storages.iter().map(|storage| storage.path.clone()).collect();
     let live = config.root.layout().map(|layout| &layout.live);
-    let keepable = Keepable::new(machine, storages, live)?;
+    let keepable = KeepChecker::new(machine, storages, live)?;
     let list = list::list(config);
     let arranged = arrange(&list);
     // What lies in another entry is moved with that.
@@ -125,7 +126,7 @@ pub fn refusals(config: &Config, machine: &Machine) -> Result<Vec<Error>> {
     Ok(refused.collect())
 }
 
-fn refuse_declared(keepable: &Keepable<'_>, one: &Arranged) -> Result<()> {
+fn refuse_declared(keepable: &KeepChecker<'_>, one: &ResolvedEntry) -> Result<()> {
     match keepable.declared(one)? {
         Some(live) if !one.is_identity() => keepable.expect_in_blank(&live, &one.entry.path),
         _ => Ok(()),
@@ -133,7 +134,7 @@ fn refuse_declared(keepable: &Keepable<'_>, one: &Arranged) -> Result<()> {
 }
 
 /// Whether what is at the place of an entry is its data: mounted, or linked to.
-fn is_in_place(one: &Arranged, live: &There, stored: Option<&There>) -> bool {
+fn is_in_place(one: &ResolvedEntry, live: &Dentry, stored: Option<&Dentry>) -> bool {
     if stored.is_some_and(|stored| stored.stat.is_same_file(&live.stat)) {
         return true;
     }
@@ -156,8 +157,8 @@ pub fn refuse_storage_in_memory(
 ) -> Result<()> {
     match outermost_in_memory(machine, storage)? {
         Some(_) => {
-            Err(Error::new(format!("keep {path}"), Wiped::InMemory.reason(storage))
-                .mend(Wiped::MEND))
+            Err(Error::new(format!("keep {path}"), VolatileStorage::InMemory.reason(storage))
+                .mend(VolatileStorage::MEND))
         }
         None => Ok(()),
     }
@@ -190,7 +191,7 @@ fn outermost_in_memory(machine: &Machine, path: &TreePath) -> Result<Option<Tree
 }
 
 /// A directory or a file, told from what is there.
-pub fn kind_of(path: &TreePath, live: &There, must_be_dir: bool) -> Result<EntryKind> {
+pub fn kind_of(path: &TreePath, live: &Dentry, must_be_dir: bool) -> Result<EntryKind> {
     if live.is_mount {
         return Err(Error::new(format!("keep {path}"), "something is mounted there").mend(format!(
             "see what it is with `findmnt {path}`; what has a file system of its own survives anyway"
@@ -216,7 +217,7 @@ pub fn kind(path: &TreePath, file_type: FileType, must_be_dir: bool) -> Result<E
 }
 
 /// What live has, if it can be moved.
-pub fn movable(live: &There, path: &TreePath) -> Result<Census> {
+pub fn movable(live: &Dentry, path: &TreePath) -> Result<Census> {
     let census = live.census(path)?;
     if let Some(below) = &census.mounted_over {
         let why = format!("something is mounted at {below}, which lies in it");
@@ -278,7 +279,7 @@ fn common(one: &TreePath, other: &TreePath) -> usize {
 
 /// What the lists say of a path already.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Declared {
+pub enum Declaration {
     /// Nothing.
     Not,
     /// It is an entry itself.
@@ -288,7 +289,7 @@ pub enum Declared {
 }
 
 /// Looks a path up in the keep list; an error if it cannot be kept whatever is there.
-pub fn declared(config: &Config, list: &[KeepEntry], path: &TreePath) -> Result<Declared> {
+pub fn declared(config: &Config, list: &[KeepEntry], path: &TreePath) -> Result<Declaration> {
     let action = format!("keep {path}");
     if path.depth() == 0 {
         return Err(Error::new(action, "it is the root itself").mend("keep what is below it"));
@@ -306,10 +307,10 @@ pub fn declared(config: &Config, list: &[KeepEntry], path: &TreePath) -> Result<
     }
     let is_dir = |entry: &KeepEntry| entry.kind == EntryKind::Dir;
     if let Some(entry) = list.iter().find(|entry| entry.path == *path) {
-        return Ok(Declared::Itself(Box::new(entry.clone())));
+        return Ok(Declaration::Itself(Box::new(entry.clone())));
     }
     if let Some(entry) = list.iter().find(|entry| is_dir(entry) && path.is_within(&entry.path)) {
-        return Ok(Declared::In(Box::new(entry.clone())));
+        return Ok(Declaration::In(Box::new(entry.clone())));
     }
     if let Some(entry) = list.iter().find(|entry| entry.path.is_within(path)) {
         let (below, line) = (&entry.path, entry.place.line);
@@ -326,7 +327,7 @@ pub fn declared(config: &Config, list: &[KeepEntry], path: &TreePath) -> Result<
         return Err(Error::new(action, why).mend(mend));
     }
     suitable(path)?;
-    Ok(Declared::Not)
+    Ok(Declaration::Not)
 }
 
 /// Refuses a path that does not work as a kept one; else what will not work about it, if anything. An
@@ -335,7 +336,7 @@ pub fn suitable(path: &TreePath) -> Result<Option<String>> {
     let early = known_state::about(path, None).is_some_and(|known| known.early);
     let Some(row) = unsuitable::unsuitable(path, early) else { return Ok(None) };
     match row.severity {
-        unsuitable::Severity::Refused => {
+        unsuitable::UnsuitableSeverity::Refused => {
             Err(Error::new(format!("keep {path}"), row.why).mend(row.mend))
         }
         _ => Ok(Some(format!("{path}: {}; better: {}", row.why, row.mend))),
@@ -391,8 +392,8 @@ mod tests {
             let error = answer(of).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
-        assert!(matches!(answer("/var/lib/db"), Ok(Declared::Itself(_))));
-        assert!(matches!(answer("/var/lib/db/x"), Ok(Declared::In(_))));
-        assert_eq!(answer("/var/lib/d").unwrap(), Declared::Not);
+        assert!(matches!(answer("/var/lib/db"), Ok(Declaration::Itself(_))));
+        assert!(matches!(answer("/var/lib/db/x"), Ok(Declaration::In(_))));
+        assert_eq!(answer("/var/lib/d").unwrap(), Declaration::Not);
     }
 }

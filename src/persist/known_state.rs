@@ -3,11 +3,11 @@
 
 use dirfd::TreePath;
 
-use crate::config::entry::How;
+use crate::config::entry::PlacementMethod;
 
 /// What is known of one path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownPath {
     /// `/…` on the machine or `~/…` in a home; one component may have one `*`.
     pub pattern: &'static str,
     /// What it is, in a few words.
@@ -22,41 +22,41 @@ pub struct Known {
     pub early: bool,
 }
 
-impl Known {
+impl KnownPath {
     /// How it comes to its place unless its entry says so.
-    pub fn how(&self) -> Option<How> {
+    pub fn how(&self) -> Option<PlacementMethod> {
         match (self.early, self.renamed_over) {
             // A link into a storage that is not mounted yet leads nowhere.
-            (true, _) => Some(How::Bind),
-            (false, true) => Some(How::Symlink),
+            (true, _) => Some(PlacementMethod::Bind),
+            (false, true) => Some(PlacementMethod::Symlink),
             (false, false) => None,
         }
     }
 }
 
-const fn known(pattern: &'static str, what: &'static str) -> Known {
-    Known { pattern, what, secret: false, renamed_over: false, identity: false, early: false }
+const fn known(pattern: &'static str, what: &'static str) -> KnownPath {
+    KnownPath { pattern, what, secret: false, renamed_over: false, identity: false, early: false }
 }
 
-const fn secret(pattern: &'static str, what: &'static str) -> Known {
-    Known { secret: true, ..known(pattern, what) }
+const fn secret(pattern: &'static str, what: &'static str) -> KnownPath {
+    KnownPath { secret: true, ..known(pattern, what) }
 }
 
-const fn early(pattern: &'static str, what: &'static str) -> Known {
-    Known { early: true, ..known(pattern, what) }
+const fn early(pattern: &'static str, what: &'static str) -> KnownPath {
+    KnownPath { early: true, ..known(pattern, what) }
 }
 
-const fn renamed_over(pattern: &'static str, what: &'static str) -> Known {
-    Known { renamed_over: true, ..known(pattern, what) }
+const fn renamed_over(pattern: &'static str, what: &'static str) -> KnownPath {
+    KnownPath { renamed_over: true, ..known(pattern, what) }
 }
 
-const fn secret_renamed_over(pattern: &'static str, what: &'static str) -> Known {
-    Known { secret: true, ..renamed_over(pattern, what) }
+const fn secret_renamed_over(pattern: &'static str, what: &'static str) -> KnownPath {
+    KnownPath { secret: true, ..renamed_over(pattern, what) }
 }
 
 /// All of it. The first that names a path counts.
-pub const ALL: &[Known] = &[
-    Known {
+pub const ALL: &[KnownPath] = &[
+    KnownPath {
         identity: true,
         ..early("/etc/machine-id", "the machine's identity; each boot's journal is kept under it")
     },
@@ -81,8 +81,8 @@ pub const ALL: &[Known] = &[
     secret("~/.kube", "keys to clusters"),
     secret("~/.netrc", "passwords"),
     secret("~/.config/sops", "the key to secrets"),
-    Known { secret: true, ..renamed_over("/etc/shadow", "the hashes of passwords") },
-    Known { secret: true, ..renamed_over("/etc/gshadow", "the hashes of passwords of groups") },
+    KnownPath { secret: true, ..renamed_over("/etc/shadow", "the hashes of passwords") },
+    KnownPath { secret: true, ..renamed_over("/etc/gshadow", "the hashes of passwords of groups") },
     renamed_over("/etc/passwd", "the list of users"),
     renamed_over("/etc/group", "the list of groups"),
     renamed_over("/etc/subuid", "the ranges of numbers of users"),
@@ -138,7 +138,7 @@ pub const ALL: &[Known] = &[
 
 /// What is known of a path; `home` is the home that it is declared for, if that was said. Else `/root` and
 /// each directory in `/home` count as homes: units are made where nobody can look into passwd(5).
-pub fn about(path: &TreePath, home: Option<&TreePath>) -> Option<&'static Known> {
+pub fn about(path: &TreePath, home: Option<&TreePath>) -> Option<&'static KnownPath> {
     let below_home = match home {
         Some(home) => {
             let rest = path.as_bytes().strip_prefix(home.as_bytes());
@@ -204,21 +204,24 @@ mod tests {
             assert_eq!(about(&path(plain), None).is_some(), is_known, "{plain}");
         }
         assert!(about(&path("/home/alicea/.ssh"), Some(&alice)).is_none());
-        assert_eq!(about(&path("/etc/machine-id"), None).unwrap().how(), Some(How::Bind));
+        assert_eq!(
+            about(&path("/etc/machine-id"), None).unwrap().how(),
+            Some(PlacementMethod::Bind)
+        );
         for (name, how) in [
-            (".local/share/fish/fish_history", Some(How::Symlink)),
-            (".claude.json", Some(How::Symlink)),
-            (".config/kwinrc", Some(How::Symlink)),
+            (".local/share/fish/fish_history", Some(PlacementMethod::Symlink)),
+            (".claude.json", Some(PlacementMethod::Symlink)),
+            (".config/kwinrc", Some(PlacementMethod::Symlink)),
             (".config/sub/kwinrc", None),
             (".config/rc", None),
-            (".config/google-chrome/Default/Preferences", Some(How::Symlink)),
-            (".config/google-chrome/Profile 1/Bookmarks", Some(How::Symlink)),
+            (".config/google-chrome/Default/Preferences", Some(PlacementMethod::Symlink)),
+            (".config/google-chrome/Profile 1/Bookmarks", Some(PlacementMethod::Symlink)),
             (".config/google-chrome/Default/deep/Preferences", None),
             (".bash_history", None),
             (".docker/config.json", None),
         ] {
             let known = about(&path(&format!("/home/alice/{name}")), Some(&alice));
-            assert_eq!(known.and_then(Known::how), how, "{name}");
+            assert_eq!(known.and_then(KnownPath::how), how, "{name}");
         }
     }
 

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use dirfd::TreePath;
 
-use crate::config::entry::{Entry, EntryKind, How};
+use crate::config::entry::{DeclaredEntry, EntryKind, PlacementMethod};
 use crate::config::ownership::Ownership;
-use crate::config::reader::Place;
+use crate::config::reader::Position;
 use crate::config::storage::{Storage, UserEntries};
 use crate::config::{Config, is_own_file};
-use crate::persist::known_state::{self, Known};
+use crate::persist::known_state::{self, KnownPath};
 
 /// One kept path, with the settings of its storage filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct KeepEntry {
     /// The same for parents that have to be made.
     pub parent: Ownership,
     /// How the data comes to its place; `None` leaves the choice to `apply`.
-    pub how: Option<How>,
+    pub how: Option<PlacementMethod>,
     /// Make an empty target in storage where there is none.
     pub create: bool,
     /// Set up in the initrd already; `None` leaves it to the known early paths.
@@ -44,7 +44,7 @@ pub struct KeepEntry {
     /// Further mount options.
     pub options: Vec<String>,
     /// Where it was declared.
-    pub place: Place,
+    pub place: Position,
 }
 
 /// A user's home.
@@ -65,7 +65,7 @@ pub struct Home {
 
 impl KeepEntry {
     /// What is known of its path.
-    pub fn known(&self) -> Option<&'static Known> {
+    pub fn known(&self) -> Option<&'static KnownPath> {
         let known = known_state::about(&self.path, self.home.as_ref().map(|home| &home.path));
         // What a program renames over another is a file.
         known.filter(|known| self.kind == EntryKind::File || !known.renamed_over)
@@ -105,11 +105,11 @@ pub fn kept_configuration(config: &Config, root: &Path) -> Option<PathBuf> {
     kept.symlink_metadata().is_ok_and(|kept| kept.is_file()).then_some(kept)
 }
 
-fn enabled(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
+fn enabled(entries: &[DeclaredEntry]) -> impl Iterator<Item = &DeclaredEntry> {
     entries.iter().filter(|entry| entry.enable)
 }
 
-fn resolve(entry: &Entry, storage: &Storage, user: Option<&UserEntries>) -> KeepEntry {
+fn resolve(entry: &DeclaredEntry, storage: &Storage, user: Option<&UserEntries>) -> KeepEntry {
     KeepEntry {
         path: entry.path.clone(),
         kind: entry.kind,

@@ -12,17 +12,17 @@ use rustix::io::Errno;
 
 use crate::config::entry::EntryKind;
 use crate::host::{Machine, is_not_found};
-use crate::persist::create::{self, Attributes};
+use crate::persist::create::{self, InodeAttributes};
 use crate::persist::hidden_content::Baseline;
-use crate::persist::observed::{Model, Observed, Seen};
-use crate::persist::resolve::Arranged;
+use crate::persist::observed::{InodeModel, Observations, PathState};
+use crate::persist::resolve::ResolvedEntry;
 
 /// Finds models for all that is missing on either side.
 pub(crate) fn find(
     machine: &Machine,
-    arranged: &[Arranged],
+    arranged: &[ResolvedEntry],
     baseline: &mut Baseline<'_>,
-    observed: &mut Observed,
+    observed: &mut Observations,
 ) {
     for one in arranged {
         // What is seen at its place comes before what a parent that is yet to be mounted will hide.
@@ -47,7 +47,7 @@ pub(crate) fn find(
 }
 
 /// An entry's data and its place, and their parents as long as both sides name them alike.
-fn counterparts(one: &Arranged, place: &TreePath) -> Vec<(TreePath, TreePath, EntryKind)> {
+fn counterparts(one: &ResolvedEntry, place: &TreePath) -> Vec<(TreePath, TreePath, EntryKind)> {
     let mut pairs = Vec::new();
     let (mut stored, mut seen, mut kind) = (one.source.clone(), place.clone(), one.entry.kind);
     loop {
@@ -66,7 +66,7 @@ fn learn(
     missing: &TreePath,
     like: &TreePath,
     kind: EntryKind,
-    observed: &mut Observed,
+    observed: &mut Observations,
 ) {
     if !is_wanted(missing, observed) || observed.found(like).is_none() {
         return;
@@ -82,7 +82,7 @@ fn learn_from(
     called: &str,
     [stored, path]: [&TreePath; 2],
     kind: EntryKind,
-    observed: &mut Observed,
+    observed: &mut Observations,
 ) {
     let wanted: BTreeSet<&TreePath> =
         [stored, path].into_iter().filter(|missing| is_wanted(missing, observed)).collect();
@@ -104,16 +104,16 @@ fn learn_from(
     }
 }
 
-fn is_wanted(missing: &TreePath, observed: &Observed) -> bool {
-    matches!(observed.at(missing), Seen::Absent) && !observed.models.contains_key(missing)
+fn is_wanted(missing: &TreePath, observed: &Observations) -> bool {
+    matches!(observed.at(missing), PathState::Absent) && !observed.models.contains_key(missing)
 }
 
 fn note(
     missing: &TreePath,
     like: &TreePath,
-    model: io::Result<Option<Model>>,
+    model: io::Result<Option<InodeModel>>,
     place: &str,
-    observed: &mut Observed,
+    observed: &mut Observations,
 ) {
     match model {
         Ok(Some(model)) => drop(observed.models.insert(missing.clone(), model)),
@@ -122,7 +122,7 @@ fn note(
         Err(why) => {
             let why = dirfd::error::describe(&why);
             let why = format!("look at the owner of {like}{place}, for {missing}: {why}");
-            observed.places.insert(missing.clone(), Seen::Unreadable(why, None));
+            observed.places.insert(missing.clone(), PathState::Unreadable(why, None));
         }
     }
 }
@@ -132,7 +132,7 @@ fn read(
     opened: &OwnedFd,
     kind: EntryKind,
     open: impl Fn(OFlags) -> io::Result<OwnedFd>,
-) -> io::Result<Option<Model>> {
+) -> io::Result<Option<InodeModel>> {
     let stat = of_open(opened.as_fd())?;
     let expected = match kind {
         EntryKind::Dir => FileType::Dir,
@@ -148,7 +148,7 @@ fn read(
         Err(why) if why.kind() == io::ErrorKind::PermissionDenied => None,
         Err(why) => return Err(why),
     };
-    let attributes = Attributes::of(opened.as_fd(), again.as_ref().map(AsFd::as_fd))?;
+    let attributes = InodeAttributes::of(opened.as_fd(), again.as_ref().map(AsFd::as_fd))?;
     let facts = &stat.facts;
-    Ok(Some(Model { uid: facts.uid, gid: facts.gid, mode: facts.mode, attributes }))
+    Ok(Some(InodeModel { uid: facts.uid, gid: facts.gid, mode: facts.mode, attributes }))
 }

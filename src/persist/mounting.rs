@@ -47,7 +47,7 @@ fn attach(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> io::Result<()> {
 
 /// A file system that is not mounted yet.
 #[derive(Clone, Copy, Debug)]
-pub struct FileSystem<'f> {
+pub struct NewFileSystem<'f> {
     /// Its type.
     pub fs_type: &'f str,
     /// Its device, or what else its type takes for one.
@@ -59,7 +59,7 @@ pub struct FileSystem<'f> {
 }
 
 /// Mounts a file system over the open directory `place`. The error has what the kernel said.
-pub fn file_system(new: FileSystem<'_>, place: BorrowedFd<'_>) -> io::Result<()> {
+pub fn file_system(new: NewFileSystem<'_>, place: BorrowedFd<'_>) -> io::Result<()> {
     let context = fsopen(new.fs_type, FsOpenFlags::FSOPEN_CLOEXEC)?;
     let context = context.as_fd();
     configure(context, new).map_err(|why| with_log(why, context))?;
@@ -73,7 +73,7 @@ pub fn file_system(new: FileSystem<'_>, place: BorrowedFd<'_>) -> io::Result<()>
     change("early: mount", || attach(mount.as_fd(), place))
 }
 
-fn configure(context: BorrowedFd<'_>, new: FileSystem<'_>) -> io::Result<()> {
+fn configure(context: BorrowedFd<'_>, new: NewFileSystem<'_>) -> io::Result<()> {
     fsconfig_set_string(context, "source", new.source)?;
     for (key, value) in new.options {
         let set = match value {
@@ -118,15 +118,15 @@ const TABLE: &str = "utab";
 const LOCK: &str = "utab.lock";
 
 /// The paths of mounts with their options.
-type Mounts<'m> = [(&'m TreePath, &'m MountOptions)];
+type MountsWithOptions<'m> = [(&'m TreePath, &'m MountOptions)];
 
 /// Tells of these mounts: of those that were `made` in the place of what is said of them already,
 /// and of those that were `there` unless all their options are told of, by whomever.
 pub fn announce(
     machine: &Machine,
     host: &HostRoot,
-    made: &Mounts<'_>,
-    there: &Mounts<'_>,
+    made: &MountsWithOptions<'_>,
+    there: &MountsWithOptions<'_>,
 ) -> Result<()> {
     let failed = |e| Error::io("write the mounts' options to /run/mount/utab", e);
     let table = mountinfo::all()?;

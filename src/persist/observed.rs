@@ -8,22 +8,22 @@ use dirfd::stat::Stat;
 use rustix::fs::StatVfsMountFlags;
 
 use crate::boot::fstab::FstabMount;
-use crate::persist::create::Attributes;
+use crate::persist::create::InodeAttributes;
 
 /// One place.
 #[derive(Clone, Debug)]
-pub enum Seen {
+pub enum PathState {
     /// Nothing has this name.
     Absent,
     /// Something has.
-    There(Found),
+    Present(FoundFile),
     /// It could not be told; the text completes "cannot …: ", with a mend where there is one.
     Unreadable(String, Option<String>),
 }
 
 /// What has a name.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundFile {
     /// What the kernel tells of it.
     pub stat: Stat,
     /// What it says, if it is a link.
@@ -31,12 +31,12 @@ pub struct Found {
     /// The options of the mount whose root it is; `None` if it is no mount's root.
     pub mounted: Option<StatVfsMountFlags>,
     /// What would be hidden if something else took its place.
-    pub content: Content,
+    pub content: HiddenContent,
 }
 
 /// What something has that lies where kept data is to be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum HiddenContent {
     /// No byte and no name.
     Empty,
     /// What blank has at the same place: the next boot brings it back.
@@ -49,18 +49,18 @@ pub enum Content {
 
 /// Why a storage does not survive a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wiped {
+pub enum VolatileStorage {
     /// It lies on live itself.
-    WithLive,
+    OnLive,
     /// It is in memory.
     InMemory,
 }
 
-impl Wiped {
+impl VolatileStorage {
     /// What is wrong with the storage, as one line.
     pub fn reason(self, storage: &TreePath) -> String {
         let what = match self {
-            Self::WithLive => "lies on live itself, and would go with it",
+            Self::OnLive => "lies on live itself, and would go with it",
             Self::InMemory => "lies in memory, and would be gone at the next boot",
         };
         format!("the storage {storage} {what}")
@@ -72,9 +72,9 @@ impl Wiped {
 
 /// All that was seen.
 #[derive(Clone, Debug, Default)]
-pub struct Observed {
+pub struct Observations {
     /// Every place.
-    pub places: BTreeMap<TreePath, Seen>,
+    pub places: BTreeMap<TreePath, PathState>,
     /// The storages that lie on live itself, and would be wiped with it.
     pub wiped: BTreeSet<TreePath>,
     /// The paths that were linked in this boot although nothing says so.
@@ -82,30 +82,30 @@ pub struct Observed {
     /// Files in storage of which it is noted that their programs replace them.
     pub replaced: BTreeSet<TreePath>,
     /// What is to be like something else, of all that is missing.
-    pub models: BTreeMap<TreePath, Model>,
+    pub models: BTreeMap<TreePath, InodeModel>,
     /// Kept paths that fstab mounts itself, at them or above them.
     pub by_fstab: BTreeMap<TreePath, FstabMount>,
 }
 
-impl Observed {
+impl Observations {
     /// What was seen at a place; a place that was not looked at counts as unreadable.
-    pub fn at(&self, path: &TreePath) -> &Seen {
-        static NOT_LOOKED_AT: Seen = Seen::Unreadable(String::new(), None);
+    pub fn at(&self, path: &TreePath) -> &PathState {
+        static NOT_LOOKED_AT: PathState = PathState::Unreadable(String::new(), None);
         self.places.get(path).unwrap_or(&NOT_LOOKED_AT)
     }
 
     /// What has a name.
-    pub fn found(&self, path: &TreePath) -> Option<&Found> {
+    pub fn found(&self, path: &TreePath) -> Option<&FoundFile> {
         match self.at(path) {
-            Seen::There(found) => Some(found),
-            Seen::Absent | Seen::Unreadable(..) => None,
+            PathState::Present(found) => Some(found),
+            PathState::Absent | PathState::Unreadable(..) => None,
         }
     }
 }
 
 /// What one is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Model {
+pub struct InodeModel {
     /// Its user's number.
     pub uid: u32,
     /// Its group's number.
@@ -114,5 +114,5 @@ pub struct Model {
     pub mode: u16,
     /// Its access control lists, flags and their kind; never the flags that keep everybody from
     /// writing (`+i`, `+a`), which protect the bare place of a mount, not the data mounted there.
-    pub attributes: Attributes,
+    pub attributes: InodeAttributes,
 }

@@ -9,15 +9,15 @@ use dirfd::path::Escaped;
 use crate::config::entry::EntryKind;
 use crate::config::ownership::{Mode, Ownership};
 use crate::persist::accounts::Accounts;
-use crate::persist::create::Attributes;
+use crate::persist::create::InodeAttributes;
 use crate::persist::known_state;
-use crate::persist::observed::Observed;
-use crate::persist::resolve::Arranged;
+use crate::persist::observed::Observations;
+use crate::persist::resolve::ResolvedEntry;
 use crate::persist::step::Owner;
 
 /// Owner and mode as declared, with what holds where nothing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Belongs {
+pub struct OwnerAndMode {
     /// For what is made.
     pub owner: Owner,
     /// For what is made.
@@ -37,21 +37,25 @@ const PRIVATE_DIR_MODE: u16 = 0o700;
 const PRIVATE_FILE_MODE: u16 = 0o600;
 
 /// All owners of a keep list, by what they are asked for.
-pub struct Owners<'p> {
+pub struct OwnerResolver<'p> {
     accounts: &'p Accounts,
-    observed: &'p Observed,
+    observed: &'p Observations,
     /// What is declared of a path on either side, and what that entry's defaults are.
-    explicit: HashMap<&'p TreePath, &'p Arranged>,
+    explicit: HashMap<&'p TreePath, &'p ResolvedEntry>,
     /// What is declared of a parent alone.
-    parents: HashMap<TreePath, &'p Arranged>,
+    parents: HashMap<TreePath, &'p ResolvedEntry>,
 }
 
 /// Why an owner cannot be told, to follow "cannot …: ", and the mend.
-pub type Unknown = (String, String);
+pub type WhyAndMend = (String, String);
 
-impl<'p> Owners<'p> {
+impl<'p> OwnerResolver<'p> {
     /// Collects what is declared.
-    pub fn new(arranged: &'p [Arranged], accounts: &'p Accounts, observed: &'p Observed) -> Self {
+    pub fn new(
+        arranged: &'p [ResolvedEntry],
+        accounts: &'p Accounts,
+        observed: &'p Observations,
+    ) -> Self {
         let (mut explicit, mut parents) = (HashMap::new(), HashMap::new());
         for one in arranged {
             for path in [&one.source, &one.made_at] {
@@ -65,7 +69,7 @@ impl<'p> Owners<'p> {
     }
 
     /// Whose an entry is.
-    pub fn of(&self, one: &Arranged) -> Result<Belongs, Unknown> {
+    pub fn of(&self, one: &ResolvedEntry) -> Result<OwnerAndMode, WhyAndMend> {
         let default = self.default_owner(one)?;
         let secret = one.known.is_some_and(|known| known.secret);
         let mode = match (one.entry.kind, secret) {
@@ -86,7 +90,12 @@ impl<'p> Owners<'p> {
     }
 
     /// Owner and mode of what something is made after. Nobody but root can give files away.
-    fn as_model(&self, path: &TreePath, default: Owner, one: &Arranged) -> Option<(Owner, u16)> {
+    fn as_model(
+        &self,
+        path: &TreePath,
+        default: Owner,
+        one: &ResolvedEntry,
+    ) -> Option<(Owner, u16)> {
         let model = self.observed.models.get(path)?;
         let owner = Owner { uid: model.uid, gid: model.gid };
         Some((if is_users_own(one) { default } else { owner }, model.mode))
@@ -97,9 +106,9 @@ impl<'p> Owners<'p> {
     pub fn attributes(
         &self,
         path: &TreePath,
-        belongs: Belongs,
-        one: &Arranged,
-    ) -> Option<Attributes> {
+        belongs: OwnerAndMode,
+        one: &ResolvedEntry,
+    ) -> Option<InodeAttributes> {
         let mut attributes = self.observed.models.get(path)?.attributes.clone();
         if belongs.declared_mode.is_some() {
             attributes = attributes.without_access_lists();
@@ -107,7 +116,7 @@ impl<'p> Owners<'p> {
         Some(if is_users_own(one) { attributes.for_anybody() } else { attributes })
     }
 
-    fn default_owner(&self, one: &Arranged) -> Result<Owner, Unknown> {
+    fn default_owner(&self, one: &ResolvedEntry) -> Result<Owner, WhyAndMend> {
         let Some(home) = &one.entry.home else { return Ok(ROOT) };
         if let (Some(uid), Some(gid)) = (home.uid, home.gid) {
             return Ok(Owner { uid, gid });
@@ -121,14 +130,19 @@ impl<'p> Owners<'p> {
         }
     }
 
-    fn declared(&self, own: &Ownership, default: Owner, mode: u16) -> Result<Belongs, Unknown> {
+    fn declared(
+        &self,
+        own: &Ownership,
+        default: Owner,
+        mode: u16,
+    ) -> Result<OwnerAndMode, WhyAndMend> {
         let mend = |why| (why, "add the account first, or write its number".to_string());
         let user = own.user.as_ref().map(|user| self.accounts.uid(user)).transpose();
         let group = own.group.as_ref().map(|group| self.accounts.gid(group)).transpose();
         let (user, group) = (user.map_err(mend)?, group.map_err(mend)?);
         let declared_mode = own.mode.map(Mode::bits);
         let owner = Owner { uid: user.unwrap_or(default.uid), gid: group.unwrap_or(default.gid) };
-        Ok(Belongs { owner, mode: declared_mode.unwrap_or(mode), user, group, declared_mode })
+        Ok(OwnerAndMode { owner, mode: declared_mode.unwrap_or(mode), user, group, declared_mode })
     }
 
     /// Whose a directory is that has to be made for `one`. `other` is the same directory on the
@@ -137,8 +151,8 @@ impl<'p> Owners<'p> {
         &self,
         dir: &TreePath,
         other: Option<&TreePath>,
-        one: &Arranged,
-    ) -> Result<Belongs, Unknown> {
+        one: &ResolvedEntry,
+    ) -> Result<OwnerAndMode, WhyAndMend> {
         if let Some(explicit) = self.explicit.get(dir) {
             return self.of(explicit);
         }
@@ -156,7 +170,7 @@ impl<'p> Owners<'p> {
     }
 
     /// Whether a directory is a user's home or lies in it, on either side.
-    fn home_of(&self, dir: &TreePath, one: &Arranged) -> bool {
+    fn home_of(&self, dir: &TreePath, one: &ResolvedEntry) -> bool {
         let Some(home) = &one.entry.home else { return false };
         if dir.is_within(&home.path) {
             return true;
@@ -168,10 +182,10 @@ impl<'p> Owners<'p> {
 }
 
 /// Whether it is on a user's own list, which nobody puts in force as root.
-fn is_users_own(one: &Arranged) -> bool {
+fn is_users_own(one: &ResolvedEntry) -> bool {
     one.entry.home.as_ref().is_some_and(|home| home.uid.is_some())
 }
 
-fn plain(owner: Owner, mode: u16) -> Belongs {
-    Belongs { owner, mode, user: None, group: None, declared_mode: None }
+fn plain(owner: Owner, mode: u16) -> OwnerAndMode {
+    OwnerAndMode { owner, mode, user: None, group: None, declared_mode: None }
 }

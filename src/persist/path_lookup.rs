@@ -15,7 +15,7 @@ use crate::persist::resolve::ancestors;
 
 /// Something that has a path.
 #[derive(Debug)]
-pub struct There {
+pub struct Dentry {
     /// The directory that holds it.
     pub parent: OwnedFd,
     /// Its name there.
@@ -26,7 +26,7 @@ pub struct There {
     pub is_mount: bool,
 }
 
-impl There {
+impl Dentry {
     /// It, in its directory.
     pub fn place(&self) -> Place<'_> {
         Place { dir: self.parent.as_fd(), name: &self.name }
@@ -47,7 +47,7 @@ impl There {
 }
 
 /// Looks at `path`; `None` if nothing has it.
-pub fn look(machine: &Machine, path: &TreePath) -> Result<Option<There>> {
+pub fn look(machine: &Machine, path: &TreePath) -> Result<Option<Dentry>> {
     let failed = |why: io::Error| {
         let action = format!("look at {path}");
         match link_on_the_way(machine, path) {
@@ -70,7 +70,7 @@ pub fn look(machine: &Machine, path: &TreePath) -> Result<Option<There>> {
         Err(why) => return Err(failed(why)),
     };
     let is_mount = boundary.is_beyond_mount(&stat);
-    Ok(Some(There { parent, name, stat, is_mount }))
+    Ok(Some(Dentry { parent, name, stat, is_mount }))
 }
 
 /// The parent that is a link, and what to write instead.

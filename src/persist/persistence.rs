@@ -16,14 +16,14 @@ use crate::cli::invocation::Failure;
 use crate::config::Config;
 use crate::host::{HostRoot, Machine};
 use crate::persist::accounts::Accounts;
-use crate::persist::execute::{self, Outcome};
+use crate::persist::execute::{self, ApplyOutcome};
 use crate::persist::hidden_content::Baseline;
 use crate::persist::list::KeepEntry;
 use crate::persist::mounting;
-use crate::persist::plan::{Adopt, ApplyPlan, Asked, plan};
+use crate::persist::plan::{Adopt, ApplyOptions, ApplyPlan, plan};
 use crate::persist::plan_target::leads_to;
 use crate::persist::probe::observe;
-use crate::persist::resolve::{Arranged, arrange};
+use crate::persist::resolve::{ResolvedEntry, arrange};
 use crate::persist::step::ApplyStep;
 use crate::ui;
 
@@ -34,7 +34,7 @@ pub(crate) const INCOMPLETE: u8 = 1;
 pub struct Persistence<'m> {
     machine: &'m Machine,
     accounts: Accounts,
-    arranged: Vec<Arranged>,
+    arranged: Vec<ResolvedEntry>,
     baseline: Baseline<'m>,
     linked: BTreeSet<TreePath>,
 }
@@ -77,7 +77,7 @@ impl<'m> Persistence<'m> {
 
     /// The paths that are links to their data by now although nothing says so.
     pub fn linked(&self) -> impl Iterator<Item = &TreePath> {
-        let is_link = |one: &&Arranged| {
+        let is_link = |one: &&ResolvedEntry| {
             let flags = OFlags::PATH | OFlags::NOFOLLOW;
             let target = self
                 .machine
@@ -90,19 +90,23 @@ impl<'m> Persistence<'m> {
     }
 
     /// What has to be done by now.
-    pub fn plan(&mut self, asked: Asked) -> Result<ApplyPlan> {
+    pub fn plan(&mut self, asked: ApplyOptions) -> Result<ApplyPlan> {
         let mut observed = observe(self.machine, &self.arranged, &mut self.baseline)?;
         observed.linked.clone_from(&self.linked);
         Ok(plan(&self.arranged, &observed, &self.accounts, asked))
     }
 
     /// The entries that are not in force after a run: refused, or with a step that failed.
-    pub fn not_in_force<'p>(&'p self, plan: &'p ApplyPlan, outcome: &Outcome) -> Vec<&'p TreePath> {
+    pub fn not_in_force<'p>(
+        &'p self,
+        plan: &'p ApplyPlan,
+        outcome: &ApplyOutcome,
+    ) -> Vec<&'p TreePath> {
         let failed = outcome.failed.iter().map(|(at, _)| *at);
         let failed = failed.chain(outcome.not_tried.iter().map(|(at, _)| *at));
         let broken: Vec<&TreePath> =
             failed.filter_map(|at| plan.steps.get(at)).map(ApplyStep::path).collect();
-        let is_broken = |one: &&Arranged| {
+        let is_broken = |one: &&ResolvedEntry| {
             let mut places = [&one.source, &one.made_at, &one.seen_at].into_iter();
             places.any(|place| broken.iter().any(|broken| place.is_within(broken)))
         };
@@ -111,7 +115,7 @@ impl<'m> Persistence<'m> {
     }
 
     /// Does it; `progress` is told of names and bytes that are copied.
-    pub fn execute(&self, plan: &ApplyPlan, progress: &mut dyn FnMut(u64, u64)) -> Outcome {
+    pub fn execute(&self, plan: &ApplyPlan, progress: &mut dyn FnMut(u64, u64)) -> ApplyOutcome {
         execute::apply(&plan.steps, self.machine, progress)
     }
 }
@@ -120,7 +124,7 @@ impl<'m> Persistence<'m> {
 /// were there already and that nobody has told of.
 pub fn announce(
     plan: &ApplyPlan,
-    outcome: &Outcome,
+    outcome: &ApplyOutcome,
     machine: &Machine,
     host: &HostRoot,
 ) -> Result<()> {
@@ -151,13 +155,13 @@ pub(crate) fn open_backend(config: &Config, root: &Path) -> Result<Option<Box<dy
 pub(crate) fn put_in_force(
     persistence: &mut Persistence<'_>,
     args: &Apply,
-) -> Result<(ApplyPlan, Option<Outcome>), Failure> {
+) -> Result<(ApplyPlan, Option<ApplyOutcome>), Failure> {
     let adopt = match (args.adopt, args.adopt_replaced) {
         (true, _) => Adopt::Everything,
         (false, true) => Adopt::Replaced,
         (false, false) => Adopt::Nothing,
     };
-    let asked = Asked { adopt, mounts: !args.no_mounts, early: args.in_initrd };
+    let asked = ApplyOptions { adopt, mounts: !args.no_mounts, early: args.in_initrd };
     let plan = persistence.plan(asked)?;
     let mut out = io::stdout().lock();
     if args.dry_run {
@@ -186,8 +190,8 @@ pub(crate) fn put_in_force(
     Ok((plan, outcome))
 }
 
-pub(crate) fn exit(plan: &ApplyPlan, outcome: Option<&Outcome>) -> ExitCode {
-    let complete = plan.refusals.is_empty() && outcome.is_none_or(Outcome::is_complete);
+pub(crate) fn exit(plan: &ApplyPlan, outcome: Option<&ApplyOutcome>) -> ExitCode {
+    let complete = plan.refusals.is_empty() && outcome.is_none_or(ApplyOutcome::is_complete);
     if complete { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) }
 }
 
@@ -204,7 +208,7 @@ fn notes(plan: &ApplyPlan, out: &mut impl Write) -> io::Result<()> {
     plan.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))
 }
 
-fn tell(plan: &ApplyPlan, outcome: &Outcome, out: &mut impl Write) -> Result<(), Failure> {
+fn tell(plan: &ApplyPlan, outcome: &ApplyOutcome, out: &mut impl Write) -> Result<(), Failure> {
     for step in outcome.done.iter().filter_map(|&at| plan.steps.get(at)) {
         writeln!(out, "done: {step}")?;
     }

@@ -9,13 +9,15 @@ use std::os::unix::ffi::OsStrExt;
 use dirfd::TreePath;
 use dirfd::path::shell_path;
 
-use crate::config::entry::How;
+use crate::config::entry::PlacementMethod;
 use crate::persist::accounts::Accounts;
 use crate::persist::mount_options::MountOptions;
-use crate::persist::observed::{Content, Found, Observed, Seen, Wiped};
-use crate::persist::owners::{Belongs, Owners, Unknown};
-use crate::persist::resolve::{Arranged, ancestors};
-use crate::persist::step::{ApplyStep, Making};
+use crate::persist::observed::{
+    FoundFile, HiddenContent, Observations, PathState, VolatileStorage,
+};
+use crate::persist::owners::{OwnerAndMode, OwnerResolver, WhyAndMend};
+use crate::persist::resolve::{ResolvedEntry, ancestors};
+use crate::persist::step::{ApplyStep, FileSpec};
 
 /// What will be done, in order, and what will not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub struct EntryRefusal {
 
 /// What a run may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct ApplyOptions {
     /// What that lies at a place is moved into storage.
     pub adopt: Adopt,
     /// Mount, and not only make what mounts need.
@@ -66,14 +68,14 @@ pub enum Adopt {
 
 /// Plans a whole keep list. Every entry is tried.
 pub fn plan(
-    arranged: &[Arranged],
-    observed: &Observed,
+    arranged: &[ResolvedEntry],
+    observed: &Observations,
     accounts: &Accounts,
-    asked: Asked,
+    asked: ApplyOptions,
 ) -> ApplyPlan {
     let covered = arranged.iter().filter(|one| one.made_at != one.source);
     let places = covered.map(|one| (&one.made_at, one)).collect();
-    let owners = Owners::new(arranged, accounts, observed);
+    let owners = OwnerResolver::new(arranged, accounts, observed);
     let mut planner = Planner {
         observed,
         owners,
@@ -101,23 +103,23 @@ pub fn plan(
 }
 
 pub(crate) struct Planner<'p> {
-    pub(crate) observed: &'p Observed,
-    owners: Owners<'p>,
-    pub(crate) asked: Asked,
+    pub(crate) observed: &'p Observations,
+    owners: OwnerResolver<'p>,
+    pub(crate) asked: ApplyOptions,
     pub(crate) plan: ApplyPlan,
     /// What there will be by then, and whose.
-    pub(crate) made: BTreeMap<TreePath, Belongs>,
+    pub(crate) made: BTreeMap<TreePath, OwnerAndMode>,
     /// The user and mode that something will have by then in the place of those that it has.
     pub(crate) enforced: BTreeMap<TreePath, (u32, u16)>,
     /// The places of entries that are not simply seen where they are stored.
-    places: HashMap<&'p TreePath, &'p Arranged>,
+    places: HashMap<&'p TreePath, &'p ResolvedEntry>,
     /// Places in storage that will have what live has at another place.
     pub(crate) adopted: Vec<(TreePath, TreePath)>,
 }
 
 impl<'p> Planner<'p> {
     /// What will be at a place once the steps before are done.
-    pub(crate) fn at(&self, path: &TreePath) -> &'p Seen {
+    pub(crate) fn at(&self, path: &TreePath) -> &'p PathState {
         self.observed.at(&self.original_of(path))
     }
 
@@ -134,15 +136,15 @@ impl<'p> Planner<'p> {
     }
 
     /// What will have a name by then.
-    pub(crate) fn found(&self, path: &TreePath) -> Option<&'p Found> {
+    pub(crate) fn found(&self, path: &TreePath) -> Option<&'p FoundFile> {
         match self.at(path) {
-            Seen::There(found) => Some(found),
-            Seen::Absent | Seen::Unreadable(..) => None,
+            PathState::Present(found) => Some(found),
+            PathState::Absent | PathState::Unreadable(..) => None,
         }
     }
 
     /// What lies in an entry that is not in force would be made at the wrong place.
-    fn within(&self, one: &Arranged) -> Result<(), Unknown> {
+    fn within(&self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
         let Some(parent) = &one.within else { return Ok(()) };
         if self.plan.refusals.iter().any(|refusal| refusal.path == *parent) {
             let why = format!("it lies in {parent}, which is kept, too, and cannot be");
@@ -152,7 +154,7 @@ impl<'p> Planner<'p> {
     }
 
     /// Data cannot lie below the place of another entry: a link or a mount would take its way.
-    fn data_is_in_reach(&self, one: &Arranged) -> Result<(), Unknown> {
+    fn data_is_in_reach(&self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
         let in_the_way = ancestors(&one.source).find_map(|dir| self.places.get(&dir));
         let Some(other) = in_the_way else { return Ok(()) };
         let (source, path) = (&one.source, &other.entry.path);
@@ -160,13 +162,13 @@ impl<'p> Planner<'p> {
         Err((why, format!("keep both in the same storage, with {path} as it is")))
     }
 
-    fn entry(&mut self, one: &Arranged) -> Result<(), Unknown> {
+    fn entry(&mut self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
         self.check_storage(&one.entry.storage)?;
         self.check_fstab(one)?;
         let belongs = self.owners.of(one)?;
         if one.made_at == one.source {
             // It is seen where it should be as soon as its parent is.
-            return self.source(one, belongs, How::Bind);
+            return self.source(one, belongs, PlacementMethod::Bind);
         }
         if self.waits_for_identity(one) {
             return Ok(());
@@ -174,24 +176,28 @@ impl<'p> Planner<'p> {
         let how = self.how(one);
         if self.adopts(one, how) {
             // By then it exists in storage.
-            let linked = if self.was_replaced(one) { How::Symlink } else { How::Bind };
+            let linked = if self.was_replaced(one) {
+                PlacementMethod::Symlink
+            } else {
+                PlacementMethod::Bind
+            };
             return self.adopt(one, belongs, one.how().unwrap_or(linked));
         }
         self.source(one, belongs, how)?;
         self.target(one, how)
     }
 
-    fn check_storage(&self, storage: &TreePath) -> Result<(), Unknown> {
+    fn check_storage(&self, storage: &TreePath) -> Result<(), WhyAndMend> {
         match self.observed.at(storage) {
-            Seen::Unreadable(why, mend) => {
+            PathState::Unreadable(why, mend) => {
                 return Err(unreadable(why, mend.as_deref()));
             }
-            Seen::There(found) if found.stat.facts.file_type == dirfd::FileType::Dir => {}
-            Seen::There(_) => {
+            PathState::Present(found) if found.stat.facts.file_type == dirfd::FileType::Dir => {}
+            PathState::Present(_) => {
                 let why = format!("the storage {storage} is no directory");
                 return Err((why, "mount the storage there, or name its directory".into()));
             }
-            Seen::Absent => {
+            PathState::Absent => {
                 // Where what holds it is mounted, there is nothing left to mount.
                 let is_mounted = |dir: TreePath| {
                     self.observed.found(&dir).is_some_and(|found| found.mounted.is_some())
@@ -212,14 +218,14 @@ impl<'p> Planner<'p> {
             }
         }
         if self.observed.wiped.contains(storage) {
-            return Err((Wiped::WithLive.reason(storage), Wiped::MEND.into()));
+            return Err((VolatileStorage::OnLive.reason(storage), VolatileStorage::MEND.into()));
         }
         Ok(())
     }
 
     /// What fstab mounts at the very place comes and goes with fstab; below such a mount, data that
     /// storage has already is still shown, and nothing is covered by a place that is made for it.
-    fn check_fstab(&self, one: &Arranged) -> Result<(), Unknown> {
+    fn check_fstab(&self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
         let path = &one.entry.path;
         let Some(mount) = self.observed.by_fstab.get(path) else { return Ok(()) };
         let stored = self.found(&one.source);
@@ -237,15 +243,15 @@ impl<'p> Planner<'p> {
 
     /// How an entry comes to its place. A file that nobody has made yet is linked, so that its
     /// program can make it through the link.
-    fn how(&self, one: &Arranged) -> How {
+    fn how(&self, one: &ResolvedEntry) -> PlacementMethod {
         one.how().unwrap_or_else(|| {
             if self.observed.replaced.contains(&one.source) {
-                return How::Symlink;
+                return PlacementMethod::Symlink;
             }
             let stored = self.found(&one.source);
-            let is_file = |found: &Found| found.stat.facts.file_type == dirfd::FileType::File;
+            let is_file = |found: &FoundFile| found.stat.facts.file_type == dirfd::FileType::File;
             let bind = stored.map_or(one.entry.create, is_file);
-            if bind { How::Bind } else { How::Symlink }
+            if bind { PlacementMethod::Bind } else { PlacementMethod::Symlink }
         })
     }
 
@@ -254,8 +260,8 @@ impl<'p> Planner<'p> {
         &mut self,
         path: &TreePath,
         twin: &TreePath,
-        one: &Arranged,
-    ) -> Result<(), Unknown> {
+        one: &ResolvedEntry,
+    ) -> Result<(), WhyAndMend> {
         let mut missing = Vec::new();
         let mut other = Some(twin.clone());
         for dir in ancestors(path) {
@@ -268,24 +274,24 @@ impl<'p> Planner<'p> {
                 break;
             }
             match self.at(&dir) {
-                Seen::There(found) if found.stat.facts.file_type == dirfd::FileType::Dir => {
+                PathState::Present(found) if found.stat.facts.file_type == dirfd::FileType::Dir => {
                     break;
                 }
-                Seen::There(_) => {
+                PathState::Present(_) => {
                     let why = format!("its parent {dir} is no directory");
                     return Err((why, format!("move {dir} away, or keep another path")));
                 }
-                Seen::Unreadable(why, mend) => {
+                PathState::Unreadable(why, mend) => {
                     return Err(unreadable(why, mend.as_deref()));
                 }
-                Seen::Absent => missing.push((dir, other.clone())),
+                PathState::Absent => missing.push((dir, other.clone())),
             }
         }
         for (dir, other) in missing.into_iter().rev() {
             let planned = other.as_ref().and_then(|other| self.made.get(other).copied());
             let belongs = self.owners.of_parent(&dir, other.as_ref(), one)?;
             let belongs = planned.unwrap_or(belongs);
-            self.make(dir, Making::Dir(belongs.owner, belongs.mode), belongs, one);
+            self.make(dir, FileSpec::Dir(belongs.owner, belongs.mode), belongs, one);
         }
         Ok(())
     }
@@ -293,9 +299,9 @@ impl<'p> Planner<'p> {
     pub(crate) fn make(
         &mut self,
         path: TreePath,
-        making: Making,
-        belongs: Belongs,
-        one: &Arranged,
+        making: FileSpec,
+        belongs: OwnerAndMode,
+        one: &ResolvedEntry,
     ) {
         let attributes = self.owners.attributes(&path, belongs, one);
         self.plan.steps.push(ApplyStep::Make { path: path.clone(), making, attributes });
@@ -308,11 +314,11 @@ impl<'p> Planner<'p> {
 impl Planner<'_> {
     /// Whether there is none yet, and PID 1 is still to come: an empty file over an empty one would
     /// only be in its way.
-    pub(crate) fn waits_for_identity(&mut self, one: &Arranged) -> bool {
+    pub(crate) fn waits_for_identity(&mut self, one: &ResolvedEntry) -> bool {
         let has_none = |path| match self.at(path) {
-            Seen::Absent => true,
-            Seen::There(found) => found.content == Content::Empty,
-            Seen::Unreadable(..) => false,
+            PathState::Absent => true,
+            PathState::Present(found) => found.content == HiddenContent::Empty,
+            PathState::Unreadable(..) => false,
         };
         let waits = self.asked.early
             && one.is_identity()
@@ -329,8 +335,8 @@ impl Planner<'_> {
 
     /// Whether what is mounted at its place is what PID 1 made up for this boot, and what storage has
     /// by now, too. Nobody has to mount the same once more.
-    pub(crate) fn is_this_boots_identity(&mut self, one: &Arranged, seen: &Found) -> bool {
-        let is = one.is_identity() && seen.content == Content::AsInStorage;
+    pub(crate) fn is_this_boots_identity(&mut self, one: &ResolvedEntry, seen: &FoundFile) -> bool {
+        let is = one.is_identity() && seen.content == HiddenContent::AsInStorage;
         if is {
             let path = &one.entry.path;
             let note = format!("{path}: storage has what this boot made; the next mounts it");
@@ -341,7 +347,7 @@ impl Planner<'_> {
 }
 
 /// What cannot be told of a place refuses the entry; without a better mend, this one.
-pub(crate) fn unreadable(why: &str, mend: Option<&str>) -> Unknown {
+pub(crate) fn unreadable(why: &str, mend: Option<&str>) -> WhyAndMend {
     let look = "see that the path can be read, and run this as root";
     (why.to_string(), mend.unwrap_or(look).to_string())
 }

@@ -3,37 +3,37 @@
 use dirfd::stat::Stat;
 use dirfd::{FileType, TreePath};
 
-use crate::config::entry::{EntryKind, How};
-use crate::persist::observed::{Found, Seen};
-use crate::persist::owners::{Belongs, Unknown};
+use crate::config::entry::{EntryKind, PlacementMethod};
+use crate::persist::observed::{FoundFile, PathState};
+use crate::persist::owners::{OwnerAndMode, WhyAndMend};
 use crate::persist::plan::{Planner, unreadable};
-use crate::persist::resolve::{Arranged, ancestors};
-use crate::persist::step::{ApplyStep, Expected, Making, Owner};
-use crate::persist::trust::{Unsafe, Way};
+use crate::persist::resolve::{ResolvedEntry, ancestors};
+use crate::persist::step::{ApplyStep, ExpectedFile, FileSpec, Owner};
+use crate::persist::trust::{AncestorChain, UnsafeTransition};
 
 impl Planner<'_> {
     /// Makes the data's place where it is not there, and enforces what is declared of it.
     pub(crate) fn source(
         &mut self,
-        one: &Arranged,
-        belongs: Belongs,
-        how: How,
-    ) -> Result<(), Unknown> {
+        one: &ResolvedEntry,
+        belongs: OwnerAndMode,
+        how: PlacementMethod,
+    ) -> Result<(), WhyAndMend> {
         let path = &one.source;
         if self.made.contains_key(path) {
             return Ok(());
         }
         match self.at(path) {
-            Seen::Unreadable(why, mend) => Err(unreadable(why, mend.as_deref())),
-            Seen::Absent => {
+            PathState::Unreadable(why, mend) => Err(unreadable(why, mend.as_deref())),
+            PathState::Absent => {
                 self.parents(path, &one.entry.path, one)?;
                 // A link may lead to what its program has yet to make.
-                if one.entry.create || how == How::Bind {
+                if one.entry.create || how == PlacementMethod::Bind {
                     self.make_source(one, belongs);
                 }
                 Ok(())
             }
-            Seen::There(found) => {
+            PathState::Present(found) => {
                 let found = found.clone();
                 check_type(one, &found, how)?;
                 self.enforce(one, &found, belongs)
@@ -41,26 +41,26 @@ impl Planner<'_> {
         }
     }
 
-    fn make_source(&mut self, one: &Arranged, belongs: Belongs) {
-        let Belongs { owner, mode, .. } = belongs;
+    fn make_source(&mut self, one: &ResolvedEntry, belongs: OwnerAndMode) {
+        let OwnerAndMode { owner, mode, .. } = belongs;
         if one.known.is_some_and(|known| known.secret) && belongs.declared_mode.is_none() {
             let what = one.known.map_or("", |known| known.what);
             let path = &one.entry.path;
             self.plan.notes.push(format!("{path} ({what}): made for its owner alone to look into"));
         }
         let making = match one.entry.kind {
-            EntryKind::Dir => Making::Dir(owner, mode),
-            EntryKind::File => Making::File(owner, mode),
+            EntryKind::Dir => FileSpec::Dir(owner, mode),
+            EntryKind::File => FileSpec::File(owner, mode),
         };
         self.make(one.source.clone(), making, belongs, one);
     }
 
     pub(crate) fn enforce(
         &mut self,
-        one: &Arranged,
-        found: &Found,
-        belongs: Belongs,
-    ) -> Result<(), Unknown> {
+        one: &ResolvedEntry,
+        found: &FoundFile,
+        belongs: OwnerAndMode,
+    ) -> Result<(), WhyAndMend> {
         let facts = &found.stat.facts;
         let owner = Owner {
             uid: belongs.user.unwrap_or(facts.uid),
@@ -107,7 +107,7 @@ impl Planner<'_> {
         path: &TreePath,
         stat: &Stat,
         (owner, mode): (Option<Owner>, Option<u16>),
-    ) -> Result<(), Unknown> {
+    ) -> Result<(), WhyAndMend> {
         let original = self.original_of(path);
         let both = [Some(path), Some(&original).filter(|original| *original != path)];
         for path in both.into_iter().flatten() {
@@ -115,22 +115,23 @@ impl Planner<'_> {
                 way.check(path, stat.facts.uid)?;
                 way.check_set_id(path, stat, owner, mode)
             });
-            checked.map_err(|Unsafe { why, mend }| (why, mend))?;
+            checked.map_err(|UnsafeTransition { why, mend }| (why, mend))?;
         }
         Ok(())
     }
 
-    fn way_to(&self, path: &TreePath) -> Result<Way, Unsafe> {
+    fn way_to(&self, path: &TreePath) -> Result<AncestorChain, UnsafeTransition> {
         let mut dirs: Vec<TreePath> = ancestors(path).collect();
         dirs.reverse();
-        let mut way = Way::default();
+        let mut way = AncestorChain::default();
         for dir in dirs {
-            let made = self.made.get(&dir).map(|&Belongs { owner, mode, .. }| (owner.uid, mode));
+            let made =
+                self.made.get(&dir).map(|&OwnerAndMode { owner, mode, .. }| (owner.uid, mode));
             let will_be = made.or_else(|| self.enforced.get(&dir).copied());
             let (uid, mode) = match (will_be, self.at(&dir)) {
                 (Some(will_be), _) => will_be,
-                (None, Seen::There(found)) => (found.stat.facts.uid, found.stat.facts.mode),
-                (None, Seen::Absent | Seen::Unreadable(..)) => continue,
+                (None, PathState::Present(found)) => (found.stat.facts.uid, found.stat.facts.mode),
+                (None, PathState::Absent | PathState::Unreadable(..)) => continue,
             };
             way.enter(dir, uid, mode)?;
         }
@@ -138,15 +139,19 @@ impl Planner<'_> {
     }
 
     /// What will be found at `path` by then.
-    pub(crate) fn expected(&self, path: &TreePath, stat: &Stat) -> Expected {
+    pub(crate) fn expected(&self, path: &TreePath, stat: &Stat) -> ExpectedFile {
         match self.original_of(path) == *path {
-            true => Expected::of(stat),
-            false => Expected::copy_of(stat),
+            true => ExpectedFile::of(stat),
+            false => ExpectedFile::copy_of(stat),
         }
     }
 }
 
-fn check_type(one: &Arranged, found: &Found, how: How) -> Result<(), Unknown> {
+fn check_type(
+    one: &ResolvedEntry,
+    found: &FoundFile,
+    how: PlacementMethod,
+) -> Result<(), WhyAndMend> {
     let (path, kind) = (&one.source, one.entry.kind);
     let file_type = found.stat.facts.file_type;
     let is_dir = matches!(file_type, FileType::Dir | FileType::Subvolume);
@@ -155,7 +160,7 @@ fn check_type(one: &Arranged, found: &Found, how: How) -> Result<(), Unknown> {
         let mend = format!("move it to the list of the other kind, or move {path} away");
         return Err((why, mend));
     }
-    if file_type == FileType::Symlink && how == How::Bind {
+    if file_type == FileType::Symlink && how == PlacementMethod::Bind {
         let why = format!("{path} is a link, and could lead the mount anywhere");
         return Err((why, "write `how = \"symlink\"` to its entry, or replace the link".into()));
     }

@@ -2,33 +2,37 @@
 
 use dirfd::{FileType, TreePath};
 
-use crate::config::entry::{EntryKind, How};
+use crate::config::entry::{EntryKind, PlacementMethod};
 use crate::persist::mount_options::MountOptions;
-use crate::persist::observed::{Content, Found, Seen};
-use crate::persist::owners::{Belongs, Unknown};
+use crate::persist::observed::{FoundFile, HiddenContent, PathState};
+use crate::persist::owners::{OwnerAndMode, WhyAndMend};
 use crate::persist::plan::{Adopt, Planner, unreadable};
-use crate::persist::resolve::Arranged;
-use crate::persist::step::{ApplyStep, Making, Owner, Spare};
+use crate::persist::resolve::ResolvedEntry;
+use crate::persist::step::{ApplyStep, FileFingerprint, FileSpec, Owner};
 
 impl Planner<'_> {
     /// Makes the place, and mounts or links what is in storage to it.
-    pub(crate) fn target(&mut self, one: &Arranged, how: How) -> Result<(), Unknown> {
+    pub(crate) fn target(
+        &mut self,
+        one: &ResolvedEntry,
+        how: PlacementMethod,
+    ) -> Result<(), WhyAndMend> {
         let options = MountOptions::of(&one.entry)?;
         if let Some(found) = self.found(&one.seen_at).filter(|found| found.mounted.is_some()) {
             return self.mounted(one, &found.clone(), how, options);
         }
         let here = match self.at(&one.made_at) {
-            Seen::Unreadable(why, mend) => {
+            PathState::Unreadable(why, mend) => {
                 return Err(unreadable(why, mend.as_deref()));
             }
-            Seen::Absent => None,
-            Seen::There(found) => Some(found.clone()),
+            PathState::Absent => None,
+            PathState::Present(found) => Some(found.clone()),
         };
         if let Some(target) = here.as_ref().and_then(|found| found.target.as_ref()) {
             let leads_there = leads_to(target, one);
             match (one.how(), how) {
-                (None, _) | (Some(How::Symlink), _) if leads_there => return Ok(()),
-                (_, How::Bind) if leads_there => {
+                (None, _) | (Some(PlacementMethod::Symlink), _) if leads_there => return Ok(()),
+                (_, PlacementMethod::Bind) if leads_there => {
                     self.cover(one, target.clone(), options);
                     return Ok(());
                 }
@@ -36,8 +40,8 @@ impl Planner<'_> {
             }
         }
         match how {
-            How::Symlink => self.link(one, here.as_ref()),
-            How::Bind => {
+            PlacementMethod::Symlink => self.link(one, here.as_ref()),
+            PlacementMethod::Bind => {
                 self.place(one, here.as_ref())?;
                 self.bind(one, options);
                 Ok(())
@@ -46,7 +50,7 @@ impl Planner<'_> {
     }
 
     /// Makes a mount of a link that leads to the data.
-    fn cover(&mut self, one: &Arranged, target: Vec<u8>, options: MountOptions) {
+    fn cover(&mut self, one: &ResolvedEntry, target: Vec<u8>, options: MountOptions) {
         let (link, source) = (one.made_at.clone(), one.source.clone());
         if self.asked.mounts {
             let (making, path) = (self.placeholder(one), one.seen_at.clone());
@@ -61,11 +65,11 @@ impl Planner<'_> {
     /// What to do about something that is mounted there already.
     fn mounted(
         &mut self,
-        one: &Arranged,
-        found: &Found,
-        how: How,
+        one: &ResolvedEntry,
+        found: &FoundFile,
+        how: PlacementMethod,
         options: MountOptions,
-    ) -> Result<(), Unknown> {
+    ) -> Result<(), WhyAndMend> {
         let path = &one.seen_at;
         let stored = self.found(&one.source);
         if !stored.is_some_and(|stored| stored.stat.is_same_file(&found.stat)) {
@@ -80,7 +84,7 @@ impl Planner<'_> {
             );
             return Err((why, mend));
         }
-        if how == How::Symlink && one.entry.how.is_some() {
+        if how == PlacementMethod::Symlink && one.entry.how.is_some() {
             let why = format!("it is declared a link, but {} is mounted there", one.source);
             return Err((why, format!("run `umount {path}`, and then this again")));
         }
@@ -95,7 +99,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn bind(&mut self, one: &Arranged, options: MountOptions) {
+    fn bind(&mut self, one: &ResolvedEntry, options: MountOptions) {
         if self.asked.mounts {
             let (source, path) = (one.source.clone(), one.seen_at.clone());
             self.plan.steps.push(ApplyStep::Bind { source, path, options });
@@ -103,7 +107,7 @@ impl Planner<'_> {
     }
 
     /// Sees to it that there is something to mount over.
-    fn place(&mut self, one: &Arranged, here: Option<&Found>) -> Result<(), Unknown> {
+    fn place(&mut self, one: &ResolvedEntry, here: Option<&FoundFile>) -> Result<(), WhyAndMend> {
         let path = one.made_at.clone();
         let Some(found) = here else {
             if !self.made.contains_key(&path) {
@@ -112,7 +116,7 @@ impl Planner<'_> {
             }
             return Ok(());
         };
-        if found.content == Content::Data {
+        if found.content == HiddenContent::Data {
             return Err(in_the_way(one, found, self.found(&one.source)));
         }
         if !fits(one, found) {
@@ -123,7 +127,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn link(&mut self, one: &Arranged, here: Option<&Found>) -> Result<(), Unknown> {
+    fn link(&mut self, one: &ResolvedEntry, here: Option<&FoundFile>) -> Result<(), WhyAndMend> {
         let path = one.made_at.clone();
         let making = link_to_data(one);
         let Some(found) = here else {
@@ -131,24 +135,24 @@ impl Planner<'_> {
             self.plan.steps.push(ApplyStep::Make { path, making, attributes: None });
             return Ok(());
         };
-        if found.content == Content::Data {
+        if found.content == HiddenContent::Data {
             return Err(in_the_way(one, found, self.found(&one.source)));
         }
         self.plan.steps.push(ApplyStep::Replace { path, making, spare: spare(found) });
         Ok(())
     }
 
-    fn make_place(&mut self, one: &Arranged, path: TreePath) {
+    fn make_place(&mut self, one: &ResolvedEntry, path: TreePath) {
         let making = self.placeholder(one);
-        let (Making::Dir(owner, mode) | Making::File(owner, mode)) = making else { return };
-        let belongs = Belongs { owner, mode, user: None, group: None, declared_mode: None };
+        let (FileSpec::Dir(owner, mode) | FileSpec::File(owner, mode)) = making else { return };
+        let belongs = OwnerAndMode { owner, mode, user: None, group: None, declared_mode: None };
         // What covers it has them.
         self.plan.steps.push(ApplyStep::Make { path: path.clone(), making, attributes: None });
         self.made.insert(path, belongs);
     }
 
     /// An empty place with the owner and mode of what will cover it, so that both sides agree.
-    fn placeholder(&self, one: &Arranged) -> Making {
+    fn placeholder(&self, one: &ResolvedEntry) -> FileSpec {
         let planned = self.made.get(&one.source).map(|belongs| (belongs.owner, belongs.mode));
         let stored = self.found(&one.source).map(|found| {
             let facts = &found.stat.facts;
@@ -156,16 +160,16 @@ impl Planner<'_> {
         });
         let (owner, mode) = planned.or(stored).unwrap_or((Owner { uid: 0, gid: 0 }, 0o700));
         match one.entry.kind {
-            EntryKind::Dir => Making::Dir(owner, mode),
-            EntryKind::File => Making::File(owner, mode),
+            EntryKind::Dir => FileSpec::Dir(owner, mode),
+            EntryKind::File => FileSpec::File(owner, mode),
         }
     }
 
     /// Whether what is at the place is to become what storage has: data that nothing else has if
     /// that was asked for, and what blank has where storage has nothing yet.
-    pub(crate) fn adopts(&self, one: &Arranged, how: How) -> bool {
+    pub(crate) fn adopts(&self, one: &ResolvedEntry, how: PlacementMethod) -> bool {
         let stored = self.found(&one.source);
-        let nothing_yet = stored.is_none_or(|stored| stored.content == Content::Empty);
+        let nothing_yet = stored.is_none_or(|stored| stored.content == HiddenContent::Empty);
         if let Some(seen) = self.found(&one.seen_at).filter(|seen| seen.mounted.is_some()) {
             let other = !stored.is_some_and(|stored| stored.stat.is_same_file(&seen.stat));
             return one.is_identity() && other && nothing_yet;
@@ -173,29 +177,31 @@ impl Planner<'_> {
         self.found(&one.made_at).is_some_and(|found| {
             let links = found.target.as_ref().is_some_and(|target| leads_to(target, one));
             match found.content {
-                Content::Data if links => false,
+                HiddenContent::Data if links => false,
                 // There is no other that it could be.
-                Content::Data | Content::AsInBlank if one.is_identity() && nothing_yet => {
+                HiddenContent::Data | HiddenContent::AsInBlank
+                    if one.is_identity() && nothing_yet =>
+                {
                     fits(one, found)
                 }
-                Content::Data => match self.asked.adopt {
+                HiddenContent::Data => match self.asked.adopt {
                     Adopt::Nothing => false,
                     Adopt::Replaced => {
                         let is_file = found.stat.facts.file_type == FileType::File;
-                        let linked = how == How::Symlink || self.was_replaced(one);
+                        let linked = how == PlacementMethod::Symlink || self.was_replaced(one);
                         stored.is_none() || (linked && is_file)
                     }
                     Adopt::Everything => true,
                 },
-                Content::AsInBlank => stored.is_none() && !links && fits(one, found),
-                Content::Empty | Content::AsInStorage => false,
+                HiddenContent::AsInBlank => stored.is_none() && !links && fits(one, found),
+                HiddenContent::Empty | HiddenContent::AsInStorage => false,
             }
         })
     }
 
     /// Whether this boot has linked a file of which nothing says so, and a program has put another in
     /// the place of the link: over a mount it could not, so that it stays a link.
-    pub(crate) fn was_replaced(&self, one: &Arranged) -> bool {
+    pub(crate) fn was_replaced(&self, one: &ResolvedEntry) -> bool {
         let noted = || self.observed.replaced.contains(&one.source);
         one.how().is_none() && (self.observed.linked.contains(&one.entry.path) || noted())
     }
@@ -203,10 +209,10 @@ impl Planner<'_> {
     /// Moves what is at the place into storage, and goes on from there.
     pub(crate) fn adopt(
         &mut self,
-        one: &Arranged,
-        belongs: Belongs,
-        how: How,
-    ) -> Result<(), Unknown> {
+        one: &ResolvedEntry,
+        belongs: OwnerAndMode,
+        how: PlacementMethod,
+    ) -> Result<(), WhyAndMend> {
         let Some(found) = self.found(&one.made_at).cloned() else { return Ok(()) };
         if !fits(one, &found) {
             return Err(in_the_way(one, &found, self.found(&one.source)));
@@ -225,9 +231,9 @@ impl Planner<'_> {
         }
         let options = MountOptions::of(&one.entry)?;
         let sets_aside = match self.at(&one.source) {
-            Seen::Absent => false,
-            Seen::There(_) => true,
-            Seen::Unreadable(why, mend) => {
+            PathState::Absent => false,
+            PathState::Present(_) => true,
+            PathState::Unreadable(why, mend) => {
                 return Err(unreadable(why, mend.as_deref()));
             }
         };
@@ -241,10 +247,11 @@ impl Planner<'_> {
         let mut copy = found;
         copy.stat.links = 1;
         self.enforce(one, &copy, belongs)?;
-        if how == How::Symlink {
+        if how == PlacementMethod::Symlink {
             let making = link_to_data(one);
             // What was copied is in storage by then.
-            let spare = Some(Spare::of(&copy.stat)).filter(|_| one.entry.kind == EntryKind::File);
+            let spare =
+                Some(FileFingerprint::of(&copy.stat)).filter(|_| one.entry.kind == EntryKind::File);
             self.plan.steps.push(ApplyStep::Replace { path, making, spare });
         } else {
             self.bind(one, options);
@@ -258,20 +265,21 @@ impl Planner<'_> {
 }
 
 /// What holds nothing that would be lost. A directory with content is left to the next rollback.
-fn spare(found: &Found) -> Option<Spare> {
-    let whole = found.stat.facts.file_type == FileType::Dir && found.content != Content::Empty;
-    (found.content != Content::Data && !whole).then(|| Spare::of(&found.stat))
+fn spare(found: &FoundFile) -> Option<FileFingerprint> {
+    let whole =
+        found.stat.facts.file_type == FileType::Dir && found.content != HiddenContent::Empty;
+    (found.content != HiddenContent::Data && !whole).then(|| FileFingerprint::of(&found.stat))
 }
 
 /// Whether something is of the kind that was declared.
-fn fits(one: &Arranged, found: &Found) -> bool {
+fn fits(one: &ResolvedEntry, found: &FoundFile) -> bool {
     match one.entry.kind {
         EntryKind::Dir => found.stat.facts.file_type == FileType::Dir,
         EntryKind::File => found.stat.facts.file_type == FileType::File,
     }
 }
 
-fn in_the_way(one: &Arranged, found: &Found, stored: Option<&Found>) -> Unknown {
+fn in_the_way(one: &ResolvedEntry, found: &FoundFile, stored: Option<&FoundFile>) -> WhyAndMend {
     let word = match found.stat.facts.file_type {
         FileType::Dir => "directory",
         other => other.word(),
@@ -293,7 +301,7 @@ fn in_the_way(one: &Arranged, found: &Found, stored: Option<&Found>) -> Unknown 
 }
 
 /// Whether a link leads to an entry's data, from where it is seen.
-pub fn leads_to(target: &[u8], one: &Arranged) -> bool {
+pub fn leads_to(target: &[u8], one: &ResolvedEntry) -> bool {
     is_link_to(&one.source, &one.seen_at, target)
 }
 
@@ -305,8 +313,8 @@ pub fn is_link_to(source: &TreePath, link: &TreePath, target: &[u8]) -> bool {
             .is_some_and(|path| TreePath::parse(path).is_ok_and(|path| path == *source))
 }
 
-fn link_to_data(one: &Arranged) -> Making {
-    Making::Link { target: relative(&one.seen_at, &one.source), source: one.source.clone() }
+fn link_to_data(one: &ResolvedEntry) -> FileSpec {
+    FileSpec::Link { target: relative(&one.seen_at, &one.source), source: one.source.clone() }
 }
 
 /// The way from the directory that holds `link` to `target`: so the link is right wherever live is

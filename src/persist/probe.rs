@@ -14,16 +14,16 @@ use crate::host::Machine;
 use crate::persist::hidden_content::{self, Baseline};
 use crate::persist::list::KeepEntry;
 use crate::persist::model;
-use crate::persist::observed::{Content, Found, Observed, Seen};
-use crate::persist::resolve::{Arranged, ancestors, places};
+use crate::persist::observed::{FoundFile, HiddenContent, Observations, PathState};
+use crate::persist::resolve::{ResolvedEntry, ancestors, places};
 
 /// Looks at every place of a keep list. `baseline` tells what blank has.
 pub fn observe(
     machine: &Machine,
-    arranged: &[Arranged],
+    arranged: &[ResolvedEntry],
     baseline: &mut Baseline<'_>,
-) -> Result<Observed> {
-    let mut observed = Observed::default();
+) -> Result<Observations> {
+    let mut observed = Observations::default();
     let top = stat::of_open(machine.root().as_fd())
         .map_err(|e| dirfd::Error::io("look at the root directory", e))?;
     for path in places(arranged) {
@@ -46,9 +46,9 @@ pub fn observe(
 }
 
 /// Looks for the note on files of which nothing says how they come to their places.
-fn find_replaced(machine: &Machine, arranged: &[Arranged], observed: &mut Observed) {
+fn find_replaced(machine: &Machine, arranged: &[ResolvedEntry], observed: &mut Observations) {
     for one in arranged.iter().filter(|one| one.how().is_none()) {
-        let is_file = |found: &Found| found.stat.facts.file_type == FileType::File;
+        let is_file = |found: &FoundFile| found.stat.facts.file_type == FileType::File;
         if !observed.found(&one.source).is_some_and(is_file) {
             continue;
         }
@@ -63,41 +63,43 @@ fn find_replaced(machine: &Machine, arranged: &[Arranged], observed: &mut Observ
     }
 }
 
-fn look(machine: &Machine, path: &TreePath, so_far: &Observed, top: &Stat) -> Seen {
+fn look(machine: &Machine, path: &TreePath, so_far: &Observations, top: &Stat) -> PathState {
     // Sorted by path, so that the parent was looked at before.
     let parent = path.parent().filter(|parent| parent.depth() > 0);
     let parent = match parent.as_ref().map(|parent| so_far.at(parent)) {
-        Some(Seen::There(found)) => &found.stat,
+        Some(PathState::Present(found)) => &found.stat,
         Some(seen) => return seen.clone(),
         None => top,
     };
     let flags = OFlags::PATH | OFlags::NOFOLLOW;
     match machine.open_at(path, flags) {
-        Ok(opened) => found(&opened, parent).map_or_else(|why| unreadable(path, &why), Seen::There),
+        Ok(opened) => {
+            found(&opened, parent).map_or_else(|why| unreadable(path, &why), PathState::Present)
+        }
         // Whoever wants to make something there meets the parent that is no directory.
         Err(why) if matches!(Errno::from_io_error(&why), Some(Errno::NOENT | Errno::NOTDIR)) => {
-            Seen::Absent
+            PathState::Absent
         }
         Err(why) => {
             if let Ok(Some(why)) = machine.users_own(path) {
                 let mend = "unmount that file system, and run this again".to_string();
-                return Seen::Unreadable(format!("look at {path}: {why}"), Some(mend));
+                return PathState::Unreadable(format!("look at {path}: {why}"), Some(mend));
             }
             if let Some((link, real)) = link_on_the_way(so_far, path) {
                 let why = format!("look at {path}: {link} is a link");
-                return Seen::Unreadable(why, real);
+                return PathState::Unreadable(why, real);
             }
             unreadable(path, &why)
         }
     }
 }
 
-fn unreadable(path: &TreePath, why: &io::Error) -> Seen {
-    Seen::Unreadable(format!("look at {path}: {}", dirfd::error::describe(why)), None)
+fn unreadable(path: &TreePath, why: &io::Error) -> PathState {
+    PathState::Unreadable(format!("look at {path}: {}", dirfd::error::describe(why)), None)
 }
 
 /// The parent that is a link, and what to write instead.
-fn link_on_the_way(so_far: &Observed, path: &TreePath) -> Option<(TreePath, Option<String>)> {
+fn link_on_the_way(so_far: &Observations, path: &TreePath) -> Option<(TreePath, Option<String>)> {
     ancestors(path).find_map(|parent| {
         let target = so_far.found(&parent)?.target.clone()?;
         let mend = TreePath::parse(&target).ok().filter(|_| target.starts_with(b"/"));
@@ -106,7 +108,7 @@ fn link_on_the_way(so_far: &Observed, path: &TreePath) -> Option<(TreePath, Opti
     })
 }
 
-fn found(opened: &OwnedFd, parent: &Stat) -> io::Result<Found> {
+fn found(opened: &OwnedFd, parent: &Stat) -> io::Result<FoundFile> {
     let stat = stat::of_open(opened.as_fd())?;
     let target = match stat.facts.file_type {
         FileType::Symlink => Some(fs::readlinkat(opened, c"", Vec::new())?.into_bytes()),
@@ -117,17 +119,17 @@ fn found(opened: &OwnedFd, parent: &Stat) -> io::Result<Found> {
         _ => None,
     };
     let empty = stat.facts.file_type == FileType::File && stat.facts.size == 0;
-    let content = if empty { Content::Empty } else { Content::Data };
-    Ok(Found { stat, target, mounted, content })
+    let content = if empty { HiddenContent::Empty } else { HiddenContent::Data };
+    Ok(FoundFile { stat, target, mounted, content })
 }
 
 /// Finds out what each place has that kept data is to be seen at. What live has below a parent that
 /// is yet to be moved into storage will be there, too.
 fn judge_targets(
     machine: &Machine,
-    arranged: &[Arranged],
+    arranged: &[ResolvedEntry],
     baseline: &mut Baseline<'_>,
-    observed: &mut Observed,
+    observed: &mut Observations,
 ) {
     for one in arranged.iter().filter(|one| one.is_identity()) {
         hidden_content::judge_identity(machine, one, observed);
@@ -141,10 +143,10 @@ fn judge_targets(
 
 fn judge(
     machine: &Machine,
-    one: &Arranged,
+    one: &ResolvedEntry,
     path: &TreePath,
     baseline: &mut Baseline<'_>,
-    observed: &mut Observed,
+    observed: &mut Observations,
 ) {
     let seen = observed.found(&one.seen_at).filter(|seen| seen.mounted.is_some());
     // What PID 1 mounts as the machine's identity may be in storage by now, as a copy.
@@ -153,23 +155,23 @@ fn judge(
         one.is_identity() && !stored.is_some_and(|stored| stored.stat.is_same_file(&seen.stat))
     });
     let Some(found) = observed.found(path).filter(|_| judged) else { return };
-    if found.content == Content::Empty {
+    if found.content == HiddenContent::Empty {
         return;
     }
     let judged = hidden_content::of(machine, one, path, found, observed, baseline);
     match (judged, observed.places.get_mut(path)) {
-        (Ok(content), Some(Seen::There(found))) => found.content = content,
+        (Ok(content), Some(PathState::Present(found))) => found.content = content,
         (Err(why), Some(seen)) => {
-            *seen = Seen::Unreadable(format!("look into {path}: {why}"), None);
+            *seen = PathState::Unreadable(format!("look into {path}: {why}"), None);
         }
-        (_, None | Some(Seen::Absent | Seen::Unreadable(..))) => {}
+        (_, None | Some(PathState::Absent | PathState::Unreadable(..))) => {}
     }
 }
 
 /// What fstab mounts of them.
 fn by_fstab(
     machine: &Machine,
-    arranged: &[Arranged],
+    arranged: &[ResolvedEntry],
     baseline: &mut Baseline<'_>,
 ) -> Result<BTreeMap<TreePath, FstabMount>> {
     let text = fstab::read_fstab(machine.root().as_fd())
@@ -192,7 +194,7 @@ fn is_wiped(
     machine: &Machine,
     storage: &TreePath,
     top: &Stat,
-    observed: &Observed,
+    observed: &Observations,
     baseline: &mut Baseline<'_>,
 ) -> Result<bool> {
     let same_mount = observed.found(storage).is_some_and(|found| found.stat.mount == top.mount);
@@ -207,7 +209,7 @@ fn is_wiped(
 
 /// Whether the mount that shows a storage shows a part of what the root's mount shows: a subvolume inside of
 /// live that is mounted by itself, say.
-fn shows_part_of_root(storage: Option<&Found>, top: &Stat) -> Result<bool> {
+fn shows_part_of_root(storage: Option<&FoundFile>, top: &Stat) -> Result<bool> {
     let (Some(own), Some(root)) = (storage.and_then(|found| found.stat.mount), top.mount) else {
         return Ok(false);
     };

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dirfd::TreePath;
 
-use crate::config::entry::{EntryKind, How};
-use crate::persist::known_state::Known;
+use crate::config::entry::{EntryKind, PlacementMethod};
+use crate::persist::known_state::KnownPath;
 use crate::persist::list::KeepEntry;
 
 /// One entry in its place.
 #[derive(Clone, Debug)]
-pub struct Arranged {
+pub struct ResolvedEntry {
     /// What was declared.
     pub entry: KeepEntry,
     /// What is known of its path.
-    pub known: Option<&'static Known>,
+    pub known: Option<&'static KnownPath>,
     /// The entry that it lies in, if it does.
     pub within: Option<TreePath>,
     /// Where its data lies.
@@ -28,27 +28,27 @@ pub struct Arranged {
     pub before: BTreeSet<TreePath>,
 }
 
-impl Arranged {
+impl ResolvedEntry {
     /// Whether it is the file that the machine is known by.
     pub fn is_identity(&self) -> bool {
         self.entry.kind == EntryKind::File && self.known.is_some_and(|known| known.identity)
     }
 
     /// How it comes to its place, if that does not depend on what is there.
-    pub fn how(&self) -> Option<How> {
-        let declared = self.entry.how.or_else(|| self.known.and_then(Known::how));
-        declared.or((self.entry.kind == EntryKind::Dir).then_some(How::Bind))
+    pub fn how(&self) -> Option<PlacementMethod> {
+        let declared = self.entry.how.or_else(|| self.known.and_then(KnownPath::how));
+        declared.or((self.entry.kind == EntryKind::Dir).then_some(PlacementMethod::Bind))
     }
 }
 
 /// Arranges a keep list: parents come before what lies in them.
-pub fn arrange(list: &[KeepEntry]) -> Vec<Arranged> {
+pub fn arrange(list: &[KeepEntry]) -> Vec<ResolvedEntry> {
     let mut sorted: Vec<&KeepEntry> = list.iter().collect();
     sorted.sort_by(|a, b| (a.path.depth(), &a.path).cmp(&(b.path.depth(), &b.path)));
-    let mut arranged: Vec<Arranged> = Vec::with_capacity(sorted.len());
+    let mut arranged: Vec<ResolvedEntry> = Vec::with_capacity(sorted.len());
     let mut by_path: BTreeMap<TreePath, usize> = BTreeMap::new();
     for entry in sorted {
-        let mut one = Arranged {
+        let mut one = ResolvedEntry {
             known: entry.known(),
             within: None,
             source: entry.source(),
@@ -62,7 +62,7 @@ pub fn arrange(list: &[KeepEntry]) -> Vec<Arranged> {
             one.within = Some(parent.entry.path.clone());
             one.made_at = parent.source.join_path(&rest);
             one.seen_at = match parent.how() {
-                Some(How::Symlink) => one.made_at.clone(),
+                Some(PlacementMethod::Symlink) => one.made_at.clone(),
                 _ => parent.seen_at.join_path(&rest),
             };
             one.before.extend(parent.before.iter().map(|dir| dir.join_path(&rest)));
@@ -85,7 +85,7 @@ pub fn ancestors(path: &TreePath) -> impl Iterator<Item = TreePath> + use<> {
 }
 
 /// Every path that a plan looks at.
-pub fn places(arranged: &[Arranged]) -> BTreeSet<TreePath> {
+pub fn places(arranged: &[ResolvedEntry]) -> BTreeSet<TreePath> {
     let mut places = BTreeSet::new();
     for one in arranged {
         for path in one.before.iter().chain([&one.source]) {

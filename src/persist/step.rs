@@ -6,7 +6,7 @@ use dirfd::TreePath;
 use dirfd::path::Escaped;
 use dirfd::stat::{Identity, Moment, SET_ID, Stat};
 
-use crate::persist::create::Attributes;
+use crate::persist::create::InodeAttributes;
 use crate::persist::mount_options::MountOptions;
 
 /// An owner by numbers.
@@ -20,7 +20,7 @@ pub struct Owner {
 
 /// What an empty file or directory, or a link, is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Making {
+pub enum FileSpec {
     /// An empty directory.
     Dir(Owner, u16),
     /// An empty file.
@@ -36,7 +36,7 @@ pub enum Making {
 
 /// How something is told that can go: it must not have changed since it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spare {
+pub struct FileFingerprint {
     /// Its inode number.
     pub inode: u64,
     /// Its length in bytes.
@@ -45,7 +45,7 @@ pub struct Spare {
     pub modified: (i64, u32),
 }
 
-impl Spare {
+impl FileFingerprint {
     /// What was looked at.
     pub fn of(stat: &Stat) -> Self {
         let facts = &stat.facts;
@@ -56,7 +56,7 @@ impl Spare {
 /// What gets another owner or mode: it must be what was looked at, and not another that has come to
 /// its name since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected {
+pub struct ExpectedFile {
     /// Which file it is; `None` if it is a copy that the steps before make.
     pub file: Option<(Identity, Option<Moment>)>,
     /// The owner that it has.
@@ -65,7 +65,7 @@ pub struct Expected {
     pub mode: u16,
 }
 
-impl Expected {
+impl ExpectedFile {
     /// What was looked at.
     pub fn of(stat: &Stat) -> Self {
         Self { file: Some((stat.identity(), stat.born)), ..Self::copy_of(stat) }
@@ -99,16 +99,16 @@ pub enum ApplyStep {
         /// Nothing has this name yet.
         path: TreePath,
         /// What it will be.
-        making: Making,
+        making: FileSpec,
         /// What else it has of the one that it is made after.
-        attributes: Option<Attributes>,
+        attributes: Option<InodeAttributes>,
     },
     /// Give a declared owner, a declared mode, or both.
     Enforce {
         /// What has another one.
         path: TreePath,
         /// What was found there.
-        found: Expected,
+        found: ExpectedFile,
         /// The owner to be.
         owner: Option<Owner>,
         /// The mode to be.
@@ -128,10 +128,10 @@ pub enum ApplyStep {
         /// What is in the way.
         path: TreePath,
         /// What will be there instead.
-        making: Making,
+        making: FileSpec,
         /// What is in the way and can go, since blank or storage has it too, or it is empty; anything
         /// else stays beside it.
-        spare: Option<Spare>,
+        spare: Option<FileFingerprint>,
     },
     /// Remove a link that leads to the data already, to make room for a mount.
     Unlink {
@@ -158,7 +158,7 @@ pub enum ApplyStep {
         /// What it says.
         target: Vec<u8>,
         /// The empty place that is made for the mount.
-        making: Making,
+        making: FileSpec,
         /// The data.
         source: TreePath,
         /// The place of the link, as it is seen by then.
@@ -204,8 +204,8 @@ impl ApplyStep {
             Self::Bind { source, .. }
             | Self::Cover { source, .. }
             | Self::Unlink { source, .. }
-            | Self::Make { making: Making::Link { source, .. }, .. }
-            | Self::Replace { making: Making::Link { source, .. }, .. } => Some(source),
+            | Self::Make { making: FileSpec::Link { source, .. }, .. }
+            | Self::Replace { making: FileSpec::Link { source, .. }, .. } => Some(source),
             Self::Adopt { path, .. } => Some(path),
             _ => None,
         };
@@ -213,7 +213,7 @@ impl ApplyStep {
     }
 }
 
-impl fmt::Display for Making {
+impl fmt::Display for FileSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, Owner { uid, gid }, mode) = match self {
             Self::Dir(owner, mode) => ("directory", owner, mode),

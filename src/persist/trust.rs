@@ -15,33 +15,33 @@ const WRITABLE: u16 = 0o022;
 
 /// Why the owner and mode of something are not changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unsafe {
+pub struct UnsafeTransition {
     /// The reason.
     pub why: String,
     /// What to do about it.
     pub mend: String,
 }
 
-impl fmt::Display for Unsafe {
+impl fmt::Display for UnsafeTransition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.why)
     }
 }
 
-impl std::error::Error for Unsafe {}
+impl std::error::Error for UnsafeTransition {}
 
 /// The directories down to something, as far as they were passed.
 #[derive(Clone, Debug, Default)]
-pub struct Way {
+pub struct AncestorChain {
     /// The last one.
     above: Option<(TreePath, u32, u16)>,
     /// One that others than root control.
     shared: Option<TreePath>,
 }
 
-impl Way {
+impl AncestorChain {
     /// Goes on to the directory `path`, of this owner and with this mode.
-    pub fn enter(&mut self, path: TreePath, uid: u32, mode: u16) -> Result<(), Unsafe> {
+    pub fn enter(&mut self, path: TreePath, uid: u32, mode: u16) -> Result<(), UnsafeTransition> {
         self.check(&path, uid)?;
         if uid != 0 || mode & WRITABLE != 0 {
             self.shared = Some(path.clone());
@@ -51,7 +51,7 @@ impl Way {
     }
 
     /// An error if another user than root, and than its owner `uid`, may have put `path` there.
-    pub fn check(&self, path: &TreePath, uid: u32) -> Result<(), Unsafe> {
+    pub fn check(&self, path: &TreePath, uid: u32) -> Result<(), UnsafeTransition> {
         let Some((dir, owner, mode)) = &self.above else { return Ok(()) };
         let why = match *owner {
             0 if mode & WRITABLE == 0 => return Ok(()),
@@ -63,7 +63,7 @@ impl Way {
         };
         let why = format!("{why}: its owner and mode are not changed");
         let mend = format!("see what {path} is, and give it its declared owner and mode by hand");
-        Err(Unsafe { why, mend })
+        Err(UnsafeTransition { why, mend })
     }
 
     /// An error if a regular file would get set-user-ID or set-group-ID bits although somebody else
@@ -74,7 +74,7 @@ impl Way {
         stat: &Stat,
         owner: Option<Owner>,
         mode: Option<u16>,
-    ) -> Result<(), Unsafe> {
+    ) -> Result<(), UnsafeTransition> {
         let facts = &stat.facts;
         let sets = mode.is_some_and(|mode| mode & SET_ID != 0);
         if !sets || facts.file_type != FileType::File {
@@ -88,6 +88,6 @@ impl Way {
         };
         let why = format!("{path} is to have set-user-ID or set-group-ID bits, and {by}");
         let mend = "declare a mode without them, or keep it where root alone can write".to_string();
-        Err(Unsafe { why, mend })
+        Err(UnsafeTransition { why, mend })
     }
 }

@@ -11,11 +11,11 @@ use crate::cli::arguments::{Cli, Unkeep};
 use crate::cli::invocation::{Failure, in_tree};
 use crate::config::{Config, DEFAULT_FILE, edit, is_own_file};
 use crate::host::Machine;
-use crate::persist::config_file::Editing;
-use crate::persist::keep_execute::World;
+use crate::persist::config_file::ConfigEditing;
+use crate::persist::keep_execute::KeepContext;
 use crate::persist::path_lookup::look;
 use crate::persist::resolve::arrange;
-use crate::persist::unkeep_plan::{self, Data};
+use crate::persist::unkeep_plan::{self, StoredDataAction};
 use crate::persist::{list, unkeep_execute};
 use crate::ui;
 use crate::ui::progress::ProgressCounter;
@@ -34,7 +34,7 @@ pub(crate) fn run(cli: &Cli, args: &Unkeep) -> Result<ExitCode, Failure> {
     let mut code = ExitCode::SUCCESS;
     // One after the other: each has the configuration that the one before has left.
     for path in &paths {
-        let (config, editing) = Editing::begin(cli, root, args.even_if_unseen, args.dry_run)?;
+        let (config, editing) = ConfigEditing::begin(cli, root, args.even_if_unseen, args.dry_run)?;
         if let Err(error) = one(path, args, &config, &editing)? {
             if let Some(error) = error {
                 ui::report_problem(error);
@@ -50,17 +50,18 @@ fn one(
     path: &TreePath,
     args: &Unkeep,
     config: &Config,
-    editing: &Editing,
+    editing: &ConfigEditing,
 ) -> Result<Result<(), Option<Error>>, Failure> {
     let machine = Machine::open(&args.root.root)?;
-    let data = if args.move_back { Data::MoveBack } else { Data::Leave };
+    let data = if args.move_back { StoredDataAction::MoveBack } else { StoredDataAction::Leave };
     let (plan, after) = match plan(path, data, &machine, config, &editing.text) {
         Ok(planned) => planned,
         Err(error) => return Ok(Err(Some(error))),
     };
     let mut out = io::stdout().lock();
     let even_if_unseen = args.even_if_unseen;
-    let world = World { machine: &machine, config: &editing.file, old_root: None, even_if_unseen };
+    let world =
+        KeepContext { machine: &machine, config: &editing.file, old_root: None, even_if_unseen };
     if args.dry_run {
         write!(out, "{plan}")?;
         // What the run would look at before it changes anything is looked at here, too.
@@ -97,7 +98,7 @@ fn one(
 
 fn plan(
     path: &TreePath,
-    data: Data,
+    data: StoredDataAction,
     machine: &Machine,
     config: &Config,
     text: &str,

@@ -18,9 +18,10 @@ use rustix::fs::IFlags;
 use crate::persist::create;
 use crate::persist::execute::notes_of;
 use crate::persist::keep_execute::{
-    self, Kept, Stopped, TRIES, World, changes_all_the_time, check_unused, name_of, write_config,
+    self, KeepContext, KeepReport, KeepStopped, TRIES, changes_all_the_time, check_unused, name_of,
+    write_config,
 };
-use crate::persist::path_lookup::{There, look};
+use crate::persist::path_lookup::{Dentry, look};
 use crate::persist::plan_target::is_link_to;
 use crate::persist::unkeep_plan::{UnkeepPlan, UnkeepStep};
 
@@ -32,7 +33,7 @@ const UNDECLARED: &str =
 
 /// What there is to tell of a run.
 #[derive(Debug, Default)]
-pub struct Unkept {
+pub struct UnkeepReport {
     /// What the owner may want to know.
     pub notes: Vec<String>,
 }
@@ -41,13 +42,14 @@ pub struct Unkept {
 /// that took effect.
 pub fn unkeep(
     plan: &UnkeepPlan,
-    world: &World<'_>,
+    world: &KeepContext<'_>,
     config: (&str, &str),
     progress: &mut dyn FnMut(u64, u64),
     mut done: impl FnMut(&UnkeepStep),
-) -> Result<Unkept, Box<Stopped>> {
+) -> Result<UnkeepReport, Box<KeepStopped>> {
     let mut state = LEAVES;
-    let mut run = Run { world, copy: None, copied: None, told: Unkept::default(), progress };
+    let mut run =
+        UnkeepRun { world, copy: None, copied: None, told: UnkeepReport::default(), progress };
     for step in &plan.steps {
         let result = match step {
             UnkeepStep::CheckUnused(source) => run.check_unused(source),
@@ -61,7 +63,7 @@ pub fn unkeep(
         if let Err(error) = result {
             // Best effort: the copy has a temporary name, which nobody takes for anything else.
             let _ = run.copy.take().map(Aside::discard);
-            return Err(Box::new(Stopped { error, state, kept: Kept::default() }));
+            return Err(Box::new(KeepStopped { error, state, kept: KeepReport::default() }));
         }
         state = match step {
             UnkeepStep::Unmount(_) | UnkeepStep::Unlink { .. } | UnkeepStep::PutBack { .. } => {
@@ -77,9 +79,10 @@ pub fn unkeep(
 }
 
 /// Does only what looks and changes nothing: what `unkeep` would refuse when it starts. Returns notes.
-pub fn check_before_unkeep(plan: &UnkeepPlan, world: &World<'_>) -> Result<Vec<String>> {
+pub fn check_before_unkeep(plan: &UnkeepPlan, world: &KeepContext<'_>) -> Result<Vec<String>> {
     let progress = &mut |_, _| {};
-    let mut run = Run { world, copy: None, copied: None, told: Unkept::default(), progress };
+    let mut run =
+        UnkeepRun { world, copy: None, copied: None, told: UnkeepReport::default(), progress };
     for step in &plan.steps {
         if let UnkeepStep::CheckUnused(source) = step {
             run.check_unused(source)?;
@@ -88,17 +91,17 @@ pub fn check_before_unkeep(plan: &UnkeepPlan, world: &World<'_>) -> Result<Vec<S
     Ok(run.told.notes)
 }
 
-struct Run<'r> {
-    world: &'r World<'r>,
+struct UnkeepRun<'r> {
+    world: &'r KeepContext<'r>,
     copy: Option<Aside>,
     /// What storage had when it was copied, or looked at.
     copied: Option<Census>,
-    told: Unkept,
+    told: UnkeepReport,
     progress: &'r mut dyn FnMut(u64, u64),
 }
 
-impl Run<'_> {
-    fn expect(&self, path: &TreePath) -> Result<There> {
+impl UnkeepRun<'_> {
+    fn expect(&self, path: &TreePath) -> Result<Dentry> {
         look(self.world.machine, path)?
             .ok_or_else(|| Error::new(format!("stop keeping {path}"), "it vanished meanwhile"))
     }
@@ -250,7 +253,7 @@ impl Run<'_> {
     /// Gives what is not removed after all its name, if it has lost that, and its flags.
     fn put_stored_back(
         source: &TreePath,
-        there: &There,
+        there: &Dentry,
         doomed: Place<'_>,
         locks: IFlags,
     ) -> Result<()> {
@@ -269,7 +272,7 @@ impl Run<'_> {
     fn expect_unchanged(
         &self,
         source: &TreePath,
-        there: &There,
+        there: &Dentry,
         doomed: Place<'_>,
         before: &Census,
     ) -> Result<()> {

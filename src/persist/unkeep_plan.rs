@@ -6,17 +6,17 @@ use std::fmt;
 use dirfd::copy::temporary_copy::difference;
 use dirfd::{Error, FileType, Result, TreePath};
 
-use crate::config::entry::{EntryKind, How};
+use crate::config::entry::{EntryKind, PlacementMethod};
 use crate::host::Machine;
 use crate::persist::keep_plan::{added_lines, shown};
 use crate::persist::list::KeepEntry;
 use crate::persist::path_lookup::look;
 use crate::persist::plan_target::leads_to;
-use crate::persist::resolve::Arranged;
+use crate::persist::resolve::ResolvedEntry;
 
 /// What becomes of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Data {
+pub enum StoredDataAction {
     /// It is copied back to live, and storage's copy is removed.
     MoveBack,
     /// It stays in storage.
@@ -25,7 +25,7 @@ pub enum Data {
 
 /// What is at the path now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Now {
+pub enum LiveState {
     /// Nothing.
     Nothing,
     /// The data from storage is mounted there.
@@ -45,34 +45,35 @@ pub enum Now {
 }
 
 /// Looks at what is at the path of an entry.
-pub fn now(machine: &Machine, one: &Arranged) -> Result<Now> {
-    let Some(live) = look(machine, &one.seen_at)? else { return Ok(Now::Nothing) };
+pub fn now(machine: &Machine, one: &ResolvedEntry) -> Result<LiveState> {
+    let Some(live) = look(machine, &one.seen_at)? else { return Ok(LiveState::Nothing) };
     let stored = look(machine, &one.source)?;
     if live.is_mount {
         let same = stored.is_some_and(|stored| stored.stat.is_same_file(&live.stat));
-        return Ok(if same { Now::Mounted } else { Now::OtherMount });
+        return Ok(if same { LiveState::Mounted } else { LiveState::OtherMount });
     }
     let file_type = live.stat.facts.file_type;
     let target = live.place().link_target();
     let target = target.map_err(|why| Error::io(format!("look at {}", one.seen_at), why))?;
     if let Some(target) = target.filter(|target| leads_to(target, one)) {
-        return Ok(Now::Linked(target));
+        return Ok(LiveState::Linked(target));
     }
     match stored {
         Some(stored) if difference(stored.place(), live.place(), &one.seen_at)?.is_none() => {
-            Ok(Now::Back)
+            Ok(LiveState::Back)
         }
         Some(_) if live.census(&one.seen_at)?.is_empty() => Ok(match file_type {
-            FileType::File => Now::Place,
-            other => Now::Own(other),
+            FileType::File => LiveState::Place,
+            other => LiveState::Own(other),
         }),
         // By the time that nobody can set.
         Some(stored)
-            if one.how() != Some(How::Bind) && live.stat.changed >= stored.stat.changed =>
+            if one.how() != Some(PlacementMethod::Bind)
+                && live.stat.changed >= stored.stat.changed =>
         {
-            Ok(Now::Newer)
+            Ok(LiveState::Newer)
         }
-        _ => Ok(Now::Own(file_type)),
+        _ => Ok(LiveState::Own(file_type)),
     }
 }
 
@@ -125,10 +126,10 @@ pub struct UnkeepPlan {
 /// Plans for one path. `stored` tells whether storage has the data; `lines` what the configuration
 /// loses.
 pub fn plan(
-    one: &Arranged,
+    one: &ResolvedEntry,
     list: &[KeepEntry],
-    data: Data,
-    now: Now,
+    data: StoredDataAction,
+    now: LiveState,
     stored: bool,
     config: (&str, &str),
 ) -> Result<UnkeepPlan> {
@@ -144,17 +145,17 @@ pub fn plan(
     let mut plan = UnkeepPlan::default();
     let write = UnkeepStep::WriteConfig { lines: added_lines(config.1, config.0) };
     if one.made_at == one.source || !stored {
-        if let Now::Linked(target) = now {
+        if let LiveState::Linked(target) = now {
             plan.steps.push(UnkeepStep::Unlink { path: path.clone(), target });
         }
         plan.steps.push(write);
         return Ok(plan);
     }
-    if now == Now::OtherMount {
+    if now == LiveState::OtherMount {
         let why = format!("something other than {source} is mounted at {path}");
         return Err(Error::new(action, why).mend(format!("unmount it first: umount {path}")));
     }
-    if now == Now::Newer {
+    if now == LiveState::Newer {
         plan.steps.push(write);
         plan.notes.push(format!(
             "{path} is newer than {source}, and stays as it is until the next boot; {source} stays in \
@@ -164,30 +165,34 @@ pub fn plan(
     }
     plan.steps.push(UnkeepStep::CheckUnused(source.clone()));
     let copies = match data {
-        Data::MoveBack => now != Now::Back,
+        StoredDataAction::MoveBack => now != LiveState::Back,
         // Without the link nothing would be there, and below the mount of a file is an empty or an
         // older one, which an interrupted run has left.
-        Data::Leave => {
+        StoredDataAction::Leave => {
             let is_file = one.entry.kind == EntryKind::File;
-            matches!(now, Now::Linked(_))
-                || (is_file && matches!(now, Now::Mounted | Now::Place | Now::Own(FileType::File)))
+            matches!(now, LiveState::Linked(_))
+                || (is_file
+                    && matches!(
+                        now,
+                        LiveState::Mounted | LiveState::Place | LiveState::Own(FileType::File)
+                    ))
         }
     };
     if copies {
         plan.steps.push(UnkeepStep::CopyBack { source: source.clone(), path: path.clone() });
     }
-    plan.steps.extend((now == Now::Mounted).then(|| UnkeepStep::Unmount(path.clone())));
+    plan.steps.extend((now == LiveState::Mounted).then(|| UnkeepStep::Unmount(path.clone())));
     if copies {
         plan.steps.push(UnkeepStep::PutBack { source: source.clone(), path: path.clone() });
     }
     plan.steps.push(write);
     match data {
-        Data::MoveBack => {
+        StoredDataAction::MoveBack => {
             plan.steps.push(UnkeepStep::RemoveStored(source));
             plan.notes
                 .push(format!("{path} is part of live again, and will be gone at the next boot"));
         }
-        Data::Leave => plan
+        StoredDataAction::Leave => plan
             .notes
             .push(format!("{source} stays in storage as a leftover, which nothing needs any more")),
     }

@@ -6,7 +6,7 @@ use dirfd::TreePath;
 
 /// How bad it is to keep a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
+pub enum UnsuitableSeverity {
     /// It does not work: `keep` and `init --keep` refuse it.
     Refused,
     /// It works in part: `keep` tells what will not.
@@ -21,7 +21,7 @@ pub struct Unsuitable {
     /// Absolute paths; `/**` at the end of one adds all that is below it.
     pub paths: &'static [&'static str],
     /// How bad it is.
-    pub severity: Severity,
+    pub severity: UnsuitableSeverity,
     /// It is only that it comes too late: set up in the initrd (`in_initrd = true`) it is fine.
     pub too_late: bool,
     /// What goes wrong.
@@ -41,7 +41,7 @@ const fn refused(
     why: &'static str,
     mend: &'static str,
 ) -> Unsuitable {
-    Unsuitable { paths, severity: Severity::Refused, too_late: false, why, mend }
+    Unsuitable { paths, severity: UnsuitableSeverity::Refused, too_late: false, why, mend }
 }
 
 const fn warned(
@@ -49,7 +49,7 @@ const fn warned(
     why: &'static str,
     mend: &'static str,
 ) -> Unsuitable {
-    Unsuitable { severity: Severity::Warned, ..refused(paths, why, mend) }
+    Unsuitable { severity: UnsuitableSeverity::Warned, ..refused(paths, why, mend) }
 }
 
 const fn too_late(row: Unsuitable) -> Unsuitable {
@@ -78,7 +78,10 @@ pub const ALL: &[Unsuitable] = &[
         "systemd-tmpfiles deletes there what is some days old, and on many machines /tmp is in memory",
         "let the program put it below /var/lib or /srv",
     ),
-    Unsuitable { severity: Severity::Fine, ..refused(&["/usr/local/**", "/usr/src/**"], "", "") },
+    Unsuitable {
+        severity: UnsuitableSeverity::Fine,
+        ..refused(&["/usr/local/**", "/usr/src/**"], "", "")
+    },
     refused(
         &["/usr/**", "/bin/**", "/sbin/**", "/lib/**", "/lib64/**", "/nix", "/nix/store/**"],
         "the system starts from it before a kept path is in its place, and a copy in storage stays what it \
@@ -133,7 +136,7 @@ pub const ALL: &[Unsuitable] = &[
 pub fn unsuitable(path: &TreePath, early: bool) -> Option<&'static Unsuitable> {
     ALL.iter()
         .find(|row| row.paths.iter().any(|pattern| covers(pattern, path)))
-        .filter(|row| row.severity != Severity::Fine && !(row.too_late && early))
+        .filter(|row| row.severity != UnsuitableSeverity::Fine && !(row.too_late && early))
 }
 
 fn covers(pattern: &str, path: &TreePath) -> bool {
@@ -156,7 +159,7 @@ mod tests {
     use crate::persist::list;
     use std::path::Path;
 
-    fn severity(path: &str, early: bool) -> Option<Severity> {
+    fn severity(path: &str, early: bool) -> Option<UnsuitableSeverity> {
         let path = TreePath::parse(path.as_bytes()).unwrap();
         unsuitable(&path, early).map(|row| row.severity)
     }
@@ -186,10 +189,10 @@ mod tests {
             "/etc/locale.conf",
             "/nix",
         ] {
-            assert_eq!(severity(path, false), Some(Severity::Refused), "{path}");
+            assert_eq!(severity(path, false), Some(UnsuitableSeverity::Refused), "{path}");
         }
         for path in ["/tmp", "/tmp/x", "/var/tmp/x", "/etc", "/etc/udev/rules.d"] {
-            assert_eq!(severity(path, false), Some(Severity::Warned), "{path}");
+            assert_eq!(severity(path, false), Some(UnsuitableSeverity::Warned), "{path}");
         }
         for path in [
             "/etc/machine-id",
@@ -233,7 +236,7 @@ mod tests {
             assert_eq!(severity(path, true), None, "{path}");
         }
         for path in ["/etc/passwd", "/etc/fstab", "/usr", "/run/x"] {
-            assert_eq!(severity(path, true), Some(Severity::Refused), "{path}");
+            assert_eq!(severity(path, true), Some(UnsuitableSeverity::Refused), "{path}");
         }
     }
 
@@ -245,7 +248,7 @@ mod tests {
                 let path = TreePath::parse(path.as_bytes()).unwrap();
                 assert!(path.depth() > 0 && covers(pattern, &path), "{pattern}");
             }
-            let fine = row.severity == Severity::Fine;
+            let fine = row.severity == UnsuitableSeverity::Fine;
             assert_eq!((row.why.is_empty(), row.mend.is_empty()), (fine, fine), "{row:?}");
         }
     }

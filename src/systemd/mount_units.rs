@@ -8,9 +8,9 @@ use dirfd::fault::change;
 use dirfd::{Error, Result, TreePath};
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 
-use crate::config::entry::{EntryKind, How};
+use crate::config::entry::{EntryKind, PlacementMethod};
 use crate::host::{HostRoot, is_not_found};
-use crate::persist::known_state::Known;
+use crate::persist::known_state::KnownPath;
 use crate::persist::list::KeepEntry;
 use crate::systemd::unit_file::{self, UnitText, Value};
 use crate::systemd::unit_set::{ADOPT, APPLY, HELD, LINKED, PREPARE, Unit};
@@ -214,10 +214,10 @@ pub enum Way {
 impl Way {
     /// Decides for one entry.
     pub fn of(entry: &KeepEntry) -> Self {
-        let known = || entry.known().and_then(Known::how);
+        let known = || entry.known().and_then(KnownPath::how);
         match entry.how.or_else(known) {
-            Some(How::Bind) => Self::Bind,
-            Some(How::Symlink) => Self::Link,
+            Some(PlacementMethod::Bind) => Self::Bind,
+            Some(PlacementMethod::Symlink) => Self::Link,
             None => Self::BindIfThere,
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 
 use blankroot::host::{HostRoot, Machine};
 use blankroot::persist::persistence::announce;
-use blankroot::persist::plan::{Adopt, Asked};
+use blankroot::persist::plan::{Adopt, ApplyOptions};
 
 use crate::ground::{Ground, as_root, config};
 
@@ -19,7 +19,7 @@ fn a_mount_that_was_moved_away_keeps_no_other_from_its_options() {
         let ground = Ground::new();
         let lists = "[[storage]]\npath = \"/persist\"\ndirectories = [{ path = \"/a/gone\", \
                      hide_mounts = true }, { path = \"/b/there\", hide_mounts = true }]";
-        let asked = Asked { adopt: Adopt::Nothing, mounts: true, early: false };
+        let asked = ApplyOptions { adopt: Adopt::Nothing, mounts: true, early: false };
         let (plan, outcome) = ground.apply_once(&config(lists).unwrap(), asked);
         assert!(outcome.is_complete() && plan.refusals.is_empty(), "{outcome:?}");
         rename(&ground, "a", "elsewhere");

@@ -8,13 +8,13 @@ use std::path::Path;
 use blankroot::host::Machine;
 use blankroot::persist::list;
 use blankroot::persist::persistence::Persistence;
-use blankroot::persist::plan::{Adopt, Asked};
+use blankroot::persist::plan::{Adopt, ApplyOptions};
 
 use crate::ground::{Ground, as_root, config};
 use crate::hostile::{ALICE, hand_over};
 
 const HOME: &str = "persist/home/alice";
-const ASKED: Asked = Asked { adopt: Adopt::Nothing, mounts: true, early: false };
+const ASKED: ApplyOptions = ApplyOptions { adopt: Adopt::Nothing, mounts: true, early: false };
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -112,7 +112,7 @@ fn what_is_roots_in_a_directory_that_the_same_run_gives_away_is_refused_by_the_p
                 let at = if adopted { "srv/app/below" } else { "persist/srv/app/below" };
                 fs::create_dir_all(ground.path(at)).unwrap();
                 let adopt = if adopted { Adopt::Everything } else { Adopt::Nothing };
-                let (plan, outcome, left) = ground.apply(&config, Asked { adopt, ..ASKED });
+                let (plan, outcome, left) = ground.apply(&config, ApplyOptions { adopt, ..ASKED });
                 assert!(outcome.is_complete(), "{plan}\n{outcome:?}");
                 let refused: Vec<String> =
                     plan.refusals.iter().map(|refusal| refusal.path.to_string()).collect();
@@ -134,7 +134,8 @@ fn a_hard_link_is_not_adopted_where_an_owner_is_declared() {
         }
         fs::write(ground.path("secret"), "root's secret").unwrap();
         fs::hard_link(ground.path("secret"), ground.path("srv/linked")).unwrap();
-        let (plan, _, _) = ground.apply(&config, Asked { adopt: Adopt::Everything, ..ASKED });
+        let (plan, _, _) =
+            ground.apply(&config, ApplyOptions { adopt: Adopt::Everything, ..ASKED });
         assert!(plan.steps.is_empty() && plan.refusals.len() == 1, "{plan}");
         assert!(plan.refusals[0].why.contains("has another name"), "{:?}", plan.refusals);
         assert!(!ground.path("persist/srv/linked").exists());

@@ -6,10 +6,10 @@ use std::thread;
 
 use blankroot::config::Config;
 use blankroot::host::Machine;
-use blankroot::persist::execute::Outcome;
+use blankroot::persist::execute::ApplyOutcome;
 use blankroot::persist::list;
 use blankroot::persist::persistence::Persistence;
-use blankroot::persist::plan::{ApplyPlan, Asked};
+use blankroot::persist::plan::{ApplyOptions, ApplyPlan};
 use dirfd::private_namespace::{MountPoint, PrivateNamespace};
 use scratch::file_systems::Throwaway;
 use support::sandbox::{skip, unmount_below};
@@ -58,7 +58,7 @@ impl Ground {
     }
 
     /// Plans and does.
-    pub fn apply_once(&self, config: &Config, asked: Asked) -> (ApplyPlan, Outcome) {
+    pub fn apply_once(&self, config: &Config, asked: ApplyOptions) -> (ApplyPlan, ApplyOutcome) {
         let machine = Machine::open(self.root()).unwrap();
         let open = || config.open_backend(self.root()).map(Some);
         let mut persistence = Persistence::new(&machine, &list::list(config), open).unwrap();
@@ -74,7 +74,11 @@ impl Ground {
     }
 
     /// Plans and does; the plan, what became of it, and the plan that is left then.
-    pub fn apply(&self, config: &Config, asked: Asked) -> (ApplyPlan, Outcome, ApplyPlan) {
+    pub fn apply(
+        &self,
+        config: &Config,
+        asked: ApplyOptions,
+    ) -> (ApplyPlan, ApplyOutcome, ApplyPlan) {
         let machine = Machine::open(self.root()).unwrap();
         let open = || config.open_backend(self.root()).map(Some);
         let mut persistence = Persistence::new(&machine, &list::list(config), open).unwrap();

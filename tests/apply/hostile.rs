@@ -10,7 +10,7 @@ use std::thread;
 
 use blankroot::config::Config;
 use blankroot::persist::create;
-use blankroot::persist::plan::{Adopt, Asked};
+use blankroot::persist::plan::{Adopt, ApplyOptions};
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, renameat_with, unlinkat};
@@ -129,7 +129,7 @@ fn a_user_who_swaps_parents_for_links_leads_nothing_elsewhere() {
             for round in 0..rounds() {
                 let (plan, outcome) = ground.apply_once(
                     &config,
-                    Asked { adopt: Adopt::Nothing, mounts: true, early: false },
+                    ApplyOptions { adopt: Adopt::Nothing, mounts: true, early: false },
                 );
                 if outcome.is_complete() && plan.refusals.is_empty() {
                     complete += 1;

@@ -10,11 +10,11 @@ use std::thread;
 
 use blankroot::config::{Config, edit};
 use blankroot::host::Machine;
-use blankroot::persist::keep_execute::World;
+use blankroot::persist::keep_execute::KeepContext;
 use blankroot::persist::list;
-use blankroot::persist::plan::{Adopt, Asked};
+use blankroot::persist::plan::{Adopt, ApplyOptions};
 use blankroot::persist::resolve::arrange;
-use blankroot::persist::unkeep_plan::{self, Data};
+use blankroot::persist::unkeep_plan::{self, StoredDataAction};
 use dirfd::TreePath;
 use dirfd::copy::temporary_copy::Aside;
 use dirfd::stat::Place;
@@ -199,7 +199,7 @@ fn copy(ground: &Ground, data: Hers, way: Way) -> bool {
             made.and_then(Aside::name).is_ok()
         }
         Way::Adopt => {
-            let asked = Asked { adopt: Adopt::Everything, mounts: true, early: false };
+            let asked = ApplyOptions { adopt: Adopt::Everything, mounts: true, early: false };
             let (plan, outcome) = ground.apply_once(&config, asked);
             outcome.is_complete() && plan.refusals.is_empty()
         }
@@ -209,12 +209,22 @@ fn copy(ground: &Ground, data: Hers, way: Way) -> bool {
             let arranged = arrange(&list);
             let after = edit::remove_entry(&text, &path()).unwrap();
             let Ok(now) = unkeep_plan::now(&machine, &arranged[0]) else { return false };
-            let plan =
-                unkeep_plan::plan(&arranged[0], &list, Data::MoveBack, now, true, (&text, &after));
+            let plan = unkeep_plan::plan(
+                &arranged[0],
+                &list,
+                StoredDataAction::MoveBack,
+                now,
+                true,
+                (&text, &after),
+            );
             let Ok(plan) = plan else { return false };
             let file = ground.path("etc/blankroot.toml");
-            let world =
-                World { machine: &machine, config: &file, old_root: None, even_if_unseen: true };
+            let world = KeepContext {
+                machine: &machine,
+                config: &file,
+                old_root: None,
+                even_if_unseen: true,
+            };
             unkeep_execute::unkeep(&plan, &world, (&text, &after), &mut |_, _| {}, |_| {}).is_ok()
         }
     }

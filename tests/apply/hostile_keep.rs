@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use blankroot::config::Config;
 use blankroot::host::Machine;
-use blankroot::persist::keep_execute::{self, World};
-use blankroot::persist::keep_request::{self, Request};
+use blankroot::persist::keep_execute::{self, KeepContext};
+use blankroot::persist::keep_request::{self, KeepRequest};
 use dirfd::TreePath;
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
@@ -57,11 +57,13 @@ fn keep(ground: &Ground) -> bool {
     let config = Config::load(&file).unwrap();
     let machine = Machine::open(ground.root()).unwrap();
     let paths = [(TreePath::parse(b"/home/alice/a/data").unwrap(), false)];
-    let request = Request { paths: &paths, storage: None, how: None, old_root: None, adopt: true };
+    let request =
+        KeepRequest { paths: &paths, storage: None, how: None, old_root: None, adopt: true };
     let Ok(plan) = keep_request::plan(&request, &machine, &config, TEXT, &|| Ok(None)) else {
         return false;
     };
-    let world = World { machine: &machine, config: &file, old_root: None, even_if_unseen: true };
+    let world =
+        KeepContext { machine: &machine, config: &file, old_root: None, even_if_unseen: true };
     keep_execute::keep(&plan, &world, &mut |_, _| {}, |_| {}).is_ok()
 }
 

@@ -9,10 +9,10 @@ use std::path::Path;
 
 use blankroot::config::{Config, edit};
 use blankroot::host::Machine;
-use blankroot::persist::keep_execute::World;
+use blankroot::persist::keep_execute::KeepContext;
 use blankroot::persist::list;
 use blankroot::persist::resolve::arrange;
-use blankroot::persist::unkeep_plan::{self, Data};
+use blankroot::persist::unkeep_plan::{self, StoredDataAction};
 use dirfd::TreePath;
 use dirfd::copy::private_directory::{PrivateDir, remove_left_behind};
 use dirfd::fault::run_with;
@@ -63,9 +63,17 @@ fn move_back(ground: &Ground, hers: impl FnMut(&'static str) + 'static) -> bool 
     let arranged = arrange(&list);
     let after = edit::remove_entry(TEXT, &path).unwrap();
     let now = unkeep_plan::now(&machine, &arranged[0]).unwrap();
-    let plan = unkeep_plan::plan(&arranged[0], &list, Data::MoveBack, now, true, (TEXT, &after));
+    let plan = unkeep_plan::plan(
+        &arranged[0],
+        &list,
+        StoredDataAction::MoveBack,
+        now,
+        true,
+        (TEXT, &after),
+    );
     let plan = plan.ok().unwrap();
-    let world = World { machine: &machine, config: &file, old_root: None, even_if_unseen: true };
+    let world =
+        KeepContext { machine: &machine, config: &file, old_root: None, even_if_unseen: true };
     let run =
         || unkeep_execute::unkeep(&plan, &world, (TEXT, &after), &mut |_, _| {}, |_| {}).is_ok();
     run_with(None, Some(Box::new(hers)), run).0

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use blankroot::persist::plan::{Adopt, Asked};
+use blankroot::persist::plan::{Adopt, ApplyOptions};
 use dirfd::TreePath;
 use dirfd::copy::temporary_copy::Aside;
 use dirfd::stat::Place;
@@ -16,7 +16,7 @@ use rustix::fs::{FileType, Mode, OFlags, XattrFlags, makedev, mknodat};
 
 use crate::ground::{Ground, as_root, config};
 
-const ASKED: Asked = Asked { adopt: Adopt::Everything, mounts: true, early: false };
+const ASKED: ApplyOptions = ApplyOptions { adopt: Adopt::Everything, mounts: true, early: false };
 
 /// A tmpfs with these limits in live.
 fn limited(ground: &Ground, limits: MsFlags) {

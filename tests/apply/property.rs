@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use blankroot::persist::plan::{Adopt, ApplyPlan, Asked};
+use blankroot::persist::plan::{Adopt, ApplyOptions, ApplyPlan};
 use dirfd::TreePath;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Runs, RngAlgorithm, TestRng, TestRunner};
@@ -197,7 +197,7 @@ fn after_any_list_on_any_tree_the_second_plan_is_empty_and_nothing_is_lost() {
             }
             let before = contents(ground.root());
             let (plan, outcome, left) =
-                ground.apply(&config, Asked { adopt, mounts: true, early: false });
+                ground.apply(&config, ApplyOptions { adopt, mounts: true, early: false });
             prop_assert!(
                 outcome.is_complete(),
                 "{plan}\n{:?} {:?}",

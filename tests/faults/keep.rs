@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use blankroot::config::{Config, edit};
 use blankroot::host::Machine;
-use blankroot::persist::keep_execute::{self, World};
-use blankroot::persist::keep_request::{self, Request};
+use blankroot::persist::keep_execute::{self, KeepContext};
+use blankroot::persist::keep_request::{self, KeepRequest};
 use blankroot::persist::list;
 use blankroot::persist::resolve::arrange;
-use blankroot::persist::unkeep_plan::{self, Data};
+use blankroot::persist::unkeep_plan::{self, StoredDataAction};
 use dirfd::fault::{Fault, run_with};
 use dirfd::private_namespace::{MountPoint, PrivateNamespace};
 use dirfd::{TreeName, TreePath};
@@ -250,22 +250,22 @@ impl Setup<'_> {
         let machine = Machine::open(self.dir.path()).map_err(|e| e.to_string())?;
         let paths = [(self.path(), false)];
         let request =
-            Request { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
+            KeepRequest { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
         let plan = keep_request::plan(&request, &machine, &config, &text, &|| Ok(None))
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
         let config = &self.config();
-        let world = World { machine: &machine, config, old_root: None, even_if_unseen: true };
+        let world = KeepContext { machine: &machine, config, old_root: None, even_if_unseen: true };
         keep_execute::keep(&plan, &world, &mut |_, _| {}, |_| {})
             .map(drop)
             .map_err(|e| e.to_string())
     }
 
     /// The same for `unkeep --move-back` or `--leave`.
-    fn unkeep(&self, data: Data) -> Result<(), String> {
+    fn unkeep(&self, data: StoredDataAction) -> Result<(), String> {
         patiently(|| self.try_unkeep(data))
     }
 
-    fn try_unkeep(&self, data: Data) -> Result<(), String> {
+    fn try_unkeep(&self, data: StoredDataAction) -> Result<(), String> {
         let failed = |e: dirfd::Error| e.to_string();
         let _lock = keep_execute::lock_config(&self.config(), || ()).map_err(failed)?;
         let config = Config::load(&self.config()).map_err(|e| e.to_string())?;
@@ -280,7 +280,7 @@ impl Setup<'_> {
         let plan =
             unkeep_plan::plan(one, &list, data, now, stored, (&text, &after)).map_err(failed)?;
         let config = &self.config();
-        let world = World { machine: &machine, config, old_root: None, even_if_unseen: true };
+        let world = KeepContext { machine: &machine, config, old_root: None, even_if_unseen: true };
         unkeep_execute::unkeep(&plan, &world, (&text, &after), &mut |_, _| {}, |_| {})
             .map(drop)
             .map_err(|stopped| stopped.to_string())
@@ -322,12 +322,12 @@ impl Setup<'_> {
     }
 
     /// What must hold at every moment of an `unkeep`: whoever is said to have the data has all.
-    fn check_unkeep_safe(&self, data: Data, lived: &oracle::Tree, what: &str) {
+    fn check_unkeep_safe(&self, data: StoredDataAction, lived: &oracle::Tree, what: &str) {
         let text = fs::read_to_string(self.config()).unwrap();
         let without = edit::remove_entry(&text, &self.path()).unwrap();
         assert_eq!(without, self.text, "{what}: the configuration is not whole");
         let in_storage = self.is_whole(&self.stored(), lived);
-        if self.is_declared() || data == Data::Leave {
+        if self.is_declared() || data == StoredDataAction::Leave {
             assert!(in_storage, "{what}: storage lost the data");
         } else {
             assert!(self.is_whole(&self.live(), lived), "{what}: live does not have the data");
@@ -413,13 +413,13 @@ fn whatever_fails_in_a_keep_nothing_is_lost_and_the_next_run_finishes() {
 #[test]
 fn whatever_fails_in_an_unkeep_nothing_is_lost_and_the_next_run_finishes_or_says_why() {
     each_variant(|variant, build| {
-        for data in [Data::MoveBack, Data::Leave] {
+        for data in [StoredDataAction::MoveBack, StoredDataAction::Leave] {
             let setup = build();
             setup.live_on();
             let (result, passed) = run_with(None, None, || setup.unkeep(data));
             result.unwrap();
             drop(setup);
-            if (variant, data) == (Variant::Dir, Data::MoveBack) {
+            if (variant, data) == (Variant::Dir, StoredDataAction::MoveBack) {
                 assert_eq!(distinct(&passed), UNKEEP);
             }
             for (position, point) in passed.iter().enumerate() {
@@ -437,7 +437,7 @@ fn whatever_fails_in_an_unkeep_nothing_is_lost_and_the_next_run_finishes_or_says
                     }
                     setup.check_unkeep_safe(data, &lived, &what);
                     assert!(!setup.is_declared(), "{what}: still declared");
-                    let copied = data == Data::MoveBack || !setup.live().is_dir();
+                    let copied = data == StoredDataAction::MoveBack || !setup.live().is_dir();
                     let whole = setup.is_whole(&setup.live(), &lived);
                     assert!(whole || !copied, "{what}: live has nothing of it");
                 }
@@ -518,7 +518,7 @@ fn the_power_may_go_after_any_change_of_a_keep() {
 #[test]
 fn the_power_may_go_after_any_change_of_an_unkeep() {
     for variant in VARIANTS {
-        let data = Data::MoveBack;
+        let data = StoredDataAction::MoveBack;
         let work = move |setup: &Setup<'_>| setup.unkeep(data);
         cut_the_power(
             variant,

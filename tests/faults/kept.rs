@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use blankroot::cli::arguments::Cli;
 use blankroot::config::Config;
 use blankroot::host::{HostRoot, Machine};
-use blankroot::persist::execute::Outcome;
+use blankroot::persist::execute::ApplyOutcome;
 use blankroot::persist::list;
 use blankroot::persist::persistence::{self, Persistence};
-use blankroot::persist::plan::{Adopt, ApplyPlan, Asked};
+use blankroot::persist::plan::{Adopt, ApplyOptions, ApplyPlan};
 use clap::Parser;
 use dirfd::mountinfo;
 use dirfd::private_namespace::{MountPoint, PrivateNamespace};
@@ -41,7 +41,7 @@ pub struct Disk<'d> {
 /// What a run did.
 pub struct Ran {
     pub plan: ApplyPlan,
-    pub outcome: Outcome,
+    pub outcome: ApplyOutcome,
     pub announced: Result<()>,
 }
 
@@ -170,10 +170,10 @@ impl<'n> Kept<'n> {
 
     /// The same without leave to move anything of live.
     pub fn run_without_adoption(&self) -> Ran {
-        self.run_as(Asked { adopt: Adopt::Nothing, mounts: true, early: false })
+        self.run_as(ApplyOptions { adopt: Adopt::Nothing, mounts: true, early: false })
     }
 
-    fn run_as(&self, asked: Asked) -> Ran {
+    fn run_as(&self, asked: ApplyOptions) -> Ran {
         let machine = Machine::open(self.root.path()).unwrap();
         let host = HostRoot::open(self.host.path()).unwrap();
         let mut persistence = self.persistence(&machine);
@@ -205,9 +205,9 @@ impl<'n> Kept<'n> {
         Persistence::new(machine, &list::list(&self.config), open).unwrap()
     }
 
-    fn asked(&self) -> Asked {
+    fn asked(&self) -> ApplyOptions {
         let adopt = if self.scenario.adopts() { Adopt::Everything } else { Adopt::Nothing };
-        Asked { adopt, mounts: true, early: false }
+        ApplyOptions { adopt, mounts: true, early: false }
     }
 
     /// What a program sees at a path.

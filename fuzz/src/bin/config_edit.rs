@@ -8,8 +8,7 @@
 use std::path::Path;
 
 use blankroot::config::Config;
-use blankroot::config::edit::{add_entry, add_forget, remove_entry};
-use blankroot::config::entry::{EntryKind, How};
+use blankroot::config::entry::{EntryKind, PlacementMethod};
 use blankroot::persist::list;
 use dirfd::{Error, TreePath};
 use libfuzzer_sys::fuzz_target;
@@ -22,7 +21,7 @@ fuzz_target!(|input: &[u8]| {
         forget(text, added);
     } else if let Ok(path) = TreePath::parse(added.as_bytes()) {
         let kind = if added.ends_with('/') { EntryKind::Dir } else { EntryKind::File };
-        let how = added.ends_with("//").then_some(How::Symlink);
+        let how = added.ends_with("//").then_some(PlacementMethod::Symlink);
         entry(text, Path::new(place), &path, kind, how);
     }
 });
@@ -45,7 +44,7 @@ fn forget(text: &str, pattern: &str) {
     assert_eq!(add_forget(&edited, pattern).expect("it is there already"), edited);
 }
 
-fn entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind, how: Option<How>) {
+fn entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind, how: Option<PlacementMethod>) {
     let edited = match add_entry(text, storage, path, kind, how) {
         Ok(edited) => edited,
         Err(error) => return check_error(&error),

@@ -9,6 +9,9 @@ use blankroot::boot::next_root::correct_fstab_line;
 use blankroot::persist::early_plan::{Source, StorageMount};
 use dirfd::TreeName;
 use dirfd::mountinfo::unescape;
+use blankroot::boot::fstab::{RootEntry, entries, root_entries};
+use blankroot::boot::next_root::fstab_line;
+use blankroot::persist::early_plan::{MountSource, StorageMount};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -78,7 +81,7 @@ fn check_mounts(text: &[u8]) {
         };
         assert!(!mount.to_string().contains(char::is_control));
         assert!(mount.attributes <= u64::from(u32::MAX));
-        if let Source::Device(path) = &mount.source {
+        if let MountSource::Device(path) = &mount.source {
             assert!(path.as_bytes().split(|&b| b == b'/').all(|part| part != b".."));
         }
         for (key, _) in &mount.options {

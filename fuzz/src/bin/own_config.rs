@@ -4,7 +4,8 @@
 
 use std::path::Path;
 
-use blankroot::config::entry::How;
+use dirfd::TreePath;
+use blankroot::config::entry::PlacementMethod;
 use blankroot::config::users_list;
 use blankroot_fuzz::{check_keep_list, check_problems};
 use dirfd::TreePath;
@@ -17,7 +18,7 @@ fuzz_target!(|text: &[u8]| {
             check_keep_list(&list);
             for entry in &list {
                 assert!(entry.path.is_within(&home) && entry.path != home);
-                assert_eq!(entry.how, Some(How::Symlink));
+                assert_eq!(entry.how, Some(PlacementMethod::Symlink));
                 assert!(entry.owner.user.is_none() && entry.owner.group.is_none());
                 assert!(entry.parent.user.is_none() && entry.parent.group.is_none());
                 assert!(entry.options.is_empty() && !entry.hide_mounts && !entry.allow_trash);

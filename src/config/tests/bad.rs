@@ -1,10 +1,10 @@
-use crate::config::reader::Problem;
+use crate::config::reader::ConfigProblem;
 use crate::config::tests::*;
 
 fn problems(text: &str) -> Vec<String> {
     let error = parse(text).expect_err(text);
     let shown =
-        |p: &Problem| format!("{}:{}: {} | {}", p.place.line, p.place.column, p.what, p.mend);
+        |p: &ConfigProblem| format!("{}:{}: {} | {}", p.place.line, p.place.column, p.what, p.mend);
     error.problems().iter().map(shown).collect()
 }
 

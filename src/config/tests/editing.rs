@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use crate::config::edit::{add_entry, add_forget, remove_entry};
 use crate::config::entry::EntryKind;
-use crate::config::entry::How;
+use crate::config::entry::PlacementMethod;
 use crate::config::tests::*;
 use crate::persist::list;
 
@@ -66,11 +66,11 @@ fn how_it_comes_to_its_place_is_written_down_in_a_system_list_and_in_a_home() {
         let add = |how| {
             add_entry(EXAMPLE, Path::new("/persist"), &tree_path, EntryKind::Dir, how).unwrap()
         };
-        let edited = add(Some(How::Symlink));
+        let edited = add(Some(PlacementMethod::Symlink));
         assert!(edited.contains(line), "{edited}");
         let list = list::list(&parse(&edited).unwrap());
         let entry = list.iter().find(|entry| entry.path == tree_path).unwrap();
-        assert_eq!(entry.how, Some(How::Symlink));
+        assert_eq!(entry.how, Some(PlacementMethod::Symlink));
         let shortest = line.replace("{ path = ", "").replace(", how = \"symlink\" }", "");
         assert_eq!(edited.replace(line, &shortest), add(None));
     }

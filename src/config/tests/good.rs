@@ -4,7 +4,7 @@ use backends::Layout;
 use dirfd::TreeName;
 
 use crate::config::entry::EntryKind;
-use crate::config::entry::How;
+use crate::config::entry::PlacementMethod;
 use crate::config::ownership::Account;
 use crate::config::ownership::Mode;
 use crate::config::ownership::Ownership;
@@ -28,14 +28,14 @@ fn the_example_means_what_it_says() {
             layout: layout("root", "root-blank", "old-roots"),
         }
     );
-    assert_eq!(config.rollback, Rollback::default());
+    assert_eq!(config.rollback, RollbackOptions::default());
     let [storage] = config.storages.as_slice() else { panic!("one storage") };
     assert_eq!((storage.path.to_string().as_str(), storage.hide_mounts), ("/persist", true));
     let [_, colord, machine_id, key] = storage.entries.as_slice() else { panic!("four entries") };
     assert_eq!(colord.owner.user, Some(Account::Name("colord".to_string())));
     assert_eq!(colord.owner.mode.map(Mode::bits), Some(0o750));
     assert_eq!(machine_id.kind, EntryKind::File);
-    assert_eq!(machine_id.place, Place { line: 20, column: 3 });
+    assert_eq!(machine_id.place, Position { line: 20, column: 3 });
     assert_eq!(key.owner, Ownership::default());
     assert_eq!(key.parent.mode.map(Mode::bits), Some(0o700));
     assert_eq!(config.source(key.place), "(/etc/blankroot.toml:21)");
@@ -111,7 +111,7 @@ fn every_option_of_an_entry_is_read() {
     let entry = &config.storages[0].entries[0];
     assert_eq!(entry.owner.user, Some(Account::Id(1000)));
     assert_eq!(entry.owner.group, Some(Account::Id(1001)));
-    assert_eq!(entry.how, Some(How::Symlink));
+    assert_eq!(entry.how, Some(PlacementMethod::Symlink));
     assert_eq!((entry.create, entry.in_initrd), (Some(false), Some(true)));
     assert_eq!((entry.hide_mounts, entry.allow_trash), (Some(true), Some(false)));
     assert_eq!((entry.enable, entry.notrim), (false, false));

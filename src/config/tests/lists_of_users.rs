@@ -2,8 +2,8 @@
 
 use dirfd::TreePath;
 
-use crate::config::entry::How;
-use crate::config::reader::Problem;
+use crate::config::entry::PlacementMethod;
+use crate::config::reader::ConfigProblem;
 use crate::config::tests::*;
 use crate::config::users_list;
 use crate::persist::list::KeepEntry;
@@ -21,7 +21,7 @@ fn parse_own(text: &str) -> Result<Vec<KeepEntry>, ConfigError> {
 fn problems(text: &str) -> Vec<String> {
     let error = parse_own(text).expect_err(text);
     let shown =
-        |p: &Problem| format!("{}:{}: {} | {}", p.place.line, p.place.column, p.what, p.mend);
+        |p: &ConfigProblem| format!("{}:{}: {} | {}", p.place.line, p.place.column, p.what, p.mend);
     error.problems().iter().map(shown).collect()
 }
 
@@ -53,7 +53,7 @@ fn paths_are_relative_to_the_home_and_all_is_linked() {
         ]
     );
     for entry in &list {
-        assert_eq!(entry.how, Some(How::Symlink));
+        assert_eq!(entry.how, Some(PlacementMethod::Symlink));
         let home = entry.home.as_ref().unwrap();
         assert_eq!((home.user.as_str(), &home.path), ("alice", &self::home()));
     }
