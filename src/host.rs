@@ -231,14 +231,14 @@ impl Machine {
     /// Opens a path without following any link.
     pub fn open_at(&self, path: &TreePath, flags: OFlags) -> io::Result<OwnedFd> {
         self.refuse_users_own(path)?;
-        create::open(self.base_of(path), path.as_path(), flags)
+        create::open_beneath(self.base_of(path), path.as_path(), flags)
     }
 
     /// Opens the directory that holds a path, without following any link.
     pub fn parent_of(&self, path: &TreePath) -> io::Result<OwnedFd> {
         let parent = path.parent().unwrap_or_default();
         self.refuse_users_own(&parent)?;
-        create::open(self.base_of(path), parent.as_path(), OFlags::PATH | OFlags::DIRECTORY)
+        create::open_beneath(self.base_of(path), parent.as_path(), OFlags::PATH | OFlags::DIRECTORY)
     }
 }
 

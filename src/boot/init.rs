@@ -48,7 +48,7 @@ pub(crate) fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
         gather_and_plan(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
     // Blank cannot be changed later, and what it would not bring back is hidden or gone by then.
     if !planned.steps.is_empty() {
-        let refused = keepable::refusals(&config, &Machine::open(&args.root.root)?)?;
+        let refused = keepable::find_refusals(&config, &Machine::open(&args.root.root)?)?;
         if !refused.is_empty() {
             return Err(Failure::Errors(refused));
         }
@@ -243,22 +243,18 @@ fn load_or_start_config(
             expect_no_more(&args.keep)?;
             // It was read a moment ago; without it, no line is named.
             let text = atomic_file::read_path(path, atomic_file::MAX_OWN).unwrap_or_default();
-            let blank_line = root::of_root_key(&String::from_utf8_lossy(&text), "blank");
+            let blank_line = root::line_of_root_key(&String::from_utf8_lossy(&text), "blank");
             Ok((config, ConfigFile::There { path: path.to_path_buf(), blank_line }))
         }
     }
 }
 
-fn start_config(
-    path: &Path,
-    args: &Init,
-    wanted: &WantedBlank,
-) -> Result<(Config, ConfigFile), Failure> {
-    let mut root = root_backend::detect(&args.root.root, &args.host.host)?;
-    if let WantedBlank::Adopted { name, .. } = wanted {
+fn starter_for(path: &Path, args: &Init, wanted: &Wanted) -> Result<(Config, ConfigFile), Failure> {
+    let mut root = root_backend::detect_root(&args.root.root, &args.host.host)?;
+    if let Wanted::Adopted { name, .. } = wanted {
         root = root.with_blank(name.clone());
     }
-    let mut text = starter::starter(&root)?;
+    let mut text = starter::starter_text(&root)?;
     if let Some(dir) = &args.storage {
         expect_there(&args.root.root, dir)?;
         expect_no_older(&args.root.root, dir)?;
@@ -332,13 +328,13 @@ fn kept(
     refuse_host_path(path, root, "keep")?;
     let below = TreePath::parse(path.as_os_str().as_bytes());
     let below = below.map_err(|why| Error::new(action(), format!("its path {why}")))?;
-    let (live, note) = keepable.undeclared(&below)?;
-    note.iter().for_each(ui::report_warning);
+    let (live, note) = keepable.check_undeclared(&below)?;
+    note.iter().for_each(ui::warning);
     let none = || {
         Error::new(action(), "nothing is there")
             .mend("make it first, or add it to the configuration by hand")
     };
-    let kind = keepable::kind_of(&below, &live.ok_or_else(none)?, false)?;
+    let kind = keepable::kind_of_live(&below, &live.ok_or_else(none)?, false)?;
     Ok((below, kind))
 }
 
@@ -352,8 +348,8 @@ fn expect_no_more(keep: &[PathBuf]) -> Result<(), Error> {
 
 /// A configuration that is there already is not changed.
 fn expect_kept(config: &Config, dir: &Path) -> Result<(), Error> {
-    let path = config_path_in_storage()?;
-    let kept = list::list(config).into_iter().find(|entry| entry.path == path);
+    let path = configuration_path()?;
+    let kept = list::keep_list(config).into_iter().find(|entry| entry.path == path);
     let storage = TreePath::parse(dir.as_os_str().as_bytes()).ok();
     if kept.is_some_and(|entry| Some(entry.storage) == storage) {
         return Ok(());

@@ -14,7 +14,7 @@ use toml_edit::{
 
 use crate::config::Config;
 use crate::config::entry::{DeclaredEntry, EntryKind, PlacementMethod};
-use crate::config::reader::{ConfigError, quoted, shown};
+use crate::config::reader::{ConfigError, escape_path, quoted};
 use crate::config::storage::UserEntries;
 use crate::persist::list;
 
@@ -29,19 +29,19 @@ pub fn add_entry(
     kind: EntryKind,
     how: Option<PlacementMethod>,
 ) -> Result<String> {
-    let action = || format!("add `{path}` to the {} of {}", kind.list_key(), shown(storage));
-    let named = absolute(path.as_bytes(), "keep the directory that holds it")
+    let action = || format!("add `{path}` to the {} of {}", kind.list_key(), escape_path(storage));
+    let named = absolute_path(path.as_bytes(), "keep the directory that holds it")
         .map_err(|why| why(action()))?;
     let bytes = storage.as_os_str().as_encoded_bytes();
     let storage_name = TreePath::parse(bytes).map_err(|why| Error::new(action(), why))?;
-    let storage_text =
-        absolute(storage_name.as_bytes(), "use another storage").map_err(|why| why(action()))?;
+    let storage_text = absolute_path(storage_name.as_bytes(), "use another storage")
+        .map_err(|why| why(action()))?;
     let present = |config: &Config| {
-        list::list(config)
+        list::keep_list(config)
             .iter()
             .any(|entry| entry.path == *path && entry.kind == kind && entry.storage == storage_name)
     };
-    edit(text, &action, present, |document, config| {
+    edit_checked(text, &action, present, |document, config| {
         let storages = find_storages(document).ok_or_else(|| {
             Error::new(action(), "`storage` is not a list of [[storage]] tables")
                 .mend("write each storage as a [[storage]] table")
@@ -63,9 +63,9 @@ pub fn add_entry(
         let added = match storages.iter_mut().find(|table| same(table)) {
             Some(table) => match user_of(config, &storage_name, path) {
                 Some((user, below)) => user_table(table, &user.name).is_some_and(|table| {
-                    push(table, kind.list_key(), entry(below, user.strip_prefix, how))
+                    push_to_key(table, kind.list_key(), entry_value(below, user.strip_prefix, how))
                 }),
-                None => push(table, kind.list_key(), entry(&named, false, how)),
+                None => push_to_key(table, kind.list_key(), entry_value(&named, false, how)),
             },
             None => false,
         };
@@ -87,11 +87,12 @@ pub fn add_forget(text: &str, pattern: &str) -> Result<String> {
     let action = || format!("add {} to the `paths` of [forget]", quoted(pattern));
     let present =
         |config: &Config| config.forget.patterns().iter().any(|declared| declared.text == pattern);
-    edit(text, &action, present, |document, _| {
+    edit_checked(text, &action, present, |document, _| {
         let fresh = !document.contains_key("forget");
         let item = document.entry("forget").or_insert_with(|| Item::Table(last_table()));
-        let added =
-            item.as_table_like_mut().is_some_and(|table| push(table, "paths", pattern.into()));
+        let added = item
+            .as_table_like_mut()
+            .is_some_and(|table| push_to_key(table, "paths", pattern.into()));
         if fresh {
             move_trailing_comments(document, |document| {
                 document.get_mut("forget").and_then(Item::as_table_mut).map(Table::decor_mut)
@@ -103,7 +104,7 @@ pub fn add_forget(text: &str, pattern: &str) -> Result<String> {
 
 /// A path as an entry, in the shortest form. Where entries lose their first component, one that is
 /// named as it is in the home must not.
-fn entry(path: &str, strips_prefix: bool, how: Option<PlacementMethod>) -> Value {
+fn entry_value(path: &str, strips_prefix: bool, how: Option<PlacementMethod>) -> Value {
     let mut table = InlineTable::new();
     table.insert("path", path.into());
     if strips_prefix {
@@ -139,13 +140,13 @@ fn not_a_list(action: String, key: &str) -> Error {
 }
 
 /// Runs one edit between two checks.
-fn edit(
+fn edit_checked(
     text: &str,
     action: &dyn Fn() -> String,
     present: impl Fn(&Config) -> bool,
     run: impl FnOnce(&mut DocumentMut, &Config) -> Result<()>,
 ) -> Result<String> {
-    let config = parse(text, action)?;
+    let config = parse_config(text, action)?;
     if present(&config) {
         return Ok(text.to_string());
     }
@@ -154,12 +155,12 @@ fn edit(
         .map_err(|error: toml_edit::TomlError| Error::new(action(), error.message()))?;
     run(&mut document, &config)?;
     let edited = document.to_string();
-    parse(&edited, action)?;
+    parse_config(&edited, action)?;
     Ok(edited)
 }
 
 /// The configuration, or its first problem as an error of the edit.
-fn parse(text: &str, action: &dyn Fn() -> String) -> Result<Config> {
+fn parse_config(text: &str, action: &dyn Fn() -> String) -> Result<Config> {
     Config::parse(Path::new("the configuration"), text.as_bytes()).map_err(|error| {
         let ConfigError::Unusable { problems, .. } = &error else {
             return Error::new(action(), error);
@@ -175,7 +176,7 @@ fn parse(text: &str, action: &dyn Fn() -> String) -> Result<Config> {
 }
 
 /// A path in the form that a TOML string can hold, or what makes the error of it.
-fn absolute(
+fn absolute_path(
     path: &[u8],
     mend: &'static str,
 ) -> std::result::Result<String, impl FnOnce(String) -> Error> {
@@ -207,7 +208,7 @@ fn move_trailing_comments(
     document: &mut DocumentMut,
     decor_of: impl FnOnce(&mut DocumentMut) -> Option<&mut toml_edit::Decor>,
 ) {
-    let trailing = raw(document.trailing()).to_string();
+    let trailing = raw_text(document.trailing()).to_string();
     let prefix = match trailing.trim_end() {
         "" => "\n".to_string(),
         comments => format!("{comments}\n\n"),
@@ -219,7 +220,7 @@ fn move_trailing_comments(
 }
 
 /// Adds `value` to the list `key`, which is made if there is none; `false` if it is no list.
-fn push(table: &mut dyn TableLike, key: &str, value: Value) -> bool {
+fn push_to_key(table: &mut dyn TableLike, key: &str, value: Value) -> bool {
     match table.get_mut(key) {
         Some(item) => match item.as_array_mut() {
             Some(array) => push_in_style(array, value),
@@ -242,12 +243,12 @@ fn push_in_style(array: &mut Array, value: Value) {
     let mut tail = String::new();
     let mut lead = String::new();
     if let Some(last) = last.and_then(|last| array.get_mut(last)) {
-        lead = last.decor().prefix().map(raw).unwrap_or_default().to_string();
-        tail = last.decor().suffix().map(raw).unwrap_or_default().to_string();
+        lead = last.decor().prefix().map(raw_text).unwrap_or_default().to_string();
+        tail = last.decor().suffix().map(raw_text).unwrap_or_default().to_string();
         last.decor_mut().set_suffix("");
     }
     // What stands between the last element and the bracket: white space and comments.
-    tail.push_str(raw(array.trailing()));
+    tail.push_str(raw_text(array.trailing()));
     let comments = tail.trim_end();
     let one_line = !lead.contains('\n') && !tail.contains('\n');
     if one_line {
@@ -266,7 +267,7 @@ fn push_in_style(array: &mut Array, value: Value) {
     array.set_trailing_comma(true);
 }
 
-fn raw(text: &RawString) -> &str {
+fn raw_text(text: &RawString) -> &str {
     text.as_str().unwrap_or_default()
 }
 
@@ -276,20 +277,21 @@ fn raw(text: &RawString) -> &str {
 /// Takes the entry that keeps `path` out of the lists. Returns the text as it is if none does.
 pub fn remove_entry(text: &str, path: &TreePath) -> Result<String> {
     let action = || format!("take `{path}` from the keep list");
-    let config = parse(text, &action)?;
-    let Some(found) = locate(&config, path) else { return Ok(text.to_string()) };
+    let config = parse_config(text, &action)?;
+    let Some(found) = locate_entry(&config, path) else { return Ok(text.to_string()) };
     let mut document: DocumentMut = text
         .parse()
         .map_err(|error: toml_edit::TomlError| Error::new(action(), error.message()))?;
-    let removed = list_of(&mut document, &found).is_some_and(|list| take(list, found.index));
+    let removed =
+        list_of(&mut document, &found).is_some_and(|list| remove_from_list(list, found.index));
     if !removed {
         let line = found.line;
         return Err(Error::new(action(), format!("the list in line {line} has another form"))
             .mend("write each storage as a [[storage]] table, or remove the entry by hand"));
     }
     let edited = document.to_string();
-    let after = parse(&edited, &action)?;
-    if locate(&after, path).is_some() {
+    let after = parse_config(&edited, &action)?;
+    if locate_entry(&after, path).is_some() {
         return Err(Error::new(action(), "another entry would still keep it"));
     }
     Ok(edited)
@@ -304,19 +306,19 @@ struct LocatedEntry<'c> {
     line: u32,
 }
 
-fn locate<'c>(config: &'c Config, path: &TreePath) -> Option<LocatedEntry<'c>> {
+fn locate_entry<'c>(config: &'c Config, path: &TreePath) -> Option<LocatedEntry<'c>> {
     let storages = config.storages.iter().enumerate().filter(|(_, storage)| storage.enable);
     storages.into_iter().find_map(|(number, storage)| {
         let users = storage.users.iter().map(|user| (Some(user.name.as_str()), &user.entries));
         std::iter::once((None, &storage.entries)).chain(users).find_map(|(user, entries)| {
-            let (kind, index, line) = position(entries, path)?;
+            let (kind, index, line) = position_in_list(entries, path)?;
             Some(LocatedEntry { storage: number, user, kind, index, line })
         })
     })
 }
 
 /// The kind of the entry in force, its number in the list of that kind, and its line.
-fn position(entries: &[DeclaredEntry], path: &TreePath) -> Option<(EntryKind, usize, u32)> {
+fn position_in_list(entries: &[DeclaredEntry], path: &TreePath) -> Option<(EntryKind, usize, u32)> {
     let entry = entries.iter().find(|entry| entry.enable && entry.path == *path)?;
     let same_kind = entries.iter().filter(|other| other.kind == entry.kind);
     let index = same_kind.clone().position(|other| std::ptr::eq(other, entry))?;
@@ -337,14 +339,14 @@ fn list_of<'d>(document: &'d mut DocumentMut, found: &LocatedEntry<'_>) -> Optio
 }
 
 /// Takes one element out; `false` if the list has no such element.
-fn take(list: &mut Array, index: usize) -> bool {
+fn remove_from_list(list: &mut Array, index: usize) -> bool {
     let Some(element) = list.get(index) else { return false };
     let decor = element.decor();
-    let before = decor.prefix().map(raw).unwrap_or_default().to_string();
-    let after = decor.suffix().map(raw).unwrap_or_default().to_string();
+    let before = decor.prefix().map(raw_text).unwrap_or_default().to_string();
+    let after = decor.suffix().map(raw_text).unwrap_or_default().to_string();
     list.remove(index);
     if let Some(next) = list.get_mut(index) {
-        let follows = next.decor().prefix().map(raw).unwrap_or_default();
+        let follows = next.decor().prefix().map(raw_text).unwrap_or_default();
         let follows = format!("{after}{follows}");
         let joined = match rest_of_lines(&follows) {
             Some(rest) => format!("{}{rest}", whole_lines(&before)),
@@ -353,7 +355,7 @@ fn take(list: &mut Array, index: usize) -> bool {
         next.decor_mut().set_prefix(joined);
         return true;
     }
-    let follows = format!("{after}{}", raw(list.trailing()));
+    let follows = format!("{after}{}", raw_text(list.trailing()));
     let above = whole_lines(&before);
     let rest = match rest_of_lines(&follows) {
         Some(rest) => rest,

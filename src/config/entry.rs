@@ -97,10 +97,10 @@ pub(crate) fn read_list(
     problems: &mut Problems<'_>,
 ) -> Vec<DeclaredEntry> {
     let list = table.list(base.kind.list_key(), problems);
-    list.iter().filter_map(|value| read(value, base, problems)).collect()
+    list.iter().filter_map(|value| read_entry(value, base, problems)).collect()
 }
 
-fn read(
+fn read_entry(
     value: &Spanned<DeValue<'_>>,
     base: &ListContext<'_>,
     problems: &mut Problems<'_>,
@@ -109,9 +109,14 @@ fn read(
     let place = problems.place(&value.span());
     match value.get_ref() {
         DeValue::String(text) => {
-            let (path, data) =
-                resolve(PlacedText { text, place }, None, base, base.lists.strip_prefix, problems)?;
-            Some(DeclaredEntry { place, ..plain(path, data, base.kind) })
+            let (path, data) = resolve_path(
+                PlacedText { text, place },
+                None,
+                base,
+                base.lists.strip_prefix,
+                problems,
+            )?;
+            Some(DeclaredEntry { place, ..entry_without_options(path, data, base.kind) })
         }
         DeValue::Table(table) => {
             let table = TableReader::new(format!("an entry of `{key}`"), place, table);
@@ -128,7 +133,7 @@ fn read(
     }
 }
 
-fn plain(path: TreePath, data: TreePath, kind: EntryKind) -> DeclaredEntry {
+fn entry_without_options(path: TreePath, data: TreePath, kind: EntryKind) -> DeclaredEntry {
     DeclaredEntry {
         path,
         storage: None,
@@ -188,14 +193,14 @@ fn read_table(
             .string("storage", problems)
             .and_then(|text| Some((read_path(text, "the storage", problems)?, text.place))),
         place: path.map_or(table.place, |text| text.place),
-        ..plain(TreePath::root(), TreePath::root(), base.kind)
+        ..entry_without_options(TreePath::root(), TreePath::root(), base.kind)
     };
     if base.lists.own && entry.how == Some(PlacementMethod::Bind) {
         root_only_keys::refuse_bind(table.key_place("how", problems), problems);
     }
     table.finish(problems);
     let strip = strip.unwrap_or(base.lists.strip_prefix);
-    let (path, data) = resolve(path?, data, base, strip, problems)?;
+    let (path, data) = resolve_path(path?, data, base, strip, problems)?;
     Some(DeclaredEntry { path, data, ..entry })
 }
 
@@ -266,7 +271,7 @@ pub(crate) struct ListDefaults<'b> {
 ///
 /// `data` says where in storage; without it the data lies there as the path does in its home or on
 /// the machine.
-pub(crate) fn resolve(
+pub(crate) fn resolve_path(
     PlacedText { text, place }: PlacedText<'_>,
     data: Option<PlacedText<'_>>,
     base: &ListContext<'_>,
@@ -275,7 +280,7 @@ pub(crate) fn resolve(
 ) -> Option<(TreePath, TreePath)> {
     let data = data.map(|data| read_data(data, base, problems));
     // What says where its data is has nothing to drop.
-    match resolved(text, &base.lists, strip && data.is_none()) {
+    match resolve_text(text, &base.lists, strip && data.is_none()) {
         Ok((path, same)) => Some((path, data.unwrap_or(Some(same))?)),
         Err((why, mend)) => {
             problems.add(place, format!("the path {} {why}", quoted(text)), mend);
@@ -296,7 +301,7 @@ fn read_data(
         problems.add(data.place, format!("the data {} is no entry's own", quoted(data.text)), mend);
         return None;
     }
-    join(base.lists.data, own.as_bytes()).ok()
+    join_paths(base.lists.data, own.as_bytes()).ok()
 }
 
 /// Checks a place in a storage: relative to it, `.` for the storage itself.
@@ -323,7 +328,7 @@ pub(crate) fn read_place(
 
 type PathProblem = (&'static str, String);
 
-fn resolved(
+fn resolve_text(
     text: &str,
     lists: &ListDefaults<'_>,
     strip: bool,
@@ -354,7 +359,7 @@ fn resolved(
         _ => {}
     }
     let below = if strip { without_first(&own)? } else { own.as_bytes() };
-    Ok((join(lists.home, below)?, join(lists.data, own.as_bytes())?))
+    Ok((join_paths(lists.home, below)?, join_paths(lists.data, own.as_bytes())?))
 }
 
 /// Checks an absolute path of the machine that is not its root; `whose` is "the storage" or alike.
@@ -402,7 +407,7 @@ fn without_first(path: &TreePath) -> Result<&[u8], PathProblem> {
     }
 }
 
-fn join(dir: Option<&TreePath>, below: &[u8]) -> Result<TreePath, PathProblem> {
+fn join_paths(dir: Option<&TreePath>, below: &[u8]) -> Result<TreePath, PathProblem> {
     let dir = dir.map(TreePath::as_bytes).unwrap_or_default();
     TreePath::parse(&[dir, b"/", below].concat()).map_err(|why| (why, String::new()))
 }

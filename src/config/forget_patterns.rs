@@ -99,7 +99,7 @@ fn read_pattern(
         return None;
     };
     let pattern = ForgetPattern { text: text.to_string(), place };
-    match compile(&pattern) {
+    match compile_pattern(&pattern) {
         Ok(glob) => Some((pattern, glob)),
         Err((why, mend)) => {
             problems.add(place, format!("the pattern {} {why}", quoted(text)), mend);
@@ -108,7 +108,7 @@ fn read_pattern(
     }
 }
 
-fn compile(pattern: &ForgetPattern) -> Result<Glob, (String, String)> {
+fn compile_pattern(pattern: &ForgetPattern) -> Result<Glob, (String, String)> {
     let text = pattern.text.as_str();
     let wrong = |why: &str, mend: &str| Err((why.to_string(), mend.to_string()));
     if !text.starts_with('/') {

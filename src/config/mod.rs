@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::config::forget_patterns::ForgetList;
-use crate::config::reader::{ConfigError, Position, Problems, TableReader, shown};
+use crate::config::reader::{ConfigError, Position, Problems, TableReader, escape_path};
 use crate::config::rollback_options::RollbackOptions;
 use crate::config::root::RootConfig;
 use crate::config::storage::Storage;
@@ -56,31 +56,31 @@ impl Config {
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let missing = "run `blankroot init` to make one, or name it with `--config FILE`";
         let other = "run this as root, or name another file with `--config FILE`";
-        Self::parse(file, &read(file, missing, other)?)
+        Self::parse(file, &read_file(file, missing, other)?)
     }
 
     /// Checks `text`; `file` is only named in messages. All problems come back at once.
     pub fn parse(file: &Path, text: &[u8]) -> Result<Self, ConfigError> {
-        let (root, rollback, storages, forget) = parse_with(file, text, read_parts)?;
+        let (root, rollback, storages, forget) = parse_document(file, text, read_parts)?;
         Ok(Self { file: file.to_path_buf(), root, rollback, storages, forget })
     }
 
     /// `(/etc/blankroot.toml:14)`, for rules that name what decided.
     pub fn source(&self, place: Position) -> String {
-        format!("({}:{})", shown(&self.file), place.line)
+        format!("({}:{})", escape_path(&self.file), place.line)
     }
 }
 
-fn read(file: &Path, missing: &str, other: &str) -> Result<Vec<u8>, ConfigError> {
+fn read_file(file: &Path, missing: &str, other: &str) -> Result<Vec<u8>, ConfigError> {
     dirfd::atomic_file::read_path(file, dirfd::atomic_file::MAX_OWN).map_err(|error| {
         let mend = if error.kind() == io::ErrorKind::NotFound { missing } else { other };
-        let action = format!("read the configuration {}", shown(file));
+        let action = format!("read the configuration {}", escape_path(file));
         ConfigError::Unreadable(dirfd::Error::io(action, error).mend(mend))
     })
 }
 
 /// What `read` makes of the document, or all problems.
-fn parse_with<T>(
+fn parse_document<T>(
     file: &Path,
     text: &[u8],
     read: impl FnOnce(&DeTable<'_>, &mut Problems<'_>) -> Option<T>,
@@ -127,7 +127,7 @@ fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Config
     let start = Position { line: 1, column: 1 };
     let mut top = TableReader::new("the configuration", start, table);
     let root = match top.table("root", "[root]", problems) {
-        Some(table) => root::read(table, problems),
+        Some(table) => root::read_root(table, problems),
         None => {
             if top.key_place("root", problems).is_none() {
                 let mend = "add `[root]` with `backend` and what that needs, or run `blankroot \
@@ -141,7 +141,7 @@ fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Config
         .table("rollback", "[rollback]", problems)
         .map(|table| RollbackOptions::read(table, problems))
         .unwrap_or_default();
-    let storages = storage::read_all(&mut top, problems, storage::read);
+    let storages = storage::read_storage_list(&mut top, problems, storage::read_storage);
     let forget = top
         .table("forget", "[forget]", problems)
         .map(|table| ForgetList::read(table, problems))
@@ -150,6 +150,6 @@ fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Config
     if let Some(root) = &root {
         rollback.check_against(root, problems);
     }
-    validate::check(&storages, &forget, problems);
+    validate::check_contradictions(&storages, &forget, problems);
     Some((root?, rollback, storages, forget))
 }

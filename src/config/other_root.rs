@@ -42,17 +42,17 @@ impl RootConfig {
                     Escaped(named.fs_type)
                 ))
             }
-            Self::Btrfs { layout, .. } => btrfs(layout.live.as_bytes(), named, file_system),
+            Self::Btrfs { layout, .. } => compare_btrfs(layout.live.as_bytes(), named, file_system),
             Self::Zfs { dataset, layout } => {
                 let live = [dataset.as_bytes(), b"/", layout.live.as_path().as_os_str().as_bytes()];
-                zfs(&live.concat(), named)
+                compare_zfs(&live.concat(), named)
             }
         }
     }
 }
 
-fn btrfs(live: &[u8], named: RootMountSource<'_>, file_system: &str) -> RootComparison {
-    if let Some(id) = uuid(named.source)
+fn compare_btrfs(live: &[u8], named: RootMountSource<'_>, file_system: &str) -> RootComparison {
+    if let Some(id) = uuid_in_source(named.source)
         && !id.eq_ignore_ascii_case(file_system.as_bytes())
     {
         return RootComparison::Other(format!("another file system, UUID={}", Escaped(id)));
@@ -70,14 +70,14 @@ fn btrfs(live: &[u8], named: RootMountSource<'_>, file_system: &str) -> RootComp
 }
 
 /// The UUID by which a file system is named.
-fn uuid(source: &[u8]) -> Option<&[u8]> {
+fn uuid_in_source(source: &[u8]) -> Option<&[u8]> {
     let id =
         source.strip_prefix(b"UUID=").or_else(|| source.strip_prefix(b"/dev/disk/by-uuid/"))?;
     let id = id.strip_prefix(b"\"").and_then(|id| id.strip_suffix(b"\"")).unwrap_or(id);
     Some(id).filter(|id| !id.is_empty())
 }
 
-fn zfs(live: &[u8], named: RootMountSource<'_>) -> RootComparison {
+fn compare_zfs(live: &[u8], named: RootMountSource<'_>) -> RootComparison {
     // `root=zfs:POOL/NAME` and `root=ZFS=POOL/NAME`, where a plus stands for a space.
     let prefixes = [&b"zfs:"[..], b"ZFS:", b"zfs=", b"ZFS="];
     let on_line = prefixes.iter().find_map(|prefix| named.source.strip_prefix(*prefix));

@@ -29,14 +29,14 @@ impl Ownership {
     /// Reads `user`, `group` and `mode`.
     pub(crate) fn read(table: &mut TableReader<'_>, problems: &mut Problems<'_>) -> Self {
         Self {
-            user: account("user", table, problems),
-            group: account("group", table, problems),
-            mode: mode(table, problems),
+            user: read_account("user", table, problems),
+            group: read_account("group", table, problems),
+            mode: read_mode(table, problems),
         }
     }
 }
 
-fn account(
+fn read_account(
     key: &'static str,
     table: &mut TableReader<'_>,
     problems: &mut Problems<'_>,
@@ -100,7 +100,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     }
 }
 
-fn mode(table: &mut TableReader<'_>, problems: &mut Problems<'_>) -> Option<Mode> {
+fn read_mode(table: &mut TableReader<'_>, problems: &mut Problems<'_>) -> Option<Mode> {
     let (value, place) = table.value("mode", problems)?;
     let text = match value {
         DeValue::String(text) => text,
@@ -128,7 +128,11 @@ impl Mode {
     /// Reads `0750` or `u=rwx,g=rx,o=`; the error is what is wrong, to follow "the mode `…` ", and
     /// the mend.
     pub(crate) fn parse(text: &str) -> Result<Self, (String, String)> {
-        if text.starts_with(|c: char| c.is_ascii_digit()) { octal(text) } else { symbolic(text) }
+        if text.starts_with(|c: char| c.is_ascii_digit()) {
+            parse_octal(text)
+        } else {
+            parse_symbolic(text)
+        }
     }
 
     /// The bits.
@@ -137,7 +141,7 @@ impl Mode {
     }
 }
 
-fn octal(text: &str) -> Result<Mode, (String, String)> {
+fn parse_octal(text: &str) -> Result<Mode, (String, String)> {
     let mend = || "write three or four octal digits, such as \"0750\"".to_string();
     if !(3..=4).contains(&text.len()) {
         return Err(("does not have three or four digits".to_string(), mend()));
@@ -149,7 +153,7 @@ fn octal(text: &str) -> Result<Mode, (String, String)> {
 }
 
 /// Each class must be named: an absolute mode cannot lean on what is there already.
-fn symbolic(text: &str) -> Result<Mode, (String, String)> {
+fn parse_symbolic(text: &str) -> Result<Mode, (String, String)> {
     let mut bits = 0;
     let mut named = Vec::new();
     for clause in text.split(',') {
@@ -172,7 +176,7 @@ fn symbolic(text: &str) -> Result<Mode, (String, String)> {
             }
             named.push(class);
             for permission in permissions.chars() {
-                bits |= bit(class, permission).ok_or_else(|| {
+                bits |= mode_bit(class, permission).ok_or_else(|| {
                     let mend = "the permissions are `r`, `w`, `x`, `s` (for `u` and `g`) and `t` \
                                 (for `o`)";
                     let clause = Escaped(clause.as_bytes());
@@ -190,7 +194,7 @@ fn symbolic(text: &str) -> Result<Mode, (String, String)> {
     }
 }
 
-fn bit(class: char, permission: char) -> Option<u16> {
+fn mode_bit(class: char, permission: char) -> Option<u16> {
     let shift = match class {
         'u' => 6,
         'g' => 3,

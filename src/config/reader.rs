@@ -164,7 +164,7 @@ impl<'a> TableReader<'a> {
             if self.known.contains(&key) {
                 continue;
             }
-            let mend = match nearest(key, &self.known) {
+            let mend = match nearest_key(key, &self.known) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
                     let known = list_of(self.known.iter().map(|key| format!("`{key}`")), "and");
@@ -222,7 +222,7 @@ pub(crate) fn list_of(words: impl Iterator<Item = String>, last: &str) -> String
     }
 }
 
-fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+fn nearest_key(key: &str, known: &[&'static str]) -> Option<&'static str> {
     let plain = |key: &str| key.to_lowercase().replace(['_', '-'], "");
     let wanted = plain(key);
     let mut foreign = FOREIGN_WORDS.iter().filter(|(word, _)| *word == wanted);
@@ -288,7 +288,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (file, problems) = match self {
             Self::Unreadable(error) => return error.fmt(f),
-            Self::Unusable { file, problems } => (shown(file), problems),
+            Self::Unusable { file, problems } => (escape_path(file), problems),
         };
         let plural = if problems.len() == 1 { "" } else { "s" };
         write!(f, "cannot use {file}: {} problem{plural}", problems.len())?;
@@ -302,7 +302,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// A host path for people.
-pub(crate) fn shown(path: &Path) -> String {
+pub(crate) fn escape_path(path: &Path) -> String {
     Escaped(path.as_os_str().as_encoded_bytes()).to_string()
 }
 
@@ -380,7 +380,7 @@ mod tests {
             ("colour", None),
             ("", None),
         ] {
-            assert_eq!(nearest(key, &known), near, "{key}");
+            assert_eq!(nearest_key(key, &known), near, "{key}");
         }
     }
 }

@@ -8,7 +8,7 @@ use dirfd::TreeName;
 use toml::de::{DeTable, DeValue};
 
 use crate::boot::stamp::ThisRoot;
-use crate::config::reader::{PlacedText, Position, Problems, TableReader, quoted, shown};
+use crate::config::reader::{PlacedText, Position, Problems, TableReader, escape_path, quoted};
 
 /// `live` where the configuration does not say.
 pub const DEFAULT_LIVE: &str = "root";
@@ -79,7 +79,7 @@ impl RootConfig {
         let live = self.layout()?.live.to_string();
         let place = match self {
             Self::Zfs { dataset, .. } => Some(dataset.clone()),
-            other => other.place().map(shown),
+            other => other.place().map(escape_path),
         };
         Some(ThisRoot { place, live, ..ThisRoot::default() })
     }
@@ -126,7 +126,10 @@ const KEYS: &[(&str, &[BackendWord])] = &[
 ];
 
 /// Reads the table; `None` where a problem was added.
-pub(crate) fn read(mut table: TableReader<'_>, problems: &mut Problems<'_>) -> Option<RootConfig> {
+pub(crate) fn read_root(
+    mut table: TableReader<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<RootConfig> {
     let words = [
         ("btrfs", BackendWord::Btrfs),
         ("zfs", BackendWord::Zfs),
@@ -146,11 +149,11 @@ pub(crate) fn read(mut table: TableReader<'_>, problems: &mut Problems<'_>) -> O
         refuse_superfluous(word, &words, &table, problems);
     }
     let root = word.and_then(|word| {
-        let mut need = |text, key, example| required(text, key, example, &table, problems);
+        let mut need = |text, key, example| require_key(text, key, example, &table, problems);
         match word {
             BackendWord::Btrfs => {
                 let device = need(device, "device", "/dev/disk/by-label/NAME")?;
-                let device = absolute(device, "device", problems)?;
+                let device = absolute_path(device, "device", problems)?;
                 Some(RootConfig::Btrfs { device, layout: layout? })
             }
             BackendWord::Zfs => {
@@ -161,7 +164,7 @@ pub(crate) fn read(mut table: TableReader<'_>, problems: &mut Problems<'_>) -> O
             BackendWord::Tmpfs => Some(RootConfig::Tmpfs),
             BackendWord::Directory => {
                 let path = need(path, "path", "/DIRECTORY")?;
-                let path = absolute(path, "path", problems)?;
+                let path = absolute_path(path, "path", problems)?;
                 Some(RootConfig::Directory { path, layout: layout? })
             }
         }
@@ -187,7 +190,7 @@ fn refuse_superfluous(
     }
 }
 
-fn required<'a>(
+fn require_key<'a>(
     text: Option<PlacedText<'a>>,
     key: &str,
     example: &str,
@@ -202,7 +205,7 @@ fn required<'a>(
     text
 }
 
-fn absolute(
+fn absolute_path(
     PlacedText { text, place }: PlacedText<'_>,
     key: &str,
     problems: &mut Problems<'_>,
@@ -254,7 +257,7 @@ fn read_layout(
         failed |= given && text.is_none();
         // On ZFS blank is a snapshot of live, whatever live is called.
         let of_live = match (key, word, names.first()) {
-            ("blank", Some(BackendWord::Zfs), Some((_, live))) => Some(blank_of(live)),
+            ("blank", Some(BackendWord::Zfs), Some((_, live))) => Some(default_zfs_blank(live)),
             _ => None,
         };
         let default = of_live.as_deref().unwrap_or(default);
@@ -281,7 +284,7 @@ fn read_layout(
 }
 
 /// Blank's name on ZFS where the configuration does not say.
-pub fn blank_of(live: &TreeName) -> String {
+pub fn default_zfs_blank(live: &TreeName) -> String {
     format!("{}@blank", live.as_path().display())
 }
 
@@ -309,7 +312,7 @@ fn refuse_overlaps(names: &[(&str, TreeName)], places: &[Position], problems: &m
 
 /// The number of the line, from 1, that gives the `key` of `[root]`; of `[root]` itself where the
 /// key is not there. `None` where there is no such table.
-pub fn of_root_key(text: &str, key: &str) -> Option<usize> {
+pub fn line_of_root_key(text: &str, key: &str) -> Option<usize> {
     let (table, _) = DeTable::parse_recoverable(text);
     let table = table.into_inner();
     let (name, root) = table.iter().find(|(name, _)| name.get_ref() == "root")?;
@@ -328,8 +331,8 @@ mod tests {
     #[test]
     fn the_line_of_a_key_is_found_or_that_of_its_table() {
         let text = "# x\n[root]\nbackend = \"btrfs\"\n\nblank = \"a\"\n";
-        assert_eq!(of_root_key(text, "blank"), Some(5));
-        assert_eq!(of_root_key(text, "old"), Some(2));
-        assert_eq!(of_root_key("[rollback]", "old"), None);
+        assert_eq!(line_of_root_key(text, "blank"), Some(5));
+        assert_eq!(line_of_root_key(text, "old"), Some(2));
+        assert_eq!(line_of_root_key("[rollback]", "old"), None);
     }
 }

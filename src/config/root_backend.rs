@@ -14,8 +14,8 @@ use dirfd::path::{Escaped, shell_word};
 use dirfd::{Error, Result, TreeName};
 
 use crate::config::Config;
-use crate::config::reader::shown;
-use crate::config::root::{DEFAULT_BLANK, DEFAULT_OLD, RootConfig, blank_of};
+use crate::config::reader::escape_path;
+use crate::config::root::{DEFAULT_BLANK, DEFAULT_OLD, RootConfig, default_zfs_blank};
 
 impl Config {
     /// Opens what `[root]` names, for reading. `root` is where live is mounted, which matters only
@@ -91,63 +91,69 @@ fn not_built_in(backend: &str) -> Error {
 /// `host`.
 ///
 /// Errors name what was found, and what can be done to have a root that can be rolled back.
-pub fn detect(root: &Path, host: &Path) -> Result<RootConfig> {
+pub fn detect_root(root: &Path, host: &Path) -> Result<RootConfig> {
     let found = mountinfo::at(root)?;
     match found.mount.fs_type.as_slice() {
-        b"btrfs" => btrfs(root, host, &found),
-        b"zfs" => zfs(root, &found.mount.source),
+        b"btrfs" => detect_btrfs(root, host, &found),
+        b"zfs" => detect_zfs(root, &found.mount.source),
         b"tmpfs" => Ok(RootConfig::Tmpfs),
-        other => Err(unsuitable(root, other)),
+        other => Err(unsuitable_file_system(root, other)),
     }
 }
 
-fn action(root: &Path) -> String {
-    format!("find the root file system at {}", shown(root))
+fn detect_action(root: &Path) -> String {
+    format!("find the root file system at {}", escape_path(root))
 }
 
-fn unsuitable(root: &Path, fs_type: &[u8]) -> Error {
+fn unsuitable_file_system(root: &Path, fs_type: &[u8]) -> Error {
     let what = format!("its type is {}, which has no snapshots", Escaped(fs_type));
     match fs_type {
-        b"overlay" => Error::new(action(root), "it is an overlay: of a container or a live medium")
+        b"overlay" => Error::new(detect_action(root), "it is an overlay: of a container or a live medium")
             .mend("name the mounted root of the machine itself with `--root DIR`"),
-        b"ext2" | b"ext3" | b"ext4" | b"xfs" | b"f2fs" => Error::new(action(root), what).mend(
+        b"ext2" | b"ext3" | b"ext4" | b"xfs" | b"f2fs" => Error::new(detect_action(root), what).mend(
             "move the root to Btrfs (btrfs-convert(8) does it in place for ext4), or use a tmpfs as \
              the root; `backend = \"directory\"` works on any file system, with whole copies",
         ),
-        _ => Error::new(action(root), what)
+        _ => Error::new(detect_action(root), what)
             .mend("name a mounted root on Btrfs with `--root DIR`, or a configuration with --config"),
     }
 }
 
 /// The dataset that is mounted, beside which the others are to be.
-fn zfs(root: &Path, source: &[u8]) -> Result<RootConfig> {
+fn detect_zfs(root: &Path, source: &[u8]) -> Result<RootConfig> {
     let name = String::from_utf8_lossy(source).into_owned();
     let Some((dataset, live)) = name.rsplit_once('/') else {
         let why = format!("the pool `{}` itself is mounted there", Escaped(source));
-        return Err(Error::new(action(root), why)
+        return Err(Error::new(detect_action(root), why)
             .mend("make the root a dataset of its own, as `POOL/root`, and boot that"));
     };
     if name.contains('@') {
         let why = format!("the snapshot `{}` is mounted there", Escaped(source));
-        return Err(Error::new(action(root), why).mend("name a mounted root with `--root DIR`"));
+        return Err(
+            Error::new(detect_action(root), why).mend("name a mounted root with `--root DIR`")
+        );
     }
     let named = |name: &str| {
         TreeName::new(name).map_err(|why| {
-            Error::new(action(root), format!("the dataset's name `{}` {why}", Escaped(source)))
+            Error::new(
+                detect_action(root),
+                format!("the dataset's name `{}` {why}", Escaped(source)),
+            )
         })
     };
     let live = named(live)?;
-    let layout = Layout { blank: named(&blank_of(&live))?, old: named(DEFAULT_OLD)?, live };
+    let layout =
+        Layout { blank: named(&default_zfs_blank(&live))?, old: named(DEFAULT_OLD)?, live };
     Ok(RootConfig::Zfs { dataset: dataset.to_string(), layout })
 }
 
-fn btrfs(root: &Path, host: &Path, found: &Mounted) -> Result<RootConfig> {
+fn detect_btrfs(root: &Path, host: &Path, found: &Mounted) -> Result<RootConfig> {
     let device = stable_device(root, host, found)?;
     if found.path.is_empty() {
         let here = |name: &str| shell_word(root.join(name).as_os_str());
         let why = "the top level of the Btrfs file system is mounted there, which can be neither \
                    set aside nor replaced";
-        return Err(Error::new(action(root), why).mend(format!(
+        return Err(Error::new(detect_action(root), why).mend(format!(
             "make it a subvolume with `btrfs subvolume snapshot {} {}`, boot that with \
              `rootflags=subvol=root` and `subvol=root` in its fstab, and run this again",
             shell_word(root.as_os_str()),
@@ -156,7 +162,10 @@ fn btrfs(root: &Path, host: &Path, found: &Mounted) -> Result<RootConfig> {
     }
     let name = |bytes: &[u8]| {
         TreeName::new(bytes).map_err(|why| {
-            Error::new(action(root), format!("the subvolume's name `{}` {why}", Escaped(bytes)))
+            Error::new(
+                detect_action(root),
+                format!("the subvolume's name `{}` {why}", Escaped(bytes)),
+            )
         })
     };
     let live = name(&found.path)?;
@@ -182,15 +191,16 @@ fn stable_device(root: &Path, host: &Path, found: &Mounted) -> Result<PathBuf> {
     if source.is_absolute() && below_host.exists() {
         return Ok(source.to_path_buf());
     }
-    let why = format!("its device is called {}, which is not there", shown(source));
-    Err(Error::new(action(root), why)
+    let why = format!("its device is called {}, which is not there", escape_path(source));
+    Err(Error::new(detect_action(root), why)
         .mend("write a configuration with its `device` and name it with `--config FILE`"))
 }
 
 #[cfg(feature = "btrfs")]
 fn file_system_id(root: &Path) -> Result<Option<String>> {
-    let dir = std::fs::File::open(root).map_err(|e| Error::io(action(root), e))?;
-    let info = backends::sys::btrfs_ioctls::fs_info(dir).map_err(|e| Error::io(action(root), e))?;
+    let dir = std::fs::File::open(root).map_err(|e| Error::io(detect_action(root), e))?;
+    let info =
+        backends::sys::btrfs_ioctls::fs_info(dir).map_err(|e| Error::io(detect_action(root), e))?;
     Ok(Some(info.fsid.hyphenated().to_string()))
 }
 
@@ -222,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_datasets_are_beside_the_one_that_is_mounted() {
-        let found = zfs(Path::new("/"), b"rpool/lo cal/root").unwrap();
+        let found = detect_zfs(Path::new("/"), b"rpool/lo cal/root").unwrap();
         let RootConfig::Zfs { dataset, layout } = &found else { panic!("{found:?}") };
         let names = [&layout.live, &layout.blank, &layout.old].map(ToString::to_string);
         assert_eq!(
@@ -230,7 +240,7 @@ mod tests {
             ("rpool/lo cal", ["root".into(), "root@blank".into(), "old-roots".into()])
         );
         for bad in [&b"rpool"[..], b"rpool/root@blank"] {
-            assert!(zfs(Path::new("/"), bad).unwrap_err().mend_text().is_some());
+            assert!(detect_zfs(Path::new("/"), bad).unwrap_err().mend_text().is_some());
         }
     }
 
@@ -241,7 +251,7 @@ mod tests {
             (b"overlay", "it is an overlay", "--root DIR"),
             (b"odd\n", "its type is odd\\n, which", "--config"),
         ] {
-            let error = unsuitable(Path::new("/a b"), fs_type);
+            let error = unsuitable_file_system(Path::new("/a b"), fs_type);
             let text = error.to_string();
             let start = format!("cannot find the root file system at /a b: {why}");
             assert!(text.starts_with(&start), "{text}");

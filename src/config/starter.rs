@@ -11,26 +11,26 @@ use toml_edit::Value;
 use crate::config::root::RootConfig;
 
 /// A commented configuration that declares `root` and nothing else.
-pub fn starter(root: &RootConfig) -> Result<String> {
+pub fn starter_text(root: &RootConfig) -> Result<String> {
     let mut text = String::from(HEAD);
     text.push_str("[root]\n");
     text.push_str(&format!("backend = \"{}\"\n", root.backend_word()));
     match root {
-        RootConfig::Btrfs { device, .. } => add(&mut text, "device", device.as_os_str())?,
-        RootConfig::Zfs { dataset, .. } => add(&mut text, "dataset", OsStr::new(dataset))?,
-        RootConfig::Directory { path, .. } => add(&mut text, "path", path.as_os_str())?,
+        RootConfig::Btrfs { device, .. } => add_key(&mut text, "device", device.as_os_str())?,
+        RootConfig::Zfs { dataset, .. } => add_key(&mut text, "dataset", OsStr::new(dataset))?,
+        RootConfig::Directory { path, .. } => add_key(&mut text, "path", path.as_os_str())?,
         RootConfig::Tmpfs => {}
     }
     if let Some(Layout { live, blank, old }) = root.layout() {
-        add(&mut text, "live", live.as_path().as_os_str())?;
-        add(&mut text, "blank", blank.as_path().as_os_str())?;
-        add(&mut text, "old", old.as_path().as_os_str())?;
+        add_key(&mut text, "live", live.as_path().as_os_str())?;
+        add_key(&mut text, "blank", blank.as_path().as_os_str())?;
+        add_key(&mut text, "old", old.as_path().as_os_str())?;
     }
     text.push_str(TAIL);
     Ok(text)
 }
 
-fn add(text: &mut String, key: &str, value: &OsStr) -> Result<()> {
+fn add_key(text: &mut String, key: &str, value: &OsStr) -> Result<()> {
     let Some(value) = value.to_str() else {
         let action = format!("write `{key}` into the configuration");
         let why = format!("`{}` is not UTF-8, as TOML must be", Escaped(value.as_encoded_bytes()));
@@ -107,26 +107,29 @@ pub struct DemoSetup {
 }
 
 /// Sets a stage: the `wanted` one, or the best that there is.
-pub fn set(wanted: Option<DemoBackend>) -> Result<DemoSetup> {
-    let layout =
-        Layout { live: name(DEFAULT_LIVE)?, blank: name(DEFAULT_BLANK)?, old: name(DEFAULT_OLD)? };
+pub fn choose_demo_setup(wanted: Option<DemoBackend>) -> Result<DemoSetup> {
+    let layout = Layout {
+        live: tree_name(DEFAULT_LIVE)?,
+        blank: tree_name(DEFAULT_BLANK)?,
+        old: tree_name(DEFAULT_OLD)?,
+    };
     match wanted {
-        Some(DemoBackend::Btrfs) => btrfs(layout.live),
-        Some(DemoBackend::Directory) => directory(layout, "that was asked for".into()),
-        None => match unavailable() {
-            Some(why) => directory(layout, why),
-            None => match btrfs(layout.live.clone()) {
+        Some(DemoBackend::Btrfs) => btrfs_setup(layout.live),
+        Some(DemoBackend::Directory) => directory_setup(layout, "that was asked for".into()),
+        None => match why_btrfs_unavailable() {
+            Some(why) => directory_setup(layout, why),
+            None => match btrfs_setup(layout.live.clone()) {
                 Ok(set) => Ok(set),
                 Err(error) => {
                     let why = error.to_string();
-                    directory(layout, why.lines().next().unwrap_or_default().to_string())
+                    directory_setup(layout, why.lines().next().unwrap_or_default().to_string())
                 }
             },
         },
     }
 }
 
-fn unavailable() -> Option<String> {
+fn why_btrfs_unavailable() -> Option<String> {
     if cfg!(feature = "btrfs") {
         Throwaway::unavailable()
     } else {
@@ -135,24 +138,24 @@ fn unavailable() -> Option<String> {
 }
 
 #[cfg(feature = "btrfs")]
-fn btrfs(live: TreeName) -> Result<DemoSetup> {
+fn btrfs_setup(live: TreeName) -> Result<DemoSetup> {
     let stage = Stage::btrfs(live)?;
     Ok(DemoSetup { stage, backend: "btrfs", why_not_better: None, config: None })
 }
 
 #[cfg(not(feature = "btrfs"))]
-fn btrfs(_live: TreeName) -> Result<DemoSetup> {
+fn btrfs_setup(_live: TreeName) -> Result<DemoSetup> {
     Err(dirfd::Error::new("play on btrfs", "this build has no btrfs")
         .mend("build blankroot with the feature `btrfs`"))
 }
 
-fn directory(layout: Layout, why: String) -> Result<DemoSetup> {
+fn directory_setup(layout: Layout, why: String) -> Result<DemoSetup> {
     let stage = Stage::directory(layout.live.clone())?;
     let path: PathBuf = stage.disk();
-    let config = starter(&RootConfig::Directory { path, layout })?;
+    let config = starter_text(&RootConfig::Directory { path, layout })?;
     Ok(DemoSetup { stage, backend: "directory", why_not_better: Some(why), config: Some(config) })
 }
 
-fn name(name: &str) -> Result<TreeName> {
+fn tree_name(name: &str) -> Result<TreeName> {
     TreeName::new(name).map_err(|why| dirfd::Error::new(format!("name a tree `{name}`"), why))
 }

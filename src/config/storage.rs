@@ -66,7 +66,7 @@ pub struct UserEntries {
 const TITLE: &str = "[[storage]]";
 
 /// Reads all storages, each with `read`.
-pub(crate) fn read_all(
+pub(crate) fn read_storage_list(
     root: &mut TableReader<'_>,
     problems: &mut Problems<'_>,
     read: impl Fn(TableReader<'_>, &mut Problems<'_>) -> Option<Storage>,
@@ -110,7 +110,10 @@ pub(crate) fn path_text<'a>(
 }
 
 /// Reads one storage of the system's configuration.
-pub(crate) fn read(mut table: TableReader<'_>, problems: &mut Problems<'_>) -> Option<Storage> {
+pub(crate) fn read_storage(
+    mut table: TableReader<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<Storage> {
     let text = path_text(&mut table, "/persist", problems);
     let path = text.and_then(|text| read_path(text, "the storage", problems));
     let strip_prefix = table.boolean("strip_prefix", problems).unwrap_or_default();

@@ -11,8 +11,8 @@ use crate::config::entry::{ListDefaults, PlacementMethod, parse_path};
 use crate::config::forget_patterns::ForgetList;
 use crate::config::reader::{ConfigError, PlacedText, Position, Problems, TableReader, quoted};
 use crate::config::root_only_keys::{key_place_if_given, refuse_keys};
-use crate::config::storage::{Storage, UserEntries, path_text, read_all, read_entries};
-use crate::config::{DEFAULT_FILE, parse_with, read, validate};
+use crate::config::storage::{Storage, UserEntries, path_text, read_entries, read_storage_list};
+use crate::config::{DEFAULT_FILE, parse_document, read_file, validate};
 use crate::persist::list::{self, KeepEntry};
 
 /// The parts of the system's configuration that a user's own file cannot have.
@@ -31,22 +31,27 @@ pub fn default_file(home: &Path, xdg_config_home: Option<&OsStr>) -> PathBuf {
 
 /// Reads and checks the own `file` of `user`, whose home is `home`: the kept paths, sorted; each is a
 /// symlink.
-pub fn load(file: &Path, home: &TreePath, user: &str) -> Result<Vec<KeepEntry>, ConfigError> {
+pub fn load_users_list(
+    file: &Path,
+    home: &TreePath,
+    user: &str,
+) -> Result<Vec<KeepEntry>, ConfigError> {
     let missing = "write one, or name it with `--config FILE`";
     let other = "make it readable, or name another file with `--config FILE`";
-    parse(file, &read(file, missing, other)?, home, user)
+    parse_users_list(file, &read_file(file, missing, other)?, home, user)
 }
 
 /// The same from a text; `file` is only named in messages. All problems come back at once.
-pub fn parse(
+pub fn parse_users_list(
     file: &Path,
     text: &[u8],
     home: &TreePath,
     user: &str,
 ) -> Result<Vec<KeepEntry>, ConfigError> {
-    let storages =
-        parse_with(file, text, |table, problems| Some(read_storages(table, home, user, problems)))?;
-    let mut list = list::of(&storages);
+    let storages = parse_document(file, text, |table, problems| {
+        Some(read_storages(table, home, user, problems))
+    })?;
+    let mut list = list::keep_list_of(&storages);
     for entry in &mut list {
         entry.how = Some(PlacementMethod::Symlink);
     }
@@ -66,10 +71,11 @@ fn read_storages(
             problems.add(place, what, format!("remove it; its place is {DEFAULT_FILE}"));
         }
     }
-    let storages =
-        read_all(&mut top, problems, |table, problems| read_storage(table, home, user, problems));
+    let storages = read_storage_list(&mut top, problems, |table, problems| {
+        read_storage(table, home, user, problems)
+    });
     top.finish(problems);
-    validate::check(&storages, &ForgetList::default(), problems);
+    validate::check_contradictions(&storages, &ForgetList::default(), problems);
     storages
 }
 

@@ -11,7 +11,11 @@ use crate::config::reader::{Position, Problems};
 use crate::config::storage::Storage;
 
 /// Reports what contradicts another declaration; what is not enabled contradicts nothing.
-pub(crate) fn check(storages: &[Storage], forget: &ForgetList, problems: &mut Problems<'_>) {
+pub(crate) fn check_contradictions(
+    storages: &[Storage],
+    forget: &ForgetList,
+    problems: &mut Problems<'_>,
+) {
     let all = storages;
     let storages: Vec<&Storage> = all.iter().filter(|storage| storage.enable).collect();
     let mut declared: Vec<StoredEntry<'_>> = storages
@@ -163,7 +167,7 @@ pub(crate) fn declared_storage(
 pub(crate) fn same_data(declared: &[StoredEntry<'_>], problems: &mut Problems<'_>) {
     let mut seen: HashMap<Vec<u8>, &DeclaredEntry> = HashMap::new();
     for &(storage, entry) in declared {
-        match seen.get(&source(storage, entry)) {
+        match seen.get(&data_on_machine(storage, entry)) {
             // The same path twice was reported as such.
             Some(first) if first.path != entry.path => problems.add(
                 entry.place,
@@ -175,7 +179,7 @@ pub(crate) fn same_data(declared: &[StoredEntry<'_>], problems: &mut Problems<'_
             ),
             Some(_) => {}
             None => {
-                seen.insert(source(storage, entry), entry);
+                seen.insert(data_on_machine(storage, entry), entry);
             }
         }
     }
@@ -189,10 +193,10 @@ pub(crate) fn same_parents(declared: &[StoredEntry<'_>], problems: &mut Problems
         if entry.parent == Ownership::default() {
             continue;
         }
-        let in_storage = source(storage, entry);
+        let in_storage = data_on_machine(storage, entry);
         let mut reported = None;
         for path in [entry.path.as_bytes(), &in_storage] {
-            let parent = parent(path);
+            let parent = parent_of(path);
             // Neither the root nor a storage is ever made.
             if parent.is_empty() || parent == storage.as_bytes() {
                 continue;
@@ -219,10 +223,10 @@ pub(crate) fn same_parents(declared: &[StoredEntry<'_>], problems: &mut Problems
 }
 
 /// Where the data is on the machine, without a leading slash.
-fn source(storage: &TreePath, entry: &DeclaredEntry) -> Vec<u8> {
+fn data_on_machine(storage: &TreePath, entry: &DeclaredEntry) -> Vec<u8> {
     [storage.as_bytes(), b"/", entry.data.as_bytes()].concat()
 }
 
-fn parent(path: &[u8]) -> &[u8] {
+fn parent_of(path: &[u8]) -> &[u8] {
     path.iter().rposition(|&b| b == b'/').map_or(b"", |end| &path[..end])
 }

@@ -154,8 +154,8 @@ fn expect_comparable(
 }
 
 /// Whether a tree has something at `path`, without passing a link.
-fn has_path(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<bool> {
-    match create::open(tree, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
+fn has(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<bool> {
+    match create::open_beneath(tree, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
         Ok(_) => Ok(true),
         Err(why) if is_not_found(&why) => Ok(false),
         Err(why) if why.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Ok(false),
@@ -170,7 +170,7 @@ fn subvolume_on_the_way(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Opt
     let mut way: Vec<TreePath> = ancestors(path).collect();
     way.reverse();
     for dir in way {
-        match create::open(tree, dir.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
+        match create::open_beneath(tree, dir.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
             Ok(opened) if dirfd::stat::of_open(opened.as_fd())?.device != device => {
                 return Ok(Some(dir));
             }
@@ -188,7 +188,7 @@ fn subvolume_on_the_way(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Opt
 fn mount_on_the_way(root: &HostRoot, path: &TreePath) -> io::Result<Option<TreePath>> {
     let mount_of = |path: &TreePath| -> io::Result<Option<u64>> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW;
-        let opened = match create::open(root.as_fd(), path.as_path(), flags) {
+        let opened = match create::open_beneath(root.as_fd(), path.as_path(), flags) {
             Ok(opened) => opened,
             Err(why) if is_not_found(&why) => return Ok(None),
             Err(why) if why.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => return Ok(None),

@@ -254,7 +254,7 @@ pub(crate) fn gather(
     };
     let mut secrets = Vec::new();
     for (path, home) in places(tree)? {
-        let Some(known) = known_state::about(&path, home.as_ref().map(|home| &home.path))
+        let Some(known) = known_state::find_known_path(&path, home.as_ref().map(|home| &home.path))
             .filter(|known| known.secret)
         else {
             continue;

@@ -35,7 +35,7 @@ fn unsuitable(facts: &Facts) -> Vec<Finding> {
     let finding = |facts_of: &EntryFacts| {
         let entry = &facts_of.entry;
         let early = entry.in_initrd.unwrap_or(facts_of.known.is_some_and(|known| known.early));
-        let row = unsuitable::unsuitable(&entry.path, early)?;
+        let row = unsuitable::find_unsuitable(&entry.path, early)?;
         let severity = match row.severity {
             unsuitable::UnsuitableSeverity::Refused => Severity::Warning,
             _ => Severity::Note,

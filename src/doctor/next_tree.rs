@@ -218,7 +218,7 @@ pub(crate) fn open_dir(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Owne
 
 /// The same through mounts.
 pub(crate) fn open_beneath(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<OwnedFd> {
-    create::open(tree, path.as_path(), OFlags::RDONLY | OFlags::DIRECTORY)
+    create::open_beneath(tree, path.as_path(), OFlags::RDONLY | OFlags::DIRECTORY)
 }
 
 impl Seen {
@@ -233,7 +233,7 @@ impl Seen {
 pub(crate) fn content(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Vec<u8>> {
     let read = || -> io::Result<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = File::from(create::open(tree, path.as_path(), flags)?);
+        let file = File::from(create::open_beneath(tree, path.as_path(), flags)?);
         dirfd::atomic_file::read_open(file, dirfd::atomic_file::MAX_SYSTEM)
     };
     read().map_err(|e| Error::io(format!("read /{}", Escaped(path.as_bytes())), e))
@@ -241,7 +241,7 @@ pub(crate) fn content(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Vec<u8>> 
 
 /// What a name holds; a link on the way is `ELOOP`.
 fn seen(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Option<Seen>> {
-    let fd = match create::open(tree, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
+    let fd = match create::open_beneath(tree, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
         Ok(fd) => fd,
         Err(error) if is_not_found(&error) => return Ok(None),
         Err(error) => return Err(error),

@@ -314,7 +314,8 @@ pub(crate) fn gather(
 
 fn is_noted(root: &HostRoot, entry: &KeepEntry) -> Result<bool> {
     let source = entry.source();
-    let opened = create::open(root.as_fd(), source.as_path(), OFlags::PATH | OFlags::NOFOLLOW);
+    let opened =
+        create::open_beneath(root.as_fd(), source.as_path(), OFlags::PATH | OFlags::NOFOLLOW);
     opened
         .and_then(|file| xattrs::is_marked_as_replaced(file.as_fd()))
         .map_err(|why| Error::io(format!("look at {source}"), why))

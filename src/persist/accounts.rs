@@ -36,7 +36,7 @@ pub struct Accounts {
 impl Accounts {
     /// Reads those of a tree. A tree without the files has no accounts.
     pub fn read(root: &HostRoot) -> Result<Self> {
-        Ok(Self::parse(&read(root, "etc/passwd")?, &read(root, "etc/group")?))
+        Ok(Self::parse(&read_or_empty(root, "etc/passwd")?, &read_or_empty(root, "etc/group")?))
     }
 
     /// Takes the lines that are well formed, as the C library does. Of two lines with one name the
@@ -44,11 +44,13 @@ impl Accounts {
     pub fn parse(passwd: &[u8], group: &[u8]) -> Self {
         let mut accounts = Self::default();
         for line in passwd.split(|&b| b == b'\n') {
-            if let Some(user) = user(line).filter(|user| accounts.user(&user.name).is_none()) {
+            if let Some(user) =
+                parse_user_line(line).filter(|user| accounts.user(&user.name).is_none())
+            {
                 accounts.users.push(user);
             }
         }
-        for (name, gid) in group.split(|&b| b == b'\n').filter_map(group_line) {
+        for (name, gid) in group.split(|&b| b == b'\n').filter_map(parse_group_line) {
             accounts.groups.entry(name).or_insert(gid);
         }
         accounts
@@ -79,7 +81,7 @@ impl Accounts {
         match account {
             Account::Id(id) => Ok(*id),
             Account::Name(name) => {
-                self.user(name).map(|user| user.uid).ok_or_else(|| unknown("user", name))
+                self.user(name).map(|user| user.uid).ok_or_else(|| unknown_account("user", name))
             }
         }
     }
@@ -88,12 +90,12 @@ impl Accounts {
     pub fn gid(&self, account: &Account) -> Result<u32, String> {
         match account {
             Account::Id(id) => Ok(*id),
-            Account::Name(name) => self.group(name).ok_or_else(|| unknown("group", name)),
+            Account::Name(name) => self.group(name).ok_or_else(|| unknown_account("group", name)),
         }
     }
 }
 
-fn unknown(kind: &str, name: &str) -> String {
+fn unknown_account(kind: &str, name: &str) -> String {
     format!(
         "there is no {kind} `{}` in etc/{}",
         Escaped(name.as_bytes()),
@@ -104,7 +106,7 @@ fn unknown(kind: &str, name: &str) -> String {
     )
 }
 
-fn read(root: &HostRoot, path: &str) -> Result<Vec<u8>> {
+fn read_or_empty(root: &HostRoot, path: &str) -> Result<Vec<u8>> {
     match root.read(path) {
         Ok(text) => Ok(text),
         Err(error) if is_not_found(&error) => Ok(Vec::new()),
@@ -112,23 +114,23 @@ fn read(root: &HostRoot, path: &str) -> Result<Vec<u8>> {
     }
 }
 
-fn user(line: &[u8]) -> Option<User> {
+fn parse_user_line(line: &[u8]) -> Option<User> {
     let fields: Vec<&[u8]> = line.split(|&b| b == b':').collect();
     let [name, password, uid, gid, _comment, home, shell] = fields[..] else { return None };
     Some(User {
         name: account_name(name)?,
         password: String::from_utf8_lossy(password).into_owned(),
-        uid: number(uid)?,
-        gid: number(gid)?,
+        uid: parse_id(uid)?,
+        gid: parse_id(gid)?,
         home: home.to_vec(),
         shell: shell.to_vec(),
     })
 }
 
-fn group_line(line: &[u8]) -> Option<(String, u32)> {
+fn parse_group_line(line: &[u8]) -> Option<(String, u32)> {
     let mut fields = line.split(|&b| b == b':');
     let (name, _password, gid) = (fields.next()?, fields.next()?, fields.next()?);
-    Some((account_name(name)?, number(gid)?))
+    Some((account_name(name)?, parse_id(gid)?))
 }
 
 /// Lines that begin with `+` or `-` are for NIS (nsswitch.conf(5)), those with `#` are comments.
@@ -138,7 +140,7 @@ fn account_name(name: &[u8]) -> Option<String> {
 }
 
 /// The highest number means "none" to chown(2), so no account has it.
-fn number(text: &[u8]) -> Option<u32> {
+fn parse_id(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text).ok()?.parse().ok().filter(|&id| id != u32::MAX)
 }
 

@@ -13,7 +13,7 @@ use crate::persist::accounts::Accounts;
 use crate::persist::early;
 use crate::persist::list::{self, KeepEntry};
 use crate::persist::persistence::{
-    INCOMPLETE, Persistence, announce, exit, open_backend, put_in_force,
+    INCOMPLETE, Persistence, announce_mounts, exit_code, open_backend, put_in_force,
 };
 use crate::systemd::mount_units;
 use crate::ui;
@@ -21,40 +21,40 @@ use crate::ui::progress::ProgressCounter;
 
 pub(crate) fn run(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     match (args.user, args.in_initrd) {
-        (true, _) => own(cli, args),
+        (true, _) => apply_user(cli, args),
         (false, true) => early::run(cli, args),
-        (false, false) => system(cli, args),
+        (false, false) => apply_system(cli, args),
     }
 }
 
-fn system(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
+fn apply_system(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     let config = load_config(cli, &args.root.root)?;
     let machine = open_machine(&config, &args.root.root, args.storages.as_deref(), None)?;
     let open = || open_backend(&config, &args.root.root);
-    let list = list::list(&config);
+    let list = list::keep_list(&config);
     let mut persistence = Persistence::new(&machine, &list, open)?;
     let paths = list.iter().map(|entry| &entry.path);
     match HostRoot::open(&args.host.host).and_then(|host| mount_units::linked(&host, paths)) {
-        Ok(linked) => persistence.were_linked(linked),
+        Ok(linked) => persistence.set_linked(linked),
         // What is not known to have been a link is left where it is, and told.
         Err(error) => ui::report_problem(error),
     }
     let (plan, done) = put_in_force(&mut persistence, args)?;
-    let Some(outcome) = done else { return Ok(exit(&plan, None)) };
+    let Some(outcome) = done else { return Ok(exit_code(&plan, None)) };
     let told = HostRoot::open(&args.host.host).and_then(|host| {
         mount_units::set(&host, persistence.not_in_force(&plan, &outcome))?;
         mount_units::add_linked(&host, persistence.linked())?;
-        announce(&plan, &outcome, &machine, &host)
+        announce_mounts(&plan, &outcome, &machine, &host)
     });
     // What is in force is so, whoever could not be told of it.
-    told.map(|()| exit(&plan, Some(&outcome))).or_else(|error| {
-        ui::report_problem(error);
+    told.map(|()| exit_code(&plan, Some(&outcome))).or_else(|error| {
+        ui::problem(error);
         Ok(ExitCode::from(INCOMPLETE))
     })
 }
 
 /// Nothing of a user's own list needs root: it is linked, and made as whoever runs this.
-fn own(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
+fn apply_user(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     let machine = Machine::open(&args.root.root)?;
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     let action = "find the home";
@@ -71,11 +71,11 @@ fn own(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     let xdg = std::env::var_os("XDG_CONFIG_HOME");
     let file =
         cli.config.clone().unwrap_or_else(|| users_list::default_file(&home, xdg.as_deref()));
-    let mut list = users_list::load(&file, &below_root, &name)?;
+    let mut list = users_list::load_users_list(&file, &below_root, &name)?;
     for home in list.iter_mut().filter_map(|entry: &mut KeepEntry| entry.home.as_mut()) {
         (home.uid, home.gid) = (Some(uid), Some(gid));
     }
     let mut persistence = Persistence::new(&machine, &list, || Ok(None))?;
     let (plan, done) = put_in_force(&mut persistence, args)?;
-    Ok(exit(&plan, done.as_ref()))
+    Ok(exit_code(&plan, done.as_ref()))
 }

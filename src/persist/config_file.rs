@@ -31,32 +31,32 @@ impl ConfigEditing {
     ///
     /// One that is to keep itself, and is not in its storage yet, is brought there first: what would be
     /// written to live's own is gone at the next boot.
-    pub(crate) fn begin(
+    pub(crate) fn lock_and_read(
         cli: &Cli,
         root: &Path,
         even_if_unseen: bool,
         dry_run: bool,
     ) -> Result<(Config, Self), Failure> {
-        let mut file = editable(&load_config(cli, root)?)?;
+        let mut file = editable_path(&load_config(cli, root)?)?;
         loop {
             let lock = match dry_run {
                 true => None,
                 false => Some(lock_config(&file, ui::report_waiting)?),
             };
             let config = load_config(cli, root)?;
-            let again = editable(&config)?;
+            let again = editable_path(&config)?;
             if again != file {
                 file = again;
                 continue;
             }
             let is_lasting = cli.config.is_some() || !is_to_be_kept(&config);
             if is_lasting || is_stored(&config, root) {
-                let text = read(&file)?;
+                let text = read_text(&file)?;
                 return Ok((config, Self { file, text, _lock: lock }));
             }
             keep_itself(&config, &file, root, even_if_unseen, dry_run)?;
             if dry_run {
-                let text = read(&file)?;
+                let text = read_text(&file)?;
                 return Ok((config, Self { file, text, _lock: None }));
             }
         }
@@ -66,7 +66,7 @@ impl ConfigEditing {
     pub fn notes(&self, config: &Config, root: &Path) -> Option<String> {
         let usual = root.join(DEFAULT_FILE.trim_start_matches('/'));
         let path = DEFAULT_FILE.trim_start_matches('/').as_bytes();
-        let kept = list::list(config).iter().any(|entry| {
+        let kept = list::keep_list(config).iter().any(|entry| {
             dirfd::TreePath::parse(path).is_ok_and(|path| path.is_within(&entry.path))
         });
         (self.file == usual && !kept).then(|| {
@@ -78,20 +78,20 @@ impl ConfigEditing {
     }
 }
 
-fn changing(file: &Path) -> String {
+fn change_action(file: &Path) -> String {
     format!("change the configuration {}", Escaped(file.as_os_str().as_encoded_bytes()))
 }
 
-fn read(file: &Path) -> Result<String> {
+fn read_text(file: &Path) -> Result<String> {
     let text = dirfd::atomic_file::read_path(file, dirfd::atomic_file::MAX_OWN);
-    let text = text.map_err(|why| Error::io(changing(file), why))?;
-    String::from_utf8(text).map_err(|why| Error::new(changing(file), why))
+    let text = text.map_err(|why| Error::io(change_action(file), why))?;
+    String::from_utf8(text).map_err(|why| Error::new(change_action(file), why))
 }
 
 /// The file that `config` was read from, unless it cannot be changed there.
-fn editable(config: &Config) -> Result<PathBuf> {
+fn editable_path(config: &Config) -> Result<PathBuf> {
     let file = config.file.clone();
-    let failed = |why| Error::io(changing(&file), why);
+    let failed = |why| Error::io(change_action(&file), why);
     if file.symlink_metadata().map_err(failed)?.is_symlink() {
         let real = file.canonicalize().map_err(failed)?;
         let bytes = real.as_os_str().as_encoded_bytes();
@@ -101,18 +101,18 @@ fn editable(config: &Config) -> Result<PathBuf> {
         } else {
             format!("name the file itself with `--config {}`", Escaped(bytes))
         };
-        return Err(Error::new(changing(&file), why).mend(mend));
+        return Err(Error::new(change_action(&file), why).mend(mend));
     }
     Ok(file)
 }
 
-fn own_path() -> Result<TreePath> {
+fn own_tree_path() -> Result<TreePath> {
     TreePath::parse(DEFAULT_FILE.as_bytes())
         .map_err(|why| Error::new("keep the configuration", why))
 }
 
 fn is_to_be_kept(config: &Config) -> bool {
-    own_path().is_ok_and(|path| list::list(config).iter().any(|entry| entry.path == path))
+    own_tree_path().is_ok_and(|path| list::keep_list(config).iter().any(|entry| entry.path == path))
 }
 
 /// Whether the file that `config` was read from is the one in its storage.
@@ -129,11 +129,11 @@ fn keep_itself(
     dry_run: bool,
 ) -> Result<(), Failure> {
     let machine = Machine::open(root)?;
-    let paths = [(own_path()?, false)];
+    let paths = [(own_tree_path()?, false)];
     let request =
         KeepRequest { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
     let open = || config.open_backend(root).map(Some);
-    let plan = keep_request::plan(&request, &machine, config, &read(file)?, &open);
+    let plan = keep_request::plan_keep(&request, &machine, config, &read_text(file)?, &open);
     let plan = plan.map_err(|errors| match errors.into_iter().next() {
         Some(error) => error,
         None => Error::new("keep the configuration", "there is no plan for it"),
@@ -144,7 +144,7 @@ fn keep_itself(
         return Ok(());
     }
     let world = KeepContext { machine: &machine, config: file, old_root: None, even_if_unseen };
-    let done = keep_execute::keep(&plan, &world, &mut |_, _| {}, |step| {
+    let done = keep_execute::execute_keep(&plan, &world, &mut |_, _| {}, |step| {
         drop(writeln!(out, "done: {step}"));
     });
     let kept = done.map_err(|stopped| stopped.error)?;
@@ -152,9 +152,12 @@ fn keep_itself(
         writeln!(out, "note: {note}")?;
     }
     if list::kept_configuration(config, root).is_none() {
-        return Err(Error::new(changing(file), "it is to be kept, and is not in its storage yet")
-            .mend("see why with `blankroot apply`")
-            .into());
+        return Err(Error::new(
+            change_action(file),
+            "it is to be kept, and is not in its storage yet",
+        )
+        .mend("see why with `blankroot apply`")
+        .into());
     }
     Ok(())
 }

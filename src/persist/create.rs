@@ -34,57 +34,61 @@ pub struct NewAttributes<'g> {
 /// Makes an empty directory. Where somebody else may write in `parent`, which lies in `base`, it is
 /// made where nobody else can enter: no call both makes and opens it, and another one could have its
 /// name in between.
-pub fn dir(
+pub fn make_dir(
     parent: BorrowedFd<'_>,
     base: BorrowedFd<'_>,
     name: &OsStr,
     given: NewAttributes<'_>,
 ) -> io::Result<()> {
-    if is_own(parent)? {
-        return dir_in_own(parent, name, given);
+    if is_private_dir(parent)? {
+        return make_dir_in_own(parent, name, given);
     }
     let private = PrivateDir::make(parent, base)?;
     let name = CString::new(name.as_bytes())?;
     let from = Place { dir: private.as_fd(), name: &name };
-    let moved = dir_in_own(from.dir, OsStr::from_bytes(name.to_bytes()), given)
+    let moved = make_dir_in_own(from.dir, OsStr::from_bytes(name.to_bytes()), given)
         .and_then(|()| rename_noreplace(from, Place { dir: parent, name: &name }));
     // Best effort if it failed: nobody looks for that name.
-    match or_discard(moved, from.dir, OsStr::from_bytes(name.to_bytes())) {
+    match discard_on_error(moved, from.dir, OsStr::from_bytes(name.to_bytes())) {
         Ok(()) => private.remove(),
         failed => private.remove().and(failed),
     }
 }
 
 /// Whether this process's user alone may write in a directory.
-fn is_own(dir: BorrowedFd<'_>) -> io::Result<bool> {
+fn is_private_dir(dir: BorrowedFd<'_>) -> io::Result<bool> {
     let facts = of_open(dir)?.facts;
     Ok(facts.uid == rustix::process::geteuid().as_raw() && facts.mode & 0o022 == 0)
 }
 
-fn dir_in_own(parent: BorrowedFd<'_>, name: &OsStr, given: NewAttributes<'_>) -> io::Result<()> {
+fn make_dir_in_own(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    given: NewAttributes<'_>,
+) -> io::Result<()> {
     let private = Mode::RWXU;
     change("apply: make directory", || Ok(fs::mkdirat(parent, name, private)?))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = fs::openat(parent, name, flags, Mode::empty())?;
     check_made(made.as_fd(), FileType::Dir)?;
-    or_discard(give(made.as_fd(), given), parent, name)
+    discard_on_error(set_new_attributes(made.as_fd(), given), parent, name)
 }
 
 /// Makes an empty file.
-pub fn file(parent: BorrowedFd<'_>, name: &OsStr, given: NewAttributes<'_>) -> io::Result<()> {
+pub fn make_file(parent: BorrowedFd<'_>, name: &OsStr, given: NewAttributes<'_>) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let private = Mode::RUSR | Mode::WUSR;
     let made = change("apply: make file", || Ok(fs::openat(parent, name, flags, private)?))?;
-    or_discard(give(made.as_fd(), given), parent, name)
+    discard_on_error(set_new_attributes(made.as_fd(), given), parent, name)
 }
 
 /// Makes a link. Its owner decides nothing.
-pub fn link(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result<()> {
+pub fn make_link(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result<()> {
     change("apply: make link", || Ok(fs::symlinkat(OsStr::from_bytes(target), parent, name)?))
 }
 
 /// Whether a directory that is open for reading has no name in it.
-pub fn is_empty(dir: BorrowedFd<'_>) -> io::Result<bool> {
+pub fn is_empty_dir(dir: BorrowedFd<'_>) -> io::Result<bool> {
     for name in fs::Dir::read_from(dir)? {
         if !matches!(name?.file_name().to_bytes(), b"." | b"..") {
             return Ok(false);
@@ -93,7 +97,7 @@ pub fn is_empty(dir: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(true)
 }
 
-fn give(made: BorrowedFd<'_>, given: NewAttributes<'_>) -> io::Result<()> {
+fn set_new_attributes(made: BorrowedFd<'_>, given: NewAttributes<'_>) -> io::Result<()> {
     let facts = of_open(made)?.facts;
     if (facts.uid, facts.gid) != given.owner {
         set_owner(made, given.owner)?;
@@ -117,7 +121,7 @@ pub fn set_mode(open: BorrowedFd<'_>, mode: u16) -> io::Result<()> {
 /// Makes something under a temporary name and then gives it its own, which nothing must have: what
 /// an interrupted run had not given its owner and mode would keep the wrong ones for good, since
 /// those of what is there are nobody's to change.
-pub fn whole(
+pub fn make_whole(
     parent: BorrowedFd<'_>,
     name: &OsStr,
     make: impl FnOnce(&OsStr) -> io::Result<()>,
@@ -125,7 +129,7 @@ pub fn whole(
     let aside = atomic_file::unused(parent, name)?;
     make(&aside)?;
     let named = change("apply: name", || rename_to_unused(parent, &aside, name));
-    or_discard(named, parent, &aside)
+    discard_on_error(named, parent, &aside)
 }
 
 fn rename_to_unused(dir: BorrowedFd<'_>, from: &OsStr, to: &OsStr) -> io::Result<()> {
@@ -135,7 +139,7 @@ fn rename_to_unused(dir: BorrowedFd<'_>, from: &OsStr, to: &OsStr) -> io::Result
 
 /// Removes what was made under a temporary name if it could not be completed. Best effort: nobody
 /// looks for that name.
-fn or_discard(done: io::Result<()>, dir: BorrowedFd<'_>, made: &OsStr) -> io::Result<()> {
+fn discard_on_error(done: io::Result<()>, dir: BorrowedFd<'_>, made: &OsStr) -> io::Result<()> {
     if done.is_err() {
         let _ = change("apply: discard", || match fs::unlinkat(dir, made, AtFlags::REMOVEDIR) {
             Err(Errno::NOTDIR) => Ok(fs::unlinkat(dir, made, AtFlags::empty())?),
@@ -148,7 +152,7 @@ fn or_discard(done: io::Result<()>, dir: BorrowedFd<'_>, made: &OsStr) -> io::Re
 /// Makes something under a temporary name and exchanges it with `name`. What had that name is removed
 /// if `is_spare` says so, else it gets the name of a leftover, which is returned. Flags of it that forbid
 /// another name are dropped: what lies there is copied already, or comes back with blank.
-pub fn replace(
+pub fn replace_with_new(
     parent: BorrowedFd<'_>,
     name: &OsStr,
     make: impl FnOnce(&OsStr) -> io::Result<()>,
@@ -157,12 +161,12 @@ pub fn replace(
     let made = atomic_file::unused(parent, name)?;
     make(&made)?;
     let copy = CString::new(made.as_bytes())?;
-    if let Err(error) = unlock(parent, name) {
-        return or_discard(Err(error), parent, &made).map(|()| None);
+    if let Err(error) = drop_locking_flags(parent, name) {
+        return discard_on_error(Err(error), parent, &made).map(|()| None);
     }
-    let aside = match supersede(Place { dir: parent, name: &copy }, parent, name) {
+    let aside = match exchange_with_backup(Place { dir: parent, name: &copy }, parent, name) {
         Ok(aside) => aside,
-        Err(error) => return or_discard(Err(error), parent, &made).map(|()| None),
+        Err(error) => return discard_on_error(Err(error), parent, &made).map(|()| None),
     };
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let former = of_open(fs::openat(parent, aside.as_os_str(), flags, Mode::empty())?.as_fd())?;
@@ -176,7 +180,7 @@ pub fn replace(
     Ok(None)
 }
 
-fn unlock(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+fn drop_locking_flags(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     let name = CString::new(name.as_bytes())?;
     let there = Place { dir: parent, name: &name };
     match there.stat() {
@@ -191,9 +195,13 @@ fn unlock(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
 ///
 /// The copy has that name first, and then the two are exchanged: at no moment does nothing have
 /// `name`, or what was there a temporary one. If that fails, the copy is where it was.
-pub fn supersede(copy: Place<'_>, parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OsString> {
+pub fn exchange_with_backup(
+    copy: Place<'_>,
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+) -> io::Result<OsString> {
     let made = copy.stat()?;
-    let aside = name_beside(parent, copy, name)?;
+    let aside = rename_to_backup(parent, copy, name)?;
     let beside = CString::new(aside.as_bytes())?;
     let beside = Place { dir: parent, name: &beside };
     let exchanged = change("apply: exchange", || {
@@ -211,9 +219,9 @@ pub fn supersede(copy: Place<'_>, parent: BorrowedFd<'_>, name: &OsStr) -> io::R
     Ok(aside)
 }
 
-fn name_beside(parent: BorrowedFd<'_>, copy: Place<'_>, name: &OsStr) -> io::Result<OsString> {
+fn rename_to_backup(parent: BorrowedFd<'_>, copy: Place<'_>, name: &OsStr) -> io::Result<OsString> {
     for number in 1..=atomic_file::ATTEMPTS {
-        let aside = before_name(name, number);
+        let aside = backup_name(name, number);
         let beside = CString::new(aside.as_bytes())?;
         let beside = Place { dir: parent, name: &beside };
         match change("apply: name beside", || rename_noreplace(copy, beside)) {
@@ -226,7 +234,7 @@ fn name_beside(parent: BorrowedFd<'_>, copy: Place<'_>, name: &OsStr) -> io::Res
 }
 
 /// The name of what storage had before: `.NAME.before-1`.
-pub fn before_name(name: &OsStr, number: u32) -> OsString {
+pub fn backup_name(name: &OsStr, number: u32) -> OsString {
     // The longest number and the dot must fit into 255 bytes.
     let stem = name.as_bytes().get(..230).unwrap_or(name.as_bytes());
     OsString::from_vec([b".", stem, format!(".before-{number}").as_bytes()].concat())
@@ -239,14 +247,14 @@ pub fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Removes a link that says `target`, and nothing else.
-pub fn unlink(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result<()> {
+pub fn remove_link(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result<()> {
     check_link(parent, name, target)?;
     change("apply: unlink", || Ok(fs::unlinkat(parent, name, AtFlags::empty())?))
 }
 
 /// Puts what `make` makes in the place of a link that says `target`, and then lets `cover` mount over
 /// it. If that fails the link is put back, so that what it shows does not go out of sight.
-pub fn instead_of_link(
+pub fn replace_link_by_mount(
     parent: BorrowedFd<'_>,
     name: &OsStr,
     target: &[u8],
@@ -260,18 +268,18 @@ pub fn instead_of_link(
         let both = RenameFlags::EXCHANGE;
         change(point, || Ok(fs::renameat_with(parent, aside.as_os_str(), parent, name, both)?))
     };
-    or_discard(exchange("apply: exchange"), parent, &aside)?;
+    discard_on_error(exchange("apply: exchange"), parent, &aside)?;
     if let Err(why) = cover() {
         let put_back = exchange("apply: put the link back");
         return match put_back {
-            Ok(()) => or_discard(Err(why), parent, &aside),
+            Ok(()) => discard_on_error(Err(why), parent, &aside),
             Err(other) => {
                 let link = Escaped(aside.as_bytes());
                 Err(io::Error::other(format!("{why}; the link is named {link} by now: {other}")))
             }
         };
     }
-    unlink(parent, &aside, target)
+    remove_link(parent, &aside, target)
 }
 
 fn check_link(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result<()> {
@@ -338,7 +346,7 @@ fn is_access_list(name: &[u8]) -> bool {
 
 /// Opens `path` below `root`. A link on the way is `ELOOP`; one at the end too, unless `flags` have
 /// `PATH` and `NOFOLLOW`.
-pub fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+pub fn open_beneath(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let flags = flags | OFlags::CLOEXEC;
     for _ in 0..32 {

@@ -17,22 +17,25 @@ use crate::cli::arguments::{Apply, Cli};
 use crate::cli::invocation::{Failure, load_config};
 use crate::host::{Machine, is_not_found};
 use crate::persist::early_plan::{
-    EarlyPlan, MountPointState, MountSource, StorageMount, entries, plan,
+    EarlyPlan, MountPointState, MountSource, StorageMount, early_entries, plan_early,
 };
 use crate::persist::list::{self, KeepEntry};
 use crate::persist::mounting::{self, NewFileSystem};
-use crate::persist::persistence::{INCOMPLETE, Persistence, exit, open_backend, put_in_force};
+use crate::persist::persistence::{INCOMPLETE, Persistence, exit_code, open_backend, put_in_force};
 use crate::ui;
 
 pub(crate) fn run(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     // The root's own may be in a storage that is not there yet, and need not be newer.
     let config = load_config(cli, &args.host.host)?;
-    let list = entries(&list::list(&config));
+    let list = early_entries(&list::keep_list(&config));
     let machine = Machine::open(&args.root.root)?;
-    let plan = look_and_plan(&machine, &list)?;
-    plan.refusals.iter().for_each(ui::report_problem);
-    let (complete, list) =
-        if args.dry_run { pretend(&plan, list)? } else { mount(&plan, &machine, args, list)? };
+    let plan = plan_storage_mounts(&machine, &list)?;
+    plan.refusals.iter().for_each(ui::problem);
+    let (complete, list) = if args.dry_run {
+        print_planned(&plan, list)?
+    } else {
+        mount_planned(&plan, &machine, args, list)?
+    };
     if list.is_empty() {
         if complete && plan.mounts.is_empty() {
             writeln!(io::stdout(), "nothing to do: no kept path has to be there so early")?;
@@ -44,24 +47,24 @@ pub(crate) fn run(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     let open = || open_backend(&config, &args.root.root);
     let mut persistence = Persistence::new(&machine, &list, open)?;
     let (plan, done) = put_in_force(&mut persistence, args)?;
-    Ok(if complete { exit(&plan, done.as_ref()) } else { ExitCode::from(INCOMPLETE) })
+    Ok(if complete { exit_code(&plan, done.as_ref()) } else { ExitCode::from(INCOMPLETE) })
 }
 
 /// Mounts, and returns whether all of it worked, and the entries whose storages are there.
-fn mount(
+fn mount_planned(
     plan: &EarlyPlan,
     machine: &Machine,
     args: &Apply,
     list: Vec<KeepEntry>,
 ) -> Result<(bool, Vec<KeepEntry>), Failure> {
-    let mounted = execute(machine, &args.host.host, plan);
+    let mounted = mount_storages_of_plan(machine, &args.host.host, plan);
     let mut out = io::stdout().lock();
     for new in &mounted.done {
         writeln!(out, "done: {new}")?;
     }
     out.flush()?;
-    mounted.failed.iter().for_each(ui::report_problem);
-    let (lost, rest) = part(list, &mounted.missing);
+    mounted.failed.iter().for_each(ui::problem);
+    let (lost, rest) = split_by_storage(list, &mounted.missing);
     for (entry, missing) in lost {
         ui::report_problem(format_args!("not tried, because of {missing}: keep {}", entry.path));
     }
@@ -69,11 +72,14 @@ fn mount(
 }
 
 /// What lies in a mount to come is not there to be looked at.
-fn pretend(plan: &EarlyPlan, list: Vec<KeepEntry>) -> Result<(bool, Vec<KeepEntry>), Failure> {
+fn print_planned(
+    plan: &EarlyPlan,
+    list: Vec<KeepEntry>,
+) -> Result<(bool, Vec<KeepEntry>), Failure> {
     let missing = plan.refusals.iter().map(|refusal| &refusal.point);
     let places: Vec<&TreePath> =
         plan.mounts.iter().map(|mount| &mount.point).chain(missing).collect();
-    let (later, now) = part(list, &places);
+    let (later, now) = split_by_storage(list, &places);
     let mut out = io::stdout().lock();
     write!(out, "{plan}")?;
     for (entry, place) in later {
@@ -98,21 +104,25 @@ pub struct EarlyMountOutcome<'p> {
 }
 
 /// Plans the mounts that the storages of `list` need, as the machine's fstab has them.
-pub fn look_and_plan(machine: &Machine, list: &[KeepEntry]) -> Result<EarlyPlan> {
-    let text = fstab::read_fstab(machine.root().as_fd())
+pub fn plan_storage_mounts(machine: &Machine, list: &[KeepEntry]) -> Result<EarlyPlan> {
+    let text = fstab::read(machine.root().as_fd())
         .map_err(|e| Error::io("read etc/fstab of the root", e))?;
-    Ok(plan(list, &fstab::parse_entries(&text), |point| look(machine, point)))
+    Ok(plan_early(list, &fstab::entries(&text), |point| probe_mount_point(machine, point)))
 }
 
 /// Mounts them. Devices are found below `host`.
-pub fn execute<'p>(machine: &Machine, host: &Path, plan: &'p EarlyPlan) -> EarlyMountOutcome<'p> {
+pub fn mount_storages_of_plan<'p>(
+    machine: &Machine,
+    host: &Path,
+    plan: &'p EarlyPlan,
+) -> EarlyMountOutcome<'p> {
     let mut mounted = EarlyMountOutcome::default();
     mounted.missing.extend(plan.refusals.iter().map(|refusal| &refusal.point));
     for new in &plan.mounts {
         if mounted.missing.iter().any(|missing| new.point.is_within(missing)) {
             continue;
         }
-        match mount_storages(machine, host, new) {
+        match mount_storage(machine, host, new) {
             Ok(()) => mounted.done.push(new),
             Err(error) => {
                 mounted.failed.push(error);
@@ -124,7 +134,7 @@ pub fn execute<'p>(machine: &Machine, host: &Path, plan: &'p EarlyPlan) -> Early
 }
 
 /// Parts a list into what these places matter to, and the rest.
-pub fn part<'p>(
+pub fn split_by_storage<'p>(
     list: Vec<KeepEntry>,
     places: &[&'p TreePath],
 ) -> (Vec<(KeepEntry, &'p TreePath)>, Vec<KeepEntry>) {
@@ -138,7 +148,7 @@ pub fn part<'p>(
     (there, rest)
 }
 
-fn look(machine: &Machine, point: &TreePath) -> MountPointState {
+fn probe_mount_point(machine: &Machine, point: &TreePath) -> MountPointState {
     let mount = |path: &TreePath| {
         let opened = machine.open_at(path, OFlags::PATH | OFlags::DIRECTORY)?;
         Ok::<_, io::Error>(of_open(opened.as_fd())?.mount)
@@ -165,7 +175,7 @@ fn look(machine: &Machine, point: &TreePath) -> MountPointState {
 // Mounts the storages of early kept paths, and leaves them mounted: the root takes them over.
 
 /// Mounts one of them. Devices are found below `host`.
-pub fn mount_storages(machine: &Machine, host: &Path, new: &StorageMount) -> Result<()> {
+pub fn mount_storage(machine: &Machine, host: &Path, new: &StorageMount) -> Result<()> {
     let source = match &new.source {
         MountSource::Device(path) => host.join(path.as_path()),
         MountSource::Name(name) => Path::new(OsStr::from_bytes(name)).to_path_buf(),
@@ -174,7 +184,11 @@ pub fn mount_storages(machine: &Machine, host: &Path, new: &StorageMount) -> Res
         && let Err(why) = source.symlink_metadata()
     {
         let error = Error::io(new.to_string(), why);
-        return Err(if error.errno() == Some(nix::libc::ENOENT) { not_there(new) } else { error });
+        return Err(if error.errno() == Some(nix::libc::ENOENT) {
+            no_such_device(new)
+        } else {
+            error
+        });
     }
     let new_one = NewFileSystem {
         fs_type: &new.fs_type,
@@ -185,7 +199,7 @@ pub fn mount_storages(machine: &Machine, host: &Path, new: &StorageMount) -> Res
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let done = machine
         .open_at(&new.point, flags)
-        .and_then(|place| mounting::file_system(new_one, place.as_fd()));
+        .and_then(|place| mounting::mount_file_system(new_one, place.as_fd()));
     done.map_err(|why| {
         let missing = is_not_found(&why);
         let error = Error::io(new.to_string(), why);
@@ -205,7 +219,7 @@ pub fn mount_storages(machine: &Machine, host: &Path, new: &StorageMount) -> Res
     })
 }
 
-fn not_there(new: &StorageMount) -> Error {
+fn no_such_device(new: &StorageMount) -> Error {
     Error::new(new.to_string(), "there is no such device yet").mend(format!(
         "add `x-initrd.mount` to line {} of /etc/fstab, so that the initrd waits for it, or correct \
          the device there",

@@ -50,7 +50,7 @@ pub struct MountRefusal {
 
 /// The entries that the initrd puts in their places, and those that they lie in: mounted later, a
 /// parent would cover them.
-pub fn entries(list: &[KeepEntry]) -> Vec<KeepEntry> {
+pub fn early_entries(list: &[KeepEntry]) -> Vec<KeepEntry> {
     let early: BTreeSet<&TreePath> = list
         .iter()
         .filter(|entry| mount_units::in_initrd(entry))
@@ -61,7 +61,7 @@ pub fn entries(list: &[KeepEntry]) -> Vec<KeepEntry> {
 }
 
 /// Plans the mounts that the storages of `list` need; `look` tells what is at a mount point.
-pub fn plan(
+pub fn plan_early(
     list: &[KeepEntry],
     fstab: &[Entry],
     look: impl Fn(&TreePath) -> MountPointState,
@@ -78,7 +78,7 @@ pub fn plan(
             continue;
         }
         let hidden = plan.mounts.iter().any(|mount| point.is_within(&mount.point));
-        match mount(entry, if hidden { MountPointState::Free } else { look(&point) }) {
+        match plan_mount(entry, if hidden { MountPointState::Free } else { look(&point) }) {
             Ok(mount) => plan.mounts.extend(mount),
             Err((why, mend)) => {
                 plan.refusals.push(MountRefusal { point, line: entry.line, why, mend });
@@ -88,7 +88,10 @@ pub fn plan(
     plan
 }
 
-fn mount(entry: &Entry, point: MountPointState) -> Result<Option<StorageMount>, (String, String)> {
+fn plan_mount(
+    entry: &Entry,
+    point: MountPointState,
+) -> Result<Option<StorageMount>, (String, String)> {
     match point {
         MountPointState::Mounted => Ok(None),
         MountPointState::Free => StorageMount::of(entry).map(Some),
@@ -175,23 +178,23 @@ impl StorageMount {
         }
         let program = NOT_BY_THE_KERNEL.contains(&fs_type.as_str()) || fs_type.starts_with("fuse.");
         if program {
-            return Err(left_to_systemd(
+            return Err(not_for_the_kernel(
                 entry,
-                &format!("a mount of the type {}", shown(&fs_type)),
+                &format!("a mount of the type {}", escaped(&fs_type)),
             ));
         }
         let mut mount = Self {
             line: entry.line,
-            source: source(&entry.source)?,
+            source: parse_source(&entry.source)?,
             point: entry.point.clone(),
             fs_type,
             attributes: 0,
             options: Vec::new(),
         };
-        for option in options(&text(&entry.options, "list of options")?) {
+        for option in split_options(&text(&entry.options, "list of options")?) {
             mount
                 .add(option)
-                .map_err(|()| left_to_systemd(entry, &format!("`{}`", shown(option))))?;
+                .map_err(|()| not_for_the_kernel(entry, &format!("`{}`", escaped(option))))?;
         }
         Ok(mount)
     }
@@ -210,9 +213,9 @@ impl StorageMount {
             }
             _ if key.starts_with("verity.") => return Err(()),
             // Who may mount it may bring what is on it.
-            "user" | "users" => bits(&["nosuid", "nodev", "noexec"]),
-            "owner" | "group" => bits(&["nosuid", "nodev"]),
-            _ => match mount_options::attribute(option) {
+            "user" | "users" => attribute_bits_of(&["nosuid", "nodev", "noexec"]),
+            "owner" | "group" => attribute_bits_of(&["nosuid", "nodev"]),
+            _ => match mount_options::attribute_bits(option) {
                 Some(bits) => {
                     if matches!(option, "ro" | "rw") {
                         self.options.push((option.to_string(), None));
@@ -231,16 +234,16 @@ impl StorageMount {
     }
 }
 
-fn shown(text: &str) -> Escaped<'_> {
+fn escaped(text: &str) -> Escaped<'_> {
     Escaped(text.as_bytes())
 }
 
-fn bits(options: &[&str]) -> (u64, u64) {
-    let bits = options.iter().filter_map(|option| mount_options::attribute(option));
+fn attribute_bits_of(options: &[&str]) -> (u64, u64) {
+    let bits = options.iter().filter_map(|option| mount_options::attribute_bits(option));
     bits.fold((0, 0), |all, one| (all.0 | one.0, all.1 | one.1))
 }
 
-fn left_to_systemd(entry: &Entry, what: &str) -> WhyAndMend {
+fn not_for_the_kernel(entry: &Entry, what: &str) -> WhyAndMend {
     let why = format!("{what} is not for the kernel alone to do");
     let mend = format!(
         "add `x-initrd.mount` to line {}, so that systemd mounts it in the initrd, or write \
@@ -251,7 +254,7 @@ fn left_to_systemd(entry: &Entry, what: &str) -> WhyAndMend {
 }
 
 /// The options of a list. A comma within quotes is a part of its option.
-fn options(list: &str) -> impl Iterator<Item = &str> {
+fn split_options(list: &str) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     list.split(move |c| {
         quoted ^= c == '"';
@@ -259,7 +262,7 @@ fn options(list: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn source(field: &[u8]) -> Result<MountSource, WhyAndMend> {
+fn parse_source(field: &[u8]) -> Result<MountSource, WhyAndMend> {
     let device = |path: &[u8]| {
         let path = TreePath::parse(path).map_err(|why| {
             (format!("its device {} {why}", Escaped(field)), "correct the line".to_string())
@@ -272,7 +275,7 @@ fn source(field: &[u8]) -> Result<MountSource, WhyAndMend> {
             let value = value
                 .strip_prefix(b"\"")
                 .map_or(value, |value| value.strip_suffix(b"\"").unwrap_or(value));
-            let value = as_udev_names_it(value);
+            let value = encode_for_udev(value);
             return device(format!("dev/disk/{dir}/{value}").as_bytes());
         }
     }
@@ -280,7 +283,7 @@ fn source(field: &[u8]) -> Result<MountSource, WhyAndMend> {
 }
 
 /// What a link below `/dev/disk` is named (`encode_devnode_name` of systemd).
-fn as_udev_names_it(value: &[u8]) -> String {
+fn encode_for_udev(value: &[u8]) -> String {
     let mut name = String::new();
     let hex = |name: &mut String, byte: u8| name.push_str(&format!("\\x{byte:02x}"));
     for chunk in value.utf8_chunks() {

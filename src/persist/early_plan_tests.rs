@@ -21,7 +21,8 @@ fn early_entries_bring_the_entries_that_they_lie_in() {
         "directories = [\"/var\", \"/var/lib\", { path = \"/srv\", in_initrd = true }, \"/opt\", \
          { path = \"/var/log\", in_initrd = false }, \"/var/lib/nixos\"]\nfiles = [\"/etc/machine-id\"]",
     );
-    let early: Vec<String> = entries(&list).iter().map(|entry| entry.path.to_string()).collect();
+    let early: Vec<String> =
+        early_entries(&list).iter().map(|entry| entry.path.to_string()).collect();
     assert_eq!(early, ["/etc/machine-id", "/srv", "/var", "/var/lib", "/var/lib/nixos"]);
 }
 
@@ -37,7 +38,7 @@ fn a_storage_is_mounted_with_what_it_lies_in_and_what_is_mounted_is_left_alone()
           /dev/d /var ext4\n/dev/e / btrfs",
     );
     let asked = std::cell::RefCell::new(Vec::new());
-    let plan = plan(&list, &fstab, |point| {
+    let plan = plan_early(&list, &fstab, |point| {
         asked.borrow_mut().push(point.to_string());
         if point.to_string() == "/there" { MountPointState::Mounted } else { MountPointState::Free }
     });
@@ -61,7 +62,7 @@ fn what_cannot_be_mounted_is_told_with_its_line_and_hides_what_lies_in_it() {
          [[storage]]\npath = \"/persist/x\"",
     );
     let fstab = fstab::entries(b"\n/dev/a /persist btrfs\n/dev/b /persist/x ext4");
-    let point = |point: MountPointState| plan(&list, &fstab, |_| point.clone());
+    let point = |point: MountPointState| plan_early(&list, &fstab, |_| point.clone());
     let missing = point(MountPointState::Missing);
     assert_eq!(missing.mounts, []);
     assert_eq!(
@@ -70,7 +71,7 @@ fn what_cannot_be_mounted_is_told_with_its_line_and_hides_what_lies_in_it() {
           mend: make the directory /persist in blank, where each boot finds it"]
     );
     let wrong = fstab::entries(b"/dev/a /persist nfs");
-    let plan = plan(&list, &wrong, |_| MountPointState::Free);
+    let plan = plan_early(&list, &wrong, |_| MountPointState::Free);
     assert!(plan.refusals[0].mend.contains("`x-initrd.mount` to line 1"), "{plan:?}");
 }
 

@@ -41,7 +41,7 @@ pub struct ApplyOutcome {
 
 impl ApplyOutcome {
     fn tell_of(&mut self, copied: Copied) {
-        self.notes.extend(notes_of(&copied));
+        self.notes.extend(notes_of_copy(&copied));
         self.left_out.extend(copied.left_out);
     }
 
@@ -52,7 +52,7 @@ impl ApplyOutcome {
 }
 
 /// Does the steps; `progress` is told of names and bytes that are copied.
-pub fn apply(
+pub fn apply_steps(
     steps: &[ApplyStep],
     machine: &Machine,
     progress: &mut dyn FnMut(u64, u64),
@@ -70,19 +70,19 @@ pub fn apply(
         }
         let done = match step {
             ApplyStep::Adopt { path, source, sets_aside: false } => {
-                let copied = new(machine, path, source, progress);
+                let copied = copy_to_unused(machine, path, source, progress);
                 copied.map(|copied| outcome.tell_of(copied))
             }
             ApplyStep::Adopt { path, source, sets_aside: true } => {
                 let set_aside = &mut |aside| outcome.set_aside.push((source.clone(), aside));
-                let copied = instead(machine, path, source, set_aside, progress);
+                let copied = copy_and_exchange(machine, path, source, set_aside, progress);
                 copied.map(|copied| outcome.tell_of(copied))
             }
             ApplyStep::Replace { path, making, spare } => {
-                replace(machine, path, making, *spare, &mut outcome)
-                    .map_err(|why| failed(step, why))
+                replace_target(machine, path, making, *spare, &mut outcome)
+                    .map_err(|why| step_error(step, why))
             }
-            step => run(step, machine),
+            step => apply_step(step, machine),
         };
         match done {
             Ok(()) => outcome.done.push(at),
@@ -96,7 +96,7 @@ pub fn apply(
 }
 
 /// What a copy does not have of its original.
-pub fn notes_of(copied: &Copied) -> Vec<String> {
+pub fn notes_of_copy(copied: &Copied) -> Vec<String> {
     let unlisted = copied.unlisted.lines(|path| {
         format!(
             "{path} has more extended attributes than can be listed; the copy has its access \
@@ -115,31 +115,33 @@ pub fn notes_of(copied: &Copied) -> Vec<String> {
     unlisted.chain(refused).chain(privileges).collect()
 }
 
-fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
+fn apply_step(step: &ApplyStep, machine: &Machine) -> Result<()> {
     let done = match step {
         ApplyStep::Make { path, making, attributes } => {
             let (base, attributes) = (machine.base_of(path), attributes.as_ref());
             in_parent(machine, path, |dir, name| match making {
-                FileSpec::Link { .. } => make((dir, base), name, making, None),
-                _ => create::whole(dir, name, |aside| make((dir, base), aside, making, attributes)),
+                FileSpec::Link { .. } => make_spec((dir, base), name, making, None),
+                _ => create::make_whole(dir, name, |aside| {
+                    make_spec((dir, base), aside, making, attributes)
+                }),
             })
         }
         ApplyStep::Unlink { path, target, .. } => {
-            in_parent(machine, path, |dir, name| create::unlink(dir, name, target))
+            in_parent(machine, path, |dir, name| create::remove_link(dir, name, target))
         }
         ApplyStep::Enforce { path, found, owner, mode } => {
-            enforce(machine, path, found, *owner, *mode)
+            set_owner_and_mode(machine, path, found, *owner, *mode)
         }
         ApplyStep::Remember { source, .. } => {
-            open(machine, source).and_then(|file| xattrs::mark_as_replaced(file.as_fd()))
+            open_to_mark(machine, source).and_then(|file| xattrs::mark_as_replaced(file.as_fd()))
         }
-        ApplyStep::Bind { source, path, options } => bind(machine, source, path, options),
+        ApplyStep::Bind { source, path, options } => bind_mount(machine, source, path, options),
         ApplyStep::Cover { link, target, making, source, path, options } => {
             in_parent(machine, link, |dir, name| {
                 let base = machine.base_of(link);
-                let place = |aside: &OsStr| make((dir, base), aside, making, None);
-                let cover = || bind(machine, source, path, options);
-                create::instead_of_link(dir, name, target, place, cover)
+                let place = |aside: &OsStr| make_spec((dir, base), aside, making, None);
+                let cover = || bind_mount(machine, source, path, options);
+                create::replace_link_by_mount(dir, name, target, place, cover)
             })
         }
         ApplyStep::SetOptions { path, options } => machine
@@ -147,10 +149,10 @@ fn run(step: &ApplyStep, machine: &Machine) -> Result<()> {
             .and_then(|mount| mounting::set_attributes(mount.as_fd(), options.kernel)),
         ApplyStep::Adopt { .. } | ApplyStep::Replace { .. } => Ok(()),
     };
-    done.map_err(|why| failed(step, why))
+    done.map_err(|why| step_error(step, why))
 }
 
-fn bind(
+fn bind_mount(
     machine: &Machine,
     source: &TreePath,
     path: &TreePath,
@@ -159,10 +161,10 @@ fn bind(
     let flags = OFlags::PATH | OFlags::NOFOLLOW;
     let source = machine.open_at(source, flags)?;
     let place = machine.open_at(path, flags)?;
-    mounting::bind(source.as_fd(), place.as_fd(), options.kernel)
+    mounting::bind_open(source.as_fd(), place.as_fd(), options.kernel)
 }
 
-fn failed(step: &ApplyStep, why: io::Error) -> Error {
+fn step_error(step: &ApplyStep, why: io::Error) -> Error {
     let mend = why.get_ref().and_then(|why| why.downcast_ref::<UnsafeTransition>());
     if let Some(UnsafeTransition { why, mend }) = mend {
         return Error::new(step.to_string(), why.as_str()).mend(mend.as_str());
@@ -199,7 +201,7 @@ fn in_parent(
     run(parent.as_fd(), name)
 }
 
-fn make(
+fn make_spec(
     (dir, base): (BorrowedFd<'_>, BorrowedFd<'_>),
     name: &OsStr,
     what: &FileSpec,
@@ -208,26 +210,26 @@ fn make(
     let given =
         |owner: &Owner, mode| NewAttributes { owner: (owner.uid, owner.gid), mode, attributes };
     match what {
-        FileSpec::Dir(owner, mode) => create::dir(dir, base, name, given(owner, *mode)),
-        FileSpec::File(owner, mode) => create::file(dir, name, given(owner, *mode)),
-        FileSpec::Link { target, .. } => create::link(dir, name, target),
+        FileSpec::Dir(owner, mode) => create::make_dir(dir, base, name, given(owner, *mode)),
+        FileSpec::File(owner, mode) => create::make_file(dir, name, given(owner, *mode)),
+        FileSpec::Link { target, .. } => create::make_link(dir, name, target),
     }
 }
 
 /// Opens what is to get a mark. A file with a second name might be somebody else's.
-fn open(machine: &Machine, path: &TreePath) -> io::Result<OwnedFd> {
+fn open_to_mark(machine: &Machine, path: &TreePath) -> io::Result<OwnedFd> {
     // Its path alone first: opening a device that has come to lie there could have effects.
     let found = machine.open_at(path, OFlags::PATH | OFlags::NOFOLLOW)?;
-    let found = check_own(&found)?;
+    let found = check_single_link(&found)?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let opened = machine.open_at(path, flags)?;
-    if !check_own(&opened)?.is_same_file(&found) {
+    if !check_single_link(&opened)?.is_same_file(&found) {
         return Err(io::Error::other("somebody else changed it at the same moment"));
     }
     Ok(opened)
 }
 
-fn check_own(opened: &OwnedFd) -> io::Result<Stat> {
+fn check_single_link(opened: &OwnedFd) -> io::Result<Stat> {
     let stat = of_open(opened.as_fd())?;
     match stat.facts.file_type {
         FileType::Dir => Ok(stat),
@@ -237,7 +239,7 @@ fn check_own(opened: &OwnedFd) -> io::Result<Stat> {
     }
 }
 
-fn replace(
+fn replace_target(
     machine: &Machine,
     path: &TreePath,
     making: &FileSpec,
@@ -247,8 +249,8 @@ fn replace(
     let is_spare = |stat: &Stat| spare == Some(FileFingerprint::of(stat));
     let mut aside = None;
     in_parent(machine, path, |dir, name| {
-        let make = |aside: &OsStr| make((dir, machine.base_of(path)), aside, making, None);
-        aside = create::replace(dir, name, make, is_spare)?;
+        let make = |aside: &OsStr| make_spec((dir, machine.base_of(path)), aside, making, None);
+        aside = create::replace_with_new(dir, name, make, is_spare)?;
         Ok(())
     })?;
     if let (Some(name), Some(parent)) = (aside, path.parent()) {
@@ -264,27 +266,28 @@ type Progress<'p> = &'p mut dyn FnMut(u64, u64);
 
 /// Copies `path` to `source`, which nothing must have; returns the nested subvolumes that hold
 /// something, which are no part of the copy.
-pub fn new(
+pub fn copy_to_unused(
     machine: &Machine,
     path: &TreePath,
     source: &TreePath,
     progress: Progress<'_>,
 ) -> Result<Copied> {
-    copy(machine, path, source, progress)?.name()
+    copy_aside(machine, path, source, progress)?.name()
 }
 
 /// Copies `path` to `source`. What has that name is told to `set_aside` under its next one as soon
 /// as it has it. Returns the same as [`new`].
-pub fn instead(
+pub fn copy_and_exchange(
     machine: &Machine,
     path: &TreePath,
     source: &TreePath,
     set_aside: &mut dyn FnMut(TreePath),
     progress: Progress<'_>,
 ) -> Result<Copied> {
-    let copy = copy(machine, path, source, progress)?;
+    let copy = copy_aside(machine, path, source, progress)?;
     let failed = |why| Error::io(format!("put the copy of {path} in the place of {source}"), why);
-    match create::supersede(copy.place(), copy.dir(), source.name().unwrap_or_default()) {
+    match create::exchange_with_backup(copy.place(), copy.dir(), source.name().unwrap_or_default())
+    {
         Ok(aside) => {
             set_aside(source.parent().unwrap_or_default().join(aside.as_bytes()));
             change("apply: sync directory", || create::sync_dir(copy.dir())).map_err(failed)?;
@@ -299,7 +302,7 @@ pub fn instead(
 }
 
 /// A finished copy, which has no name yet.
-fn copy(
+fn copy_aside(
     machine: &Machine,
     path: &TreePath,
     source: &TreePath,
@@ -316,15 +319,15 @@ fn copy(
     // Open for reading, so that it can be made durable.
     let dir = machine.base_of(source);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let to = create::open(dir, parent.as_path(), flags).map_err(failed)?;
+    let to = create::open_beneath(dir, parent.as_path(), flags).map_err(failed)?;
     let from = Place { dir: from.as_fd(), name: &from_name };
     let place = Place { dir: to.as_fd(), name: &to_name };
     let copy = Aside::make(from, place, dir, (path, source), progress);
-    copy.map_err(|why| with_mend(why, &parent))
+    copy.map_err(|why| with_space_mend(why, &parent))
 }
 
 /// The two sides may be on two file systems: it is told which one has no room.
-fn with_mend(why: Error, parent: &TreePath) -> Error {
+fn with_space_mend(why: Error, parent: &TreePath) -> Error {
     match why.errno() {
         Some(nix::libc::ENOSPC | nix::libc::EDQUOT) => why.mend(format!(
             "make room on the file system of {parent}, and run this again; until then all is as it \
@@ -338,7 +341,7 @@ fn with_mend(why: Error, parent: &TreePath) -> Error {
 // can have put it there since it was looked at.
 
 /// Gives `path` this owner and mode, if it is still what was `found` there.
-pub fn enforce(
+pub fn set_owner_and_mode(
     machine: &Machine,
     path: &TreePath,
     found: &ExpectedFile,
@@ -348,8 +351,8 @@ pub fn enforce(
     let (way, parent) = open_parent(machine, path)?;
     let opened = open_to_enforce(parent, path, found)?;
     let stat = of_open(opened.as_fd())?;
-    way.check(path, stat.facts.uid).map_err(refused)?;
-    way.check_set_id(path, &stat, owner, mode).map_err(refused)?;
+    way.check_owner(path, stat.facts.uid).map_err(transition_error)?;
+    way.check_set_id(path, &stat, owner, mode).map_err(transition_error)?;
     if let Some(Owner { uid, gid }) = owner {
         create::set_owner(opened.as_fd(), (uid, gid))?;
         // Whatever the kernel does by itself (chown(2)).
@@ -369,34 +372,35 @@ fn open_parent(machine: &Machine, path: &TreePath) -> io::Result<(AncestorChain,
     dirs.reverse();
     let mut opened = fs::openat(machine.base_of(path), c".", flags, Mode::empty())?;
     let mut way = AncestorChain::default();
-    enter(&mut way, TreePath::root(), &opened)?;
+    enter_dir(&mut way, TreePath::root(), &opened)?;
     for dir in dirs {
         let name = dir.name().unwrap_or_default();
-        opened = create::open(opened.as_fd(), name.as_ref(), flags)?;
-        enter(&mut way, dir, &opened)?;
+        opened = create::open_beneath(opened.as_fd(), name.as_ref(), flags)?;
+        enter_dir(&mut way, dir, &opened)?;
     }
     Ok((way, opened))
 }
 
-fn enter(way: &mut AncestorChain, dir: TreePath, opened: &OwnedFd) -> io::Result<()> {
+fn enter_dir(way: &mut AncestorChain, dir: TreePath, opened: &OwnedFd) -> io::Result<()> {
     let facts = of_open(opened.as_fd())?.facts;
-    way.enter(dir, facts.uid, facts.mode).map_err(refused)
+    way.enter(dir, facts.uid, facts.mode).map_err(transition_error)
 }
 
 /// Opens what was `found`. A file with a second name might be somebody else's.
 fn open_to_enforce(parent: OwnedFd, path: &TreePath, found: &ExpectedFile) -> io::Result<OwnedFd> {
     let name = path.name().ok_or_else(|| io::Error::other("it is the root itself"))?;
-    let open = |flags| create::open(parent.as_fd(), name.as_ref(), flags | OFlags::NOFOLLOW);
+    let open =
+        |flags| create::open_beneath(parent.as_fd(), name.as_ref(), flags | OFlags::NOFOLLOW);
     // Its path alone first: opening a device that has come to lie there could have effects.
-    let there = check(&open(OFlags::PATH)?, found)?;
+    let there = check_expected(&open(OFlags::PATH)?, found)?;
     let opened = open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
-    match check(&opened, found)?.is_same_file(&there) {
+    match check_expected(&opened, found)?.is_same_file(&there) {
         true => Ok(opened),
-        false => Err(changed()),
+        false => Err(changed_meanwhile()),
     }
 }
 
-fn check(opened: &OwnedFd, found: &ExpectedFile) -> io::Result<Stat> {
+fn check_expected(opened: &OwnedFd, found: &ExpectedFile) -> io::Result<Stat> {
     let stat = of_open(opened.as_fd())?;
     match stat.facts.file_type {
         FileType::Dir => {}
@@ -404,13 +408,13 @@ fn check(opened: &OwnedFd, found: &ExpectedFile) -> io::Result<Stat> {
         FileType::File => return Err(io::Error::other("it has another name somewhere")),
         _ => return Err(io::Error::other("it is neither a file nor a directory")),
     }
-    if found.is(&stat) { Ok(stat) } else { Err(changed()) }
+    if found.matches(&stat) { Ok(stat) } else { Err(changed_meanwhile()) }
 }
 
-fn changed() -> io::Error {
+fn changed_meanwhile() -> io::Error {
     io::Error::other("somebody else changed it at the same moment")
 }
 
-fn refused(why: UnsafeTransition) -> io::Error {
+fn transition_error(why: UnsafeTransition) -> io::Error {
     io::Error::other(why)
 }

@@ -15,19 +15,19 @@ use crate::config::{Config, edit};
 use crate::host::{HostRoot, Machine};
 use crate::persist::config_file::ConfigEditing;
 use crate::persist::keep_execute::write_config;
-use crate::persist::keep_plan::{added_lines, shown};
+use crate::persist::keep_plan::{added_lines, escape_line};
 use crate::persist::list;
 
 /// What has a meaning in a pattern.
 const WILD: &[u8] = b"*?[]{}\\";
 
 pub(crate) fn run(cli: &Cli, args: &Forget) -> Result<ExitCode, Failure> {
-    let (config, editing) = ConfigEditing::begin(cli, &args.root.root, true, args.dry_run)?;
+    let (config, editing) = ConfigEditing::lock_and_read(cli, &args.root.root, true, args.dry_run)?;
     let host = HostRoot::open(&args.root.root)?;
     let mut out = io::stdout().lock();
     let mut text = editing.text.clone();
     for path in &args.paths {
-        let pattern = pattern(path, &args.root.root, &host)?;
+        let pattern = pattern_argument(path, &args.root.root, &host)?;
         refuse_kept(&config, &pattern)?;
         let edited = edit::add_forget(&text, &pattern)?;
         if edited == text {
@@ -45,7 +45,7 @@ pub(crate) fn run(cli: &Cli, args: &Forget) -> Result<ExitCode, Failure> {
         writeln!(out, "done: write to the configuration:")?;
     }
     for line in added_lines(&editing.text, &text) {
-        writeln!(out, "   + {}", shown(&line))?;
+        writeln!(out, "   + {}", escape_line(&line))?;
     }
     if let Some(note) = editing.notes(&config, &args.root.root) {
         writeln!(out, "note: {note}")?;
@@ -54,7 +54,7 @@ pub(crate) fn run(cli: &Cli, args: &Forget) -> Result<ExitCode, Failure> {
 }
 
 /// A path that is there is meant literally; anything else is a pattern.
-fn pattern(path: &Path, root: &Path, host: &HostRoot) -> Result<String> {
+fn pattern_argument(path: &Path, root: &Path, host: &HostRoot) -> Result<String> {
     let shown = Escaped(path.as_os_str().as_bytes()).to_string();
     let wild = path.as_os_str().as_bytes().iter().any(|byte| WILD.contains(byte));
     let literal = |path: &TreePath| {
@@ -79,7 +79,7 @@ fn pattern(path: &Path, root: &Path, host: &HostRoot) -> Result<String> {
         Err(_) if wild => path.as_os_str().as_bytes().to_vec(),
         Err(error) => return Err(error),
     };
-    refuse_class(&shown, &pattern)?;
+    refuse_named_class(&shown, &pattern)?;
     String::from_utf8(pattern).map_err(|_| {
         Error::new(format!("forget `{shown}`"), "it is not UTF-8, as TOML must be")
             .mend("write `?` for each byte that is not, in quotes")
@@ -88,7 +88,7 @@ fn pattern(path: &Path, root: &Path, host: &HostRoot) -> Result<String> {
 
 /// A shell's classes by name would be read as something else: `[[:digit:]]` as one of `[:digt` with a
 /// `]` behind it.
-fn refuse_class(shown: &str, pattern: &[u8]) -> Result<()> {
+fn refuse_named_class(shown: &str, pattern: &[u8]) -> Result<()> {
     let mut in_brackets = false;
     let mut bytes = pattern.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
@@ -111,7 +111,7 @@ fn refuse_class(shown: &str, pattern: &[u8]) -> Result<()> {
 fn refuse_kept(config: &Config, pattern: &str) -> Result<()> {
     let wild = pattern.bytes().any(|byte| WILD.contains(&byte));
     let Ok(path) = TreePath::parse(pattern.as_bytes()) else { return Ok(()) };
-    let list = list::list(config);
+    let list = list::keep_list(config);
     let kept = list.iter().filter(|_| !wild).find(|entry| {
         path == entry.path || (entry.kind == EntryKind::Dir && path.is_within(&entry.path))
     });

@@ -65,7 +65,7 @@ impl<'b> Baseline<'b> {
 
     fn opened(&mut self) -> dirfd::Result<&Opened> {
         if self.opened.is_none() {
-            self.opened = Some(self.look()?);
+            self.opened = Some(self.open_trees()?);
         }
         match &self.opened {
             Some(opened) => Ok(opened),
@@ -73,7 +73,7 @@ impl<'b> Baseline<'b> {
         }
     }
 
-    fn look(&self) -> dirfd::Result<Opened> {
+    fn open_trees(&self) -> dirfd::Result<Opened> {
         let Some(backend) = (self.open)()? else {
             return Ok(Opened { backend: None, live: None, blank: None, changed: OnceCell::new() });
         };
@@ -122,7 +122,7 @@ impl<'b> Baseline<'b> {
         let failed = |why| dirfd::Error::io(format!("look at {path}"), why);
         let Some(blank) = self.blank_of(machine)? else { return Ok(None) };
         let flags = OFlags::PATH | OFlags::NOFOLLOW;
-        let was = match create::open(blank, path.as_path(), flags) {
+        let was = match create::open_beneath(blank, path.as_path(), flags) {
             Ok(was) => stat::of_open(was.as_fd()).map_err(failed)?,
             Err(why) if is_not_found(&why) => return Ok(Some(false)),
             // Whoever compares the two tells what is wrong.
@@ -138,7 +138,7 @@ impl<'b> Baseline<'b> {
         }
         let is_dir = found.stat.facts.file_type == FileType::Dir;
         let dir = if is_dir { path.clone() } else { path.parent().unwrap_or_default() };
-        let dir = create::open(
+        let dir = create::open_beneath(
             machine.root().as_fd(),
             if dir.depth() == 0 { Path::new(".") } else { dir.as_path() },
             OFlags::RDONLY | OFlags::DIRECTORY,
@@ -197,7 +197,7 @@ fn has_mounts_below(dir: BorrowedFd<'_>) -> io::Result<bool> {
 }
 
 /// What an entry's place has; the error completes "cannot look into …: ".
-pub(crate) fn of(
+pub(crate) fn judge_content(
     machine: &Machine,
     one: &ResolvedEntry,
     path: &TreePath,
@@ -208,12 +208,12 @@ pub(crate) fn of(
     let told = |why: io::Error| dirfd::error::describe(&why);
     if found.stat.facts.file_type == FileType::Dir {
         let opened = machine.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(told)?;
-        if create::is_empty(opened.as_fd()).map_err(told)? {
+        if create::is_empty_dir(opened.as_fd()).map_err(told)? {
             return Ok(HiddenContent::Empty);
         }
     }
     let here = machine.parent_of(path).map_err(told)?;
-    let Some(name) = path.name().and_then(c_string) else {
+    let Some(name) = path.name().and_then(name_as_c_string) else {
         return Ok(HiddenContent::Data);
     };
     let here = Place { dir: here.as_fd(), name: &name };
@@ -227,10 +227,10 @@ pub(crate) fn of(
     if as_in_blank == Some(true) {
         return Ok(HiddenContent::AsInBlank);
     }
-    if observed.found(&one.source).is_some() {
+    if observed.file_at(&one.source).is_some() {
         let stored = machine.parent_of(&one.source).map_err(told)?;
-        let other = one.source.name().and_then(c_string).unwrap_or_default();
-        if same(Place { dir: stored.as_fd(), name: &other }, here, path) {
+        let other = one.source.name().and_then(name_as_c_string).unwrap_or_default();
+        if is_same_content(Place { dir: stored.as_fd(), name: &other }, here, path) {
             return Ok(HiddenContent::AsInStorage);
         }
     }
@@ -240,8 +240,8 @@ pub(crate) fn of(
     let blank = baseline.blank_of(machine).map_err(|why| why.to_string())?;
     let Some(blank) = blank else { return Ok(HiddenContent::Data) };
     let parent = path.parent().unwrap_or_default();
-    match create::open(blank, parent.as_path(), OFlags::PATH | OFlags::DIRECTORY) {
-        Ok(dir) if same(Place { dir: dir.as_fd(), name: &name }, here, path) => {
+    match create::open_beneath(blank, parent.as_path(), OFlags::PATH | OFlags::DIRECTORY) {
+        Ok(dir) if is_same_content(Place { dir: dir.as_fd(), name: &name }, here, path) => {
             Ok(HiddenContent::AsInBlank)
         }
         Ok(_) => Ok(HiddenContent::Data),
@@ -252,34 +252,38 @@ pub(crate) fn of(
 
 /// A file that only says that the machine has no identity yet has nothing that could be lost
 /// (machine-id(5), "First Boot Semantics").
-pub(crate) fn judge_identity(machine: &Machine, one: &ResolvedEntry, observed: &mut Observations) {
+pub(crate) fn judge_machine_id(
+    machine: &Machine,
+    one: &ResolvedEntry,
+    observed: &mut Observations,
+) {
     for path in one.before.iter().chain([&one.source]) {
         let Some(PathState::Present(found)) = observed.places.get_mut(path) else { continue };
         let facts = &found.stat.facts;
         // What cannot be read is told by whoever compares it.
         if facts.file_type == FileType::File
             && facts.size <= 64
-            && read(machine, path).is_ok_and(|text| text.trim_ascii() == b"uninitialized")
+            && read_start(machine, path).is_ok_and(|text| text.trim_ascii() == b"uninitialized")
         {
             found.content = HiddenContent::Empty;
         }
     }
 }
 
-fn read(machine: &Machine, path: &TreePath) -> io::Result<Vec<u8>> {
+fn read_start(machine: &Machine, path: &TreePath) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let (file, mut text) = (File::from(machine.open_at(path, flags)?), Vec::new());
     file.take(64).read_to_end(&mut text)?;
     Ok(text)
 }
 
-fn c_string(name: &std::ffi::OsStr) -> Option<CString> {
+fn name_as_c_string(name: &std::ffi::OsStr) -> Option<CString> {
     CString::new(name.as_encoded_bytes()).ok()
 }
 
 /// Whether both places have something, and the same: type, content, owners, modes, attributes, and
 /// all below. What cannot be compared is not the same: one file of one user, which only looks
 /// different or cannot be read, is no reason to leave out a path that is everybody's.
-fn same(older: Place<'_>, newer: Place<'_>, shown: &TreePath) -> bool {
+fn is_same_content(older: Place<'_>, newer: Place<'_>, shown: &TreePath) -> bool {
     temporary_copy::difference(older, newer, shown).is_ok_and(|differing| differing.is_none())
 }

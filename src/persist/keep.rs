@@ -29,29 +29,31 @@ const FAILED: u8 = 1;
 
 pub(crate) fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
-    let (config, editing) = ConfigEditing::begin(cli, root, args.even_if_unseen, args.dry_run)?;
-    let Some(name) = &args.from else { return run_on(args, &config, &editing, None) };
+    let (config, editing) =
+        ConfigEditing::lock_and_read(cli, root, args.even_if_unseen, args.dry_run)?;
+    let Some(name) = &args.from else { return keep_from(args, &config, &editing, None) };
     if args.dry_run {
         let backend = config.open_backend(root)?;
         let found = find_old_root(&backend.survey()?, |tree| backend.view(tree), name)?;
-        return run_on(args, &config, &editing, Some(found));
+        return keep_from(args, &config, &editing, Some(found));
     }
     // Nobody deletes the old root meanwhile.
     config.with_lock(root, ui::report_waiting, |locked| {
         let found = find_old_root(&locked.survey()?, |tree| locked.view(tree), name)?;
-        Ok(run_on(args, &config, &editing, Some(found)))
+        Ok(keep_from(args, &config, &editing, Some(found)))
     })?
 }
 
 /// The same with what the data is taken from, if it is an old root.
-fn run_on(
+fn keep_from(
     args: &Keep,
     config: &Config,
     editing: &ConfigEditing,
     old_root: Option<(String, View)>,
 ) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
-    let paths = args.paths.iter().map(|path| named(path, root)).collect::<Result<Vec<_>>>()?;
+    let paths =
+        args.paths.iter().map(|path| path_argument(path, root)).collect::<Result<Vec<_>>>()?;
     if let Err(refused) = expect_no_swap_files(&paths, config, args) {
         ui::report_problem(refused);
         return Ok(ExitCode::from(FAILED));
@@ -67,7 +69,7 @@ fn run_on(
         adopt: args.adopt,
     };
     let open = || config.open_backend(root).map(Some);
-    let plan = match keep_request::plan(&request, &machine, config, &editing.text, &open) {
+    let plan = match keep_request::plan_keep(&request, &machine, config, &editing.text, &open) {
         Ok(plan) => plan,
         Err(errors) => {
             errors.iter().for_each(ui::report_problem);
@@ -101,7 +103,7 @@ fn run_on(
             }
         });
     }
-    let code = execute(&plan, &world, &mut out, &args.host.host)?;
+    let code = execute_and_print(&plan, &world, &mut out, &args.host.host)?;
     if plan.config.is_some() {
         let after = Config::load(&editing.file)?;
         if let Some(note) = editing.notes(&after, root) {
@@ -125,7 +127,7 @@ fn expect_no_swap_files(paths: &[(TreePath, bool)], config: &Config, args: &Keep
     paths.iter().try_for_each(|(path, _)| swap_files::expect_none_in(&swaps, path, &place))
 }
 
-fn execute(
+fn execute_and_print(
     plan: &KeepPlan,
     world: &KeepContext<'_>,
     out: &mut impl Write,
@@ -134,9 +136,10 @@ fn execute(
     let bytes = plan.moved.iter().filter_map(|one| Some(one.census.as_ref()?.bytes)).sum();
     let progress = ProgressCounter::of_bytes("copying", bytes);
     // A reader that goes away does not stop what is being done.
-    let done = keep_execute::keep(plan, world, &mut |_, bytes| progress.add(bytes), |step| {
-        progress.suspend(|| drop(writeln!(out, "done: {step}")))
-    });
+    let done =
+        keep_execute::execute_keep(plan, world, &mut |_, bytes| progress.add(bytes), |step| {
+            progress.outside(|| drop(writeln!(out, "done: {step}")))
+        });
     drop(progress);
     let (kept, stopped) = match done {
         Ok(kept) => (kept, None),
@@ -145,10 +148,14 @@ fn execute(
             (stopped.kept, Some(text))
         }
     };
-    tell(&kept, out)?;
+    print_notes(&kept, out)?;
     let outcome = kept.outcome();
-    let told =
-        persistence::announce(&kept.applied, &outcome, world.machine, &HostRoot::open(host)?);
+    let told = persistence::announce_mounts(
+        &kept.applied,
+        &outcome,
+        world.machine,
+        &HostRoot::open(host)?,
+    );
     if let Some(text) = stopped {
         ui::report_problem(text);
         return Ok(ExitCode::from(FAILED));
@@ -157,7 +164,7 @@ fn execute(
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(kept: &KeepReport, out: &mut impl Write) -> io::Result<()> {
+fn print_notes(kept: &KeepReport, out: &mut impl Write) -> io::Result<()> {
     for note in &kept.notes {
         writeln!(out, "note: {note}")?;
     }
@@ -165,7 +172,7 @@ fn tell(kept: &KeepReport, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// The path, and whether a slash at its end says that it is a directory.
-fn named(path: &Path, root: &Path) -> Result<(TreePath, bool)> {
+fn path_argument(path: &Path, root: &Path) -> Result<(TreePath, bool)> {
     let is_dir = path.as_os_str().as_bytes().ends_with(b"/");
     Ok((in_tree(path, root, "keep")?, is_dir))
 }

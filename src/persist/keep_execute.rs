@@ -26,7 +26,7 @@ use crate::host::Machine;
 use crate::persist::create;
 use crate::persist::execute::{self, ApplyOutcome};
 use crate::persist::keep_plan::{KeepPlan, KeepStep, MovedPath};
-use crate::persist::path_lookup::{Dentry, look};
+use crate::persist::path_lookup::{Dentry, look_up};
 use crate::persist::plan::ApplyPlan;
 use crate::persist::step::ApplyStep;
 
@@ -87,7 +87,7 @@ const DECLARED: &str = "storage has the data and the configuration the entry, bu
 
 /// Does the steps of a plan; `done` hears of each that took effect, `progress` of names and bytes
 /// that are copied.
-pub fn keep(
+pub fn execute_keep(
     plan: &KeepPlan,
     world: &KeepContext<'_>,
     progress: &mut dyn FnMut(u64, u64),
@@ -127,7 +127,7 @@ pub fn check_before_keep(plan: &KeepPlan, world: &KeepContext<'_>) -> Result<Vec
 /// Opens a directory, so that names in it can be made durable.
 pub(crate) fn open_dir_of(world: &KeepContext<'_>, dir: &TreePath) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    create::open(world.machine.base_of(dir), dir.as_path(), flags)
+    create::open_beneath(world.machine.base_of(dir), dir.as_path(), flags)
         .map_err(|why| Error::io(format!("open {dir}"), why))
 }
 
@@ -147,7 +147,7 @@ pub(crate) fn name_of(path: &TreePath) -> Result<CString> {
     CString::new(name).map_err(|why| Error::new(format!("name {path}"), why))
 }
 
-pub(crate) fn changes_all_the_time(path: &TreePath) -> Error {
+pub(crate) fn keeps_changing(path: &TreePath) -> Error {
     let why = "it was changed each time that it was copied";
     Error::new(format!("keep {path}"), why).mend("stop what writes there, and run this again")
 }
@@ -196,7 +196,8 @@ impl<'r> KeepRun<'r> {
     }
 
     fn apply(&mut self, step: &ApplyStep) -> Result<()> {
-        let outcome = execute::apply(std::slice::from_ref(step), self.world.machine, self.progress);
+        let outcome =
+            execute::apply_steps(std::slice::from_ref(step), self.world.machine, self.progress);
         for (from, to) in &outcome.set_aside {
             self.kept.notes.push(format!("what {from} had before is {to} by now"));
         }
@@ -211,7 +212,7 @@ impl<'r> KeepRun<'r> {
     }
 
     fn check_unused(&mut self, path: &TreePath) -> Result<()> {
-        let Some(there) = look(self.world.machine, path)? else { return Ok(()) };
+        let Some(there) = look_up(self.world.machine, path)? else { return Ok(()) };
         let census = there.census(path)?;
         let note = check_unused(self.world, &format!("keep {path}"), &there, &census)?;
         self.note(note);
@@ -225,7 +226,7 @@ impl<'r> KeepRun<'r> {
         };
         let parent = path.parent().unwrap_or_default();
         let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let parent = create::open(old_root, parent.as_path(), flags).map_err(failed)?;
+        let parent = create::open_beneath(old_root, parent.as_path(), flags).map_err(failed)?;
         let name = name_of(path)?;
         let to = self.open_parent(source)?;
         let from = Place { dir: parent.as_fd(), name: &name };
@@ -244,7 +245,7 @@ impl<'r> KeepRun<'r> {
         .map_err(|why| Error::io(format!("remove the empty directory {source}"), why))?;
         let copied = copy.name()?;
         self.tell_of_links(&copied.linked_outside);
-        self.kept.notes.extend(execute::notes_of(&copied));
+        self.kept.notes.extend(execute::notes_of_copy(&copied));
         Ok(())
     }
 
@@ -261,7 +262,7 @@ impl<'r> KeepRun<'r> {
             }
             self.copy_again(path, &there, census)?;
         }
-        Err(changes_all_the_time(path))
+        Err(keeps_changing(path))
     }
 
     fn copy_again(&mut self, path: &TreePath, there: &Dentry, census: Census) -> Result<()> {
@@ -277,7 +278,7 @@ impl<'r> KeepRun<'r> {
         let copy = copy.expect_whole()?;
         // What live had until a moment ago, and has no longer.
         let copied = copy.replace(&old)?;
-        self.kept.notes.extend(execute::notes_of(&copied));
+        self.kept.notes.extend(execute::notes_of_copy(&copied));
         Ok(())
     }
 
@@ -295,12 +296,12 @@ impl<'r> KeepRun<'r> {
                 return Ok(());
             }
             self.kept.applied.steps.pop();
-            unmount(hidden.there.place())
+            unmount_place(hidden.there.place())
                 .map_err(|why| Error::io(format!("unmount {path} again"), why))?;
             used?;
             self.confirm(&declared)?;
         }
-        Err(changes_all_the_time(path))
+        Err(keeps_changing(path))
     }
 
     /// Adds what was not said yet.
@@ -310,7 +311,7 @@ impl<'r> KeepRun<'r> {
     }
 
     fn expect_there(&self, path: &TreePath) -> Result<Dentry> {
-        look(self.world.machine, path)?
+        look_up(self.world.machine, path)?
             .ok_or_else(|| Error::new(format!("keep {path}"), "it vanished meanwhile"))
     }
 
@@ -425,7 +426,7 @@ impl HiddenFile {
 // Unmounts what is mounted over a name in an open directory: no link can lead it elsewhere.
 
 /// Unmounts; `EBUSY` while somebody uses the mount.
-pub fn unmount(place: Place<'_>) -> io::Result<()> {
+pub fn unmount_place(place: Place<'_>) -> io::Result<()> {
     let dir = format!("/proc/thread-self/fd/{}", place.dir.as_raw_fd());
     let path = Path::new(&dir).join(OsStr::from_bytes(place.name.to_bytes()));
     change("move: unmount", || Ok(umount2(&path, MntFlags::UMOUNT_NOFOLLOW)?))

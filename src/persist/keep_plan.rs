@@ -100,7 +100,7 @@ impl KeepPlan {
                 let action = format!("keep {}", moved.path);
                 return Err(Error::new(action, &refusal.why).mend(refusal.mend.clone()));
             }
-            let own = apply.steps.iter().filter(|step| concerns(step, arranged));
+            let own = apply.steps.iter().filter(|step| is_step_of(step, arranged));
             let own: Vec<&ApplyStep> = own.collect();
             let sets_aside =
                 own.iter().any(|step| matches!(step, ApplyStep::Adopt { sets_aside: true, .. }));
@@ -115,7 +115,7 @@ impl KeepPlan {
                 if !made.insert(step.to_string()) {
                     continue;
                 }
-                let sorted = sort(step, &mut moved, arranged, old_root);
+                let sorted = sort_step(step, &mut moved, arranged, old_root);
                 if matches!(sorted, KeepStep::Cover(_)) { &mut cover } else { &mut store }
                     .push(sorted);
             }
@@ -142,7 +142,7 @@ impl KeepPlan {
 }
 
 /// Which side a step of `apply` is on, and what an old root changes about it.
-fn sort(
+fn sort_step(
     step: &ApplyStep,
     moved: &mut MovedPath,
     one: &ResolvedEntry,
@@ -163,7 +163,7 @@ fn sort(
 }
 
 /// Whether a step is needed for one entry. Parents are made for any entry that needs them.
-fn concerns(step: &ApplyStep, one: &ResolvedEntry) -> bool {
+fn is_step_of(step: &ApplyStep, one: &ResolvedEntry) -> bool {
     let path = step.path();
     let sides = [&one.source, &one.made_at, &one.seen_at];
     let makes = matches!(step, ApplyStep::Make { .. });
@@ -217,7 +217,7 @@ pub fn added_lines(before: &str, after: &str) -> Vec<String> {
 }
 
 /// A line of the configuration, for people: as it stands there, without what would steer a terminal.
-pub fn shown(line: &str) -> String {
+pub fn escape_line(line: &str) -> String {
     Escaped(line.as_bytes()).to_string().replace("\\\\", "\\")
 }
 
@@ -231,7 +231,7 @@ impl fmt::Display for KeepStep {
             }
             Self::WriteConfig { lines } => {
                 write!(f, "write to the configuration:")?;
-                lines.iter().try_for_each(|line| write!(f, "\n   + {}", shown(line)))
+                lines.iter().try_for_each(|line| write!(f, "\n   + {}", escape_line(line)))
             }
             Self::Confirm(path) => {
                 write!(f, "see that {path} is still what was copied, else copy it again")

@@ -19,10 +19,10 @@ use crate::persist::create;
 use crate::persist::keep_plan::{KeepPlan, KeepStep, MovedPath, PathSituation};
 use crate::persist::keepable::{self, Declaration, KeepChecker};
 use crate::persist::list::{self, KeepEntry};
-use crate::persist::path_lookup::{Dentry, look};
+use crate::persist::path_lookup::{Dentry, look_up};
 use crate::persist::persistence::Persistence;
 use crate::persist::plan::{Adopt, ApplyOptions, ApplyPlan};
-use crate::persist::resolve::{ResolvedEntry, arrange};
+use crate::persist::resolve::{ResolvedEntry, resolve_entries};
 use crate::persist::step::ApplyStep;
 
 /// What was asked for.
@@ -46,7 +46,7 @@ struct WantedPath {
 }
 
 /// Plans it. `text` is the configuration's, `open` opens what holds the machine's root.
-pub fn plan(
+pub fn plan_keep(
     request: &KeepRequest<'_>,
     machine: &Machine,
     config: &Config,
@@ -97,8 +97,8 @@ impl RequestPlanner<'_> {
             self.there.push(format!("{path} lies in {}, which will be kept", outer.path));
             return Ok(());
         }
-        let list = list::list(self.config);
-        let live = match keepable::declared(self.config, &list, path)? {
+        let list = list::keep_list(self.config);
+        let live = match keepable::find_declaration(self.config, &list, path)? {
             Declaration::In(entry) => {
                 let line = entry.place.line;
                 let why = format!("{path} lies in {}, which is kept (line {line})", entry.path);
@@ -107,28 +107,30 @@ impl RequestPlanner<'_> {
             }
             Declaration::Itself(entry) => {
                 check_how(&entry, self.request.how)?;
-                let arranged = arrange(&list);
+                let arranged = resolve_entries(&list);
                 match arranged.iter().find(|one| one.entry.path == *path) {
-                    Some(one) => self.keepable.declared(one)?,
+                    Some(one) => self.keepable.check_declared(one)?,
                     None => None,
                 }
             }
             Declaration::Not => {
-                let (live, note) = self.keepable.undeclared(path)?;
+                let (live, note) = self.keepable.check_undeclared(path)?;
                 self.notes.extend(note);
-                let storage = keepable::storage(self.config, self.request.storage, path)?;
+                let storage = keepable::choose_storage(self.config, self.request.storage, path)?;
                 if !self.config.storages.iter().any(|declared| declared.path == storage) {
                     keepable::refuse_storage_in_memory(self.machine, path, &storage)?;
                 }
-                let stored = look(self.machine, &storage.join_path(path))?;
-                let kind = kind(self.request, path, live.as_ref(), stored.as_ref(), must_be_dir)?;
+                let stored = look_up(self.machine, &storage.join_path(path))?;
+                let kind =
+                    entry_kind(self.request, path, live.as_ref(), stored.as_ref(), must_be_dir)?;
                 let storage = Path::new("/").join(storage.as_path());
                 self.text = edit::add_entry(&self.text, &storage, path, kind, self.request.how)?;
                 live
             }
         };
         let is_link = |live: &Dentry| live.stat.facts.file_type == FileType::Symlink;
-        let census = live.filter(|live| !is_link(live)).map(|live| keepable::movable(&live, path));
+        let census =
+            live.filter(|live| !is_link(live)).map(|live| keepable::census_to_move(&live, path));
         self.wanted.push(WantedPath { path: path.clone(), census: census.transpose()? });
         Ok(())
     }
@@ -142,13 +144,13 @@ impl RequestPlanner<'_> {
         let Self { request, machine, config, wanted, there, notes, text: edited, .. } = self;
         let after = Config::parse(&config.file, edited.as_bytes())
             .map_err(|error| Error::new("read the edited configuration", error))?;
-        let mut list = list::list(&after);
+        let mut list = list::keep_list(&after);
         if request.old_root.is_some() {
             // A file that nobody has made would be left to its program; the old root makes it.
             let made = list.iter_mut().filter(|one| wanted.iter().any(|it| it.path == one.path));
             made.for_each(|entry| entry.create = true);
         }
-        let arranged = arrange(&list);
+        let arranged = resolve_entries(&list);
         let mut persistence = Persistence::new(machine, &list, open)?;
         if let Some((_, view)) = request.old_root {
             persistence.take_from(view.as_fd());
@@ -167,7 +169,7 @@ impl RequestPlanner<'_> {
                 None => false,
             };
             let moved = MovedPath {
-                from_live: is_stored(machine, arranged, one.census.as_ref())?,
+                from_live: is_stored_already(machine, arranged, one.census.as_ref())?,
                 path: one.path,
                 source: arranged.source.clone(),
                 kind: arranged.entry.kind,
@@ -179,7 +181,7 @@ impl RequestPlanner<'_> {
         }
         let config = (edited != text).then(|| (text.to_string(), edited));
         let mut plan = KeepPlan::new(situations, &apply, config)?;
-        plan.steps.iter().try_for_each(|step| refuse_locked(machine, step))?;
+        plan.steps.iter().try_for_each(|step| refuse_locked_dir(machine, step))?;
         plan.there.splice(0..0, there);
         plan.notes.extend(notes);
         Ok(plan)
@@ -187,7 +189,7 @@ impl RequestPlanner<'_> {
 }
 
 /// In a directory with one of these flags no name can be made, replaced or removed, by anybody.
-fn refuse_locked(machine: &Machine, step: &KeepStep) -> Result<()> {
+fn refuse_locked_dir(machine: &Machine, step: &KeepStep) -> Result<()> {
     let path = match step {
         KeepStep::CopyFrom { source, .. } => source,
         KeepStep::Store(ApplyStep::Adopt { source, .. }) => source,
@@ -226,11 +228,15 @@ fn check_how(entry: &KeepEntry, asked: Option<PlacementMethod>) -> Result<()> {
 }
 
 /// Whether storage has the very same already: an earlier run came as far as that.
-fn is_stored(machine: &Machine, one: &ResolvedEntry, census: Option<&Census>) -> Result<bool> {
+fn is_stored_already(
+    machine: &Machine,
+    one: &ResolvedEntry,
+    census: Option<&Census>,
+) -> Result<bool> {
     if census.is_none_or(Census::is_empty) || one.made_at == one.source {
         return Ok(false);
     }
-    match (look(machine, &one.made_at)?, look(machine, &one.source)?) {
+    match (look_up(machine, &one.made_at)?, look_up(machine, &one.source)?) {
         (Some(live), Some(stored)) if !live.is_mount => {
             Ok(difference(stored.place(), live.place(), &one.entry.path)?.is_none())
         }
@@ -239,7 +245,7 @@ fn is_stored(machine: &Machine, one: &ResolvedEntry, census: Option<&Census>) ->
 }
 
 /// A directory or a file, told from what is there.
-fn kind(
+fn entry_kind(
     request: &KeepRequest<'_>,
     path: &TreePath,
     live: Option<&Dentry>,
@@ -249,12 +255,14 @@ fn kind(
     if let Some((name, view)) = request.old_root {
         let none =
             || Error::new(format!("keep {path}"), format!("the old root {name} does not have it"));
-        let file_type = of_old_root(view.as_fd(), path)?.ok_or_else(none)?;
-        return keepable::kind(path, file_type, must_be_dir);
+        let file_type = file_type_in_old_root(view.as_fd(), path)?.ok_or_else(none)?;
+        return keepable::kind_of_type(path, file_type, must_be_dir);
     }
     match (live, stored) {
-        (Some(live), _) => keepable::kind_of(path, live, must_be_dir),
-        (None, Some(stored)) => keepable::kind(path, stored.stat.facts.file_type, must_be_dir),
+        (Some(live), _) => keepable::kind_of_live(path, live, must_be_dir),
+        (None, Some(stored)) => {
+            keepable::kind_of_type(path, stored.stat.facts.file_type, must_be_dir)
+        }
         (None, None) if must_be_dir => Ok(EntryKind::Dir),
         (None, None) => Err(Error::new(format!("keep {path}"), "nothing is there")
             .mend("write a `/` at its end to keep a directory that is yet to come")),
@@ -275,12 +283,12 @@ fn check_old_root(
     let holder = path.parent().unwrap_or_default();
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let failed = |why| Error::io(action.clone(), why);
-    let holder = create::open(old_root, holder.as_path(), flags).map_err(failed)?;
+    let holder = create::open_beneath(old_root, holder.as_path(), flags).map_err(failed)?;
     let file_name = path.name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
     let file_name = std::ffi::CString::new(file_name).map_err(|why| failed(why.into()))?;
     let old = Place { dir: holder.as_fd(), name: &file_name };
     let differs = |there: &Dentry| Ok::<_, Error>(difference(old, there.place(), path)?.is_some());
-    let stored = look(machine, &one.source)?;
+    let stored = look_up(machine, &one.source)?;
     let stored_differs = stored.as_ref().map_or(Ok(false), differs)?;
     let fills =
         stored_differs && stored.as_ref().map_or(Ok(false), |stored| is_empty_dir(stored, path))?;
@@ -288,13 +296,13 @@ fn check_old_root(
         return Err(Error::new(action, format!("{} in storage has other data", one.source))
             .mend(format!("compare the two, and move {} away", one.source)));
     }
-    if fills && look(machine, &one.seen_at)?.is_some_and(|live| live.is_mount) {
+    if fills && look_up(machine, &one.seen_at)?.is_some_and(|live| live.is_mount) {
         let why = format!("{}, which is empty, is mounted at {}", one.source, one.seen_at);
         return Err(Error::new(action, why)
             .mend(format!("`umount {}`, then run this again", shell_path(&one.seen_at))));
     }
     let refused = apply.refusals.iter().any(|refusal| refusal.path == *path);
-    let Some(live) = look(machine, &one.made_at)?.filter(|_| refused) else { return Ok(fills) };
+    let Some(live) = look_up(machine, &one.made_at)?.filter(|_| refused) else { return Ok(fills) };
     if live.stat.facts.file_type == FileType::Symlink || live.is_mount {
         return Ok(fills);
     }
@@ -313,8 +321,8 @@ fn is_empty_dir(there: &Dentry, path: &TreePath) -> Result<bool> {
     Ok(there.stat.facts.file_type == FileType::Dir && there.census(path)?.is_empty())
 }
 
-fn of_old_root(old_root: BorrowedFd<'_>, path: &TreePath) -> Result<Option<FileType>> {
-    match create::open(old_root, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
+fn file_type_in_old_root(old_root: BorrowedFd<'_>, path: &TreePath) -> Result<Option<FileType>> {
+    match create::open_beneath(old_root, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
         Ok(opened) => dirfd::stat::of_open(opened.as_fd())
             .map(|stat| Some(stat.facts.file_type))
             .map_err(|why| Error::io(format!("look at {path} of the old root"), why)),

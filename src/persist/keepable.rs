@@ -16,9 +16,9 @@ use crate::config::{Config, is_own_file};
 use crate::host::Machine;
 use crate::persist::list::{self, KeepEntry};
 use crate::persist::observed::VolatileStorage;
-use crate::persist::path_lookup::{Dentry, look};
+use crate::persist::path_lookup::{Dentry, look_up};
 use crate::persist::plan_target::leads_to;
-use crate::persist::resolve::{ResolvedEntry, ancestors, arrange};
+use crate::persist::resolve::{ResolvedEntry, ancestors, resolve_entries};
 use crate::persist::{known_state, unsuitable};
 
 /// A machine, and what it mounts by itself.
@@ -42,21 +42,21 @@ impl<'k> KeepChecker<'k> {
     }
 
     /// What is at a path that is not on the keep list yet, and what the owner may want to know of it.
-    pub fn undeclared(&self, path: &TreePath) -> Result<(Option<Dentry>, Option<String>)> {
+    pub fn check_undeclared(&self, path: &TreePath) -> Result<(Option<Dentry>, Option<String>)> {
         if let Some(mount) = self.fstab_mounts().at(path) {
             let mend = mount.mend(path);
             return Err(Error::new(format!("keep {path}"), mount).mend(mend));
         }
-        let note = suitable(path)?;
+        let note = check_suitable(path)?;
         refuse_in_memory(self.machine, path)?;
-        Ok((look(self.machine, path)?, note))
+        Ok((look_up(self.machine, path)?, note))
     }
 
     /// What is in the place of an entry, and not kept yet; `None` if nothing is, or its data is shown there.
-    pub fn declared(&self, one: &ResolvedEntry) -> Result<Option<Dentry>> {
+    pub fn check_declared(&self, one: &ResolvedEntry) -> Result<Option<Dentry>> {
         let path = &one.entry.path;
-        let stored = look(self.machine, &one.source)?;
-        let live = look(self.machine, path)?;
+        let stored = look_up(self.machine, &one.source)?;
+        let live = look_up(self.machine, path)?;
         if live.as_ref().is_some_and(|live| is_in_place(one, live, stored.as_ref())) {
             return Ok(None);
         }
@@ -73,7 +73,7 @@ impl<'k> KeepChecker<'k> {
             live.stat.facts.file_type == FileType::Subvolume && !live.stat.has_names
         };
         if let Some(live) = live.as_ref().filter(|live| !one.is_identity() && !is_empty(live)) {
-            kind_of(path, live, false)?;
+            kind_of_live(path, live, false)?;
         }
         Ok(live.filter(|live| !live.is_mount))
     }
@@ -114,12 +114,12 @@ impl<'k> KeepChecker<'k> {
 }
 
 /// Every reason why entries of a configuration would not keep what live has in their places.
-pub fn refusals(config: &Config, machine: &Machine) -> Result<Vec<Error>> {
+pub fn find_refusals(config: &Config, machine: &Machine) -> Result<Vec<Error>> {
     let storages = config.storages.iter().map(|storage| storage.path.clone()).collect();
     let live = config.root.layout().map(|layout| &layout.live);
     let keepable = KeepChecker::new(machine, storages, live)?;
-    let list = list::list(config);
-    let arranged = arrange(&list);
+    let list = list::keep_list(config);
+    let arranged = resolve_entries(&list);
     // What lies in another entry is moved with that.
     let outer = arranged.iter().filter(|one| one.within.is_none());
     let refused = outer.filter_map(|one| refuse_declared(&keepable, one).err());
@@ -127,7 +127,7 @@ pub fn refusals(config: &Config, machine: &Machine) -> Result<Vec<Error>> {
 }
 
 fn refuse_declared(keepable: &KeepChecker<'_>, one: &ResolvedEntry) -> Result<()> {
-    match keepable.declared(one)? {
+    match keepable.check_declared(one)? {
         Some(live) if !one.is_identity() => keepable.expect_in_blank(&live, &one.entry.path),
         _ => Ok(()),
     }
@@ -191,17 +191,17 @@ fn outermost_in_memory(machine: &Machine, path: &TreePath) -> Result<Option<Tree
 }
 
 /// A directory or a file, told from what is there.
-pub fn kind_of(path: &TreePath, live: &Dentry, must_be_dir: bool) -> Result<EntryKind> {
+pub fn kind_of_live(path: &TreePath, live: &Dentry, must_be_dir: bool) -> Result<EntryKind> {
     if live.is_mount {
         return Err(Error::new(format!("keep {path}"), "something is mounted there").mend(format!(
             "see what it is with `findmnt {path}`; what has a file system of its own survives anyway"
         )));
     }
-    kind(path, live.stat.facts.file_type, must_be_dir)
+    kind_of_type(path, live.stat.facts.file_type, must_be_dir)
 }
 
 /// The same by the type alone.
-pub fn kind(path: &TreePath, file_type: FileType, must_be_dir: bool) -> Result<EntryKind> {
+pub fn kind_of_type(path: &TreePath, file_type: FileType, must_be_dir: bool) -> Result<EntryKind> {
     let refused = |why: &str| Error::new(format!("keep {path}"), why);
     match file_type {
         FileType::Dir => Ok(EntryKind::Dir),
@@ -217,7 +217,7 @@ pub fn kind(path: &TreePath, file_type: FileType, must_be_dir: bool) -> Result<E
 }
 
 /// What live has, if it can be moved.
-pub fn movable(live: &Dentry, path: &TreePath) -> Result<Census> {
+pub fn census_to_move(live: &Dentry, path: &TreePath) -> Result<Census> {
     let census = live.census(path)?;
     if let Some(below) = &census.mounted_over {
         let why = format!("something is mounted at {below}, which lies in it");
@@ -239,7 +239,11 @@ fn refuse_subvolume(census: &Census, path: &TreePath) -> Result<()> {
 
 /// The storage for `path`: the one that is asked for, the only one, or the one that holds what is
 /// kept nearest to it.
-pub fn storage(config: &Config, asked: Option<&TreePath>, path: &TreePath) -> Result<TreePath> {
+pub fn choose_storage(
+    config: &Config,
+    asked: Option<&TreePath>,
+    path: &TreePath,
+) -> Result<TreePath> {
     if let Some(asked) = asked {
         return Ok(asked.clone());
     }
@@ -248,7 +252,7 @@ pub fn storage(config: &Config, asked: Option<&TreePath>, path: &TreePath) -> Re
     let nearest = |storage: &Storage| {
         let users = storage.users.iter().flat_map(|user| &user.entries);
         let entries = storage.entries.iter().chain(users).filter(|entry| entry.enable);
-        entries.map(|entry| common(&entry.path, path)).max().unwrap_or(0)
+        entries.map(|entry| common_components(&entry.path, path)).max().unwrap_or(0)
     };
     let depth = storages.iter().map(|storage| nearest(storage)).max().unwrap_or(0);
     let near: Vec<&&Storage> = storages.iter().filter(|one| nearest(one) == depth).collect();
@@ -269,7 +273,7 @@ pub fn storage(config: &Config, asked: Option<&TreePath>, path: &TreePath) -> Re
 }
 
 /// How many directories two paths have in common.
-fn common(one: &TreePath, other: &TreePath) -> usize {
+fn common_components(one: &TreePath, other: &TreePath) -> usize {
     let parts = |path: &TreePath| -> Vec<Vec<u8>> {
         path.as_bytes().split(|&b| b == b'/').map(<[u8]>::to_vec).collect()
     };
@@ -289,7 +293,11 @@ pub enum Declaration {
 }
 
 /// Looks a path up in the keep list; an error if it cannot be kept whatever is there.
-pub fn declared(config: &Config, list: &[KeepEntry], path: &TreePath) -> Result<Declaration> {
+pub fn find_declaration(
+    config: &Config,
+    list: &[KeepEntry],
+    path: &TreePath,
+) -> Result<Declaration> {
     let action = format!("keep {path}");
     if path.depth() == 0 {
         return Err(Error::new(action, "it is the root itself").mend("keep what is below it"));
@@ -326,15 +334,15 @@ pub fn declared(config: &Config, list: &[KeepEntry], path: &TreePath) -> Result<
         };
         return Err(Error::new(action, why).mend(mend));
     }
-    suitable(path)?;
+    check_suitable(path)?;
     Ok(Declaration::Not)
 }
 
 /// Refuses a path that does not work as a kept one; else what will not work about it, if anything. An
 /// entry that is made by a command is early only where it is known to be needed so.
-pub fn suitable(path: &TreePath) -> Result<Option<String>> {
-    let early = known_state::about(path, None).is_some_and(|known| known.early);
-    let Some(row) = unsuitable::unsuitable(path, early) else { return Ok(None) };
+pub fn check_suitable(path: &TreePath) -> Result<Option<String>> {
+    let early = known_state::find_known_path(path, None).is_some_and(|known| known.early);
+    let Some(row) = unsuitable::find_unsuitable(path, early) else { return Ok(None) };
     match row.severity {
         unsuitable::UnsuitableSeverity::Refused => {
             Err(Error::new(format!("keep {path}"), row.why).mend(row.mend))
@@ -363,7 +371,7 @@ mod tests {
 
     #[test]
     fn the_storage_of_what_is_kept_nearest_is_chosen() {
-        let chosen = |text: &str, of: &str| storage(&config(text), None, &path(of));
+        let chosen = |text: &str, of: &str| choose_storage(&config(text), None, &path(of));
         assert_eq!(chosen(TWO, "/var/lib/x").unwrap(), path("/big"));
         assert_eq!(chosen(TWO, "/srv/b/c").unwrap(), path("/big"));
         assert_eq!(chosen("[[storage]]\npath = \"/p\"", "/x").unwrap(), path("/p"));
@@ -375,14 +383,14 @@ mod tests {
         assert!(chosen(TWO, "/var/x").is_err(), "both are as near");
         assert!(chosen("", "/x").unwrap_err().to_string().contains("has no storage"));
         let asked = path("/other");
-        assert_eq!(storage(&config(TWO), Some(&asked), &path("/srv/b")).unwrap(), asked);
+        assert_eq!(choose_storage(&config(TWO), Some(&asked), &path("/srv/b")).unwrap(), asked);
     }
 
     #[test]
     fn what_cannot_be_kept_is_refused_with_its_line() {
         let config = config(TWO);
-        let list = list::list(&config);
-        let answer = |of: &str| declared(&config, &list, &path(of));
+        let list = list::keep_list(&config);
+        let answer = |of: &str| find_declaration(&config, &list, &path(of));
         for (of, why) in [
             ("/", "it is the root itself"),
             ("/persist/x", "it lies in the storage /persist (line 4)"),

@@ -138,7 +138,7 @@ pub const ALL: &[KnownPath] = &[
 
 /// What is known of a path; `home` is the home that it is declared for, if that was said. Else `/root` and
 /// each directory in `/home` count as homes: units are made where nobody can look into passwd(5).
-pub fn about(path: &TreePath, home: Option<&TreePath>) -> Option<&'static KnownPath> {
+pub fn find_known_path(path: &TreePath, home: Option<&TreePath>) -> Option<&'static KnownPath> {
     let below_home = match home {
         Some(home) => {
             let rest = path.as_bytes().strip_prefix(home.as_bytes());
@@ -147,9 +147,9 @@ pub fn about(path: &TreePath, home: Option<&TreePath>) -> Option<&'static KnownP
         None => below_usual_home(path),
     };
     ALL.iter().find(|known| match (known.pattern.strip_prefix("~/"), below_home) {
-        (Some(pattern), Some(below)) => matches(pattern, below),
+        (Some(pattern), Some(below)) => matches_pattern(pattern, below),
         (Some(_), None) => false,
-        (None, _) => matches(&known.pattern[1..], path.as_bytes()),
+        (None, _) => matches_pattern(&known.pattern[1..], path.as_bytes()),
     })
 }
 
@@ -172,7 +172,7 @@ pub fn parent_mode(path: &TreePath) -> Option<u16> {
     }
 }
 
-fn matches(pattern: &str, path: &[u8]) -> bool {
+fn matches_pattern(pattern: &str, path: &[u8]) -> bool {
     let Some((start, end)) = pattern.split_once('*') else { return pattern.as_bytes() == path };
     path.strip_prefix(start.as_bytes())
         .and_then(|rest| rest.strip_suffix(end.as_bytes()))
@@ -190,10 +190,13 @@ mod tests {
     #[test]
     fn what_is_known_is_found_in_a_home_and_outside() {
         let alice = path("/home/alice");
-        let key = about(&path("/etc/ssh/ssh_host_ed25519_key"), None).unwrap();
+        let key = find_known_path(&path("/etc/ssh/ssh_host_ed25519_key"), None).unwrap();
         assert!(key.secret && key.how().is_none());
-        assert!(about(&path("/etc/ssh/ssh_host_ed25519_key.pub"), None).is_none());
-        assert!(about(&path("/home/alice/.ssh"), Some(&alice)).is_some_and(|known| known.secret));
+        assert!(find_known_path(&path("/etc/ssh/ssh_host_ed25519_key.pub"), None).is_none());
+        assert!(
+            find_known_path(&path("/home/alice/.ssh"), Some(&alice))
+                .is_some_and(|known| known.secret)
+        );
         for (plain, is_known) in [
             ("/home/alice/.ssh", true),
             ("/root/.zsh_history", true),
@@ -201,11 +204,11 @@ mod tests {
             ("/home/a/b/.ssh", false),
             ("/srv/alice/.ssh", false),
         ] {
-            assert_eq!(about(&path(plain), None).is_some(), is_known, "{plain}");
+            assert_eq!(find_known_path(&path(plain), None).is_some(), is_known, "{plain}");
         }
-        assert!(about(&path("/home/alicea/.ssh"), Some(&alice)).is_none());
+        assert!(find_known_path(&path("/home/alicea/.ssh"), Some(&alice)).is_none());
         assert_eq!(
-            about(&path("/etc/machine-id"), None).unwrap().how(),
+            find_known_path(&path("/etc/machine-id"), None).unwrap().how(),
             Some(PlacementMethod::Bind)
         );
         for (name, how) in [
@@ -220,7 +223,7 @@ mod tests {
             (".bash_history", None),
             (".docker/config.json", None),
         ] {
-            let known = about(&path(&format!("/home/alice/{name}")), Some(&alice));
+            let known = find_known_path(&path(&format!("/home/alice/{name}")), Some(&alice));
             assert_eq!(known.and_then(KnownPath::how), how, "{name}");
         }
     }
@@ -230,7 +233,7 @@ mod tests {
         let root = path("/root");
         for known in ALL {
             let place = known.pattern.replace("~/", "/root/").replace('*', "x");
-            assert_eq!(about(&path(&place), Some(&root)), Some(known), "{place}");
+            assert_eq!(find_known_path(&path(&place), Some(&root)), Some(known), "{place}");
         }
     }
 }

@@ -66,7 +66,8 @@ pub struct Home {
 impl KeepEntry {
     /// What is known of its path.
     pub fn known(&self) -> Option<&'static KnownPath> {
-        let known = known_state::about(&self.path, self.home.as_ref().map(|home| &home.path));
+        let known =
+            known_state::find_known_path(&self.path, self.home.as_ref().map(|home| &home.path));
         // What a program renames over another is a file.
         known.filter(|known| self.kind == EntryKind::File || !known.renamed_over)
     }
@@ -80,17 +81,22 @@ impl KeepEntry {
 }
 
 /// Every kept path that is in force, sorted by path; each path once.
-pub fn list(config: &Config) -> Vec<KeepEntry> {
-    of(&config.storages)
+pub fn keep_list(config: &Config) -> Vec<KeepEntry> {
+    keep_list_of(&config.storages)
 }
 
 /// The same of some storages.
-pub fn of(storages: &[Storage]) -> Vec<KeepEntry> {
+pub fn keep_list_of(storages: &[Storage]) -> Vec<KeepEntry> {
     let mut list: Vec<KeepEntry> = Vec::new();
     for storage in storages.iter().filter(|storage| storage.enable) {
-        list.extend(enabled(&storage.entries).map(|entry| resolve(entry, storage, None)));
+        list.extend(
+            enabled_entries(&storage.entries).map(|entry| resolve_settings(entry, storage, None)),
+        );
         for user in &storage.users {
-            list.extend(enabled(&user.entries).map(|entry| resolve(entry, storage, Some(user))));
+            list.extend(
+                enabled_entries(&user.entries)
+                    .map(|entry| resolve_settings(entry, storage, Some(user))),
+            );
         }
     }
     list.sort_by(|a, b| a.path.cmp(&b.path));
@@ -99,17 +105,21 @@ pub fn of(storages: &[Storage]) -> Vec<KeepEntry> {
 
 /// Where a storage has the configuration itself, if it is on the keep list and there already.
 pub fn kept_configuration(config: &Config, root: &Path) -> Option<PathBuf> {
-    let entry = list(config).into_iter().find(|entry| is_own_file(&entry.path))?;
+    let entry = keep_list(config).into_iter().find(|entry| is_own_file(&entry.path))?;
     let kept = root.join(entry.source().as_path());
     // Not there is not there, whatever the reason: then nothing but the first one is known.
     kept.symlink_metadata().is_ok_and(|kept| kept.is_file()).then_some(kept)
 }
 
-fn enabled(entries: &[DeclaredEntry]) -> impl Iterator<Item = &DeclaredEntry> {
+fn enabled_entries(entries: &[DeclaredEntry]) -> impl Iterator<Item = &DeclaredEntry> {
     entries.iter().filter(|entry| entry.enable)
 }
 
-fn resolve(entry: &DeclaredEntry, storage: &Storage, user: Option<&UserEntries>) -> KeepEntry {
+fn resolve_settings(
+    entry: &DeclaredEntry,
+    storage: &Storage,
+    user: Option<&UserEntries>,
+) -> KeepEntry {
     KeepEntry {
         path: entry.path.clone(),
         kind: entry.kind,
@@ -144,7 +154,7 @@ pub(crate) mod fixture {
     /// The list of a storage `/persist` whose lists, and more, are `text`.
     pub fn entries(text: &str) -> Vec<KeepEntry> {
         let text = format!("[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/persist\"\n{text}");
-        list(&Config::parse(Path::new("f"), text.as_bytes()).unwrap())
+        keep_list(&Config::parse(Path::new("f"), text.as_bytes()).unwrap())
     }
 
     /// One directory.
@@ -157,14 +167,14 @@ pub(crate) mod fixture {
 mod tests {
     use super::*;
 
-    fn keep_list(text: &str) -> Vec<KeepEntry> {
+    fn parse_keep_list(text: &str) -> Vec<KeepEntry> {
         let text = format!("[root]\nbackend = \"tmpfs\"\n{text}");
-        list(&Config::parse(Path::new("f"), text.as_bytes()).unwrap())
+        keep_list(&Config::parse(Path::new("f"), text.as_bytes()).unwrap())
     }
 
     #[test]
     fn homes_are_resolved_and_prefixes_dropped_at_the_destination_alone() {
-        let list = keep_list(
+        let list = parse_keep_list(
             r#"
             [[storage]]
             path = "/persist"
@@ -197,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_is_not_enabled_is_not_on_the_list() {
-        let list = keep_list(
+        let list = parse_keep_list(
             r#"
             [[storage]]
             path = "/persist"

@@ -18,7 +18,7 @@ use crate::persist::observed::{InodeModel, Observations, PathState};
 use crate::persist::resolve::ResolvedEntry;
 
 /// Finds models for all that is missing on either side.
-pub(crate) fn find(
+pub(crate) fn find_models(
     machine: &Machine,
     arranged: &[ResolvedEntry],
     baseline: &mut Baseline<'_>,
@@ -29,18 +29,18 @@ pub(crate) fn find(
         let places = [&one.made_at].into_iter().chain(&one.before);
         for place in places.filter(|place| **place != one.source) {
             for (stored, seen, kind) in counterparts(one, place) {
-                learn(machine, &stored, &seen, kind, observed);
-                learn(machine, &seen, &stored, kind, observed);
+                learn_from_live(machine, &stored, &seen, kind, observed);
+                learn_from_live(machine, &seen, &stored, kind, observed);
             }
         }
         for (stored, path, kind) in counterparts(one, &one.entry.path) {
             let places = [&stored, &path];
             if let Some(old_root) = baseline.old_root() {
-                learn_from(Ok(Some(old_root)), " in the old root", places, kind, observed);
+                learn_from_tree(Ok(Some(old_root)), " in the old root", places, kind, observed);
             }
             if places.iter().any(|place| is_wanted(place, observed)) {
                 let blank = baseline.blank_of(machine).map_err(io::Error::other);
-                learn_from(blank, " in blank", places, kind, observed);
+                learn_from_tree(blank, " in blank", places, kind, observed);
             }
         }
     }
@@ -61,23 +61,24 @@ fn counterparts(one: &ResolvedEntry, place: &TreePath) -> Vec<(TreePath, TreePat
     }
 }
 
-fn learn(
+fn learn_from_live(
     machine: &Machine,
     missing: &TreePath,
     like: &TreePath,
     kind: EntryKind,
     observed: &mut Observations,
 ) {
-    if !is_wanted(missing, observed) || observed.found(like).is_none() {
+    if !is_wanted(missing, observed) || observed.file_at(like).is_none() {
         return;
     }
     let opened = machine.open_at(like, OFlags::PATH | OFlags::NOFOLLOW);
-    let model = opened.and_then(|opened| read(&opened, kind, |flags| machine.open_at(like, flags)));
-    note(missing, like, model, "", observed);
+    let model =
+        opened.and_then(|opened| read_model(&opened, kind, |flags| machine.open_at(like, flags)));
+    record_model(missing, like, model, "", observed);
 }
 
 /// From another tree, which is `called` so behind a path.
-fn learn_from(
+fn learn_from_tree(
     tree: io::Result<Option<BorrowedFd<'_>>>,
     called: &str,
     [stored, path]: [&TreePath; 2],
@@ -88,8 +89,8 @@ fn learn_from(
         [stored, path].into_iter().filter(|missing| is_wanted(missing, observed)).collect();
     let model = tree.and_then(|tree| {
         let Some(tree) = tree else { return Ok(None) };
-        let open = |flags| create::open(tree, path.as_path(), flags);
-        read(&open(OFlags::PATH | OFlags::NOFOLLOW)?, kind, open)
+        let open = |flags| create::open_beneath(tree, path.as_path(), flags);
+        read_model(&open(OFlags::PATH | OFlags::NOFOLLOW)?, kind, open)
     });
     for missing in wanted {
         let model = match &model {
@@ -100,15 +101,16 @@ fn learn_from(
             }
             Err(why) => Err(io::Error::other(dirfd::error::describe(why))),
         };
-        note(missing, path, model, called, observed);
+        record_model(missing, path, model, called, observed);
     }
 }
 
 fn is_wanted(missing: &TreePath, observed: &Observations) -> bool {
-    matches!(observed.at(missing), PathState::Absent) && !observed.models.contains_key(missing)
+    matches!(observed.state_of(missing), PathState::Absent)
+        && !observed.models.contains_key(missing)
 }
 
-fn note(
+fn record_model(
     missing: &TreePath,
     like: &TreePath,
     model: io::Result<Option<InodeModel>>,
@@ -128,7 +130,7 @@ fn note(
 }
 
 /// What is open for its path, if it is of this kind; `open` opens it with other flags.
-fn read(
+fn read_model(
     opened: &OwnedFd,
     kind: EntryKind,
     open: impl Fn(OFlags) -> io::Result<OwnedFd>,

@@ -25,7 +25,7 @@ impl MountOptions {
             if text.starts_with("x-") || text.starts_with("X-") {
                 options.user.push(text.clone());
             } else if !matches!(text.as_str(), "bind" | "defaults") {
-                options.add(text).ok_or_else(|| unknown(text))?;
+                options.add(text).ok_or_else(|| unknown_option(text))?;
             }
         }
         for (wanted, option) in
@@ -39,7 +39,7 @@ impl MountOptions {
     }
 
     fn add(&mut self, text: &str) -> Option<()> {
-        let (set, clear) = attribute(text)?;
+        let (set, clear) = attribute_bits(text)?;
         // Of two options that contradict each other the last one counts, as for mount(8).
         self.kernel.set = self.kernel.set & !clear | set;
         self.kernel.clear = self.kernel.clear & !set | clear;
@@ -73,7 +73,7 @@ impl MountOptions {
 }
 
 /// The `MOUNT_ATTR_…` bits that an option sets and clears; `None` if it is about something else.
-pub fn attribute(option: &str) -> Option<(u64, u64)> {
+pub fn attribute_bits(option: &str) -> Option<(u64, u64)> {
     Some(match option {
         "ro" => (libc::MOUNT_ATTR_RDONLY, 0),
         "rw" => (0, libc::MOUNT_ATTR_RDONLY),
@@ -94,7 +94,7 @@ pub fn attribute(option: &str) -> Option<(u64, u64)> {
     })
 }
 
-fn unknown(option: &str) -> (String, String) {
+fn unknown_option(option: &str) -> (String, String) {
     let what = format!("`{}` is no option of a bind mount", Escaped(option.as_bytes()));
     let mend = "a bind mount has ro, nosuid, nodev, noexec, noatime, relatime, nodiratime, \
                 nosymfollow, their opposites, and x-… options; others belong to the file system \

@@ -23,7 +23,7 @@ use crate::host::{HostRoot, Machine, is_not_found};
 use crate::persist::mount_options::MountOptions;
 
 /// Mounts the open file or directory `source` over the open `place`.
-pub fn bind(
+pub fn bind_open(
     source: BorrowedFd<'_>,
     place: BorrowedFd<'_>,
     attributes: Attributes,
@@ -37,10 +37,10 @@ pub fn bind(
             mount_calls::set(tree.as_fd(), attributes)
         })?;
     }
-    change("apply: mount", || attach(tree.as_fd(), place))
+    change("apply: mount", || attach_mount(tree.as_fd(), place))
 }
 
-fn attach(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> io::Result<()> {
+fn attach_mount(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> io::Result<()> {
     let both = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     Ok(move_mount(mount, c"", place, c"", both)?)
 }
@@ -59,21 +59,21 @@ pub struct NewFileSystem<'f> {
 }
 
 /// Mounts a file system over the open directory `place`. The error has what the kernel said.
-pub fn file_system(new: NewFileSystem<'_>, place: BorrowedFd<'_>) -> io::Result<()> {
+pub fn mount_file_system(new: NewFileSystem<'_>, place: BorrowedFd<'_>) -> io::Result<()> {
     let context = fsopen(new.fs_type, FsOpenFlags::FSOPEN_CLOEXEC)?;
     let context = context.as_fd();
-    configure(context, new).map_err(|why| with_log(why, context))?;
+    configure_file_system(context, new).map_err(|why| with_kernel_log(why, context))?;
     // It may replay its log.
     change("early: open file system", || Ok(fsconfig_create(context)?))
-        .map_err(|why| with_log(why, context))?;
+        .map_err(|why| with_kernel_log(why, context))?;
     // The lower half of the bits of mount_setattr(2) are those of fsmount(2).
     let attributes = u32::try_from(new.attributes).map_err(io::Error::other)?;
     let attributes = MountAttrFlags::from_bits_retain(attributes);
     let mount = fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    change("early: mount", || attach(mount.as_fd(), place))
+    change("early: mount", || attach_mount(mount.as_fd(), place))
 }
 
-fn configure(context: BorrowedFd<'_>, new: NewFileSystem<'_>) -> io::Result<()> {
+fn configure_file_system(context: BorrowedFd<'_>, new: NewFileSystem<'_>) -> io::Result<()> {
     fsconfig_set_string(context, "source", new.source)?;
     for (key, value) in new.options {
         let set = match value {
@@ -93,7 +93,7 @@ fn configure(context: BorrowedFd<'_>, new: NewFileSystem<'_>) -> io::Result<()> 
 }
 
 /// Adds what the kernel wrote to the log of a mount that failed, one message a read.
-fn with_log(why: io::Error, context: BorrowedFd<'_>) -> io::Error {
+fn with_kernel_log(why: io::Error, context: BorrowedFd<'_>) -> io::Error {
     let (mut said, mut buffer) = (Vec::new(), [0; 1024]);
     while let Ok(length @ 1..) = rustix::io::read(context, &mut buffer) {
         let text = buffer.get(..length).unwrap_or_default().trim_ascii();
@@ -122,7 +122,7 @@ type MountsWithOptions<'m> = [(&'m TreePath, &'m MountOptions)];
 
 /// Tells of these mounts: of those that were `made` in the place of what is said of them already,
 /// and of those that were `there` unless all their options are told of, by whomever.
-pub fn announce(
+pub fn announce_in_utab(
     machine: &Machine,
     host: &HostRoot,
     made: &MountsWithOptions<'_>,
@@ -130,7 +130,7 @@ pub fn announce(
 ) -> Result<()> {
     let failed = |e| Error::io("write the mounts' options to /run/mount/utab", e);
     let table = mountinfo::all()?;
-    let old = read(host).map_err(failed)?;
+    let old = read_utab(host).map_err(failed)?;
     let mut lines = Vec::new();
     let made = made.iter().map(|mount| (mount, true));
     for ((path, options), made) in made.chain(there.iter().map(|mount| (mount, false))) {
@@ -140,31 +140,31 @@ pub fn announce(
         let id = found.mount;
         // A mount that is gone by now needs no options.
         let Some(mount) = table.iter().find(|mount| Some(mount.id) == id) else { continue };
-        if made || !tells(&old, &mount.mount_point, &options.user) {
-            lines.push((mount.mount_point.clone(), line(mount, &options.user)));
+        if made || !has_options(&old, &mount.mount_point, &options.user) {
+            lines.push((mount.mount_point.clone(), utab_line(mount, &options.user)));
         }
     }
-    if lines.is_empty() { Ok(()) } else { update(host, &lines).map_err(failed) }
+    if lines.is_empty() { Ok(()) } else { update_utab(host, &lines).map_err(failed) }
 }
 
 /// One line, as libmount writes it.
-fn line(mount: &Mount, options: &[String]) -> Vec<u8> {
+fn utab_line(mount: &Mount, options: &[String]) -> Vec<u8> {
     let options = options.join(",");
     [
         &b"SRC="[..],
-        &escape(&mount.source),
+        &escape_field(&mount.source),
         b" TARGET=",
-        &escape(&mount.mount_point),
+        &escape_field(&mount.mount_point),
         b" ROOT=",
-        &escape(&mount.root),
+        &escape_field(&mount.root),
         b" OPTS=",
-        &escape(options.as_bytes()),
+        &escape_field(options.as_bytes()),
     ]
     .concat()
 }
 
 /// Names in a mount table have these bytes in octal (getmntent(3)).
-fn escape(text: &[u8]) -> Vec<u8> {
+fn escape_field(text: &[u8]) -> Vec<u8> {
     let octal = |&byte: &u8| match byte {
         b' ' | b'\t' | b'\n' | b'\\' | b'"' => format!("\\{byte:03o}").into_bytes(),
         _ => vec![byte],
@@ -172,7 +172,7 @@ fn escape(text: &[u8]) -> Vec<u8> {
     text.iter().flat_map(octal).collect()
 }
 
-fn update(host: &HostRoot, lines: &[(Vec<u8>, Vec<u8>)]) -> io::Result<()> {
+fn update_utab(host: &HostRoot, lines: &[(Vec<u8>, Vec<u8>)]) -> io::Result<()> {
     let dir = host.make_dirs(DIR)?;
     // libmount takes this lock, too, before it writes.
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -181,15 +181,15 @@ fn update(host: &HostRoot, lines: &[(Vec<u8>, Vec<u8>)]) -> io::Result<()> {
         Ok(fs::openat(&dir, LOCK, flags, mode)?)
     })?;
     fs::flock(&lock, FlockOperation::LockExclusive)?;
-    let old = read(host)?;
-    let text = merged(&old, lines);
+    let old = read_utab(host)?;
+    let text = merge_lines(&old, lines);
     if text == old {
         return Ok(());
     }
     atomic_file::replace(dir.as_fd(), std::ffi::OsStr::from_bytes(TABLE.as_bytes()), &text, 0o644)
 }
 
-fn read(host: &HostRoot) -> io::Result<Vec<u8>> {
+fn read_utab(host: &HostRoot) -> io::Result<Vec<u8>> {
     match host.read(format!("{DIR}/{TABLE}")) {
         Err(error) if is_not_found(&error) => Ok(Vec::new()),
         read => read,
@@ -197,11 +197,12 @@ fn read(host: &HostRoot) -> io::Result<Vec<u8>> {
 }
 
 /// Whether a table has all these options of a mount.
-fn tells(table: &[u8], target: &[u8], options: &[String]) -> bool {
-    let target = [b"TARGET=", escape(target).as_slice()].concat();
+fn has_options(table: &[u8], target: &[u8], options: &[String]) -> bool {
+    let target = [b"TARGET=", escape_field(target).as_slice()].concat();
     let is_there = |line: &[u8], option: &str| {
         let told = line.split(|&b| b == b' ').filter_map(|field| field.strip_prefix(b"OPTS="));
-        told.flat_map(|told| told.split(|&b| b == b',')).any(|one| one == escape(option.as_bytes()))
+        told.flat_map(|told| told.split(|&b| b == b','))
+            .any(|one| one == escape_field(option.as_bytes()))
     };
     let mut lines = table.split(|&b| b == b'\n');
     lines
@@ -210,9 +211,9 @@ fn tells(table: &[u8], target: &[u8], options: &[String]) -> bool {
 }
 
 /// The table with these lines in the place of others of the same targets.
-fn merged(old: &[u8], lines: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+fn merge_lines(old: &[u8], lines: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let targets: Vec<Vec<u8>> =
-        lines.iter().map(|(target, _)| [&b"TARGET="[..], &escape(target)].concat()).collect();
+        lines.iter().map(|(target, _)| [&b"TARGET="[..], &escape_field(target)].concat()).collect();
     let is_ours = |line: &&[u8]| {
         !line.split(|&b| b == b' ').any(|field| targets.iter().any(|target| field == target))
     };
@@ -230,17 +231,17 @@ mod tests {
     fn a_target_has_one_line_and_odd_names_are_escaped() {
         let info = b"7 1 0:30 /a\\040b /mnt/a\\040b rw - btrfs /dev/sda2 rw\n";
         let mount = &mountinfo::parse(info).unwrap()[0];
-        let new = line(mount, &["x-gvfs-hide".into(), "x-foo=1".into()]);
+        let new = utab_line(mount, &["x-gvfs-hide".into(), "x-foo=1".into()]);
         let text = "SRC=/dev/sda2 TARGET=/mnt/a\\040b ROOT=/a\\040b OPTS=x-gvfs-hide,x-foo=1";
         assert_eq!(String::from_utf8_lossy(&new), text);
         let old = b"SRC=/x TARGET=/mnt/a\\040b ROOT=/ OPTS=x-old\nSRC=/x TARGET=/mnt/a ROOT=/\n";
-        let whole = merged(old, &[(mount.mount_point.clone(), new.clone())]);
+        let whole = merge_lines(old, &[(mount.mount_point.clone(), new.clone())]);
         let expected = format!("SRC=/x TARGET=/mnt/a ROOT=/\n{text}\n");
         assert_eq!(String::from_utf8_lossy(&whole), expected);
-        assert_eq!(merged(&whole, &[(mount.mount_point.clone(), new)]), whole);
+        assert_eq!(merge_lines(&whole, &[(mount.mount_point.clone(), new)]), whole);
         let told = |options: &[&str]| {
             let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-            tells(&whole, b"/mnt/a b", &options)
+            has_options(&whole, b"/mnt/a b", &options)
         };
         assert!(told(&["x-foo=1"]) && told(&["x-gvfs-hide", "x-foo=1"]));
         assert!(!told(&["x-foo"]) && !told(&["x-gvfs-hide", "x-bar"]));

@@ -89,14 +89,14 @@ pub struct Observations {
 
 impl Observations {
     /// What was seen at a place; a place that was not looked at counts as unreadable.
-    pub fn at(&self, path: &TreePath) -> &PathState {
+    pub fn state_of(&self, path: &TreePath) -> &PathState {
         static NOT_LOOKED_AT: PathState = PathState::Unreadable(String::new(), None);
         self.places.get(path).unwrap_or(&NOT_LOOKED_AT)
     }
 
     /// What has a name.
-    pub fn found(&self, path: &TreePath) -> Option<&FoundFile> {
-        match self.at(path) {
+    pub fn file_at(&self, path: &TreePath) -> Option<&FoundFile> {
+        match self.state_of(path) {
             PathState::Present(found) => Some(found),
             PathState::Absent | PathState::Unreadable(..) => None,
         }

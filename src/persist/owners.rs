@@ -80,17 +80,17 @@ impl<'p> OwnerResolver<'p> {
             (EntryKind::File, true) => PRIVATE_FILE_MODE,
             (EntryKind::File, false) => FILE_MODE,
         };
-        let (owner, mode) = match self.as_model(&one.source, default, one) {
+        let (owner, mode) = match self.owner_of_model(&one.source, default, one) {
             // What is known for a secret stays one, whoever has made its place.
             Some((owner, mode)) if secret => (owner, mode & !0o077),
             Some(found) => found,
             None => (default, mode),
         };
-        self.declared(&one.entry.owner, owner, mode)
+        self.with_declared(&one.entry.owner, owner, mode)
     }
 
     /// Owner and mode of what something is made after. Nobody but root can give files away.
-    fn as_model(
+    fn owner_of_model(
         &self,
         path: &TreePath,
         default: Owner,
@@ -98,7 +98,7 @@ impl<'p> OwnerResolver<'p> {
     ) -> Option<(Owner, u16)> {
         let model = self.observed.models.get(path)?;
         let owner = Owner { uid: model.uid, gid: model.gid };
-        Some((if is_users_own(one) { default } else { owner }, model.mode))
+        Some((if is_on_users_list(one) { default } else { owner }, model.mode))
     }
 
     /// What else is made of it: an access control list says more than a mode, and nothing where a
@@ -113,7 +113,7 @@ impl<'p> OwnerResolver<'p> {
         if belongs.declared_mode.is_some() {
             attributes = attributes.without_access_lists();
         }
-        Some(if is_users_own(one) { attributes.for_anybody() } else { attributes })
+        Some(if is_on_users_list(one) { attributes.for_anybody() } else { attributes })
     }
 
     fn default_owner(&self, one: &ResolvedEntry) -> Result<Owner, WhyAndMend> {
@@ -130,7 +130,7 @@ impl<'p> OwnerResolver<'p> {
         }
     }
 
-    fn declared(
+    fn with_declared(
         &self,
         own: &Ownership,
         default: Owner,
@@ -147,7 +147,7 @@ impl<'p> OwnerResolver<'p> {
 
     /// Whose a directory is that has to be made for `one`. `other` is the same directory on the
     /// other side, if there is one.
-    pub fn of_parent(
+    pub fn for_parent(
         &self,
         dir: &TreePath,
         other: Option<&TreePath>,
@@ -156,21 +156,21 @@ impl<'p> OwnerResolver<'p> {
         if let Some(explicit) = self.explicit.get(dir) {
             return self.of(explicit);
         }
-        let home = self.home_of(dir, one);
+        let home = self.is_in_home(dir, one);
         let default = if home { self.default_owner(one)? } else { ROOT };
         let mode = if home { PRIVATE_DIR_MODE } else { DIR_MODE };
         if let Some(declaring) = self.parents.get(dir) {
-            return self.declared(&declaring.entry.parent, default, mode);
+            return self.with_declared(&declaring.entry.parent, default, mode);
         }
-        if let Some((owner, mode)) = self.as_model(dir, default, one) {
-            return Ok(plain(owner, mode));
+        if let Some((owner, mode)) = self.owner_of_model(dir, default, one) {
+            return Ok(undeclared(owner, mode));
         }
         let known = other.into_iter().chain([dir]).find_map(known_state::parent_mode);
-        Ok(plain(default, known.unwrap_or(mode)))
+        Ok(undeclared(default, known.unwrap_or(mode)))
     }
 
     /// Whether a directory is a user's home or lies in it, on either side.
-    fn home_of(&self, dir: &TreePath, one: &ResolvedEntry) -> bool {
+    fn is_in_home(&self, dir: &TreePath, one: &ResolvedEntry) -> bool {
         let Some(home) = &one.entry.home else { return false };
         if dir.is_within(&home.path) {
             return true;
@@ -182,10 +182,10 @@ impl<'p> OwnerResolver<'p> {
 }
 
 /// Whether it is on a user's own list, which nobody puts in force as root.
-fn is_users_own(one: &ResolvedEntry) -> bool {
+fn is_on_users_list(one: &ResolvedEntry) -> bool {
     one.entry.home.as_ref().is_some_and(|home| home.uid.is_some())
 }
 
-fn plain(owner: Owner, mode: u16) -> OwnerAndMode {
+fn undeclared(owner: Owner, mode: u16) -> OwnerAndMode {
     OwnerAndMode { owner, mode, user: None, group: None, declared_mode: None }
 }

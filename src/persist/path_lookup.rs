@@ -47,10 +47,10 @@ impl Dentry {
 }
 
 /// Looks at `path`; `None` if nothing has it.
-pub fn look(machine: &Machine, path: &TreePath) -> Result<Option<Dentry>> {
+pub fn look_up(machine: &Machine, path: &TreePath) -> Result<Option<Dentry>> {
     let failed = |why: io::Error| {
         let action = format!("look at {path}");
-        match link_on_the_way(machine, path) {
+        match find_link_on_the_way(machine, path) {
             Some((link, Some(mend))) => Error::new(action, format!("{link} is a link")).mend(mend),
             Some((link, None)) => Error::new(action, format!("{link} is a link")),
             None => Error::io(action, why),
@@ -74,7 +74,7 @@ pub fn look(machine: &Machine, path: &TreePath) -> Result<Option<Dentry>> {
 }
 
 /// The parent that is a link, and what to write instead.
-fn link_on_the_way(machine: &Machine, path: &TreePath) -> Option<(TreePath, Option<String>)> {
+fn find_link_on_the_way(machine: &Machine, path: &TreePath) -> Option<(TreePath, Option<String>)> {
     let mut parents: Vec<TreePath> = ancestors(path).collect();
     parents.reverse();
     parents.into_iter().find_map(|parent| {

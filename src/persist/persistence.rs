@@ -20,10 +20,10 @@ use crate::persist::execute::{self, ApplyOutcome};
 use crate::persist::hidden_content::Baseline;
 use crate::persist::list::KeepEntry;
 use crate::persist::mounting;
-use crate::persist::plan::{Adopt, ApplyOptions, ApplyPlan, plan};
+use crate::persist::plan::{Adopt, ApplyOptions, ApplyPlan, plan_apply};
 use crate::persist::plan_target::leads_to;
-use crate::persist::probe::observe;
-use crate::persist::resolve::{ResolvedEntry, arrange};
+use crate::persist::probe::probe_entries;
+use crate::persist::resolve::{ResolvedEntry, resolve_entries};
 use crate::persist::step::ApplyStep;
 use crate::ui;
 
@@ -49,7 +49,7 @@ impl<'m> Persistence<'m> {
         Ok(Self {
             machine,
             accounts: Accounts::read(machine.root())?,
-            arranged: arrange(list),
+            arranged: resolve_entries(list),
             baseline: Baseline::new(open),
             linked: BTreeSet::new(),
         })
@@ -71,7 +71,7 @@ impl<'m> Persistence<'m> {
     }
 
     /// Tells which paths were linked before in this boot although nothing says so.
-    pub fn were_linked(&mut self, paths: BTreeSet<TreePath>) {
+    pub fn set_linked(&mut self, paths: BTreeSet<TreePath>) {
         self.linked = paths;
     }
 
@@ -91,9 +91,9 @@ impl<'m> Persistence<'m> {
 
     /// What has to be done by now.
     pub fn plan(&mut self, asked: ApplyOptions) -> Result<ApplyPlan> {
-        let mut observed = observe(self.machine, &self.arranged, &mut self.baseline)?;
+        let mut observed = probe_entries(self.machine, &self.arranged, &mut self.baseline)?;
         observed.linked.clone_from(&self.linked);
-        Ok(plan(&self.arranged, &observed, &self.accounts, asked))
+        Ok(plan_apply(&self.arranged, &observed, &self.accounts, asked))
     }
 
     /// The entries that are not in force after a run: refused, or with a step that failed.
@@ -116,13 +116,13 @@ impl<'m> Persistence<'m> {
 
     /// Does it; `progress` is told of names and bytes that are copied.
     pub fn execute(&self, plan: &ApplyPlan, progress: &mut dyn FnMut(u64, u64)) -> ApplyOutcome {
-        execute::apply(&plan.steps, self.machine, progress)
+        execute::apply_steps(&plan.steps, self.machine, progress)
     }
 }
 
 /// Tells programs that look at mounts of the `x-…` options of those that were made, and of those that
 /// were there already and that nobody has told of.
-pub fn announce(
+pub fn announce_mounts(
     plan: &ApplyPlan,
     outcome: &ApplyOutcome,
     machine: &Machine,
@@ -144,7 +144,7 @@ pub fn announce(
     if made.is_empty() && there.is_empty() {
         return Ok(());
     }
-    mounting::announce(machine, host, &made, &there)
+    mounting::announce_in_utab(machine, host, &made, &there)
 }
 
 pub(crate) fn open_backend(config: &Config, root: &Path) -> Result<Option<Box<dyn Backend>>> {
@@ -166,7 +166,7 @@ pub(crate) fn put_in_force(
     let mut out = io::stdout().lock();
     if args.dry_run {
         write!(out, "{plan}")?;
-        notes(&plan, &mut out)?;
+        print_notes(&plan, &mut out)?;
     }
     let outcome = if args.dry_run {
         None
@@ -178,24 +178,24 @@ pub(crate) fn put_in_force(
             progress.at(names);
         });
         drop(progress);
-        tell(&plan, &outcome, &mut out)?;
+        print_outcome(&plan, &outcome, &mut out)?;
         Some(outcome)
     };
     let told = args.in_initrd && !plan.notes.is_empty();
     if plan.steps.is_empty() && plan.refusals.is_empty() && !told {
-        writeln!(out, "nothing to do: {}", in_force(persistence.len()))?;
+        writeln!(out, "nothing to do: {}", in_force_text(persistence.len()))?;
     }
     out.flush()?;
     plan.refusals.iter().for_each(ui::problem);
     Ok((plan, outcome))
 }
 
-pub(crate) fn exit(plan: &ApplyPlan, outcome: Option<&ApplyOutcome>) -> ExitCode {
+pub(crate) fn exit_code(plan: &ApplyPlan, outcome: Option<&ApplyOutcome>) -> ExitCode {
     let complete = plan.refusals.is_empty() && outcome.is_none_or(ApplyOutcome::is_complete);
     if complete { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) }
 }
 
-fn in_force(entries: usize) -> String {
+fn in_force_text(entries: usize) -> String {
     match entries {
         0 => "the keep list is empty".to_string(),
         1 => "the one kept path is in its place".to_string(),
@@ -204,11 +204,15 @@ fn in_force(entries: usize) -> String {
     }
 }
 
-fn notes(plan: &ApplyPlan, out: &mut impl Write) -> io::Result<()> {
+fn print_notes(plan: &ApplyPlan, out: &mut impl Write) -> io::Result<()> {
     plan.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))
 }
 
-fn tell(plan: &ApplyPlan, outcome: &ApplyOutcome, out: &mut impl Write) -> Result<(), Failure> {
+fn print_outcome(
+    plan: &ApplyPlan,
+    outcome: &ApplyOutcome,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     for step in outcome.done.iter().filter_map(|&at| plan.steps.get(at)) {
         writeln!(out, "done: {step}")?;
     }
@@ -225,7 +229,7 @@ fn tell(plan: &ApplyPlan, outcome: &ApplyOutcome, out: &mut impl Write) -> Resul
         writeln!(out, "note: {line}")?;
     }
     outcome.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
-    notes(plan, out)?;
+    print_notes(plan, out)?;
     out.flush()?;
     for (_, error) in &outcome.failed {
         ui::problem(error);

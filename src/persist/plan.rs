@@ -67,7 +67,7 @@ pub enum Adopt {
 }
 
 /// Plans a whole keep list. Every entry is tried.
-pub fn plan(
+pub fn plan_apply(
     arranged: &[ResolvedEntry],
     observed: &Observations,
     accounts: &Accounts,
@@ -88,7 +88,9 @@ pub fn plan(
     };
     for one in arranged {
         let (before, adopted) = (planner.plan.steps.len(), planner.adopted.len());
-        if let Err((why, mend)) = planner.within(one).and_then(|()| planner.entry(one)) {
+        if let Err((why, mend)) =
+            planner.check_parent_entry(one).and_then(|()| planner.plan_entry(one))
+        {
             // What was planned for it already is harmless alone, but it was not asked for.
             for step in planner.plan.steps.drain(before..) {
                 planner.made.remove(step.path());
@@ -119,8 +121,8 @@ pub(crate) struct Planner<'p> {
 
 impl<'p> Planner<'p> {
     /// What will be at a place once the steps before are done.
-    pub(crate) fn at(&self, path: &TreePath) -> &'p PathState {
-        self.observed.at(&self.original_of(path))
+    pub(crate) fn state_of(&self, path: &TreePath) -> &'p PathState {
+        self.observed.state_of(&self.original_of(path))
     }
 
     /// Where that is now.
@@ -136,25 +138,25 @@ impl<'p> Planner<'p> {
     }
 
     /// What will have a name by then.
-    pub(crate) fn found(&self, path: &TreePath) -> Option<&'p FoundFile> {
-        match self.at(path) {
+    pub(crate) fn file_at(&self, path: &TreePath) -> Option<&'p FoundFile> {
+        match self.state_of(path) {
             PathState::Present(found) => Some(found),
             PathState::Absent | PathState::Unreadable(..) => None,
         }
     }
 
     /// What lies in an entry that is not in force would be made at the wrong place.
-    fn within(&self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
+    fn check_parent_entry(&self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
         let Some(parent) = &one.within else { return Ok(()) };
         if self.plan.refusals.iter().any(|refusal| refusal.path == *parent) {
             let why = format!("it lies in {parent}, which is kept, too, and cannot be");
             return Err((why, format!("do first what {parent} needs")));
         }
-        self.data_is_in_reach(one)
+        self.check_data_in_reach(one)
     }
 
     /// Data cannot lie below the place of another entry: a link or a mount would take its way.
-    fn data_is_in_reach(&self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
+    fn check_data_in_reach(&self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
         let in_the_way = ancestors(&one.source).find_map(|dir| self.places.get(&dir));
         let Some(other) = in_the_way else { return Ok(()) };
         let (source, path) = (&one.source, &other.entry.path);
@@ -162,35 +164,35 @@ impl<'p> Planner<'p> {
         Err((why, format!("keep both in the same storage, with {path} as it is")))
     }
 
-    fn entry(&mut self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
+    fn plan_entry(&mut self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
         self.check_storage(&one.entry.storage)?;
         self.check_fstab(one)?;
         let belongs = self.owners.of(one)?;
         if one.made_at == one.source {
             // It is seen where it should be as soon as its parent is.
-            return self.source(one, belongs, PlacementMethod::Bind);
+            return self.plan_source(one, belongs, PlacementMethod::Bind);
         }
         if self.waits_for_identity(one) {
             return Ok(());
         }
-        let how = self.how(one);
-        if self.adopts(one, how) {
+        let how = self.choose_method(one);
+        if self.is_to_adopt(one, how) {
             // By then it exists in storage.
             let linked = if self.was_replaced(one) {
                 PlacementMethod::Symlink
             } else {
                 PlacementMethod::Bind
             };
-            return self.adopt(one, belongs, one.how().unwrap_or(linked));
+            return self.plan_adoption(one, belongs, one.how().unwrap_or(linked));
         }
-        self.source(one, belongs, how)?;
-        self.target(one, how)
+        self.plan_source(one, belongs, how)?;
+        self.plan_target(one, how)
     }
 
     fn check_storage(&self, storage: &TreePath) -> Result<(), WhyAndMend> {
-        match self.observed.at(storage) {
+        match self.observed.state_of(storage) {
             PathState::Unreadable(why, mend) => {
-                return Err(unreadable(why, mend.as_deref()));
+                return Err(unreadable_place(why, mend.as_deref()));
             }
             PathState::Present(found) if found.stat.facts.file_type == dirfd::FileType::Dir => {}
             PathState::Present(_) => {
@@ -200,7 +202,7 @@ impl<'p> Planner<'p> {
             PathState::Absent => {
                 // Where what holds it is mounted, there is nothing left to mount.
                 let is_mounted = |dir: TreePath| {
-                    self.observed.found(&dir).is_some_and(|found| found.mounted.is_some())
+                    self.observed.file_at(&dir).is_some_and(|found| found.mounted.is_some())
                 };
                 let word = shell_path(storage);
                 return Err(match ancestors(storage).any(is_mounted) {
@@ -228,8 +230,8 @@ impl<'p> Planner<'p> {
     fn check_fstab(&self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
         let path = &one.entry.path;
         let Some(mount) = self.observed.by_fstab.get(path) else { return Ok(()) };
-        let stored = self.found(&one.source);
-        let seen = self.found(&one.seen_at).filter(|seen| seen.mounted.is_some());
+        let stored = self.file_at(&one.source);
+        let seen = self.file_at(&one.seen_at).filter(|seen| seen.mounted.is_some());
         let in_force = match (stored, seen) {
             (Some(stored), Some(seen)) => stored.stat.is_same_file(&seen.stat),
             (Some(_), None) => mount.point != *path,
@@ -243,12 +245,12 @@ impl<'p> Planner<'p> {
 
     /// How an entry comes to its place. A file that nobody has made yet is linked, so that its
     /// program can make it through the link.
-    fn how(&self, one: &ResolvedEntry) -> PlacementMethod {
+    fn choose_method(&self, one: &ResolvedEntry) -> PlacementMethod {
         one.how().unwrap_or_else(|| {
             if self.observed.replaced.contains(&one.source) {
                 return PlacementMethod::Symlink;
             }
-            let stored = self.found(&one.source);
+            let stored = self.file_at(&one.source);
             let is_file = |found: &FoundFile| found.stat.facts.file_type == dirfd::FileType::File;
             let bind = stored.map_or(one.entry.create, is_file);
             if bind { PlacementMethod::Bind } else { PlacementMethod::Symlink }
@@ -256,7 +258,7 @@ impl<'p> Planner<'p> {
     }
 
     /// Plans the directories that lead to `path`. `twin` is the path on the other side.
-    pub(crate) fn parents(
+    pub(crate) fn make_parents(
         &mut self,
         path: &TreePath,
         twin: &TreePath,
@@ -273,7 +275,7 @@ impl<'p> Planner<'p> {
             if self.made.contains_key(&dir) {
                 break;
             }
-            match self.at(&dir) {
+            match self.state_of(&dir) {
                 PathState::Present(found) if found.stat.facts.file_type == dirfd::FileType::Dir => {
                     break;
                 }
@@ -282,21 +284,21 @@ impl<'p> Planner<'p> {
                     return Err((why, format!("move {dir} away, or keep another path")));
                 }
                 PathState::Unreadable(why, mend) => {
-                    return Err(unreadable(why, mend.as_deref()));
+                    return Err(unreadable_place(why, mend.as_deref()));
                 }
                 PathState::Absent => missing.push((dir, other.clone())),
             }
         }
         for (dir, other) in missing.into_iter().rev() {
             let planned = other.as_ref().and_then(|other| self.made.get(other).copied());
-            let belongs = self.owners.of_parent(&dir, other.as_ref(), one)?;
+            let belongs = self.owners.for_parent(&dir, other.as_ref(), one)?;
             let belongs = planned.unwrap_or(belongs);
-            self.make(dir, FileSpec::Dir(belongs.owner, belongs.mode), belongs, one);
+            self.push_make(dir, FileSpec::Dir(belongs.owner, belongs.mode), belongs, one);
         }
         Ok(())
     }
 
-    pub(crate) fn make(
+    pub(crate) fn push_make(
         &mut self,
         path: TreePath,
         making: FileSpec,
@@ -315,7 +317,7 @@ impl Planner<'_> {
     /// Whether there is none yet, and PID 1 is still to come: an empty file over an empty one would
     /// only be in its way.
     pub(crate) fn waits_for_identity(&mut self, one: &ResolvedEntry) -> bool {
-        let has_none = |path| match self.at(path) {
+        let has_none = |path| match self.state_of(path) {
             PathState::Absent => true,
             PathState::Present(found) => found.content == HiddenContent::Empty,
             PathState::Unreadable(..) => false,
@@ -347,7 +349,7 @@ impl Planner<'_> {
 }
 
 /// What cannot be told of a place refuses the entry; without a better mend, this one.
-pub(crate) fn unreadable(why: &str, mend: Option<&str>) -> WhyAndMend {
+pub(crate) fn unreadable_place(why: &str, mend: Option<&str>) -> WhyAndMend {
     let look = "see that the path can be read, and run this as root";
     (why.to_string(), mend.unwrap_or(look).to_string())
 }

@@ -6,14 +6,14 @@ use dirfd::{FileType, TreePath};
 use crate::config::entry::{EntryKind, PlacementMethod};
 use crate::persist::observed::{FoundFile, PathState};
 use crate::persist::owners::{OwnerAndMode, WhyAndMend};
-use crate::persist::plan::{Planner, unreadable};
+use crate::persist::plan::{Planner, unreadable_place};
 use crate::persist::resolve::{ResolvedEntry, ancestors};
 use crate::persist::step::{ApplyStep, ExpectedFile, FileSpec, Owner};
 use crate::persist::trust::{AncestorChain, UnsafeTransition};
 
 impl Planner<'_> {
     /// Makes the data's place where it is not there, and enforces what is declared of it.
-    pub(crate) fn source(
+    pub(crate) fn plan_source(
         &mut self,
         one: &ResolvedEntry,
         belongs: OwnerAndMode,
@@ -23,10 +23,10 @@ impl Planner<'_> {
         if self.made.contains_key(path) {
             return Ok(());
         }
-        match self.at(path) {
-            PathState::Unreadable(why, mend) => Err(unreadable(why, mend.as_deref())),
+        match self.state_of(path) {
+            PathState::Unreadable(why, mend) => Err(unreadable_place(why, mend.as_deref())),
             PathState::Absent => {
-                self.parents(path, &one.entry.path, one)?;
+                self.make_parents(path, &one.entry.path, one)?;
                 // A link may lead to what its program has yet to make.
                 if one.entry.create || how == PlacementMethod::Bind {
                     self.make_source(one, belongs);
@@ -36,7 +36,7 @@ impl Planner<'_> {
             PathState::Present(found) => {
                 let found = found.clone();
                 check_type(one, &found, how)?;
-                self.enforce(one, &found, belongs)
+                self.plan_owner_and_mode(one, &found, belongs)
             }
         }
     }
@@ -52,10 +52,10 @@ impl Planner<'_> {
             EntryKind::Dir => FileSpec::Dir(owner, mode),
             EntryKind::File => FileSpec::File(owner, mode),
         };
-        self.make(one.source.clone(), making, belongs, one);
+        self.push_make(one.source.clone(), making, belongs, one);
     }
 
-    pub(crate) fn enforce(
+    pub(crate) fn plan_owner_and_mode(
         &mut self,
         one: &ResolvedEntry,
         found: &FoundFile,
@@ -92,17 +92,17 @@ impl Planner<'_> {
             return Ok(());
         }
         let path = one.source.clone();
-        self.check_trust(&path, &found.stat, (owner, mode))?;
+        self.check_transition(&path, &found.stat, (owner, mode))?;
         let then = (owner.map_or(facts.uid, |owner| owner.uid), mode.unwrap_or(facts.mode));
         self.enforced.insert(path.clone(), then);
-        let found = self.expected(&path, &found.stat);
+        let found = self.expected_file(&path, &found.stat);
         self.plan.steps.push(ApplyStep::Enforce { path, found, owner, mode });
         Ok(())
     }
 
     /// Refuses another owner or mode for what a user may have put at `path`, or at the place that it is
     /// copied from.
-    pub(crate) fn check_trust(
+    pub(crate) fn check_transition(
         &self,
         path: &TreePath,
         stat: &Stat,
@@ -111,8 +111,8 @@ impl Planner<'_> {
         let original = self.original_of(path);
         let both = [Some(path), Some(&original).filter(|original| *original != path)];
         for path in both.into_iter().flatten() {
-            let checked = self.way_to(path).and_then(|way| {
-                way.check(path, stat.facts.uid)?;
+            let checked = self.chain_to(path).and_then(|way| {
+                way.check_owner(path, stat.facts.uid)?;
                 way.check_set_id(path, stat, owner, mode)
             });
             checked.map_err(|UnsafeTransition { why, mend }| (why, mend))?;
@@ -120,7 +120,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn way_to(&self, path: &TreePath) -> Result<AncestorChain, UnsafeTransition> {
+    fn chain_to(&self, path: &TreePath) -> Result<AncestorChain, UnsafeTransition> {
         let mut dirs: Vec<TreePath> = ancestors(path).collect();
         dirs.reverse();
         let mut way = AncestorChain::default();
@@ -128,7 +128,7 @@ impl Planner<'_> {
             let made =
                 self.made.get(&dir).map(|&OwnerAndMode { owner, mode, .. }| (owner.uid, mode));
             let will_be = made.or_else(|| self.enforced.get(&dir).copied());
-            let (uid, mode) = match (will_be, self.at(&dir)) {
+            let (uid, mode) = match (will_be, self.state_of(&dir)) {
                 (Some(will_be), _) => will_be,
                 (None, PathState::Present(found)) => (found.stat.facts.uid, found.stat.facts.mode),
                 (None, PathState::Absent | PathState::Unreadable(..)) => continue,
@@ -139,7 +139,7 @@ impl Planner<'_> {
     }
 
     /// What will be found at `path` by then.
-    pub(crate) fn expected(&self, path: &TreePath, stat: &Stat) -> ExpectedFile {
+    pub(crate) fn expected_file(&self, path: &TreePath, stat: &Stat) -> ExpectedFile {
         match self.original_of(path) == *path {
             true => ExpectedFile::of(stat),
             false => ExpectedFile::copy_of(stat),

@@ -6,24 +6,24 @@ use crate::config::entry::{EntryKind, PlacementMethod};
 use crate::persist::mount_options::MountOptions;
 use crate::persist::observed::{FoundFile, HiddenContent, PathState};
 use crate::persist::owners::{OwnerAndMode, WhyAndMend};
-use crate::persist::plan::{Adopt, Planner, unreadable};
+use crate::persist::plan::{Adopt, Planner, unreadable_place};
 use crate::persist::resolve::ResolvedEntry;
 use crate::persist::step::{ApplyStep, FileFingerprint, FileSpec, Owner};
 
 impl Planner<'_> {
     /// Makes the place, and mounts or links what is in storage to it.
-    pub(crate) fn target(
+    pub(crate) fn plan_target(
         &mut self,
         one: &ResolvedEntry,
         how: PlacementMethod,
     ) -> Result<(), WhyAndMend> {
         let options = MountOptions::of(&one.entry)?;
-        if let Some(found) = self.found(&one.seen_at).filter(|found| found.mounted.is_some()) {
-            return self.mounted(one, &found.clone(), how, options);
+        if let Some(found) = self.file_at(&one.seen_at).filter(|found| found.mounted.is_some()) {
+            return self.check_mounted(one, &found.clone(), how, options);
         }
-        let here = match self.at(&one.made_at) {
+        let here = match self.state_of(&one.made_at) {
             PathState::Unreadable(why, mend) => {
-                return Err(unreadable(why, mend.as_deref()));
+                return Err(unreadable_place(why, mend.as_deref()));
             }
             PathState::Absent => None,
             PathState::Present(found) => Some(found.clone()),
@@ -33,24 +33,24 @@ impl Planner<'_> {
             match (one.how(), how) {
                 (None, _) | (Some(PlacementMethod::Symlink), _) if leads_there => return Ok(()),
                 (_, PlacementMethod::Bind) if leads_there => {
-                    self.cover(one, target.clone(), options);
+                    self.push_cover(one, target.clone(), options);
                     return Ok(());
                 }
                 _ => {}
             }
         }
         match how {
-            PlacementMethod::Symlink => self.link(one, here.as_ref()),
+            PlacementMethod::Symlink => self.plan_link(one, here.as_ref()),
             PlacementMethod::Bind => {
-                self.place(one, here.as_ref())?;
-                self.bind(one, options);
+                self.plan_mount_point(one, here.as_ref())?;
+                self.push_bind(one, options);
                 Ok(())
             }
         }
     }
 
     /// Makes a mount of a link that leads to the data.
-    fn cover(&mut self, one: &ResolvedEntry, target: Vec<u8>, options: MountOptions) {
+    fn push_cover(&mut self, one: &ResolvedEntry, target: Vec<u8>, options: MountOptions) {
         let (link, source) = (one.made_at.clone(), one.source.clone());
         if self.asked.mounts {
             let (making, path) = (self.placeholder(one), one.seen_at.clone());
@@ -63,7 +63,7 @@ impl Planner<'_> {
     }
 
     /// What to do about something that is mounted there already.
-    fn mounted(
+    fn check_mounted(
         &mut self,
         one: &ResolvedEntry,
         found: &FoundFile,
@@ -71,7 +71,7 @@ impl Planner<'_> {
         options: MountOptions,
     ) -> Result<(), WhyAndMend> {
         let path = &one.seen_at;
-        let stored = self.found(&one.source);
+        let stored = self.file_at(&one.source);
         if !stored.is_some_and(|stored| stored.stat.is_same_file(&found.stat)) {
             if self.is_this_boots_identity(one, found) {
                 return Ok(());
@@ -99,7 +99,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn bind(&mut self, one: &ResolvedEntry, options: MountOptions) {
+    fn push_bind(&mut self, one: &ResolvedEntry, options: MountOptions) {
         if self.asked.mounts {
             let (source, path) = (one.source.clone(), one.seen_at.clone());
             self.plan.steps.push(ApplyStep::Bind { source, path, options });
@@ -107,38 +107,50 @@ impl Planner<'_> {
     }
 
     /// Sees to it that there is something to mount over.
-    fn place(&mut self, one: &ResolvedEntry, here: Option<&FoundFile>) -> Result<(), WhyAndMend> {
+    fn plan_mount_point(
+        &mut self,
+        one: &ResolvedEntry,
+        here: Option<&FoundFile>,
+    ) -> Result<(), WhyAndMend> {
         let path = one.made_at.clone();
         let Some(found) = here else {
             if !self.made.contains_key(&path) {
-                self.parents(&path, &one.source, one)?;
+                self.make_parents(&path, &one.source, one)?;
                 self.make_place(one, path);
             }
             return Ok(());
         };
         if found.content == HiddenContent::Data {
-            return Err(in_the_way(one, found, self.found(&one.source)));
+            return Err(occupied_by_data(one, found, self.file_at(&one.source)));
         }
-        if !fits(one, found) {
+        if !is_of_declared_kind(one, found) {
             let making = self.placeholder(one);
-            let spare = spare(found);
+            let spare = removable_fingerprint(found);
             self.plan.steps.push(ApplyStep::Replace { path, making, spare });
         }
         Ok(())
     }
 
-    fn link(&mut self, one: &ResolvedEntry, here: Option<&FoundFile>) -> Result<(), WhyAndMend> {
+    fn plan_link(
+        &mut self,
+        one: &ResolvedEntry,
+        here: Option<&FoundFile>,
+    ) -> Result<(), WhyAndMend> {
         let path = one.made_at.clone();
         let making = link_to_data(one);
         let Some(found) = here else {
-            self.parents(&path, &one.source, one)?;
+            self.make_parents(&path, &one.source, one)?;
             self.plan.steps.push(ApplyStep::Make { path, making, attributes: None });
             return Ok(());
         };
         if found.content == HiddenContent::Data {
-            return Err(in_the_way(one, found, self.found(&one.source)));
+            return Err(occupied_by_data(one, found, self.file_at(&one.source)));
         }
-        self.plan.steps.push(ApplyStep::Replace { path, making, spare: spare(found) });
+        self.plan.steps.push(ApplyStep::Replace {
+            path,
+            making,
+            spare: removable_fingerprint(found),
+        });
         Ok(())
     }
 
@@ -154,7 +166,7 @@ impl Planner<'_> {
     /// An empty place with the owner and mode of what will cover it, so that both sides agree.
     fn placeholder(&self, one: &ResolvedEntry) -> FileSpec {
         let planned = self.made.get(&one.source).map(|belongs| (belongs.owner, belongs.mode));
-        let stored = self.found(&one.source).map(|found| {
+        let stored = self.file_at(&one.source).map(|found| {
             let facts = &found.stat.facts;
             (Owner { uid: facts.uid, gid: facts.gid }, facts.mode)
         });
@@ -167,14 +179,14 @@ impl Planner<'_> {
 
     /// Whether what is at the place is to become what storage has: data that nothing else has if
     /// that was asked for, and what blank has where storage has nothing yet.
-    pub(crate) fn adopts(&self, one: &ResolvedEntry, how: PlacementMethod) -> bool {
-        let stored = self.found(&one.source);
+    pub(crate) fn is_to_adopt(&self, one: &ResolvedEntry, how: PlacementMethod) -> bool {
+        let stored = self.file_at(&one.source);
         let nothing_yet = stored.is_none_or(|stored| stored.content == HiddenContent::Empty);
-        if let Some(seen) = self.found(&one.seen_at).filter(|seen| seen.mounted.is_some()) {
+        if let Some(seen) = self.file_at(&one.seen_at).filter(|seen| seen.mounted.is_some()) {
             let other = !stored.is_some_and(|stored| stored.stat.is_same_file(&seen.stat));
             return one.is_identity() && other && nothing_yet;
         }
-        self.found(&one.made_at).is_some_and(|found| {
+        self.file_at(&one.made_at).is_some_and(|found| {
             let links = found.target.as_ref().is_some_and(|target| leads_to(target, one));
             match found.content {
                 HiddenContent::Data if links => false,
@@ -182,7 +194,7 @@ impl Planner<'_> {
                 HiddenContent::Data | HiddenContent::AsInBlank
                     if one.is_identity() && nothing_yet =>
                 {
-                    fits(one, found)
+                    is_of_declared_kind(one, found)
                 }
                 HiddenContent::Data => match self.asked.adopt {
                     Adopt::Nothing => false,
@@ -193,7 +205,9 @@ impl Planner<'_> {
                     }
                     Adopt::Everything => true,
                 },
-                HiddenContent::AsInBlank => stored.is_none() && !links && fits(one, found),
+                HiddenContent::AsInBlank => {
+                    stored.is_none() && !links && is_of_declared_kind(one, found)
+                }
                 HiddenContent::Empty | HiddenContent::AsInStorage => false,
             }
         })
@@ -207,15 +221,15 @@ impl Planner<'_> {
     }
 
     /// Moves what is at the place into storage, and goes on from there.
-    pub(crate) fn adopt(
+    pub(crate) fn plan_adoption(
         &mut self,
         one: &ResolvedEntry,
         belongs: OwnerAndMode,
         how: PlacementMethod,
     ) -> Result<(), WhyAndMend> {
-        let Some(found) = self.found(&one.made_at).cloned() else { return Ok(()) };
-        if !fits(one, &found) {
-            return Err(in_the_way(one, &found, self.found(&one.source)));
+        let Some(found) = self.file_at(&one.made_at).cloned() else { return Ok(()) };
+        if !is_of_declared_kind(one, &found) {
+            return Err(occupied_by_data(one, &found, self.file_at(&one.source)));
         }
         let is_declared = [belongs.user, belongs.group].iter().any(Option::is_some)
             || belongs.declared_mode.is_some();
@@ -230,15 +244,15 @@ impl Planner<'_> {
             ));
         }
         let options = MountOptions::of(&one.entry)?;
-        let sets_aside = match self.at(&one.source) {
+        let sets_aside = match self.state_of(&one.source) {
             PathState::Absent => false,
             PathState::Present(_) => true,
             PathState::Unreadable(why, mend) => {
-                return Err(unreadable(why, mend.as_deref()));
+                return Err(unreadable_place(why, mend.as_deref()));
             }
         };
         if !sets_aside {
-            self.parents(&one.source, &one.entry.path, one)?;
+            self.make_parents(&one.source, &one.entry.path, one)?;
         }
         let (path, source) = (one.made_at.clone(), one.source.clone());
         self.adopted.push((source.clone(), path.clone()));
@@ -246,7 +260,7 @@ impl Planner<'_> {
         // The copy has no other name, whatever the original has.
         let mut copy = found;
         copy.stat.links = 1;
-        self.enforce(one, &copy, belongs)?;
+        self.plan_owner_and_mode(one, &copy, belongs)?;
         if how == PlacementMethod::Symlink {
             let making = link_to_data(one);
             // What was copied is in storage by then.
@@ -254,7 +268,7 @@ impl Planner<'_> {
                 Some(FileFingerprint::of(&copy.stat)).filter(|_| one.entry.kind == EntryKind::File);
             self.plan.steps.push(ApplyStep::Replace { path, making, spare });
         } else {
-            self.bind(one, options);
+            self.push_bind(one, options);
         }
         if self.was_replaced(one) {
             let (source, path) = (one.source.clone(), one.entry.path.clone());
@@ -265,21 +279,25 @@ impl Planner<'_> {
 }
 
 /// What holds nothing that would be lost. A directory with content is left to the next rollback.
-fn spare(found: &FoundFile) -> Option<FileFingerprint> {
+fn removable_fingerprint(found: &FoundFile) -> Option<FileFingerprint> {
     let whole =
         found.stat.facts.file_type == FileType::Dir && found.content != HiddenContent::Empty;
     (found.content != HiddenContent::Data && !whole).then(|| FileFingerprint::of(&found.stat))
 }
 
 /// Whether something is of the kind that was declared.
-fn fits(one: &ResolvedEntry, found: &FoundFile) -> bool {
+fn is_of_declared_kind(one: &ResolvedEntry, found: &FoundFile) -> bool {
     match one.entry.kind {
         EntryKind::Dir => found.stat.facts.file_type == FileType::Dir,
         EntryKind::File => found.stat.facts.file_type == FileType::File,
     }
 }
 
-fn in_the_way(one: &ResolvedEntry, found: &FoundFile, stored: Option<&FoundFile>) -> WhyAndMend {
+fn occupied_by_data(
+    one: &ResolvedEntry,
+    found: &FoundFile,
+    stored: Option<&FoundFile>,
+) -> WhyAndMend {
     let word = match found.stat.facts.file_type {
         FileType::Dir => "directory",
         other => other.word(),
@@ -307,19 +325,19 @@ pub fn leads_to(target: &[u8], one: &ResolvedEntry) -> bool {
 
 /// Whether a link at `link` that says `target` leads to `source`.
 pub fn is_link_to(source: &TreePath, link: &TreePath, target: &[u8]) -> bool {
-    target == relative(link, source).as_slice()
+    target == relative_path(link, source).as_slice()
         || target
             .strip_prefix(b"/")
             .is_some_and(|path| TreePath::parse(path).is_ok_and(|path| path == *source))
 }
 
 fn link_to_data(one: &ResolvedEntry) -> FileSpec {
-    FileSpec::Link { target: relative(&one.seen_at, &one.source), source: one.source.clone() }
+    FileSpec::Link { target: relative_path(&one.seen_at, &one.source), source: one.source.clone() }
 }
 
 /// The way from the directory that holds `link` to `target`: so the link is right wherever live is
 /// mounted. No directory on the way to `link` may be a link itself.
-pub(crate) fn relative(link: &TreePath, target: &TreePath) -> Vec<u8> {
+pub(crate) fn relative_path(link: &TreePath, target: &TreePath) -> Vec<u8> {
     let dir = link.parent().unwrap_or_default();
     let common = std::iter::successors(Some(dir.clone()), TreePath::parent)
         .find(|dir| target.is_within(dir) && target != dir)
@@ -342,7 +360,7 @@ mod tests {
             ("/home/a/.config/k", "/home/a/dotfiles/k", "../dotfiles/k"),
         ] {
             let path = |text: &str| TreePath::parse(text.as_bytes()).unwrap_or_default();
-            let found = relative(&path(link), &path(target));
+            let found = relative_path(&path(link), &path(target));
             assert_eq!(String::from_utf8_lossy(&found), says, "{link}");
         }
     }

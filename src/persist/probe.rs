@@ -15,10 +15,10 @@ use crate::persist::hidden_content::{self, Baseline};
 use crate::persist::list::KeepEntry;
 use crate::persist::model;
 use crate::persist::observed::{FoundFile, HiddenContent, Observations, PathState};
-use crate::persist::resolve::{ResolvedEntry, ancestors, places};
+use crate::persist::resolve::{ResolvedEntry, ancestors, paths_to_probe};
 
 /// Looks at every place of a keep list. `baseline` tells what blank has.
-pub fn observe(
+pub fn probe_entries(
     machine: &Machine,
     arranged: &[ResolvedEntry],
     baseline: &mut Baseline<'_>,
@@ -26,17 +26,17 @@ pub fn observe(
     let mut observed = Observations::default();
     let top = stat::of_open(machine.root().as_fd())
         .map_err(|e| dirfd::Error::io("look at the root directory", e))?;
-    for path in places(arranged) {
-        let seen = look(machine, &path, &observed, &top);
+    for path in paths_to_probe(arranged) {
+        let seen = probe_path(machine, &path, &observed, &top);
         observed.places.insert(path, seen);
     }
     find_replaced(machine, arranged, &mut observed);
     judge_targets(machine, arranged, baseline, &mut observed);
-    model::find(machine, arranged, baseline, &mut observed);
-    observed.by_fstab = by_fstab(machine, arranged, baseline)?;
+    model::find_models(machine, arranged, baseline, &mut observed);
+    observed.by_fstab = find_fstab_mounts(machine, arranged, baseline)?;
     let storages: BTreeSet<&TreePath> = arranged.iter().map(|one| &one.entry.storage).collect();
     for storage in storages {
-        if observed.found(storage).is_some()
+        if observed.file_at(storage).is_some()
             && is_wiped(machine, storage, &top, &observed, baseline)?
         {
             observed.wiped.insert(storage.clone());
@@ -49,7 +49,7 @@ pub fn observe(
 fn find_replaced(machine: &Machine, arranged: &[ResolvedEntry], observed: &mut Observations) {
     for one in arranged.iter().filter(|one| one.how().is_none()) {
         let is_file = |found: &FoundFile| found.stat.facts.file_type == FileType::File;
-        if !observed.found(&one.source).is_some_and(is_file) {
+        if !observed.file_at(&one.source).is_some_and(is_file) {
             continue;
         }
         let opened = machine.open_at(&one.source, OFlags::PATH | OFlags::NOFOLLOW);
@@ -63,19 +63,18 @@ fn find_replaced(machine: &Machine, arranged: &[ResolvedEntry], observed: &mut O
     }
 }
 
-fn look(machine: &Machine, path: &TreePath, so_far: &Observations, top: &Stat) -> PathState {
+fn probe_path(machine: &Machine, path: &TreePath, so_far: &Observations, top: &Stat) -> PathState {
     // Sorted by path, so that the parent was looked at before.
     let parent = path.parent().filter(|parent| parent.depth() > 0);
-    let parent = match parent.as_ref().map(|parent| so_far.at(parent)) {
+    let parent = match parent.as_ref().map(|parent| so_far.state_of(parent)) {
         Some(PathState::Present(found)) => &found.stat,
         Some(seen) => return seen.clone(),
         None => top,
     };
     let flags = OFlags::PATH | OFlags::NOFOLLOW;
     match machine.open_at(path, flags) {
-        Ok(opened) => {
-            found(&opened, parent).map_or_else(|why| unreadable(path, &why), PathState::Present)
-        }
+        Ok(opened) => probe_open_file(&opened, parent)
+            .map_or_else(|why| unreadable(path, &why), PathState::Present),
         // Whoever wants to make something there meets the parent that is no directory.
         Err(why) if matches!(Errno::from_io_error(&why), Some(Errno::NOENT | Errno::NOTDIR)) => {
             PathState::Absent
@@ -101,14 +100,14 @@ fn unreadable(path: &TreePath, why: &io::Error) -> PathState {
 /// The parent that is a link, and what to write instead.
 fn link_on_the_way(so_far: &Observations, path: &TreePath) -> Option<(TreePath, Option<String>)> {
     ancestors(path).find_map(|parent| {
-        let target = so_far.found(&parent)?.target.clone()?;
+        let target = so_far.file_at(&parent)?.target.clone()?;
         let mend = TreePath::parse(&target).ok().filter(|_| target.starts_with(b"/"));
         let mend = mend.and_then(|real| Some(real.join_path(&path.below(&parent)?)));
         Some((parent, mend.map(|real| format!("name the real path, {real}"))))
     })
 }
 
-fn found(opened: &OwnedFd, parent: &Stat) -> io::Result<FoundFile> {
+fn probe_open_file(opened: &OwnedFd, parent: &Stat) -> io::Result<FoundFile> {
     let stat = stat::of_open(opened.as_fd())?;
     let target = match stat.facts.file_type {
         FileType::Symlink => Some(fs::readlinkat(opened, c"", Vec::new())?.into_bytes()),
@@ -132,33 +131,33 @@ fn judge_targets(
     observed: &mut Observations,
 ) {
     for one in arranged.iter().filter(|one| one.is_identity()) {
-        hidden_content::judge_identity(machine, one, observed);
+        hidden_content::judge_machine_id(machine, one, observed);
     }
     for one in arranged.iter().filter(|one| one.made_at != one.source) {
         for path in one.before.iter().filter(|path| **path != one.source) {
-            judge(machine, one, path, baseline, observed);
+            judge_target(machine, one, path, baseline, observed);
         }
     }
 }
 
-fn judge(
+fn judge_target(
     machine: &Machine,
     one: &ResolvedEntry,
     path: &TreePath,
     baseline: &mut Baseline<'_>,
     observed: &mut Observations,
 ) {
-    let seen = observed.found(&one.seen_at).filter(|seen| seen.mounted.is_some());
+    let seen = observed.file_at(&one.seen_at).filter(|seen| seen.mounted.is_some());
     // What PID 1 mounts as the machine's identity may be in storage by now, as a copy.
     let judged = seen.is_none_or(|seen| {
-        let stored = observed.found(&one.source);
+        let stored = observed.file_at(&one.source);
         one.is_identity() && !stored.is_some_and(|stored| stored.stat.is_same_file(&seen.stat))
     });
-    let Some(found) = observed.found(path).filter(|_| judged) else { return };
+    let Some(found) = observed.file_at(path).filter(|_| judged) else { return };
     if found.content == HiddenContent::Empty {
         return;
     }
-    let judged = hidden_content::of(machine, one, path, found, observed, baseline);
+    let judged = hidden_content::judge_content(machine, one, path, found, observed, baseline);
     match (judged, observed.places.get_mut(path)) {
         (Ok(content), Some(PathState::Present(found))) => found.content = content,
         (Err(why), Some(seen)) => {
@@ -169,7 +168,7 @@ fn judge(
 }
 
 /// What fstab mounts of them.
-fn by_fstab(
+fn find_fstab_mounts(
     machine: &Machine,
     arranged: &[ResolvedEntry],
     baseline: &mut Baseline<'_>,
@@ -197,14 +196,14 @@ fn is_wiped(
     observed: &Observations,
     baseline: &mut Baseline<'_>,
 ) -> Result<bool> {
-    let same_mount = observed.found(storage).is_some_and(|found| found.stat.mount == top.mount);
+    let same_mount = observed.file_at(storage).is_some_and(|found| found.stat.mount == top.mount);
     if !baseline.restores()? {
         return Ok(false);
     }
     if same_mount && machine.has_storages_below_root() {
         return Ok(true);
     }
-    Ok(baseline.holds(machine, storage)? || shows_part_of_root(observed.found(storage), top)?)
+    Ok(baseline.holds(machine, storage)? || shows_part_of_root(observed.file_at(storage), top)?)
 }
 
 /// Whether the mount that shows a storage shows a part of what the root's mount shows: a subvolume inside of

@@ -42,7 +42,7 @@ impl ResolvedEntry {
 }
 
 /// Arranges a keep list: parents come before what lies in them.
-pub fn arrange(list: &[KeepEntry]) -> Vec<ResolvedEntry> {
+pub fn resolve_entries(list: &[KeepEntry]) -> Vec<ResolvedEntry> {
     let mut sorted: Vec<&KeepEntry> = list.iter().collect();
     sorted.sort_by(|a, b| (a.path.depth(), &a.path).cmp(&(b.path.depth(), &b.path)));
     let mut arranged: Vec<ResolvedEntry> = Vec::with_capacity(sorted.len());
@@ -57,7 +57,8 @@ pub fn arrange(list: &[KeepEntry]) -> Vec<ResolvedEntry> {
             before: BTreeSet::from([entry.path.clone()]),
             entry: entry.clone(),
         };
-        if let Some(parent) = nearest(&by_path, &entry.path).and_then(|at| arranged.get(at)) {
+        if let Some(parent) = nearest_parent(&by_path, &entry.path).and_then(|at| arranged.get(at))
+        {
             let rest = entry.path.below(&parent.entry.path).unwrap_or_default();
             one.within = Some(parent.entry.path.clone());
             one.made_at = parent.source.join_path(&rest);
@@ -75,7 +76,7 @@ pub fn arrange(list: &[KeepEntry]) -> Vec<ResolvedEntry> {
 }
 
 /// The entry that is the nearest parent of `path`.
-fn nearest(by_path: &BTreeMap<TreePath, usize>, path: &TreePath) -> Option<usize> {
+fn nearest_parent(by_path: &BTreeMap<TreePath, usize>, path: &TreePath) -> Option<usize> {
     ancestors(path).find_map(|parent| by_path.get(&parent).copied())
 }
 
@@ -85,7 +86,7 @@ pub fn ancestors(path: &TreePath) -> impl Iterator<Item = TreePath> + use<> {
 }
 
 /// Every path that a plan looks at.
-pub fn places(arranged: &[ResolvedEntry]) -> BTreeSet<TreePath> {
+pub fn paths_to_probe(arranged: &[ResolvedEntry]) -> BTreeSet<TreePath> {
     let mut places = BTreeSet::new();
     for one in arranged {
         for path in one.before.iter().chain([&one.source]) {
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn what_lies_in_a_kept_directory_is_made_in_storage() {
-        let arranged = arrange(&entries(
+        let arranged = resolve_entries(&entries(
             "directories = [\"/var/lib/a/b\", { path = \"/srv\", how = \"symlink\" }, \
              \"/srv/x\", \"/var/lib\"]\n[[storage]]\npath = \"/other\"\nfiles = [\"/var/lib/f\"]",
         ));

@@ -79,7 +79,7 @@ impl ExpectedFile {
     }
 
     /// Whether this is what was looked at, as it was then.
-    pub fn is(&self, stat: &Stat) -> bool {
+    pub fn matches(&self, stat: &Stat) -> bool {
         match self.file {
             Some(_) => *self == Self::of(stat),
             // A copy may lack set-user-ID bits, which some mounts do not grant.

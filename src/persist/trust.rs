@@ -42,7 +42,7 @@ pub struct AncestorChain {
 impl AncestorChain {
     /// Goes on to the directory `path`, of this owner and with this mode.
     pub fn enter(&mut self, path: TreePath, uid: u32, mode: u16) -> Result<(), UnsafeTransition> {
-        self.check(&path, uid)?;
+        self.check_owner(&path, uid)?;
         if uid != 0 || mode & WRITABLE != 0 {
             self.shared = Some(path.clone());
         }
@@ -51,7 +51,7 @@ impl AncestorChain {
     }
 
     /// An error if another user than root, and than its owner `uid`, may have put `path` there.
-    pub fn check(&self, path: &TreePath, uid: u32) -> Result<(), UnsafeTransition> {
+    pub fn check_owner(&self, path: &TreePath, uid: u32) -> Result<(), UnsafeTransition> {
         let Some((dir, owner, mode)) = &self.above else { return Ok(()) };
         let why = match *owner {
             0 if mode & WRITABLE == 0 => return Ok(()),

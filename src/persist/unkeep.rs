@@ -13,8 +13,8 @@ use crate::config::{Config, DEFAULT_FILE, edit, is_own_file};
 use crate::host::Machine;
 use crate::persist::config_file::ConfigEditing;
 use crate::persist::keep_execute::KeepContext;
-use crate::persist::path_lookup::look;
-use crate::persist::resolve::arrange;
+use crate::persist::path_lookup::look_up;
+use crate::persist::resolve::resolve_entries;
 use crate::persist::unkeep_plan::{self, StoredDataAction};
 use crate::persist::{list, unkeep_execute};
 use crate::ui;
@@ -34,8 +34,9 @@ pub(crate) fn run(cli: &Cli, args: &Unkeep) -> Result<ExitCode, Failure> {
     let mut code = ExitCode::SUCCESS;
     // One after the other: each has the configuration that the one before has left.
     for path in &paths {
-        let (config, editing) = ConfigEditing::begin(cli, root, args.even_if_unseen, args.dry_run)?;
-        if let Err(error) = one(path, args, &config, &editing)? {
+        let (config, editing) =
+            ConfigEditing::lock_and_read(cli, root, args.even_if_unseen, args.dry_run)?;
+        if let Err(error) = unkeep_path(path, args, &config, &editing)? {
             if let Some(error) = error {
                 ui::report_problem(error);
             }
@@ -46,7 +47,7 @@ pub(crate) fn run(cli: &Cli, args: &Unkeep) -> Result<ExitCode, Failure> {
 }
 
 /// The inner error concerns this path alone; it is `None` if it was told already.
-fn one(
+fn unkeep_path(
     path: &TreePath,
     args: &Unkeep,
     config: &Config,
@@ -54,7 +55,7 @@ fn one(
 ) -> Result<Result<(), Option<Error>>, Failure> {
     let machine = Machine::open(&args.root.root)?;
     let data = if args.move_back { StoredDataAction::MoveBack } else { StoredDataAction::Leave };
-    let (plan, after) = match plan(path, data, &machine, config, &editing.text) {
+    let (plan, after) = match plan_path(path, data, &machine, config, &editing.text) {
         Ok(planned) => planned,
         Err(error) => return Ok(Err(Some(error))),
     };
@@ -73,8 +74,8 @@ fn one(
             Err(error) => Err(Some(error)),
         });
     }
-    let progress = ProgressCounter::of_bytes("copying", 0);
-    let done = unkeep_execute::unkeep(
+    let progress = ui::Bytes::new("copying", 0);
+    let done = unkeep_execute::execute_unkeep(
         &plan,
         &world,
         (&editing.text, &after),
@@ -96,15 +97,15 @@ fn one(
     }
 }
 
-fn plan(
+fn plan_path(
     path: &TreePath,
     data: StoredDataAction,
     machine: &Machine,
     config: &Config,
     text: &str,
 ) -> Result<(unkeep_plan::UnkeepPlan, String)> {
-    let list = list::list(config);
-    let arranged = arrange(&list);
+    let list = list::keep_list(config);
+    let arranged = resolve_entries(&list);
     let Some(one) = arranged.iter().find(|one| one.entry.path == *path) else {
         let error = Error::new(format!("stop keeping {path}"), "it is not on the keep list");
         let within = list.iter().find(|entry| path.is_within(&entry.path));
@@ -113,17 +114,17 @@ fn plan(
             None => error,
         });
     };
-    refuse_own(path, &config.file)?;
+    refuse_own_file(path, &config.file)?;
     let after = edit::remove_entry(text, path)?;
-    let stored = look(machine, &one.source)?.is_some();
-    let now = unkeep_plan::now(machine, one)?;
-    let plan = unkeep_plan::plan(one, &list, data, now, stored, (text, &after))?;
+    let stored = look_up(machine, &one.source)?.is_some();
+    let now = unkeep_plan::probe_live(machine, one)?;
+    let plan = unkeep_plan::plan_unkeep(one, &list, data, now, stored, (text, &after))?;
     Ok((plan, after))
 }
 
 /// Without its entry, blank's older configuration counts from the next boot on, and storage's is followed for
 /// as long as that has the entry.
-fn refuse_own(path: &TreePath, file: &Path) -> Result<()> {
+fn refuse_own_file(path: &TreePath, file: &Path) -> Result<()> {
     if !is_own_file(path) {
         return Ok(());
     }

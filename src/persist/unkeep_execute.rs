@@ -16,12 +16,12 @@ use dirfd::{Error, Result, TreePath};
 use rustix::fs::IFlags;
 
 use crate::persist::create;
-use crate::persist::execute::notes_of;
+use crate::persist::execute::notes_of_copy;
 use crate::persist::keep_execute::{
-    self, KeepContext, KeepReport, KeepStopped, TRIES, changes_all_the_time, check_unused, name_of,
+    self, KeepContext, KeepReport, KeepStopped, TRIES, check_unused, keeps_changing, name_of,
     write_config,
 };
-use crate::persist::path_lookup::{Dentry, look};
+use crate::persist::path_lookup::{Dentry, look_up};
 use crate::persist::plan_target::is_link_to;
 use crate::persist::unkeep_plan::{UnkeepPlan, UnkeepStep};
 
@@ -40,7 +40,7 @@ pub struct UnkeepReport {
 
 /// Does the steps of a plan, with the configuration as it is and as it will be; `done` hears of each
 /// that took effect.
-pub fn unkeep(
+pub fn execute_unkeep(
     plan: &UnkeepPlan,
     world: &KeepContext<'_>,
     config: (&str, &str),
@@ -102,7 +102,7 @@ struct UnkeepRun<'r> {
 
 impl UnkeepRun<'_> {
     fn expect(&self, path: &TreePath) -> Result<Dentry> {
-        look(self.world.machine, path)?
+        look_up(self.world.machine, path)?
             .ok_or_else(|| Error::new(format!("stop keeping {path}"), "it vanished meanwhile"))
     }
 
@@ -131,7 +131,7 @@ impl UnkeepRun<'_> {
 
     fn unmount(&mut self, path: &TreePath) -> Result<()> {
         let there = self.expect(path)?;
-        keep_execute::unmount(there.place()).map_err(|why| {
+        keep_execute::unmount_place(there.place()).map_err(|why| {
             let busy = why.raw_os_error() == Some(nix::libc::EBUSY);
             let error = Error::io(format!("unmount {path}"), why);
             if busy {
@@ -147,15 +147,15 @@ impl UnkeepRun<'_> {
         let Some(copy) = self.copy.take() else {
             return Err(Error::new(format!("put {path} back"), "there is no copy"));
         };
-        let Some(there) = look(self.world.machine, path)? else {
-            self.told.notes.extend(notes_of(&copy.name()?));
+        let Some(there) = look_up(self.world.machine, path)? else {
+            self.told.notes.extend(notes_of_copy(&copy.name()?));
             return Ok(());
         };
         let failed = |why| Error::io(format!("put the copy in the place of {path}"), why);
         let name = OsStr::from_bytes(there.name.to_bytes());
         // What the mount hid may have flags that forbid giving it another name.
         temporary_copy::unlock(there.place(), &there.stat).map_err(failed)?;
-        let old = match create::supersede(copy.place(), copy.dir(), name) {
+        let old = match create::exchange_with_backup(copy.place(), copy.dir(), name) {
             Ok(old) => old,
             Err(why) => {
                 // Best effort: nobody else can enter the directory that it is in.
@@ -166,7 +166,7 @@ impl UnkeepRun<'_> {
         let seen = self.see_to_old(source, path, &copy, &old);
         let copied = copy.finish();
         seen?;
-        self.told.notes.extend(notes_of(&copied?));
+        self.told.notes.extend(notes_of_copy(&copied?));
         Ok(())
     }
 
@@ -208,13 +208,13 @@ impl UnkeepRun<'_> {
             }
             self.copy_back(source, path)?;
         }
-        Err(changes_all_the_time(source))
+        Err(keeps_changing(source))
     }
 
     fn unlink(&mut self, path: &TreePath, target: &[u8]) -> Result<()> {
         let there = self.expect(path)?;
         let name = OsStr::from_bytes(there.name.to_bytes());
-        create::unlink(there.parent.as_fd(), name, target)
+        create::remove_link(there.parent.as_fd(), name, target)
             .map_err(|why| Error::io(format!("remove the link {path}"), why))
     }
 

@@ -8,9 +8,9 @@ use dirfd::{Error, FileType, Result, TreePath};
 
 use crate::config::entry::{EntryKind, PlacementMethod};
 use crate::host::Machine;
-use crate::persist::keep_plan::{added_lines, shown};
+use crate::persist::keep_plan::{added_lines, escape_line};
 use crate::persist::list::KeepEntry;
-use crate::persist::path_lookup::look;
+use crate::persist::path_lookup::look_up;
 use crate::persist::plan_target::leads_to;
 use crate::persist::resolve::ResolvedEntry;
 
@@ -45,9 +45,9 @@ pub enum LiveState {
 }
 
 /// Looks at what is at the path of an entry.
-pub fn now(machine: &Machine, one: &ResolvedEntry) -> Result<LiveState> {
-    let Some(live) = look(machine, &one.seen_at)? else { return Ok(LiveState::Nothing) };
-    let stored = look(machine, &one.source)?;
+pub fn probe_live(machine: &Machine, one: &ResolvedEntry) -> Result<LiveState> {
+    let Some(live) = look_up(machine, &one.seen_at)? else { return Ok(LiveState::Nothing) };
+    let stored = look_up(machine, &one.source)?;
     if live.is_mount {
         let same = stored.is_some_and(|stored| stored.stat.is_same_file(&live.stat));
         return Ok(if same { LiveState::Mounted } else { LiveState::OtherMount });
@@ -125,7 +125,7 @@ pub struct UnkeepPlan {
 
 /// Plans for one path. `stored` tells whether storage has the data; `lines` what the configuration
 /// loses.
-pub fn plan(
+pub fn plan_unkeep(
     one: &ResolvedEntry,
     list: &[KeepEntry],
     data: StoredDataAction,
@@ -213,7 +213,7 @@ impl fmt::Display for UnkeepStep {
             Self::Unlink { path, .. } => write!(f, "remove the link {path}"),
             Self::WriteConfig { lines } => {
                 write!(f, "take from the configuration:")?;
-                lines.iter().try_for_each(|line| write!(f, "\n   - {}", shown(line)))
+                lines.iter().try_for_each(|line| write!(f, "\n   - {}", escape_line(line)))
             }
             Self::RemoveStored(source) => write!(f, "remove {source} from storage"),
         }

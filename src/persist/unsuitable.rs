@@ -133,13 +133,13 @@ pub const ALL: &[Unsuitable] = &[
 ];
 
 /// Why `path` is not to be kept, if that is known. `early`: it is set up in the initrd.
-pub fn unsuitable(path: &TreePath, early: bool) -> Option<&'static Unsuitable> {
+pub fn find_unsuitable(path: &TreePath, early: bool) -> Option<&'static Unsuitable> {
     ALL.iter()
-        .find(|row| row.paths.iter().any(|pattern| covers(pattern, path)))
+        .find(|row| row.paths.iter().any(|pattern| pattern_covers(pattern, path)))
         .filter(|row| row.severity != UnsuitableSeverity::Fine && !(row.too_late && early))
 }
 
-fn covers(pattern: &str, path: &TreePath) -> bool {
+fn pattern_covers(pattern: &str, path: &TreePath) -> bool {
     let (whole, below) = match pattern.strip_suffix("/**") {
         Some(whole) => (whole, true),
         None => (pattern, false),
@@ -161,7 +161,7 @@ mod tests {
 
     fn severity(path: &str, early: bool) -> Option<UnsuitableSeverity> {
         let path = TreePath::parse(path.as_bytes()).unwrap();
-        unsuitable(&path, early).map(|row| row.severity)
+        find_unsuitable(&path, early).map(|row| row.severity)
     }
 
     #[test]
@@ -222,11 +222,11 @@ mod tests {
     fn a_well_known_list_of_others_has_nothing_to_complain_of() {
         let text = include_str!("../../tests/wiki/blankroot.toml");
         let config = Config::parse(Path::new("f"), text.as_bytes()).unwrap();
-        let list = list::list(&config);
+        let list = list::keep_list(&config);
         assert!(!list.is_empty());
         for entry in list {
             let early = entry.in_initrd.unwrap_or(entry.known().is_some_and(|known| known.early));
-            assert_eq!(unsuitable(&entry.path, early), None, "{}", entry.path);
+            assert_eq!(find_unsuitable(&entry.path, early), None, "{}", entry.path);
         }
     }
 
@@ -246,7 +246,7 @@ mod tests {
             for pattern in row.paths {
                 let path = pattern.strip_suffix("/**").unwrap_or(pattern);
                 let path = TreePath::parse(path.as_bytes()).unwrap();
-                assert!(path.depth() > 0 && covers(pattern, &path), "{pattern}");
+                assert!(path.depth() > 0 && pattern_covers(pattern, &path), "{pattern}");
             }
             let fine = row.severity == UnsuitableSeverity::Fine;
             assert_eq!((row.why.is_empty(), row.mend.is_empty()), (fine, fine), "{row:?}");

@@ -25,7 +25,7 @@ impl Units {
         origin: &TreePath,
         fstab: &[fstab::FstabEntry],
     ) -> Result<Self, &'static str> {
-        let list = list::list(config);
+        let list = list::keep_list(config);
         if list.is_empty() {
             return Ok(Self::default());
         }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use blankroot::host::{HostRoot, Machine};
-use blankroot::persist::persistence::announce;
+use blankroot::persist::persistence::announce_mounts;
 use blankroot::persist::plan::{Adopt, ApplyOptions};
 
 use crate::ground::{Ground, as_root, config};
@@ -25,7 +25,7 @@ fn a_mount_that_was_moved_away_keeps_no_other_from_its_options() {
         rename(&ground, "a", "elsewhere");
         let machine = Machine::open(ground.root()).unwrap();
         let host = HostRoot::open(ground.root()).unwrap();
-        announce(&plan, &outcome, &machine, &host).unwrap();
+        announce_mounts(&plan, &outcome, &machine, &host).unwrap();
         let table = fs::read_to_string(ground.path("run/mount/utab")).unwrap();
         assert!(table.contains("/b/there") && !table.contains("gone"), "{table}");
     });

@@ -146,7 +146,7 @@ fn a_hard_link_is_not_adopted_where_an_owner_is_declared() {
 fn changed_meanwhile(ground: &Ground, config: &blankroot::config::Config, change: impl Fn()) {
     let machine = Machine::open(ground.root()).unwrap();
     let open = || config.open_backend(ground.root()).map(Some);
-    let mut persistence = Persistence::new(&machine, &list::list(config), open).unwrap();
+    let mut persistence = Persistence::new(&machine, &list::keep_list(config), open).unwrap();
     let plan = persistence.plan(ASKED).unwrap();
     assert!(plan.refusals.is_empty() && !plan.steps.is_empty(), "{plan:?}");
     change();

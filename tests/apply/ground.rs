@@ -61,7 +61,7 @@ impl Ground {
     pub fn apply_once(&self, config: &Config, asked: ApplyOptions) -> (ApplyPlan, ApplyOutcome) {
         let machine = Machine::open(self.root()).unwrap();
         let open = || config.open_backend(self.root()).map(Some);
-        let mut persistence = Persistence::new(&machine, &list::list(config), open).unwrap();
+        let mut persistence = Persistence::new(&machine, &list::keep_list(config), open).unwrap();
         let plan = persistence.plan(asked).unwrap();
         let outcome = persistence.execute(&plan, &mut |_, _| {});
         (plan, outcome)
@@ -81,7 +81,7 @@ impl Ground {
     ) -> (ApplyPlan, ApplyOutcome, ApplyPlan) {
         let machine = Machine::open(self.root()).unwrap();
         let open = || config.open_backend(self.root()).map(Some);
-        let mut persistence = Persistence::new(&machine, &list::list(config), open).unwrap();
+        let mut persistence = Persistence::new(&machine, &list::keep_list(config), open).unwrap();
         let plan = persistence.plan(asked).unwrap();
         let outcome = persistence.execute(&plan, &mut |_, _| {});
         let left = persistence.plan(asked).unwrap();

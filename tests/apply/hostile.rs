@@ -172,5 +172,5 @@ fn undo(ground: &Ground, round: usize) {
 pub fn open_hers(home: &Path, dir: &str) -> Option<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let home = rustix::fs::open(home, flags, Mode::empty()).unwrap();
-    create::open(home.as_fd(), Path::new(dir), flags).ok()
+    create::open_beneath(home.as_fd(), Path::new(dir), flags).ok()
 }

@@ -13,7 +13,7 @@ use blankroot::host::Machine;
 use blankroot::persist::keep_execute::KeepContext;
 use blankroot::persist::list;
 use blankroot::persist::plan::{Adopt, ApplyOptions};
-use blankroot::persist::resolve::arrange;
+use blankroot::persist::resolve::resolve_entries;
 use blankroot::persist::unkeep_plan::{self, StoredDataAction};
 use dirfd::TreePath;
 use dirfd::copy::temporary_copy::Aside;
@@ -205,11 +205,11 @@ fn copy(ground: &Ground, data: Hers, way: Way) -> bool {
         }
         Way::MoveBack => {
             let machine = Machine::open(ground.root()).unwrap();
-            let list = list::list(&config);
-            let arranged = arrange(&list);
+            let list = list::keep_list(&config);
+            let arranged = resolve_entries(&list);
             let after = edit::remove_entry(&text, &path()).unwrap();
-            let Ok(now) = unkeep_plan::now(&machine, &arranged[0]) else { return false };
-            let plan = unkeep_plan::plan(
+            let Ok(now) = unkeep_plan::probe_live(&machine, &arranged[0]) else { return false };
+            let plan = unkeep_plan::plan_unkeep(
                 &arranged[0],
                 &list,
                 StoredDataAction::MoveBack,
@@ -225,7 +225,8 @@ fn copy(ground: &Ground, data: Hers, way: Way) -> bool {
                 old_root: None,
                 even_if_unseen: true,
             };
-            unkeep_execute::unkeep(&plan, &world, (&text, &after), &mut |_, _| {}, |_| {}).is_ok()
+            unkeep_execute::execute_unkeep(&plan, &world, (&text, &after), &mut |_, _| {}, |_| {})
+                .is_ok()
         }
     }
 }

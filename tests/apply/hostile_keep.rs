@@ -59,12 +59,12 @@ fn keep(ground: &Ground) -> bool {
     let paths = [(TreePath::parse(b"/home/alice/a/data").unwrap(), false)];
     let request =
         KeepRequest { paths: &paths, storage: None, how: None, old_root: None, adopt: true };
-    let Ok(plan) = keep_request::plan(&request, &machine, &config, TEXT, &|| Ok(None)) else {
+    let Ok(plan) = keep_request::plan_keep(&request, &machine, &config, TEXT, &|| Ok(None)) else {
         return false;
     };
     let world =
         KeepContext { machine: &machine, config: &file, old_root: None, even_if_unseen: true };
-    keep_execute::keep(&plan, &world, &mut |_, _| {}, |_| {}).is_ok()
+    keep_execute::execute_keep(&plan, &world, &mut |_, _| {}, |_| {}).is_ok()
 }
 
 #[test]

@@ -11,7 +11,7 @@ use blankroot::config::{Config, edit};
 use blankroot::host::Machine;
 use blankroot::persist::keep_execute::KeepContext;
 use blankroot::persist::list;
-use blankroot::persist::resolve::arrange;
+use blankroot::persist::resolve::resolve_entries;
 use blankroot::persist::unkeep_plan::{self, StoredDataAction};
 use dirfd::TreePath;
 use dirfd::copy::private_directory::{PrivateDir, remove_left_behind};
@@ -59,11 +59,11 @@ fn move_back(ground: &Ground, hers: impl FnMut(&'static str) + 'static) -> bool 
     fs::write(&file, TEXT).unwrap();
     let config = Config::load(&file).unwrap();
     let machine = Machine::open(ground.root()).unwrap();
-    let list = list::list(&config);
-    let arranged = arrange(&list);
+    let list = list::keep_list(&config);
+    let arranged = resolve_entries(&list);
     let after = edit::remove_entry(TEXT, &path).unwrap();
-    let now = unkeep_plan::now(&machine, &arranged[0]).unwrap();
-    let plan = unkeep_plan::plan(
+    let now = unkeep_plan::probe_live(&machine, &arranged[0]).unwrap();
+    let plan = unkeep_plan::plan_unkeep(
         &arranged[0],
         &list,
         StoredDataAction::MoveBack,
@@ -74,8 +74,10 @@ fn move_back(ground: &Ground, hers: impl FnMut(&'static str) + 'static) -> bool 
     let plan = plan.ok().unwrap();
     let world =
         KeepContext { machine: &machine, config: &file, old_root: None, even_if_unseen: true };
-    let run =
-        || unkeep_execute::unkeep(&plan, &world, (TEXT, &after), &mut |_, _| {}, |_| {}).is_ok();
+    let run = || {
+        unkeep_execute::execute_unkeep(&plan, &world, (TEXT, &after), &mut |_, _| {}, |_| {})
+            .is_ok()
+    };
     run_with(None, Some(Box::new(hers)), run).0
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use blankroot::config::root::RootConfig;
-use blankroot::config::root_backend::detect;
+use blankroot::config::root_backend::detect_root;
 use support::kernel::{create_subvolume, snapshot};
 use support::oracle;
 use support::sandbox::unmount_below;
@@ -168,10 +168,11 @@ fn the_device_is_named_so_that_the_next_boot_finds_it() {
         let id = shown.split_once("uuid: ").unwrap().1.split_whitespace().next().unwrap();
         let by_uuid = host.path().join("dev/disk/by-uuid");
         fs::create_dir_all(&by_uuid).unwrap();
-        let missing = detect(machine.live(), host.path()).unwrap_err().to_string();
+        let missing = detect_root(machine.live(), host.path()).unwrap_err().to_string();
         assert!(missing.contains("which is not there\n  mend: write a configuration"), "{missing}");
         fs::write(by_uuid.join(id), "").unwrap();
-        let RootConfig::Btrfs { device, .. } = detect(machine.live(), host.path()).unwrap() else {
+        let RootConfig::Btrfs { device, .. } = detect_root(machine.live(), host.path()).unwrap()
+        else {
             panic!("no btrfs");
         };
         assert_eq!(device, Path::new("/dev/disk/by-uuid").join(id));

@@ -26,7 +26,7 @@ fn configure(machine: &Machine<'_>) -> Vec<KeepEntry> {
     let text = fs::read_to_string(&file).unwrap() + lists;
     fs::write(&file, &text).unwrap();
     fs::write(machine.config(), &text).unwrap();
-    list::list(&Config::parse(&file, text.as_bytes()).unwrap())
+    list::keep_list(&Config::parse(&file, text.as_bytes()).unwrap())
 }
 
 fn mount_storage(machine: &Machine<'_>) -> MountPoint {

@@ -14,7 +14,7 @@ use blankroot::host::Machine;
 use blankroot::persist::keep_execute::{self, KeepContext};
 use blankroot::persist::keep_request::{self, KeepRequest};
 use blankroot::persist::list;
-use blankroot::persist::resolve::arrange;
+use blankroot::persist::resolve::resolve_entries;
 use blankroot::persist::unkeep_plan::{self, StoredDataAction};
 use dirfd::fault::{Fault, run_with};
 use dirfd::private_namespace::{MountPoint, PrivateNamespace};
@@ -251,11 +251,11 @@ impl Setup<'_> {
         let paths = [(self.path(), false)];
         let request =
             KeepRequest { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
-        let plan = keep_request::plan(&request, &machine, &config, &text, &|| Ok(None))
+        let plan = keep_request::plan_keep(&request, &machine, &config, &text, &|| Ok(None))
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
         let config = &self.config();
         let world = KeepContext { machine: &machine, config, old_root: None, even_if_unseen: true };
-        keep_execute::keep(&plan, &world, &mut |_, _| {}, |_| {})
+        keep_execute::execute_keep(&plan, &world, &mut |_, _| {}, |_| {})
             .map(drop)
             .map_err(|e| e.to_string())
     }
@@ -271,24 +271,24 @@ impl Setup<'_> {
         let config = Config::load(&self.config()).map_err(|e| e.to_string())?;
         let text = fs::read_to_string(self.config()).unwrap();
         let machine = Machine::open(self.dir.path()).map_err(failed)?;
-        let list = list::list(&config);
-        let arranged = arrange(&list);
+        let list = list::keep_list(&config);
+        let arranged = resolve_entries(&list);
         let one = arranged.first().ok_or("it is not on the keep list")?;
         let after = edit::remove_entry(&text, &self.path()).map_err(failed)?;
-        let now = unkeep_plan::now(&machine, one).map_err(failed)?;
+        let now = unkeep_plan::probe_live(&machine, one).map_err(failed)?;
         let stored = self.stored().symlink_metadata().is_ok();
-        let plan =
-            unkeep_plan::plan(one, &list, data, now, stored, (&text, &after)).map_err(failed)?;
+        let plan = unkeep_plan::plan_unkeep(one, &list, data, now, stored, (&text, &after))
+            .map_err(failed)?;
         let config = &self.config();
         let world = KeepContext { machine: &machine, config, old_root: None, even_if_unseen: true };
-        unkeep_execute::unkeep(&plan, &world, (&text, &after), &mut |_, _| {}, |_| {})
+        unkeep_execute::execute_unkeep(&plan, &world, (&text, &after), &mut |_, _| {}, |_| {})
             .map(drop)
             .map_err(|stopped| stopped.to_string())
     }
 
     fn is_declared(&self) -> bool {
         let config = Config::load(&self.config()).unwrap();
-        list::list(&config).iter().any(|entry| entry.path == self.path())
+        list::keep_list(&config).iter().any(|entry| entry.path == self.path())
     }
 
     /// Whether `path` has all of the data.

@@ -179,7 +179,7 @@ impl<'n> Kept<'n> {
         let mut persistence = self.persistence(&machine);
         let plan = persistence.plan(asked).unwrap();
         let outcome = persistence.execute(&plan, &mut |_, _| {});
-        let announced = persistence::announce(&plan, &outcome, &machine, &host);
+        let announced = persistence::announce_mounts(&plan, &outcome, &machine, &host);
         Ran { plan, outcome, announced }
     }
 
@@ -202,7 +202,7 @@ impl<'n> Kept<'n> {
 
     fn persistence<'m>(&'m self, machine: &'m Machine) -> Persistence<'m> {
         let open = || self.config.open_backend(self.root.path()).map(Some);
-        Persistence::new(machine, &list::list(&self.config), open).unwrap()
+        Persistence::new(machine, &list::keep_list(&self.config), open).unwrap()
     }
 
     fn asked(&self) -> ApplyOptions {

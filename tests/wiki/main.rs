@@ -15,7 +15,7 @@ const PAGE: &str = include_str!("expected.txt");
 
 fn list() -> Vec<KeepEntry> {
     let config = Config::parse(Path::new("tests/wiki/blankroot.toml"), TOML.as_bytes());
-    list::list(&config.map_err(|error| error.to_string()).unwrap())
+    list::keep_list(&config.map_err(|error| error.to_string()).unwrap())
 }
 
 fn entry<'l>(list: &'l [KeepEntry], path: &str) -> &'l KeepEntry {

@@ -5,8 +5,7 @@
 use std::path::Path;
 
 use blankroot::config::Config;
-use blankroot::config::starter::starter;
-use blankroot::diff::classify::{Verdict, classify};
+use blankroot::config::starter_text::starter_text;
 use blankroot::persist::list;
 use blankroot_fuzz::{FILE, added, check_keep_list, check_problems, is_in};
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +14,7 @@ fuzz_target!(|text: &[u8]| {
     match Config::parse(Path::new(FILE), text) {
         Ok(config) => {
             check_places(&config, text);
-            check_keep_list(&list::list(&config));
+            check_keep_list(&list::keep_list(&config));
             check_verdicts(&config);
             let written = starter(&config.root).expect("what TOML held it can hold");
             let again = Config::parse(Path::new(FILE), written.as_bytes());
@@ -36,7 +35,7 @@ fn check_places(config: &Config, text: &[u8]) {
 
 /// Each kept path and something below it, all of them added.
 fn check_verdicts(config: &Config) {
-    let list = list::list(config);
+    let list = list::keep_list(config);
     for entry in list.iter().take(8) {
         let changes = added(entry.path.as_bytes(), |_| {});
         let verdicts = classify(&changes, config);

@@ -88,7 +88,7 @@ fn check_edit(text: &str, edited: &str) -> (Config, Config) {
 }
 
 fn listed(config: &Config) -> Vec<(TreePath, EntryKind, TreePath)> {
-    list::list(config).into_iter().map(|entry| (entry.path, entry.kind, entry.storage)).collect()
+    list::keep_list(config).into_iter().map(|entry| (entry.path, entry.kind, entry.storage)).collect()
 }
 
 fn check_error(error: &Error) {

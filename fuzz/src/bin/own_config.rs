@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
     let home = TreePath::parse(b"/home/a b").expect("a home");
-    match users_list::parse(Path::new(blankroot_fuzz::FILE), text, &home, "alice") {
+    match users_list::parse_users_list(Path::new(blankroot_fuzz::FILE), text, &home, "alice") {
         Ok(list) => {
             check_keep_list(&list);
             for entry in &list {

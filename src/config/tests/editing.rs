@@ -68,7 +68,7 @@ fn how_it_comes_to_its_place_is_written_down_in_a_system_list_and_in_a_home() {
         };
         let edited = add(Some(PlacementMethod::Symlink));
         assert!(edited.contains(line), "{edited}");
-        let list = list::list(&parse(&edited).unwrap());
+        let list = list::keep_list(&parse(&edited).unwrap());
         let entry = list.iter().find(|entry| entry.path == tree_path).unwrap();
         assert_eq!(entry.how, Some(PlacementMethod::Symlink));
         let shortest = line.replace("{ path = ", "").replace(", how = \"symlink\" }", "");
@@ -83,7 +83,8 @@ fn a_storage_and_a_list_that_are_not_there_are_made() {
     assert!(edited.starts_with(&commented), "{edited}");
     let edited = add_forget(&edited, "/var/cache/**").unwrap();
     let config = parse(&edited).unwrap();
-    let kept: Vec<_> = list::list(&config).iter().map(|entry| entry.path.to_string()).collect();
+    let kept: Vec<_> =
+        list::keep_list(&config).iter().map(|entry| entry.path.to_string()).collect();
     assert_eq!(kept, ["/etc/a b\"\\n", "/var/log"]);
     let simple = dir(&commented, "/var/log");
     assert_eq!(

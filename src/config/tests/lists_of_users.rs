@@ -15,7 +15,7 @@ fn home() -> TreePath {
 }
 
 fn parse_own(text: &str) -> Result<Vec<KeepEntry>, ConfigError> {
-    users_list::parse(Path::new(OWN), text.as_bytes(), &home(), "alice")
+    users_list::parse_users_list(Path::new(OWN), text.as_bytes(), &home(), "alice")
 }
 
 fn problems(text: &str) -> Vec<String> {
@@ -172,8 +172,9 @@ fn the_file_is_where_the_desktop_keeps_such_files() {
     }
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("blankroot.toml");
-    let missing = users_list::load(&file, &home(), "alice").expect_err("missing").to_string();
+    let missing =
+        users_list::load_users_list(&file, &home(), "alice").expect_err("missing").to_string();
     assert!(missing.contains("No such file") && missing.contains("mend: write one"), "{missing}");
     std::fs::write(&file, "[[storage]]\npath = \"/d\"\nfiles = [\"x\"]\n").unwrap();
-    assert_eq!(users_list::load(&file, &home(), "alice").unwrap().len(), 1);
+    assert_eq!(users_list::load_users_list(&file, &home(), "alice").unwrap().len(), 1);
 }

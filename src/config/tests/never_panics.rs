@@ -8,7 +8,7 @@ use crate::diff::classify::classify;
 fn use_it(text: &[u8]) {
     match Config::parse(Path::new(FILE), text) {
         Ok(config) => {
-            let _ = crate::persist::list::list(&config);
+            let _ = crate::persist::list::keep_list(&config);
             let _ = classify(&dirfd::Changes::default(), &config);
         }
         Err(error) => {

@@ -34,7 +34,7 @@ fn shown(text: &str) -> Vec<String> {
         let options = entry.options.join(",");
         format!("{} <- {} {options}", entry.path, entry.source())
     };
-    list::list(&config).iter().map(line).collect()
+    list::keep_list(&config).iter().map(line).collect()
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn data_lies_where_it_is_said_to() {
         "/srv2/bob/x <- /persist/people/bob/x noexec",
     ];
     assert_eq!(shown(DOTFILES), expected);
-    let list = list::list(&parse(DOTFILES).unwrap());
+    let list = list::keep_list(&parse(DOTFILES).unwrap());
     let data = |at: usize| list[at].home.as_ref().map(|home| home.data.clone()).unwrap();
     assert_eq!(data(1), TreePath::root());
     assert_eq!(data(5), TreePath::parse(b"people/bob").unwrap());

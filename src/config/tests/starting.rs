@@ -7,7 +7,7 @@ use dirfd::TreeName;
 use proptest::prelude::*;
 
 use crate::config::rollback_options::Retention;
-use crate::config::starter::starter;
+use crate::config::starter::starter_text;
 use crate::config::tests::*;
 
 fn btrfs(device: impl Into<PathBuf>, live: impl Into<Vec<u8>>) -> RootConfig {
@@ -31,7 +31,7 @@ fn the_starter_declares_the_root_and_nothing_else() {
         layout: btrfs("/d", "r").layout().unwrap().clone(),
     };
     for root in [btrfs("/dev/disk/by-label/o\\s '\"", "@/r t"), zfs, directory, RootConfig::Tmpfs] {
-        let text = starter(&root).unwrap();
+        let text = starter_text(&root).unwrap();
         let config = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         assert_eq!(config.root, root);
         assert_eq!(config.rollback.retention, Retention::default());
@@ -41,7 +41,7 @@ fn the_starter_declares_the_root_and_nothing_else() {
 
 #[test]
 fn the_examples_of_the_starter_are_valid_too() {
-    let text = starter(&btrfs("/dev/vda", "root")).unwrap();
+    let text = starter_text(&btrfs("/dev/vda", "root")).unwrap();
     let (declared, examples) = text.split_once("# [[storage]]").unwrap();
     let mut whole = format!("{declared}[[storage]]\n");
     // The prose between the examples has none of these characters.
@@ -62,7 +62,7 @@ fn a_name_that_toml_cannot_hold_is_refused_with_the_mend() {
         (btrfs(device, "r"), "device", "/dev/\\xff"),
     ] {
         assert_eq!(
-            starter(&root).unwrap_err().to_string(),
+            starter_text(&root).unwrap_err().to_string(),
             format!(
                 "cannot write `{key}` into the configuration: `{shown}` is not UTF-8, as TOML \
                  must be\n  mend: give it a name in UTF-8, or reach it through a link that has one"
@@ -76,7 +76,7 @@ proptest! {
     fn any_name_comes_back(device in "/[^\0]{0,40}", live in "[^\0/]{1,40}") {
         prop_assume!(TreeName::new(live.as_str()).is_ok() && !live.starts_with("old\nroots"));
         let root = btrfs(device, live);
-        let text = starter(&root).unwrap();
+        let text = starter_text(&root).unwrap();
         let config = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         prop_assert_eq!(config.root, root);
     }

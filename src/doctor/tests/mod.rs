@@ -45,14 +45,17 @@ fn entries(lists: &str) -> Vec<EntryFacts> {
     let head = "[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/persist\"\n";
     let config = Config::parse(Path::new("f"), format!("{head}{lists}").as_bytes()).unwrap();
     let facts = |entry: list::KeepEntry| EntryFacts {
-        known: known_state::about(&entry.path, entry.home.as_ref().map(|home| &home.path)),
+        known: known_state::find_known_path(
+            &entry.path,
+            entry.home.as_ref().map(|home| &home.path),
+        ),
         data: Data::Present(Node { uid: if entry.home.is_some() { 1000 } else { 0 }, ..NODE }),
         noted_as_replaced: false,
         target: Some(Target::RightMount),
         in_blank: false,
         entry,
     };
-    list::list(&config).into_iter().map(facts).collect()
+    list::keep_list(&config).into_iter().map(facts).collect()
 }
 
 /// A machine with nothing to mend, and nothing even to note.
