@@ -271,10 +271,10 @@ fn raw_text(text: &RawString) -> &str {
     text.as_str().unwrap_or_default()
 }
 
-// Takes an entry out of a configuration's text. What stands around it stays: comments above it, the
-// comment that ends the line before, the layout; the comment on its own line goes with it.
-
 /// Takes the entry that keeps `path` out of the lists. Returns the text as it is if none does.
+///
+/// What stands around it stays: comments above it, the comment that ends the line before, the layout; the
+/// comment on its own line goes with it.
 pub fn remove_entry(text: &str, path: &TreePath) -> Result<String> {
     let action = || format!("take `{path}` from the keep list");
     let config = parse_config(text, &action)?;

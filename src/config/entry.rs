@@ -246,8 +246,6 @@ pub(crate) fn read_options(
     options
 }
 
-// The path of an entry: checked, and resolved to where it is on the machine and in storage.
-
 /// One list of entries.
 pub(crate) struct ListContext<'b> {
     pub(crate) kind: EntryKind,

@@ -3,6 +3,7 @@
 pub mod edit;
 pub mod entry;
 pub mod forget_patterns;
+pub mod lock_and_write;
 pub mod other_root;
 pub mod ownership;
 pub mod reader;

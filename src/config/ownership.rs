@@ -118,9 +118,8 @@ fn read_mode(table: &mut TableReader<'_>, problems: &mut Problems<'_>) -> Option
         .ok()
 }
 
-// Permission modes as people write them: octal, or symbolic as for `chmod`.
-
-/// Permission bits with setuid, setgid and sticky: `0o7777` at the most.
+/// Permission bits with setuid, setgid and sticky: `0o7777` at the most. People write them in octal, or
+/// symbolically as for `chmod`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode(u16);
 

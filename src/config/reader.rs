@@ -1,4 +1,5 @@
-//! Reads one table of the configuration key by key, and reports every key that nobody asked for.
+//! Reads one table of the configuration key by key, and reports every key that nobody asked for. All
+//! problems of a text are collected with their places and mends, and shown together.
 
 use std::fmt;
 use std::ops::Range;
@@ -238,8 +239,6 @@ fn nearest_key(key: &str, known: &[&'static str]) -> Option<&'static str> {
     (near.0 <= 1 + near.1.len() / 4).then_some(near.1)
 }
 
-// What is wrong with a configuration: every problem with its place and its mend, shown together.
-
 /// A place in the text of the configuration; both count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -249,7 +248,7 @@ pub struct Position {
     pub column: u32,
 }
 
-/// One problem.
+/// What is wrong at one place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConfigProblem {
     /// Where it is.

@@ -308,8 +308,6 @@ fn refuse_overlaps(names: &[(&str, TreeName)], places: &[Position], problems: &m
     }
 }
 
-// Where in a configuration's text a key of `[root]` stands, for messages that say what to change.
-
 /// The number of the line, from 1, that gives the `key` of `[root]`; of `[root]` itself where the
 /// key is not there. `None` where there is no such table.
 pub fn line_of_root_key(text: &str, key: &str) -> Option<usize> {

@@ -85,8 +85,6 @@ fn not_built_in(backend: &str) -> Error {
     Error::new(format!("open the backend {backend}"), format!("this build has no {backend}"))
 }
 
-// Finds out what `[root]` would have to say of the file system that is mounted somewhere.
-
 /// What `[root]` would say of the tree that is mounted at `root`. Device names are looked up below
 /// `host`.
 ///

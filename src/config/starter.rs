@@ -1,5 +1,5 @@
 //! The configuration that `init` writes: what is known filled in, the rest explained and commented
-//! out.
+//! out; and the one for a stage of the demo whose root `init` cannot find.
 
 use std::ffi::OsStr;
 
@@ -82,9 +82,7 @@ retention = { at_least = 5, days = 30 }
 # paths = [\"/var/cache/**\", \"/var/tmp/**\", \"/root/.cache\"]
 ";
 
-// What the demo plays on, and the configuration for a stage whose root `init` cannot find.
-
-/// The backends that a stage can have.
+/// The backends that a stage of the demo can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DemoBackend {
     /// Subvolumes on a loop device; needs root.

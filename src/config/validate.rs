@@ -135,8 +135,6 @@ fn kept_and_forgotten(by_path: &ByPath<'_>, forget: &ForgetList, problems: &mut 
     }
 }
 
-// What two entries may not share: their data in storage, or a parent that each wants another way.
-
 /// An entry may be kept in another storage than its own, if that is one.
 pub(crate) fn declared_storage(
     path: &TreePath,

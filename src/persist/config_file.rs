@@ -9,9 +9,10 @@ use dirfd::{Error, Result, TreePath};
 
 use crate::cli::arguments::Cli;
 use crate::cli::invocation::{Failure, load_config};
+use crate::config::lock_and_write::lock_config;
 use crate::config::{Config, DEFAULT_FILE};
 use crate::host::Machine;
-use crate::persist::keep_execute::{self, KeepContext, lock_config};
+use crate::persist::keep_execute::{self, KeepContext};
 use crate::persist::keep_request::{self, KeepRequest};
 use crate::persist::list;
 use crate::ui;

@@ -31,6 +31,67 @@ pub struct NewAttributes<'g> {
     pub attributes: Option<&'g InodeAttributes>,
 }
 
+/// What a directory or file has beside its owner and mode: extended attributes, access control lists
+/// among them, and flags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InodeAttributes {
+    /// Extended attributes.
+    pub xattrs: Values,
+    /// Flags; `None` where they cannot be told. Without those that keep everybody from writing (`+i`,
+    /// `+a`): they protect the bare place of a mount, not the data that is mounted there.
+    pub flags: Option<InodeFlags>,
+}
+
+impl InodeAttributes {
+    /// Of something that is open for its path, and for reading if that is allowed: flags are told of
+    /// nothing else.
+    pub fn of(path: BorrowedFd<'_>, reading: Option<BorrowedFd<'_>>) -> io::Result<Self> {
+        let flags = reading.map(InodeFlags::of).transpose()?.flatten();
+        Ok(Self { xattrs: xattrs::of_open(path)?, flags: flags.map(InodeFlags::without_locks) })
+    }
+
+    /// The same without what says who gets in, where a declared mode does.
+    pub fn without_access_lists(mut self) -> Self {
+        self.xattrs.retain(|(name, _)| !is_access_list(name.to_bytes()));
+        self
+    }
+
+    /// The same without what root alone can give.
+    pub fn for_anybody(mut self) -> Self {
+        self.xattrs.retain(|(name, _)| is_access_list(name.to_bytes()));
+        self
+    }
+
+    /// Gives them to something that was made a moment ago and has no name yet.
+    pub fn give(&self, made: BorrowedFd<'_>) -> io::Result<()> {
+        if let Some(flags) = self.flags {
+            // Where it is made there may be no such flags: it can do without.
+            flags.give(made)?;
+        }
+        xattrs::set_on_open(made, &self.xattrs)
+    }
+}
+
+fn is_access_list(name: &[u8]) -> bool {
+    name.starts_with(b"system.posix_acl_")
+}
+
+/// Opens `path` below `root`, where somebody else may control a parent: no link is followed, and nothing
+/// above the root is reached, whatever is renamed meanwhile. A link on the way is `ELOOP`; one at the end too, unless `flags` have
+/// `PATH` and `NOFOLLOW`.
+pub fn open_beneath(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let flags = flags | OFlags::CLOEXEC;
+    for _ in 0..32 {
+        match fs::openat2(root, path, flags, Mode::empty(), resolve) {
+            // A rename anywhere meanwhile makes the kernel ask for another try (openat2(2)).
+            Err(Errno::AGAIN) => {}
+            result => return Ok(result?),
+        }
+    }
+    Err(Errno::AGAIN.into())
+}
+
 /// Makes an empty directory. Where somebody else may write in `parent`, which lies in `base`, it is
 /// made where nobody else can enter: no call both makes and opens it, and another one could have its
 /// name in between.
@@ -292,69 +353,4 @@ fn check_link(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result
         Err(Errno::INVAL) => Err(io::Error::other("it is no link any more")),
         Err(error) => Err(error.into()),
     }
-}
-
-// What a directory or file has beside its owner and mode: extended attributes, access control lists
-// among them, and flags.
-
-/// All that there is to tell of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InodeAttributes {
-    /// Extended attributes.
-    pub xattrs: Values,
-    /// Flags; `None` where they cannot be told. Without those that keep everybody from writing (`+i`,
-    /// `+a`): they protect the bare place of a mount, not the data that is mounted there.
-    pub flags: Option<InodeFlags>,
-}
-
-impl InodeAttributes {
-    /// Of something that is open for its path, and for reading if that is allowed: flags are told of
-    /// nothing else.
-    pub fn of(path: BorrowedFd<'_>, reading: Option<BorrowedFd<'_>>) -> io::Result<Self> {
-        let flags = reading.map(InodeFlags::of).transpose()?.flatten();
-        Ok(Self { xattrs: xattrs::of_open(path)?, flags: flags.map(InodeFlags::without_locks) })
-    }
-
-    /// The same without what says who gets in, where a declared mode does.
-    pub fn without_access_lists(mut self) -> Self {
-        self.xattrs.retain(|(name, _)| !is_access_list(name.to_bytes()));
-        self
-    }
-
-    /// The same without what root alone can give.
-    pub fn for_anybody(mut self) -> Self {
-        self.xattrs.retain(|(name, _)| is_access_list(name.to_bytes()));
-        self
-    }
-
-    /// Gives them to something that was made a moment ago and has no name yet.
-    pub fn give(&self, made: BorrowedFd<'_>) -> io::Result<()> {
-        if let Some(flags) = self.flags {
-            // Where it is made there may be no such flags: it can do without.
-            flags.give(made)?;
-        }
-        xattrs::set_on_open(made, &self.xattrs)
-    }
-}
-
-fn is_access_list(name: &[u8]) -> bool {
-    name.starts_with(b"system.posix_acl_")
-}
-
-// Opening below a root where somebody else may control a parent: no link is followed, and nothing
-// above the root is reached, whatever is renamed meanwhile.
-
-/// Opens `path` below `root`. A link on the way is `ELOOP`; one at the end too, unless `flags` have
-/// `PATH` and `NOFOLLOW`.
-pub fn open_beneath(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let flags = flags | OFlags::CLOEXEC;
-    for _ in 0..32 {
-        match fs::openat2(root, path, flags, Mode::empty(), resolve) {
-            // A rename anywhere meanwhile makes the kernel ask for another try (openat2(2)).
-            Err(Errno::AGAIN) => {}
-            result => return Ok(result?),
-        }
-    }
-    Err(Errno::AGAIN.into())
 }

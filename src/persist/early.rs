@@ -1,4 +1,5 @@
-//! `apply --in-initrd`: puts early kept paths in their places below the root that is about to start.
+//! `apply --in-initrd`: mounts the storages of early kept paths below the root that is about to start,
+//! which takes them over, and then puts the paths in their places.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -89,10 +90,7 @@ fn print_planned(
     Ok((plan.refusals.is_empty(), now))
 }
 
-// The storages of early kept paths on a machine: looks, plans, mounts. What `apply --in-initrd` runs
-// before it puts the paths in their places.
-
-/// What became of the storages.
+/// What became of the mounts of storages.
 #[derive(Debug, Default)]
 pub struct EarlyMountOutcome<'p> {
     /// What was mounted.
@@ -171,8 +169,6 @@ fn probe_mount_point(machine: &Machine, point: &TreePath) -> MountPointState {
         }
     }
 }
-
-// Mounts the storages of early kept paths, and leaves them mounted: the root takes them over.
 
 /// Mounts one of them. Devices are found below `host`.
 pub fn mount_storage(machine: &Machine, host: &Path, new: &StorageMount) -> Result<()> {

@@ -7,7 +7,8 @@ use std::fmt;
 use dirfd::TreePath;
 use dirfd::path::Escaped;
 
-use crate::boot::fstab::FstabEntry;
+use crate::boot::fstab::Entry;
+use crate::persist::WhyAndMend;
 use crate::persist::list::KeepEntry;
 use crate::persist::mount_options;
 use crate::persist::resolve::ancestors;
@@ -88,10 +89,7 @@ pub fn plan_early(
     plan
 }
 
-fn plan_mount(
-    entry: &Entry,
-    point: MountPointState,
-) -> Result<Option<StorageMount>, (String, String)> {
+fn plan_mount(entry: &Entry, point: MountPointState) -> Result<Option<StorageMount>, WhyAndMend> {
     match point {
         MountPointState::Mounted => Ok(None),
         MountPointState::Free => StorageMount::of(entry).map(Some),
@@ -121,8 +119,6 @@ impl fmt::Display for EarlyPlan {
     }
 }
 
-// What one entry of fstab asks of the kernel, without what it asks of programs. Pure.
-
 /// Types that a program has to mount, or that name other paths of the root.
 const NOT_BY_THE_KERNEL: [&str; 9] =
     ["nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "overlay", "fuse", "fuseblk"];
@@ -144,7 +140,7 @@ pub enum MountSource {
     Name(Vec<u8>),
 }
 
-/// One file system to mount.
+/// One file system to mount: what its entry in fstab asks of the kernel, without what it asks of programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageMount {
     /// The number of its line in fstab.
@@ -160,9 +156,6 @@ pub struct StorageMount {
     /// Options of the file system, in order, with their values.
     pub options: Vec<(String, Option<String>)>,
 }
-
-/// Why it cannot be mounted, to follow "cannot mount …: ", and the mend.
-type WhyAndMend = (String, String);
 
 impl StorageMount {
     /// What an entry asks for.

@@ -20,7 +20,10 @@ use crate::persist::mount_options::MountOptions;
 use crate::persist::mounting;
 use crate::persist::resolve::ancestors;
 use crate::persist::step::{ApplyStep, ExpectedFile, FileFingerprint, FileSpec, Owner};
-use crate::persist::trust::{AncestorChain, UnsafeTransition};
+use crate::persist::unsafe_transition::{AncestorChain, UnsafeTransition};
+
+/// Told of names and bytes.
+type Progress<'p> = &'p mut dyn FnMut(u64, u64);
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -224,7 +227,7 @@ fn open_to_mark(machine: &Machine, path: &TreePath) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let opened = machine.open_at(path, flags)?;
     if !check_single_link(&opened)?.is_same_file(&found) {
-        return Err(io::Error::other("somebody else changed it at the same moment"));
+        return Err(changed_meanwhile());
     }
     Ok(opened)
 }
@@ -258,11 +261,6 @@ fn replace_target(
     }
     Ok(())
 }
-
-// Copies what live has to its place in storage: whole, durable and compared before it has its name.
-
-/// Told of names and bytes.
-type Progress<'p> = &'p mut dyn FnMut(u64, u64);
 
 /// Copies `path` to `source`, which nothing must have; returns the nested subvolumes that hold
 /// something, which are no part of the copy.
@@ -301,7 +299,7 @@ pub fn copy_and_exchange(
     }
 }
 
-/// A finished copy, which has no name yet.
+/// A finished copy, durable and compared, which has no name yet.
 fn copy_aside(
     machine: &Machine,
     path: &TreePath,
@@ -337,10 +335,8 @@ fn with_space_mend(why: Error, parent: &TreePath) -> Error {
     }
 }
 
-// Gives what is there its declared owner and mode, by one descriptor, and only if nobody else than root
-// can have put it there since it was looked at.
-
-/// Gives `path` this owner and mode, if it is still what was `found` there.
+/// Gives `path` this owner and mode, by one descriptor, if it is still what was `found` there and nobody
+/// else than root can have put it there since.
 pub fn set_owner_and_mode(
     machine: &Machine,
     path: &TreePath,
@@ -401,13 +397,7 @@ fn open_to_enforce(parent: OwnedFd, path: &TreePath, found: &ExpectedFile) -> io
 }
 
 fn check_expected(opened: &OwnedFd, found: &ExpectedFile) -> io::Result<Stat> {
-    let stat = of_open(opened.as_fd())?;
-    match stat.facts.file_type {
-        FileType::Dir => {}
-        FileType::File if stat.links == 1 => {}
-        FileType::File => return Err(io::Error::other("it has another name somewhere")),
-        _ => return Err(io::Error::other("it is neither a file nor a directory")),
-    }
+    let stat = check_single_link(opened)?;
     if found.matches(&stat) { Ok(stat) } else { Err(changed_meanwhile()) }
 }
 

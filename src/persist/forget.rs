@@ -11,10 +11,10 @@ use dirfd::{Error, Result, TreePath};
 use crate::cli::arguments::{Cli, Forget};
 use crate::cli::invocation::{Failure, in_tree};
 use crate::config::entry::EntryKind;
+use crate::config::lock_and_write::rewrite_config;
 use crate::config::{Config, edit};
 use crate::host::{HostRoot, Machine};
 use crate::persist::config_file::ConfigEditing;
-use crate::persist::keep_execute::write_config;
 use crate::persist::keep_plan::{added_lines, escape_line};
 use crate::persist::list;
 
@@ -41,7 +41,7 @@ pub(crate) fn run(cli: &Cli, args: &Forget) -> Result<ExitCode, Failure> {
     if args.dry_run {
         writeln!(out, "write to the configuration:")?;
     } else {
-        write_config(&editing.file, &editing.text, &text)?;
+        rewrite_config(&editing.file, &editing.text, &text)?;
         writeln!(out, "done: write to the configuration:")?;
     }
     for line in added_lines(&editing.text, &text) {

@@ -1,37 +1,35 @@
 //! Does the steps of `keep`, one after the other, and decides nothing but whether live has to be
 //! copied once more.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
+use std::fmt;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::{fmt, io};
 
-use backends::lock::{FileLock, patiently};
 use dirfd::copy::private_directory;
 use dirfd::copy::temporary_copy::Aside;
 use dirfd::directory_walker::open_dir;
 use dirfd::fault::change;
 use dirfd::manifest::Census;
-use dirfd::path::Escaped;
 use dirfd::path_set::Told;
 use dirfd::stat::{Place, of_open};
-use dirfd::{Error, FileType, Result, TreePath, atomic_file, open_files};
-use nix::mount::{MntFlags, umount2};
+use dirfd::{Error, FileType, Result, TreePath, open_files};
 use rustix::fs::{self, AtFlags, Mode, OFlags, unlinkat};
 use rustix::io::Errno;
 
+use crate::config::lock_and_write::rewrite_config;
 use crate::host::Machine;
 use crate::persist::create;
 use crate::persist::execute::{self, ApplyOutcome};
 use crate::persist::keep_plan::{KeepPlan, KeepStep, MovedPath};
+use crate::persist::mounting;
 use crate::persist::path_lookup::{Dentry, look_up};
 use crate::persist::plan::ApplyPlan;
 use crate::persist::step::ApplyStep;
 
-/// So often live is copied once more because it was changed meanwhile.
-pub(crate) const TRIES: u32 = 4;
+/// Maximum number of copies while live changes.
+pub(crate) const MAX_COPIES: u32 = 4;
 
 /// What the steps are done on.
 pub struct KeepContext<'w> {
@@ -152,9 +150,7 @@ pub(crate) fn keeps_changing(path: &TreePath) -> Error {
     Error::new(format!("keep {path}"), why).mend("stop what writes there, and run this again")
 }
 
-// Does each kind of step of a `keep`.
-
-/// One run of a plan.
+/// One run of a plan: does each kind of step.
 pub struct KeepRun<'r> {
     plan: &'r KeepPlan,
     world: &'r KeepContext<'r>,
@@ -181,7 +177,7 @@ impl<'r> KeepRun<'r> {
             KeepStep::Store(step) => self.apply(step),
             KeepStep::CopyFrom { path, source, .. } => self.copy_from(path, source),
             KeepStep::WriteConfig { .. } => match &self.plan.config {
-                Some((before, after)) => write_config(self.world.config, before, after),
+                Some((before, after)) => rewrite_config(self.world.config, before, after),
                 None => Ok(()),
             },
             KeepStep::Confirm(path) => self.confirm(path),
@@ -251,7 +247,7 @@ impl<'r> KeepRun<'r> {
 
     /// Copies live again for as long as it is another than what was copied.
     fn confirm(&mut self, path: &TreePath) -> Result<()> {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_COPIES {
             let there = self.expect_there(path)?;
             let census = there.census(path)?;
             let before = self.census_of(path);
@@ -286,7 +282,7 @@ impl<'r> KeepRun<'r> {
     fn bind(&mut self, step: &ApplyStep, path: &TreePath, source: &TreePath) -> Result<()> {
         let declared = self.moved.iter().find(|one| one.source == *source);
         let declared = declared.map_or_else(|| path.clone(), |one| one.path.clone());
-        for _ in 0..TRIES {
+        for _ in 0..MAX_COPIES {
             let hidden = HiddenFile::open(&self.expect_there(path)?, path)?;
             self.apply(step)?;
             let census = hidden.census(path)?;
@@ -296,7 +292,7 @@ impl<'r> KeepRun<'r> {
                 return Ok(());
             }
             self.kept.applied.steps.pop();
-            unmount_place(hidden.there.place())
+            mounting::unmount_place(hidden.there.place())
                 .map_err(|why| Error::io(format!("unmount {path} again"), why))?;
             used?;
             self.confirm(&declared)?;
@@ -342,51 +338,8 @@ impl<'r> KeepRun<'r> {
     }
 }
 
-// Locks the configuration that a command is about to edit, and writes it.
-
-/// Bytes of the configuration's name that its lock's name has.
-const STEM: usize = 230;
-
-/// Keeps every other command from editing the configuration, from before it is read until the lock is
-/// dropped; `waiting` is called if it has to wait. Nobody else can open what is locked, which lies
-/// beside the configuration, since that is another file whenever it was written.
-pub fn lock_config(path: &Path, waiting: impl FnOnce()) -> Result<FileLock> {
-    let action = || format!("change {}", Escaped(path.as_os_str().as_encoded_bytes()));
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    let name = [b".", name.get(..STEM).unwrap_or(name), b".lock"].concat();
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let dir = File::open(parent.unwrap_or(Path::new(".")));
-    let dir = dir.map_err(|why| Error::io(action(), why))?;
-    let lock = || FileLock::take(dir.as_fd(), OsStr::from_bytes(&name), action);
-    patiently(lock, waiting).map_err(|error| match error.errno() {
-        Some(nix::libc::EROFS) => error.mend("declare it where the file is made"),
-        _ => error,
-    })
-}
-
-/// Writes the configuration, unless somebody else has changed it since it was read.
-pub fn write_config(path: &Path, before: &str, after: &str) -> Result<()> {
-    let shown = Escaped(path.as_os_str().as_encoded_bytes()).to_string();
-    let failed = |why| Error::io(format!("write {shown}"), why);
-    let name = path.file_name().unwrap_or_default();
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let dir = File::open(parent.unwrap_or(Path::new("."))).map_err(failed)?;
-    let now = atomic_file::read(dir.as_fd(), Path::new(name)).map_err(failed)?;
-    if now != before.as_bytes() {
-        return Err(Error::new(format!("write {shown}"), "it was changed meanwhile")
-            .mend("run the command again"));
-    }
-    atomic_file::rewrite(dir.as_fd(), name, after.as_bytes()).map_err(|why| {
-        let read_only = why.kind() == std::io::ErrorKind::ReadOnlyFilesystem;
-        let error = failed(why);
-        if read_only { error.mend("declare it where the file is made") } else { error }
-    })
-}
-
-// What a mount is about to hide, held open: so that it can be looked at once more when nobody can
-// open it any longer.
-
-/// What a mount hides, still open.
+/// What a mount is about to hide, held open: so that it can be looked at once more when nobody can open it
+/// any longer.
 pub struct HiddenFile {
     /// Where it is.
     pub there: Dentry,
@@ -421,13 +374,4 @@ impl HiddenFile {
             (None, None) => Err(Error::new(format!("look at {path}"), "it is not open")),
         }
     }
-}
-
-// Unmounts what is mounted over a name in an open directory: no link can lead it elsewhere.
-
-/// Unmounts; `EBUSY` while somebody uses the mount.
-pub fn unmount_place(place: Place<'_>) -> io::Result<()> {
-    let dir = format!("/proc/thread-self/fd/{}", place.dir.as_raw_fd());
-    let path = Path::new(&dir).join(OsStr::from_bytes(place.name.to_bytes()));
-    change("move: unmount", || Ok(umount2(&path, MntFlags::UMOUNT_NOFOLLOW)?))
 }

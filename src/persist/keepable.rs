@@ -235,8 +235,6 @@ fn refuse_subvolume(census: &Census, path: &TreePath) -> Result<()> {
         .mend("move the subvolume out of live, and mount it there with a line in fstab"))
 }
 
-// Decides which storage a path goes to, and which paths cannot be kept at all. Pure.
-
 /// The storage for `path`: the one that is asked for, the only one, or the one that holds what is
 /// kept nearest to it.
 pub fn choose_storage(

@@ -6,6 +6,7 @@ use dirfd::sys::mount_calls::Attributes;
 use nix::libc;
 use rustix::fs::StatVfsMountFlags;
 
+use crate::persist::WhyAndMend;
 use crate::persist::list::KeepEntry;
 
 /// The options of one entry.
@@ -19,7 +20,7 @@ pub struct MountOptions {
 
 impl MountOptions {
     /// The options of an entry; the error completes "cannot …: ", with its mend.
-    pub fn of(entry: &KeepEntry) -> Result<Self, (String, String)> {
+    pub fn of(entry: &KeepEntry) -> Result<Self, WhyAndMend> {
         let mut options = Self::default();
         for text in &entry.options {
             if text.starts_with("x-") || text.starts_with("X-") {
@@ -94,7 +95,7 @@ pub fn attribute_bits(option: &str) -> Option<(u64, u64)> {
     })
 }
 
-fn unknown_option(option: &str) -> (String, String) {
+fn unknown_option(option: &str) -> WhyAndMend {
     let what = format!("`{}` is no option of a bind mount", Escaped(option.as_bytes()));
     let mend = "a bind mount has ro, nosuid, nodev, noexec, noatime, relatime, nodiratime, \
                 nosymfollow, their opposites, and x-… options; others belong to the file system \

@@ -8,6 +8,7 @@ use dirfd::path::Escaped;
 
 use crate::config::entry::EntryKind;
 use crate::config::ownership::{Mode, Ownership};
+use crate::persist::WhyAndMend;
 use crate::persist::accounts::Accounts;
 use crate::persist::create::InodeAttributes;
 use crate::persist::known_state;
@@ -45,9 +46,6 @@ pub struct OwnerResolver<'p> {
     /// What is declared of a parent alone.
     parents: HashMap<TreePath, &'p ResolvedEntry>,
 }
-
-/// Why an owner cannot be told, to follow "cannot …: ", and the mend.
-pub type WhyAndMend = (String, String);
 
 impl<'p> OwnerResolver<'p> {
     /// Collects what is declared.

@@ -19,12 +19,12 @@ use crate::persist::accounts::Accounts;
 use crate::persist::execute::{self, ApplyOutcome};
 use crate::persist::hidden_content::Baseline;
 use crate::persist::list::KeepEntry;
-use crate::persist::mounting;
 use crate::persist::plan::{Adopt, ApplyOptions, ApplyPlan, plan_apply};
 use crate::persist::plan_target::leads_to;
 use crate::persist::probe::probe_entries;
 use crate::persist::resolve::{ResolvedEntry, resolve_entries};
 use crate::persist::step::ApplyStep;
+use crate::persist::utab;
 use crate::ui;
 
 /// Some entries are in force and others are not.
@@ -144,7 +144,7 @@ pub fn announce_mounts(
     if made.is_empty() && there.is_empty() {
         return Ok(());
     }
-    mounting::announce_in_utab(machine, host, &made, &there)
+    utab::announce_in_utab(machine, host, &made, &there)
 }
 
 pub(crate) fn open_backend(config: &Config, root: &Path) -> Result<Option<Box<dyn Backend>>> {

@@ -10,12 +10,13 @@ use dirfd::TreePath;
 use dirfd::path::shell_path;
 
 use crate::config::entry::PlacementMethod;
+use crate::persist::WhyAndMend;
 use crate::persist::accounts::Accounts;
 use crate::persist::mount_options::MountOptions;
 use crate::persist::observed::{
     FoundFile, HiddenContent, Observations, PathState, VolatileStorage,
 };
-use crate::persist::owners::{OwnerAndMode, OwnerResolver, WhyAndMend};
+use crate::persist::owners::{OwnerAndMode, OwnerResolver};
 use crate::persist::resolve::{ResolvedEntry, ancestors};
 use crate::persist::step::{ApplyStep, FileSpec};
 

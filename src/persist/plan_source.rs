@@ -4,12 +4,13 @@ use dirfd::stat::Stat;
 use dirfd::{FileType, TreePath};
 
 use crate::config::entry::{EntryKind, PlacementMethod};
+use crate::persist::WhyAndMend;
 use crate::persist::observed::{FoundFile, PathState};
-use crate::persist::owners::{OwnerAndMode, WhyAndMend};
+use crate::persist::owners::OwnerAndMode;
 use crate::persist::plan::{Planner, unreadable_place};
 use crate::persist::resolve::{ResolvedEntry, ancestors};
 use crate::persist::step::{ApplyStep, ExpectedFile, FileSpec, Owner};
-use crate::persist::trust::{AncestorChain, UnsafeTransition};
+use crate::persist::unsafe_transition::{AncestorChain, UnsafeTransition};
 
 impl Planner<'_> {
     /// Makes the data's place where it is not there, and enforces what is declared of it.

@@ -3,9 +3,10 @@
 use dirfd::{FileType, TreePath};
 
 use crate::config::entry::{EntryKind, PlacementMethod};
+use crate::persist::WhyAndMend;
 use crate::persist::mount_options::MountOptions;
 use crate::persist::observed::{FoundFile, HiddenContent, PathState};
-use crate::persist::owners::{OwnerAndMode, WhyAndMend};
+use crate::persist::owners::OwnerAndMode;
 use crate::persist::plan::{Adopt, Planner, unreadable_place};
 use crate::persist::resolve::ResolvedEntry;
 use crate::persist::step::{ApplyStep, FileFingerprint, FileSpec, Owner};

@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use crate::boot::fstab::{self, FstabMount, FstabMounts, storage_paths};
 use crate::host::Machine;
 use crate::persist::hidden_content::{self, Baseline};
+use crate::persist::inode_model;
 use crate::persist::list::KeepEntry;
-use crate::persist::model;
 use crate::persist::observed::{FoundFile, HiddenContent, Observations, PathState};
 use crate::persist::resolve::{ResolvedEntry, ancestors, paths_to_probe};
 
@@ -32,7 +32,7 @@ pub fn probe_entries(
     }
     find_replaced(machine, arranged, &mut observed);
     judge_targets(machine, arranged, baseline, &mut observed);
-    model::find_models(machine, arranged, baseline, &mut observed);
+    inode_model::find_models(machine, arranged, baseline, &mut observed);
     observed.by_fstab = find_fstab_mounts(machine, arranged, baseline)?;
     let storages: BTreeSet<&TreePath> = arranged.iter().map(|one| &one.entry.storage).collect();
     for storage in storages {

@@ -15,12 +15,14 @@ use dirfd::stat::Place;
 use dirfd::{Error, Result, TreePath};
 use rustix::fs::IFlags;
 
+use crate::config::lock_and_write::rewrite_config;
 use crate::persist::create;
 use crate::persist::execute::notes_of_copy;
 use crate::persist::keep_execute::{
-    self, KeepContext, KeepReport, KeepStopped, TRIES, check_unused, keeps_changing, name_of,
-    write_config,
+    KeepContext, KeepReport, KeepStopped, MAX_COPIES, check_unused, keeps_changing, name_of,
+    open_dir_of,
 };
+use crate::persist::mounting;
 use crate::persist::path_lookup::{Dentry, look_up};
 use crate::persist::plan_target::is_link_to;
 use crate::persist::unkeep_plan::{UnkeepPlan, UnkeepStep};
@@ -57,7 +59,7 @@ pub fn execute_unkeep(
             UnkeepStep::Unmount(path) => run.unmount(path),
             UnkeepStep::PutBack { source, path } => run.put_back(source, path),
             UnkeepStep::Unlink { path, target } => run.unlink(path, target),
-            UnkeepStep::WriteConfig { .. } => write_config(world.config, config.0, config.1),
+            UnkeepStep::WriteConfig { .. } => rewrite_config(world.config, config.0, config.1),
             UnkeepStep::RemoveStored(source) => run.remove_stored(source),
         };
         if let Err(error) = result {
@@ -119,7 +121,7 @@ impl UnkeepRun<'_> {
         let there = self.expect(source)?;
         self.copied = Some(there.census(source)?);
         let holder = path.parent().unwrap_or_default();
-        let dir = crate::persist::keep_execute::open_dir_of(self.world, &holder)?;
+        let dir = open_dir_of(self.world, &holder)?;
         let name = name_of(path)?;
         let to = Place { dir: dir.as_fd(), name: &name };
         let base = self.world.machine.base_of(path);
@@ -131,7 +133,7 @@ impl UnkeepRun<'_> {
 
     fn unmount(&mut self, path: &TreePath) -> Result<()> {
         let there = self.expect(path)?;
-        keep_execute::unmount_place(there.place()).map_err(|why| {
+        mounting::unmount_place(there.place()).map_err(|why| {
             let busy = why.raw_os_error() == Some(nix::libc::EBUSY);
             let error = Error::io(format!("unmount {path}"), why);
             if busy {
@@ -196,7 +198,7 @@ impl UnkeepRun<'_> {
 
     /// Nobody can have written through the mount since it is gone.
     fn confirm(&mut self, source: &TreePath, path: &TreePath) -> Result<()> {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_COPIES {
             let there = self.expect(source)?;
             let census = there.census(source)?;
             if self.copied.as_ref().is_some_and(|copied| census.is_unchanged_since(copied)) {

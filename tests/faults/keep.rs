@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use blankroot::config::{Config, edit};
+use blankroot::config::{Config, edit, lock_and_write};
 use blankroot::host::Machine;
 use blankroot::persist::keep_execute::{self, KeepContext};
 use blankroot::persist::keep_request::{self, KeepRequest};
@@ -244,7 +244,8 @@ impl Setup<'_> {
     }
 
     fn try_keep(&self) -> Result<(), String> {
-        let _lock = keep_execute::lock_config(&self.config(), || ()).map_err(|e| e.to_string())?;
+        let _lock =
+            lock_and_write::lock_config(&self.config(), || ()).map_err(|e| e.to_string())?;
         let config = Config::load(&self.config()).map_err(|e| e.to_string())?;
         let text = fs::read_to_string(self.config()).unwrap();
         let machine = Machine::open(self.dir.path()).map_err(|e| e.to_string())?;
@@ -267,7 +268,7 @@ impl Setup<'_> {
 
     fn try_unkeep(&self, data: StoredDataAction) -> Result<(), String> {
         let failed = |e: dirfd::Error| e.to_string();
-        let _lock = keep_execute::lock_config(&self.config(), || ()).map_err(failed)?;
+        let _lock = lock_and_write::lock_config(&self.config(), || ()).map_err(failed)?;
         let config = Config::load(&self.config()).map_err(|e| e.to_string())?;
         let text = fs::read_to_string(self.config()).unwrap();
         let machine = Machine::open(self.dir.path()).map_err(failed)?;
