@@ -17,11 +17,11 @@ pub enum Account {
 /// The declared owner, group and mode; what is absent was not declared and is never enforced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ownership {
-    /// The owner.
+    /// By name or number; `None` where nothing is declared.
     pub user: Option<Account>,
-    /// The group.
+    /// The same for the group.
     pub group: Option<Account>,
-    /// The mode.
+    /// Permission bits; `None` where nothing is declared.
     pub mode: Option<Mode>,
 }
 
@@ -134,7 +134,7 @@ impl Mode {
         }
     }
 
-    /// The bits.
+    /// As for chmod(2).
     pub fn bits(self) -> u16 {
         self.0
     }

@@ -239,12 +239,12 @@ fn nearest_key(key: &str, known: &[&'static str]) -> Option<&'static str> {
     (near.0 <= 1 + near.1.len() / 4).then_some(near.1)
 }
 
-/// A place in the text of the configuration; both count from 1, columns in characters.
+/// A place in the text of the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// The line.
+    /// From 1 on.
     pub line: u32,
-    /// The column.
+    /// From 1 on, in characters.
     pub column: u32,
 }
 

@@ -94,7 +94,7 @@ pub enum DemoBackend {
 /// A stage and what there is to say about it.
 #[derive(Debug)]
 pub struct DemoSetup {
-    /// The stage.
+    /// What the demo plays on.
     pub stage: Stage,
     /// The word for its backend.
     pub backend: &'static str,

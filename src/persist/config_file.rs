@@ -144,8 +144,8 @@ fn keep_itself(
         write!(out, "{plan}")?;
         return Ok(());
     }
-    let world = KeepContext { machine: &machine, config: file, old_root: None, even_if_unseen };
-    let done = keep_execute::execute_keep(&plan, &world, &mut |_, _| {}, |step| {
+    let context = KeepContext { machine: &machine, config: file, old_root: None, even_if_unseen };
+    let done = keep_execute::execute_keep(&plan, &context, &mut |_, _| {}, |step| {
         drop(writeln!(out, "done: {step}"));
     });
     let kept = done.map_err(|stopped| stopped.error)?;

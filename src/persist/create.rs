@@ -25,7 +25,7 @@ use rustix::io::Errno;
 pub struct NewAttributes<'g> {
     /// User and group.
     pub owner: (u32, u32),
-    /// The mode.
+    /// Permission bits, as for chmod(2).
     pub mode: u16,
     /// The rest, if that matters.
     pub attributes: Option<&'g InodeAttributes>,
@@ -217,7 +217,7 @@ pub fn replace_with_new(
     parent: BorrowedFd<'_>,
     name: &OsStr,
     make: impl FnOnce(&OsStr) -> io::Result<()>,
-    is_spare: impl FnOnce(&Stat) -> bool,
+    may_remove: impl FnOnce(&Stat) -> bool,
 ) -> io::Result<Option<OsString>> {
     let made = atomic_file::unused(parent, name)?;
     make(&made)?;
@@ -231,7 +231,7 @@ pub fn replace_with_new(
     };
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let former = of_open(fs::openat(parent, aside.as_os_str(), flags, Mode::empty())?.as_fd())?;
-    if !is_spare(&former) {
+    if !may_remove(&former) {
         return Ok(Some(aside));
     }
     change("apply: remove what is spare", || match former.facts.file_type {

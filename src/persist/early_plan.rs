@@ -17,7 +17,7 @@ use crate::systemd::mount_units;
 /// What is at a mount point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MountPointState {
-    /// A mount.
+    /// Something is mounted there already.
     Mounted,
     /// A directory to mount over.
     Free,

@@ -81,8 +81,8 @@ pub fn apply_steps(
                 let copied = copy_and_exchange(machine, path, source, set_aside, progress);
                 copied.map(|copied| outcome.tell_of(copied))
             }
-            ApplyStep::Replace { path, making, spare } => {
-                replace_target(machine, path, making, *spare, &mut outcome)
+            ApplyStep::Replace { path, spec, removable } => {
+                replace_target(machine, path, spec, *removable, &mut outcome)
                     .map_err(|why| step_error(step, why))
             }
             step => apply_step(step, machine),
@@ -120,12 +120,12 @@ pub fn notes_of_copy(copied: &Copied) -> Vec<String> {
 
 fn apply_step(step: &ApplyStep, machine: &Machine) -> Result<()> {
     let done = match step {
-        ApplyStep::Make { path, making, attributes } => {
+        ApplyStep::Make { path, spec, attributes } => {
             let (base, attributes) = (machine.base_of(path), attributes.as_ref());
-            in_parent(machine, path, |dir, name| match making {
-                FileSpec::Link { .. } => make_spec((dir, base), name, making, None),
+            in_parent(machine, path, |dir, name| match spec {
+                FileSpec::Link { .. } => make_spec((dir, base), name, spec, None),
                 _ => create::make_whole(dir, name, |aside| {
-                    make_spec((dir, base), aside, making, attributes)
+                    make_spec((dir, base), aside, spec, attributes)
                 }),
             })
         }
@@ -139,10 +139,10 @@ fn apply_step(step: &ApplyStep, machine: &Machine) -> Result<()> {
             open_to_mark(machine, source).and_then(|file| xattrs::mark_as_replaced(file.as_fd()))
         }
         ApplyStep::Bind { source, path, options } => bind_mount(machine, source, path, options),
-        ApplyStep::Cover { link, target, making, source, path, options } => {
+        ApplyStep::Cover { link, target, spec, source, path, options } => {
             in_parent(machine, link, |dir, name| {
                 let base = machine.base_of(link);
-                let place = |aside: &OsStr| make_spec((dir, base), aside, making, None);
+                let place = |aside: &OsStr| make_spec((dir, base), aside, spec, None);
                 let cover = || bind_mount(machine, source, path, options);
                 create::replace_link_by_mount(dir, name, target, place, cover)
             })
@@ -245,15 +245,15 @@ fn check_single_link(opened: &OwnedFd) -> io::Result<Stat> {
 fn replace_target(
     machine: &Machine,
     path: &TreePath,
-    making: &FileSpec,
-    spare: Option<FileFingerprint>,
+    spec: &FileSpec,
+    removable: Option<FileFingerprint>,
     outcome: &mut ApplyOutcome,
 ) -> io::Result<()> {
-    let is_spare = |stat: &Stat| spare == Some(FileFingerprint::of(stat));
+    let may_remove = |stat: &Stat| removable == Some(FileFingerprint::of(stat));
     let mut aside = None;
     in_parent(machine, path, |dir, name| {
-        let make = |aside: &OsStr| make_spec((dir, machine.base_of(path)), aside, making, None);
-        aside = create::replace_with_new(dir, name, make, is_spare)?;
+        let make = |aside: &OsStr| make_spec((dir, machine.base_of(path)), aside, spec, None);
+        aside = create::replace_with_new(dir, name, make, may_remove)?;
         Ok(())
     })?;
     if let (Some(name), Some(parent)) = (aside, path.parent()) {
@@ -344,11 +344,11 @@ pub fn set_owner_and_mode(
     owner: Option<Owner>,
     mode: Option<u16>,
 ) -> io::Result<()> {
-    let (way, parent) = open_parent(machine, path)?;
+    let (chain, parent) = open_parent(machine, path)?;
     let opened = open_to_enforce(parent, path, found)?;
     let stat = of_open(opened.as_fd())?;
-    way.check_owner(path, stat.facts.uid).map_err(transition_error)?;
-    way.check_set_id(path, &stat, owner, mode).map_err(transition_error)?;
+    chain.check_owner(path, stat.facts.uid).map_err(transition_error)?;
+    chain.check_set_id(path, &stat, owner, mode).map_err(transition_error)?;
     if let Some(Owner { uid, gid }) = owner {
         create::set_owner(opened.as_fd(), (uid, gid))?;
         // Whatever the kernel does by itself (chown(2)).
@@ -367,19 +367,19 @@ fn open_parent(machine: &Machine, path: &TreePath) -> io::Result<(AncestorChain,
     let mut dirs: Vec<TreePath> = ancestors(path).collect();
     dirs.reverse();
     let mut opened = fs::openat(machine.base_of(path), c".", flags, Mode::empty())?;
-    let mut way = AncestorChain::default();
-    enter_dir(&mut way, TreePath::root(), &opened)?;
+    let mut chain = AncestorChain::default();
+    enter_dir(&mut chain, TreePath::root(), &opened)?;
     for dir in dirs {
         let name = dir.name().unwrap_or_default();
         opened = create::open_beneath(opened.as_fd(), name.as_ref(), flags)?;
-        enter_dir(&mut way, dir, &opened)?;
+        enter_dir(&mut chain, dir, &opened)?;
     }
-    Ok((way, opened))
+    Ok((chain, opened))
 }
 
-fn enter_dir(way: &mut AncestorChain, dir: TreePath, opened: &OwnedFd) -> io::Result<()> {
+fn enter_dir(chain: &mut AncestorChain, dir: TreePath, opened: &OwnedFd) -> io::Result<()> {
     let facts = of_open(opened.as_fd())?.facts;
-    way.enter(dir, facts.uid, facts.mode).map_err(transition_error)
+    chain.enter(dir, facts.uid, facts.mode).map_err(transition_error)
 }
 
 /// Opens what was `found`. A file with a second name might be somebody else's.

@@ -20,11 +20,11 @@ use crate::persist::resolve::ResolvedEntry;
 /// Finds models for all that is missing on either side.
 pub(crate) fn find_models(
     machine: &Machine,
-    arranged: &[ResolvedEntry],
+    resolved: &[ResolvedEntry],
     baseline: &mut Baseline<'_>,
     observed: &mut Observations,
 ) {
-    for one in arranged {
+    for one in resolved {
         // What is seen at its place comes before what a parent that is yet to be mounted will hide.
         let places = [&one.made_at].into_iter().chain(&one.before);
         for place in places.filter(|place| **place != one.source) {

@@ -83,7 +83,7 @@ fn keep_from(
     for note in &plan.notes {
         writeln!(out, "note: {note}")?;
     }
-    let world = KeepContext {
+    let context = KeepContext {
         machine: &machine,
         config: &editing.file,
         old_root: old_root.as_ref().map(|(_, view)| view.as_fd()),
@@ -92,7 +92,7 @@ fn keep_from(
     if args.dry_run {
         write!(out, "{plan}")?;
         // What the run would look at before it changes anything is looked at here, too.
-        return Ok(match keep_execute::check_before_keep(&plan, &world) {
+        return Ok(match keep_execute::check_before_keep(&plan, &context) {
             Ok(notes) => {
                 notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
                 ExitCode::SUCCESS
@@ -103,7 +103,7 @@ fn keep_from(
             }
         });
     }
-    let code = execute_and_print(&plan, &world, &mut out, &args.host.host)?;
+    let code = execute_and_print(&plan, &context, &mut out, &args.host.host)?;
     if plan.config.is_some() {
         let after = Config::load(&editing.file)?;
         if let Some(note) = editing.notes(&after, root) {
@@ -129,7 +129,7 @@ fn expect_no_swap_files(paths: &[(TreePath, bool)], config: &Config, args: &Keep
 
 fn execute_and_print(
     plan: &KeepPlan,
-    world: &KeepContext<'_>,
+    context: &KeepContext<'_>,
     out: &mut impl Write,
     host: &Path,
 ) -> Result<ExitCode, Failure> {
@@ -137,7 +137,7 @@ fn execute_and_print(
     let progress = ProgressCounter::of_bytes("copying", bytes);
     // A reader that goes away does not stop what is being done.
     let done =
-        keep_execute::execute_keep(plan, world, &mut |_, bytes| progress.add(bytes), |step| {
+        keep_execute::execute_keep(plan, context, &mut |_, bytes| progress.add(bytes), |step| {
             progress.outside(|| drop(writeln!(out, "done: {step}")))
         });
     drop(progress);
@@ -153,7 +153,7 @@ fn execute_and_print(
     let told = persistence::announce_mounts(
         &kept.applied,
         &outcome,
-        world.machine,
+        context.machine,
         &HostRoot::open(host)?,
     );
     if let Some(text) = stopped {

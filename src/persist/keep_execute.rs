@@ -87,11 +87,11 @@ const DECLARED: &str = "storage has the data and the configuration the entry, bu
 /// that are copied.
 pub fn execute_keep(
     plan: &KeepPlan,
-    world: &KeepContext<'_>,
+    context: &KeepContext<'_>,
     progress: &mut dyn FnMut(u64, u64),
     mut done: impl FnMut(&KeepStep),
 ) -> Result<KeepReport, Box<KeepStopped>> {
-    let mut run = KeepRun::new(plan, world, progress);
+    let mut run = KeepRun::new(plan, context, progress);
     let mut stored = false;
     for step in &plan.steps {
         let stores = matches!(step, KeepStep::Store(_) | KeepStep::CopyFrom { .. });
@@ -113,9 +113,9 @@ pub fn execute_keep(
 }
 
 /// Does only what looks and changes nothing: what `keep` would refuse when it starts. Returns notes.
-pub fn check_before_keep(plan: &KeepPlan, world: &KeepContext<'_>) -> Result<Vec<String>> {
+pub fn check_before_keep(plan: &KeepPlan, context: &KeepContext<'_>) -> Result<Vec<String>> {
     let mut silent = |_, _| {};
-    let mut run = KeepRun::new(plan, world, &mut silent);
+    let mut run = KeepRun::new(plan, context, &mut silent);
     for step in plan.steps.iter().filter(|step| matches!(step, KeepStep::CheckUnused(_))) {
         run.step(step)?;
     }
@@ -123,21 +123,21 @@ pub fn check_before_keep(plan: &KeepPlan, world: &KeepContext<'_>) -> Result<Vec
 }
 
 /// Opens a directory, so that names in it can be made durable.
-pub(crate) fn open_dir_of(world: &KeepContext<'_>, dir: &TreePath) -> Result<OwnedFd> {
+pub(crate) fn open_dir_of(context: &KeepContext<'_>, dir: &TreePath) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    create::open_beneath(world.machine.base_of(dir), dir.as_path(), flags)
+    create::open_beneath(context.machine.base_of(dir), dir.as_path(), flags)
         .map_err(|why| Error::io(format!("open {dir}"), why))
 }
 
 pub(crate) fn check_unused(
-    world: &KeepContext<'_>,
+    context: &KeepContext<'_>,
     action: &str,
     there: &Dentry,
     census: &Census,
 ) -> Result<Option<String>> {
     let proc = File::open("/proc").map_err(|why| Error::io("open /proc", why))?;
     let path = there.kernel_path().map_err(|why| Error::io("read /proc", why))?;
-    open_files::find(proc.as_fd(), census, &path)?.refuse(action, world.even_if_unseen)
+    open_files::find(proc.as_fd(), census, &path)?.refuse(action, context.even_if_unseen)
 }
 
 pub(crate) fn name_of(path: &TreePath) -> Result<CString> {
@@ -153,7 +153,7 @@ pub(crate) fn keeps_changing(path: &TreePath) -> Error {
 /// One run of a plan: does each kind of step.
 pub struct KeepRun<'r> {
     plan: &'r KeepPlan,
-    world: &'r KeepContext<'r>,
+    context: &'r KeepContext<'r>,
     moved: Vec<MovedPath>,
     /// What there is to tell so far.
     pub kept: KeepReport,
@@ -164,10 +164,10 @@ impl<'r> KeepRun<'r> {
     /// Starts it.
     pub fn new(
         plan: &'r KeepPlan,
-        world: &'r KeepContext<'r>,
+        context: &'r KeepContext<'r>,
         progress: &'r mut dyn FnMut(u64, u64),
     ) -> Self {
-        Self { plan, world, moved: plan.moved.clone(), kept: KeepReport::default(), progress }
+        Self { plan, context, moved: plan.moved.clone(), kept: KeepReport::default(), progress }
     }
 
     /// Does one step.
@@ -177,7 +177,7 @@ impl<'r> KeepRun<'r> {
             KeepStep::Store(step) => self.apply(step),
             KeepStep::CopyFrom { path, source, .. } => self.copy_from(path, source),
             KeepStep::WriteConfig { .. } => match &self.plan.config {
-                Some((before, after)) => rewrite_config(self.world.config, before, after),
+                Some((before, after)) => rewrite_config(self.context.config, before, after),
                 None => Ok(()),
             },
             KeepStep::Confirm(path) => self.confirm(path),
@@ -193,7 +193,7 @@ impl<'r> KeepRun<'r> {
 
     fn apply(&mut self, step: &ApplyStep) -> Result<()> {
         let outcome =
-            execute::apply_steps(std::slice::from_ref(step), self.world.machine, self.progress);
+            execute::apply_steps(std::slice::from_ref(step), self.context.machine, self.progress);
         for (from, to) in &outcome.set_aside {
             self.kept.notes.push(format!("what {from} had before is {to} by now"));
         }
@@ -208,16 +208,16 @@ impl<'r> KeepRun<'r> {
     }
 
     fn check_unused(&mut self, path: &TreePath) -> Result<()> {
-        let Some(there) = look_up(self.world.machine, path)? else { return Ok(()) };
+        let Some(there) = look_up(self.context.machine, path)? else { return Ok(()) };
         let census = there.census(path)?;
-        let note = check_unused(self.world, &format!("keep {path}"), &there, &census)?;
+        let note = check_unused(self.context, &format!("keep {path}"), &there, &census)?;
         self.note(note);
         Ok(())
     }
 
     fn copy_from(&mut self, path: &TreePath, source: &TreePath) -> Result<()> {
         let failed = |why| Error::io(format!("copy {path} of the old root"), why);
-        let Some(old_root) = self.world.old_root else {
+        let Some(old_root) = self.context.old_root else {
             return Err(Error::new(format!("copy {path}"), "the old root is not open"));
         };
         let parent = path.parent().unwrap_or_default();
@@ -228,7 +228,7 @@ impl<'r> KeepRun<'r> {
         let from = Place { dir: parent.as_fd(), name: &name };
         let to_name = name_of(source)?;
         let to = Place { dir: to.as_fd(), name: &to_name };
-        let base = self.world.machine.base_of(source);
+        let base = self.context.machine.base_of(source);
         let copy = Aside::make_from_view(from, to, base, (path, source), self.progress)?;
         let copy = copy.expect_whole()?;
         // An empty directory is nothing that could be lost; one that is filled by now stays.
@@ -252,7 +252,7 @@ impl<'r> KeepRun<'r> {
             let census = there.census(path)?;
             let before = self.census_of(path);
             if before.is_some_and(|before| census.is_unchanged_since(&before)) {
-                let note = check_unused(self.world, &format!("keep {path}"), &there, &census)?;
+                let note = check_unused(self.context, &format!("keep {path}"), &there, &census)?;
                 self.note(note);
                 return self.tell_of_copy(path);
             }
@@ -269,7 +269,7 @@ impl<'r> KeepRun<'r> {
         let to = Place { dir: parent.as_fd(), name: &name };
         let failed = |why| Error::io(format!("look at {source}"), why);
         let old = to.stat().map_err(failed)?;
-        let base = self.world.machine.base_of(&source);
+        let base = self.context.machine.base_of(&source);
         let copy = Aside::make(there.place(), to, base, (path, &source), self.progress)?;
         let copy = copy.expect_whole()?;
         // What live had until a moment ago, and has no longer.
@@ -287,7 +287,7 @@ impl<'r> KeepRun<'r> {
             self.apply(step)?;
             let census = hidden.census(path)?;
             let before = self.census_of(&declared);
-            let used = check_unused(self.world, &format!("keep {path}"), &hidden.there, &census);
+            let used = check_unused(self.context, &format!("keep {path}"), &hidden.there, &census);
             if used.is_ok() && before.is_some_and(|before| census.is_unchanged_since(&before)) {
                 return Ok(());
             }
@@ -307,7 +307,7 @@ impl<'r> KeepRun<'r> {
     }
 
     fn expect_there(&self, path: &TreePath) -> Result<Dentry> {
-        look_up(self.world.machine, path)?
+        look_up(self.context.machine, path)?
             .ok_or_else(|| Error::new(format!("keep {path}"), "it vanished meanwhile"))
     }
 
@@ -316,7 +316,7 @@ impl<'r> KeepRun<'r> {
     }
 
     fn open_parent(&self, path: &TreePath) -> Result<OwnedFd> {
-        open_dir_of(self.world, &path.parent().unwrap_or_default())
+        open_dir_of(self.context, &path.parent().unwrap_or_default())
     }
 
     fn tell_of_copy(&mut self, path: &TreePath) -> Result<()> {
@@ -325,7 +325,7 @@ impl<'r> KeepRun<'r> {
         let parent = self.open_parent(&one.source)?;
         private_directory::remove_left_behind(
             parent.as_fd(),
-            self.world.machine.base_of(&one.source),
+            self.context.machine.base_of(&one.source),
         )?;
         self.tell_of_links(&linked.unwrap_or_default());
         Ok(())

@@ -72,10 +72,10 @@ pub struct KeepPlan {
 
 /// What is known of one path when the steps are put in order.
 pub struct PathSituation<'s> {
-    /// The path.
+    /// What is to be kept, and its data.
     pub moved: MovedPath,
     /// Its entry, in its place.
-    pub arranged: &'s ResolvedEntry,
+    pub resolved: &'s ResolvedEntry,
     /// The old root that has the data, by name.
     pub old_root: Option<&'s str>,
     /// Storage has an empty directory, which the old root's takes the place of.
@@ -95,12 +95,12 @@ impl KeepPlan {
         let (mut check, mut store, mut confirm, mut cover) = (vec![], vec![], vec![], vec![]);
         let mut made = BTreeSet::new();
         for situation in situations {
-            let PathSituation { mut moved, arranged, old_root, fills_empty_dir, adopt } = situation;
+            let PathSituation { mut moved, resolved, old_root, fills_empty_dir, adopt } = situation;
             if let Some(refusal) = apply.refusals.iter().find(|one| one.path == moved.path) {
                 let action = format!("keep {}", moved.path);
                 return Err(Error::new(action, &refusal.why).mend(refusal.mend.clone()));
             }
-            let own = apply.steps.iter().filter(|step| is_step_of(step, arranged));
+            let own = apply.steps.iter().filter(|step| is_step_of(step, resolved));
             let own: Vec<&ApplyStep> = own.collect();
             let sets_aside =
                 own.iter().any(|step| matches!(step, ApplyStep::Adopt { sets_aside: true, .. }));
@@ -115,12 +115,12 @@ impl KeepPlan {
                 if !made.insert(step.to_string()) {
                     continue;
                 }
-                let sorted = sort_step(step, &mut moved, arranged, old_root);
+                let sorted = sort_step(step, &mut moved, resolved, old_root);
                 if matches!(sorted, KeepStep::Cover(_)) { &mut cover } else { &mut store }
                     .push(sorted);
             }
             if store.len() + cover.len() == before && config.is_none() {
-                let line = arranged.entry.place.line;
+                let line = resolved.entry.place.line;
                 plan.there.push(format!("{} is kept already (line {line})", moved.path));
                 continue;
             }

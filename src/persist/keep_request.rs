@@ -107,8 +107,8 @@ impl RequestPlanner<'_> {
             }
             Declaration::Itself(entry) => {
                 check_how(&entry, self.request.how)?;
-                let arranged = resolve_entries(&list);
-                match arranged.iter().find(|one| one.entry.path == *path) {
+                let resolved = resolve_entries(&list);
+                match resolved.iter().find(|one| one.entry.path == *path) {
                     Some(one) => self.keepable.check_declared(one)?,
                     None => None,
                 }
@@ -150,7 +150,7 @@ impl RequestPlanner<'_> {
             let made = list.iter_mut().filter(|one| wanted.iter().any(|it| it.path == one.path));
             made.for_each(|entry| entry.create = true);
         }
-        let arranged = resolve_entries(&list);
+        let resolved = resolve_entries(&list);
         let mut persistence = Persistence::new(machine, &list, open)?;
         if let Some((_, view)) = request.old_root {
             persistence.take_from(view.as_fd());
@@ -159,25 +159,25 @@ impl RequestPlanner<'_> {
         let apply = persistence.plan(ApplyOptions { adopt, mounts: true, early: false })?;
         let mut situations = Vec::new();
         for one in wanted {
-            let Some(arranged) = arranged.iter().find(|other| other.entry.path == one.path) else {
+            let Some(resolved) = resolved.iter().find(|other| other.entry.path == one.path) else {
                 return Err(Error::new(format!("keep {}", one.path), "its entry is not in force"));
             };
             let fills_empty_dir = match request.old_root {
                 Some((name, view)) => {
-                    check_old_root(&apply, machine, arranged, name, view.as_fd())?
+                    check_old_root(&apply, machine, resolved, name, view.as_fd())?
                 }
                 None => false,
             };
             let moved = MovedPath {
-                from_live: is_stored_already(machine, arranged, one.census.as_ref())?,
+                from_live: is_stored_already(machine, resolved, one.census.as_ref())?,
                 path: one.path,
-                source: arranged.source.clone(),
-                kind: arranged.entry.kind,
+                source: resolved.source.clone(),
+                kind: resolved.entry.kind,
                 census: one.census,
             };
             let old_root = request.old_root.map(|(name, _)| name);
             let adopt = request.adopt;
-            situations.push(PathSituation { moved, arranged, old_root, fills_empty_dir, adopt });
+            situations.push(PathSituation { moved, resolved, old_root, fills_empty_dir, adopt });
         }
         let config = (edited != text).then(|| (text.to_string(), edited));
         let mut plan = KeepPlan::new(situations, &apply, config)?;

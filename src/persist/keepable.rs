@@ -119,9 +119,9 @@ pub fn find_refusals(config: &Config, machine: &Machine) -> Result<Vec<Error>> {
     let live = config.root.layout().map(|layout| &layout.live);
     let keepable = KeepChecker::new(machine, storages, live)?;
     let list = list::keep_list(config);
-    let arranged = resolve_entries(&list);
+    let resolved = resolve_entries(&list);
     // What lies in another entry is moved with that.
-    let outer = arranged.iter().filter(|one| one.within.is_none());
+    let outer = resolved.iter().filter(|one| one.within.is_none());
     let refused = outer.filter_map(|one| refuse_declared(&keepable, one).err());
     Ok(refused.collect())
 }

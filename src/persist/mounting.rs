@@ -52,7 +52,7 @@ pub fn unmount_place(place: Place<'_>) -> io::Result<()> {
 /// A file system that is not mounted yet.
 #[derive(Clone, Copy, Debug)]
 pub struct NewFileSystem<'f> {
-    /// Its type.
+    /// As in the third field of fstab(5).
     pub fs_type: &'f str,
     /// Its device, or what else its type takes for one.
     pub source: &'f Path,

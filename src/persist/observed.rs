@@ -110,7 +110,7 @@ pub struct InodeModel {
     pub uid: u32,
     /// Its group's number.
     pub gid: u32,
-    /// Its mode.
+    /// Permission bits, as in stat(2).
     pub mode: u16,
     /// Its access control lists, flags and their kind; never the flags that keep everybody from
     /// writing (`+i`, `+a`), which protect the bare place of a mount, not the data mounted there.

@@ -50,12 +50,12 @@ pub struct OwnerResolver<'p> {
 impl<'p> OwnerResolver<'p> {
     /// Collects what is declared.
     pub fn new(
-        arranged: &'p [ResolvedEntry],
+        resolved: &'p [ResolvedEntry],
         accounts: &'p Accounts,
         observed: &'p Observations,
     ) -> Self {
         let (mut explicit, mut parents) = (HashMap::new(), HashMap::new());
-        for one in arranged {
+        for one in resolved {
             for path in [&one.source, &one.made_at] {
                 explicit.insert(path, one);
                 if one.entry.parent != Ownership::default() {
@@ -104,11 +104,11 @@ impl<'p> OwnerResolver<'p> {
     pub fn attributes(
         &self,
         path: &TreePath,
-        belongs: OwnerAndMode,
+        ownership: OwnerAndMode,
         one: &ResolvedEntry,
     ) -> Option<InodeAttributes> {
         let mut attributes = self.observed.models.get(path)?.attributes.clone();
-        if belongs.declared_mode.is_some() {
+        if ownership.declared_mode.is_some() {
             attributes = attributes.without_access_lists();
         }
         Some(if is_on_users_list(one) { attributes.for_anybody() } else { attributes })

@@ -34,7 +34,7 @@ pub(crate) const INCOMPLETE: u8 = 1;
 pub struct Persistence<'m> {
     machine: &'m Machine,
     accounts: Accounts,
-    arranged: Vec<ResolvedEntry>,
+    resolved: Vec<ResolvedEntry>,
     baseline: Baseline<'m>,
     linked: BTreeSet<TreePath>,
 }
@@ -49,7 +49,7 @@ impl<'m> Persistence<'m> {
         Ok(Self {
             machine,
             accounts: Accounts::read(machine.root())?,
-            arranged: resolve_entries(list),
+            resolved: resolve_entries(list),
             baseline: Baseline::new(open),
             linked: BTreeSet::new(),
         })
@@ -62,12 +62,12 @@ impl<'m> Persistence<'m> {
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.arranged.len()
+        self.resolved.len()
     }
 
     /// Whether there is nothing to keep.
     pub fn is_empty(&self) -> bool {
-        self.arranged.is_empty()
+        self.resolved.is_empty()
     }
 
     /// Tells which paths were linked before in this boot although nothing says so.
@@ -85,15 +85,15 @@ impl<'m> Persistence<'m> {
                 .and_then(|link| Ok(rustix::fs::readlinkat(link, c"", Vec::new())?.into_bytes()));
             target.is_ok_and(|target| leads_to(&target, one))
         };
-        let open = self.arranged.iter().filter(|one| one.how().is_none());
+        let open = self.resolved.iter().filter(|one| one.how().is_none());
         open.filter(is_link).map(|one| &one.entry.path)
     }
 
     /// What has to be done by now.
     pub fn plan(&mut self, asked: ApplyOptions) -> Result<ApplyPlan> {
-        let mut observed = probe_entries(self.machine, &self.arranged, &mut self.baseline)?;
+        let mut observed = probe_entries(self.machine, &self.resolved, &mut self.baseline)?;
         observed.linked.clone_from(&self.linked);
-        Ok(plan_apply(&self.arranged, &observed, &self.accounts, asked))
+        Ok(plan_apply(&self.resolved, &observed, &self.accounts, asked))
     }
 
     /// The entries that are not in force after a run: refused, or with a step that failed.
@@ -110,7 +110,7 @@ impl<'m> Persistence<'m> {
             let mut places = [&one.source, &one.made_at, &one.seen_at].into_iter();
             places.any(|place| broken.iter().any(|broken| place.is_within(broken)))
         };
-        let broken = self.arranged.iter().filter(is_broken).map(|one| &one.entry.path);
+        let broken = self.resolved.iter().filter(is_broken).map(|one| &one.entry.path);
         plan.refusals.iter().map(|refusal| &refusal.path).chain(broken).collect()
     }
 

@@ -69,14 +69,14 @@ pub enum Adopt {
 
 /// Plans a whole keep list. Every entry is tried.
 pub fn plan_apply(
-    arranged: &[ResolvedEntry],
+    resolved: &[ResolvedEntry],
     observed: &Observations,
     accounts: &Accounts,
     asked: ApplyOptions,
 ) -> ApplyPlan {
-    let covered = arranged.iter().filter(|one| one.made_at != one.source);
+    let covered = resolved.iter().filter(|one| one.made_at != one.source);
     let places = covered.map(|one| (&one.made_at, one)).collect();
-    let owners = OwnerResolver::new(arranged, accounts, observed);
+    let owners = OwnerResolver::new(resolved, accounts, observed);
     let mut planner = Planner {
         observed,
         owners,
@@ -87,7 +87,7 @@ pub fn plan_apply(
         adopted: Vec::new(),
         places,
     };
-    for one in arranged {
+    for one in resolved {
         let (before, adopted) = (planner.plan.steps.len(), planner.adopted.len());
         if let Err((why, mend)) =
             planner.check_parent_entry(one).and_then(|()| planner.plan_entry(one))
@@ -168,10 +168,10 @@ impl<'p> Planner<'p> {
     fn plan_entry(&mut self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
         self.check_storage(&one.entry.storage)?;
         self.check_fstab(one)?;
-        let belongs = self.owners.of(one)?;
+        let ownership = self.owners.of(one)?;
         if one.made_at == one.source {
             // It is seen where it should be as soon as its parent is.
-            return self.plan_source(one, belongs, PlacementMethod::Bind);
+            return self.plan_source(one, ownership, PlacementMethod::Bind);
         }
         if self.waits_for_identity(one) {
             return Ok(());
@@ -184,9 +184,9 @@ impl<'p> Planner<'p> {
             } else {
                 PlacementMethod::Bind
             };
-            return self.plan_adoption(one, belongs, one.how().unwrap_or(linked));
+            return self.plan_adoption(one, ownership, one.how().unwrap_or(linked));
         }
-        self.plan_source(one, belongs, how)?;
+        self.plan_source(one, ownership, how)?;
         self.plan_target(one, how)
     }
 
@@ -292,9 +292,9 @@ impl<'p> Planner<'p> {
         }
         for (dir, other) in missing.into_iter().rev() {
             let planned = other.as_ref().and_then(|other| self.made.get(other).copied());
-            let belongs = self.owners.for_parent(&dir, other.as_ref(), one)?;
-            let belongs = planned.unwrap_or(belongs);
-            self.push_make(dir, FileSpec::Dir(belongs.owner, belongs.mode), belongs, one);
+            let ownership = self.owners.for_parent(&dir, other.as_ref(), one)?;
+            let ownership = planned.unwrap_or(ownership);
+            self.push_make(dir, FileSpec::Dir(ownership.owner, ownership.mode), ownership, one);
         }
         Ok(())
     }
@@ -302,13 +302,13 @@ impl<'p> Planner<'p> {
     pub(crate) fn push_make(
         &mut self,
         path: TreePath,
-        making: FileSpec,
-        belongs: OwnerAndMode,
+        spec: FileSpec,
+        ownership: OwnerAndMode,
         one: &ResolvedEntry,
     ) {
-        let attributes = self.owners.attributes(&path, belongs, one);
-        self.plan.steps.push(ApplyStep::Make { path: path.clone(), making, attributes });
-        self.made.insert(path, belongs);
+        let attributes = self.owners.attributes(&path, ownership, one);
+        self.plan.steps.push(ApplyStep::Make { path: path.clone(), spec, attributes });
+        self.made.insert(path, ownership);
     }
 }
 

@@ -17,7 +17,7 @@ impl Planner<'_> {
     pub(crate) fn plan_source(
         &mut self,
         one: &ResolvedEntry,
-        belongs: OwnerAndMode,
+        ownership: OwnerAndMode,
         how: PlacementMethod,
     ) -> Result<(), WhyAndMend> {
         let path = &one.source;
@@ -30,45 +30,45 @@ impl Planner<'_> {
                 self.make_parents(path, &one.entry.path, one)?;
                 // A link may lead to what its program has yet to make.
                 if one.entry.create || how == PlacementMethod::Bind {
-                    self.make_source(one, belongs);
+                    self.make_source(one, ownership);
                 }
                 Ok(())
             }
             PathState::Present(found) => {
                 let found = found.clone();
                 check_type(one, &found, how)?;
-                self.plan_owner_and_mode(one, &found, belongs)
+                self.plan_owner_and_mode(one, &found, ownership)
             }
         }
     }
 
-    fn make_source(&mut self, one: &ResolvedEntry, belongs: OwnerAndMode) {
-        let OwnerAndMode { owner, mode, .. } = belongs;
-        if one.known.is_some_and(|known| known.secret) && belongs.declared_mode.is_none() {
+    fn make_source(&mut self, one: &ResolvedEntry, ownership: OwnerAndMode) {
+        let OwnerAndMode { owner, mode, .. } = ownership;
+        if one.known.is_some_and(|known| known.secret) && ownership.declared_mode.is_none() {
             let what = one.known.map_or("", |known| known.what);
             let path = &one.entry.path;
             self.plan.notes.push(format!("{path} ({what}): made for its owner alone to look into"));
         }
-        let making = match one.entry.kind {
+        let spec = match one.entry.kind {
             EntryKind::Dir => FileSpec::Dir(owner, mode),
             EntryKind::File => FileSpec::File(owner, mode),
         };
-        self.push_make(one.source.clone(), making, belongs, one);
+        self.push_make(one.source.clone(), spec, ownership, one);
     }
 
     pub(crate) fn plan_owner_and_mode(
         &mut self,
         one: &ResolvedEntry,
         found: &FoundFile,
-        belongs: OwnerAndMode,
+        ownership: OwnerAndMode,
     ) -> Result<(), WhyAndMend> {
         let facts = &found.stat.facts;
         let owner = Owner {
-            uid: belongs.user.unwrap_or(facts.uid),
-            gid: belongs.group.unwrap_or(facts.gid),
+            uid: ownership.user.unwrap_or(facts.uid),
+            gid: ownership.group.unwrap_or(facts.gid),
         };
         let new_owner = (owner.uid, owner.gid) != (facts.uid, facts.gid);
-        let mode = belongs.declared_mode.filter(|&mode| mode != facts.mode);
+        let mode = ownership.declared_mode.filter(|&mode| mode != facts.mode);
         if !matches!(facts.file_type, FileType::File | FileType::Dir) {
             if new_owner || mode.is_some() {
                 let (source, word) = (&one.source, facts.file_type.word());
@@ -87,7 +87,7 @@ impl Planner<'_> {
             return Err((why, "give the file its declared owner and mode by hand".into()));
         }
         // A new owner drops set-user-ID bits (chown(2)); those that are not declared stay dropped.
-        let mode = mode.or(belongs.declared_mode.filter(|_| new_owner));
+        let mode = mode.or(ownership.declared_mode.filter(|_| new_owner));
         let owner = new_owner.then_some(owner);
         if owner.is_none() && mode.is_none() {
             return Ok(());
@@ -112,9 +112,9 @@ impl Planner<'_> {
         let original = self.original_of(path);
         let both = [Some(path), Some(&original).filter(|original| *original != path)];
         for path in both.into_iter().flatten() {
-            let checked = self.chain_to(path).and_then(|way| {
-                way.check_owner(path, stat.facts.uid)?;
-                way.check_set_id(path, stat, owner, mode)
+            let checked = self.chain_to(path).and_then(|chain| {
+                chain.check_owner(path, stat.facts.uid)?;
+                chain.check_set_id(path, stat, owner, mode)
             });
             checked.map_err(|UnsafeTransition { why, mend }| (why, mend))?;
         }
@@ -124,7 +124,7 @@ impl Planner<'_> {
     fn chain_to(&self, path: &TreePath) -> Result<AncestorChain, UnsafeTransition> {
         let mut dirs: Vec<TreePath> = ancestors(path).collect();
         dirs.reverse();
-        let mut way = AncestorChain::default();
+        let mut chain = AncestorChain::default();
         for dir in dirs {
             let made =
                 self.made.get(&dir).map(|&OwnerAndMode { owner, mode, .. }| (owner.uid, mode));
@@ -134,9 +134,9 @@ impl Planner<'_> {
                 (None, PathState::Present(found)) => (found.stat.facts.uid, found.stat.facts.mode),
                 (None, PathState::Absent | PathState::Unreadable(..)) => continue,
             };
-            way.enter(dir, uid, mode)?;
+            chain.enter(dir, uid, mode)?;
         }
-        Ok(way)
+        Ok(chain)
     }
 
     /// What will be found at `path` by then.

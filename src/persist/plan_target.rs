@@ -54,8 +54,8 @@ impl Planner<'_> {
     fn push_cover(&mut self, one: &ResolvedEntry, target: Vec<u8>, options: MountOptions) {
         let (link, source) = (one.made_at.clone(), one.source.clone());
         if self.asked.mounts {
-            let (making, path) = (self.placeholder(one), one.seen_at.clone());
-            let step = ApplyStep::Cover { link, target, making, source, path, options };
+            let (spec, path) = (self.placeholder(one), one.seen_at.clone());
+            let step = ApplyStep::Cover { link, target, spec, source, path, options };
             self.plan.steps.push(step);
         } else {
             self.plan.steps.push(ApplyStep::Unlink { path: link.clone(), target, source });
@@ -125,9 +125,9 @@ impl Planner<'_> {
             return Err(occupied_by_data(one, found, self.file_at(&one.source)));
         }
         if !is_of_declared_kind(one, found) {
-            let making = self.placeholder(one);
-            let spare = removable_fingerprint(found);
-            self.plan.steps.push(ApplyStep::Replace { path, making, spare });
+            let spec = self.placeholder(one);
+            let removable = removable_fingerprint(found);
+            self.plan.steps.push(ApplyStep::Replace { path, spec, removable });
         }
         Ok(())
     }
@@ -138,10 +138,10 @@ impl Planner<'_> {
         here: Option<&FoundFile>,
     ) -> Result<(), WhyAndMend> {
         let path = one.made_at.clone();
-        let making = link_to_data(one);
+        let spec = link_to_data(one);
         let Some(found) = here else {
             self.make_parents(&path, &one.source, one)?;
-            self.plan.steps.push(ApplyStep::Make { path, making, attributes: None });
+            self.plan.steps.push(ApplyStep::Make { path, spec, attributes: None });
             return Ok(());
         };
         if found.content == HiddenContent::Data {
@@ -149,24 +149,24 @@ impl Planner<'_> {
         }
         self.plan.steps.push(ApplyStep::Replace {
             path,
-            making,
-            spare: removable_fingerprint(found),
+            spec,
+            removable: removable_fingerprint(found),
         });
         Ok(())
     }
 
     fn make_place(&mut self, one: &ResolvedEntry, path: TreePath) {
-        let making = self.placeholder(one);
-        let (FileSpec::Dir(owner, mode) | FileSpec::File(owner, mode)) = making else { return };
-        let belongs = OwnerAndMode { owner, mode, user: None, group: None, declared_mode: None };
+        let spec = self.placeholder(one);
+        let (FileSpec::Dir(owner, mode) | FileSpec::File(owner, mode)) = spec else { return };
+        let ownership = OwnerAndMode { owner, mode, user: None, group: None, declared_mode: None };
         // What covers it has them.
-        self.plan.steps.push(ApplyStep::Make { path: path.clone(), making, attributes: None });
-        self.made.insert(path, belongs);
+        self.plan.steps.push(ApplyStep::Make { path: path.clone(), spec, attributes: None });
+        self.made.insert(path, ownership);
     }
 
     /// An empty place with the owner and mode of what will cover it, so that both sides agree.
     fn placeholder(&self, one: &ResolvedEntry) -> FileSpec {
-        let planned = self.made.get(&one.source).map(|belongs| (belongs.owner, belongs.mode));
+        let planned = self.made.get(&one.source).map(|ownership| (ownership.owner, ownership.mode));
         let stored = self.file_at(&one.source).map(|found| {
             let facts = &found.stat.facts;
             (Owner { uid: facts.uid, gid: facts.gid }, facts.mode)
@@ -225,15 +225,15 @@ impl Planner<'_> {
     pub(crate) fn plan_adoption(
         &mut self,
         one: &ResolvedEntry,
-        belongs: OwnerAndMode,
+        ownership: OwnerAndMode,
         how: PlacementMethod,
     ) -> Result<(), WhyAndMend> {
         let Some(found) = self.file_at(&one.made_at).cloned() else { return Ok(()) };
         if !is_of_declared_kind(one, &found) {
             return Err(occupied_by_data(one, &found, self.file_at(&one.source)));
         }
-        let is_declared = [belongs.user, belongs.group].iter().any(Option::is_some)
-            || belongs.declared_mode.is_some();
+        let is_declared = [ownership.user, ownership.group].iter().any(Option::is_some)
+            || ownership.declared_mode.is_some();
         // The copy would have one name alone, and nothing would tell whose file it was.
         if is_declared && found.stat.facts.file_type == FileType::File && found.stat.links > 1 {
             let path = &one.made_at;
@@ -261,13 +261,13 @@ impl Planner<'_> {
         // The copy has no other name, whatever the original has.
         let mut copy = found;
         copy.stat.links = 1;
-        self.plan_owner_and_mode(one, &copy, belongs)?;
+        self.plan_owner_and_mode(one, &copy, ownership)?;
         if how == PlacementMethod::Symlink {
-            let making = link_to_data(one);
+            let spec = link_to_data(one);
             // What was copied is in storage by then.
-            let spare =
+            let removable =
                 Some(FileFingerprint::of(&copy.stat)).filter(|_| one.entry.kind == EntryKind::File);
-            self.plan.steps.push(ApplyStep::Replace { path, making, spare });
+            self.plan.steps.push(ApplyStep::Replace { path, spec, removable });
         } else {
             self.push_bind(one, options);
         }

@@ -20,21 +20,21 @@ use crate::persist::resolve::{ResolvedEntry, ancestors, paths_to_probe};
 /// Looks at every place of a keep list. `baseline` tells what blank has.
 pub fn probe_entries(
     machine: &Machine,
-    arranged: &[ResolvedEntry],
+    resolved: &[ResolvedEntry],
     baseline: &mut Baseline<'_>,
 ) -> Result<Observations> {
     let mut observed = Observations::default();
     let top = stat::of_open(machine.root().as_fd())
         .map_err(|e| dirfd::Error::io("look at the root directory", e))?;
-    for path in paths_to_probe(arranged) {
+    for path in paths_to_probe(resolved) {
         let seen = probe_path(machine, &path, &observed, &top);
         observed.places.insert(path, seen);
     }
-    find_replaced(machine, arranged, &mut observed);
-    judge_targets(machine, arranged, baseline, &mut observed);
-    inode_model::find_models(machine, arranged, baseline, &mut observed);
-    observed.by_fstab = find_fstab_mounts(machine, arranged, baseline)?;
-    let storages: BTreeSet<&TreePath> = arranged.iter().map(|one| &one.entry.storage).collect();
+    find_replaced(machine, resolved, &mut observed);
+    judge_targets(machine, resolved, baseline, &mut observed);
+    inode_model::find_models(machine, resolved, baseline, &mut observed);
+    observed.by_fstab = find_fstab_mounts(machine, resolved, baseline)?;
+    let storages: BTreeSet<&TreePath> = resolved.iter().map(|one| &one.entry.storage).collect();
     for storage in storages {
         if observed.file_at(storage).is_some()
             && is_wiped(machine, storage, &top, &observed, baseline)?
@@ -46,8 +46,8 @@ pub fn probe_entries(
 }
 
 /// Looks for the note on files of which nothing says how they come to their places.
-fn find_replaced(machine: &Machine, arranged: &[ResolvedEntry], observed: &mut Observations) {
-    for one in arranged.iter().filter(|one| one.how().is_none()) {
+fn find_replaced(machine: &Machine, resolved: &[ResolvedEntry], observed: &mut Observations) {
+    for one in resolved.iter().filter(|one| one.how().is_none()) {
         let is_file = |found: &FoundFile| found.stat.facts.file_type == FileType::File;
         if !observed.file_at(&one.source).is_some_and(is_file) {
             continue;
@@ -126,14 +126,14 @@ fn probe_open_file(opened: &OwnedFd, parent: &Stat) -> io::Result<FoundFile> {
 /// is yet to be moved into storage will be there, too.
 fn judge_targets(
     machine: &Machine,
-    arranged: &[ResolvedEntry],
+    resolved: &[ResolvedEntry],
     baseline: &mut Baseline<'_>,
     observed: &mut Observations,
 ) {
-    for one in arranged.iter().filter(|one| one.is_identity()) {
+    for one in resolved.iter().filter(|one| one.is_identity()) {
         hidden_content::judge_machine_id(machine, one, observed);
     }
-    for one in arranged.iter().filter(|one| one.made_at != one.source) {
+    for one in resolved.iter().filter(|one| one.made_at != one.source) {
         for path in one.before.iter().filter(|path| **path != one.source) {
             judge_target(machine, one, path, baseline, observed);
         }
@@ -170,13 +170,13 @@ fn judge_target(
 /// What fstab mounts of them.
 fn find_fstab_mounts(
     machine: &Machine,
-    arranged: &[ResolvedEntry],
+    resolved: &[ResolvedEntry],
     baseline: &mut Baseline<'_>,
 ) -> Result<BTreeMap<TreePath, FstabMount>> {
-    let text = fstab::read_fstab(machine.root().as_fd())
-        .map_err(|e| dirfd::Error::io("read /etc/fstab", e))?;
-    let list: Vec<KeepEntry> = arranged.iter().map(|one| one.entry.clone()).collect();
-    let (entries, storages) = (fstab::parse_entries(&text), storage_paths(&list));
+    let text =
+        fstab::read(machine.root().as_fd()).map_err(|e| dirfd::Error::io("read /etc/fstab", e))?;
+    let list: Vec<KeepEntry> = resolved.iter().map(|one| one.entry.clone()).collect();
+    let (entries, storages) = (fstab::entries(&text), storages(&list));
     let of = |live: Option<&TreeName>| -> BTreeMap<TreePath, FstabMount> {
         let mounts = FstabMounts { entries: &entries, storages: &storages, live };
         let paths = list.iter().map(|entry| &entry.path);

@@ -45,7 +45,7 @@ impl ResolvedEntry {
 pub fn resolve_entries(list: &[KeepEntry]) -> Vec<ResolvedEntry> {
     let mut sorted: Vec<&KeepEntry> = list.iter().collect();
     sorted.sort_by(|a, b| (a.path.depth(), &a.path).cmp(&(b.path.depth(), &b.path)));
-    let mut arranged: Vec<ResolvedEntry> = Vec::with_capacity(sorted.len());
+    let mut resolved: Vec<ResolvedEntry> = Vec::with_capacity(sorted.len());
     let mut by_path: BTreeMap<TreePath, usize> = BTreeMap::new();
     for entry in sorted {
         let mut one = ResolvedEntry {
@@ -57,7 +57,7 @@ pub fn resolve_entries(list: &[KeepEntry]) -> Vec<ResolvedEntry> {
             before: BTreeSet::from([entry.path.clone()]),
             entry: entry.clone(),
         };
-        if let Some(parent) = nearest_parent(&by_path, &entry.path).and_then(|at| arranged.get(at))
+        if let Some(parent) = nearest_parent(&by_path, &entry.path).and_then(|at| resolved.get(at))
         {
             let rest = entry.path.below(&parent.entry.path).unwrap_or_default();
             one.within = Some(parent.entry.path.clone());
@@ -69,10 +69,10 @@ pub fn resolve_entries(list: &[KeepEntry]) -> Vec<ResolvedEntry> {
             one.before.extend(parent.before.iter().map(|dir| dir.join_path(&rest)));
             one.before.extend([one.made_at.clone(), one.seen_at.clone()]);
         }
-        by_path.insert(entry.path.clone(), arranged.len());
-        arranged.push(one);
+        by_path.insert(entry.path.clone(), resolved.len());
+        resolved.push(one);
     }
-    arranged
+    resolved
 }
 
 /// The entry that is the nearest parent of `path`.
@@ -86,9 +86,9 @@ pub fn ancestors(path: &TreePath) -> impl Iterator<Item = TreePath> + use<> {
 }
 
 /// Every path that a plan looks at.
-pub fn paths_to_probe(arranged: &[ResolvedEntry]) -> BTreeSet<TreePath> {
+pub fn paths_to_probe(resolved: &[ResolvedEntry]) -> BTreeSet<TreePath> {
     let mut places = BTreeSet::new();
-    for one in arranged {
+    for one in resolved {
         for path in one.before.iter().chain([&one.source]) {
             // Whoever has a path has its parents already.
             if places.insert(path.clone()) {
@@ -111,11 +111,11 @@ mod tests {
 
     #[test]
     fn what_lies_in_a_kept_directory_is_made_in_storage() {
-        let arranged = resolve_entries(&entries(
+        let resolved = resolve_entries(&entries(
             "directories = [\"/var/lib/a/b\", { path = \"/srv\", how = \"symlink\" }, \
              \"/srv/x\", \"/var/lib\"]\n[[storage]]\npath = \"/other\"\nfiles = [\"/var/lib/f\"]",
         ));
-        let shown: Vec<String> = arranged
+        let shown: Vec<String> = resolved
             .iter()
             .map(|one| format!("{} {} {}", one.seen_at, one.made_at, one.source))
             .collect();

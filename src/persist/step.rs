@@ -12,9 +12,9 @@ use crate::persist::mount_options::MountOptions;
 /// An owner by numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The user.
+    /// As in stat(2).
     pub uid: u32,
-    /// The group.
+    /// As in stat(2).
     pub gid: u32,
 }
 
@@ -25,7 +25,7 @@ pub enum FileSpec {
     Dir(Owner, u16),
     /// An empty file.
     File(Owner, u16),
-    /// A link.
+    /// A symbolic link.
     Link {
         /// What it says.
         target: Vec<u8>,
@@ -99,7 +99,7 @@ pub enum ApplyStep {
         /// Nothing has this name yet.
         path: TreePath,
         /// What it will be.
-        making: FileSpec,
+        spec: FileSpec,
         /// What else it has of the one that it is made after.
         attributes: Option<InodeAttributes>,
     },
@@ -128,14 +128,14 @@ pub enum ApplyStep {
         /// What is in the way.
         path: TreePath,
         /// What will be there instead.
-        making: FileSpec,
+        spec: FileSpec,
         /// What is in the way and can go, since blank or storage has it too, or it is empty; anything
         /// else stays beside it.
-        spare: Option<FileFingerprint>,
+        removable: Option<FileFingerprint>,
     },
     /// Remove a link that leads to the data already, to make room for a mount.
     Unlink {
-        /// The link.
+        /// Path of the link.
         path: TreePath,
         /// What it says.
         target: Vec<u8>,
@@ -144,22 +144,22 @@ pub enum ApplyStep {
     },
     /// Mount data in storage over an empty place.
     Bind {
-        /// The data.
+        /// Path of the data in storage.
         source: TreePath,
-        /// The place.
+        /// Path on the machine.
         path: TreePath,
         /// What the mount allows.
         options: MountOptions,
     },
     /// Mount data in storage where a link leads to it already.
     Cover {
-        /// The link.
+        /// Path of the link.
         link: TreePath,
         /// What it says.
         target: Vec<u8>,
         /// The empty place that is made for the mount.
-        making: FileSpec,
-        /// The data.
+        spec: FileSpec,
+        /// Path of the data in storage.
         source: TreePath,
         /// The place of the link, as it is seen by then.
         path: TreePath,
@@ -168,9 +168,9 @@ pub enum ApplyStep {
     },
     /// Note on data in storage that it is to be linked, since its program replaces what is mounted.
     Remember {
-        /// The data.
+        /// Path of the data in storage.
         source: TreePath,
-        /// The place.
+        /// Path on the machine.
         path: TreePath,
     },
     /// Change what a mount allows.
@@ -204,8 +204,8 @@ impl ApplyStep {
             Self::Bind { source, .. }
             | Self::Cover { source, .. }
             | Self::Unlink { source, .. }
-            | Self::Make { making: FileSpec::Link { source, .. }, .. }
-            | Self::Replace { making: FileSpec::Link { source, .. }, .. } => Some(source),
+            | Self::Make { spec: FileSpec::Link { source, .. }, .. }
+            | Self::Replace { spec: FileSpec::Link { source, .. }, .. } => Some(source),
             Self::Adopt { path, .. } => Some(path),
             _ => None,
         };
@@ -227,8 +227,8 @@ impl fmt::Display for FileSpec {
 impl fmt::Display for ApplyStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Make { path, making, attributes } => {
-                write!(f, "make {path}: {making}")?;
+            Self::Make { path, spec, attributes } => {
+                write!(f, "make {path}: {spec}")?;
                 let xattrs = attributes.iter().flat_map(|attributes| &attributes.xattrs);
                 for (at, (name, _)) in xattrs.enumerate() {
                     let before = if at == 0 { " with" } else { "," };
@@ -251,11 +251,11 @@ impl fmt::Display for ApplyStep {
                 }
                 Ok(())
             }
-            Self::Replace { path, making, spare: None } => {
-                write!(f, "put in the place of {path}: {making}; what is there stays beside it")
+            Self::Replace { path, spec, removable: None } => {
+                write!(f, "put in the place of {path}: {spec}; what is there stays beside it")
             }
-            Self::Replace { path, making, spare: Some(_) } => {
-                write!(f, "put in the place of {path}: {making}")
+            Self::Replace { path, spec, removable: Some(_) } => {
+                write!(f, "put in the place of {path}: {spec}")
             }
             Self::Unlink { path, target, .. } => {
                 write!(f, "remove the link {path} to {}", Escaped(target))

@@ -61,12 +61,12 @@ fn unkeep_path(
     };
     let mut out = io::stdout().lock();
     let even_if_unseen = args.even_if_unseen;
-    let world =
+    let context =
         KeepContext { machine: &machine, config: &editing.file, old_root: None, even_if_unseen };
     if args.dry_run {
         write!(out, "{plan}")?;
         // What the run would look at before it changes anything is looked at here, too.
-        return Ok(match unkeep_execute::check_before_unkeep(&plan, &world) {
+        return Ok(match unkeep_execute::check_before_unkeep(&plan, &context) {
             Ok(notes) => {
                 notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
                 Ok(())
@@ -77,7 +77,7 @@ fn unkeep_path(
     let progress = ui::Bytes::new("copying", 0);
     let done = unkeep_execute::execute_unkeep(
         &plan,
-        &world,
+        &context,
         (&editing.text, &after),
         &mut |_, bytes| progress.add(bytes),
         |step| progress.suspend(|| drop(writeln!(out, "done: {step}"))),
@@ -105,8 +105,8 @@ fn plan_path(
     text: &str,
 ) -> Result<(unkeep_plan::UnkeepPlan, String)> {
     let list = list::keep_list(config);
-    let arranged = resolve_entries(&list);
-    let Some(one) = arranged.iter().find(|one| one.entry.path == *path) else {
+    let resolved = resolve_entries(&list);
+    let Some(one) = resolved.iter().find(|one| one.entry.path == *path) else {
         let error = Error::new(format!("stop keeping {path}"), "it is not on the keep list");
         let within = list.iter().find(|entry| path.is_within(&entry.path));
         return Err(match within {

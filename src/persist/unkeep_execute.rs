@@ -44,14 +44,14 @@ pub struct UnkeepReport {
 /// that took effect.
 pub fn execute_unkeep(
     plan: &UnkeepPlan,
-    world: &KeepContext<'_>,
+    context: &KeepContext<'_>,
     config: (&str, &str),
     progress: &mut dyn FnMut(u64, u64),
     mut done: impl FnMut(&UnkeepStep),
 ) -> Result<UnkeepReport, Box<KeepStopped>> {
     let mut state = LEAVES;
     let mut run =
-        UnkeepRun { world, copy: None, copied: None, told: UnkeepReport::default(), progress };
+        UnkeepRun { context, copy: None, copied: None, told: UnkeepReport::default(), progress };
     for step in &plan.steps {
         let result = match step {
             UnkeepStep::CheckUnused(source) => run.check_unused(source),
@@ -59,7 +59,7 @@ pub fn execute_unkeep(
             UnkeepStep::Unmount(path) => run.unmount(path),
             UnkeepStep::PutBack { source, path } => run.put_back(source, path),
             UnkeepStep::Unlink { path, target } => run.unlink(path, target),
-            UnkeepStep::WriteConfig { .. } => rewrite_config(world.config, config.0, config.1),
+            UnkeepStep::WriteConfig { .. } => rewrite_config(context.config, config.0, config.1),
             UnkeepStep::RemoveStored(source) => run.remove_stored(source),
         };
         if let Err(error) = result {
@@ -81,10 +81,10 @@ pub fn execute_unkeep(
 }
 
 /// Does only what looks and changes nothing: what `unkeep` would refuse when it starts. Returns notes.
-pub fn check_before_unkeep(plan: &UnkeepPlan, world: &KeepContext<'_>) -> Result<Vec<String>> {
+pub fn check_before_unkeep(plan: &UnkeepPlan, context: &KeepContext<'_>) -> Result<Vec<String>> {
     let progress = &mut |_, _| {};
     let mut run =
-        UnkeepRun { world, copy: None, copied: None, told: UnkeepReport::default(), progress };
+        UnkeepRun { context, copy: None, copied: None, told: UnkeepReport::default(), progress };
     for step in &plan.steps {
         if let UnkeepStep::CheckUnused(source) = step {
             run.check_unused(source)?;
@@ -94,7 +94,7 @@ pub fn check_before_unkeep(plan: &UnkeepPlan, world: &KeepContext<'_>) -> Result
 }
 
 struct UnkeepRun<'r> {
-    world: &'r KeepContext<'r>,
+    context: &'r KeepContext<'r>,
     copy: Option<Aside>,
     /// What storage had when it was copied, or looked at.
     copied: Option<Census>,
@@ -104,14 +104,14 @@ struct UnkeepRun<'r> {
 
 impl UnkeepRun<'_> {
     fn expect(&self, path: &TreePath) -> Result<Dentry> {
-        look_up(self.world.machine, path)?
+        look_up(self.context.machine, path)?
             .ok_or_else(|| Error::new(format!("stop keeping {path}"), "it vanished meanwhile"))
     }
 
     fn check_unused(&mut self, source: &TreePath) -> Result<()> {
         let there = self.expect(source)?;
         let census = there.census(source)?;
-        let note = check_unused(self.world, &format!("stop keeping {source}"), &there, &census)?;
+        let note = check_unused(self.context, &format!("stop keeping {source}"), &there, &census)?;
         self.told.notes.extend(note);
         self.copied = Some(census);
         Ok(())
@@ -121,10 +121,10 @@ impl UnkeepRun<'_> {
         let there = self.expect(source)?;
         self.copied = Some(there.census(source)?);
         let holder = path.parent().unwrap_or_default();
-        let dir = open_dir_of(self.world, &holder)?;
+        let dir = open_dir_of(self.context, &holder)?;
         let name = name_of(path)?;
         let to = Place { dir: dir.as_fd(), name: &name };
-        let base = self.world.machine.base_of(path);
+        let base = self.context.machine.base_of(path);
         private_directory::remove_left_behind(to.dir, base)?;
         let copy = Aside::make(there.place(), to, base, (source, path), self.progress)?;
         self.copy = Some(copy.expect_whole()?);
@@ -149,7 +149,7 @@ impl UnkeepRun<'_> {
         let Some(copy) = self.copy.take() else {
             return Err(Error::new(format!("put {path} back"), "there is no copy"));
         };
-        let Some(there) = look_up(self.world.machine, path)? else {
+        let Some(there) = look_up(self.context.machine, path)? else {
             self.told.notes.extend(notes_of_copy(&copy.name()?));
             return Ok(());
         };
@@ -202,7 +202,7 @@ impl UnkeepRun<'_> {
             let there = self.expect(source)?;
             let census = there.census(source)?;
             if self.copied.as_ref().is_some_and(|copied| census.is_unchanged_since(copied)) {
-                check_unused(self.world, &format!("stop keeping {source}"), &there, &census)?;
+                check_unused(self.context, &format!("stop keeping {source}"), &there, &census)?;
                 return Ok(());
             }
             if let Some(copy) = self.copy.take() {
@@ -229,7 +229,7 @@ impl UnkeepRun<'_> {
             return Err(changed_meanwhile(source));
         }
         let failed = |why| Error::io(format!("remove {source}"), why);
-        let base = self.world.machine.base_of(source);
+        let base = self.context.machine.base_of(source);
         let private = PrivateDir::make(there.parent.as_fd(), base).map_err(failed)?;
         let doomed = Place { dir: private.as_fd(), name: &there.name };
         let removed =
@@ -282,7 +282,7 @@ impl UnkeepRun<'_> {
         if !census.is_unchanged_but_renamed_since(before) {
             return Err(changed_meanwhile(source));
         }
-        check_unused(self.world, &format!("remove {source}"), there, &census).map(drop)
+        check_unused(self.context, &format!("remove {source}"), there, &census).map(drop)
     }
 }
 

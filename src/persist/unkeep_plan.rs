@@ -95,7 +95,7 @@ pub enum UnkeepStep {
     PutBack {
         /// The data in storage, which must not have changed since it was copied.
         source: TreePath,
-        /// The place.
+        /// Its path in live.
         path: TreePath,
     },
     /// Remove the link.

@@ -1,11 +1,9 @@
-use crate::config::reader::ConfigProblem;
+//! What is wrong with a configuration, with its place and its mend.
+
 use crate::config::tests::*;
 
 fn problems(text: &str) -> Vec<String> {
-    let error = parse(text).expect_err(text);
-    let shown =
-        |p: &ConfigProblem| format!("{}:{}: {} | {}", p.place.line, p.place.column, p.what, p.mend);
-    error.problems().iter().map(shown).collect()
+    list_problems(&parse(text).expect_err(text))
 }
 
 /// The problems of a text that comes after a valid `[root]` of two lines.

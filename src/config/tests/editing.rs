@@ -1,9 +1,10 @@
+//! Edits of a text, which keep comments, order and layout.
+
 use dirfd::TreePath;
 use proptest::prelude::*;
 
 use crate::config::edit::{add_entry, add_forget, remove_entry};
-use crate::config::entry::EntryKind;
-use crate::config::entry::PlacementMethod;
+use crate::config::entry::{EntryKind, PlacementMethod};
 use crate::config::tests::*;
 use crate::persist::list;
 

@@ -1,16 +1,13 @@
+//! What a configuration means.
+
 use std::path::PathBuf;
 
 use backends::Layout;
 use dirfd::TreeName;
 
-use crate::config::entry::EntryKind;
-use crate::config::entry::PlacementMethod;
-use crate::config::ownership::Account;
-use crate::config::ownership::Mode;
-use crate::config::ownership::Ownership;
-use crate::config::rollback_options::OnFailure;
-use crate::config::rollback_options::Retention;
-use crate::config::rollback_options::Strategy;
+use crate::config::entry::{EntryKind, PlacementMethod};
+use crate::config::ownership::{Account, Mode, Ownership};
+use crate::config::rollback_options::{OnFailure, Retention, Strategy};
 use crate::config::tests::*;
 
 fn layout(live: &str, blank: &str, old: &str) -> Layout {

@@ -3,7 +3,6 @@
 use dirfd::TreePath;
 
 use crate::config::entry::PlacementMethod;
-use crate::config::reader::ConfigProblem;
 use crate::config::tests::*;
 use crate::config::users_list;
 use crate::persist::list::KeepEntry;
@@ -19,10 +18,7 @@ fn parse_own(text: &str) -> Result<Vec<KeepEntry>, ConfigError> {
 }
 
 fn problems(text: &str) -> Vec<String> {
-    let error = parse_own(text).expect_err(text);
-    let shown =
-        |p: &ConfigProblem| format!("{}:{}: {} | {}", p.place.line, p.place.column, p.what, p.mend);
-    error.problems().iter().map(shown).collect()
+    list_problems(&parse_own(text).expect_err(text))
 }
 
 #[test]

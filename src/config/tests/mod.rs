@@ -1,3 +1,5 @@
+//! The configuration as a whole: what it means, what is wrong with it, and how it is edited.
+
 pub mod bad;
 pub mod editing;
 pub mod good;
@@ -9,11 +11,19 @@ pub mod starting;
 use std::path::Path;
 
 use super::*;
+use crate::config::reader::ConfigProblem;
 
 const FILE: &str = "/etc/blankroot.toml";
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(Path::new(FILE), text.as_bytes())
+}
+
+/// Every problem of an error: `LINE:COLUMN: WHAT | MEND`.
+fn list_problems(error: &ConfigError) -> Vec<String> {
+    let line =
+        |p: &ConfigProblem| format!("{}:{}: {} | {}", p.place.line, p.place.column, p.what, p.mend);
+    error.problems().iter().map(line).collect()
 }
 
 /// The example of the documentation.

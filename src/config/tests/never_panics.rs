@@ -1,3 +1,5 @@
+//! No text makes the reader, or an edit, fail other than with an error.
+
 use proptest::prelude::*;
 
 use crate::config::edit::add_forget;

@@ -1,3 +1,5 @@
+//! The configuration that `init` writes.
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
