@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use blankroot::config::Config;
-use blankroot::config::starter_text::starter_text;
+use blankroot::config::starter::starter_text;
 use blankroot::persist::list;
 use blankroot_fuzz::{FILE, added, check_keep_list, check_problems, is_in};
 use libfuzzer_sys::fuzz_target;
@@ -16,7 +16,7 @@ fuzz_target!(|text: &[u8]| {
             check_places(&config, text);
             check_keep_list(&list::keep_list(&config));
             check_verdicts(&config);
-            let written = starter(&config.root).expect("what TOML held it can hold");
+            let written = starter_text(&config.root).expect("what TOML held it can hold");
             let again = Config::parse(Path::new(FILE), written.as_bytes());
             assert_eq!(again.expect("`init` writes what can be read").root, config.root);
         }
