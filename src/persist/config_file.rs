@@ -46,6 +46,7 @@ impl ConfigEditing {
             };
             let config = load_config(cli, root)?;
             let again = editable_path(&config)?;
+            // Before the lock was held, another command may have moved the configuration into its storage.
             if again != file {
                 file = again;
                 continue;
@@ -55,6 +56,7 @@ impl ConfigEditing {
                 let text = read_text(&file)?;
                 return Ok((config, Self { file, text, _lock: lock }));
             }
+            // From then on the storage's is the one to edit, so that all is read again.
             keep_itself(&config, &file, root, even_if_unseen, dry_run)?;
             if dry_run {
                 let text = read_text(&file)?;

@@ -104,6 +104,7 @@ impl KeepPlan {
             let own: Vec<&ApplyStep> = own.collect();
             let sets_aside =
                 own.iter().any(|step| matches!(step, ApplyStep::Adopt { sets_aside: true, .. }));
+            // What storage had would stay beside the copy: that has to be asked for.
             if sets_aside && !adopt {
                 return Err(both_have_data(&moved));
             }
@@ -112,6 +113,7 @@ impl KeepPlan {
                 store.push(copy_from(name, &moved.path, &moved.source));
             }
             for step in own {
+                // Two paths may need the same parent: one of them makes it.
                 if !made.insert(step.to_string()) {
                     continue;
                 }
@@ -135,6 +137,7 @@ impl KeepPlan {
         let write = config
             .as_ref()
             .map(|(before, after)| KeepStep::WriteConfig { lines: added_lines(before, after) });
+        // The order loses nothing at a power cut: data, then configuration, then what covers live.
         plan.steps = [check, store, write.into_iter().collect(), confirm, cover].concat();
         plan.config = config;
         Ok(plan)

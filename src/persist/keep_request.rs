@@ -1,6 +1,7 @@
 //! Turns what was asked of `keep` into a plan: looks at each path on both sides, and edits the
 //! configuration in memory.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
@@ -233,7 +234,7 @@ fn is_stored_already(
     one: &ResolvedEntry,
     census: Option<&Census>,
 ) -> Result<bool> {
-    if census.is_none_or(Census::is_empty) || one.made_at == one.source {
+    if census.is_none_or(Census::is_empty) || one.is_shown_by_parent() {
         return Ok(false);
     }
     match (look_up(machine, &one.made_at)?, look_up(machine, &one.source)?) {
@@ -285,9 +286,10 @@ fn check_old_root(
     let failed = |why| Error::io(action.clone(), why);
     let holder = create::open_beneath(old_root, holder.as_path(), flags).map_err(failed)?;
     let file_name = path.name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
-    let file_name = std::ffi::CString::new(file_name).map_err(|why| failed(why.into()))?;
+    let file_name = CString::new(file_name).map_err(|why| failed(why.into()))?;
     let old = Place { dir: holder.as_fd(), name: &file_name };
     let differs = |there: &Dentry| Ok::<_, Error>(difference(old, there.place(), path)?.is_some());
+    // Storage first: an earlier run may have copied the old root's data there.
     let stored = look_up(machine, &one.source)?;
     let stored_differs = stored.as_ref().map_or(Ok(false), differs)?;
     let fills =
@@ -301,6 +303,7 @@ fn check_old_root(
         return Err(Error::new(action, why)
             .mend(format!("`umount {}`, then run this again", shell_path(&one.seen_at))));
     }
+    // Then live, which matters only where `apply` would not cover what it has.
     let refused = apply.refusals.iter().any(|refusal| refusal.path == *path);
     let Some(live) = look_up(machine, &one.made_at)?.filter(|_| refused) else { return Ok(fills) };
     if live.stat.facts.file_type == FileType::Symlink || live.is_mount {

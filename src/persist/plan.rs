@@ -74,7 +74,7 @@ pub fn plan_apply(
     accounts: &Accounts,
     asked: ApplyOptions,
 ) -> ApplyPlan {
-    let covered = resolved.iter().filter(|one| one.made_at != one.source);
+    let covered = resolved.iter().filter(|one| !one.is_shown_by_parent());
     let places = covered.map(|one| (&one.made_at, one)).collect();
     let owners = OwnerResolver::new(resolved, accounts, observed);
     let mut planner = Planner {
@@ -169,8 +169,7 @@ impl<'p> Planner<'p> {
         self.check_storage(&one.entry.storage)?;
         self.check_fstab(one)?;
         let ownership = self.owners.of(one)?;
-        if one.made_at == one.source {
-            // It is seen where it should be as soon as its parent is.
+        if one.is_shown_by_parent() {
             return self.plan_source(one, ownership, PlacementMethod::Bind);
         }
         if self.waits_for_identity(one) {

@@ -30,6 +30,7 @@ pub fn probe_entries(
         let seen = probe_path(machine, &path, &observed, &top);
         observed.places.insert(path, seen);
     }
+    // Each of these depends on the states of all paths, and may turn one into an unreadable one.
     find_replaced(machine, resolved, &mut observed);
     judge_targets(machine, resolved, baseline, &mut observed);
     inode_model::find_models(machine, resolved, baseline, &mut observed);
@@ -133,7 +134,7 @@ fn judge_targets(
     for one in resolved.iter().filter(|one| one.is_identity()) {
         hidden_content::judge_machine_id(machine, one, observed);
     }
-    for one in resolved.iter().filter(|one| one.made_at != one.source) {
+    for one in resolved.iter().filter(|one| !one.is_shown_by_parent()) {
         for path in one.before.iter().filter(|path| **path != one.source) {
             judge_target(machine, one, path, baseline, observed);
         }

@@ -34,6 +34,11 @@ impl ResolvedEntry {
         self.entry.kind == EntryKind::File && self.known.is_some_and(|known| known.identity)
     }
 
+    /// Whether its data lies within its parent's, so that it is seen as soon as the parent is.
+    pub fn is_shown_by_parent(&self) -> bool {
+        self.made_at == self.source
+    }
+
     /// How it comes to its place, if that does not depend on what is there.
     pub fn how(&self) -> Option<PlacementMethod> {
         let declared = self.entry.how.or_else(|| self.known.and_then(KnownPath::how));
@@ -59,6 +64,8 @@ pub fn resolve_entries(list: &[KeepEntry]) -> Vec<ResolvedEntry> {
         };
         if let Some(parent) = nearest_parent(&by_path, &entry.path).and_then(|at| resolved.get(at))
         {
+            // By then the parent is in its place: what is made below it is made in the parent's storage,
+            // and what lies at any of the parent's places lies at one of this entry's.
             let rest = entry.path.below(&parent.entry.path).unwrap_or_default();
             one.within = Some(parent.entry.path.clone());
             one.made_at = parent.source.join_path(&rest);

@@ -34,14 +34,14 @@ pub enum FileSpec {
     },
 }
 
-/// How something is told that can go: it must not have changed since it was looked at.
+/// Identifies what may be removed: it must not have changed since it was probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileFingerprint {
-    /// Its inode number.
+    /// As in stat(2).
     pub inode: u64,
-    /// Its length in bytes.
+    /// In bytes.
     pub size: u64,
-    /// When its content changed last.
+    /// Time of the last change of its content: seconds and nanoseconds.
     pub modified: (i64, u32),
 }
 

@@ -230,6 +230,7 @@ impl UnkeepRun<'_> {
         }
         let failed = |why| Error::io(format!("remove {source}"), why);
         let base = self.context.machine.base_of(source);
+        // It loses its name before it is looked at once more: nobody can open it by then.
         let private = PrivateDir::make(there.parent.as_fd(), base).map_err(failed)?;
         let doomed = Place { dir: private.as_fd(), name: &there.name };
         let removed =
@@ -246,6 +247,7 @@ impl UnkeepRun<'_> {
                 }
                 remove(doomed, &there.stat)
             });
+        // The private directory goes whatever happened; why the data stayed is told first.
         let tidied = private.remove().map_err(failed);
         removed?;
         tidied?;

@@ -144,7 +144,8 @@ pub fn plan_unkeep(
     }
     let mut plan = UnkeepPlan::default();
     let write = UnkeepStep::WriteConfig { lines: added_lines(config.1, config.0) };
-    if one.made_at == one.source || !stored {
+    // Nothing covers live there: only the link, if there is one, and the entry have to go.
+    if one.is_shown_by_parent() || !stored {
         if let LiveState::Linked(target) = now {
             plan.steps.push(UnkeepStep::Unlink { path: path.clone(), target });
         }
