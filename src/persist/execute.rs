@@ -274,7 +274,7 @@ pub fn copy_to_unused(
 }
 
 /// Copies `path` to `source`. What has that name is told to `set_aside` under its next one as soon
-/// as it has it. Returns the same as [`new`].
+/// as it has it. Returns the same as [`copy_to_unused`].
 pub fn copy_and_exchange(
     machine: &Machine,
     path: &TreePath,
