@@ -249,9 +249,13 @@ fn load_or_start_config(
     }
 }
 
-fn starter_for(path: &Path, args: &Init, wanted: &Wanted) -> Result<(Config, ConfigFile), Failure> {
+fn start_config(
+    path: &Path,
+    args: &Init,
+    wanted: &WantedBlank,
+) -> Result<(Config, ConfigFile), Failure> {
     let mut root = root_backend::detect_root(&args.root.root, &args.host.host)?;
-    if let Wanted::Adopted { name, .. } = wanted {
+    if let WantedBlank::Adopted { name, .. } = wanted {
         root = root.with_blank(name.clone());
     }
     let mut text = starter::starter_text(&root)?;
@@ -319,7 +323,7 @@ fn expect_no_older(root: &Path, dir: &Path) -> Result<(), Error> {
 }
 
 /// A path that is to be kept, and what it is: blank can only hold what is there.
-fn kept(
+fn kept_path(
     root: &Path,
     path: &Path,
     keepable: &KeepChecker<'_>,
@@ -329,7 +333,7 @@ fn kept(
     let below = TreePath::parse(path.as_os_str().as_bytes());
     let below = below.map_err(|why| Error::new(action(), format!("its path {why}")))?;
     let (live, note) = keepable.check_undeclared(&below)?;
-    note.iter().for_each(ui::warning);
+    note.iter().for_each(ui::report_warning);
     let none = || {
         Error::new(action(), "nothing is there")
             .mend("make it first, or add it to the configuration by hand")
@@ -348,7 +352,7 @@ fn expect_no_more(keep: &[PathBuf]) -> Result<(), Error> {
 
 /// A configuration that is there already is not changed.
 fn expect_kept(config: &Config, dir: &Path) -> Result<(), Error> {
-    let path = configuration_path()?;
+    let path = config_path_in_storage()?;
     let kept = list::keep_list(config).into_iter().find(|entry| entry.path == path);
     let storage = TreePath::parse(dir.as_os_str().as_bytes()).ok();
     if kept.is_some_and(|entry| Some(entry.storage) == storage) {

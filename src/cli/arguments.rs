@@ -7,7 +7,6 @@ use clap::builder::Resettable;
 use clap::{ArgMatches, Args, Error, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::cli::help::{self};
-use crate::config::starter::DemoBackend;
 
 /// Erase your darlings, and never lose one you wanted: restores the root to a blank snapshot at
 /// every boot, and tells exactly what appeared since.

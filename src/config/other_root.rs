@@ -58,7 +58,9 @@ fn compare_btrfs(live: &[u8], named: RootMountSource<'_>, file_system: &str) -> 
         return RootComparison::Other(format!("another file system, UUID={}", Escaped(id)));
     }
     // With both the kernel wants them to agree.
-    let Some(subvolume) = option(named.options, b"subvol") else { return RootComparison::Unknown };
+    let Some(subvolume) = option_value(named.options, b"subvol") else {
+        return RootComparison::Unknown;
+    };
     let parts = subvolume.split(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b"."));
     match parts.collect::<Vec<_>>().join(&b'/') {
         name if name == live => RootComparison::Live,

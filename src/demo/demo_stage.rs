@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use backends::Layout;
 use blankroot::cli::arguments::DemoBackend;
 use blankroot::config::root::{DEFAULT_BLANK, DEFAULT_LIVE, DEFAULT_OLD, RootConfig};
-use blankroot::config::starter::starter;
+use blankroot::config::starter::starter_text;
 use dirfd::{Error, Result, TreeName};
 use scratch::demo_disk::Stage;
 use scratch::file_systems::Throwaway;
@@ -70,7 +70,7 @@ fn stage_on_btrfs(_live: TreeName) -> Result<DemoStage> {
 fn stage_in_directory(layout: Layout, why: String) -> Result<DemoStage> {
     let stage = Stage::directory(layout.live.clone())?;
     let path: PathBuf = stage.disk();
-    let config = starter(&RootConfig::Directory { path, layout })?;
+    let config = starter_text(&RootConfig::Directory { path, layout })?;
     Ok(DemoStage { stage, backend: "directory", why_not_better: Some(why), config: Some(config) })
 }
 

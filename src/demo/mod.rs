@@ -11,10 +11,11 @@ use std::process::ExitCode;
 use blankroot::cli::arguments::{Cli, Demo};
 use blankroot::cli::invocation::Failure;
 
-/// Plays it, scene by scene.
-pub(crate) fn play(cli: &Cli, args: &Demo) -> Result<(), Failure> {
-    let set = starter::choose_demo_setup(args.backend)?;
-    let mut story = Story::new(cli, set)?;
+use crate::demo::demo_stage::set_stage;
+use crate::demo::story::DemoStory;
+
+pub fn run(cli: &Cli, args: &Demo) -> Result<ExitCode, Failure> {
+    let mut story = DemoStory::new(cli, set_stage(args.backend)?)?;
     story.introduce()?;
     for (at, scene) in scenes::SCENES.iter().enumerate() {
         if args.pause_at == Some(at + 1) {

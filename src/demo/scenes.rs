@@ -5,19 +5,14 @@ use std::{fs, io};
 
 use blankroot::cli::invocation::Failure;
 use blankroot::config::edit;
-use blankroot::config::entry::{EntryKind, How};
+use blankroot::config::entry::{EntryKind, PlacementMethod};
 use blankroot::persist::keep_plan::added_lines;
 use blankroot::ui::colours::GOOD;
 use dirfd::fault::change;
 use dirfd::{Error, TreePath, atomic_file};
 
-use crate::cli::invocation::Failure;
-use crate::config::edit;
-use crate::config::entry::{EntryKind, PlacementMethod};
-use crate::demo::machine::{self, BOOTS, NOTES};
-use crate::demo::story::Story;
-use crate::persist::keep_plan::added_lines;
-use crate::ui::colours::GOOD;
+use crate::demo::demo_machine::{self, BOOTS, NOTES};
+use crate::demo::story::DemoStory;
 
 /// Where the machine has its storage.
 const STORAGE: &str = "/persist";

@@ -15,15 +15,8 @@ use clap::Parser;
 use dirfd::{Error, atomic_file};
 use scratch::demo_disk::Stage;
 
-use crate::cli::arguments::{Cli, Color};
-use crate::cli::invocation::Failure;
-use crate::cli::{self};
-use crate::config::Config;
-use crate::config::starter::DemoSetup;
-use crate::demo::machine::{self, NOTE, NOTE_TEXT, NOTES, RESTORED, STRAYS};
-use crate::demo::scenes::Scene;
-use crate::ui;
-use crate::ui::colours::{ALERT, GOOD, QUIET, STRONG, Style};
+use crate::demo::demo_machine::{self, NOTE, NOTE_TEXT, NOTES, RESTORED, STRAYS};
+use crate::demo::demo_stage::DemoStage;
 
 /// The name of the configuration, in storage.
 const CONFIG: &str = "blankroot.toml";
@@ -38,10 +31,10 @@ pub struct DemoStory {
 
 impl DemoStory {
     /// Installs the machine.
-    pub fn new(cli: &Cli, set: DemoSetup) -> Result<Self, Error> {
-        let DemoSetup { stage, backend, why_not_better, config } = set;
-        let set = Told { backend, why_not_better };
-        let mut story = Self { stage, style: ui::style(cli), color: cli.color, set };
+    pub fn new(cli: &Cli, stage: DemoStage) -> Result<Self, Error> {
+        let DemoStage { stage, backend, why_not_better, config } = stage;
+        let (style, color) = (blankroot::ui::style_of_output(cli), cli.color);
+        let mut story = Self { stage, style, color, backend, why_not_better };
         story.install(config.as_deref())?;
         Ok(story)
     }

@@ -198,7 +198,7 @@ impl KeptNode {
 impl KeptPaths {
     /// Collects the paths and adds their rules to `verdicts`.
     pub(crate) fn new(config: &Config, verdicts: &mut Verdicts) -> Self {
-        let mut paths = Self { root: Node::new(0) };
+        let mut paths = Self { root: KeptNode::new(0) };
         for entry in list::keep_list(config) {
             let rule =
                 verdicts.add_rule(format!("keep {} {}", entry.path, config.source(entry.place)));

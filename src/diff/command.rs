@@ -154,7 +154,7 @@ fn expect_comparable(
 }
 
 /// Whether a tree has something at `path`, without passing a link.
-fn has(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<bool> {
+fn has_path(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<bool> {
     match create::open_beneath(tree, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
         Ok(_) => Ok(true),
         Err(why) if is_not_found(&why) => Ok(false),

@@ -341,28 +341,7 @@ fn parse_own_name(name: &[u8]) -> Option<LeftoverReason> {
     let rest = name.strip_prefix(b".")?;
     let digits = rest.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let of = rest[..rest.len() - digits].strip_suffix(BEFORE)?;
-    (digits > 0 && !of.is_empty()).then(|| Why::SetAside { of: of.to_vec() })
-}
-
-#[cfg(test)]
-mod own_name_tests {
-    use super::*;
-    use crate::persist::create::backup_name;
-
-    #[test]
-    fn our_own_names_are_told_from_all_others() {
-        let before = |of: &[u8]| Some(Why::SetAside { of: of.to_vec() });
-        for name in [&b"machine-id"[..], b".ssh", b"a\n\xff.before-3"] {
-            let aside = backup_name(OsStr::from_bytes(name), 12);
-            assert_eq!(own_name_of(aside.as_bytes()), before(name));
-        }
-        let aside = backup_name(OsStr::from_bytes(&[b'x'; 255]), u32::MAX);
-        assert!(matches!(own_name_of(aside.as_bytes()), Some(Why::SetAside { .. })));
-        assert_eq!(own_name_of(b".a.tmp-0"), Some(Why::Temporary { of: b"a".to_vec() }));
-        for other in ["a.before-1", ".a.before-", ".before-1", ".a.before-1x", ".a.before", ""] {
-            assert_eq!(own_name_of(other.as_bytes()), None, "{other}");
-        }
-    }
+    (digits > 0 && !of.is_empty()).then(|| LeftoverReason::SetAside { of: of.to_vec() })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::persist::create::before_name;
+use crate::persist::create::backup_name;
 
 /// Paths of few names, so that they meet.
 fn paths(len: std::ops::Range<usize>) -> impl Strategy<Value = BTreeSet<String>> {
@@ -77,10 +77,10 @@ proptest! {
 fn our_own_names_are_told_from_all_others() {
     let before = |of: &[u8]| Some(LeftoverReason::SetAside { of: of.to_vec() });
     for name in [&b"machine-id"[..], b".ssh", b"a\n\xff.before-3"] {
-        let aside = before_name(OsStr::from_bytes(name), 12);
+        let aside = backup_name(OsStr::from_bytes(name), 12);
         assert_eq!(parse_own_name(aside.as_bytes()), before(name));
     }
-    let aside = before_name(OsStr::from_bytes(&[b'x'; 255]), u32::MAX);
+    let aside = backup_name(OsStr::from_bytes(&[b'x'; 255]), u32::MAX);
     assert!(matches!(parse_own_name(aside.as_bytes()), Some(LeftoverReason::SetAside { .. })));
     assert_eq!(parse_own_name(b".a.tmp-0"), Some(LeftoverReason::Temporary { of: b"a".to_vec() }));
     for other in ["a.before-1", ".a.before-", ".before-1", ".a.before-1x", ".a.before", ""] {

@@ -6,6 +6,7 @@ use dirfd::{Error, Result, TreeName, TreePath, atomic_file};
 
 use crate::boot::kernels::Kernels;
 use crate::boot::{expire_plan, rollback_plan, swap_files};
+use crate::config::DEFAULT_FILE;
 use crate::config::reader::escape_path;
 use crate::config::rollback_options::Strategy;
 use crate::doctor::entries::Mounts;
@@ -174,76 +175,4 @@ fn own_config(sources: &Sources<'_>, tomorrow: &Tomorrow<'_>, facts: &mut Facts)
             cannot(&mut facts.unchecked, "whether the configuration survives", &error);
         }
     }
-}
-
-pub(crate) fn cannot(unchecked: &mut Vec<Unchecked>, what: &str, error: &Error) {
-    unchecked.push(Unchecked::new(what, error));
-}
-
-pub(crate) fn path(text: &str) -> TreePath {
-    TreePath::parse(text.as_bytes()).unwrap_or_default()
-}
-
-// Opens what the configuration names: live, blank, and what the next boot starts from.
-
-/// The trees of the root's file system.
-#[derive(Default)]
-pub(crate) struct Trees {
-    pub live: Option<Tree>,
-    pub blank: Option<View>,
-    pub blank_name: String,
-    pub to_change_it: Option<[String; 2]>,
-    /// What the next boot starts from is known.
-    pub known: bool,
-    /// Blank was made in this boot, and the next one is the first that is rolled back.
-    pub before_first_rollback: bool,
-    /// Live is what the root shows.
-    pub live_is_root: bool,
-}
-
-pub(crate) fn open(sources: &Sources<'_>, unchecked: &mut Vec<Unchecked>) -> Trees {
-    // Where that cannot be told, `--root` is taken at its word.
-    let mut trees = Trees { live_is_root: true, ..Trees::default() };
-    let what = "what the next boot starts from, and with it who can log in then";
-    if let Err(error) = fill(sources, &mut trees) {
-        cannot(unchecked, what, &error);
-    }
-    if trees.live.is_some() && !trees.live_is_root {
-        let why = format!("what is mounted at {} is not live", escape_path(sources.root_path));
-        let what = "whether kept paths are in their places, and who can log in now";
-        unchecked.push(Unchecked::new(what, &why));
-    }
-    trees
-}
-
-fn fill(sources: &Sources<'_>, trees: &mut Trees) -> Result<()> {
-    let backend = match &sources.backend {
-        Ok(backend) => backend,
-        Err(error) => return Err(Error::new("open the root's file system", error)),
-    };
-    let (live, blank) = backend.live_and_blank()?;
-    let running = backend.identify(
-        sources.root.dir(".").map_err(|e| Error::io("open the running root", e))?.as_fd(),
-    )?;
-    trees.live_is_root = live.tree().is_none_or(|live| Some(&live.id) == running.as_ref());
-    trees.live = live.tree().cloned();
-    if !backend.abilities().needs_rollback {
-        trees.blank_name = "an empty root".to_string();
-        trees.known = true;
-        return Ok(());
-    }
-    let Some(blank) = blank.tree() else {
-        return Err(Error::new("open blank", "it is missing").mend("run `blankroot init`"));
-    };
-    trees.blank = Some(backend.view(blank)?);
-    trees.blank_name = format!("blank (`{}`)", blank.name);
-    trees.to_change_it = backend.how_to_change_read_only(blank);
-    trees.known = true;
-    // Where that cannot be told, what is pending is told as what is not in its place.
-    if let Ok(facts) = crate::boot::facts::Facts::gather(sources.host, sources.clock)
-        && facts.is_before_first_rollback(Some(blank), false)
-    {
-        trees.before_first_rollback = backend.survey()?.old_roots.is_empty();
-    }
-    Ok(())
 }

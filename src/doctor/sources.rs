@@ -8,7 +8,7 @@ use dirfd::{Error, Result, TreePath};
 
 use crate::boot::command_line::CommandLine;
 use crate::config::Config;
-use crate::config::reader::shown;
+use crate::config::reader::escape_path;
 use crate::doctor::machine_facts::Unchecked;
 use crate::host::HostRoot;
 
@@ -61,7 +61,7 @@ pub(crate) fn open(sources: &Sources<'_>, unchecked: &mut Vec<Unchecked>) -> Tre
         cannot(unchecked, what, &error);
     }
     if trees.live.is_some() && !trees.live_is_root {
-        let why = format!("what is mounted at {} is not live", shown(sources.root_path));
+        let why = format!("what is mounted at {} is not live", escape_path(sources.root_path));
         let what = "whether kept paths are in their places, and who can log in now";
         unchecked.push(Unchecked::new(what, &why));
     }

@@ -17,7 +17,6 @@ use crate::persist::persistence::{
 };
 use crate::systemd::mount_units;
 use crate::ui;
-use crate::ui::progress::ProgressCounter;
 
 pub(crate) fn run(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     match (args.user, args.in_initrd) {
@@ -48,7 +47,7 @@ fn apply_system(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     });
     // What is in force is so, whoever could not be told of it.
     told.map(|()| exit_code(&plan, Some(&outcome))).or_else(|error| {
-        ui::problem(error);
+        ui::report_problem(error);
         Ok(ExitCode::from(INCOMPLETE))
     })
 }

@@ -31,7 +31,7 @@ pub(crate) fn run(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     let list = early_entries(&list::keep_list(&config));
     let machine = Machine::open(&args.root.root)?;
     let plan = plan_storage_mounts(&machine, &list)?;
-    plan.refusals.iter().for_each(ui::problem);
+    plan.refusals.iter().for_each(ui::report_problem);
     let (complete, list) = if args.dry_run {
         print_planned(&plan, list)?
     } else {
@@ -64,7 +64,7 @@ fn mount_planned(
         writeln!(out, "done: {new}")?;
     }
     out.flush()?;
-    mounted.failed.iter().for_each(ui::problem);
+    mounted.failed.iter().for_each(ui::report_problem);
     let (lost, rest) = split_by_storage(list, &mounted.missing);
     for (entry, missing) in lost {
         ui::report_problem(format_args!("not tried, because of {missing}: keep {}", entry.path));
@@ -103,9 +103,9 @@ pub struct EarlyMountOutcome<'p> {
 
 /// Plans the mounts that the storages of `list` need, as the machine's fstab has them.
 pub fn plan_storage_mounts(machine: &Machine, list: &[KeepEntry]) -> Result<EarlyPlan> {
-    let text = fstab::read(machine.root().as_fd())
+    let text = fstab::read_fstab(machine.root().as_fd())
         .map_err(|e| Error::io("read etc/fstab of the root", e))?;
-    Ok(plan_early(list, &fstab::entries(&text), |point| probe_mount_point(machine, point)))
+    Ok(plan_early(list, &fstab::parse_entries(&text), |point| probe_mount_point(machine, point)))
 }
 
 /// Mounts them. Devices are found below `host`.

@@ -7,7 +7,7 @@ use std::fmt;
 use dirfd::TreePath;
 use dirfd::path::Escaped;
 
-use crate::boot::fstab::Entry;
+use crate::boot::fstab::FstabEntry;
 use crate::persist::WhyAndMend;
 use crate::persist::list::KeepEntry;
 use crate::persist::mount_options;
@@ -64,7 +64,7 @@ pub fn early_entries(list: &[KeepEntry]) -> Vec<KeepEntry> {
 /// Plans the mounts that the storages of `list` need; `look` tells what is at a mount point.
 pub fn plan_early(
     list: &[KeepEntry],
-    fstab: &[Entry],
+    fstab: &[FstabEntry],
     look: impl Fn(&TreePath) -> MountPointState,
 ) -> EarlyPlan {
     let storages: BTreeSet<&TreePath> = list.iter().map(|entry| &entry.storage).collect();
@@ -89,7 +89,10 @@ pub fn plan_early(
     plan
 }
 
-fn plan_mount(entry: &Entry, point: MountPointState) -> Result<Option<StorageMount>, WhyAndMend> {
+fn plan_mount(
+    entry: &FstabEntry,
+    point: MountPointState,
+) -> Result<Option<StorageMount>, WhyAndMend> {
     match point {
         MountPointState::Mounted => Ok(None),
         MountPointState::Free => StorageMount::of(entry).map(Some),
@@ -159,7 +162,7 @@ pub struct StorageMount {
 
 impl StorageMount {
     /// What an entry asks for.
-    pub fn of(entry: &Entry) -> Result<Self, WhyAndMend> {
+    pub fn of(entry: &FstabEntry) -> Result<Self, WhyAndMend> {
         let text = |field: &[u8], name| {
             let text = String::from_utf8(field.to_vec());
             text.map_err(|_| (format!("its {name} is not UTF-8"), "correct the line".to_string()))
@@ -236,7 +239,7 @@ fn attribute_bits_of(options: &[&str]) -> (u64, u64) {
     bits.fold((0, 0), |all, one| (all.0 | one.0, all.1 | one.1))
 }
 
-fn not_for_the_kernel(entry: &Entry, what: &str) -> WhyAndMend {
+fn not_for_the_kernel(entry: &FstabEntry, what: &str) -> WhyAndMend {
     let why = format!("{what} is not for the kernel alone to do");
     let mend = format!(
         "add `x-initrd.mount` to line {}, so that systemd mounts it in the initrd, or write \

@@ -61,7 +61,7 @@ fn what_cannot_be_mounted_is_told_with_its_line_and_hides_what_lies_in_it() {
         "files = [{ path = \"/etc/machine-id\", storage = \"/persist/x\" }]\n\
          [[storage]]\npath = \"/persist/x\"",
     );
-    let fstab = fstab::entries(b"\n/dev/a /persist btrfs\n/dev/b /persist/x ext4");
+    let fstab = fstab::parse_entries(b"\n/dev/a /persist btrfs\n/dev/b /persist/x ext4");
     let point = |point: MountPointState| plan_early(&list, &fstab, |_| point.clone());
     let missing = point(MountPointState::Missing);
     assert_eq!(missing.mounts, []);
@@ -70,7 +70,7 @@ fn what_cannot_be_mounted_is_told_with_its_line_and_hides_what_lies_in_it() {
         ["cannot mount /persist (line 2 of /etc/fstab): its mount point is not there\n  \
           mend: make the directory /persist in blank, where each boot finds it"]
     );
-    let wrong = fstab::entries(b"/dev/a /persist nfs");
+    let wrong = fstab::parse_entries(b"/dev/a /persist nfs");
     let plan = plan_early(&list, &wrong, |_| MountPointState::Free);
     assert!(plan.refusals[0].mend.contains("`x-initrd.mount` to line 1"), "{plan:?}");
 }

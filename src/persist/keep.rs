@@ -138,7 +138,7 @@ fn execute_and_print(
     // A reader that goes away does not stop what is being done.
     let done =
         keep_execute::execute_keep(plan, context, &mut |_, bytes| progress.add(bytes), |step| {
-            progress.outside(|| drop(writeln!(out, "done: {step}")))
+            progress.suspend(|| drop(writeln!(out, "done: {step}")))
         });
     drop(progress);
     let (kept, stopped) = match done {

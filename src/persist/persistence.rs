@@ -26,6 +26,7 @@ use crate::persist::resolve::{ResolvedEntry, resolve_entries};
 use crate::persist::step::ApplyStep;
 use crate::persist::utab;
 use crate::ui;
+use crate::ui::progress::ProgressCounter;
 
 /// Some entries are in force and others are not.
 pub(crate) const INCOMPLETE: u8 = 1;
@@ -171,11 +172,11 @@ pub(crate) fn put_in_force(
     let outcome = if args.dry_run {
         None
     } else {
-        let progress = ui::Progress::new("copying");
+        let progress = ProgressCounter::of_names("copying");
         let mut names = 0;
         let outcome = persistence.execute(&plan, &mut |more, _| {
             names += more;
-            progress.at(names);
+            progress.set(names);
         });
         drop(progress);
         print_outcome(&plan, &outcome, &mut out)?;
@@ -186,7 +187,7 @@ pub(crate) fn put_in_force(
         writeln!(out, "nothing to do: {}", in_force_text(persistence.len()))?;
     }
     out.flush()?;
-    plan.refusals.iter().for_each(ui::problem);
+    plan.refusals.iter().for_each(ui::report_problem);
     Ok((plan, outcome))
 }
 
@@ -232,11 +233,11 @@ fn print_outcome(
     print_notes(plan, out)?;
     out.flush()?;
     for (_, error) in &outcome.failed {
-        ui::problem(error);
+        ui::report_problem(error);
     }
     for (at, missing) in &outcome.not_tried {
         if let Some(step) = plan.steps.get(*at) {
-            ui::problem(format_args!("not tried, because of {missing}: {step}"));
+            ui::report_problem(format_args!("not tried, because of {missing}: {step}"));
         }
     }
     Ok(())

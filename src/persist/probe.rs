@@ -174,10 +174,10 @@ fn find_fstab_mounts(
     resolved: &[ResolvedEntry],
     baseline: &mut Baseline<'_>,
 ) -> Result<BTreeMap<TreePath, FstabMount>> {
-    let text =
-        fstab::read(machine.root().as_fd()).map_err(|e| dirfd::Error::io("read /etc/fstab", e))?;
+    let text = fstab::read_fstab(machine.root().as_fd())
+        .map_err(|e| dirfd::Error::io("read /etc/fstab", e))?;
     let list: Vec<KeepEntry> = resolved.iter().map(|one| one.entry.clone()).collect();
-    let (entries, storages) = (fstab::entries(&text), storages(&list));
+    let (entries, storages) = (fstab::parse_entries(&text), storage_paths(&list));
     let of = |live: Option<&TreeName>| -> BTreeMap<TreePath, FstabMount> {
         let mounts = FstabMounts { entries: &entries, storages: &storages, live };
         let paths = list.iter().map(|entry| &entry.path);

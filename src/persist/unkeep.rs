@@ -74,7 +74,7 @@ fn unkeep_path(
             Err(error) => Err(Some(error)),
         });
     }
-    let progress = ui::Bytes::new("copying", 0);
+    let progress = ProgressCounter::of_bytes("copying", 0);
     let done = unkeep_execute::execute_unkeep(
         &plan,
         &context,

@@ -61,7 +61,7 @@ pub fn load(host: &HostRoot) -> Result<Loaded, NotGenerated> {
     };
     let config = Box::new(Config::parse(Path::new(DEFAULT_FILE), &text)?);
     // Live's copy may be blank's, which is older than what the owner has written since.
-    let Some(source) = kept_source(&list::list(&config), &path) else {
+    let Some(source) = kept_source(&list::keep_list(&config), &path) else {
         return Ok(Loaded::Config(config, path));
     };
     match read(host, &source) {
