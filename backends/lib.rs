@@ -221,7 +221,7 @@ pub trait LockedBackend {
     fn revert(&mut self, live: &Tree, _blank: &Tree) -> Result<()> {
         let why = "this file system cannot put a tree back in place";
         Err(Error::new(format!("put {} back to blank", live.name), why)
-            .mend("write `strategy = \"set-aside\"` under [rollback]"))
+            .hint("write `strategy = \"set-aside\"` under [rollback]"))
     }
     /// Makes the tree that has live's name now the one that mounts without a tree's name lead to.
     /// Durable when it returns.

@@ -26,7 +26,7 @@ pub(crate) fn take(file: BorrowedFd<'_>, action: impl Fn() -> String) -> Result<
         Ok(()) => Ok(()),
         Err(Errno::WOULDBLOCK) => Err(Error::io(action(), Errno::WOULDBLOCK)
             .because("another blankroot is at work on it")
-            .mend("wait until it has ended and run the command again")),
+            .hint("wait until it has ended and run the command again")),
         Err(error) => Err(Error::io(action(), error)),
     }
 }
@@ -69,7 +69,7 @@ impl FileLock {
             let is_file = fs::FileType::from_raw_mode(found.st_mode) == fs::FileType::RegularFile;
             if !is_ours || !is_file || found.st_mode & 0o077 != 0 {
                 let why = format!("`{}` was put there by somebody else", name.display());
-                return Err(Error::new(action(), why).mend("look at it, and remove it"));
+                return Err(Error::new(action(), why).hint("look at it, and remove it"));
             }
             take(file.as_fd(), &action)?;
             // Who had it before may have removed it in between.

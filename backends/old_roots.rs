@@ -167,7 +167,7 @@ fn expect_left(survey: &Survey, left: &Unfinished, action: &str) -> Result<()> {
     if survey.unfinished.contains(left) {
         return Ok(());
     }
-    Err(Error::new(action, "it is not what it was any more").mend("run the command again"))
+    Err(Error::new(action, "it is not what it was any more").hint("run the command again"))
 }
 
 /// Deletes what an interrupted run left, if it is still there: a record alone, or by `delete` a tree and its
@@ -196,7 +196,7 @@ pub fn discard_unfinished(
 fn not_ours(left: &Unfinished) -> Error {
     let name = left.name().map_or_else(|| "it".to_string(), |name| format!("`{name}`"));
     Error::new(format!("delete {name}"), "no record of Blankroot's says that it may be deleted")
-        .mend("delete it by other means if it is not needed")
+        .hint("delete it by other means if it is not needed")
 }
 
 /// What interrupted captures left beside the name of blank; `dir` is the open directory of it.

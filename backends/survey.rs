@@ -236,7 +236,7 @@ pub struct Obstacle {
     /// What is wrong: "`old-roots` is a plain file".
     pub reason: String,
     /// What the reader can do about it, where that is known.
-    pub mend: Option<String>,
+    pub hint: Option<String>,
 }
 
 /// Whether a survey looks where live is mounted, which takes time where others have many mounts.
@@ -331,14 +331,14 @@ impl Survey {
 // The inode flags that forbid to rename a tree, or to rename within a directory (`chattr(1)`): with one
 // of them the exchange of live and a fresh copy fails, at every boot.
 
-/// What stands in the way if the directory `shown` has such a flag; `mend` says how to clear them.
+/// What stands in the way if the directory `shown` has such a flag; `hint` says how to clear them.
 ///
 /// Nothing is cleared by itself: whoever set the flag meant the directory to stay, and the flags of
 /// blank are what its owner made them.
 pub(crate) fn obstacle(
     dir: impl AsFd,
     shown: &str,
-    mend: impl FnOnce() -> String,
+    hint: impl FnOnce() -> String,
 ) -> Result<Option<Obstacle>> {
     let flags = inode_flags::read(dir);
     let flags = flags.map_err(|why| Error::io(format!("read the flags of {shown}"), why))?;
@@ -351,5 +351,5 @@ pub(crate) fn obstacle(
         return Ok(None);
     };
     let reason = format!("{shown} is {flag}, so that live cannot be exchanged for a fresh copy");
-    Ok(Some(Obstacle { reason, mend: Some(mend()) }))
+    Ok(Some(Obstacle { reason, hint: Some(hint()) }))
 }

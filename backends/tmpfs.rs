@@ -34,7 +34,7 @@ impl Tmpfs {
         let found = fs::fstatfs(&root).map_err(|e| Error::io(action(), e))?;
         if found.f_type as u64 != TMPFS {
             return Err(Error::new(action(), "it is not a tmpfs")
-                .mend("name the backend of the file system that is mounted there"));
+                .hint("name the backend of the file system that is mounted there"));
         }
         Ok(Self { path: path.to_owned(), root })
     }

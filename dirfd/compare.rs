@@ -40,20 +40,20 @@ pub struct Failure {
     what: &'static str,
     side: Side,
     why: io::Error,
-    mend: Option<&'static str>,
+    hint: Option<&'static str>,
 }
 
 impl Failure {
     /// `what` stands between "cannot read" and the path.
     pub fn new(what: &'static str, side: Side, why: io::Error) -> Self {
-        Self { what, side, why, mend: None }
+        Self { what, side, why, hint: None }
     }
 
     /// Something is mounted over the file, so that the tree's own cannot be seen.
     pub fn mounted_over(side: Side) -> Self {
         let why = io::Error::other("something is mounted over it");
-        let mend = "run this as root, which can open a tree without what is mounted over it";
-        Self { mend: Some(mend), ..Self::new("", side, why) }
+        let hint = "run this as root, which can open a tree without what is mounted over it";
+        Self { hint: Some(hint), ..Self::new("", side, why) }
     }
 
     /// Whether the file is no longer what it was a moment ago, which is no failure in a live tree.
@@ -75,8 +75,8 @@ impl Failure {
     /// The error that names the file.
     pub fn at(self, path: &TreePath) -> Error {
         let error = Error::io(format!("read {}{path} in {}", self.what, self.side), self.why);
-        match self.mend {
-            Some(mend) => error.mend(mend),
+        match self.hint {
+            Some(hint) => error.hint(hint),
             None => error,
         }
     }

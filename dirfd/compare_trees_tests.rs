@@ -339,7 +339,7 @@ fn what_an_unprivileged_user_cannot_read_is_an_error_with_its_path() {
     let refused = walk_as_nobody().unwrap_err().to_string();
     assert_eq!(
         refused,
-        "cannot read /closed\\n in the newer tree: Permission denied\n  mend: run it as root"
+        "cannot read /closed\\n in the newer tree: Permission denied\n  hint: run it as root"
     );
 }
 
@@ -388,5 +388,5 @@ fn a_mount_inside_a_plain_view_is_an_error_not_a_guess() {
     let refused = pair.walk().unwrap_err();
     rustix::mount::unmount(pair.newer().join("over"), rustix::mount::UnmountFlags::DETACH).unwrap();
     assert!(refused.to_string().starts_with("cannot read /over in the newer tree: something is"));
-    assert!(refused.mend_text().is_some());
+    assert!(refused.hint_text().is_some());
 }

@@ -162,7 +162,7 @@ impl<'r> Scales<'r> {
             Err(error) => {
                 let denied = error.kind() == io::ErrorKind::PermissionDenied;
                 let told = Error::io(format!("look at {}", self.path_of(name)), error);
-                Err(if denied { told.mend("run this as root") } else { told })
+                Err(if denied { told.hint("run this as root") } else { told })
             }
         }
     }

@@ -1,4 +1,4 @@
-//! One shape for every failure: `cannot <do what> <to what>: <why>`, and the mend on its own line.
+//! One shape for every failure: `cannot <do what> <to what>: <why>`, and the hint on its own line.
 
 use std::{fmt, io};
 
@@ -7,35 +7,35 @@ use crate::TreePath;
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure that names what was tried, on what, why it failed and, where known, the mend.
+/// A failure that names what was tried, on what, why it failed and, where known, the hint.
 #[derive(Debug)]
 pub struct Error {
     action: String,
     why: String,
     errno: Option<i32>,
-    mend: Option<String>,
+    hint: Option<String>,
     torn: bool,
 }
 
 impl Error {
     /// `action` completes "cannot …" and names its object: `open /dev/sda2`.
     pub fn new(action: impl Into<String>, why: impl fmt::Display) -> Self {
-        Self { action: action.into(), why: why.to_string(), errno: None, mend: None, torn: false }
+        Self { action: action.into(), why: why.to_string(), errno: None, hint: None, torn: false }
     }
 
     /// The same for a failed system call; keeps its errno for those who must tell errors apart. What
-    /// is denied to somebody else than root has a mend already.
+    /// is denied to somebody else than root has a hint already.
     pub fn io(action: impl Into<String>, why: impl Into<io::Error>) -> Self {
         let why = why.into();
         let torn = Torn::is(&why);
         let denied =
             why.kind() == io::ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root();
-        let mend = match (torn, denied) {
-            (true, _) => Some(MEND.to_string()),
+        let hint = match (torn, denied) {
+            (true, _) => Some(HINT.to_string()),
             (false, true) => Some("run it as root".to_string()),
             (false, false) => None,
         };
-        Self { errno: why.raw_os_error(), torn, mend, ..Self::new(action, describe(&why)) }
+        Self { errno: why.raw_os_error(), torn, hint, ..Self::new(action, describe(&why)) }
     }
 
     /// Tells the reason in better words than the system's.
@@ -47,8 +47,8 @@ impl Error {
 
     /// Adds what the reader can do about it.
     #[must_use]
-    pub fn mend(mut self, mend: impl Into<String>) -> Self {
-        self.mend = Some(mend.into());
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 
@@ -69,8 +69,8 @@ impl Error {
     }
 
     /// What the reader can do about it, if that is known.
-    pub fn mend_text(&self) -> Option<&str> {
-        self.mend.as_deref()
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 }
 
@@ -86,8 +86,8 @@ pub fn describe(error: &io::Error) -> String {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {}: {}", self.action, self.why)?;
-        match &self.mend {
-            Some(mend) => write!(f, "\n  mend: {mend}"),
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
             None => Ok(()),
         }
     }
@@ -101,7 +101,7 @@ impl std::error::Error for Error {}
 /// How often in all a tree is looked at.
 const TRIES: u32 = 5;
 /// What whoever sees it can do.
-pub const MEND: &str = "run it again once nothing moves directories there";
+pub const HINT: &str = "run it again once nothing moves directories there";
 
 /// A directory was found below itself, or in two places, or in none. In a tree that holds still each is in
 /// one, so who notices it goes no further: a way down that leads back to itself would have no end.
@@ -178,7 +178,7 @@ mod tests {
         });
         assert_eq!(looks, TRIES);
         let text = "cannot look at /a: directories were moved while they were read, /b\\n among them, at \
-                    each of 5 tries\n  mend: run it again once nothing moves directories there";
+                    each of 5 tries\n  hint: run it again once nothing moves directories there";
         assert_eq!(seen.unwrap_err().to_string(), text);
         looks = 0;
         let seen = look_until_whole(|| {

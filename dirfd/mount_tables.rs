@@ -77,7 +77,7 @@ impl Patience {
 pub fn cannot_tell(action: &str) -> Error {
     let why = "whether it is mounted could not be told: other mount namespaces have more mounts than \
                can be looked at in a second";
-    Error::new(action, why).mend(
+    Error::new(action, why).hint(
         "`lsns -t mnt` lists the namespaces with their processes; try again when there are fewer mounts",
     )
 }

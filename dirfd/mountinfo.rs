@@ -260,11 +260,11 @@ pub fn at(dir: &Path) -> Result<Mounted> {
     let mount = all()?.into_iter().find(|mount| mount.id == stat.stx_mnt_id);
     let Some(mount) = mount else {
         return Err(Error::new(action(), "its mount is not in this process's mount table")
-            .mend("name the root of a mounted file system with --root"));
+            .hint("name the root of a mounted file system with --root"));
     };
     let path = mount.in_file_system(whole.as_os_str().as_bytes()).ok_or_else(|| {
         Error::new(action(), "the mount table and its path do not agree")
-            .mend("run the command again")
+            .hint("run the command again")
     })?;
     Ok(Mounted { mount, path })
 }

@@ -104,7 +104,7 @@ impl Found {
         if let Some(first) = self.users.first() {
             let list: Vec<String> = self.users.iter().map(ToString::to_string).collect();
             let error = Error::new(action, format!("it is in use: {}", list.join("; ")));
-            return Err(error.mend(first.mend()));
+            return Err(error.hint(first.hint()));
         }
         let Some(first) = self.unknown.first() else { return Ok(None) };
         let list: Vec<String> = self.unknown.iter().take(NAMED).map(ToString::to_string).collect();
@@ -117,7 +117,7 @@ impl Found {
             return Ok(Some(format!("whether this is in use could not be told: {which}")));
         }
         let error = Error::new(action, format!("whether it is in use could not be told: {which}"));
-        Err(error.mend(match self.privileged {
+        Err(error.hint(match self.privileged {
             true => format!(
                 "{}; or give `--even-if-unseen` if you know that it has nothing of this open: what \
                  it would write would be lost",
@@ -140,7 +140,7 @@ fn how_to_end(pid: i32, unit: Option<&Unit>) -> String {
 
 impl User {
     /// What the reader can do so that it ends.
-    pub fn mend(&self) -> String {
+    pub fn hint(&self) -> String {
         let stops = self.unit.as_ref().is_some_and(|unit| unit.how_to_stop().is_some());
         match self.hold {
             Hold::WorksIn if !stops => {

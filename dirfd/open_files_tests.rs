@@ -124,11 +124,11 @@ fn what_could_not_be_looked_at_is_not_taken_for_nobody() {
     let which = "process 7 (a\\nb, nginx.service) could not be looked at; process 9 (a\\nb, \
                  nginx.service) has 2 files open that could not be looked at";
     let why = format!("cannot keep /srv: whether it is in use could not be told: {which}");
-    assert_eq!(error, format!("{why}\n  mend: run it as root"));
+    assert_eq!(error, format!("{why}\n  hint: run it as root"));
     found.privileged = true;
     let error = found.refuse("keep /srv", false).unwrap_err().to_string();
-    let mend = "\n  mend: stop it first: systemctl stop nginx.service; or give `--even-if-unseen`";
-    assert!(error.starts_with(&format!("{why}{mend}")), "{error}");
+    let hint = "\n  hint: stop it first: systemctl stop nginx.service; or give `--even-if-unseen`";
+    assert!(error.starts_with(&format!("{why}{hint}")), "{error}");
     let note = found.refuse("keep /srv", true).unwrap().unwrap();
     assert_eq!(note, format!("whether this is in use could not be told: {which}"));
     assert_eq!(Found::default().refuse("keep /srv", false).unwrap(), None);
@@ -225,7 +225,7 @@ fn the_message_names_process_unit_and_how_to_stop_it() {
     assert_eq!(
         error.to_string(),
         "cannot keep /srv: it is in use: process 12 (ng\\u{1b}inx, nginx.service) has /srv/x open \
-         (and 2 more)\n  mend: stop it first: systemctl stop nginx.service"
+         (and 2 more)\n  hint: stop it first: systemctl stop nginx.service"
     );
 }
 

@@ -31,7 +31,7 @@ impl PrivateNamespace {
     pub fn enter() -> Result<Self> {
         let action = "enter a private mount namespace";
         change("private mounts: unshare", || Ok(unshare(CloneFlags::CLONE_NEWNS)?))
-            .map_err(|e| Error::io(action, e).mend("run it as root"))?;
+            .map_err(|e| Error::io(action, e).hint("run it as root"))?;
         // A mount is shared with the namespace it was copied from until it is told otherwise.
         let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         change("private mounts: make private", || {

@@ -72,7 +72,7 @@ impl Program {
         let action = || format!("run `{}`", self.command_line(args));
         let file = self.find().ok_or_else(|| {
             Error::new(action(), format!("{} is not installed", self.name))
-                .mend(format!("install the package {}", self.package))
+                .hint(format!("install the package {}", self.package))
         })?;
         start(&file, args, input).map_err(|e| Error::io(action(), e))
     }
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "cannot run `no-such-program x`: no-such-program is not installed\n  \
-             mend: install the package its-package"
+             hint: install the package its-package"
         );
     }
 }

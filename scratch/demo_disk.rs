@@ -169,6 +169,6 @@ fn base() -> Result<PathBuf> {
     let dir = std::env::temp_dir();
     dir.canonicalize().map_err(|e| {
         Error::io(format!("use the temporary directory {}", shown(&dir)), e)
-            .mend("set TMPDIR to a directory that is there")
+            .hint("set TMPDIR to a directory that is there")
     })
 }

@@ -117,6 +117,6 @@ impl Drop for DoomedDir {
 fn remove(dir: &mut Option<TempDir>, path: &Path) -> Result<()> {
     let Some(dir) = dir.take() else { return Ok(()) };
     change("stage: remove temporary directory", || dir.close()).map_err(|e| {
-        Error::new(format!("remove {}", shown(path)), describe(&e)).mend("remove it by hand")
+        Error::new(format!("remove {}", shown(path)), describe(&e)).hint("remove it by hand")
     })
 }

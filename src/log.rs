@@ -171,7 +171,7 @@ mod tests {
     fn each_line_is_a_record_that_the_kernel_takes() {
         let long = "ö".repeat(1000);
         let records =
-            split_records("blankroot", LogLevel::Error, &format!("cannot a: b\n\n  mend: {long}"));
+            split_records("blankroot", LogLevel::Error, &format!("cannot a: b\n\n  hint: {long}"));
         assert!(records[0].starts_with("<27>blankroot["), "{records:?}");
         assert!(records[0].ends_with("]: cannot a: b\n"), "{records:?}");
         assert_eq!(records.len(), 4);

@@ -234,7 +234,7 @@ fn a_failure_names_its_reason_and_leaves_nothing() {
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(complaint.contains("cannot use the temporary directory"), "{complaint}");
-    assert!(complaint.contains("\n  mend: set TMPDIR"), "{complaint}");
+    assert!(complaint.contains("\n  hint: set TMPDIR"), "{complaint}");
 
     // Something is in the way in the middle of the story.
     let mut paused = pause(&temporary, &["--backend", "directory", "--pause-at", "4"]);

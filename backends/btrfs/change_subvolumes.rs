@@ -52,7 +52,7 @@ impl<'a> Locked<'a> {
         };
         let old = old.map_err(|e| {
             Error::io(format!("open the directory of old roots {}", layout.old), e)
-                .mend("`old` under [root] must name a plain directory, or nothing yet")
+                .hint("`old` under [root] must name a plain directory, or nothing yet")
         })?;
         lock::take_private(old.as_fd(), action)?;
         Ok(Self { top, layout, _lock: old, made_old })
@@ -227,7 +227,7 @@ impl LockedBackend for Locked<'_> {
             let has_swap = e.raw_os_error() == Some(Errno::TXTBSY.raw_os_error());
             let error = Error::io(&*action, e);
             match has_swap {
-                true => error.mend("`swapoff` the swap file in it, which `swapon --show` lists"),
+                true => error.hint("`swapoff` the swap file in it, which `swapon --show` lists"),
                 false => error,
             }
         })?;
@@ -243,7 +243,7 @@ impl LockedBackend for Locked<'_> {
         let live = self.present(&self.layout.live, &action)?;
         if record.blank != blank.id || record.live != id_of(&live.info) {
             return Err(Error::new(action, "the record names other trees than there are")
-                .mend("run the command again"));
+                .hint("run the command again"));
         }
         make_old_dir(&self.top, &self.layout.old)?;
         let old = self.expect_free(&name, &action)?;
@@ -274,7 +274,7 @@ impl LockedBackend for Locked<'_> {
         })
         .and_then(|()| self.sync())
         .map_err(|e| match e.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::BUSY) => Error::io(&*action, e).mend(format!(
+            Some(Errno::BUSY) => Error::io(&*action, e).hint(format!(
                 "something is mounted on the directory {} of the top level; unmount it",
                 live.name
             )),
@@ -305,7 +305,7 @@ impl LockedBackend for Locked<'_> {
         let known = LockedBackend::survey(self)?.old_roots;
         if !known.iter().any(|root| root.tree == old_root.tree && root.record == old_root.record) {
             return Err(Error::new(action, "it is no old root of this layout")
-                .mend("delete it with `btrfs subvolume delete` if it is not needed"));
+                .hint("delete it with `btrfs subvolume delete` if it is not needed"));
         }
         self.delete(&old_root.tree, &old_root.record, &action)
     }
@@ -373,7 +373,7 @@ pub fn all_in(top: &Top, id: u64, action: &str) -> Result<Vec<u64>> {
     )?;
     if let Some(mount) = mounts.first() {
         return Err(
-            Error::new(action, format!("it is mounted at {mount}")).mend(format!("umount {mount}"))
+            Error::new(action, format!("it is mounted at {mount}")).hint(format!("umount {mount}"))
         );
     }
     if more {

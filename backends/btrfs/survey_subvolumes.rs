@@ -116,22 +116,22 @@ fn immovable(top: &Top, layout: &Layout, live: &Look, blank: &Look) -> Result<Ve
     let clear = |path: &Path| format!("{mount}`chattr -i -a {}`", at(path));
     if let Look::Subvolume(live) = live {
         let shown = format!("the top directory of live, `{}`,", layout.live);
-        let mend = || {
+        let hint = || {
             format!(
                 "run `chattr -i -a /` while it is the root, or {}",
                 clear(layout.live.as_path())
             )
         };
-        found.extend(survey::obstacle(&live.fd, &shown, mend)?);
+        found.extend(survey::obstacle(&live.fd, &shown, hint)?);
     }
     if let Look::Subvolume(blank) = blank {
         let shown = format!("the top directory of blank, `{}`,", layout.blank);
-        let mend = || {
+        let hint = || {
             let path = at(layout.blank.as_path());
             let set = |value| format!("`btrfs property set -ts {path} ro {value}`");
             format!("{mount}{}, `chattr -i -a {path}`, {}", set("false"), set("true"))
         };
-        found.extend(survey::obstacle(&blank.fd, &shown, mend)?);
+        found.extend(survey::obstacle(&blank.fd, &shown, hint)?);
     }
     let parent = layout.live.split().0.unwrap_or(Path::new("."));
     // What is not there, or is no directory, is told elsewhere.
@@ -188,12 +188,12 @@ fn old_roots(
         // Who may not look can still compare live with blank.
         Err(Errno::ACCESS) => {
             let reason = format!("the old roots in `{}` are for root alone to see", layout.old);
-            return Ok(Some(Err(Obstacle { reason, mend: Some("run it as root".into()) })));
+            return Ok(Some(Err(Obstacle { reason, hint: Some("run it as root".into()) })));
         }
         Err(error) => {
             let action = format!("open the directory of old roots {}", layout.old);
             return Err(Error::io(action, error)
-                .mend("`old` under [root] must name a plain directory, or nothing yet"));
+                .hint("`old` under [root] must name a plain directory, or nothing yet"));
         }
     };
     let mut infos = HashMap::new();

@@ -86,7 +86,7 @@ impl Top {
         let info = btrfs_ioctls::subvolume_info(&fd).map_err(|e| Error::io(action(), e))?;
         if id_of(&info) != tree.id || !is_subvolume_root(fd.as_fd()).unwrap_or(false) {
             return Err(Error::new(action(), "another tree has taken its name meanwhile")
-                .mend("run the command again"));
+                .hint("run the command again"));
         }
         Ok(Subvolume { fd, info })
     }
@@ -232,13 +232,13 @@ fn open_error(device: &Path, error: Errno) -> Error {
     let action = format!("open the Btrfs file system on {}", device.display());
     let found = Error::io(action, error);
     match error {
-        Errno::PERM => found.mend("run it as root"),
+        Errno::PERM => found.hint("run it as root"),
         Errno::NOENT | Errno::NXIO | Errno::NOTBLK => {
-            found.mend("name a block device in `device` under [root]; `blkid` lists them")
+            found.hint("name a block device in `device` under [root]; `blkid` lists them")
         }
         Errno::INVAL => match signature(device) {
             Some(true) | None => found,
-            Some(false) => found.mend(format!(
+            Some(false) => found.hint(format!(
                 "there is no Btrfs file system on it; `blkid {}` tells what is",
                 device.display()
             )),
@@ -276,7 +276,7 @@ pub fn mounted_top(device: &Path) -> Result<OwnedFd> {
         .next()
         .ok_or_else(|| {
             Error::new(action(), "that needs root, unless its top level is mounted already")
-                .mend("run it as root, or mount its top level (subvolid=5) read-only somewhere")
+                .hint("run it as root, or mount its top level (subvolid=5) read-only somewhere")
         })
 }
 
@@ -291,6 +291,6 @@ pub fn scan_all_devices() {
 
 pub(crate) fn proc() -> Result<File> {
     File::open(PROC).map_err(|e| {
-        Error::io(format!("open {PROC}"), e).mend("mount it: mount -t proc proc /proc")
+        Error::io(format!("open {PROC}"), e).hint("mount it: mount -t proc proc /proc")
     })
 }

@@ -244,7 +244,7 @@ pub(crate) fn the_lock_excludes_a_second_one(testbed: &dyn Testbed) {
     let held = one.lock().unwrap();
     for handle in [&one, &other] {
         let refused = handle.lock().err().unwrap();
-        assert!(refused.mend_text().is_some(), "{refused}");
+        assert!(refused.hint_text().is_some(), "{refused}");
     }
     drop(held);
     assert!(other.lock().is_ok());

@@ -30,7 +30,7 @@ fn prepare(testbed: &dyn Testbed) -> Unfinished {
 #[track_caller]
 fn refused(testbed: &dyn Testbed, left: &Unfinished) {
     let refused = testbed.backend().lock().unwrap().discard_unfinished(left).unwrap_err();
-    assert!(refused.mend_text().is_some(), "{refused}");
+    assert!(refused.hint_text().is_some(), "{refused}");
 }
 
 pub(crate) fn what_interrupted_runs_left_is_deleted_alone(testbed: &dyn Testbed) {

@@ -117,7 +117,7 @@ impl<'a> Locked<'a> {
 
     pub(crate) fn old_dir(&self, action: &str) -> Result<OwnedFd> {
         survey_directories::open_old(self.of)?.ok_or_else(|| {
-            Error::new(action, "the directory of old roots is missing").mend("run `blankroot init`")
+            Error::new(action, "the directory of old roots is missing").hint("run `blankroot init`")
         })
     }
 }
@@ -266,7 +266,7 @@ fn make_old_dir(of: &Directory) -> io::Result<()> {
 }
 
 pub(crate) fn changed(action: &str, why: &str) -> Error {
-    Error::new(action, why).mend("look at `blankroot status`, then try again")
+    Error::new(action, why).hint("look at `blankroot status`, then try again")
 }
 
 /// A directory without content that everybody may enter, as a root directory is.
@@ -319,15 +319,15 @@ pub(crate) fn unfinished(locked: &Locked<'_>, left: &Unfinished) -> Result<()> {
 /// Nothing but its content tells a copy that was never live from one that was, and was put there by
 /// hand.
 fn expect_untouched(locked: &Locked<'_>, copy: &Tree, record: &Record, action: &str) -> Result<()> {
-    let mend = "look at it, and delete it with its record if nothing in it is needed";
+    let hint = "look at it, and delete it with its record if nothing in it is needed";
     let blank = survey_directories::slot(locked.of, &locked.of.layout.blank, true)?;
     let Some(blank) = blank.tree().filter(|blank| blank.id == record.blank) else {
         let why = "the blank that it is a copy of is gone, so nothing tells whether it was used";
-        return Err(Error::new(action, why).mend(mend));
+        return Err(Error::new(action, why).hint(hint));
     };
     let (blank, copy) = (locked.of.view(blank)?, locked.of.view(copy)?);
     if !walk(blank.as_fd(), copy.as_fd(), &|_| {})?.is_empty() {
-        return Err(Error::new(action, "it differs from blank, so it was used").mend(mend));
+        return Err(Error::new(action, "it differs from blank, so it was used").hint(hint));
     }
     Ok(())
 }
@@ -345,7 +345,7 @@ fn delete(locked: &Locked<'_>, tree: &Tree, record: &Record, action: &str) -> Re
     let (mounts, more) = survey_directories::mounts_of_tree(locked.of, &name, &locked.of.patience)?;
     if let Some(mount) = mounts.first() {
         return Err(Error::new(action, format!("it is mounted at {mount}"))
-            .mend("unmount it, then try again"));
+            .hint("unmount it, then try again"));
     }
     if more {
         return Err(cannot_tell(action));

@@ -89,8 +89,8 @@ fn immovable(of: &Directory) -> Result<Vec<Obstacle>> {
     for (dir, shown) in dirs {
         // What is not there, or is no directory, is told elsewhere.
         if let Ok(dir) = dir {
-            let mend = || "clear it with `chattr -i -a` on that directory".to_string();
-            found.extend(survey::obstacle(dir, &shown, mend)?);
+            let hint = || "clear it with `chattr -i -a` on that directory".to_string();
+            found.extend(survey::obstacle(dir, &shown, hint)?);
         }
     }
     Ok(found)

@@ -251,7 +251,7 @@ fn delete(
     let (mounts, more) = dataset_mounts::of(&dataset, &locked.of.patience)?;
     if let Some(mount) = mounts.first() {
         return Err(Error::new(action, format!("it is mounted at {mount}"))
-            .mend("unmount it, then try again"));
+            .hint("unmount it, then try again"));
     }
     if more {
         return Err(cannot_tell(action));
@@ -262,7 +262,7 @@ fn delete(
     let args = [&guid, &temporary].into_iter().chain(&snapshots);
     let args: Vec<&str> = args.map(String::as_str).collect();
     commands::program("zfs: destroy", DESTROY, &dataset, &args)
-        .map_err(|error| Error::new(action, error).mend("remove what needs it, then try again"))?;
+        .map_err(|error| Error::new(action, error).hint("remove what needs it, then try again"))?;
     // Where it was mounted there may be a directory; who has something in it keeps it.
     let _ = change("zfs: remove mount point", || {
         Ok(unlinkat(&old, record.name.as_str(), AtFlags::REMOVEDIR)?)

@@ -25,10 +25,10 @@ pub type Property = (String, Vec<u8>);
 /// What a pool is that is imported.
 pub fn pool(name: &str) -> Result<Pool> {
     let printed = ZPOOL.run(["list", "-Hp", "-o", POOL_COLUMNS, name]).map_err(|error| {
-        if error.mend_text().is_some() {
+        if error.hint_text().is_some() {
             return error;
         }
-        error.mend(format!("import the pool with `zpool import -N {name}`, or run it later"))
+        error.hint(format!("import the pool with `zpool import -N {name}`, or run it later"))
     })?;
     output::pool(&printed).map_err(|why| unreadable("zpool list", &why))
 }
@@ -176,7 +176,7 @@ pub fn delegations(name: &ZfsName) -> Result<Option<Vec<u8>>> {
 pub fn delegate(name: &ZfsName, packed: &[u8]) -> Result<()> {
     let failed = |why| {
         let error = Error::io(format!("delegate on {name} what is delegated on live"), why);
-        error.mend("look at `zfs allow` of live: an older release of ZFS does not know all that a newer one allows")
+        error.hint("look at `zfs allow` of live: an older release of ZFS does not know all that a newer one allows")
     };
     let door = Door::open().map_err(|_| failed(ErrorKind::NotFound.into()))?;
     change("zfs: delegate", || door.delegate(name.as_str(), packed)).map_err(failed)
@@ -240,5 +240,5 @@ fn changed<T>(point: &'static str, run: impl FnOnce() -> Result<T>) -> Result<T>
 
 fn unreadable(what: &str, why: &str) -> Error {
     Error::new(format!("understand what `{what}` printed"), why)
-        .mend("look whether this release of ZFS is one that blankroot knows; report it if it is")
+        .hint("look whether this release of ZFS is one that blankroot knows; report it if it is")
 }

@@ -30,11 +30,11 @@ pub fn open(name: &ZfsName, access: Access) -> Result<OwnedFd> {
     mount(name, access).map_err(|error| {
         let failed = Error::io(format!("open {name}"), error);
         match error {
-            Errno::PERM => failed.mend("run it as root"),
+            Errno::PERM => failed.hint("run it as root"),
             Errno::ACCESS => {
-                failed.mend(format!("load its key: `zfs load-key -r {}`", name.pool()))
+                failed.hint(format!("load its key: `zfs load-key -r {}`", name.pool()))
             }
-            Errno::NODEV => failed.mend("load the module: `modprobe zfs`"),
+            Errno::NODEV => failed.hint("load the module: `modprobe zfs`"),
             _ => failed,
         }
     })

@@ -121,12 +121,12 @@ impl Names {
         let wrong = |key: &str, name: &dyn fmt::Display, why: &str| {
             Error::new(format!("use the name `{name}` of `{key}`"), format!("it {why}"))
         };
-        let mend = "write the name as `zfs list` shows it";
+        let hint = "write the name as `zfs list` shows it";
         let top = ZfsName::new(dataset)
             .and_then(|top| if top.snapshot().is_some() { Err("is a snapshot") } else { Ok(top) })
-            .map_err(|why| wrong("dataset", &Escaped(dataset.as_bytes()), why).mend(mend))?;
+            .map_err(|why| wrong("dataset", &Escaped(dataset.as_bytes()), why).hint(hint))?;
         let name = |key, name: &TreeName| {
-            ZfsName::of(&top, name).map_err(|why| wrong(key, name, why).mend(mend))
+            ZfsName::of(&top, name).map_err(|why| wrong(key, name, why).hint(hint))
         };
         let names = Self {
             live: name("live", &layout.live)?,
@@ -137,13 +137,13 @@ impl Names {
         for (key, found) in [("live", &names.live), ("old", &names.old)] {
             if found.snapshot().is_some() {
                 let why = "is a snapshot, and has to be a dataset";
-                return Err(wrong(key, &found.as_str(), why).mend("leave out the `@` and the rest"));
+                return Err(wrong(key, &found.as_str(), why).hint("leave out the `@` and the rest"));
             }
         }
         if names.blank.snapshot().is_none() {
             let why = "is a dataset, and has to be a snapshot";
             return Err(wrong("blank", &layout.blank, why)
-                .mend(format!("write `blank = \"{}@blank\"`", layout.live)));
+                .hint(format!("write `blank = \"{}@blank\"`", layout.live)));
         }
         Ok(names)
     }
@@ -201,19 +201,19 @@ mod tests {
     }
 
     #[test]
-    fn a_layout_is_checked_and_a_wrong_name_comes_with_its_mend() {
+    fn a_layout_is_checked_and_a_wrong_name_comes_with_its_hint() {
         let names = Names::of("rpool/local", &layout("root", "root@blank", "old")).unwrap();
         assert!(names.blank_is_of_live());
         assert_eq!(names.old_root("000001-a").unwrap().as_str(), "rpool/local/old/000001-a");
         let apart = Names::of("rpool/local", &layout("root", "empty@blank", "old")).unwrap();
         assert!(!apart.blank_is_of_live());
-        for (live, blank, old, mend) in [
+        for (live, blank, old, hint) in [
             ("root", "root-blank", "old", "write `blank = \"root@blank\"`"),
             ("root@a", "root@blank", "old", "leave out"),
             ("root", "root@blank", "ö", "zfs list"),
         ] {
             let error = Names::of("rpool/local", &layout(live, blank, old)).unwrap_err();
-            assert!(error.mend_text().is_some_and(|text| text.contains(mend)), "{error}");
+            assert!(error.hint_text().is_some_and(|text| text.contains(hint)), "{error}");
         }
     }
 }

@@ -36,7 +36,7 @@ impl<'a> Locked<'a> {
         let action = || format!("change the datasets below {}", of.names.top);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         fs::open(DOOR, flags, Mode::empty())
-            .map_err(|e| Error::io(action(), e).mend("load the module: `modprobe zfs`"))?;
+            .map_err(|e| Error::io(action(), e).hint("load the module: `modprobe zfs`"))?;
         let lock = open_lock().map_err(|e| Error::io(action(), e))?;
         lock::take_private(lock.as_fd(), action)?;
         let mut pool = commands::pool(of.names.top.pool())?;
@@ -133,5 +133,5 @@ pub(crate) fn expect_identity(name: &ZfsName, id: &TreeId, action: &str) -> Resu
 }
 
 pub(crate) fn changed(action: &str, why: &str) -> Error {
-    Error::new(action, why).mend("look at `blankroot status`, then run the command again")
+    Error::new(action, why).hint("look at `blankroot status`, then run the command again")
 }

@@ -58,7 +58,7 @@ impl Zfs {
 /// The error of who was about to use a tree under a name that leads to another one by now.
 fn another_tree(name: &ZfsName) -> Error {
     Error::new(format!("open {name}"), "another tree has its name by now")
-        .mend("run the command again")
+        .hint("run the command again")
 }
 
 impl Backend for Zfs {

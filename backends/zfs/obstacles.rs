@@ -41,10 +41,10 @@ pub fn immovable(of: &Zfs, found: &Found) -> Result<Vec<Obstacle>> {
     } else {
         return Ok(Vec::new());
     };
-    let mend = "let all of them inherit one key: create an encrypted dataset, rename them so that they lie in \
+    let hint = "let all of them inherit one key: create an encrypted dataset, rename them so that they lie in \
                 it, and give each its key with `zfs change-key -i`; or write `strategy = \"rollback\"` \
                 under [rollback]";
-    Ok(vec![Obstacle { reason, mend: Some(mend.into()) }])
+    Ok(vec![Obstacle { reason, hint: Some(hint.into()) }])
 }
 
 fn key_of(row: Option<&Row>) -> Option<&str> {
@@ -58,13 +58,13 @@ pub fn of(of: &Zfs, found: &Found, pool: &Pool) -> Vec<Obstacle> {
         let name = of.names.top.pool();
         obstacles.push(Obstacle {
             reason: format!("the pool `{name}` was imported read-only"),
-            mend: Some(format!("import it again: `zpool export {name} && zpool import -N {name}`")),
+            hint: Some(format!("import it again: `zpool export {name} && zpool import -N {name}`")),
         });
     }
     if let Some(old) = found.old.as_ref().filter(|old| old.read_only && !pool.is_read_only) {
         obstacles.push(Obstacle {
             reason: format!("`{}` is read-only, and no record can be written there", old.name),
-            mend: Some(format!("run `zfs set readonly=off '{}'`", old.name)),
+            hint: Some(format!("run `zfs set readonly=off '{}'`", old.name)),
         });
     }
     if !found.inside_live.is_empty() {
@@ -73,7 +73,7 @@ pub fn of(of: &Zfs, found: &Found, pool: &Pool) -> Vec<Obstacle> {
             reason: format!(
                 "inside of live are datasets that would be set aside with it: `{list}`"
             ),
-            mend: Some(format!(
+            hint: Some(format!(
                 "move them out of it, as with `zfs rename -u '{}' '{}/NAME'`",
                 found.inside_live.first().map_or("", String::as_str),
                 of.names.top
@@ -85,7 +85,7 @@ pub fn of(of: &Zfs, found: &Found, pool: &Pool) -> Vec<Obstacle> {
     {
         obstacles.push(Obstacle {
             reason: "a rollback was interrupted between two of its steps".into(),
-            mend: Some("run `blankroot rollback` or `blankroot expire`, which complete it".into()),
+            hint: Some("run `blankroot rollback` or `blankroot expire`, which complete it".into()),
         });
     }
     obstacles

@@ -27,7 +27,7 @@ pub(crate) fn capture(locked: &Locked<'_>, origin: Origin) -> Result<()> {
         (Origin::Empty, true) => {
             let why = "a snapshot of live has what live has, and live is not empty";
             let own = names.blank.snapshot().unwrap_or("blank");
-            Err(Error::new(action, why).mend(format!(
+            Err(Error::new(action, why).hint(format!(
                 "give blank a dataset of its own: `blank = \"root-blank@{own}\"` under [root]"
             )))
         }
@@ -48,7 +48,7 @@ fn of_live_in_its_own(locked: &Locked<'_>, action: &str) -> Result<()> {
     let rows = commands::list_below(&[&names.live], &names.blank)?;
     if let Some(older) = rows.iter().find(|row| is_snapshot_of(row, &names.live)) {
         let why = format!("live has the snapshot {}, which would become blank's", older.name);
-        return Err(Error::new(action, why).mend(format!(
+        return Err(Error::new(action, why).hint(format!(
             "make blank a snapshot of live: `blank = \"{}@blank\"`",
             names.live.last()
         )));
@@ -72,7 +72,7 @@ fn unfinished(blank: &ZfsName, action: &str) -> Result<(ZfsName, ZfsName)> {
     let wrong = |why: &str| Error::new(action, format!("a temporary name beside it {why}"));
     if commands::is_there(&dataset)? {
         return Err(Error::new(action, format!("there is a dataset {dataset} already"))
-            .mend("name another one in `blank` under [root], or make the snapshot by hand"));
+            .hint("name another one in `blank` under [root], or make the snapshot by hand"));
     }
     let parent = dataset.parent().unwrap_or_default();
     let last = blank.last();
@@ -81,7 +81,7 @@ fn unfinished(blank: &ZfsName, action: &str) -> Result<(ZfsName, ZfsName)> {
     if commands::is_there(&whole.dataset())? {
         let left = whole.dataset();
         return Err(Error::new(action, format!("an interrupted run left {left}"))
-            .mend(format!("look at it, and delete it with `zfs destroy -r '{left}'`")));
+            .hint(format!("look at it, and delete it with `zfs destroy -r '{left}'`")));
     }
     Ok((whole.dataset(), whole))
 }
@@ -133,24 +133,24 @@ if failed ~= 0 then return "ZFS answered with error " .. failed end
 /// Rolls live back to blank, which has to be its own snapshot.
 pub(crate) fn revert(locked: &Locked<'_>, live: &Tree, blank: &Tree) -> Result<()> {
     let action = format!("put {} back to blank", live.name);
-    let mend =
+    let hint =
         "remove or rename what is named, or write `strategy = \"set-aside\"` under [rollback]";
     let (dataset, snapshot) =
         (locked.name(&live.name, &action)?, locked.name(&blank.name, &action)?);
     if snapshot.dataset() != dataset {
         return Err(
-            Error::new(action, format!("{snapshot} is no snapshot of {dataset}")).mend(mend)
+            Error::new(action, format!("{snapshot} is no snapshot of {dataset}")).hint(hint)
         );
     }
     let younger = younger_than(&snapshot, &dataset)?;
     if !younger.is_empty() {
         let why = format!("it would destroy {}", younger.join(", "));
-        return Err(Error::new(action, why).mend(mend));
+        return Err(Error::new(action, why).hint(hint));
     }
     let guids = [guid(live, &action)?, guid(blank, &action)?];
     let args = [guids[0].as_str(), snapshot.as_str(), guids[1].as_str()];
     commands::program("zfs: roll back", ROLL_BACK, &dataset, &args)
-        .map_err(|error| Error::new(action, error).mend(mend))?;
+        .map_err(|error| Error::new(action, error).hint(hint))?;
     properties::cost(&dataset, &snapshot)?.map_or(Ok(()), |cost| commands::set(&dataset, &[cost]))
 }
 

@@ -88,14 +88,14 @@ fn old_roots(of: &Zfs, found: &Found, reach: Reach) -> Result<Result<OldRoots, O
     let Some(old) = &found.old else { return Ok(Ok(OldRoots::default())) };
     if old.is_locked {
         let reason = format!("the key of `{}`, which has the records, is not loaded", of.names.old);
-        let mend = Some(format!("load it with `zfs load-key -r '{}'`", of.names.top.pool()));
-        return Ok(Err(Obstacle { reason, mend }));
+        let hint = Some(format!("load it with `zfs load-key -r '{}'`", of.names.top.pool()));
+        return Ok(Err(Obstacle { reason, hint }));
     }
     let dir = match open(&of.names.old, Access::Read) {
         // Who may not look can still compare live with blank.
         Err(error) if error.errno() == Some(Errno::PERM.raw_os_error()) => {
             let reason = format!("the old roots in `{}` are for root alone to see", of.names.old);
-            return Ok(Err(Obstacle { reason, mend: Some("run it as root".into()) }));
+            return Ok(Err(Obstacle { reason, hint: Some("run it as root".into()) }));
         }
         opened => opened?,
     };

@@ -136,7 +136,7 @@ fn expect_roots_own(dir: BorrowedFd<'_>, shown: &TreePath) -> Result<Option<Moun
     let mount = mountinfo::of(dir)?;
     match mount.as_ref().and_then(Mount::users_own) {
         Some(why) => {
-            Err(Error::new(format!("copy {shown}"), why).mend("unmount that file system first"))
+            Err(Error::new(format!("copy {shown}"), why).hint("unmount that file system first"))
         }
         None => Ok(mount),
     }

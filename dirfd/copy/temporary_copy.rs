@@ -109,7 +109,7 @@ impl Aside {
         let Some(path) = self.copied.left_out.first().first() else { return Ok(self) };
         let why = format!("{path}, which lies in it, is a subvolume of its own");
         let refused = Error::new(format!("make the copy {}", self.shown), why)
-            .mend("move what is in the subvolume elsewhere, and try again");
+            .hint("move what is in the subvolume elsewhere, and try again");
         let _ = self.discard();
         Err(refused)
     }
@@ -289,7 +289,7 @@ fn expect_same(
             Judged::Different => {
                 let why = format!("the copy differs from it at {}", path());
                 Err(Error::new(format!("copy {} to {}", shown.0, shown.1), why)
-                    .mend("end the programs that write there, and try again"))
+                    .hint("end the programs that write there, and try again"))
             }
         }
     };

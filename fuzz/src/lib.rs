@@ -19,7 +19,7 @@ pub fn check_problems(error: &ConfigError, text: &[u8]) {
     assert_eq!(shown.lines().count(), 1 + 2 * problems.len(), "{shown:?}");
     for problem in problems {
         assert!(is_in(problem.place, text), "{problem:?}");
-        for line in [&problem.what, &problem.mend] {
+        for line in [&problem.what, &problem.hint] {
             assert!(!line.is_empty() && !line.contains(char::is_control), "{line:?}");
         }
     }

@@ -89,7 +89,7 @@ pub enum LiveNow {
 /// A rollback that did not complete.
 #[derive(Debug)]
 pub struct StoppedRollback {
-    /// What failed, with its mend.
+    /// What failed, with its hint.
     pub error: Error,
     /// What live is now.
     pub live: LiveNow,

@@ -312,7 +312,7 @@ impl fmt::Display for ExpirePlan {
 
 impl fmt::Display for ExpireRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mend = match self {
+        let hint = match self {
             Self::InInitrd => {
                 f.write_str(
                     "cannot delete old roots: this is an initrd, and the rollback of this \
@@ -322,10 +322,10 @@ impl fmt::Display for ExpireRefusal {
             }
             Self::Obstacle(obstacle) => {
                 write!(f, "cannot delete old roots: {}", obstacle.reason)?;
-                obstacle.mend.as_deref()
+                obstacle.hint.as_deref()
             }
         };
-        mend.map_or(Ok(()), |mend| write!(f, "\n  mend: {mend}"))
+        hint.map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
     }
 }
 

@@ -170,10 +170,10 @@ fn leftovers_with_a_record_of_ours_go_and_others_never() {
 
 #[test]
 fn what_cannot_be_seen_is_not_taken_for_nothing() {
-    let obstacle = Obstacle { reason: "x is y".into(), mend: Some("do z".into()) };
+    let obstacle = Obstacle { reason: "x is y".into(), hint: Some("do z".into()) };
     let survey = Survey { obstacles: vec![obstacle], ..survey(&[]) };
     let refusals = plan_expiry(&survey, RULES, at(NOW)).unwrap_err();
-    assert_eq!(refusals[0].to_string(), "cannot delete old roots: x is y\n  mend: do z");
+    assert_eq!(refusals[0].to_string(), "cannot delete old roots: x is y\n  hint: do z");
 }
 
 proptest! {

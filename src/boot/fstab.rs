@@ -239,7 +239,7 @@ impl FstabMount {
     }
 
     /// What to do so that `path` can be kept, or need not be.
-    pub fn mend(&self, path: &TreePath) -> String {
+    pub fn hint(&self, path: &TreePath) -> String {
         match self.survival {
             Survival::Survives => format!("leave {path} out of what is kept"),
             Survival::Lost(_) | Survival::NotAtBoot => {

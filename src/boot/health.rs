@@ -85,8 +85,8 @@ pub fn find_problems(
     problems
 }
 
-fn new_problem(text: impl Into<String>, mend: &str) -> StatusProblem {
-    StatusProblem { text: text.into(), mend: Some(mend.to_string()) }
+fn new_problem(text: impl Into<String>, hint: &str) -> StatusProblem {
+    StatusProblem { text: text.into(), hint: Some(hint.to_string()) }
 }
 
 /// What went wrong in this boot.
@@ -105,9 +105,9 @@ fn failures_of_this_boot(survey: &Survey, facts: &BootFacts) -> Vec<StatusProble
     match stamp.map(|stamp| (&stamp.outcome, stamp)) {
         None if is_pending(survey, facts) => Vec::new(),
         None => {
-            let mend = "rebuild the initrd (update-initramfs -u, dracut --force --regenerate-all or \
+            let hint = "rebuild the initrd (update-initramfs -u, dracut --force --regenerate-all or \
                         mkinitcpio -P) and reboot; a kernel that kexec starts needs that initrd, too";
-            vec![new_problem("no rollback has run in this boot", mend)]
+            vec![new_problem("no rollback has run in this boot", hint)]
         }
         Some((RollbackOutcome::RolledBack, stamp)) => {
             let live = survey.live.tree().map(|live| &live.id);
@@ -125,13 +125,13 @@ fn failures_of_this_boot(survey: &Survey, facts: &BootFacts) -> Vec<StatusProble
     }
 }
 
-/// A reason as it was printed, with its mend on a line of its own.
+/// A reason as it was printed, with its hint on a line of its own.
 fn problem_from_reason(reason: &str) -> StatusProblem {
-    let (text, mend) = match reason.split_once("\n  mend: ") {
-        Some((text, mend)) => (text, Some(mend.to_string())),
+    let (text, hint) = match reason.split_once("\n  hint: ") {
+        Some((text, hint)) => (text, Some(hint.to_string())),
         None => (reason, None),
     };
-    StatusProblem { text: format!("in this boot: {}", text.replace('\n', "; ")), mend }
+    StatusProblem { text: format!("in this boot: {}", text.replace('\n', "; ")), hint }
 }
 
 /// Whether the running root is live at all.
@@ -168,7 +168,7 @@ fn refusals_of_next_boot(
         .iter()
         .map(|refusal| StatusProblem {
             text: format!("the next rollback will be refused: {}", refusal.reason()),
-            mend: refusal.mend(),
+            hint: refusal.hint(),
         })
         .collect()
 }
@@ -295,12 +295,12 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_with_its_mend_is_told_as_both() {
-        let reasons = vec!["cannot x: y\n  mend: z".to_string()];
+    fn a_reason_with_its_hint_is_told_as_both() {
+        let reasons = vec!["cannot x: y\n  hint: z".to_string()];
         let facts = facts(Ok(Some(stamp(RollbackOutcome::Refused { reasons }))));
         let mended = failures_of_this_boot(&survey(), &facts);
         assert_eq!(mended[0].text, "in this boot: cannot x: y");
-        assert_eq!(mended[0].mend.as_deref(), Some("z"));
+        assert_eq!(mended[0].hint.as_deref(), Some("z"));
     }
 
     #[test]

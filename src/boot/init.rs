@@ -157,7 +157,7 @@ fn not_booted(
         against.extend(next.refusals(&config.root, &survey.file_system));
         for refusal in &mut against {
             // Another system's stays where that looks for it.
-            refusal.mend = match is_foreign {
+            refusal.hint = match is_foreign {
                 true => "write another name for `blank` into the configuration, and run `blankroot init`".into(),
                 false => format!(
                     "make blank anew of a live whose /etc/fstab is right: give `{}` another name, and \
@@ -184,7 +184,7 @@ fn wiped_storages(config: &Config, root: &Path) -> Result<Vec<InitRefusal>, Erro
             Lies::InMemory => VolatileStorage::InMemory,
             Lies::Missing | Lies::NotMade | Lies::Safe | Lies::Unknown => continue,
         };
-        wiped.push(InitRefusal { reason: why.reason(path), mend: VolatileStorage::MEND.into() });
+        wiped.push(InitRefusal { reason: why.reason(path), hint: VolatileStorage::HINT.into() });
     }
     Ok(wiped)
 }
@@ -222,7 +222,7 @@ fn wanted_blank(args: &Init) -> Result<WantedBlank, Error> {
             let name = name.as_bytes();
             let name = TreeName::new(name).map_err(|why| {
                 Error::new(format!("adopt `{}`", Escaped(name)), format!("the name {why}"))
-                    .mend("name it relative to the top of the file system, as in `root-blank`")
+                    .hint("name it relative to the top of the file system, as in `root-blank`")
             })?;
             Ok(WantedBlank::Adopted { name, even_if_unrelated: args.even_if_unrelated })
         }
@@ -276,7 +276,7 @@ fn start_config(
         let why =
             error.problems().first().map_or(error.to_string(), |problem| problem.what.clone());
         Error::new("write a configuration for this root", why)
-            .mend("write one by hand and name it with `--config FILE`")
+            .hint("write one by hand and name it with `--config FILE`")
     })?;
     Ok((config, ConfigFile::New { path: path.to_path_buf(), text }))
 }
@@ -294,7 +294,7 @@ fn expect_there(root: &Path, dir: &Path) -> Result<(), Error> {
     match root.join(below.as_path()).metadata() {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(Error::new(action(), "it is no directory")),
-        Err(why) => Err(Error::io(action(), why).mend(
+        Err(why) => Err(Error::io(action(), why).hint(
             "make it on a file system that survives, \
                                                        and mount it there",
         )),
@@ -312,12 +312,12 @@ fn expect_no_older(root: &Path, dir: &Path) -> Result<(), Error> {
         Ok(_) => {
             let action = format!("keep the configuration in {below}");
             let why = format!("{older} is there already, and would be followed instead");
-            let mend = format!(
+            let hint = format!(
                 "move it away; or, to go on with it, `cp {} {DEFAULT_FILE}`, see that its `[root]` is this \
                  system's, and run `blankroot init` alone",
                 shell_path(&older)
             );
-            Err(Error::new(action, why).mend(mend))
+            Err(Error::new(action, why).hint(hint))
         }
     }
 }
@@ -336,7 +336,7 @@ fn kept_path(
     note.iter().for_each(ui::report_warning);
     let none = || {
         Error::new(action(), "nothing is there")
-            .mend("make it first, or add it to the configuration by hand")
+            .hint("make it first, or add it to the configuration by hand")
     };
     let kind = keepable::kind_of_live(&below, &live.ok_or_else(none)?, false)?;
     Ok((below, kind))
@@ -347,7 +347,7 @@ fn expect_no_more(keep: &[PathBuf]) -> Result<(), Error> {
     let Some(path) = keep.first() else { return Ok(()) };
     let path = Escaped(path.as_os_str().as_bytes());
     Err(Error::new(format!("keep {path}"), "there is a configuration already")
-        .mend(format!("blankroot keep {path}")))
+        .hint(format!("blankroot keep {path}")))
 }
 
 /// A configuration that is there already is not changed.
@@ -360,5 +360,5 @@ fn expect_kept(config: &Config, dir: &Path) -> Result<(), Error> {
     }
     let action = format!("keep the configuration in {}", Escaped(dir.as_os_str().as_bytes()));
     Err(Error::new(action, "it is there already, and does not say so")
-        .mend(format!("add `{DEFAULT_FILE}` to the `files` of that storage, before blank is made")))
+        .hint(format!("add `{DEFAULT_FILE}` to the `files` of that storage, before blank is made")))
 }

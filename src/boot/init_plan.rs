@@ -126,7 +126,7 @@ pub struct InitRefusal {
     /// What is wrong, as one line.
     pub reason: String,
     /// What the reader can do about it.
-    pub mend: String,
+    pub hint: String,
 }
 
 /// Plans the set-up, or names all reasons against it.
@@ -154,7 +154,7 @@ pub fn plan_init(
     for obstacle in now.survey.obstacles.iter().chain(obstacles_to_swap(now.strategy, now.survey)) {
         refusals.push(InitRefusal {
             reason: obstacle.reason.clone(),
-            mend: obstacle.mend.clone().unwrap_or_else(|| "remove this obstacle".to_string()),
+            hint: obstacle.hint.clone().unwrap_or_else(|| "remove this obstacle".to_string()),
         });
     }
     refusals.extend(shared_old_dir(wanted, layout, now.survey));
@@ -198,13 +198,13 @@ fn plan_blank(
         (Slot::NotATree(what), _) => {
             return Err(InitRefusal {
                 reason: format!("blank, `{}`, is {what}", layout.blank),
-                mend: "move it away, or set `blank` in the configuration to another name".into(),
+                hint: "move it away, or set `blank` in the configuration to another name".into(),
             });
         }
         (Slot::Missing, WantedBlank::Adopted { name, .. }) => {
             return Err(InitRefusal {
                 reason: format!("there is no snapshot `{name}` to adopt"),
-                mend: "name it relative to the top of the file system, as in `root-blank`".into(),
+                hint: "name it relative to the top of the file system, as in `root-blank`".into(),
             });
         }
         (Slot::Missing, WantedBlank::Later) => {}
@@ -280,7 +280,7 @@ fn shared_old_dir(wanted: &WantedBlank, layout: &Layout, survey: &Survey) -> Opt
             "the directory of old roots, `{old}`, has what may be another system's: `{name}`, which \
              neither its record nor what was copied from what leads to live from"
         ),
-        mend: format!(
+        hint: format!(
             "write another name for `old` into the configuration; or, if that system is gone, give \
              `{old}` another name"
         ),
@@ -295,7 +295,7 @@ fn unusable_live(live: &Slot, layout: &Layout) -> Option<InitRefusal> {
     };
     Some(InitRefusal {
         reason: format!("live, `{}`, is {what}", layout.live),
-        mend: "set `live` in the configuration to the name of the tree that is the root".into(),
+        hint: "set `live` in the configuration to the name of the tree that is the root".into(),
     })
 }
 
@@ -310,7 +310,7 @@ fn other_blank(asked: &TreeName, layout: &Layout, config: &ConfigFile) -> InitRe
     };
     InitRefusal {
         reason: format!("the configuration has another blank, `{}`", layout.blank),
-        mend: format!("write `blank = \"{asked}\"` at {place}, then run this again"),
+        hint: format!("write `blank = \"{asked}\"` at {place}, then run this again"),
     }
 }
 
@@ -320,7 +320,7 @@ fn check_read_only(blank: &Tree, how: Option<&str>) -> Result<(), InitRefusal> {
     }
     Err(InitRefusal {
         reason: format!("blank, `{}`, is not read-only", blank.name),
-        mend: how.unwrap_or("make it read-only").to_string(),
+        hint: how.unwrap_or("make it read-only").to_string(),
     })
 }
 
@@ -341,7 +341,7 @@ fn plan_adoption(
         (Kinship::Unknown, _) => Ok(None),
         (Kinship::Unrelated(unreadable), _) => Err(InitRefusal {
             reason: refusal::reason_unrelated(&live.name, &blank.name, unreadable),
-            mend: refusal::mend_unrelated(&blank.name),
+            hint: refusal::hint_unrelated(&blank.name),
         }),
     }
 }
@@ -407,7 +407,7 @@ impl fmt::Display for InitPlan {
 
 impl fmt::Display for InitRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot set up the root: {}\n  mend: {}", self.reason, self.mend)
+        write!(f, "cannot set up the root: {}\n  hint: {}", self.reason, self.hint)
     }
 }
 

@@ -84,7 +84,7 @@ fn a_blank_that_is_no_relative_is_refused_unless_it_is_adopted() {
     assert!(
         told.contains("blank, `root-blank`, may be another system's: neither it nor live, `root`")
     );
-    assert!(told.contains("\n  mend: if `root-blank` is what this root is to be restored to, run"));
+    assert!(told.contains("\n  hint: if `root-blank` is what this root is to be restored to, run"));
     let adopted = |even_if_unrelated| {
         let name = name("root-blank");
         shown(&WantedBlank::Adopted { name, even_if_unrelated }, &there(), &survey)
@@ -112,7 +112,7 @@ fn what_is_there_is_told_and_what_is_missing_is_made() {
 }
 
 #[test]
-fn every_refusal_has_a_mend() {
+fn every_refusal_has_a_hint() {
     let another = adopted("golden");
     let golden = adopted("root-blank");
     let missing = survey(Slot::Missing);
@@ -120,15 +120,15 @@ fn every_refusal_has_a_mend() {
         (
             &another,
             missing.clone(),
-            "another blank, `root-blank`\n  mend: write `blank = \"golden\"` at /c:4,",
+            "another blank, `root-blank`\n  hint: write `blank = \"golden\"` at /c:4,",
         ),
-        (&golden, missing.clone(), "no snapshot `root-blank` to adopt\n  mend: name it"),
-        (&LIVE, survey(tree("root-blank", false)), "is not read-only\n  mend: do this"),
-        (&LIVE, survey(Slot::NotATree("a file".into())), "is a file\n  mend: move it"),
+        (&golden, missing.clone(), "no snapshot `root-blank` to adopt\n  hint: name it"),
+        (&LIVE, survey(tree("root-blank", false)), "is not read-only\n  hint: do this"),
+        (&LIVE, survey(Slot::NotATree("a file".into())), "is a file\n  hint: move it"),
         (
             &LIVE,
             Survey { live: Slot::Missing, ..missing.clone() },
-            "live, `root`, is missing\n  mend: ",
+            "live, `root`, is missing\n  hint: ",
         ),
     ] {
         let shown = shown(wanted, &there(), &survey);
@@ -138,7 +138,7 @@ fn every_refusal_has_a_mend() {
 
 #[test]
 fn all_reasons_come_at_once() {
-    let obstacle = Obstacle { reason: "odd".into(), mend: None };
+    let obstacle = Obstacle { reason: "odd".into(), hint: None };
     let survey = Survey {
         live: Slot::Missing,
         obstacles: vec![obstacle],
@@ -198,7 +198,7 @@ fn who_makes_blank_at_once_is_told_that_the_initrd_needs_a_look() {
 #[test]
 fn what_keeps_live_from_an_exchange_is_no_matter_where_it_is_put_back_in_place() {
     let reason = "it has a key of its own".to_string();
-    let obstacle = Obstacle { reason, mend: None };
+    let obstacle = Obstacle { reason, hint: None };
     let survey = Survey { immovable: vec![obstacle], ..survey(Slot::Missing) };
     let (layout, config) = (layout(), new());
     for (strategy, refused) in [(Strategy::SetAside, true), (Strategy::Rollback, false)] {

@@ -13,7 +13,7 @@ use crate::boot::status_report::StatusProblem;
 use crate::host::{HostRoot, is_not_found};
 
 /// What to do while the root still has the modules.
-pub const MEND_BEFORE_REBOOT: &str = "\
+pub const HINT_BEFORE_REBOOT: &str = "\
     make a new blank that has them, before you reboot; or run `blankroot hold`, so that \
     the next boot keeps this root, and make it then";
 /// What a kernel cannot do without its modules.
@@ -76,7 +76,7 @@ impl Kernels {
     }
 
     /// What to do when they are lost.
-    pub fn mend_of_lost(&self) -> String {
+    pub fn hint_of_lost(&self) -> String {
         let boot = match self.in_blank.as_slice() {
             [] => "boot a kernel that needs none".to_string(),
             there => format!("choose {} in the boot loader", there.join(" or ")),
@@ -86,11 +86,11 @@ impl Kernels {
 
     /// Both, as `status` tells them.
     pub fn problems(&self) -> Vec<StatusProblem> {
-        let problem = |text, mend: &str| StatusProblem { text, mend: Some(mend.to_string()) };
+        let problem = |text, hint: &str| StatusProblem { text, hint: Some(hint.to_string()) };
         let losing =
-            self.losing().map(|kernel| problem(self.describe_losing(kernel), MEND_BEFORE_REBOOT));
+            self.losing().map(|kernel| problem(self.describe_losing(kernel), HINT_BEFORE_REBOOT));
         let lost =
-            self.lost().map(|kernel| problem(self.describe_lost(kernel), &self.mend_of_lost()));
+            self.lost().map(|kernel| problem(self.describe_lost(kernel), &self.hint_of_lost()));
         lost.into_iter().chain(losing).collect()
     }
 

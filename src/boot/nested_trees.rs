@@ -8,7 +8,7 @@ use dirfd::TreePath;
 const NAMED: usize = 5;
 
 /// How to keep what is in nested subvolumes.
-pub const MEND_NESTED: &str = "\
+pub const HINT_NESTED: &str = "\
     move what is to stay to a subvolume beside live, and mount it in its place with \
     a line in fstab";
 
@@ -44,7 +44,7 @@ pub fn note_on_nested(nested: &[TreePath]) -> Option<String> {
         ),
     };
     Some(format!(
-        "live has {}, no part of blank: {}; {first}, and what is in them goes with the old root: {MEND_NESTED}",
+        "live has {}, no part of blank: {}; {first}, and what is in them goes with the old root: {HINT_NESTED}",
         count_subvolumes(nested),
         list_paths(nested)
     ))

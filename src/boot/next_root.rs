@@ -92,9 +92,9 @@ impl BootSources<'_> {
     /// Why no blank is made of such a live.
     pub fn refusals(&self, root: &RootConfig, file_system: &str) -> Vec<InitRefusal> {
         let numbers = root.layout().map(|layout| self.numbers(layout)).unwrap_or_default();
-        let numbers = numbers.into_iter().map(|(reason, mend)| InitRefusal { reason, mend });
+        let numbers = numbers.into_iter().map(|(reason, hint)| InitRefusal { reason, hint });
         let other = self.other_root(root, file_system);
-        let other = other.map(|it| InitRefusal { reason: it.to_string(), mend: it.mend() });
+        let other = other.map(|it| InitRefusal { reason: it.to_string(), hint: it.hint() });
         numbers.chain(other).collect()
     }
 }
@@ -114,7 +114,7 @@ pub fn find_other_root(
 
 impl OtherRoot {
     /// What to do about it.
-    pub fn mend(&self) -> String {
+    pub fn hint(&self) -> String {
         let Self { place, live, .. } = self;
         format!(
             "correct {place} so that it mounts `{live}`, or set `live` in the configuration to the \

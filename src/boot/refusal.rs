@@ -128,7 +128,7 @@ impl Refusal {
     }
 
     /// What the reader can do about it.
-    pub fn mend(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Skip => return None,
             Self::UnknownRequest(_) => "correct it or leave it out",
@@ -149,7 +149,7 @@ impl Refusal {
                      has the old line: give `{blank}` another name, and run `blankroot init`"
                 ));
             }
-            Self::Unrelated { blank, .. } => return Some(mend_unrelated(blank)),
+            Self::Unrelated { blank, .. } => return Some(hint_unrelated(blank)),
             Self::LiveMissing(_) | Self::LiveNotATree(..) => {
                 "set `live` in the configuration to the name of the tree that is the root"
             }
@@ -170,7 +170,7 @@ impl Refusal {
             Self::NoSpace(_) => "delete old roots with `blankroot expire`, or make room otherwise",
             Self::HoldUnreadable(..) => "release it with `blankroot hold --release`",
             Self::OldName(..) => "set `old` in the configuration to another name",
-            Self::Obstacle(obstacle) => return obstacle.mend.clone(),
+            Self::Obstacle(obstacle) => return obstacle.hint.clone(),
         };
         Some(text.to_string())
     }
@@ -189,7 +189,7 @@ pub fn reason_unrelated(live: &TreeName, blank: &TreeName, unreadable: &Option<S
 }
 
 /// What to do about it.
-pub fn mend_unrelated(blank: &TreeName) -> String {
+pub fn hint_unrelated(blank: &TreeName) -> String {
     format!(
         "if `{blank}` is what this root is to be restored to, run `blankroot init --adopt '{blank}' \
          --even-if-unrelated`; \
@@ -213,8 +213,8 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let prefix = if self.is_by_request() { "not rolled back" } else { "cannot roll back" };
         write!(f, "{prefix}: {}", self.reason())?;
-        match self.mend() {
-            Some(mend) => write!(f, "\n  mend: {mend}"),
+        match self.hint() {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
             None => Ok(()),
         }
     }

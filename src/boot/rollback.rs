@@ -245,7 +245,7 @@ impl RollbackRun {
     /// What is restored is not what this boot goes on with: nobody may notice otherwise.
     fn warn_of_other_root(&self, other: &OtherRoot) {
         let message = format!("the next root is not what is rolled back: {other}");
-        ui::report_problem(format_args!("{message}\n  mend: {}", other.mend()));
+        ui::report_problem(format_args!("{message}\n  hint: {}", other.hint()));
         if !self.dry_run {
             let _ = log::write_kernel_log(&self.host, "blankroot", LogLevel::Warning, &message);
         }

@@ -224,14 +224,14 @@ fn the_boot_is_a_reason() {
         (
             refused("blankroot=Skip", |_, _| {}),
             "`blankroot=Skip` on the kernel command line is none of `skip`, `halt` and `boot`\n  \
-             mend: correct it or leave it out",
+             hint: correct it or leave it out",
         ),
         (
             refused("", |_, facts| {
                 facts.resume = Resume::Pending { place: "in the swap area of dev/sda2".into() };
             }),
             "a hibernation image is waiting: in the swap area of dev/sda2\n  \
-             mend: resume it, or give it up by booting once with `noresume`",
+             hint: resume it, or give it up by booting once with `noresume`",
         ),
         (
             refused("", |_, facts| {
@@ -239,13 +239,13 @@ fn the_boot_is_a_reason() {
                 facts.resume = Resume::CannotTell { what, why: "No such file".into() };
             }),
             "a hibernation image may be waiting: cannot look at resume=UUID=12ab: No such file\n  \
-             mend: make it available before the rollback, correct or leave out `resume=`, or boot \
+             hint: make it available before the rollback, correct or leave out `resume=`, or boot \
              with `noresume`",
         ),
         (
             refused("rootflags=ro,subvolid=256", |_, _| {}),
             "the kernel command line mounts the root by its number (`subvolid=256`), which stays \
-             with the old root\n  mend: write `rootflags=ro,subvol=root` instead",
+             with the old root\n  hint: write `rootflags=ro,subvol=root` instead",
         ),
         (
             refused("", |_, facts| {
@@ -253,7 +253,7 @@ fn the_boot_is_a_reason() {
                 *facts = facts.clone().with_fstab(text);
             }),
             "line 2 of blank's fstab mounts the root by its number (`subvolid=256`), which stays \
-             with the old root\n  mend: write this line instead: LABEL=os / btrfs subvol=root 0 0 (in \
+             with the old root\n  hint: write this line instead: LABEL=os / btrfs subvol=root 0 0 (in \
              /etc/fstab); then make blank anew, which has the old line: give `root-blank` another \
              name, and run `blankroot init`",
         ),
@@ -265,7 +265,7 @@ fn the_boot_is_a_reason() {
 
 #[test]
 fn live_is_a_reason() {
-    let named = "mend: set `live` in the configuration to the name of the tree that is the root";
+    let named = "hint: set `live` in the configuration to the name of the tree that is the root";
     let cases = [
         (
             refused("", |survey, _| survey.live = Slot::Missing),
@@ -279,28 +279,28 @@ fn live_is_a_reason() {
             refused("", |survey, _| {
                 survey.live = Slot::Present(Tree { read_only: true, ..tree("live", "root") });
             }),
-            "live, `root`, is read-only and cannot be set aside\n  mend: make it writable".into(),
+            "live, `root`, is read-only and cannot be set aside\n  hint: make it writable".into(),
         ),
         (
             refused("", |survey, _| {
                 survey.live_mounts = vec![mount("/a\nb", None, true), mount("/c", Some(7), true)];
             }),
             "live, `root`, is mounted at /a\\nb, /c (in the mount namespace of process 7)\n  \
-             mend: run the rollback before live is mounted, or unmount it; the top level and other \
+             hint: run the rollback before live is mounted, or unmount it; the top level and other \
              trees of the file system may stay mounted"
                 .into(),
         ),
         (
             refused("", |survey, _| survey.live_mounts = vec![mount("/a", None, false)]),
             "live, `root`, may be mounted at /a (could not be told apart from live)\n  \
-             mend: unmount these, or run the rollback before they are mounted"
+             hint: unmount these, or run the rollback before they are mounted"
                 .into(),
         ),
         (
             refused("", |survey, _| survey.more_live_mounts = true),
             "whether live, `root`, is mounted could not be told: other mount namespaces have more \
              mounts than can be looked at in a second\n  \
-             mend: reboot: the initrd has no such namespaces; `lsns -t mnt` lists them with their \
+             hint: reboot: the initrd has no such namespaces; `lsns -t mnt` lists them with their \
              processes"
                 .into(),
         ),
@@ -315,32 +315,32 @@ fn blank_and_the_place_for_old_roots_are_reasons() {
     let cases = [
         (
             refused("", |survey, _| survey.blank = Slot::Missing),
-            "blank, `root-blank`, is missing\n  mend: make it with `blankroot init`",
+            "blank, `root-blank`, is missing\n  hint: make it with `blankroot init`",
         ),
         (
             refused("", |survey, _| survey.blank = Slot::NotATree("a plain file".into())),
             "blank, `root-blank`, is a plain file\n  \
-             mend: move it away, then run `blankroot init`",
+             hint: move it away, then run `blankroot init`",
         ),
         (
             refused("", |s, _| s.blank = Slot::Present(tree("blank", "root-blank"))),
             "blank, `root-blank`, is not read-only\n  \
-             mend: make it read-only, or make a new one with `blankroot init --adopt`",
+             hint: make it read-only, or make a new one with `blankroot init --adopt`",
         ),
         (
             refused("", |survey, _| {
                 survey.space = Some(Space { available: 512 << 10, needed: 16 << 20 });
             }),
             "a fresh copy may need 16.0 MiB, and 512.0 KiB are left\n  \
-             mend: delete old roots with `blankroot expire`, or make room otherwise",
+             hint: delete old roots with `blankroot expire`, or make room otherwise",
         ),
         (
             refused("", |survey, _| {
                 let reason = "`old-roots` is a plain file".into();
-                let mend = Some("move it away".into());
-                survey.obstacles = vec![Obstacle { reason, mend }];
+                let hint = Some("move it away".into());
+                survey.obstacles = vec![Obstacle { reason, hint }];
             }),
-            "`old-roots` is a plain file\n  mend: move it away",
+            "`old-roots` is a plain file\n  hint: move it away",
         ),
     ];
     for (found, expected) in cases {

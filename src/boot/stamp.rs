@@ -88,12 +88,12 @@ pub enum RollbackOutcome {
     Skipped,
     /// It was not begun.
     Refused {
-        /// Why, each complete with its mend.
+        /// Why, each complete with its hint.
         reasons: Vec<String>,
     },
     /// It was begun and not completed.
     Failed {
-        /// What failed, each complete with its mend.
+        /// What failed, each complete with its hint.
         reasons: Vec<String>,
     },
 }

@@ -46,7 +46,7 @@ pub(crate) fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
         .filter(|_| abilities.needs_rollback)
     {
         let text = format!("the next boot does not run what the rollback restores: {other}");
-        problems.push(StatusProblem { text, mend: Some(other.mend()) });
+        problems.push(StatusProblem { text, hint: Some(other.hint()) });
     }
     // A kernel whose modules are gone is no problem of the root's, but the next boot meets it, too.
     problems.extend(kernel_problems(&Sources {
@@ -109,7 +109,7 @@ fn run_for_boot(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
 fn kernel_problems(sources: &Sources<'_>) -> Vec<StatusProblem> {
     match gather::kernels(sources) {
         Ok(kernels) => kernels.problems(),
-        Err(error) => vec![StatusProblem { text: error.to_string(), mend: None }],
+        Err(error) => vec![StatusProblem { text: error.to_string(), hint: None }],
     }
 }
 

@@ -38,13 +38,13 @@ pub struct StatusProblem {
     /// What is wrong.
     pub text: String,
     /// What to do about it, if that is known.
-    pub mend: Option<String>,
+    pub hint: Option<String>,
 }
 
 impl fmt::Display for StatusProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
-        self.mend.iter().try_for_each(|mend| write!(f, "\n  mend: {mend}"))
+        self.hint.iter().try_for_each(|hint| write!(f, "\n  hint: {hint}"))
     }
 }
 

@@ -102,9 +102,9 @@ fn sick() -> (Survey, BootState, Vec<StatusProblem>) {
     let problems = vec![
         StatusProblem {
             text: "root-blank is no subvolume".to_string(),
-            mend: Some("run `blankroot init` to make one".to_string()),
+            hint: Some("run `blankroot init` to make one".to_string()),
         },
-        StatusProblem { text: "there is no room for a rollback".to_string(), mend: None },
+        StatusProblem { text: "there is no room for a rollback".to_string(), hint: None },
     ];
     (survey, boot, problems)
 }
@@ -158,7 +158,7 @@ fn a_sick_machine() {
            Room: 1000 B for metadata; a rollback needs 16.0 MiB
 
     problem: root-blank is no subvolume
-      mend: run `blankroot init` to make one
+      hint: run `blankroot init` to make one
     problem: there is no room for a rollback
     "#);
     let coloured = human(report, &Style { color: true, ls_colors: None });
@@ -185,7 +185,7 @@ fn old_roots_that_cannot_be_seen_are_not_said_to_be_none() {
     let boot = boot();
     for (obstacles, told) in [
         (Vec::new(), "Old roots: none\n"),
-        (vec![Obstacle { reason, mend: None }], "Old roots: cannot tell\n"),
+        (vec![Obstacle { reason, hint: None }], "Old roots: cannot tell\n"),
     ] {
         let survey = hidden(obstacles);
         let report =
@@ -218,7 +218,7 @@ fn programs_get_the_same() {
     assert_eq!(
         parsed["problems"][1],
         json!({
-            "text": "there is no room for a rollback", "mend": null,
+            "text": "there is no room for a rollback", "hint": null,
         })
     );
 }

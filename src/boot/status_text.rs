@@ -251,8 +251,8 @@ impl<Tz: TimeZone<Offset: Display>, W: Write> StatusWriter<'_, Tz, W> {
         }
         for problem in report.problems {
             writeln!(self.out, "{} {}", self.style.paint(ALERT.bold(), "problem:"), problem.text)?;
-            if let Some(mend) = &problem.mend {
-                writeln!(self.out, "  {} {mend}", self.style.paint(STRONG, "mend:"))?;
+            if let Some(hint) = &problem.hint {
+                writeln!(self.out, "  {} {hint}", self.style.paint(STRONG, "hint:"))?;
             }
         }
         if report.problems.is_empty() {

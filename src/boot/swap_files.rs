@@ -150,7 +150,7 @@ pub fn parse_proc_swaps(swaps: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// What to do with one, before the way to make a new one.
-pub fn mend_swap_file(swap: &SwapFile, place: &str) -> String {
+pub fn hint_swap_file(swap: &SwapFile, place: &str) -> String {
     let off = if swap.in_use { format!("`swapoff {}`, ", swap.path) } else { String::new() };
     format!("{off}delete it, and {place}")
 }
@@ -162,7 +162,7 @@ pub fn refusals_of_swap(swaps: &[SwapFile], place: &str) -> Vec<InitRefusal> {
             "the swap file {} lies in the root and is in use, so that no snapshot of it can be made",
             swap.path
         ),
-        mend: mend_swap_file(swap, place),
+        hint: hint_swap_file(swap, place),
     };
     swaps.iter().filter(|swap| swap.in_use).map(refusal).collect()
 }
@@ -174,7 +174,7 @@ pub fn warnings_of_swap(swaps: &[SwapFile], place: &str) -> Vec<String> {
             "the swap file {} lies in the root, and blank will share its blocks: the kernel does not \
              take it any more then; {}",
             swap.path,
-            mend_swap_file(swap, place)
+            hint_swap_file(swap, place)
         )
     };
     swaps.iter().filter(|swap| swap.is_there && !swap.in_use).map(warning).collect()
@@ -188,7 +188,7 @@ pub fn expect_none_in(swaps: &[SwapFile], path: &TreePath, place: &str) -> Resul
         false => format!("{}, which lies in it, is a swap file", swap.path),
     };
     let why = format!("{what}, and the kernel does not take a copy of one");
-    Err(Error::new(format!("keep {path}"), why).mend(mend_swap_file(swap, place)))
+    Err(Error::new(format!("keep {path}"), why).hint(hint_swap_file(swap, place)))
 }
 
 #[cfg(test)]
@@ -246,8 +246,8 @@ mod tests {
         assert!(expect_none_in(&swaps, &path("/var/swap2"), "x").is_ok());
         for kept in ["/var", "/var/swap"] {
             let error = expect_none_in(&swaps, &path(kept), "make y").unwrap_err().to_string();
-            let mend = "mend: `swapoff /var/swap`, delete it, and make y";
-            assert!(error.contains(" swap file, and") && error.ends_with(mend), "{error}");
+            let hint = "hint: `swapoff /var/swap`, delete it, and make y";
+            assert!(error.contains(" swap file, and") && error.ends_with(hint), "{error}");
         }
     }
 

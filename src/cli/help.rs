@@ -150,7 +150,7 @@ long_help!(STATUS, STATUS_EXAMPLES, STATUS_CODES,
     }
     codes {
         0: "nothing is wrong",
-        1: "something is wrong; it is listed with its mend",
+        1: "something is wrong; it is listed with its hint",
         2: "it could not be told",
     }
 );
@@ -162,7 +162,7 @@ long_help!(DOCTOR, DOCTOR_EXAMPLES, DOCTOR_CODES,
     }
     codes {
         0: "nothing was found that is worse than a note",
-        1: "something was found; it is listed with its mend",
+        1: "something was found; it is listed with its hint",
         2: "not everything could be checked; what could not is listed, beside what was found",
     }
 );

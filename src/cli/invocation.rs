@@ -111,12 +111,12 @@ pub(crate) fn in_tree(path: &Path, root: &Path, what: &str) -> Result<TreePath> 
             Ok(below) => PathBuf::from("/").join(below).join(path),
             Err(_) => {
                 let why = "the working directory is not below the root that is looked at";
-                return Err(Error::new(shown(), why).mend("name it by its absolute path"));
+                return Err(Error::new(shown(), why).hint("name it by its absolute path"));
             }
         }
     };
     TreePath::parse(absolute.as_os_str().as_bytes())
-        .map_err(|why| Error::new(shown(), format!("the path {why}")).mend("write it without"))
+        .map_err(|why| Error::new(shown(), format!("the path {why}")).hint("write it without"))
 }
 
 /// With `--root DIR`, `DIR/etc` is what people may type for `/etc`: a path of this host, and none that
@@ -133,5 +133,5 @@ pub(crate) fn refuse_host_path(path: &Path, root: &Path, what: &str) -> Result<(
         bytes(root)
     );
     Err(Error::new(format!("{what} `{}`", bytes(path)), why)
-        .mend(format!("name it {}", bytes(&Path::new("/").join(below)))))
+        .hint(format!("name it {}", bytes(&Path::new("/").join(below)))))
 }

@@ -44,7 +44,7 @@ pub fn add_entry(
     edit_checked(text, &action, present, |document, config| {
         let storages = find_storages(document).ok_or_else(|| {
             Error::new(action(), "`storage` is not a list of [[storage]] tables")
-                .mend("write each storage as a [[storage]] table")
+                .hint("write each storage as a [[storage]] table")
         })?;
         let same = |table: &Table| {
             let declared = table.get("path").and_then(Item::as_str);
@@ -136,7 +136,7 @@ fn user_table<'t>(storage: &'t mut Table, user: &str) -> Option<&'t mut dyn Tabl
 }
 
 fn not_a_list(action: String, key: &str) -> Error {
-    Error::new(action, format!("`{key}` is not a list")).mend(format!("write `{key} = [\"…\"]`"))
+    Error::new(action, format!("`{key}` is not a list")).hint(format!("write `{key} = [\"…\"]`"))
 }
 
 /// Runs one edit between two checks.
@@ -168,7 +168,7 @@ fn parse_config(text: &str, action: &dyn Fn() -> String) -> Result<Config> {
         match problems.first() {
             Some(first) => {
                 let why = format!("line {} would not be valid: {}", first.place.line, first.what);
-                Error::new(action(), why).mend(first.mend.clone())
+                Error::new(action(), why).hint(first.hint.clone())
             }
             None => Error::new(action(), error),
         }
@@ -178,12 +178,12 @@ fn parse_config(text: &str, action: &dyn Fn() -> String) -> Result<Config> {
 /// A path in the form that a TOML string can hold, or what makes the error of it.
 fn absolute_path(
     path: &[u8],
-    mend: &'static str,
+    hint: &'static str,
 ) -> std::result::Result<String, impl FnOnce(String) -> Error> {
     let escaped = Escaped(path).to_string();
     std::str::from_utf8(path).map(|path| format!("/{path}")).map_err(move |_| {
         move |action| {
-            Error::new(action, format!("`/{escaped}` is not UTF-8, as TOML must be")).mend(mend)
+            Error::new(action, format!("`/{escaped}` is not UTF-8, as TOML must be")).hint(hint)
         }
     })
 }
@@ -287,7 +287,7 @@ pub fn remove_entry(text: &str, path: &TreePath) -> Result<String> {
     if !removed {
         let line = found.line;
         return Err(Error::new(action(), format!("the list in line {line} has another form"))
-            .mend("write each storage as a [[storage]] table, or remove the entry by hand"));
+            .hint("write each storage as a [[storage]] table, or remove the entry by hand"));
     }
     let edited = document.to_string();
     let after = parse_config(&edited, &action)?;

@@ -280,8 +280,8 @@ pub(crate) fn resolve_path(
     // What says where its data is has nothing to drop.
     match resolve_text(text, &base.lists, strip && data.is_none()) {
         Ok((path, same)) => Some((path, data.unwrap_or(Some(same))?)),
-        Err((why, mend)) => {
-            problems.add(place, format!("the path {} {why}", quoted(text)), mend);
+        Err((why, hint)) => {
+            problems.add(place, format!("the path {} {why}", quoted(text)), hint);
             None
         }
     }
@@ -295,8 +295,8 @@ fn read_data(
 ) -> Option<TreePath> {
     let own = read_place(data, problems)?;
     if own == TreePath::root() {
-        let mend = "name a file or directory below it, such as \"machine-id\"";
-        problems.add(data.place, format!("the data {} is no entry's own", quoted(data.text)), mend);
+        let hint = "name a file or directory below it, such as \"machine-id\"";
+        problems.add(data.place, format!("the data {} is no entry's own", quoted(data.text)), hint);
         return None;
     }
     join_paths(base.lists.data, own.as_bytes()).ok()
@@ -312,14 +312,14 @@ pub(crate) fn read_place(
             Err(("is empty", "write \".\" for the storage itself".to_string()))
         }
         Ok(_) if text.starts_with('/') || text.starts_with('~') => {
-            let mend = "write it as seen from the storage, such as \"home/alice\", or \".\"";
-            Err(("is not relative to the storage", mend.to_string()))
+            let hint = "write it as seen from the storage, such as \"home/alice\", or \".\"";
+            Err(("is not relative to the storage", hint.to_string()))
         }
         other => other,
     };
     checked
-        .map_err(|(why, mend)| {
-            problems.add(place, format!("the data {} {why}", quoted(text)), mend)
+        .map_err(|(why, hint)| {
+            problems.add(place, format!("the data {} {why}", quoted(text)), hint)
         })
         .ok()
 }
@@ -337,22 +337,22 @@ fn resolve_text(
             return Err(("is not absolute", format!("write {}", quoted(&format!("/{text}")))));
         }
         Some(_) if text.starts_with('/') || text.starts_with('~') => {
-            let mend = if lists.own {
+            let hint = if lists.own {
                 "write it as seen from there, such as \".ssh\"; other paths are for root to keep, \
                  in /etc/blankroot.toml"
             } else {
                 "write it as seen from there, such as \".ssh\"; other paths belong to the lists of \
                  [[storage]] itself"
             };
-            return Err(("is not relative to the user's home", mend.to_string()));
+            return Err(("is not relative to the user's home", hint.to_string()));
         }
         _ if own == TreePath::root() => {
-            let (why, mend) = match lists.home {
+            let (why, hint) = match lists.home {
                 None => ("is the root itself", "keep what is below it, by name"),
                 Some(_) if lists.own => ("is the whole home", "keep what is below it, by name"),
                 Some(_) => ("is the whole home", "keep the home by its absolute path instead"),
             };
-            return Err((why, mend.to_string()));
+            return Err((why, hint.to_string()));
         }
         _ => {}
     }
@@ -376,7 +376,7 @@ pub(crate) fn read_path(
         other => other,
     };
     checked
-        .map_err(|(why, mend)| problems.add(place, format!("{whose} {} {why}", quoted(text)), mend))
+        .map_err(|(why, hint)| problems.add(place, format!("{whose} {} {why}", quoted(text)), hint))
         .ok()
 }
 

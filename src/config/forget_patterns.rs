@@ -101,8 +101,8 @@ fn read_pattern(
     let pattern = ForgetPattern { text: text.to_string(), place };
     match compile_pattern(&pattern) {
         Ok(glob) => Some((pattern, glob)),
-        Err((why, mend)) => {
-            problems.add(place, format!("the pattern {} {why}", quoted(text)), mend);
+        Err((why, hint)) => {
+            problems.add(place, format!("the pattern {} {why}", quoted(text)), hint);
             None
         }
     }
@@ -110,7 +110,7 @@ fn read_pattern(
 
 fn compile_pattern(pattern: &ForgetPattern) -> Result<Glob, (String, String)> {
     let text = pattern.text.as_str();
-    let wrong = |why: &str, mend: &str| Err((why.to_string(), mend.to_string()));
+    let wrong = |why: &str, hint: &str| Err((why.to_string(), hint.to_string()));
     if !text.starts_with('/') {
         return Err((
             "is not absolute".to_string(),
@@ -139,9 +139,9 @@ fn compile_pattern(pattern: &ForgetPattern) -> Result<Glob, (String, String)> {
     let glob = GlobBuilder::new(pattern.relative()).literal_separator(true).build();
     let checked = glob.and_then(|glob| GlobSet::new([glob.clone()]).map(|_| glob));
     checked.map_err(|error| {
-        let mend = "put `\\\\` (in TOML's double quotes) before a special character that is meant \
+        let hint = "put `\\\\` (in TOML's double quotes) before a special character that is meant \
                     literally";
-        (format!("is not valid: {}", error.kind()), mend.to_string())
+        (format!("is not valid: {}", error.kind()), hint.to_string())
     })
 }
 

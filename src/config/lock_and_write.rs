@@ -26,7 +26,7 @@ pub fn lock_config(path: &Path, waiting: impl FnOnce()) -> Result<FileLock> {
     let dir = dir.map_err(|why| Error::io(action(), why))?;
     let lock = || FileLock::take(dir.as_fd(), OsStr::from_bytes(&name), action);
     patiently(lock, waiting).map_err(|error| match error.errno() {
-        Some(nix::libc::EROFS) => error.mend("declare it where the file is made"),
+        Some(nix::libc::EROFS) => error.hint("declare it where the file is made"),
         _ => error,
     })
 }
@@ -41,11 +41,11 @@ pub fn rewrite_config(path: &Path, before: &str, after: &str) -> Result<()> {
     let now = atomic_file::read(dir.as_fd(), Path::new(name)).map_err(failed)?;
     if now != before.as_bytes() {
         return Err(Error::new(format!("write {shown}"), "it was changed meanwhile")
-            .mend("run the command again"));
+            .hint("run the command again"));
     }
     atomic_file::rewrite(dir.as_fd(), name, after.as_bytes()).map_err(|why| {
         let read_only = why.kind() == io::ErrorKind::ReadOnlyFilesystem;
         let error = failed(why);
-        if read_only { error.mend("declare it where the file is made") } else { error }
+        if read_only { error.hint("declare it where the file is made") } else { error }
     })
 }

@@ -74,9 +74,9 @@ impl Config {
 
 fn read_file(file: &Path, missing: &str, other: &str) -> Result<Vec<u8>, ConfigError> {
     dirfd::atomic_file::read_path(file, dirfd::atomic_file::MAX_OWN).map_err(|error| {
-        let mend = if error.kind() == io::ErrorKind::NotFound { missing } else { other };
+        let hint = if error.kind() == io::ErrorKind::NotFound { missing } else { other };
         let action = format!("read the configuration {}", escape_path(file));
-        ConfigError::Unreadable(dirfd::Error::io(action, error).mend(mend))
+        ConfigError::Unreadable(dirfd::Error::io(action, error).hint(hint))
     })
 }
 
@@ -112,12 +112,12 @@ fn read_toml<'t>(text: &'t str, problems: &mut Problems<'_>) -> Option<DeTable<'
         }
         last_line = place.line;
         let message = error.message().lines().collect::<Vec<_>>().join(", ");
-        let mend = if message.contains("duplicate key") {
+        let hint = if message.contains("duplicate key") {
             "keep one of the two"
         } else {
             "correct the TOML here (https://toml.io/en/v1.1.0 has the grammar)"
         };
-        problems.add(place, message, mend);
+        problems.add(place, message, hint);
     }
     problems.is_empty().then(|| table.into_inner())
 }
@@ -131,9 +131,9 @@ fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Config
         Some(table) => root::read_root(table, problems),
         None => {
             if top.key_place("root", problems).is_none() {
-                let mend = "add `[root]` with `backend` and what that needs, or run `blankroot \
+                let hint = "add `[root]` with `backend` and what that needs, or run `blankroot \
                             init`";
-                problems.add(start, "there is no [root]", mend);
+                problems.add(start, "there is no [root]", hint);
             }
             None
         }

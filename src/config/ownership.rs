@@ -112,8 +112,8 @@ fn read_mode(table: &mut TableReader<'_>, problems: &mut Problems<'_>) -> Option
         }
     };
     Mode::parse(text)
-        .map_err(|(why, mend)| {
-            problems.add(place, format!("the mode {} {why}", quoted(text)), mend)
+        .map_err(|(why, hint)| {
+            problems.add(place, format!("the mode {} {why}", quoted(text)), hint)
         })
         .ok()
 }
@@ -125,7 +125,7 @@ pub struct Mode(u16);
 
 impl Mode {
     /// Reads `0750` or `u=rwx,g=rx,o=`; the error is what is wrong, to follow "the mode `…` ", and
-    /// the mend.
+    /// the hint.
     pub(crate) fn parse(text: &str) -> Result<Self, (String, String)> {
         if text.starts_with(|c: char| c.is_ascii_digit()) {
             parse_octal(text)
@@ -141,14 +141,14 @@ impl Mode {
 }
 
 fn parse_octal(text: &str) -> Result<Mode, (String, String)> {
-    let mend = || "write three or four octal digits, such as \"0750\"".to_string();
+    let hint = || "write three or four octal digits, such as \"0750\"".to_string();
     if !(3..=4).contains(&text.len()) {
-        return Err(("does not have three or four digits".to_string(), mend()));
+        return Err(("does not have three or four digits".to_string(), hint()));
     }
     if !text.bytes().all(|b| matches!(b, b'0'..=b'7')) {
-        return Err(("is not octal".to_string(), mend()));
+        return Err(("is not octal".to_string(), hint()));
     }
-    u16::from_str_radix(text, 8).map(Mode).map_err(|_| ("is not octal".to_string(), mend()))
+    u16::from_str_radix(text, 8).map(Mode).map_err(|_| ("is not octal".to_string(), hint()))
 }
 
 /// Each class must be named: an absolute mode cannot lean on what is there already.
@@ -157,29 +157,29 @@ fn parse_symbolic(text: &str) -> Result<Mode, (String, String)> {
     let mut named = Vec::new();
     for clause in text.split(',') {
         let Some((classes, permissions)) = clause.split_once('=') else {
-            let mend = "write it as \"0750\" or \"u=rwx,g=rx,o=\"".to_string();
-            return Err(("is neither octal nor a list of `class=permissions`".to_string(), mend));
+            let hint = "write it as \"0750\" or \"u=rwx,g=rx,o=\"".to_string();
+            return Err(("is neither octal nor a list of `class=permissions`".to_string(), hint));
         };
         let classes = if classes == "a" { "ugo" } else { classes };
         if classes.is_empty() || !classes.chars().all(|class| "ugo".contains(class)) {
-            let mend = "the classes are `u`, `g`, `o`, and `a` for all three".to_string();
+            let hint = "the classes are `u`, `g`, `o`, and `a` for all three".to_string();
             return Err((
                 format!("has an unknown class in `{}`", Escaped(clause.as_bytes())),
-                mend,
+                hint,
             ));
         }
         for class in classes.chars() {
             if named.contains(&class) {
-                let mend = "name each class once".to_string();
-                return Err((format!("names the class `{class}` twice"), mend));
+                let hint = "name each class once".to_string();
+                return Err((format!("names the class `{class}` twice"), hint));
             }
             named.push(class);
             for permission in permissions.chars() {
                 bits |= mode_bit(class, permission).ok_or_else(|| {
-                    let mend = "the permissions are `r`, `w`, `x`, `s` (for `u` and `g`) and `t` \
+                    let hint = "the permissions are `r`, `w`, `x`, `s` (for `u` and `g`) and `t` \
                                 (for `o`)";
                     let clause = Escaped(clause.as_bytes());
-                    (format!("has an unknown permission in `{clause}`"), mend.to_string())
+                    (format!("has an unknown permission in `{clause}`"), hint.to_string())
                 })?;
             }
         }

@@ -1,5 +1,5 @@
 //! Reads one table of the configuration key by key, and reports every key that nobody asked for. All
-//! problems of a text are collected with their places and mends, and shown together.
+//! problems of a text are collected with their places and hints, and shown together.
 
 use std::fmt;
 use std::ops::Range;
@@ -165,7 +165,7 @@ impl<'a> TableReader<'a> {
             if self.known.contains(&key) {
                 continue;
             }
-            let mend = match nearest_key(key, &self.known) {
+            let hint = match nearest_key(key, &self.known) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
                     let known = list_of(self.known.iter().map(|key| format!("`{key}`")), "and");
@@ -173,7 +173,7 @@ impl<'a> TableReader<'a> {
                 }
             };
             let what = format!("unknown key {} in {}", quoted(key), self.title);
-            problems.add(problems.place(&span), what, mend);
+            problems.add(problems.place(&span), what, hint);
         }
     }
 
@@ -187,7 +187,7 @@ impl<'a> TableReader<'a> {
     ) {
         let what =
             format!("`{key}` in {} must be {expected}, but is {}", self.title, type_words(found));
-        let mend = match (expected, found) {
+        let hint = match (expected, found) {
             ("a list", DeValue::String(_)) => "put brackets around it: [\"…\"]".to_string(),
             ("true or false", DeValue::String(_)) => "write it without quotes".to_string(),
             ("a string", DeValue::Array(_) | DeValue::Table(_)) => {
@@ -196,7 +196,7 @@ impl<'a> TableReader<'a> {
             ("a string", _) => "put quotes around it".to_string(),
             _ => format!("write {expected}"),
         };
-        problems.add(place, what, mend);
+        problems.add(place, what, hint);
     }
 }
 
@@ -256,7 +256,7 @@ pub struct ConfigProblem {
     /// What is wrong, in one line.
     pub what: String,
     /// What the reader can do about it.
-    pub mend: String,
+    pub hint: String,
 }
 
 /// Why a configuration cannot be used.
@@ -291,8 +291,8 @@ impl fmt::Display for ConfigError {
         };
         let plural = if problems.len() == 1 { "" } else { "s" };
         write!(f, "cannot use {file}: {} problem{plural}", problems.len())?;
-        for ConfigProblem { place, what, mend } in problems {
-            write!(f, "\n{file}:{}:{}: {what}\n  mend: {mend}", place.line, place.column)?;
+        for ConfigProblem { place, what, hint } in problems {
+            write!(f, "\n{file}:{}:{}: {what}\n  hint: {hint}", place.line, place.column)?;
         }
         Ok(())
     }
@@ -336,9 +336,9 @@ impl<'t> Problems<'t> {
         &mut self,
         place: Position,
         what: impl Into<String>,
-        mend: impl Into<String>,
+        hint: impl Into<String>,
     ) {
-        self.found.push(ConfigProblem { place, what: what.into(), mend: mend.into() });
+        self.found.push(ConfigProblem { place, what: what.into(), hint: hint.into() });
     }
 
     pub(crate) fn is_empty(&self) -> bool {

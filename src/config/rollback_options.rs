@@ -89,8 +89,8 @@ impl RollbackOptions {
                 "the strategy `rollback` is not possible with the backend `{}`",
                 root.backend_word()
             );
-            let mend = "remove `strategy`, or write \"set-aside\"";
-            problems.add(self.strategy_place.unwrap_or_default(), what, mend);
+            let hint = "remove `strategy`, or write \"set-aside\"";
+            problems.add(self.strategy_place.unwrap_or_default(), what, hint);
         }
     }
 }

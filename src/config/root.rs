@@ -139,8 +139,8 @@ pub(crate) fn read_root(
     let given = table.key_place("backend", problems).is_some();
     let word = table.choice("backend", &words, problems);
     if !given {
-        let mend = "add `backend = \"btrfs\"` (or \"zfs\", \"tmpfs\", \"directory\")";
-        problems.add(table.place, "[root] does not say its `backend`", mend);
+        let hint = "add `backend = \"btrfs\"` (or \"zfs\", \"tmpfs\", \"directory\")";
+        problems.add(table.place, "[root] does not say its `backend`", hint);
     }
     let [device, dataset, path] =
         ["device", "dataset", "path"].map(|key| table.string(key, problems));
@@ -271,9 +271,9 @@ fn read_layout(
             Err(why) => {
                 failed = true;
                 let what = format!("the name {} of `{key}` {why}", quoted(text));
-                let mend = "write a path such as \"root\" or \"os/root\", from the top of the \
+                let hint = "write a path such as \"root\" or \"os/root\", from the top of the \
                             file system";
-                problems.add(place, what, mend);
+                problems.add(place, what, hint);
             }
         }
     }

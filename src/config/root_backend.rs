@@ -67,7 +67,7 @@ fn open_btrfs(device: &Path, layout: Layout) -> Result<Box<dyn Backend>> {
 
 #[cfg(not(feature = "btrfs"))]
 fn open_btrfs(_device: &Path, _layout: Layout) -> Result<Box<dyn Backend>> {
-    Err(not_built_in("btrfs").mend("build blankroot with the feature `btrfs`"))
+    Err(not_built_in("btrfs").hint("build blankroot with the feature `btrfs`"))
 }
 
 #[cfg(feature = "zfs")]
@@ -77,7 +77,7 @@ fn open_zfs(dataset: &str, layout: Layout) -> Result<Box<dyn Backend>> {
 
 #[cfg(not(feature = "zfs"))]
 fn open_zfs(_dataset: &str, _layout: Layout) -> Result<Box<dyn Backend>> {
-    Err(not_built_in("zfs").mend("install `blankroot-zfs`, or use another backend"))
+    Err(not_built_in("zfs").hint("install `blankroot-zfs`, or use another backend"))
 }
 
 #[cfg(not(all(feature = "btrfs", feature = "zfs")))]
@@ -107,13 +107,13 @@ fn unsuitable_file_system(root: &Path, fs_type: &[u8]) -> Error {
     let what = format!("its type is {}, which has no snapshots", Escaped(fs_type));
     match fs_type {
         b"overlay" => Error::new(detect_action(root), "it is an overlay: of a container or a live medium")
-            .mend("name the mounted root of the machine itself with `--root DIR`"),
-        b"ext2" | b"ext3" | b"ext4" | b"xfs" | b"f2fs" => Error::new(detect_action(root), what).mend(
+            .hint("name the mounted root of the machine itself with `--root DIR`"),
+        b"ext2" | b"ext3" | b"ext4" | b"xfs" | b"f2fs" => Error::new(detect_action(root), what).hint(
             "move the root to Btrfs (btrfs-convert(8) does it in place for ext4), or use a tmpfs as \
              the root; `backend = \"directory\"` works on any file system, with whole copies",
         ),
         _ => Error::new(detect_action(root), what)
-            .mend("name a mounted root on Btrfs with `--root DIR`, or a configuration with --config"),
+            .hint("name a mounted root on Btrfs with `--root DIR`, or a configuration with --config"),
     }
 }
 
@@ -123,12 +123,12 @@ fn detect_zfs(root: &Path, source: &[u8]) -> Result<RootConfig> {
     let Some((dataset, live)) = name.rsplit_once('/') else {
         let why = format!("the pool `{}` itself is mounted there", Escaped(source));
         return Err(Error::new(detect_action(root), why)
-            .mend("make the root a dataset of its own, as `POOL/root`, and boot that"));
+            .hint("make the root a dataset of its own, as `POOL/root`, and boot that"));
     };
     if name.contains('@') {
         let why = format!("the snapshot `{}` is mounted there", Escaped(source));
         return Err(
-            Error::new(detect_action(root), why).mend("name a mounted root with `--root DIR`")
+            Error::new(detect_action(root), why).hint("name a mounted root with `--root DIR`")
         );
     }
     let named = |name: &str| {
@@ -151,7 +151,7 @@ fn detect_btrfs(root: &Path, host: &Path, found: &Mounted) -> Result<RootConfig>
         let here = |name: &str| shell_word(root.join(name).as_os_str());
         let why = "the top level of the Btrfs file system is mounted there, which can be neither \
                    set aside nor replaced";
-        return Err(Error::new(detect_action(root), why).mend(format!(
+        return Err(Error::new(detect_action(root), why).hint(format!(
             "make it a subvolume with `btrfs subvolume snapshot {} {}`, boot that with \
              `rootflags=subvol=root` and `subvol=root` in its fstab, and run this again",
             shell_word(root.as_os_str()),
@@ -191,7 +191,7 @@ fn stable_device(root: &Path, host: &Path, found: &Mounted) -> Result<PathBuf> {
     }
     let why = format!("its device is called {}, which is not there", escape_path(source));
     Err(Error::new(detect_action(root), why)
-        .mend("write a configuration with its `device` and name it with `--config FILE`"))
+        .hint("write a configuration with its `device` and name it with `--config FILE`"))
 }
 
 #[cfg(feature = "btrfs")]
@@ -238,13 +238,13 @@ mod tests {
             ("rpool/lo cal", ["root".into(), "root@blank".into(), "old-roots".into()])
         );
         for bad in [&b"rpool"[..], b"rpool/root@blank"] {
-            assert!(detect_zfs(Path::new("/"), bad).unwrap_err().mend_text().is_some());
+            assert!(detect_zfs(Path::new("/"), bad).unwrap_err().hint_text().is_some());
         }
     }
 
     #[test]
     fn what_cannot_be_rolled_back_is_named_with_a_way_out() {
-        for (fs_type, why, mend) in [
+        for (fs_type, why, hint) in [
             (&b"ext4"[..], "its type is ext4, which has no snapshots", "btrfs-convert"),
             (b"overlay", "it is an overlay", "--root DIR"),
             (b"odd\n", "its type is odd\\n, which", "--config"),
@@ -253,7 +253,7 @@ mod tests {
             let text = error.to_string();
             let start = format!("cannot find the root file system at /a b: {why}");
             assert!(text.starts_with(&start), "{text}");
-            assert!(error.mend_text().is_some_and(|text| text.contains(mend)), "{text}");
+            assert!(error.hint_text().is_some_and(|text| text.contains(hint)), "{text}");
         }
     }
 }

@@ -24,9 +24,9 @@ pub(crate) fn refuse_owner(table: &mut TableReader<'_>, problems: &mut Problems<
 /// The same for how the data comes to its place.
 pub(crate) fn refuse_bind(place: Option<Position>, problems: &mut Problems<'_>) {
     let what = "`how = \"bind\"` needs root, and this is a user's own file";
-    let mend =
+    let hint =
         format!("remove it, since what is kept here is linked, or declare it in {DEFAULT_FILE}");
-    problems.add(place.unwrap_or_default(), what, mend);
+    problems.add(place.unwrap_or_default(), what, hint);
 }
 
 pub(crate) fn refuse_keys(

@@ -35,7 +35,7 @@ fn add(text: &mut String, key: &str, value: &OsStr) -> Result<()> {
         let action = format!("write `{key}` into the configuration");
         let why = format!("`{}` is not UTF-8, as TOML must be", Escaped(value.as_encoded_bytes()));
         return Err(Error::new(action, why)
-            .mend("give it a name in UTF-8, or reach it through a link that has one"));
+            .hint("give it a name in UTF-8, or reach it through a link that has one"));
     };
     text.push_str(&format!("{key} = {}\n", Value::from(value)));
     Ok(())

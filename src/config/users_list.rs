@@ -127,8 +127,8 @@ fn read_path(
         other => other,
     };
     checked
-        .map_err(|(why, mend)| {
-            problems.add(place, format!("the storage {} {why}", quoted(text)), mend);
+        .map_err(|(why, hint)| {
+            problems.add(place, format!("the storage {} {why}", quoted(text)), hint);
         })
         .ok()
 }

@@ -93,8 +93,8 @@ fn below_files(entries: &[&DeclaredEntry], by_path: &ByPath<'_>, problems: &mut 
                 "`{}` lies below `{parent}`, which is kept as a file in line {}",
                 entry.path, file.place.line
             );
-            let mend = "keep the parent as a directory, or remove one of the two entries";
-            problems.add(entry.place, what, mend);
+            let hint = "keep the parent as a directory, or remove one of the two entries";
+            problems.add(entry.place, what, hint);
         }
     }
 }
@@ -118,8 +118,8 @@ fn storages_and_entries(
                     "the kept path `{}` contains the storage `{path}` (line {place})",
                     entry.path
                 );
-                let mend = "keep only what lies beside the storage, or move the storage";
-                problems.add(entry.place, what, mend);
+                let hint = "keep only what lies beside the storage, or move the storage";
+                problems.add(entry.place, what, hint);
             }
         }
     }
@@ -213,9 +213,9 @@ pub(crate) fn same_parents(declared: &[StoredEntry<'_>], problems: &mut Problems
                 "`parent` wants `{parent}` another way than `{}` in line {} does",
                 first.path, first.place.line
             );
-            let mend = "say the same in both, or declare the directory itself with its owner and \
+            let hint = "say the same in both, or declare the directory itself with its owner and \
                         mode";
-            problems.add(entry.place, what, mend);
+            problems.add(entry.place, what, hint);
         }
     }
 }

@@ -64,7 +64,7 @@ fn stage_on_btrfs(live: TreeName) -> Result<DemoStage> {
 #[cfg(not(feature = "btrfs"))]
 fn stage_on_btrfs(_live: TreeName) -> Result<DemoStage> {
     Err(Error::new("play on btrfs", "this build has no btrfs")
-        .mend("build blankroot with the feature `btrfs`"))
+        .hint("build blankroot with the feature `btrfs`"))
 }
 
 fn stage_in_directory(layout: Layout, why: String) -> Result<DemoStage> {

@@ -190,7 +190,7 @@ fn expect_file(holds: bool, path: &str, why_not: &str) -> Result<(), Error> {
 }
 
 fn wrong_end(why: &str) -> Error {
-    Error::new("end the story as it should end", why).mend("report this: it is a defect")
+    Error::new("end the story as it should end", why).hint("report this: it is a defect")
 }
 
 fn read_file(path: &Path) -> Result<Option<String>, Error> {

@@ -142,11 +142,11 @@ fn expect_comparable(
                 let why =
                     format!("it lies on what is mounted at {point}, which no rollback touches");
                 return Err(Error::new(action(), why)
-                    .mend("name a path of the root itself; `findmnt` lists what is mounted"));
+                    .hint("name a path of the root itself; `findmnt` lists what is mounted"));
             }
             (None, false) => {
                 return Err(Error::new(action(), "neither live nor blank has it")
-                    .mend("name a path as it is on the machine, without links on the way"));
+                    .hint("name a path as it is on the machine, without links on the way"));
             }
         }
     }
@@ -220,13 +220,13 @@ fn write_report(cli: &Cli, args: &Diff, report: &DiffReport<'_>) -> io::Result<(
     }
 }
 
-fn expect_tree<'s>(what: &str, slot: &'s Slot, mend: &str) -> Result<&'s Tree, Error> {
+fn expect_tree<'s>(what: &str, slot: &'s Slot, hint: &str) -> Result<&'s Tree, Error> {
     let why = match slot {
         Slot::Present(tree) => return Ok(tree),
         Slot::Missing => format!("{what} is missing"),
         Slot::NotATree(found) => format!("{what} is {found}"),
     };
-    Err(Error::new("compare live with blank", why).mend(mend))
+    Err(Error::new("compare live with blank", why).hint(hint))
 }
 
 /// What is shown is live as configured; the reader may think of what is mounted.

@@ -143,9 +143,9 @@ fn open_storage(host: &HostRoot, path: &TreePath) -> Result<Option<OwnedFd>> {
     match Errno::from_io_error(&why) {
         Some(Errno::NOENT) => Ok(None),
         Some(Errno::LOOP) => Err(Error::new(action(), "a symbolic link is on the way to it")
-            .mend("write the real path into the configuration, as `realpath` shows it")),
+            .hint("write the real path into the configuration, as `realpath` shows it")),
         Some(Errno::NOTDIR) => Err(Error::new(action(), "it is no directory")),
-        Some(Errno::ACCESS) => Err(Error::io(action(), why).mend("run this as root")),
+        Some(Errno::ACCESS) => Err(Error::io(action(), why).hint("run this as root")),
         _ => Err(Error::io(action(), why)),
     }
 }

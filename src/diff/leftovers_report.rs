@@ -48,7 +48,7 @@ fn report_missing_storages(found: &Leftovers) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for storage in found.storages.iter().filter(|storage| storage.enabled && !storage.there) {
         let action = format!("look into the storage {}", storage.path);
-        ui::report_problem(Error::new(action, "it is not there").mend("mount it first"));
+        ui::report_problem(Error::new(action, "it is not there").hint("mount it first"));
         code = ExitCode::from(2);
     }
     code

@@ -144,7 +144,7 @@ fn nested_trees(facts: &Facts) -> Vec<Finding> {
             format!("live holds subvolumes with something in them: {}", nested_trees::list_paths(hold)),
             "blank has nothing of what is in them: after the next boot they are empty, and `expire` \
              deletes them with the old root",
-            nested_trees::MEND_NESTED,
+            nested_trees::HINT_NESTED,
         ));
     } else if !facts.nested.is_empty() {
         findings.push(Finding::new(
@@ -156,7 +156,7 @@ fn nested_trees(facts: &Facts) -> Vec<Finding> {
                 nested_trees::list_paths(&facts.nested)
             ),
             "what is made in them is no part of blank, and goes with the old root",
-            format!("nothing, while they are empty; else {}", nested_trees::MEND_NESTED),
+            format!("nothing, while they are empty; else {}", nested_trees::HINT_NESTED),
         ));
     }
     if let Some(text) = facts.stubs.as_ref().and_then(nested_trees::note_on_stubs) {
@@ -178,7 +178,7 @@ fn immovable(facts: &Facts) -> Vec<Finding> {
             Severity::Danger,
             obstacle.reason.clone(),
             "the next rollback is refused, and every one after it",
-            obstacle.mend.clone().unwrap_or_default(),
+            obstacle.hint.clone().unwrap_or_default(),
         )
     };
     facts.immovable.iter().map(finding).collect()

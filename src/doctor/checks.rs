@@ -155,7 +155,7 @@ mod tests {
         }
     }
 
-    /// What the configuration refuses already is told with its line and a mend.
+    /// What the configuration refuses already is told with its line and a hint.
     #[test]
     fn what_the_configuration_refuses_is_refused() {
         let stories = [
@@ -178,7 +178,7 @@ mod tests {
         assert!(by_configuration.map(|c| c.id).eq(stories.iter().map(|(check, ..)| check.id)));
         for (check, lists, says) in stories {
             let error = told(lists).unwrap_err();
-            assert!(error.contains(says) && error.contains("\n  mend: "), "{}: {error}", check.id);
+            assert!(error.contains(says) && error.contains("\n  hint: "), "{}: {error}", check.id);
         }
         assert!(told("directories = [\"/srv\", \"/var/lib/x\"]\nfiles = [\"/a\"]").is_ok());
     }

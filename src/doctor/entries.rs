@@ -41,8 +41,8 @@ fn unsuitable(facts: &Facts) -> Vec<Finding> {
             _ => Severity::Note,
         };
         let what = format!("{} is kept ({})", entry.path, facts.at(entry.place));
-        let mend = format!("take the entry out; {}", row.mend);
-        Some(Finding::new(&checks::UNSUITABLE, severity, what, row.why, mend))
+        let hint = format!("take the entry out; {}", row.hint);
+        Some(Finding::new(&checks::UNSUITABLE, severity, what, row.why, hint))
     };
     facts.entries.iter().filter_map(finding).collect()
 }
@@ -88,8 +88,8 @@ fn one_in_another(facts: &Facts, inner: &KeepEntry, outer: &KeepEntry) -> Findin
     } else {
         "its data comes from another place in storage and hides what the outer entry has there"
     };
-    let mend = format!("remove the entry in {}, unless it is meant", facts.at(inner.place));
-    Finding::new(&checks::NESTED, Severity::Note, what, why, mend)
+    let hint = format!("remove the entry in {}, unless it is meant", facts.at(inner.place));
+    Finding::new(&checks::NESTED, Severity::Note, what, why, hint)
 }
 
 fn unknown_accounts(facts: &Facts, accounts: &Accounts) -> Vec<Finding> {
@@ -126,7 +126,7 @@ fn stranger(facts: &Facts, kind: &str, name: &str, place: &str) -> Finding {
         _ => "groupadd",
     };
     let name = Escaped(name.as_bytes());
-    let (what, mend) = if is_now {
+    let (what, hint) = if is_now {
         (
             format!("the {kind} `{name}`, whom {place} names, is gone after the next boot"),
             format!("the {kind} is in live alone: {NEW_BLANK}"),
@@ -141,7 +141,7 @@ fn stranger(facts: &Facts, kind: &str, name: &str, place: &str) -> Finding {
     let severity = if facts.nixos { Severity::Note } else { Severity::Danger };
     let why =
         "what it is to own cannot be given to anybody, so that the entry fails at the next boot";
-    Finding::new(&checks::UNKNOWN_ACCOUNT, severity, what, why, mend)
+    Finding::new(&checks::UNKNOWN_ACCOUNT, severity, what, why, hint)
 }
 
 fn homes(facts: &Facts, accounts: &Accounts) -> Vec<Finding> {
@@ -173,9 +173,9 @@ fn modes(facts: &Facts) -> Vec<Finding> {
         let bits = |owner: &Ownership| owner.mode.map(Mode::bits);
         let mut judge = |mode: Option<u16>, kind, whose: String| {
             let wrong = mode.and_then(|mode| Some((mode, wrong_mode(mode, kind)?)));
-            if let Some((mode, (severity, what, why, mend))) = wrong {
+            if let Some((mode, (severity, what, why, hint))) = wrong {
                 let what = format!("the mode {mode:04o} of {whose} {what}");
-                findings.push(Finding::new(&checks::BAD_MODE, severity, what, why, mend));
+                findings.push(Finding::new(&checks::BAD_MODE, severity, what, why, hint));
             }
         };
         judge(bits(&entry.owner), entry.kind, format!("{} ({place})", entry.path));

@@ -26,7 +26,7 @@ impl Severity {
     }
 }
 
-/// The mend where live has what blank lacks and what cannot be kept, such as an account.
+/// The hint where live has what blank lacks and what cannot be kept, such as an account.
 pub(crate) const NEW_BLANK: &str = "make a new blank of live: look at `blankroot diff`, move the older blank away, and run `blankroot init`";
 
 /// One finding. Each text is one line.
@@ -41,7 +41,7 @@ pub struct Finding {
     /// Why it matters.
     pub why: String,
     /// What to do about it.
-    pub mend: String,
+    pub hint: String,
 }
 
 impl Finding {
@@ -50,9 +50,9 @@ impl Finding {
         severity: Severity,
         what: impl Into<String>,
         why: impl Into<String>,
-        mend: impl Into<String>,
+        hint: impl Into<String>,
     ) -> Self {
-        let (what, why, mend) = (what.into(), why.into(), mend.into());
-        Self { id: check.id, severity, what, why, mend }
+        let (what, why, hint) = (what.into(), why.into(), hint.into());
+        Self { id: check.id, severity, what, why, hint }
     }
 }

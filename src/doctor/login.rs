@@ -144,7 +144,7 @@ fn lost(facts: &Facts, after: &People) -> Vec<Finding> {
             Some(Err(why)) => why,
             Some(Ok(_)) => continue,
         };
-        let mend = match facts.nixos {
+        let hint = match facts.nixos {
             true => {
                 "declare the password in the NixOS configuration: \
                      `users.users.NAME.hashedPasswordFile`"
@@ -158,7 +158,7 @@ fn lost(facts: &Facts, after: &People) -> Vec<Finding> {
             severity,
             format!("{name} can log in now, but not after the next boot: {name} {why}"),
             format!("the next boot takes accounts and passwords from {}", after.origin),
-            mend,
+            hint,
         ));
     }
     findings

@@ -87,7 +87,7 @@ impl Facts {
     }
 }
 
-/// What is wrong with the root of the next boot; each with its mend.
+/// What is wrong with the root of the next boot; each with its hint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RootFacts {
     /// Who names it by a number.
@@ -327,7 +327,7 @@ pub enum OwnConfig {
 }
 
 impl Unchecked {
-    /// Because of this error, in one line with its mend.
+    /// Because of this error, in one line with its hint.
     pub fn new(what: impl Into<String>, why: &impl fmt::Display) -> Self {
         Self { what: what.into(), why: why.to_string().replace("\n  ", "; ").replace('\n', "; ") }
     }

@@ -1,4 +1,4 @@
-//! `doctor`: findings with their mends, for people and for programs (JSON).
+//! `doctor`: findings with their hints, for people and for programs (JSON).
 use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
@@ -70,7 +70,7 @@ impl<W: Write> View<'_, W> {
         writeln!(self.out, "{} {state}", self.style.paint(paint, "●"))
     }
 
-    /// Findings of one check: a reason or a mend that the next one has as well is left to that.
+    /// Findings of one check: a reason or a hint that the next one has as well is left to that.
     fn group(&mut self, group: &[Finding]) -> io::Result<()> {
         writeln!(self.out)?;
         for (at, finding) in group.iter().enumerate() {
@@ -82,8 +82,8 @@ impl<W: Write> View<'_, W> {
             if next.is_none_or(|next| next.why != finding.why) {
                 self.line("why: ", &finding.why)?;
             }
-            if next.is_none_or(|next| next.mend != finding.mend) {
-                self.line("mend:", &finding.mend)?;
+            if next.is_none_or(|next| next.hint != finding.hint) {
+                self.line("hint:", &finding.hint)?;
             }
         }
         Ok(())
@@ -126,7 +126,7 @@ impl<W: Write> View<'_, W> {
 // `doctor --format json`: one document for programs.
 //
 // Keys: `version` (1), `safe` (nothing worse than a note, and everything was checked), `findings`
-// (`id`, `severity`: `danger`, `warning` or `note`, `what`, `why`, `mend`), `unchecked` (`what`,
+// (`id`, `severity`: `danger`, `warning` or `note`, `what`, `why`, `hint`), `unchecked` (`what`,
 // `why`). What matters most comes first.
 
 /// Writes the document, and a newline after it.
@@ -136,7 +136,7 @@ pub fn write_json(report: &DoctorReport<'_>, out: impl Write) -> io::Result<()> 
         severity: finding.severity.word(),
         what: &finding.what,
         why: &finding.why,
-        mend: &finding.mend,
+        hint: &finding.hint,
     });
     let unchecked =
         report.unchecked.iter().map(|u| JsonUnchecked { what: &u.what, why: &u.why }).collect();
@@ -162,7 +162,7 @@ struct JsonFinding<'a> {
     severity: &'a str,
     what: &'a str,
     why: &'a str,
-    mend: &'a str,
+    hint: &'a str,
 }
 
 #[derive(Serialize)]

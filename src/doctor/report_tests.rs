@@ -3,9 +3,9 @@ use serde_json::Value;
 use super::*;
 use crate::ui::colours::Style;
 
-fn finding(id: &'static str, severity: Severity, what: &str, mend: &str) -> Finding {
-    let (what, why, mend) = (what.to_string(), "because".to_string(), mend.to_string());
-    Finding { id, severity, what, why, mend }
+fn finding(id: &'static str, severity: Severity, what: &str, hint: &str) -> Finding {
+    let (what, why, hint) = (what.to_string(), "because".to_string(), hint.to_string());
+    Finding { id, severity, what, why, hint }
 }
 
 fn shown(report: &DoctorReport<'_>, color: bool) -> String {
@@ -29,14 +29,14 @@ fn findings_of_one_check_share_their_reason() {
 ● 2 dangers, 1 note
 
 danger: one [a]
-  mend: do x
+  hint: do x
 danger: two [a]
   why:  because
-  mend: do y
+  hint: do y
 
 note: three [b]
   why:  because
-  mend: nothing
+  hint: nothing
 ";
     assert_eq!(shown(&report, false), expected);
     assert!(shown(&report, true).contains("\x1b["));
@@ -68,6 +68,6 @@ fn programs_get_the_same() {
     let json: Value = serde_json::from_slice(&out).unwrap();
     assert_eq!((&json["version"], &json["safe"]), (&1.into(), &false.into()));
     assert_eq!(json["findings"][2]["severity"], "note");
-    assert_eq!(json["findings"][1]["mend"], "do y");
+    assert_eq!(json["findings"][1]["hint"], "do y");
     assert_eq!(json["unchecked"][0]["what"], "blank");
 }

@@ -7,7 +7,7 @@ use dirfd::{Error, Result, TreePath};
 use crate::boot::fstab::{self, FstabEntry, FstabMounts, storage_paths};
 use crate::boot::next_root::BootSources;
 use crate::boot::refusal;
-use crate::boot::swap_files::{SwapFile, mend_swap_file};
+use crate::boot::swap_files::{SwapFile, hint_swap_file};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::login::{self, Reader};
 use crate::doctor::machine_facts::{Facts, MemoryMount, RootFacts};
@@ -19,8 +19,8 @@ use crate::persist::list::KeepEntry;
 use crate::ui::figures;
 
 pub(crate) fn check_root(facts: &Facts) -> Vec<Finding> {
-    let danger = |check, (what, mend): &(String, String), why: &str| {
-        Finding::new(check, Severity::Danger, what, why, mend)
+    let danger = |check, (what, hint): &(String, String), why: &str| {
+        Finding::new(check, Severity::Danger, what, why, hint)
     };
     let root = &facts.root;
     let numbers = root.numbers.iter().map(|told| {
@@ -80,7 +80,7 @@ fn root(sources: &Sources<'_>, trees: &Trees, text: &[u8]) -> Result<RootFacts> 
         BootSources { line: sources.command_line.as_ref(), fstab: &fstab, whose: "/etc/fstab" };
     let mut found = RootFacts { numbers: now.numbers(layout), ..RootFacts::default() };
     let told = |boot: &BootSources<'_>| {
-        boot.other_root(config, &file_system).map(|other| (other.to_string(), other.mend()))
+        boot.other_root(config, &file_system).map(|other| (other.to_string(), other.hint()))
     };
     found.other = told(&now);
     if let Some(blank) = &trees.blank {
@@ -102,7 +102,7 @@ fn root(sources: &Sources<'_>, trees: &Trees, text: &[u8]) -> Result<RootFacts> 
     }
     if let Kinship::Unrelated(unreadable) = backend.survey()?.kinship {
         let reason = refusal::reason_unrelated(&layout.live, &layout.blank, &unreadable);
-        found.unrelated = Some((reason, refusal::mend_unrelated(&layout.blank)));
+        found.unrelated = Some((reason, refusal::hint_unrelated(&layout.blank)));
     }
     Ok(found)
 }
@@ -146,8 +146,8 @@ fn size(mount: &MemoryMount, ram: Option<u64>) -> Option<Finding> {
         ),
         _ => return None,
     };
-    let mend = "add `size=` to its mount options, such as `size=2G`, or `size=25%` of the memory";
-    Some(Finding::new(&checks::MEMORY_SIZE, Severity::Warning, what, why, mend))
+    let hint = "add `size=` to its mount options, such as `size=2G`, or `size=25%` of the memory";
+    Some(Finding::new(&checks::MEMORY_SIZE, Severity::Warning, what, why, hint))
 }
 
 // The accounts of now and of the next boot, and what the machine has mounted from memory.
@@ -240,6 +240,6 @@ fn finding(swap: &SwapFile, place: &str) -> Finding {
         format!("the swap file {} lies in the root{and}", swap.path),
         "no blank can be made of the root while the kernel swaps to it; and as soon as blank has it, too, its \
          blocks are shared, and the kernel does not take it any more",
-        mend_swap_file(swap, place),
+        hint_swap_file(swap, place),
     )
 }

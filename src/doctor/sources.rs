@@ -85,7 +85,7 @@ fn fill(sources: &Sources<'_>, trees: &mut Trees) -> Result<()> {
         return Ok(());
     }
     let Some(blank) = blank.tree() else {
-        return Err(Error::new("open blank", "it is missing").mend("run `blankroot init`"));
+        return Err(Error::new("open blank", "it is missing").hint("run `blankroot init`"));
     };
     trees.blank = Some(backend.view(blank)?);
     trees.blank_name = format!("blank (`{}`)", blank.name);

@@ -8,7 +8,7 @@ use rustix::fs;
 
 use crate::boot::fstab;
 use crate::boot::kernels::{
-    self, Kernel, Kernels, LOADER_DIRS, MEND_BEFORE_REBOOT, WHY_MODULES_MATTER,
+    self, HINT_BEFORE_REBOOT, Kernel, Kernels, LOADER_DIRS, WHY_MODULES_MATTER,
 };
 use crate::config::DEFAULT_FILE;
 use crate::doctor::checks;
@@ -22,8 +22,8 @@ use crate::host::is_not_found;
 pub(crate) fn check(facts: &Facts) -> Vec<Finding> {
     let kernels = &facts.kernels;
     let lost = kernels.lost().map(|kernel| {
-        let (what, mend) = (kernels.describe_lost(kernel), kernels.mend_of_lost());
-        Finding::new(&checks::KERNEL_MODULES, Severity::Danger, what, WHY_MODULES_MATTER, mend)
+        let (what, hint) = (kernels.describe_lost(kernel), kernels.hint_of_lost());
+        Finding::new(&checks::KERNEL_MODULES, Severity::Danger, what, WHY_MODULES_MATTER, hint)
     });
     let losing = kernels.losing().map(|kernel| {
         let what = kernels.describe_losing(kernel);
@@ -32,7 +32,7 @@ pub(crate) fn check(facts: &Facts) -> Vec<Finding> {
             Severity::Danger,
             what,
             WHY_MODULES_MATTER,
-            MEND_BEFORE_REBOOT,
+            HINT_BEFORE_REBOOT,
         )
     });
     lost.into_iter().chain(losing).chain(older_initrd(facts)).collect()

@@ -66,7 +66,7 @@ fn one(facts: &Facts, storage: &StorageFacts) -> Vec<Finding> {
 
 fn survives(facts: &Facts, storage: &StorageFacts) -> Option<Finding> {
     let (path, place) = (&storage.path, facts.at(storage.place));
-    let mend = format!(
+    let hint = format!(
         "if /etc/fstab has a line for it, `mount {}`; else put it on a file system or subvolume of \
          its own that is mounted there at boot, and move the data there",
         shell(path)
@@ -93,14 +93,14 @@ fn survives(facts: &Facts, storage: &StorageFacts) -> Option<Finding> {
             Severity::Danger,
             format!("the storage {path} lies on the very root that each boot replaces ({place})"),
             "everything in it is set aside with the old root at the next boot",
-            mend,
+            hint,
         )),
         Lies::InMemory => Some(Finding::new(
             &checks::STORAGE_WIPED,
             Severity::Danger,
             format!("the storage {path} lies in memory ({place})"),
             "everything in it is gone when the machine is switched off",
-            mend,
+            hint,
         )),
         Lies::Safe | Lies::Unknown => None,
     }
@@ -361,7 +361,7 @@ fn gather_storage(
         Look::Nothing => return Ok((Lies::Missing, None)),
         Look::Link { .. } => {
             return Err(Error::new(action(), "it, or a directory on the way to it, is a link")
-                .mend("write its real path into the configuration"));
+                .hint("write its real path into the configuration"));
         }
         Look::Seen(seen) if seen.node.file_type == FileType::Dir => seen,
         Look::Seen(seen) => {

@@ -90,7 +90,7 @@ fn not_there(facts: &Facts, entry: &EntryFacts, target: &Target) -> Option<Findi
             "reboot",
         ));
     }
-    let (why, mend) = match target {
+    let (why, hint) = match target {
         Target::Unknown => return None,
         Target::RightMount | Target::RightLink => return other_way(entry, target),
         Target::BehindLink { link, to } => return Some(behind_link(facts, entry, link, to)),
@@ -135,7 +135,7 @@ fn not_there(facts: &Facts, entry: &EntryFacts, target: &Target) -> Option<Findi
         Severity::Danger,
         format!("{path} is not in its place: {why}"),
         "what programs write there does not get into storage, and may be gone after the next boot",
-        mend,
+        hint,
     ))
 }
 
@@ -153,7 +153,7 @@ fn comes_by_itself(entry: &EntryFacts, target: &Target) -> bool {
 /// The right data, but not the way that was declared.
 fn other_way(entry: &EntryFacts, target: &Target) -> Option<Finding> {
     let (path, source) = (&entry.entry.path, entry.entry.source());
-    let (what, mend) = match (target, entry.entry.how) {
+    let (what, hint) = match (target, entry.entry.how) {
         (Target::RightMount, Some(PlacementMethod::Symlink)) => {
             (format!("{source} is mounted at {path}, and a link was declared"), remount(path))
         }
@@ -164,7 +164,7 @@ fn other_way(entry: &EntryFacts, target: &Target) -> Option<Finding> {
         _ => return None,
     };
     let why = "programs reach the same data; but it was declared otherwise for some reason";
-    Some(Finding::new(&checks::NOT_MOUNTED, Severity::Note, what, why, mend))
+    Some(Finding::new(&checks::NOT_MOUNTED, Severity::Note, what, why, hint))
 }
 
 fn remount(path: &dirfd::TreePath) -> String {
@@ -328,7 +328,7 @@ fn stored(root: &HostRoot, mounts: &Mounts, entry: &KeepEntry) -> Result<Option<
         Look::Nothing => Ok(None),
         Look::Seen(seen) => Ok(Some(seen)),
         Look::Link { .. } => Err(Error::new(format!("look at {source}"), "a link is on the way")
-            .mend("put a directory in the link's place, or name the real path of the storage")),
+            .hint("put a directory in the link's place, or name the real path of the storage")),
     }
 }
 

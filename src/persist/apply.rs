@@ -58,7 +58,7 @@ fn apply_user(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     let action = "find the home";
     let home = home.ok_or_else(|| {
-        Error::new(action, "HOME does not say where it is").mend("set HOME to its whole path")
+        Error::new(action, "HOME does not say where it is").hint("set HOME to its whole path")
     })?;
     let below_root = TreePath::parse(home.as_os_str().as_encoded_bytes());
     let below_root = below_root.map_err(|why| Error::new(action, format!("HOME {why}")))?;

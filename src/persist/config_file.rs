@@ -99,12 +99,12 @@ fn editable_path(config: &Config) -> Result<PathBuf> {
         let real = file.canonicalize().map_err(failed)?;
         let bytes = real.as_os_str().as_encoded_bytes();
         let why = format!("it is a link to {}", Escaped(bytes));
-        let mend = if bytes.starts_with(b"/nix/store/") {
+        let hint = if bytes.starts_with(b"/nix/store/") {
             "declare it in the configuration that this file is made of".to_string()
         } else {
             format!("name the file itself with `--config {}`", Escaped(bytes))
         };
-        return Err(Error::new(change_action(&file), why).mend(mend));
+        return Err(Error::new(change_action(&file), why).hint(hint));
     }
     Ok(file)
 }
@@ -159,7 +159,7 @@ fn keep_itself(
             change_action(file),
             "it is to be kept, and is not in its storage yet",
         )
-        .mend("see why with `blankroot apply`")
+        .hint("see why with `blankroot apply`")
         .into());
     }
     Ok(())

@@ -200,23 +200,23 @@ pub fn mount_storage(machine: &Machine, host: &Path, new: &StorageMount) -> Resu
         let missing = is_not_found(&why);
         let error = Error::io(new.to_string(), why);
         match error.errno() {
-            Some(nix::libc::ENODEV) => error.mend(format!(
+            Some(nix::libc::ENODEV) => error.hint(format!(
                 "see that the initrd has the kernel module of {}",
                 Escaped(new.fs_type.as_bytes())
             )),
             Some(nix::libc::ELOOP) => {
-                error.mend("a link lies on the way to it: put a directory in its place, in blank")
+                error.hint("a link lies on the way to it: put a directory in its place, in blank")
             }
             _ if missing => {
-                error.mend("see that its mount point is there, and what its options name")
+                error.hint("see that its mount point is there, and what its options name")
             }
-            _ => error.mend(format!("correct line {} of /etc/fstab", new.line)),
+            _ => error.hint(format!("correct line {} of /etc/fstab", new.line)),
         }
     })
 }
 
 fn no_such_device(new: &StorageMount) -> Error {
-    Error::new(new.to_string(), "there is no such device yet").mend(format!(
+    Error::new(new.to_string(), "there is no such device yet").hint(format!(
         "add `x-initrd.mount` to line {} of /etc/fstab, so that the initrd waits for it, or correct \
          the device there",
         new.line

@@ -8,7 +8,7 @@ use dirfd::TreePath;
 use dirfd::path::Escaped;
 
 use crate::boot::fstab::FstabEntry;
-use crate::persist::WhyAndMend;
+use crate::persist::WhyAndHint;
 use crate::persist::list::KeepEntry;
 use crate::persist::mount_options;
 use crate::persist::resolve::ancestors;
@@ -23,7 +23,7 @@ pub enum MountPointState {
     Free,
     /// Nothing.
     Missing,
-    /// Something else; the text says what, to follow "cannot mount …: ", and the mend.
+    /// Something else; the text says what, to follow "cannot mount …: ", and the hint.
     Unusable(String, String),
 }
 
@@ -46,7 +46,7 @@ pub struct MountRefusal {
     /// The reason.
     pub why: String,
     /// What to do about it.
-    pub mend: String,
+    pub hint: String,
 }
 
 /// The entries that the initrd puts in their places, and those that they lie in: mounted later, a
@@ -81,8 +81,8 @@ pub fn plan_early(
         let hidden = plan.mounts.iter().any(|mount| point.is_within(&mount.point));
         match plan_mount(entry, if hidden { MountPointState::Free } else { look(&point) }) {
             Ok(mount) => plan.mounts.extend(mount),
-            Err((why, mend)) => {
-                plan.refusals.push(MountRefusal { point, line: entry.line, why, mend });
+            Err((why, hint)) => {
+                plan.refusals.push(MountRefusal { point, line: entry.line, why, hint });
             }
         }
     }
@@ -92,24 +92,24 @@ pub fn plan_early(
 fn plan_mount(
     entry: &FstabEntry,
     point: MountPointState,
-) -> Result<Option<StorageMount>, WhyAndMend> {
+) -> Result<Option<StorageMount>, WhyAndHint> {
     match point {
         MountPointState::Mounted => Ok(None),
         MountPointState::Free => StorageMount::of(entry).map(Some),
         MountPointState::Missing => {
             let why = "its mount point is not there".to_string();
-            let mend =
+            let hint =
                 format!("make the directory {} in blank, where each boot finds it", entry.point);
-            Err((why, mend))
+            Err((why, hint))
         }
-        MountPointState::Unusable(why, mend) => Err((why, mend)),
+        MountPointState::Unusable(why, hint) => Err((why, hint)),
     }
 }
 
 impl fmt::Display for MountRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { point, line, why, mend } = self;
-        write!(f, "cannot mount {point} (line {line} of /etc/fstab): {why}\n  mend: {mend}")
+        let Self { point, line, why, hint } = self;
+        write!(f, "cannot mount {point} (line {line} of /etc/fstab): {why}\n  hint: {hint}")
     }
 }
 
@@ -162,7 +162,7 @@ pub struct StorageMount {
 
 impl StorageMount {
     /// What an entry asks for.
-    pub fn of(entry: &FstabEntry) -> Result<Self, WhyAndMend> {
+    pub fn of(entry: &FstabEntry) -> Result<Self, WhyAndHint> {
         let text = |field: &[u8], name| {
             let text = String::from_utf8(field.to_vec());
             text.map_err(|_| (format!("its {name} is not UTF-8"), "correct the line".to_string()))
@@ -239,14 +239,14 @@ fn attribute_bits_of(options: &[&str]) -> (u64, u64) {
     bits.fold((0, 0), |all, one| (all.0 | one.0, all.1 | one.1))
 }
 
-fn not_for_the_kernel(entry: &FstabEntry, what: &str) -> WhyAndMend {
+fn not_for_the_kernel(entry: &FstabEntry, what: &str) -> WhyAndHint {
     let why = format!("{what} is not for the kernel alone to do");
-    let mend = format!(
+    let hint = format!(
         "add `x-initrd.mount` to line {}, so that systemd mounts it in the initrd, or write \
          `in_initrd = false` to the entries of this storage",
         entry.line
     );
-    (why, mend)
+    (why, hint)
 }
 
 /// The options of a list. A comma within quotes is a part of its option.
@@ -258,7 +258,7 @@ fn split_options(list: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn parse_source(field: &[u8]) -> Result<MountSource, WhyAndMend> {
+fn parse_source(field: &[u8]) -> Result<MountSource, WhyAndHint> {
     let device = |path: &[u8]| {
         let path = TreePath::parse(path).map_err(|why| {
             (format!("its device {} {why}", Escaped(field)), "correct the line".to_string())

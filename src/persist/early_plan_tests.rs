@@ -68,11 +68,11 @@ fn what_cannot_be_mounted_is_told_with_its_line_and_hides_what_lies_in_it() {
     assert_eq!(
         missing.refusals.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["cannot mount /persist (line 2 of /etc/fstab): its mount point is not there\n  \
-          mend: make the directory /persist in blank, where each boot finds it"]
+          hint: make the directory /persist in blank, where each boot finds it"]
     );
     let wrong = fstab::parse_entries(b"/dev/a /persist nfs");
     let plan = plan_early(&list, &wrong, |_| MountPointState::Free);
-    assert!(plan.refusals[0].mend.contains("`x-initrd.mount` to line 1"), "{plan:?}");
+    assert!(plan.refusals[0].hint.contains("`x-initrd.mount` to line 1"), "{plan:?}");
 }
 
 #[test]
@@ -135,8 +135,8 @@ fn what_the_kernel_cannot_do_is_refused() {
         "x /p fuse.sshfs",
         "overlay /p overlay lowerdir=/a",
     ] {
-        let (why, mend) = StorageMount::of(&entry(line)).unwrap_err();
-        assert!(!why.is_empty() && mend.contains("line 1"), "{line}: {why}, {mend}");
+        let (why, hint) = StorageMount::of(&entry(line)).unwrap_err();
+        assert!(!why.is_empty() && hint.contains("line 1"), "{line}: {why}, {hint}");
     }
 }
 
@@ -153,8 +153,8 @@ proptest! {
                         prop_assert!(!key.starts_with("x-") && !key.contains('='));
                     }
                 }
-                Err((why, mend)) => {
-                    prop_assert!(![why, mend].concat().contains(char::is_control));
+                Err((why, hint)) => {
+                    prop_assert!(![why, hint].concat().contains(char::is_control));
                 }
             }
         }

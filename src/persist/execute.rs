@@ -168,25 +168,25 @@ fn bind_mount(
 }
 
 fn step_error(step: &ApplyStep, why: io::Error) -> Error {
-    let mend = why.get_ref().and_then(|why| why.downcast_ref::<UnsafeTransition>());
-    if let Some(UnsafeTransition { why, mend }) = mend {
-        return Error::new(step.to_string(), why.as_str()).mend(mend.as_str());
+    let hint = why.get_ref().and_then(|why| why.downcast_ref::<UnsafeTransition>());
+    if let Some(UnsafeTransition { why, hint }) = hint {
+        return Error::new(step.to_string(), why.as_str()).hint(hint.as_str());
     }
     let error = Error::io(step.to_string(), why);
     match error.errno() {
-        Some(nix::libc::ELOOP) => error.mend(
+        Some(nix::libc::ELOOP) => error.hint(
             "a link has come to lie on the way, or in the place: see who made it, and remove it",
         ),
         Some(nix::libc::EPERM | nix::libc::EACCES) if rustix::process::geteuid().is_root() => error
-            .mend(
+            .hint(
                 "`lsattr -d` of it, and of the directory that it is in, shows whether `i` or `a` forbids \
                  it; `chattr -i -a` takes them away",
             ),
-        Some(nix::libc::EPERM | nix::libc::EACCES) => error.mend("run this as root"),
+        Some(nix::libc::EPERM | nix::libc::EACCES) => error.hint("run this as root"),
         Some(nix::libc::EOPNOTSUPP) if matches!(step, ApplyStep::Remember { .. }) => {
-            error.mend("write `how = \"symlink\"` in its entry: this storage cannot note it")
+            error.hint("write `how = \"symlink\"` in its entry: this storage cannot note it")
         }
-        Some(nix::libc::EROFS) => error.mend(
+        Some(nix::libc::EROFS) => error.hint(
             "boot with `rw` on the kernel command line, or make the place in blank, where it is \
              mounted over as it is",
         ),
@@ -321,13 +321,13 @@ fn copy_aside(
     let from = Place { dir: from.as_fd(), name: &from_name };
     let place = Place { dir: to.as_fd(), name: &to_name };
     let copy = Aside::make(from, place, dir, (path, source), progress);
-    copy.map_err(|why| with_space_mend(why, &parent))
+    copy.map_err(|why| with_space_hint(why, &parent))
 }
 
 /// The two sides may be on two file systems: it is told which one has no room.
-fn with_space_mend(why: Error, parent: &TreePath) -> Error {
+fn with_space_hint(why: Error, parent: &TreePath) -> Error {
     match why.errno() {
-        Some(nix::libc::ENOSPC | nix::libc::EDQUOT) => why.mend(format!(
+        Some(nix::libc::ENOSPC | nix::libc::EDQUOT) => why.hint(format!(
             "make room on the file system of {parent}, and run this again; until then all is as it \
              was"
         )),

@@ -82,7 +82,7 @@ fn pattern_argument(path: &Path, root: &Path, host: &HostRoot) -> Result<String>
     refuse_named_class(&shown, &pattern)?;
     String::from_utf8(pattern).map_err(|_| {
         Error::new(format!("forget `{shown}`"), "it is not UTF-8, as TOML must be")
-            .mend("write `?` for each byte that is not, in quotes")
+            .hint("write `?` for each byte that is not, in quotes")
     })
 }
 
@@ -97,7 +97,7 @@ fn refuse_named_class(shown: &str, pattern: &[u8]) -> Result<()> {
             b'[' if in_brackets && matches!(bytes.peek(), Some(b':' | b'.' | b'=')) => {
                 let why = "its brackets have a class by name, which patterns do not know";
                 return Err(Error::new(format!("forget `{shown}`"), why)
-                    .mend("write the bytes themselves, as in `[0-9]` or `[a-zA-Z]`"));
+                    .hint("write the bytes themselves, as in `[0-9]` or `[a-zA-Z]`"));
             }
             b'[' => in_brackets = true,
             b']' => in_brackets = false,
@@ -122,5 +122,5 @@ fn refuse_kept(config: &Config, pattern: &str) -> Result<()> {
         false => format!("it lies in {}, which is kept {line}", entry.path),
     };
     Err(Error::new(format!("forget {path}"), why)
-        .mend(format!("stop keeping {} first, with `blankroot unkeep`", entry.path)))
+        .hint(format!("stop keeping {} first, with `blankroot unkeep`", entry.path)))
 }

@@ -196,12 +196,12 @@ fn find_old_root(
         [(name, tree)] => Ok((name.clone(), view(tree)?)),
         [] => {
             Err(Error::new(action, "there is none of this name")
-                .mend("`blankroot status` lists them"))
+                .hint("`blankroot status` lists them"))
         }
         several => {
             let list: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
             Err(Error::new(action, format!("there are several: {}", list.join(", ")))
-                .mend("write more of the name"))
+                .hint("write more of the name"))
         }
     }
 }

@@ -147,7 +147,7 @@ pub(crate) fn name_of(path: &TreePath) -> Result<CString> {
 
 pub(crate) fn keeps_changing(path: &TreePath) -> Error {
     let why = "it was changed each time that it was copied";
-    Error::new(format!("keep {path}"), why).mend("stop what writes there, and run this again")
+    Error::new(format!("keep {path}"), why).hint("stop what writes there, and run this again")
 }
 
 /// One run of a plan: does each kind of step.

@@ -98,7 +98,7 @@ impl KeepPlan {
             let PathSituation { mut moved, resolved, old_root, fills_empty_dir, adopt } = situation;
             if let Some(refusal) = apply.refusals.iter().find(|one| one.path == moved.path) {
                 let action = format!("keep {}", moved.path);
-                return Err(Error::new(action, &refusal.why).mend(refusal.mend.clone()));
+                return Err(Error::new(action, &refusal.why).hint(refusal.hint.clone()));
             }
             let own = apply.steps.iter().filter(|step| is_step_of(step, resolved));
             let own: Vec<&ApplyStep> = own.collect();
@@ -181,7 +181,7 @@ fn copy_from(old_root: &str, path: &TreePath, source: &TreePath) -> KeepStep {
 fn both_have_data(moved: &MovedPath) -> Error {
     let (path, source) = (&moved.path, &moved.source);
     let why = format!("{path} has data, and {source} in storage has other data");
-    Error::new(format!("keep {path}"), why).mend(format!(
+    Error::new(format!("keep {path}"), why).hint(format!(
         "compare the two; `--adopt` takes {path} and leaves what storage has beside it"
     ))
 }

@@ -216,7 +216,7 @@ fn refuse_locked_dir(machine: &Machine, step: &KeepStep) -> Result<()> {
         () => return Ok(()),
     };
     let why = format!("its directory {parent} is {word} (`chattr +{letter}`)");
-    Err(Error::new(action(), why).mend(format!("`chattr -{letter} {}`", shell_path(&parent))))
+    Err(Error::new(action(), why).hint(format!("`chattr -{letter} {}`", shell_path(&parent))))
 }
 
 /// An entry that is there already is not changed.
@@ -224,8 +224,8 @@ fn check_how(entry: &KeepEntry, asked: Option<PlacementMethod>) -> Result<()> {
     let Some(asked) = asked.filter(|asked| entry.how != Some(*asked)) else { return Ok(()) };
     let (path, line) = (&entry.path, entry.place.line);
     let why = format!("it is kept already (line {line}), without `how = \"{}\"`", asked.word());
-    let mend = format!("write that into line {line}, and run `blankroot apply`");
-    Err(Error::new(format!("keep {path}"), why).mend(mend))
+    let hint = format!("write that into line {line}, and run `blankroot apply`");
+    Err(Error::new(format!("keep {path}"), why).hint(hint))
 }
 
 /// Whether storage has the very same already: an earlier run came as far as that.
@@ -266,7 +266,7 @@ fn entry_kind(
         }
         (None, None) if must_be_dir => Ok(EntryKind::Dir),
         (None, None) => Err(Error::new(format!("keep {path}"), "nothing is there")
-            .mend("write a `/` at its end to keep a directory that is yet to come")),
+            .hint("write a `/` at its end to keep a directory that is yet to come")),
     }
 }
 
@@ -296,12 +296,12 @@ fn check_old_root(
         stored_differs && stored.as_ref().map_or(Ok(false), |stored| is_empty_dir(stored, path))?;
     if stored_differs && !fills {
         return Err(Error::new(action, format!("{} in storage has other data", one.source))
-            .mend(format!("compare the two, and move {} away", one.source)));
+            .hint(format!("compare the two, and move {} away", one.source)));
     }
     if fills && look_up(machine, &one.seen_at)?.is_some_and(|live| live.is_mount) {
         let why = format!("{}, which is empty, is mounted at {}", one.source, one.seen_at);
         return Err(Error::new(action, why)
-            .mend(format!("`umount {}`, then run this again", shell_path(&one.seen_at))));
+            .hint(format!("`umount {}`, then run this again", shell_path(&one.seen_at))));
     }
     // Then live, which matters only where `apply` would not cover what it has.
     let refused = apply.refusals.iter().any(|refusal| refusal.path == *path);
@@ -311,13 +311,13 @@ fn check_old_root(
     }
     let word = shell_path(path);
     if differs(&live)? {
-        let mend = format!(
+        let hint = format!(
             "compare the two, and move one of them away; `blankroot keep {word}` takes live's"
         );
-        return Err(Error::new(action, format!("live has other data at {path}")).mend(mend));
+        return Err(Error::new(action, format!("live has other data at {path}")).hint(hint));
     }
-    let mend = format!("run `blankroot keep {word}`, which takes live's");
-    Err(Error::new(action, format!("live has the very same data at {path}")).mend(mend))
+    let hint = format!("run `blankroot keep {word}`, which takes live's");
+    Err(Error::new(action, format!("live has the very same data at {path}")).hint(hint))
 }
 
 fn is_empty_dir(there: &Dentry, path: &TreePath) -> Result<bool> {

@@ -44,8 +44,8 @@ impl<'k> KeepChecker<'k> {
     /// What is at a path that is not on the keep list yet, and what the owner may want to know of it.
     pub fn check_undeclared(&self, path: &TreePath) -> Result<(Option<Dentry>, Option<String>)> {
         if let Some(mount) = self.fstab_mounts().at(path) {
-            let mend = mount.mend(path);
-            return Err(Error::new(format!("keep {path}"), mount).mend(mend));
+            let hint = mount.hint(path);
+            return Err(Error::new(format!("keep {path}"), mount).hint(hint));
         }
         let note = check_suitable(path)?;
         refuse_in_memory(self.machine, path)?;
@@ -63,8 +63,8 @@ impl<'k> KeepChecker<'k> {
         let mount = self.fstab_mounts().at(path);
         // Below such a mount, data that storage has already is shown all the same.
         if let Some(mount) = mount.filter(|mount| mount.point == *path || stored.is_none()) {
-            let mend = format!("remove its entry in line {}", one.entry.place.line);
-            return Err(Error::new(format!("keep {path}"), mount).mend(mend));
+            let hint = format!("remove its entry in line {}", one.entry.place.line);
+            return Err(Error::new(format!("keep {path}"), mount).hint(hint));
         }
         refuse_in_memory(self.machine, path)?;
         // What PID 1 has mounted as the machine's identity is not lost, and an empty subvolume has nothing
@@ -83,7 +83,7 @@ impl<'k> KeepChecker<'k> {
     fn expect_in_blank(&self, live: &Dentry, path: &TreePath) -> Result<()> {
         if let Some(point) = self.mount_above(live, path)? {
             let why = format!("it lies on what is mounted at {point}, of which blank has nothing");
-            return Err(Error::new(format!("keep {path}"), why).mend(format!(
+            return Err(Error::new(format!("keep {path}"), why).hint(format!(
                 "see what it is with `findmnt {point}`; what has a file system of its own survives anyway"
             )));
         }
@@ -146,7 +146,7 @@ fn refuse_in_memory(machine: &Machine, path: &TreePath) -> Result<()> {
     let Some(dir) = outermost_in_memory(machine, path)? else { return Ok(()) };
     let why = format!("{dir} is in memory (tmpfs), and empty at every boot by itself");
     Err(Error::new(format!("keep {path}"), why)
-        .mend("let the program put it below /var/lib or /srv, and keep that"))
+        .hint("let the program put it below /var/lib or /srv, and keep that"))
 }
 
 /// Refuses a directory in memory as a storage that is declared for `path`.
@@ -158,7 +158,7 @@ pub fn refuse_storage_in_memory(
     match outermost_in_memory(machine, storage)? {
         Some(_) => {
             Err(Error::new(format!("keep {path}"), VolatileStorage::InMemory.reason(storage))
-                .mend(VolatileStorage::MEND))
+                .hint(VolatileStorage::HINT))
         }
         None => Ok(()),
     }
@@ -193,7 +193,7 @@ fn outermost_in_memory(machine: &Machine, path: &TreePath) -> Result<Option<Tree
 /// A directory or a file, told from what is there.
 pub fn kind_of_live(path: &TreePath, live: &Dentry, must_be_dir: bool) -> Result<EntryKind> {
     if live.is_mount {
-        return Err(Error::new(format!("keep {path}"), "something is mounted there").mend(format!(
+        return Err(Error::new(format!("keep {path}"), "something is mounted there").hint(format!(
             "see what it is with `findmnt {path}`; what has a file system of its own survives anyway"
         )));
     }
@@ -208,11 +208,11 @@ pub fn kind_of_type(path: &TreePath, file_type: FileType, must_be_dir: bool) -> 
         FileType::File if !must_be_dir => Ok(EntryKind::File),
         FileType::File => Err(refused("it is a file, and no directory")),
         FileType::Symlink => Err(refused("it is a link")
-            .mend("keep what it leads to; the link itself can be a part of blank")),
+            .hint("keep what it leads to; the link itself can be a part of blank")),
         FileType::Subvolume => Err(refused("it is a subvolume of its own")
-            .mend("move it out of live, and mount it there with a line in fstab")),
+            .hint("move it out of live, and mount it there with a line in fstab")),
         other => Err(refused(&format!("it is a {}, which its program makes anew", other.word()))
-            .mend("keep the directory that it lies in, if at all")),
+            .hint("keep the directory that it lies in, if at all")),
     }
 }
 
@@ -222,7 +222,7 @@ pub fn census_to_move(live: &Dentry, path: &TreePath) -> Result<Census> {
     if let Some(below) = &census.mounted_over {
         let why = format!("something is mounted at {below}, which lies in it");
         return Err(Error::new(format!("keep {path}"), why)
-            .mend("unmount it first, or keep what lies beside it"));
+            .hint("unmount it first, or keep what lies beside it"));
     }
     refuse_subvolume(&census, path)?;
     Ok(census)
@@ -232,7 +232,7 @@ fn refuse_subvolume(census: &Census, path: &TreePath) -> Result<()> {
     let Some(below) = &census.subvolume else { return Ok(()) };
     let why = format!("{below}, which lies in it, is a subvolume of its own");
     Err(Error::new(format!("keep {path}"), why)
-        .mend("move the subvolume out of live, and mount it there with a line in fstab"))
+        .hint("move the subvolume out of live, and mount it there with a line in fstab"))
 }
 
 /// The storage for `path`: the one that is asked for, the only one, or the one that holds what is
@@ -256,16 +256,16 @@ pub fn choose_storage(
     let near: Vec<&&Storage> = storages.iter().filter(|one| nearest(one) == depth).collect();
     match (storages.as_slice(), near.as_slice()) {
         ([], _) => {
-            let mend = "name a directory that survives with `--storage DIR`; it is added to the \
+            let hint = "name a directory that survives with `--storage DIR`; it is added to the \
                         configuration";
-            Err(Error::new(action, "the configuration has no storage").mend(mend))
+            Err(Error::new(action, "the configuration has no storage").hint(hint))
         }
         ([only], _) => Ok(only.path.clone()),
         (_, [one]) if depth > 0 => Ok(one.path.clone()),
         (all, _) => {
             let names: Vec<String> = all.iter().map(|one| one.path.to_string()).collect();
             let why = format!("there are {} of them: {}", names.len(), names.join(", "));
-            Err(Error::new(action, why).mend("name one with `--storage DIR`"))
+            Err(Error::new(action, why).hint("name one with `--storage DIR`"))
         }
     }
 }
@@ -298,7 +298,7 @@ pub fn find_declaration(
 ) -> Result<Declaration> {
     let action = format!("keep {path}");
     if path.depth() == 0 {
-        return Err(Error::new(action, "it is the root itself").mend("keep what is below it"));
+        return Err(Error::new(action, "it is the root itself").hint("keep what is below it"));
     }
     for storage in config.storages.iter().filter(|storage| storage.enable) {
         let (name, line) = (&storage.path, storage.place.line);
@@ -308,7 +308,7 @@ pub fn find_declaration(
         }
         if name.is_within(path) {
             let why = format!("it contains the storage {name} (line {line})");
-            return Err(Error::new(action, why).mend("keep only what lies beside the storage"));
+            return Err(Error::new(action, why).hint("keep only what lies beside the storage"));
         }
     }
     let is_dir = |entry: &KeepEntry| entry.kind == EntryKind::Dir;
@@ -323,14 +323,14 @@ pub fn find_declaration(
         let why = format!("{below}, which lies in it, is kept on its own (line {line})");
         let word = shell_path(below);
         // Nothing could tell where the list of what is kept is, if that were kept with what is around it.
-        let mend = match is_own_file(below) {
+        let hint = match is_own_file(below) {
             true => format!(
                 "keep what lies beside it: `blankroot diff {}` shows what that is",
                 shell_path(path)
             ),
             false => format!("run `blankroot unkeep --move-back {word}` first, then this again"),
         };
-        return Err(Error::new(action, why).mend(mend));
+        return Err(Error::new(action, why).hint(hint));
     }
     check_suitable(path)?;
     Ok(Declaration::Not)
@@ -343,9 +343,9 @@ pub fn check_suitable(path: &TreePath) -> Result<Option<String>> {
     let Some(row) = unsuitable::find_unsuitable(path, early) else { return Ok(None) };
     match row.severity {
         unsuitable::UnsuitableSeverity::Refused => {
-            Err(Error::new(format!("keep {path}"), row.why).mend(row.mend))
+            Err(Error::new(format!("keep {path}"), row.why).hint(row.hint))
         }
-        _ => Ok(Some(format!("{path}: {}; better: {}", row.why, row.mend))),
+        _ => Ok(Some(format!("{path}: {}; better: {}", row.why, row.hint))),
     }
 }
 
@@ -375,7 +375,7 @@ mod tests {
         assert_eq!(chosen("[[storage]]\npath = \"/p\"", "/x").unwrap(), path("/p"));
         assert_eq!(
             chosen(TWO, "/etc/x").unwrap_err().to_string(),
-            "cannot choose a storage for /etc/x: there are 2 of them: /persist, /big\n  mend: name \
+            "cannot choose a storage for /etc/x: there are 2 of them: /persist, /big\n  hint: name \
              one with `--storage DIR`"
         );
         assert!(chosen(TWO, "/var/x").is_err(), "both are as near");

@@ -37,4 +37,4 @@ pub mod unsuitable;
 pub mod utab;
 
 /// Why something cannot be done, to follow "cannot …: ", and what to do about it.
-pub type WhyAndMend = (String, String);
+pub type WhyAndHint = (String, String);

@@ -6,7 +6,7 @@ use dirfd::sys::mount_calls::Attributes;
 use nix::libc;
 use rustix::fs::StatVfsMountFlags;
 
-use crate::persist::WhyAndMend;
+use crate::persist::WhyAndHint;
 use crate::persist::list::KeepEntry;
 
 /// The options of one entry.
@@ -19,8 +19,8 @@ pub struct MountOptions {
 }
 
 impl MountOptions {
-    /// The options of an entry; the error completes "cannot …: ", with its mend.
-    pub fn of(entry: &KeepEntry) -> Result<Self, WhyAndMend> {
+    /// The options of an entry; the error completes "cannot …: ", with its hint.
+    pub fn of(entry: &KeepEntry) -> Result<Self, WhyAndHint> {
         let mut options = Self::default();
         for text in &entry.options {
             if text.starts_with("x-") || text.starts_with("X-") {
@@ -95,12 +95,12 @@ pub fn attribute_bits(option: &str) -> Option<(u64, u64)> {
     })
 }
 
-fn unknown_option(option: &str) -> WhyAndMend {
+fn unknown_option(option: &str) -> WhyAndHint {
     let what = format!("`{}` is no option of a bind mount", Escaped(option.as_bytes()));
-    let mend = "a bind mount has ro, nosuid, nodev, noexec, noatime, relatime, nodiratime, \
+    let hint = "a bind mount has ro, nosuid, nodev, noexec, noatime, relatime, nodiratime, \
                 nosymfollow, their opposites, and x-… options; others belong to the file system \
                 of the storage";
-    (what, mend.to_string())
+    (what, hint.to_string())
 }
 
 #[cfg(test)]

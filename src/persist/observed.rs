@@ -17,7 +17,7 @@ pub enum PathState {
     Absent,
     /// Something has.
     Present(FoundFile),
-    /// It could not be told; the text completes "cannot …: ", with a mend where there is one.
+    /// It could not be told; the text completes "cannot …: ", with a hint where there is one.
     Unreadable(String, Option<String>),
 }
 
@@ -67,7 +67,7 @@ impl VolatileStorage {
     }
 
     /// What to do about it.
-    pub const MEND: &str = "put it on a subvolume or file system of its own, and mount that there";
+    pub const HINT: &str = "put it on a subvolume or file system of its own, and mount that there";
 }
 
 /// All that was seen.

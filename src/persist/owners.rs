@@ -8,7 +8,7 @@ use dirfd::path::Escaped;
 
 use crate::config::entry::EntryKind;
 use crate::config::ownership::{Mode, Ownership};
-use crate::persist::WhyAndMend;
+use crate::persist::WhyAndHint;
 use crate::persist::accounts::Accounts;
 use crate::persist::create::InodeAttributes;
 use crate::persist::known_state;
@@ -67,7 +67,7 @@ impl<'p> OwnerResolver<'p> {
     }
 
     /// Whose an entry is.
-    pub fn of(&self, one: &ResolvedEntry) -> Result<OwnerAndMode, WhyAndMend> {
+    pub fn of(&self, one: &ResolvedEntry) -> Result<OwnerAndMode, WhyAndHint> {
         let default = self.default_owner(one)?;
         let secret = one.known.is_some_and(|known| known.secret);
         let mode = match (one.entry.kind, secret) {
@@ -114,7 +114,7 @@ impl<'p> OwnerResolver<'p> {
         Some(if is_on_users_list(one) { attributes.for_anybody() } else { attributes })
     }
 
-    fn default_owner(&self, one: &ResolvedEntry) -> Result<Owner, WhyAndMend> {
+    fn default_owner(&self, one: &ResolvedEntry) -> Result<Owner, WhyAndHint> {
         let Some(home) = &one.entry.home else { return Ok(ROOT) };
         if let (Some(uid), Some(gid)) = (home.uid, home.gid) {
             return Ok(Owner { uid, gid });
@@ -133,11 +133,11 @@ impl<'p> OwnerResolver<'p> {
         own: &Ownership,
         default: Owner,
         mode: u16,
-    ) -> Result<OwnerAndMode, WhyAndMend> {
-        let mend = |why| (why, "add the account first, or write its number".to_string());
+    ) -> Result<OwnerAndMode, WhyAndHint> {
+        let hint = |why| (why, "add the account first, or write its number".to_string());
         let user = own.user.as_ref().map(|user| self.accounts.uid(user)).transpose();
         let group = own.group.as_ref().map(|group| self.accounts.gid(group)).transpose();
-        let (user, group) = (user.map_err(mend)?, group.map_err(mend)?);
+        let (user, group) = (user.map_err(hint)?, group.map_err(hint)?);
         let declared_mode = own.mode.map(Mode::bits);
         let owner = Owner { uid: user.unwrap_or(default.uid), gid: group.unwrap_or(default.gid) };
         Ok(OwnerAndMode { owner, mode: declared_mode.unwrap_or(mode), user, group, declared_mode })
@@ -150,7 +150,7 @@ impl<'p> OwnerResolver<'p> {
         dir: &TreePath,
         other: Option<&TreePath>,
         one: &ResolvedEntry,
-    ) -> Result<OwnerAndMode, WhyAndMend> {
+    ) -> Result<OwnerAndMode, WhyAndHint> {
         if let Some(explicit) = self.explicit.get(dir) {
             return self.of(explicit);
         }

@@ -51,7 +51,7 @@ pub fn look_up(machine: &Machine, path: &TreePath) -> Result<Option<Dentry>> {
     let failed = |why: io::Error| {
         let action = format!("look at {path}");
         match find_link_on_the_way(machine, path) {
-            Some((link, Some(mend))) => Error::new(action, format!("{link} is a link")).mend(mend),
+            Some((link, Some(hint))) => Error::new(action, format!("{link} is a link")).hint(hint),
             Some((link, None)) => Error::new(action, format!("{link} is a link")),
             None => Error::io(action, why),
         }

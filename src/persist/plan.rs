@@ -10,7 +10,7 @@ use dirfd::TreePath;
 use dirfd::path::shell_path;
 
 use crate::config::entry::PlacementMethod;
-use crate::persist::WhyAndMend;
+use crate::persist::WhyAndHint;
 use crate::persist::accounts::Accounts;
 use crate::persist::mount_options::MountOptions;
 use crate::persist::observed::{
@@ -42,7 +42,7 @@ pub struct EntryRefusal {
     /// The reason.
     pub why: String,
     /// What to do about it.
-    pub mend: String,
+    pub hint: String,
 }
 
 /// What a run may do.
@@ -89,7 +89,7 @@ pub fn plan_apply(
     };
     for one in resolved {
         let (before, adopted) = (planner.plan.steps.len(), planner.adopted.len());
-        if let Err((why, mend)) =
+        if let Err((why, hint)) =
             planner.check_parent_entry(one).and_then(|()| planner.plan_entry(one))
         {
             // What was planned for it already is harmless alone, but it was not asked for.
@@ -99,7 +99,7 @@ pub fn plan_apply(
             }
             planner.adopted.truncate(adopted);
             let path = one.entry.path.clone();
-            planner.plan.refusals.push(EntryRefusal { path, why, mend });
+            planner.plan.refusals.push(EntryRefusal { path, why, hint });
         }
     }
     planner.plan
@@ -147,7 +147,7 @@ impl<'p> Planner<'p> {
     }
 
     /// What lies in an entry that is not in force would be made at the wrong place.
-    fn check_parent_entry(&self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
+    fn check_parent_entry(&self, one: &ResolvedEntry) -> Result<(), WhyAndHint> {
         let Some(parent) = &one.within else { return Ok(()) };
         if self.plan.refusals.iter().any(|refusal| refusal.path == *parent) {
             let why = format!("it lies in {parent}, which is kept, too, and cannot be");
@@ -157,7 +157,7 @@ impl<'p> Planner<'p> {
     }
 
     /// Data cannot lie below the place of another entry: a link or a mount would take its way.
-    fn check_data_in_reach(&self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
+    fn check_data_in_reach(&self, one: &ResolvedEntry) -> Result<(), WhyAndHint> {
         let in_the_way = ancestors(&one.source).find_map(|dir| self.places.get(&dir));
         let Some(other) = in_the_way else { return Ok(()) };
         let (source, path) = (&one.source, &other.entry.path);
@@ -165,7 +165,7 @@ impl<'p> Planner<'p> {
         Err((why, format!("keep both in the same storage, with {path} as it is")))
     }
 
-    fn plan_entry(&mut self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
+    fn plan_entry(&mut self, one: &ResolvedEntry) -> Result<(), WhyAndHint> {
         self.check_storage(&one.entry.storage)?;
         self.check_fstab(one)?;
         let ownership = self.owners.of(one)?;
@@ -189,10 +189,10 @@ impl<'p> Planner<'p> {
         self.plan_target(one, how)
     }
 
-    fn check_storage(&self, storage: &TreePath) -> Result<(), WhyAndMend> {
+    fn check_storage(&self, storage: &TreePath) -> Result<(), WhyAndHint> {
         match self.observed.state_of(storage) {
-            PathState::Unreadable(why, mend) => {
-                return Err(unreadable_place(why, mend.as_deref()));
+            PathState::Unreadable(why, hint) => {
+                return Err(unreadable_place(why, hint.as_deref()));
             }
             PathState::Present(found) if found.stat.facts.file_type == dirfd::FileType::Dir => {}
             PathState::Present(_) => {
@@ -220,14 +220,14 @@ impl<'p> Planner<'p> {
             }
         }
         if self.observed.wiped.contains(storage) {
-            return Err((VolatileStorage::OnLive.reason(storage), VolatileStorage::MEND.into()));
+            return Err((VolatileStorage::OnLive.reason(storage), VolatileStorage::HINT.into()));
         }
         Ok(())
     }
 
     /// What fstab mounts at the very place comes and goes with fstab; below such a mount, data that
     /// storage has already is still shown, and nothing is covered by a place that is made for it.
-    fn check_fstab(&self, one: &ResolvedEntry) -> Result<(), WhyAndMend> {
+    fn check_fstab(&self, one: &ResolvedEntry) -> Result<(), WhyAndHint> {
         let path = &one.entry.path;
         let Some(mount) = self.observed.by_fstab.get(path) else { return Ok(()) };
         let stored = self.file_at(&one.source);
@@ -240,7 +240,7 @@ impl<'p> Planner<'p> {
         if in_force {
             return Ok(());
         }
-        Err((mount.to_string(), mount.mend(path)))
+        Err((mount.to_string(), mount.hint(path)))
     }
 
     /// How an entry comes to its place. A file that nobody has made yet is linked, so that its
@@ -263,7 +263,7 @@ impl<'p> Planner<'p> {
         path: &TreePath,
         twin: &TreePath,
         one: &ResolvedEntry,
-    ) -> Result<(), WhyAndMend> {
+    ) -> Result<(), WhyAndHint> {
         let mut missing = Vec::new();
         let mut other = Some(twin.clone());
         for dir in ancestors(path) {
@@ -283,8 +283,8 @@ impl<'p> Planner<'p> {
                     let why = format!("its parent {dir} is no directory");
                     return Err((why, format!("move {dir} away, or keep another path")));
                 }
-                PathState::Unreadable(why, mend) => {
-                    return Err(unreadable_place(why, mend.as_deref()));
+                PathState::Unreadable(why, hint) => {
+                    return Err(unreadable_place(why, hint.as_deref()));
                 }
                 PathState::Absent => missing.push((dir, other.clone())),
             }
@@ -348,10 +348,10 @@ impl Planner<'_> {
     }
 }
 
-/// What cannot be told of a place refuses the entry; without a better mend, this one.
-pub(crate) fn unreadable_place(why: &str, mend: Option<&str>) -> WhyAndMend {
+/// What cannot be told of a place refuses the entry; without a better hint, this one.
+pub(crate) fn unreadable_place(why: &str, hint: Option<&str>) -> WhyAndHint {
     let look = "see that the path can be read, and run this as root";
-    (why.to_string(), mend.unwrap_or(look).to_string())
+    (why.to_string(), hint.unwrap_or(look).to_string())
 }
 
 /// The name right below `dir` on the way to `path`.
@@ -364,7 +364,7 @@ fn path_name_below<'n>(path: &'n TreePath, dir: &TreePath) -> Option<&'n OsStr> 
 
 impl fmt::Display for EntryRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot keep {}: {}\n  mend: {}", self.path, self.why, self.mend)
+        write!(f, "cannot keep {}: {}\n  hint: {}", self.path, self.why, self.hint)
     }
 }
 

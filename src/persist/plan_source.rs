@@ -4,7 +4,7 @@ use dirfd::stat::Stat;
 use dirfd::{FileType, TreePath};
 
 use crate::config::entry::{EntryKind, PlacementMethod};
-use crate::persist::WhyAndMend;
+use crate::persist::WhyAndHint;
 use crate::persist::observed::{FoundFile, PathState};
 use crate::persist::owners::OwnerAndMode;
 use crate::persist::plan::{Planner, unreadable_place};
@@ -19,13 +19,13 @@ impl Planner<'_> {
         one: &ResolvedEntry,
         ownership: OwnerAndMode,
         how: PlacementMethod,
-    ) -> Result<(), WhyAndMend> {
+    ) -> Result<(), WhyAndHint> {
         let path = &one.source;
         if self.made.contains_key(path) {
             return Ok(());
         }
         match self.state_of(path) {
-            PathState::Unreadable(why, mend) => Err(unreadable_place(why, mend.as_deref())),
+            PathState::Unreadable(why, hint) => Err(unreadable_place(why, hint.as_deref())),
             PathState::Absent => {
                 self.make_parents(path, &one.entry.path, one)?;
                 // A link may lead to what its program has yet to make.
@@ -61,7 +61,7 @@ impl Planner<'_> {
         one: &ResolvedEntry,
         found: &FoundFile,
         ownership: OwnerAndMode,
-    ) -> Result<(), WhyAndMend> {
+    ) -> Result<(), WhyAndHint> {
         let facts = &found.stat.facts;
         let owner = Owner {
             uid: ownership.user.unwrap_or(facts.uid),
@@ -108,7 +108,7 @@ impl Planner<'_> {
         path: &TreePath,
         stat: &Stat,
         (owner, mode): (Option<Owner>, Option<u16>),
-    ) -> Result<(), WhyAndMend> {
+    ) -> Result<(), WhyAndHint> {
         let original = self.original_of(path);
         let both = [Some(path), Some(&original).filter(|original| *original != path)];
         for path in both.into_iter().flatten() {
@@ -116,7 +116,7 @@ impl Planner<'_> {
                 chain.check_owner(path, stat.facts.uid)?;
                 chain.check_set_id(path, stat, owner, mode)
             });
-            checked.map_err(|UnsafeTransition { why, mend }| (why, mend))?;
+            checked.map_err(|UnsafeTransition { why, hint }| (why, hint))?;
         }
         Ok(())
     }
@@ -152,14 +152,14 @@ fn check_type(
     one: &ResolvedEntry,
     found: &FoundFile,
     how: PlacementMethod,
-) -> Result<(), WhyAndMend> {
+) -> Result<(), WhyAndHint> {
     let (path, kind) = (&one.source, one.entry.kind);
     let file_type = found.stat.facts.file_type;
     let is_dir = matches!(file_type, FileType::Dir | FileType::Subvolume);
     if is_dir != (kind == EntryKind::Dir) || (is_dir && file_type != FileType::Dir) {
         let why = format!("it is declared a {}, but {path} is a {}", kind.word(), file_type.word());
-        let mend = format!("move it to the list of the other kind, or move {path} away");
-        return Err((why, mend));
+        let hint = format!("move it to the list of the other kind, or move {path} away");
+        return Err((why, hint));
     }
     if file_type == FileType::Symlink && how == PlacementMethod::Bind {
         let why = format!("{path} is a link, and could lead the mount anywhere");

@@ -3,7 +3,7 @@
 use dirfd::{FileType, TreePath};
 
 use crate::config::entry::{EntryKind, PlacementMethod};
-use crate::persist::WhyAndMend;
+use crate::persist::WhyAndHint;
 use crate::persist::mount_options::MountOptions;
 use crate::persist::observed::{FoundFile, HiddenContent, PathState};
 use crate::persist::owners::OwnerAndMode;
@@ -17,14 +17,14 @@ impl Planner<'_> {
         &mut self,
         one: &ResolvedEntry,
         how: PlacementMethod,
-    ) -> Result<(), WhyAndMend> {
+    ) -> Result<(), WhyAndHint> {
         let options = MountOptions::of(&one.entry)?;
         if let Some(found) = self.file_at(&one.seen_at).filter(|found| found.mounted.is_some()) {
             return self.check_mounted(one, &found.clone(), how, options);
         }
         let here = match self.state_of(&one.made_at) {
-            PathState::Unreadable(why, mend) => {
-                return Err(unreadable_place(why, mend.as_deref()));
+            PathState::Unreadable(why, hint) => {
+                return Err(unreadable_place(why, hint.as_deref()));
             }
             PathState::Absent => None,
             PathState::Present(found) => Some(found.clone()),
@@ -70,7 +70,7 @@ impl Planner<'_> {
         found: &FoundFile,
         how: PlacementMethod,
         options: MountOptions,
-    ) -> Result<(), WhyAndMend> {
+    ) -> Result<(), WhyAndHint> {
         let path = &one.seen_at;
         let stored = self.file_at(&one.source);
         if !stored.is_some_and(|stored| stored.stat.is_same_file(&found.stat)) {
@@ -78,12 +78,12 @@ impl Planner<'_> {
                 return Ok(());
             }
             let why = format!("something other than {} is mounted at {path}", one.source);
-            let mend = format!(
+            let hint = format!(
                 "see what it is with `findmnt {path}`: what has a file system of its own survives already, so \
                  remove the entry; anything else has to be moved to {} before it is unmounted",
                 one.source
             );
-            return Err((why, mend));
+            return Err((why, hint));
         }
         if how == PlacementMethod::Symlink && one.entry.how.is_some() {
             let why = format!("it is declared a link, but {} is mounted there", one.source);
@@ -112,7 +112,7 @@ impl Planner<'_> {
         &mut self,
         one: &ResolvedEntry,
         here: Option<&FoundFile>,
-    ) -> Result<(), WhyAndMend> {
+    ) -> Result<(), WhyAndHint> {
         let path = one.made_at.clone();
         let Some(found) = here else {
             if !self.made.contains_key(&path) {
@@ -136,7 +136,7 @@ impl Planner<'_> {
         &mut self,
         one: &ResolvedEntry,
         here: Option<&FoundFile>,
-    ) -> Result<(), WhyAndMend> {
+    ) -> Result<(), WhyAndHint> {
         let path = one.made_at.clone();
         let spec = link_to_data(one);
         let Some(found) = here else {
@@ -227,7 +227,7 @@ impl Planner<'_> {
         one: &ResolvedEntry,
         ownership: OwnerAndMode,
         how: PlacementMethod,
-    ) -> Result<(), WhyAndMend> {
+    ) -> Result<(), WhyAndHint> {
         let Some(found) = self.file_at(&one.made_at).cloned() else { return Ok(()) };
         if !is_of_declared_kind(one, &found) {
             return Err(occupied_by_data(one, &found, self.file_at(&one.source)));
@@ -248,8 +248,8 @@ impl Planner<'_> {
         let sets_aside = match self.state_of(&one.source) {
             PathState::Absent => false,
             PathState::Present(_) => true,
-            PathState::Unreadable(why, mend) => {
-                return Err(unreadable_place(why, mend.as_deref()));
+            PathState::Unreadable(why, hint) => {
+                return Err(unreadable_place(why, hint.as_deref()));
             }
         };
         if !sets_aside {
@@ -298,7 +298,7 @@ fn occupied_by_data(
     one: &ResolvedEntry,
     found: &FoundFile,
     stored: Option<&FoundFile>,
-) -> WhyAndMend {
+) -> WhyAndHint {
     let word = match found.stat.facts.file_type {
         FileType::Dir => "directory",
         other => other.word(),
@@ -309,14 +309,14 @@ fn occupied_by_data(
         None => format!("and {} is not there yet", one.source),
     };
     let why = format!("{path} is a {word} with data that nothing else has, {other}");
-    let mend = match stored {
+    let hint = match stored {
         Some(_) => format!(
             "compare the two, then remove {path}, or run `blankroot apply --adopt`, which takes it \
              and leaves what storage has beside it"
         ),
         None => "run `blankroot apply --adopt` to move it into storage".to_string(),
     };
-    (why, mend)
+    (why, hint)
 }
 
 /// Whether a link leads to an entry's data, from where it is seen.

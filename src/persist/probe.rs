@@ -82,8 +82,8 @@ fn probe_path(machine: &Machine, path: &TreePath, so_far: &Observations, top: &S
         }
         Err(why) => {
             if let Ok(Some(why)) = machine.users_own(path) {
-                let mend = "unmount that file system, and run this again".to_string();
-                return PathState::Unreadable(format!("look at {path}: {why}"), Some(mend));
+                let hint = "unmount that file system, and run this again".to_string();
+                return PathState::Unreadable(format!("look at {path}: {why}"), Some(hint));
             }
             if let Some((link, real)) = link_on_the_way(so_far, path) {
                 let why = format!("look at {path}: {link} is a link");
@@ -102,9 +102,9 @@ fn unreadable(path: &TreePath, why: &io::Error) -> PathState {
 fn link_on_the_way(so_far: &Observations, path: &TreePath) -> Option<(TreePath, Option<String>)> {
     ancestors(path).find_map(|parent| {
         let target = so_far.file_at(&parent)?.target.clone()?;
-        let mend = TreePath::parse(&target).ok().filter(|_| target.starts_with(b"/"));
-        let mend = mend.and_then(|real| Some(real.join_path(&path.below(&parent)?)));
-        Some((parent, mend.map(|real| format!("name the real path, {real}"))))
+        let hint = TreePath::parse(&target).ok().filter(|_| target.starts_with(b"/"));
+        let hint = hint.and_then(|real| Some(real.join_path(&path.below(&parent)?)));
+        Some((parent, hint.map(|real| format!("name the real path, {real}"))))
     })
 }
 

@@ -110,7 +110,7 @@ fn plan_path(
         let error = Error::new(format!("stop keeping {path}"), "it is not on the keep list");
         let within = list.iter().find(|entry| path.is_within(&entry.path));
         return Err(match within {
-            Some(entry) => error.mend(format!("{} is, which it lies in", entry.path)),
+            Some(entry) => error.hint(format!("{} is, which it lies in", entry.path)),
             None => error,
         });
     };
@@ -129,10 +129,10 @@ fn refuse_own_file(path: &TreePath, file: &Path) -> Result<()> {
         return Ok(());
     }
     let why = "it is the list of what is kept, and blank has an older one, which keeps it";
-    let mend = format!(
+    let hint = format!(
         "to have it in blank alone, `cp --remove-destination {} {DEFAULT_FILE}`, take its entry out of the \
          copy, and make a new blank",
         shell_word(file.as_os_str())
     );
-    Err(Error::new(format!("stop keeping {path}"), why).mend(mend))
+    Err(Error::new(format!("stop keeping {path}"), why).hint(hint))
 }

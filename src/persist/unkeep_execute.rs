@@ -137,7 +137,7 @@ impl UnkeepRun<'_> {
             let busy = why.raw_os_error() == Some(nix::libc::EBUSY);
             let error = Error::io(format!("unmount {path}"), why);
             if busy {
-                error.mend(format!("see who uses it with `fuser -vm {path}`"))
+                error.hint(format!("see who uses it with `fuser -vm {path}`"))
             } else {
                 error
             }
@@ -290,5 +290,5 @@ impl UnkeepRun<'_> {
 
 fn changed_meanwhile(source: &TreePath) -> Error {
     Error::new(format!("remove {source}"), "it was changed meanwhile")
-        .mend("compare it with live, and remove it by hand")
+        .hint("compare it with live, and remove it by hand")
 }

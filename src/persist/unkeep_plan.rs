@@ -140,7 +140,7 @@ pub fn plan_unkeep(
     if let Some(inner) = list.iter().find(inside) {
         let (below, line) = (&inner.path, inner.place.line);
         let why = format!("{below}, which lies in it, is kept on its own (line {line})");
-        return Err(Error::new(action, why).mend(format!("stop keeping {below} first")));
+        return Err(Error::new(action, why).hint(format!("stop keeping {below} first")));
     }
     let mut plan = UnkeepPlan::default();
     let write = UnkeepStep::WriteConfig { lines: added_lines(config.1, config.0) };
@@ -154,7 +154,7 @@ pub fn plan_unkeep(
     }
     if now == LiveState::OtherMount {
         let why = format!("something other than {source} is mounted at {path}");
-        return Err(Error::new(action, why).mend(format!("unmount it first: umount {path}")));
+        return Err(Error::new(action, why).hint(format!("unmount it first: umount {path}")));
     }
     if now == LiveState::Newer {
         plan.steps.push(write);

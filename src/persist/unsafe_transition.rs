@@ -19,7 +19,7 @@ pub struct UnsafeTransition {
     /// The reason.
     pub why: String,
     /// What to do about it.
-    pub mend: String,
+    pub hint: String,
 }
 
 impl fmt::Display for UnsafeTransition {
@@ -62,8 +62,8 @@ impl AncestorChain {
             owner => format!("{dir} belongs to {owner}, and {path} in it to {uid}"),
         };
         let why = format!("{why}: its owner and mode are not changed");
-        let mend = format!("see what {path} is, and give it its declared owner and mode by hand");
-        Err(UnsafeTransition { why, mend })
+        let hint = format!("see what {path} is, and give it its declared owner and mode by hand");
+        Err(UnsafeTransition { why, hint })
     }
 
     /// An error if a regular file would get set-user-ID or set-group-ID bits although somebody else
@@ -87,7 +87,7 @@ impl AncestorChain {
             None => return Ok(()),
         };
         let why = format!("{path} is to have set-user-ID or set-group-ID bits, and {by}");
-        let mend = "declare a mode without them, or keep it where root alone can write".to_string();
-        Err(UnsafeTransition { why, mend })
+        let hint = "declare a mode without them, or keep it where root alone can write".to_string();
+        Err(UnsafeTransition { why, hint })
     }
 }

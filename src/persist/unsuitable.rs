@@ -27,7 +27,7 @@ pub struct Unsuitable {
     /// What goes wrong.
     pub why: &'static str,
     /// What to do instead.
-    pub mend: &'static str,
+    pub hint: &'static str,
 }
 
 const ACCOUNTS: &str = "useradd, groupadd and passwd refuse a link there and cannot rename over a mounted \
@@ -39,17 +39,17 @@ const NEW_BLANK: &str = "change it in live, then make a new blank, which has it"
 const fn refused(
     paths: &'static [&'static str],
     why: &'static str,
-    mend: &'static str,
+    hint: &'static str,
 ) -> Unsuitable {
-    Unsuitable { paths, severity: UnsuitableSeverity::Refused, too_late: false, why, mend }
+    Unsuitable { paths, severity: UnsuitableSeverity::Refused, too_late: false, why, hint }
 }
 
 const fn warned(
     paths: &'static [&'static str],
     why: &'static str,
-    mend: &'static str,
+    hint: &'static str,
 ) -> Unsuitable {
-    Unsuitable { severity: UnsuitableSeverity::Warned, ..refused(paths, why, mend) }
+    Unsuitable { severity: UnsuitableSeverity::Warned, ..refused(paths, why, hint) }
 }
 
 const fn too_late(row: Unsuitable) -> Unsuitable {
@@ -249,7 +249,7 @@ mod tests {
                 assert!(path.depth() > 0 && pattern_covers(pattern, &path), "{pattern}");
             }
             let fine = row.severity == UnsuitableSeverity::Fine;
-            assert_eq!((row.why.is_empty(), row.mend.is_empty()), (fine, fine), "{row:?}");
+            assert_eq!((row.why.is_empty(), row.hint.is_empty()), (fine, fine), "{row:?}");
         }
     }
 }

@@ -113,7 +113,7 @@ impl Generator<'_> {
             Loaded::Behind(target) => {
                 warnings.push(format!(
                     "no mount units, `blankroot apply` makes all mounts later: the configuration is \
-                     a link to {target}, which is not mounted yet\n  mend: keep it with `how = \
+                     a link to {target}, which is not mounted yet\n  hint: keep it with `how = \
                      \"bind\"`, or mount its storage in the initrd"
                 ));
                 Units::without_list(&target, self.command)
@@ -130,14 +130,14 @@ impl Generator<'_> {
         });
         let doubled = there.iter().map(|name| {
             format!(
-                "cannot write the unit {name}: another generator has made it\n  mend: if it is \
+                "cannot write the unit {name}: another generator has made it\n  hint: if it is \
                  in /etc/fstab, keep that line or the entry of the keep list"
             )
         });
         let by_fstab = units.by_fstab.iter().map(|left| {
             let (path, why) = (&left.path, &left.why);
             format!(
-                "no mount unit for {path}: {why}\n  mend: remove {path} from the configuration, or that \
+                "no mount unit for {path}: {why}\n  hint: remove {path} from the configuration, or that \
                  line"
             )
         });

@@ -88,7 +88,7 @@ fn what_is_roots_in_a_directory_of_hers_keeps_its_owner_and_mode() {
             told[0].starts_with(
                 "cannot keep /home/alice/managed: /persist/home/alice belongs to 1000, and \
                  /persist/home/alice/managed in it to 0"
-            ) && told[0].contains("mend: "),
+            ) && told[0].contains("hint: "),
             "{told:?}"
         );
         // What is hers is given the declared mode.

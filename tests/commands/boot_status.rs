@@ -18,11 +18,11 @@ fn a_rollback_that_ran_is_silent() {
 }
 
 #[test]
-fn one_that_never_ran_or_ran_in_another_boot_is_told_with_the_mend() {
+fn one_that_never_ran_or_ran_in_another_boot_is_told_with_the_hint() {
     on_initialised(|machine| {
         machine.mount();
         let ran = machine.run(&BOOT).expect(1).complains("no rollback has run in this boot");
-        ran.complains("mend: rebuild the initrd (update-initramfs -u, dracut");
+        ran.complains("hint: rebuild the initrd (update-initramfs -u, dracut");
         machine.roll_back().expect(0);
         let boot_id = machine.host().join("proc/sys/kernel/random/boot_id");
         fs::write(boot_id, "aaaaaaaa-7a01-4b6e-9d0a-000000000000").unwrap();

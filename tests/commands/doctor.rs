@@ -58,7 +58,7 @@ fn ids(machine: &Machine<'_>, code: i32) -> Vec<String> {
 }
 
 #[test]
-fn a_machine_as_it_should_be_has_nothing_to_mend() {
+fn a_machine_as_it_should_be_has_nothing_to_hint() {
     on_machine(|machine| {
         set_up(machine, "files = [{ path = \"/etc/machine-info\", how = \"symlink\" }]\n");
         let mounted = machine.mount_at("persist", &machine.live().join("persist"));
@@ -117,7 +117,7 @@ fn what_is_wrong_is_found_on_real_trees() {
 }
 
 #[test]
-fn what_apply_put_in_its_place_has_nothing_to_mend() {
+fn what_apply_put_in_its_place_has_nothing_to_hint() {
     on_machine(|machine| {
         let lists = "directories = [\"/var/lib/app\", { path = \"/srv/www\", how = \"symlink\" }]\n\
             files = [\"/etc/machine-info\", { path = \"/etc/adjtime\", create = true }]\n\
@@ -346,7 +346,7 @@ fn a_storage_that_the_next_boot_does_not_mount_is_told() {
         fs::write(live.join("etc/NIXOS"), "").unwrap();
         assert_eq!(ids(machine, 1), ["nixos-ids-not-kept"]);
         fs::write(live.join("etc/fstab"), "").unwrap();
-        machine.run(&["doctor"]).expect(1).says("mend: declare it in `fileSystems.\"/persist\"`");
+        machine.run(&["doctor"]).expect(1).says("hint: declare it in `fileSystems.\"/persist\"`");
         fs::remove_file(live.join("etc/NIXOS")).unwrap();
         fs::write(live.join("etc/fstab"), FSTAB).unwrap();
         machine.set_read_only("root-blank", true);

@@ -142,7 +142,7 @@ fn a_root_that_cannot_be_written_is_covered_all_the_same_and_what_it_lacks_is_to
         make_read_only(machine.live());
         let ran = early(machine).expect(1);
         let ran =
-            ran.complains("cannot make /etc/x: ").complains("Read-only file system\n  mend: ");
+            ran.complains("cannot make /etc/x: ").complains("Read-only file system\n  hint: ");
         ran.complains("boot with `rw` on the kernel command line, or make the place in blank")
             .complains("not tried, because of /etc/x: mount /persist/etc/x");
         assert_eq!(read(machine, "etc/machine-id"), ID);
@@ -258,7 +258,7 @@ fn a_line_that_cannot_be_done_is_told_with_its_number_and_its_entries_are_left_a
     let wrong: [(Edit, &str); 6] = [
         (
             |text| text.replace("/dev/", "/dev/no-"),
-            "there is no such device yet\n  mend: add `x-init",
+            "there is no such device yet\n  hint: add `x-init",
         ),
         (|text| text.replace("btrfs", "no-such-type"), "see that the initrd has the kernel module"),
         (
@@ -296,7 +296,7 @@ fn a_link_in_the_way_leads_no_mount_elsewhere() {
         fs::remove_dir(live.join("persist")).unwrap();
         early(machine)
             .expect(1)
-            .complains("its mount point is not there\n  mend: make the directory");
+            .complains("its mount point is not there\n  hint: make the directory");
         symlink("srv", live.join("persist")).unwrap();
         let ran =
             early(machine).expect(1).complains("(line 2 of /etc/fstab): a link lies on the way");

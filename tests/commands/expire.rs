@@ -180,7 +180,7 @@ fn what_is_mounted_is_told_and_stays_and_the_others_go() {
         let mount = machine.mount_at(&format!("old-roots/000002{ID}"), place.path());
         let ran = expire(machine).expect(1);
         let ran = ran.complains(&format!("it is mounted at {}", place.path().display()));
-        let ran = ran.complains(&format!("mend: umount {}", place.path().display()));
+        let ran = ran.complains(&format!("hint: umount {}", place.path().display()));
         assert_eq!(lines(&ran).len(), 2, "{ran:?}");
         assert_eq!(fs::read_to_string(place.path().join("age")).unwrap(), "80");
         assert_eq!(names(machine), [2, 4, 5].map(|number| format!("{number:06}{ID}")));
@@ -267,7 +267,7 @@ fn nothing_is_deleted_in_an_initrd_or_while_another_is_at_work() {
             std::os::unix::fs::symlink("../usr/lib/somewhere", &mark).unwrap();
             for args in [&["expire"][..], &["expire", "--dry-run"]] {
                 let ran = machine.run(args).expect(2).complains("this is an initrd");
-                ran.complains("mend: run it in the booted system");
+                ran.complains("hint: run it in the booted system");
             }
             fs::remove_file(mark).unwrap();
         }

@@ -86,7 +86,7 @@ fn a_hold_that_cannot_be_read_keeps_the_root_and_is_told() {
         let ran = machine.roll_back().expect(3);
         let ran =
             ran.complains("the next boot may be held, but the hold in `old-roots` cannot be read");
-        ran.complains("mend: release it with `blankroot hold --release`");
+        ran.complains("hint: release it with `blankroot hold --release`");
         assert!(is_used(machine));
         machine.run(&["hold", "--release"]).expect(0);
         machine.roll_back().expect(0).says("rolled back in ");

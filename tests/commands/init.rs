@@ -169,7 +169,7 @@ fn the_device_is_named_so_that_the_next_boot_finds_it() {
         let by_uuid = host.path().join("dev/disk/by-uuid");
         fs::create_dir_all(&by_uuid).unwrap();
         let missing = detect_root(machine.live(), host.path()).unwrap_err().to_string();
-        assert!(missing.contains("which is not there\n  mend: write a configuration"), "{missing}");
+        assert!(missing.contains("which is not there\n  hint: write a configuration"), "{missing}");
         fs::write(by_uuid.join(id), "").unwrap();
         let RootConfig::Btrfs { device, .. } = detect_root(machine.live(), host.path()).unwrap()
         else {
@@ -221,7 +221,7 @@ fn what_is_kept_from_the_start_comes_from_blank_to_storage_after_the_first_rollb
         machine.run(&declare("/srv/none")).expect(2).complains("cannot keep /srv/none: ");
         assert!(!live.join("etc/blankroot.toml").exists());
         machine.run(&declare("/var/log")).expect(0);
-        machine.run(&declare("/srv")).expect(2).complains("mend: blankroot keep /srv");
+        machine.run(&declare("/srv")).expect(2).complains("hint: blankroot keep /srv");
         machine.run(&["init"]).expect(0);
         machine.copy_config();
         // Blank was made in this boot: what the next one does is no fault of this one.
@@ -260,7 +260,7 @@ fn a_storage_with_the_configuration_of_a_former_system_is_refused() {
         for args in [&init[..], &init[..4]] {
             let ran = machine.run(args).expect(2);
             let ran = ran.complains("/persist/etc/blankroot.toml is there already, and would be");
-            ran.complains("mend: move it away; or, to go on with it, `cp ");
+            ran.complains("hint: move it away; or, to go on with it, `cp ");
             assert!(!live.join("etc/blankroot.toml").exists());
         }
         assert_eq!(fs::read(&older).unwrap(), b"a former system's");

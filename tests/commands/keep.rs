@@ -135,7 +135,7 @@ fn a_link_is_made_where_that_is_asked_for() {
         let text = config(machine);
         let ran = machine.run(&["keep", "--symlink", "/var/log"]).expect(1);
         ran.complains("cannot keep /var/log: it is kept already (line")
-            .complains("without `how = \"symlink\"`\n  mend: write that into line ");
+            .complains("without `how = \"symlink\"`\n  hint: write that into line ");
         assert_eq!(config(machine), text);
     });
 }
@@ -198,7 +198,7 @@ fn what_cannot_be_kept_is_refused_with_its_reason() {
             ("/persist/x", "it lies in the storage /persist"),
             ("/var", "/var/log, which lies in it, is kept on its own"),
             ("/srv/link", "it is a link"),
-            ("/linked/notes", "/linked is a link\n  mend: name the real path, /srv/notes"),
+            ("/linked/notes", "/linked is a link\n  hint: name the real path, /srv/notes"),
             ("/srv/tree", "it is a subvolume of its own"),
             ("/opt", "/opt/a/b/tree, which lies in it, is a subvolume of its own"),
             ("/mounted", "something is mounted there"),
@@ -542,7 +542,7 @@ fn a_dry_run_sees_what_is_in_use_and_a_path_of_the_host_is_told() {
         let host_path = host_path.to_str().unwrap();
         for command in [&["keep"][..], &["forget"], &["unkeep", "--leave"], &["diff"]] {
             let ran = machine.run(&[command, &[host_path]].concat()).expect(2);
-            ran.complains("it is a path of this host").complains("mend: name it /srv/notes");
+            ran.complains("it is a path of this host").complains("hint: name it /srv/notes");
         }
         let class = machine.run(&["forget", "/srv/[[:digit:]]*"]).expect(2);
         class.complains("its brackets have a class by name");
@@ -856,10 +856,10 @@ fn the_list_itself_stays_on_the_list() {
         }
         let ran = machine.run(&["keep", "/etc"]).expect(1);
         let ran = ran.complains("/etc/blankroot.toml, which lies in it, is kept on its own");
-        ran.complains("mend: keep what lies beside it: `blankroot diff /etc` shows what that is");
+        ran.complains("hint: keep what lies beside it: `blankroot diff /etc` shows what that is");
         machine.run(&["diff", "/etc"]).expect(0);
 
-        // What the mend says.
+        // What the hint says.
         let file = live.join("etc/blankroot.toml");
         fs::remove_file(&file).unwrap();
         let without = text.replace("\"/etc/blankroot.toml\",", "");
@@ -895,7 +895,7 @@ fn a_storage_that_is_yet_to_be_made_on_a_mounted_file_system_is_made_and_not_mou
         for args in [&["keep", "/srv/notes"][..], &["apply"]] {
             let ran = machine.run(args).expect(1);
             ran.complains("/persist/host is not there, although what holds it is mounted")
-                .complains("mend: make it (`mkdir -m 0755 /persist/host`)");
+                .complains("hint: make it (`mkdir -m 0755 /persist/host`)");
         }
         fs::create_dir(machine.live().join("persist/host")).unwrap();
         machine.run(&["keep", "/srv/notes"]).expect(0);
@@ -936,7 +936,7 @@ fn an_immutable_file_is_linked_and_in_an_immutable_directory_nothing_is_begun() 
             for dry in [&["--dry-run"][..], &[]] {
                 let ran = machine.run(&[&["keep"], dry, args].concat()).expect(1);
                 ran.complains("its directory /srv/locked is immutable (`chattr +i`)")
-                    .complains("mend: `chattr -i /srv/locked`");
+                    .complains("hint: `chattr -i /srv/locked`");
             }
         }
         assert_eq!(config(machine), before.0);

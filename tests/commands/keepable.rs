@@ -15,7 +15,7 @@ const REFUSED: [(&str, &str); 7] = [
     ("/opt", "/opt/a/tree, which lies in it, is a subvolume of its own"),
     ("/mounted", "something is mounted there"),
     ("/mnt/usb", "something is mounted there"),
-    ("/linked/notes", "/linked is a link\n  mend: name the real path, /srv/notes"),
+    ("/linked/notes", "/linked is a link\n  hint: name the real path, /srv/notes"),
     ("/srv/link", "it is a link"),
     ("/memory", "/memory is in memory (tmpfs)"),
 ];

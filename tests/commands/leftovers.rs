@@ -303,7 +303,7 @@ fn a_storage_that_is_not_there_is_an_error_beside_the_others() {
             .says("└─ left")
             .says("/away/  is not there");
         ran.complains(
-            "cannot look into the storage /away: it is not there\n  mend: mount it first",
+            "cannot look into the storage /away: it is not there\n  hint: mount it first",
         );
         symlink("persist", machine.live().join("away")).unwrap();
         let ran = machine.run(&["diff", "--storage"]).expect(2);

@@ -454,7 +454,7 @@ fn two_systems_that_share_a_directory_of_old_roots_are_told_apart() {
         let mounted = machine.mount_at("second", machine.live());
         let ran = machine.run(&["init"]).expect(2);
         let ran = ran.complains("the directory of old roots, `old-roots`, has what may be another");
-        ran.complains("mend: write another name for `old` into the configuration");
+        ran.complains("hint: write another name for `old` into the configuration");
         mounted.unmount().unwrap();
 
         // The first one's own rules hold for it as before, and so does its hold.

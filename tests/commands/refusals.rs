@@ -1,4 +1,4 @@
-//! `rollback` does nothing, says why with a mend, and leaves a stamp that tells of it.
+//! `rollback` does nothing, says why with a hint, and leaves a stamp that tells of it.
 
 use std::fs;
 
@@ -9,11 +9,11 @@ use crate::machine::{Machine, Ran, on_initialised};
 
 /// The rollback is refused for `reason`, with this code; nothing has changed, and the stamp tells.
 #[track_caller]
-fn refuses(machine: &Machine<'_>, code: i32, reason: &str, mend: &str) -> Ran {
+fn refuses(machine: &Machine<'_>, code: i32, reason: &str, hint: &str) -> Ran {
     let (before, trees) = (oracle::walk(machine.top()), machine.trees());
     let dry = machine.run(&["rollback", "--dry-run"]).expect(code);
     assert_eq!(machine.stamp(), None, "a dry run left a stamp");
-    let ran = machine.run(&["rollback"]).expect(code).complains(reason).complains(mend);
+    let ran = machine.run(&["rollback"]).expect(code).complains(reason).complains(hint);
     assert_eq!(dry.err, ran.err);
     assert_eq!(oracle::changes(&before, &oracle::walk(machine.top())), []);
     assert_eq!(machine.trees(), trees);
@@ -74,8 +74,8 @@ fn when_the_fstab_of_blank_names_the_root_by_number() {
         machine.set_read_only("root-blank", false);
         fs::write(blank.join("etc/fstab"), "# x\nLABEL=os / btrfs subvolid=256 0 0\n").unwrap();
         machine.set_read_only("root-blank", true);
-        let mend = "write this line instead: LABEL=os / btrfs subvol=root 0 0";
-        refuses(machine, 3, "line 2 of blank's fstab", mend);
+        let hint = "write this line instead: LABEL=os / btrfs subvol=root 0 0";
+        refuses(machine, 3, "line 2 of blank's fstab", hint);
     });
 }
 
@@ -83,7 +83,7 @@ fn when_the_fstab_of_blank_names_the_root_by_number() {
 fn when_blank_is_writable_or_missing() {
     on_initialised(|machine| {
         machine.set_read_only("root-blank", false);
-        refuses(machine, 3, "blank, `root-blank`, is not read-only", "mend: ");
+        refuses(machine, 3, "blank, `root-blank`, is not read-only", "hint: ");
         machine.rename("root-blank", "elsewhere");
         machine.boot("eeeeeeee-5");
         refuses(machine, 3, "blank, `root-blank`, is missing", "make it with `blankroot init`");
@@ -95,7 +95,7 @@ fn all_reasons_are_told_at_once() {
     on_initialised(|machine| {
         machine.rename("root-blank", "elsewhere");
         machine.mount();
-        let ran = refuses(machine, 3, "is missing", "mend: ");
+        let ran = refuses(machine, 3, "is missing", "hint: ");
         ran.complains("is mounted at");
     });
 }
@@ -105,14 +105,14 @@ fn the_boot_is_stopped_where_that_was_asked_for() {
     on_initialised(|machine| {
         machine.mount();
         machine.edit_config(|text| text.replace("on_failure = \"boot\"", "on_failure = \"halt\""));
-        refuses(machine, 4, "is mounted at", "mend: ");
+        refuses(machine, 4, "is mounted at", "hint: ");
         machine.boot("eeeeeeee-5");
         machine.kernel_command_line("blankroot=boot");
-        refuses(machine, 3, "is mounted at", "mend: ");
+        refuses(machine, 3, "is mounted at", "hint: ");
         machine.boot("ffffffff-6");
         machine.edit_config(|text| text.replace("on_failure = \"halt\"", "on_failure = \"boot\""));
         machine.kernel_command_line("blankroot=halt");
-        refuses(machine, 4, "is mounted at", "mend: ");
+        refuses(machine, 4, "is mounted at", "hint: ");
     });
 }
 
@@ -148,7 +148,7 @@ fn a_device_that_is_not_there_is_a_failure_that_names_it() {
     on_initialised(|machine| {
         machine.edit_config(|text| text.replace("device = \"/dev/", "device = \"/dev/no-"));
         let ran = machine.run(&["rollback"]).expect(3).complains("on /dev/no-");
-        ran.complains("mend: ");
+        ran.complains("hint: ");
         assert_eq!(machine.stamp().unwrap()["outcome"]["result"], json!("failed"));
     });
 }

@@ -142,6 +142,6 @@ fn diff_ends_beside_histories_of_directories_that_are_moved_into_each_other() {
 /// Whether it says what kept changing, and what can be done.
 fn is_told(ran: &Ran) -> bool {
     let texts =
-        ["directories were moved while they were read", "tries\n", "  mend: run it again once"];
+        ["directories were moved while they were read", "tries\n", "  hint: run it again once"];
     texts.iter().all(|text| ran.err.contains(text))
 }

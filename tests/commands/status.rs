@@ -54,7 +54,7 @@ fn a_boot_without_a_rollback_is_told() {
 }
 
 #[test]
-fn a_refusal_in_this_boot_is_told_with_its_mend() {
+fn a_refusal_in_this_boot_is_told_with_its_hint() {
     on_initialised(|machine| {
         machine.kernel_command_line("rootflags=subvolid=256");
         machine.run(&["rollback"]).expect(3);
@@ -62,7 +62,7 @@ fn a_refusal_in_this_boot_is_told_with_its_mend() {
         let found = problems(machine, 1);
         assert!(found[0].contains("in this boot: cannot roll back"), "{found:?}");
         assert!(found[1].contains("the next rollback will be refused"), "{found:?}");
-        machine.run(&["status"]).expect(1).says("mend: write `rootflags=subvol=root` instead");
+        machine.run(&["status"]).expect(1).says("hint: write `rootflags=subvol=root` instead");
         // The next boot's command line is right.
         machine.kernel_command_line("quiet");
         only_problem(machine, "in this boot: ");

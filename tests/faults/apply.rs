@@ -73,9 +73,9 @@ fn any_call_of_apply_may_fail_or_be_the_last_and_the_next_run_finishes() {
                     if own && scenario.adopts() {
                         let refused = kept.run_without_adoption();
                         kept.check_safe(true, &format!("{what}: a run that may not adopt"));
-                        let mend =
-                            refused.plan.refusals.iter().all(|no| no.mend.contains("--adopt"));
-                        assert!(mend, "{what}: {:?}", refused.plan.refusals);
+                        let hint =
+                            refused.plan.refusals.iter().all(|no| no.hint.contains("--adopt"));
+                        assert!(hint, "{what}: {:?}", refused.plan.refusals);
                     }
                     let next = kept.run();
                     kept.check_converged(&next, &end, &format!("{what}: the next run"));
@@ -125,7 +125,7 @@ fn a_storage_that_is_full_has_what_it_had_and_is_named() {
         kept.check_safe(false, "a full storage");
         kept.check_failure(&ran, ERRNOS[0], "a full storage");
         let text = ran.outcome.failed[0].1.to_string();
-        assert!(text.contains("mend: make room on the file system of /persist"), "{text}");
+        assert!(text.contains("hint: make room on the file system of /persist"), "{text}");
         drop(filler);
         std::fs::remove_file(dir.path().join("filler")).unwrap();
         kept.check_converged(&kept.run(), &end, "a storage with room again");

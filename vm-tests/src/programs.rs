@@ -47,7 +47,7 @@ pub fn has(program: &str) -> bool {
 }
 
 fn cannot(program: &str, why: &io::Error) -> ! {
-    panic!("cannot start {program}: {why}\n  mend: tools/setup vm")
+    panic!("cannot start {program}: {why}\n  hint: tools/setup vm")
 }
 
 /// A program that the kernel kills when the thread that started it ends.

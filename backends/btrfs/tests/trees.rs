@@ -166,7 +166,7 @@ fn a_directory_that_cannot_be_renamed_is_told_before_the_exchange_fails() {
             let told = bed.survey().immovable;
             let [told] = &told[..] else { panic!("{shown} {word}: {told:?}") };
             assert!(told.reason.starts_with(&format!("{shown} is {word}")), "{told:?}");
-            assert!(told.mend.as_ref().unwrap().contains("chattr -i -a "), "{told:?}");
+            assert!(told.hint.as_ref().unwrap().contains("chattr -i -a "), "{told:?}");
             assert_eq!(
                 bed.backend().lock().unwrap().survey_for_rollback().unwrap().immovable.len(),
                 1

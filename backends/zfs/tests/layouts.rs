@@ -322,7 +322,7 @@ fn what_is_read_only_above_is_no_obstacle_and_old_roots_that_are_so_are_told() {
     bed.unmount_all();
     zfs(&["set", "readonly=on", old.as_str()]);
     let told: Vec<String> =
-        survey(&bed).obstacles.into_iter().filter_map(|found| found.mend).collect();
+        survey(&bed).obstacles.into_iter().filter_map(|found| found.hint).collect();
     assert_eq!(told, [format!("run `zfs set readonly=off '{old}'`")]);
 }
 

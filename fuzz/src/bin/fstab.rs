@@ -74,8 +74,8 @@ fn check_mounts(text: &[u8]) {
     for entry in &all {
         let mount = match StorageMount::of(entry) {
             Ok(mount) => mount,
-            Err((why, mend)) => {
-                assert!(![why, mend].concat().contains(char::is_control));
+            Err((why, hint)) => {
+                assert!(![why, hint].concat().contains(char::is_control));
                 continue;
             }
         };

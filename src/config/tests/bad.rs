@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, with its place and its mend.
+//! What is wrong with a configuration, with its place and its hint.
 
 use crate::config::tests::*;
 
@@ -12,7 +12,7 @@ pub(crate) fn after_root(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn all_problems_are_shown_together_with_place_and_mend() {
+fn all_problems_are_shown_together_with_place_and_hint() {
     let text = r#"[root]
 backend = "btrfs"
 devise = "/dev/vda"
@@ -27,17 +27,17 @@ hideMounts = true
     let expected = "\
 cannot use /etc/blankroot.toml: 6 problems
 /etc/blankroot.toml:1:1: [root] does not say its `device`
-  mend: add `device = \"/dev/disk/by-label/NAME\"`
+  hint: add `device = \"/dev/disk/by-label/NAME\"`
 /etc/blankroot.toml:3:1: unknown key `devise` in [root]
-  mend: did you mean `device`?
+  hint: did you mean `device`?
 /etc/blankroot.toml:4:8: the name `../root` of `live` has a component `.` or `..`
-  mend: write a path such as \"root\" or \"os/root\", from the top of the file system
+  hint: write a path such as \"root\" or \"os/root\", from the top of the file system
 /etc/blankroot.toml:7:8: the storage `persist` is not an absolute path
-  mend: write the whole path, from `/` on
+  hint: write the whole path, from `/` on
 /etc/blankroot.toml:8:50: `mode` in an entry of `directories` must be a string, but is a whole number
-  mend: write the mode as a string, such as \"0750\"
+  hint: write the mode as a string, such as \"0750\"
 /etc/blankroot.toml:9:1: unknown key `hideMounts` in [[storage]]
-  mend: did you mean `hide_mounts`?";
+  hint: did you mean `hide_mounts`?";
     assert_eq!(parse(&text).expect_err("bad").to_string(), expected);
 }
 
@@ -260,7 +260,7 @@ fn a_text_that_is_not_utf8_is_refused_where_it_stops_being_that() {
     assert_eq!(
         error.to_string(),
         "cannot use /etc/blankroot.toml: 1 problem\n\
-         /etc/blankroot.toml:2:12: this byte is not UTF-8 text\n  mend: save the file as UTF-8"
+         /etc/blankroot.toml:2:12: this byte is not UTF-8 text\n  hint: save the file as UTF-8"
     );
 }
 
@@ -269,7 +269,7 @@ fn a_missing_file_names_the_command_that_makes_one() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("n\nl.toml");
     let shown = Config::load(&file).expect_err("missing").to_string();
-    let expected = "n\\nl.toml: No such file or directory\n  mend: run `blankroot init` to make \
+    let expected = "n\\nl.toml: No such file or directory\n  hint: run `blankroot init` to make \
                     one, or name it with `--config FILE`";
     assert!(shown.starts_with("cannot read the configuration /"), "{shown}");
     assert!(shown.ends_with(expected), "{shown}");

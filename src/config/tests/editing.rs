@@ -134,7 +134,7 @@ fn an_edit_that_would_not_be_valid_is_refused() {
     assert_eq!(
         error.to_string(),
         "cannot add `/etc/machine-id` to the directories of /persist: line 21 would not be valid: \
-         `/etc/machine-id` is kept as a file here and as a directory in line 18\n  mend: remove \
+         `/etc/machine-id` is kept as a file here and as a directory in line 18\n  hint: remove \
          one of the two entries"
     );
     let error = add_forget(EXAMPLE, "/a[").unwrap_err();
@@ -144,7 +144,7 @@ fn an_edit_that_would_not_be_valid_is_refused() {
     assert_eq!(
         error.to_string(),
         "cannot add `/a/\\xff` to the directories of /persist: `/a/\\xff` is not UTF-8, as TOML \
-         must be\n  mend: keep the directory that holds it"
+         must be\n  hint: keep the directory that holds it"
     );
 }
 

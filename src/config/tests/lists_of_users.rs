@@ -170,7 +170,7 @@ fn the_file_is_where_the_desktop_keeps_such_files() {
     let file = directory.path().join("blankroot.toml");
     let missing =
         users_list::load_users_list(&file, &home(), "alice").expect_err("missing").to_string();
-    assert!(missing.contains("No such file") && missing.contains("mend: write one"), "{missing}");
+    assert!(missing.contains("No such file") && missing.contains("hint: write one"), "{missing}");
     std::fs::write(&file, "[[storage]]\npath = \"/d\"\nfiles = [\"x\"]\n").unwrap();
     assert_eq!(users_list::load_users_list(&file, &home(), "alice").unwrap().len(), 1);
 }

@@ -19,10 +19,10 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(Path::new(FILE), text.as_bytes())
 }
 
-/// Every problem of an error: `LINE:COLUMN: WHAT | MEND`.
+/// Every problem of an error: `LINE:COLUMN: WHAT | HINT`.
 fn list_problems(error: &ConfigError) -> Vec<String> {
     let line =
-        |p: &ConfigProblem| format!("{}:{}: {} | {}", p.place.line, p.place.column, p.what, p.mend);
+        |p: &ConfigProblem| format!("{}:{}: {} | {}", p.place.line, p.place.column, p.what, p.hint);
     error.problems().iter().map(line).collect()
 }
 

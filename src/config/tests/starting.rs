@@ -57,7 +57,7 @@ fn the_examples_of_the_starter_are_valid_too() {
 }
 
 #[test]
-fn a_name_that_toml_cannot_hold_is_refused_with_the_mend() {
+fn a_name_that_toml_cannot_hold_is_refused_with_the_hint() {
     let device = PathBuf::from(OsStr::from_bytes(b"/dev/\xff"));
     for (root, key, shown) in [
         (btrfs("/dev/vda", *b"\xffroot"), "live", "\\xffroot"),
@@ -67,7 +67,7 @@ fn a_name_that_toml_cannot_hold_is_refused_with_the_mend() {
             starter_text(&root).unwrap_err().to_string(),
             format!(
                 "cannot write `{key}` into the configuration: `{shown}` is not UTF-8, as TOML \
-                 must be\n  mend: give it a name in UTF-8, or reach it through a link that has one"
+                 must be\n  hint: give it a name in UTF-8, or reach it through a link that has one"
             )
         );
     }

@@ -125,12 +125,12 @@ fn every_check_fires_when_it_should_and_only_then() {
     }
 }
 
-/// Every text is one line, printable, and each mend says something to do.
+/// Every text is one line, printable, and each hint says something to do.
 #[test]
-fn findings_print_on_one_line_and_have_a_mend() {
+fn findings_print_on_one_line_and_have_a_hint() {
     for story in STORIES {
         for finding in told(story.2) {
-            for text in [&finding.what, &finding.why, &finding.mend] {
+            for text in [&finding.what, &finding.why, &finding.hint] {
                 assert!(!text.is_empty() && !text.contains(char::is_control), "{finding:#?}");
                 assert!(!text.contains("  ") && !text.ends_with('.'), "{finding:#?}");
             }
@@ -146,7 +146,7 @@ fn on_nixos_the_configuration_may_let_people_in() {
     });
     let [only] = &found[..] else { panic!("{found:#?}") };
     assert_eq!((only.id, only.severity), ("no-login", Warning));
-    assert!(only.mend.contains("hashedPasswordFile"), "{only:#?}");
+    assert!(only.hint.contains("hashedPasswordFile"), "{only:#?}");
     let empty = told(|f| {
         (f.nixos, f.nixos_ids_survive) = (true, Some(true));
         after(f).accounts = None;
@@ -167,7 +167,7 @@ fn accounts_from_elsewhere_may_let_people_in() {
 #[test]
 fn every_reason_why_a_path_is_not_in_its_place_is_told() {
     let stored = Data::Present(NODE);
-    for (target, data, says, mend) in [
+    for (target, data, says, hint) in [
         (Target::Absent, stored, "although its data is in storage", "apply"),
         (Target::Absent, Data::Absent, "nothing is at /persist/etc/app.conf in storage", "apply"),
         (Target::Dir { empty: false }, stored, "beside that at /persist", "--adopt"),
@@ -181,7 +181,7 @@ fn every_reason_why_a_path_is_not_in_its_place_is_told() {
         let found = examine(&facts);
         let [only] = &found[..] else { panic!("{target:?}: {found:#?}") };
         assert_eq!(only.id, "not-in-place");
-        assert!(only.what.contains(says) && only.mend.contains(mend), "{only:#?}");
+        assert!(only.what.contains(says) && only.hint.contains(hint), "{only:#?}");
     }
 }
 
@@ -190,7 +190,7 @@ fn the_right_data_by_another_way_than_declared_is_a_note() {
     let found = told(|f| file(f, "how = \"symlink\"", Target::RightMount));
     assert_eq!((found[0].id, found[0].severity), ("not-in-place", Note));
     let found = told(|f| file(f, "how = \"bind\"", Target::RightLink));
-    assert!(found.iter().any(|f| f.severity == Note && f.mend.contains("rm ")), "{found:#?}");
+    assert!(found.iter().any(|f| f.severity == Note && f.hint.contains("rm ")), "{found:#?}");
 }
 
 #[test]

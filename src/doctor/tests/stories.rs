@@ -397,8 +397,8 @@ pub(crate) const STORIES: &[Story] = &[
         "immovable",
         Danger,
         |f| {
-            let (reason, mend) = ("live is immutable".to_string(), Some("clear it".to_string()));
-            f.immovable.push(backends::Obstacle { reason, mend });
+            let (reason, hint) = ("live is immutable".to_string(), Some("clear it".to_string()));
+            f.immovable.push(backends::Obstacle { reason, hint });
         },
         "live is immutable",
         |f| f.immovable.clear(),
