@@ -30,6 +30,7 @@ check:
 	@tools/setup build
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo run --quiet -p layout -- check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --workspace --exclude peers --exclude vm-tests --all-targets --no-default-features -- -D warnings
 	cargo clippy -p blankroot -p backends -p scratch --all-targets --no-default-features --features blankroot/zfs -- -D warnings

@@ -1,7 +1,5 @@
 //! What several fuzz targets check or need: problems of a configuration, keep lists, changes.
 
-use dirfd::changes::ChangesWriter;
-use dirfd::{ChangeKind, Changes, Facts, FileType, TreePath};
 use blankroot::config::reader::{ConfigError, Position};
 use blankroot::persist::list::KeepEntry;
 use dirfd::changes::ChangesWriter;

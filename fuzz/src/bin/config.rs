@@ -6,6 +6,7 @@ use std::path::Path;
 
 use blankroot::config::Config;
 use blankroot::config::starter::starter_text;
+use blankroot::diff::classify::{Verdict, classify};
 use blankroot::persist::list;
 use blankroot_fuzz::{FILE, added, check_keep_list, check_problems, is_in};
 use libfuzzer_sys::fuzz_target;

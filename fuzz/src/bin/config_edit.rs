@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use blankroot::config::Config;
+use blankroot::config::edit::{add_entry, add_forget, remove_entry};
 use blankroot::config::entry::{EntryKind, PlacementMethod};
 use blankroot::persist::list;
 use dirfd::{Error, TreePath};
@@ -44,7 +45,13 @@ fn forget(text: &str, pattern: &str) {
     assert_eq!(add_forget(&edited, pattern).expect("it is there already"), edited);
 }
 
-fn entry(text: &str, storage: &Path, path: &TreePath, kind: EntryKind, how: Option<PlacementMethod>) {
+fn entry(
+    text: &str,
+    storage: &Path,
+    path: &TreePath,
+    kind: EntryKind,
+    how: Option<PlacementMethod>,
+) {
     let edited = match add_entry(text, storage, path, kind, how) {
         Ok(edited) => edited,
         Err(error) => return check_error(&error),
@@ -88,7 +95,10 @@ fn check_edit(text: &str, edited: &str) -> (Config, Config) {
 }
 
 fn listed(config: &Config) -> Vec<(TreePath, EntryKind, TreePath)> {
-    list::keep_list(config).into_iter().map(|entry| (entry.path, entry.kind, entry.storage)).collect()
+    list::keep_list(config)
+        .into_iter()
+        .map(|entry| (entry.path, entry.kind, entry.storage))
+        .collect()
 }
 
 fn check_error(error: &Error) {

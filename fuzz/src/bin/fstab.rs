@@ -6,12 +6,9 @@
 
 use blankroot::boot::fstab::{RootEntry, parse_entries, root_entries};
 use blankroot::boot::next_root::correct_fstab_line;
-use blankroot::persist::early_plan::{Source, StorageMount};
+use blankroot::persist::early_plan::{MountSource, StorageMount};
 use dirfd::TreeName;
 use dirfd::mountinfo::unescape;
-use blankroot::boot::fstab::{RootEntry, entries, root_entries};
-use blankroot::boot::next_root::fstab_line;
-use blankroot::persist::early_plan::{MountSource, StorageMount};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

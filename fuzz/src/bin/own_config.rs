@@ -4,7 +4,6 @@
 
 use std::path::Path;
 
-use dirfd::TreePath;
 use blankroot::config::entry::PlacementMethod;
 use blankroot::config::users_list;
 use blankroot_fuzz::{check_keep_list, check_problems};
