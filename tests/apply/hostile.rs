@@ -4,9 +4,10 @@
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use blankroot::config::Config;
 use blankroot::persist::create;
@@ -66,19 +67,33 @@ pub fn hand_over(path: &Path) {
     chown(path, Some(ALICE), Some(ALICE)).unwrap();
 }
 
-/// Exchanges a directory of hers for a link to the bait and back, in both trees.
-fn swap(pairs: &[(std::path::PathBuf, std::path::PathBuf)], stop: &AtomicBool) -> u64 {
+/// Exchanges a directory of hers for a link to the bait and back, at moments that fall anywhere in a round: hundreds of exchanges in each
+/// would have every round refused by its first look. `longest_pause` is about what a round takes.
+pub fn swap_now_and_then(
+    pairs: &[(PathBuf, PathBuf)],
+    stop: &AtomicBool,
+    longest_pause: Duration,
+) -> u64 {
     // This thread alone acts as her from now on (setfsuid(2)).
     setfsgid(Gid::from_raw(ALICE));
     setfsuid(Uid::from_raw(ALICE));
-    let mut swaps = 0;
+    let (mut swaps, mut state) = (0, 0x9e37_79b9_7f4a_7c15u64);
     while !stop.load(Ordering::Relaxed) {
-        for (one, other) in pairs {
-            // What is a mount point at that moment cannot be renamed: then it stays where it is.
-            if renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok() {
-                swaps += 1;
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let (one, other) = &pairs[(state >> 32) as usize % pairs.len()];
+        let exchange = || renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok();
+        // What is a mount point at that moment cannot be renamed.
+        if exchange() {
+            thread::sleep(Duration::from_micros(state % 200));
+            while !exchange() && !stop.load(Ordering::Relaxed) {
+                thread::yield_now();
             }
+            swaps += 2;
         }
+        thread::sleep(longest_pause.mul_f64((state % 1000) as f64 / 1000.0));
     }
     swaps
 }
@@ -124,7 +139,8 @@ fn a_user_who_swaps_parents_for_links_leads_nothing_elsewhere() {
         let (mut complete, mut stopped) = (0, 0);
         let swaps = thread::scope(|scope| {
             // A thread starts in the namespace of the one that starts it.
-            let swapper = scope.spawn(|| swap(&pairs, &stop));
+            let swapper =
+                scope.spawn(|| swap_now_and_then(&pairs, &stop, Duration::from_millis(1)));
             let ends = Ends(&stop);
             for round in 0..rounds() {
                 let (plan, outcome) = ground.apply_once(

@@ -3,8 +3,7 @@
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
@@ -14,41 +13,13 @@ use blankroot::persist::keep_execute::{self, KeepContext};
 use blankroot::persist::keep_request::{self, KeepRequest};
 use dirfd::TreePath;
 use nix::mount::{MntFlags, umount2};
-use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
-use rustix::fs::{AtFlags, CWD, RenameFlags, renameat_with, statat, unlinkat};
+use rustix::fs::{AtFlags, statat, unlinkat};
 
 use crate::ground::{Ground, STORAGES, as_root};
-use crate::hostile::{ALICE, Ends, bait, hand_over, open_hers, rounds};
+use crate::hostile::{Ends, bait, hand_over, open_hers, rounds, swap_now_and_then};
 
 const TEXT: &str = "[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/persist\"\n\
                     [storage.users.alice]\ndirectories = []\n";
-
-/// Exchanges for a moment, at moments that fall anywhere in a round: hundreds of exchanges in each
-/// would have every round refused by its first look.
-fn swap_now_and_then(pairs: &[(PathBuf, PathBuf)], stop: &AtomicBool) -> u64 {
-    // This thread alone acts as her from now on (setfsuid(2)).
-    setfsgid(Gid::from_raw(ALICE));
-    setfsuid(Uid::from_raw(ALICE));
-    let (mut swaps, mut state) = (0, 0x9e37_79b9_7f4a_7c15u64);
-    while !stop.load(Ordering::Relaxed) {
-        // xorshift64
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        let (one, other) = &pairs[(state >> 32) as usize % pairs.len()];
-        let exchange = || renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok();
-        // What is a mount point at that moment cannot be renamed.
-        if exchange() {
-            thread::sleep(Duration::from_micros(state % 200));
-            while !exchange() && !stop.load(Ordering::Relaxed) {
-                thread::yield_now();
-            }
-            swaps += 2;
-        }
-        thread::sleep(Duration::from_micros(state % 8_000));
-    }
-    swaps
-}
 
 /// What the command does; whether it came to its end.
 fn keep(ground: &Ground) -> bool {
@@ -96,7 +67,8 @@ fn a_user_who_swaps_parents_for_links_leads_a_keep_nowhere_else() {
         let stop = AtomicBool::new(false);
         let (mut complete, mut stopped) = (0, 0);
         let swaps = thread::scope(|scope| {
-            let swapper = scope.spawn(|| swap_now_and_then(&pairs, &stop));
+            let swapper =
+                scope.spawn(|| swap_now_and_then(&pairs, &stop, Duration::from_millis(8)));
             let ends = Ends(&stop);
             for round in 0..rounds() {
                 if keep(&ground) {
