@@ -107,7 +107,7 @@ fn run_for_boot(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
 
 /// Kernels that lack their modules; that they cannot be looked at is a problem, too.
 fn kernel_problems(sources: &Sources<'_>) -> Vec<StatusProblem> {
-    match gather::kernels(sources) {
+    match gather::gather_kernels(sources) {
         Ok(kernels) => kernels.problems(),
         Err(error) => vec![StatusProblem { text: error.to_string(), hint: None }],
     }

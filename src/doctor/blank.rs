@@ -16,26 +16,26 @@ use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::login_sources::is_private_key;
 use crate::doctor::machine_facts::{BlankFacts, Facts, OwnConfig, Secret};
 use crate::doctor::next_tree::{self, Look};
-use crate::doctor::storage_content::{head, is_public};
+use crate::doctor::storage_content::{is_public, read_head};
 use crate::persist::known_state::{self, ALL};
 use crate::persist::list::Home;
 
 pub(crate) fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(blank) = &facts.blank {
-        findings.extend(owner(blank));
-        findings.extend(secrets(blank));
-        findings.extend(identity(blank));
+        findings.extend(check_owner(blank));
+        findings.extend(check_secrets(blank));
+        findings.extend(check_identity(blank));
     }
     findings.extend(nested_trees(facts));
-    findings.extend(immovable(facts));
+    findings.extend(check_immovable_flags(facts));
     findings.extend(own_config(facts));
     findings.extend(old_roots_stay(facts));
     findings.extend(no_reserve(facts));
     findings
 }
 
-fn owner(blank: &BlankFacts) -> Option<Finding> {
+fn check_owner(blank: &BlankFacts) -> Option<Finding> {
     let root = blank.root;
     if (root.uid, root.gid, root.mode) == (0, 0, 0o755) {
         return None;
@@ -63,7 +63,7 @@ fn in_blank(blank: &BlankFacts, change: &str) -> String {
 }
 
 /// All of them are one thing to mend.
-fn secrets(blank: &BlankFacts) -> Option<Finding> {
+fn check_secrets(blank: &BlankFacts) -> Option<Finding> {
     let list = |kept: bool| -> Vec<&Secret> {
         blank.secrets.iter().filter(|secret| secret.kept == kept).collect()
     };
@@ -105,7 +105,7 @@ fn secrets(blank: &BlankFacts) -> Option<Finding> {
     ))
 }
 
-fn identity(blank: &BlankFacts) -> Vec<Finding> {
+fn check_identity(blank: &BlankFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     if blank.machine_id {
         findings.push(Finding::new(
@@ -171,7 +171,7 @@ fn nested_trees(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn immovable(facts: &Facts) -> Vec<Finding> {
+fn check_immovable_flags(facts: &Facts) -> Vec<Finding> {
     let finding = |obstacle: &Obstacle| {
         Finding::new(
             &checks::IMMOVABLE,
@@ -249,18 +249,19 @@ pub(crate) fn gather(
     survives: impl Fn(&TreePath) -> bool,
 ) -> Result<BlankFacts> {
     let tree = blank.as_fd();
-    let Look::Seen(root) = next_tree::look(tree, &TreePath::root())? else {
+    let Look::Seen(root) = next_tree::look_up_in_tree(tree, &TreePath::root())? else {
         return Err(Error::new("look at blank", "its top directory is not there"));
     };
     let mut secrets = Vec::new();
-    for (path, home) in places(tree)? {
+    for (path, home) in known_places(tree)? {
         let Some(known) = known_state::find_known_path(&path, home.as_ref().map(|home| &home.path))
             .filter(|known| known.secret)
         else {
             continue;
         };
         // Hashes of passwords are what lets people in.
-        if matches!(path.as_bytes(), b"etc/shadow" | b"etc/gshadow") || !holds(tree, &path, false)?
+        if matches!(path.as_bytes(), b"etc/shadow" | b"etc/gshadow")
+            || !holds_content(tree, &path, false)?
         {
             continue;
         }
@@ -269,21 +270,21 @@ pub(crate) fn gather(
     }
     for dir in KEYS {
         let path = TreePath::parse(dir.as_bytes()).unwrap_or_default();
-        if holds(tree, &path, true)? {
+        if holds_content(tree, &path, true)? {
             let kept = survives(&path);
             secrets.push(Secret { path, what: "private keys".to_string(), kept });
         }
     }
-    let machine_id = match next_tree::look(tree, &path("etc/machine-id"))? {
+    let machine_id = match next_tree::look_up_in_tree(tree, &path("etc/machine-id"))? {
         Look::Seen(seen) if seen.node.file_type == FileType::File => {
-            is_machine_id(&next_tree::content(tree, &path("etc/machine-id"))?)
+            is_machine_id(&next_tree::read_content(tree, &path("etc/machine-id"))?)
         }
         _ => false,
     };
     let seeds = ["var/lib/systemd/random-seed", "var/lib/urandom/random-seed"];
     let mut random_seed = None;
     for seed in seeds.map(path) {
-        if !survives(&seed) && holds(tree, &seed, false)? {
+        if !survives(&seed) && holds_content(tree, &seed, false)? {
             random_seed = Some(seed);
         }
     }
@@ -308,7 +309,7 @@ fn is_machine_id(text: &[u8]) -> bool {
 }
 
 /// Every place that a known pattern may mean in this tree, each with the home that it lies in.
-fn places(tree: BorrowedFd<'_>) -> Result<Vec<(TreePath, Option<Home>)>> {
+fn known_places(tree: BorrowedFd<'_>) -> Result<Vec<(TreePath, Option<Home>)>> {
     let home = |user: &str, path: TreePath| Home {
         user: user.to_string(),
         data: path.clone(),
@@ -317,7 +318,7 @@ fn places(tree: BorrowedFd<'_>) -> Result<Vec<(TreePath, Option<Home>)>> {
         gid: None,
     };
     let mut homes = vec![home("root", path("root"))];
-    for name in names(tree, &path("home"))? {
+    for name in list_names_of(tree, &path("home"))? {
         homes.push(home("", path("home").join(name.as_bytes())));
     }
     let mut places = Vec::new();
@@ -326,25 +327,27 @@ fn places(tree: BorrowedFd<'_>) -> Result<Vec<(TreePath, Option<Home>)>> {
             Some(below) => places.extend(
                 homes.iter().map(|home| (home.path.join_path(&path(below)), Some(home.clone()))),
             ),
-            None => places.extend(matching(tree, known.pattern)?.into_iter().map(|p| (p, None))),
+            None => {
+                places.extend(expand_pattern(tree, known.pattern)?.into_iter().map(|p| (p, None)))
+            }
         }
     }
     Ok(places)
 }
 
 /// A pattern itself, or with a `*` the names in its directory; what they are is told by `known`.
-fn matching(tree: BorrowedFd<'_>, pattern: &str) -> Result<Vec<TreePath>> {
+fn expand_pattern(tree: BorrowedFd<'_>, pattern: &str) -> Result<Vec<TreePath>> {
     let Some((dir, _)) = pattern.rsplit_once('/').filter(|(_, last)| last.contains('*')) else {
         return Ok(vec![path(pattern)]);
     };
     let dir = path(dir);
-    Ok(names(tree, &dir)?.iter().map(|name| dir.join(name.as_bytes())).collect())
+    Ok(list_names_of(tree, &dir)?.iter().map(|name| dir.join(name.as_bytes())).collect())
 }
 
 /// Whether there is content at `path`: in a file, or in one that is at most two directories deep.
 /// With `keys`, only private keys count.
-fn holds(tree: BorrowedFd<'_>, path: &TreePath, keys: bool) -> Result<bool> {
-    match next_tree::look(tree, path)? {
+fn holds_content(tree: BorrowedFd<'_>, path: &TreePath, keys: bool) -> Result<bool> {
+    match next_tree::look_up_in_tree(tree, path)? {
         Look::Seen(seen) if seen.node.file_type == FileType::Dir => {}
         Look::Seen(seen) => {
             return Ok(seen.node.file_type == FileType::File && seen.stat.facts.size > 0);
@@ -366,7 +369,7 @@ fn holds(tree: BorrowedFd<'_>, path: &TreePath, keys: bool) -> Result<bool> {
                 FileType::File
                     if facts.size > 0
                         && !is_public(name.as_bytes())
-                        && (!keys || is_private_key(&head(place).map_err(failed)?)) =>
+                        && (!keys || is_private_key(&read_head(place).map_err(failed)?)) =>
                 {
                     return Ok(true);
                 }
@@ -377,8 +380,8 @@ fn holds(tree: BorrowedFd<'_>, path: &TreePath, keys: bool) -> Result<bool> {
     Ok(false)
 }
 
-fn names(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Vec<std::ffi::OsString>> {
-    match next_tree::look(tree, path)? {
+fn list_names_of(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Vec<std::ffi::OsString>> {
+    match next_tree::look_up_in_tree(tree, path)? {
         Look::Seen(seen) if seen.node.file_type == FileType::Dir => {
             let dir = next_tree::open_dir(tree, path);
             let names = dir.and_then(|dir| next_tree::list_names(dir.as_fd(), NAMES));

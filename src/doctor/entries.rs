@@ -19,13 +19,13 @@ use crate::persist::list::KeepEntry;
 use crate::persist::{known_state, unsuitable};
 
 pub(crate) fn check(facts: &Facts) -> Vec<Finding> {
-    let mut findings = nested(facts);
-    findings.extend(modes(facts));
+    let mut findings = check_nested(facts);
+    findings.extend(check_modes(facts));
     findings.extend(unsuitable(facts));
     let after = facts.after.as_ref().and_then(|people| people.accounts.as_ref());
     if let Some(accounts) = after {
         findings.extend(unknown_accounts(facts, accounts));
-        findings.extend(homes(facts, accounts));
+        findings.extend(check_homes(facts, accounts));
     }
     findings
 }
@@ -47,7 +47,7 @@ fn unsuitable(facts: &Facts) -> Vec<Finding> {
     facts.entries.iter().filter_map(finding).collect()
 }
 
-fn nested(facts: &Facts) -> Vec<Finding> {
+fn check_nested(facts: &Facts) -> Vec<Finding> {
     let entries: Vec<&KeepEntry> = facts.entries.iter().map(|facts| &facts.entry).collect();
     let mut findings = Vec::new();
     for inner in &entries {
@@ -112,10 +112,13 @@ fn unknown_accounts(facts: &Facts, accounts: &Accounts) -> Vec<Finding> {
             }
         }
     }
-    unknown.into_iter().map(|((kind, name), place)| stranger(facts, kind, &name, &place)).collect()
+    unknown
+        .into_iter()
+        .map(|((kind, name), place)| unknown_account(facts, kind, &name, &place))
+        .collect()
 }
 
-fn stranger(facts: &Facts, kind: &str, name: &str, place: &str) -> Finding {
+fn unknown_account(facts: &Facts, kind: &str, name: &str, place: &str) -> Finding {
     let now = facts.now.as_ref().and_then(|people| people.accounts.as_ref());
     let is_now = now.is_some_and(|now| match kind {
         "user" => now.user(name).is_some(),
@@ -144,7 +147,7 @@ fn stranger(facts: &Facts, kind: &str, name: &str, place: &str) -> Finding {
     Finding::new(&checks::UNKNOWN_ACCOUNT, severity, what, why, hint)
 }
 
-fn homes(facts: &Facts, accounts: &Accounts) -> Vec<Finding> {
+fn check_homes(facts: &Facts, accounts: &Accounts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, (home, place)) in facts.homes() {
         let Some(user) = accounts.user(name) else { continue };
@@ -166,7 +169,7 @@ fn homes(facts: &Facts, accounts: &Accounts) -> Vec<Finding> {
     findings
 }
 
-fn modes(facts: &Facts) -> Vec<Finding> {
+fn check_modes(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for EntryFacts { entry, data, .. } in &facts.entries {
         let place = facts.at(entry.place);

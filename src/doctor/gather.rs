@@ -12,7 +12,7 @@ use crate::config::rollback_options::Strategy;
 use crate::doctor::entries::Mounts;
 use crate::doctor::machine_facts::{Facts, Lies, OwnConfig};
 use crate::doctor::next_tree::Tomorrow;
-use crate::doctor::sources::{Sources, cannot, open, path};
+use crate::doctor::sources::{Sources, open_trees, push_unchecked, tree_path};
 use crate::doctor::{blank, root_and_memory, start_kernels, storages, targets};
 use crate::persist::list;
 
@@ -24,7 +24,7 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
         file: escape_path(&sources.config.file),
         ..Facts::default()
     };
-    let trees = open(sources, &mut facts.unchecked);
+    let trees = open_trees(sources, &mut facts.unchecked);
     facts.before_first_rollback = trees.before_first_rollback;
     let entries = list::keep_list(sources.config);
     storages::gather(sources, &trees, &mounts, &entries, &mut facts);
@@ -41,31 +41,31 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
     if trees.known {
         storages::find_mounted_by_hand(sources, &tomorrow, &mut facts);
     }
-    root_and_memory::accounts(sources, &trees, &tomorrow, &mut facts);
-    root_and_memory::memory(sources, &mounts, &mut facts)?;
+    root_and_memory::gather_accounts(sources, &trees, &tomorrow, &mut facts);
+    root_and_memory::gather_memory(sources, &mounts, &mut facts)?;
     if trees.known {
         own_config(sources, &tomorrow, &mut facts);
-        facts.nixos_ids_survive = Some(tomorrow.survives(&path("var/lib/nixos")));
+        facts.nixos_ids_survive = Some(tomorrow.survives(&tree_path("var/lib/nixos")));
     }
     if let Some(view) = &trees.blank {
         let survives = |path: &TreePath| tomorrow.survives(path);
         match blank::gather(view, trees.to_change_it.clone(), survives) {
             Ok(blank) => facts.blank = Some(blank),
-            Err(error) => cannot(&mut facts.unchecked, "blank for secrets", &error),
+            Err(error) => push_unchecked(&mut facts.unchecked, "blank for secrets", &error),
         }
         match (start_kernels::find_older_initrd(&mounts, view), &mut facts.blank) {
             (Ok(older), Some(blank)) => blank.older_initrd = older,
             (Ok(_), None) => {}
-            (Err(error), _) => cannot(&mut facts.unchecked, "blank's initrd", &error),
+            (Err(error), _) => push_unchecked(&mut facts.unchecked, "blank's initrd", &error),
         }
     }
     match start_kernels::gather(sources, &mounts, &tomorrow) {
         Ok(found) => facts.kernels = found,
-        Err(error) => cannot(&mut facts.unchecked, "kernels for their modules", &error),
+        Err(error) => push_unchecked(&mut facts.unchecked, "kernels for their modules", &error),
     }
     match swap_files::find_swap_files(sources.root, sources.host) {
         Ok(found) => facts.swap_files = found,
-        Err(error) => cannot(&mut facts.unchecked, "for swap files in the root", &error),
+        Err(error) => push_unchecked(&mut facts.unchecked, "for swap files in the root", &error),
     }
     facts.place_for_swap = match &sources.backend {
         Ok(backend) => backend.how_to_place_swap(),
@@ -75,7 +75,7 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
         of_survey(backend.as_ref(), sources, &mut facts);
         match backend.how_to_hold_room_back() {
             Ok(how) => facts.how_to_hold_room_back = how,
-            Err(error) => cannot(&mut facts.unchecked, "whether room is held back", &error),
+            Err(error) => push_unchecked(&mut facts.unchecked, "whether room is held back", &error),
         }
     }
     let live = trees.live_is_root;
@@ -93,9 +93,9 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
 }
 
 /// Gathers the kernels alone, for `status`: nothing is walked through.
-pub fn kernels(sources: &Sources<'_>) -> Result<Kernels> {
+pub fn gather_kernels(sources: &Sources<'_>) -> Result<Kernels> {
     let mounts = Mounts::read(sources.root_path)?;
-    let trees = open(sources, &mut Vec::new());
+    let trees = open_trees(sources, &mut Vec::new());
     let entries = list::keep_list(sources.config);
     let storages = sources.config.storages.iter().filter(|storage| storage.enable);
     let lies = storages.map(|storage| (storage.path.clone(), mounts.lies(&storage.path)));
@@ -118,22 +118,22 @@ fn of_survey(backend: &dyn Backend, sources: &Sources<'_>, facts: &mut Facts) {
         Ok(survey) => survey,
         Err(error) => {
             for what in [NESTED, OLD_ROOTS] {
-                cannot(&mut facts.unchecked, what, &error);
+                push_unchecked(&mut facts.unchecked, what, &error);
             }
             return;
         }
     };
     let with_snapshots = with_snapshots(backend, sources, &mut survey);
-    if let Err(error) = nested(backend, sources.config.rollback.strategy, survey, facts) {
-        cannot(&mut facts.unchecked, NESTED, &error);
+    if let Err(error) = gather_nested(backend, sources.config.rollback.strategy, survey, facts) {
+        push_unchecked(&mut facts.unchecked, NESTED, &error);
     }
     match with_snapshots {
         Ok(found) => facts.old_roots_with_snapshots = found,
-        Err(error) => cannot(&mut facts.unchecked, OLD_ROOTS, &error),
+        Err(error) => push_unchecked(&mut facts.unchecked, OLD_ROOTS, &error),
     }
 }
 
-fn nested(
+fn gather_nested(
     backend: &dyn Backend,
     strategy: Strategy,
     survey: Survey,
@@ -162,7 +162,7 @@ fn with_snapshots(
 fn own_config(sources: &Sources<'_>, tomorrow: &Tomorrow<'_>, facts: &mut Facts) {
     let now = atomic_file::read_path(&sources.config.file, atomic_file::MAX_OWN)
         .map_err(|e| Error::io(format!("read {}", facts.file), e));
-    let later = tomorrow.read(&path(DEFAULT_FILE));
+    let later = tomorrow.read(&tree_path(DEFAULT_FILE));
     match (now, later) {
         (Ok(now), Ok((later, _))) => {
             facts.own_config = Some(match later {
@@ -172,7 +172,7 @@ fn own_config(sources: &Sources<'_>, tomorrow: &Tomorrow<'_>, facts: &mut Facts)
             });
         }
         (Err(error), _) | (_, Err(error)) => {
-            cannot(&mut facts.unchecked, "whether the configuration survives", &error);
+            push_unchecked(&mut facts.unchecked, "whether the configuration survives", &error);
         }
     }
 }

@@ -31,33 +31,34 @@ impl Ways {
 pub(crate) fn check(facts: &Facts) -> Vec<Finding> {
     let Some(after) = &facts.after else { return Vec::new() };
     let mut findings = Vec::new();
-    let open: Vec<(&User, Ways)> = users(after)
+    let open: Vec<(&User, Ways)> = users_of(after)
         .iter()
-        .filter_map(|user| Some((user, ways(after, user, facts.today).ok()?)))
+        .filter_map(|user| Some((user, ways_to_log_in(after, user, facts.today).ok()?)))
         .filter(|(_, ways)| ways.any())
         .collect();
     if open.is_empty() {
-        findings.push(nobody(facts, after));
+        findings.push(nobody_can_log_in(facts, after));
     } else {
-        findings.extend(lost(facts, after));
+        findings.extend(check_lost_logins(facts, after));
         if open.iter().all(|(_, ways)| !ways.password && !ways.nothing) {
             findings.push(key_alone(&open));
         }
     }
-    findings.extend(reverted(facts, after));
-    findings.extend(open.iter().filter(|(_, ways)| ways.nothing).map(|(user, _)| empty(user)));
+    findings.extend(check_reverted_passwords(facts, after));
+    findings
+        .extend(open.iter().filter(|(_, ways)| ways.nothing).map(|(user, _)| empty_password(user)));
     if !after.elsewhere.is_empty() {
-        findings.push(elsewhere(after));
+        findings.push(accounts_elsewhere(after));
     }
     findings
 }
 
-fn users(people: &People) -> &[User] {
+fn users_of(people: &People) -> &[User] {
     people.accounts.as_ref().map_or(&[], |accounts| accounts.users())
 }
 
 /// How an account opens; the error says why it does not, to follow its name.
-fn ways(people: &People, user: &User, today: i64) -> Result<Ways, &'static str> {
+fn ways_to_log_in(people: &People, user: &User, today: i64) -> Result<Ways, &'static str> {
     let shell = user.shell.rsplit(|&b| b == b'/').next().unwrap_or_default();
     if [&b"nologin"[..], b"false", b"sync", b"halt", b"shutdown"].contains(&shell) {
         return Err("has no login shell");
@@ -88,13 +89,13 @@ fn ways(people: &People, user: &User, today: i64) -> Result<Ways, &'static str> 
     }
 }
 
-fn nobody(facts: &Facts, after: &People) -> Finding {
-    let mut reasons: Vec<String> = users(after)
+fn nobody_can_log_in(facts: &Facts, after: &People) -> Finding {
+    let mut reasons: Vec<String> = users_of(after)
         .iter()
         .filter(|user| user.uid == 0 || PEOPLE.contains(&user.uid))
         .map(|user| {
-            let why = ways(after, user, facts.today).err().unwrap_or("is locked");
-            format!("{} {why}", name(user))
+            let why = ways_to_log_in(after, user, facts.today).err().unwrap_or("is locked");
+            format!("{} {why}", escape_user_name(user))
         })
         .collect();
     if after.accounts.is_none() {
@@ -133,13 +134,13 @@ fn nobody(facts: &Facts, after: &People) -> Finding {
 }
 
 /// Whoever can log in now and cannot any more.
-fn lost(facts: &Facts, after: &People) -> Vec<Finding> {
+fn check_lost_logins(facts: &Facts, after: &People) -> Vec<Finding> {
     let Some(now) = &facts.now else { return Vec::new() };
-    let can_now = |user: &&User| ways(now, user, facts.today).is_ok();
+    let can_now = |user: &&User| ways_to_log_in(now, user, facts.today).is_ok();
     let mut findings = Vec::new();
-    for user in users(now).iter().filter(can_now) {
-        let later = users(after).iter().find(|later| later.name == user.name);
-        let why = match later.map(|later| ways(after, later, facts.today)) {
+    for user in users_of(now).iter().filter(can_now) {
+        let later = users_of(after).iter().find(|later| later.name == user.name);
+        let why = match later.map(|later| ways_to_log_in(after, later, facts.today)) {
             None => "has no account there",
             Some(Err(why)) => why,
             Some(Ok(_)) => continue,
@@ -152,7 +153,7 @@ fn lost(facts: &Facts, after: &People) -> Vec<Finding> {
             false => NEW_BLANK,
         };
         let severity = if facts.nixos { Severity::Note } else { Severity::Warning };
-        let name = name(user);
+        let name = escape_user_name(user);
         findings.push(Finding::new(
             &checks::LOGIN_LOST,
             severity,
@@ -164,17 +165,17 @@ fn lost(facts: &Facts, after: &People) -> Vec<Finding> {
     findings
 }
 
-fn reverted(facts: &Facts, after: &People) -> Vec<Finding> {
+fn check_reverted_passwords(facts: &Facts, after: &People) -> Vec<Finding> {
     let Some(now) = &facts.now else { return Vec::new() };
     let hash = |people: &People, user: &User| {
         let line = people.shadow.line(&user.name)?;
         (Password::of(&line.password) == Password::Hash).then(|| line.password.clone())
     };
-    let changed = users(now).iter().filter(|user| {
+    let changed = users_of(now).iter().filter(|user| {
         let (now, after) = (hash(now, user), hash(after, user));
         now.is_some() && after.is_some() && now != after
     });
-    let names: Vec<String> = changed.map(name).collect();
+    let names: Vec<String> = changed.map(escape_user_name).collect();
     if names.is_empty() || facts.nixos {
         return Vec::new();
     }
@@ -187,8 +188,8 @@ fn reverted(facts: &Facts, after: &People) -> Vec<Finding> {
     )]
 }
 
-fn empty(user: &User) -> Finding {
-    let name = name(user);
+fn empty_password(user: &User) -> Finding {
+    let name = escape_user_name(user);
     Finding::new(
         &checks::EMPTY_PASSWORD,
         Severity::Warning,
@@ -201,7 +202,7 @@ fn empty(user: &User) -> Finding {
 }
 
 fn key_alone(open: &[(&User, Ways)]) -> Finding {
-    let names: Vec<String> = open.iter().map(|(user, _)| name(user)).collect();
+    let names: Vec<String> = open.iter().map(|(user, _)| escape_user_name(user)).collect();
     Finding::new(
         &checks::KEY_ALONE,
         Severity::Note,
@@ -211,7 +212,7 @@ fn key_alone(open: &[(&User, Ways)]) -> Finding {
     )
 }
 
-fn elsewhere(after: &People) -> Finding {
+fn accounts_elsewhere(after: &People) -> Finding {
     let sources: Vec<&str> = after.elsewhere.iter().map(String::as_str).collect();
     Finding::new(
         &checks::ACCOUNTS_ELSEWHERE,
@@ -224,7 +225,7 @@ fn elsewhere(after: &People) -> Finding {
     )
 }
 
-fn name(user: &User) -> String {
+fn escape_user_name(user: &User) -> String {
     dirfd::path::Escaped(user.name.as_bytes()).to_string()
 }
 
@@ -261,7 +262,7 @@ pub(crate) fn gather(reader: &Reader<'_>, unchecked: &mut Vec<Unchecked>) -> Opt
     let accounts =
         passwd.as_ref().map(|text| Accounts::parse(text, group.as_deref().unwrap_or_default()));
     let users = accounts.as_ref().map_or(&[][..], |accounts| accounts.users());
-    let keys = keys(reader, users, &mut cannot);
+    let keys = gather_keys(reader, users, &mut cannot);
     let mut elsewhere = login_sources::of_nsswitch(&switch.unwrap_or_default());
     match (reader.names)(&tree_path("var/lib/systemd/home")) {
         Ok(names) if names.is_empty() => {}
@@ -280,14 +281,14 @@ pub(crate) fn gather(reader: &Reader<'_>, unchecked: &mut Vec<Unchecked>) -> Opt
 
 /// For each user a file with keys, at the places where sshd(8) looks unless told otherwise, and at
 /// that of NixOS.
-fn keys(
+fn gather_keys(
     reader: &Reader<'_>,
     users: &[User],
     cannot: &mut impl FnMut(&str, dirfd::Error),
 ) -> BTreeMap<String, TreePath> {
     let mut keys = BTreeMap::new();
     for user in users {
-        for place in places(user) {
+        for place in authorized_keys_paths(user) {
             match (reader.read)(&place) {
                 Ok((Some(text), _)) if login_sources::has_keys(&text) => {
                     keys.insert(user.name.clone(), place);
@@ -301,7 +302,7 @@ fn keys(
     keys
 }
 
-fn places(user: &User) -> Vec<TreePath> {
+fn authorized_keys_paths(user: &User) -> Vec<TreePath> {
     // The home `/` of many services has no keys, and looking there costs a look for each of them.
     let own = [&b".ssh/authorized_keys"[..], b".ssh/authorized_keys2"]
         .into_iter()

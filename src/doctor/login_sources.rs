@@ -38,7 +38,7 @@ pub fn has_keys(text: &[u8]) -> bool {
 }
 
 /// Bytes of memory.
-pub fn memory(meminfo: &[u8]) -> Option<u64> {
+pub fn parse_total_memory(meminfo: &[u8]) -> Option<u64> {
     let line = meminfo.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"MemTotal:"))?;
     let text = std::str::from_utf8(line).ok()?.trim().strip_suffix("kB")?;
     text.trim().parse::<u64>().ok()?.checked_mul(1024)
@@ -71,7 +71,8 @@ pub fn fstab_memory(text: &[u8], ram: Option<u64>) -> Vec<FstabMemory> {
         let mode = value(b"mode=").and_then(|mode| std::str::from_utf8(mode).ok());
         Some(FstabMemory {
             path,
-            limit: value(b"size=").and_then(|size| share(size, ram).or_else(|| limit(size))),
+            limit: value(b"size=")
+                .and_then(|size| parse_percentage(size, ram).or_else(|| parse_tmpfs_size(size))),
             // tmpfs(5)
             mode: mode.and_then(|mode| u16::from_str_radix(mode, 8).ok()).unwrap_or(0o1777),
         })
@@ -80,13 +81,13 @@ pub fn fstab_memory(text: &[u8], ram: Option<u64>) -> Vec<FstabMemory> {
 }
 
 /// A size such as `25%`.
-fn share(size: &[u8], ram: Option<u64>) -> Option<u64> {
+fn parse_percentage(size: &[u8], ram: Option<u64>) -> Option<u64> {
     let percent = std::str::from_utf8(size.strip_suffix(b"%")?).ok()?.parse::<u64>().ok()?;
     Some(ram.unwrap_or(0).saturating_mul(percent) / 100)
 }
 
 /// The limit of a tmpfs as a mount table tells it (`3145728k`), in bytes.
-pub fn limit(option: &[u8]) -> Option<u64> {
+pub fn parse_tmpfs_size(option: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(option).ok()?;
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
@@ -137,10 +138,13 @@ mod tests {
 
     #[test]
     fn sizes_are_read() {
-        assert_eq!(memory(b"MemFree: 1 kB\n"), None);
-        assert_eq!(memory(b"MemFree: 1 kB\nMemTotal:   2048 kB\n"), Some(2 << 20));
-        assert_eq!(limit(b"3145728k"), Some(3 << 30));
-        assert_eq!((limit(b"2G"), limit(b"50%"), limit(b"")), (Some(2 << 30), None, None));
+        assert_eq!(parse_total_memory(b"MemFree: 1 kB\n"), None);
+        assert_eq!(parse_total_memory(b"MemFree: 1 kB\nMemTotal:   2048 kB\n"), Some(2 << 20));
+        assert_eq!(parse_tmpfs_size(b"3145728k"), Some(3 << 30));
+        assert_eq!(
+            (parse_tmpfs_size(b"2G"), parse_tmpfs_size(b"50%"), parse_tmpfs_size(b"")),
+            (Some(2 << 30), None, None)
+        );
     }
 
     #[test]
@@ -161,7 +165,7 @@ mod tests {
         #[test]
         fn no_bytes_make_a_parser_fail(bytes: Vec<u8>) {
             let _ = fstab_memory(&bytes, Some(u64::MAX));
-            let _ = (memory(&bytes), limit(&bytes), has_keys(&bytes), of_nsswitch(&bytes));
+            let _ = (parse_total_memory(&bytes), parse_tmpfs_size(&bytes), has_keys(&bytes), of_nsswitch(&bytes));
         }
     }
 

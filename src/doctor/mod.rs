@@ -36,7 +36,7 @@ use crate::host::HostRoot;
 use crate::ui;
 
 /// All findings, what matters most first; those of one check stand together.
-pub fn examine(facts: &Facts) -> Vec<Finding> {
+pub fn run_checks(facts: &Facts) -> Vec<Finding> {
     let families = [
         root_and_memory::check_root,
         login::check,
@@ -68,7 +68,7 @@ pub(crate) fn run(cli: &Cli, args: &Doctor) -> Result<ExitCode, Failure> {
         command_line: command_line_of(root_path, &args.host.host)?,
         clock: Utc::now(),
     })?;
-    let report = DoctorReport { findings: &examine(&facts), unchecked: &facts.unchecked };
+    let report = DoctorReport { findings: &run_checks(&facts), unchecked: &facts.unchecked };
     let out = io::stdout().lock();
     let written = match args.format {
         Format::Json => report::write_json(&report, out),

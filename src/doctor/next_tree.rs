@@ -47,13 +47,13 @@ struct Place<'a> {
 impl Tomorrow<'_> {
     /// Reads a short file.
     pub fn read(&self, path: &TreePath) -> Result<Found> {
-        read(path, &self.blank_name, |path| self.place(path))
+        read_through_links(path, &self.blank_name, |path| self.place(path))
     }
 
     /// The names in a directory; none if it is not there.
     pub fn names(&self, path: &TreePath) -> Result<Vec<std::ffi::OsString>> {
         let Some(place) = self.place(path)? else { return Ok(Vec::new()) };
-        match look(place.tree, &place.path)? {
+        match look_up_in_tree(place.tree, &place.path)? {
             Look::Seen(seen) if seen.node.file_type == FileType::Dir => {
                 let dir = open_beneath(place.tree, &place.path);
                 let names = dir.and_then(|dir| list_names(dir.as_fd(), 1000));
@@ -74,7 +74,7 @@ impl Tomorrow<'_> {
             let source = entry.source();
             self.mounts.refuse_users_own(&source.join_path(&below))?;
             // Without data in storage, blank's own stays.
-            if !matches!(look(self.root.as_fd(), &source)?, Look::Nothing) {
+            if !matches!(look_up_in_tree(self.root.as_fd(), &source)?, Look::Nothing) {
                 let path = source.join_path(&below);
                 let origin = format!("the storage {}", entry.storage);
                 return Ok(Some(Place { tree: self.root.as_fd(), path, origin }));
@@ -104,14 +104,14 @@ impl Tomorrow<'_> {
 
 /// Reads a short file of the root as it is now.
 pub(crate) fn read_now(root: &HostRoot, mounts: &Mounts, path: &TreePath) -> Result<Found> {
-    read(path, "live", |path| {
+    read_through_links(path, "live", |path| {
         mounts.refuse_users_own(path)?;
         Ok(Some(Place { tree: root.as_fd(), path: path.clone(), origin: "live".to_string() }))
     })
 }
 
 /// Follows links from place to place. `otherwise` is what people call the tree that has none.
-fn read<'p>(
+fn read_through_links<'p>(
     path: &TreePath,
     otherwise: &str,
     place: impl Fn(&TreePath) -> Result<Option<Place<'p>>>,
@@ -121,16 +121,16 @@ fn read<'p>(
         let Some(place) = place(&path)? else {
             return Ok((None, otherwise.to_string()));
         };
-        match look(place.tree, &place.path)? {
+        match look_up_in_tree(place.tree, &place.path)? {
             Look::Nothing => return Ok((None, place.origin)),
             Look::Seen(seen) if seen.node.file_type == FileType::File => {
-                return Ok((Some(content(place.tree, &place.path)?), place.origin));
+                return Ok((Some(read_content(place.tree, &place.path)?), place.origin));
             }
             Look::Seen(seen) => {
                 let why = format!("it is no file, but a {}", seen.node.file_type);
                 return Err(Error::new(format!("read {}", place.path), why));
             }
-            Look::Link { left, to } => match through(&path, left, &to) {
+            Look::Link { left, to } => match resolve_link_in_path(&path, left, &to) {
                 Some(real) => path = real,
                 None => return Ok((None, place.origin)),
             },
@@ -140,9 +140,9 @@ fn read<'p>(
 }
 
 /// Where `path` really leads, if the part of it before its last `left` components is a link.
-fn through(path: &TreePath, left: usize, to: &[u8]) -> Option<TreePath> {
+fn resolve_link_in_path(path: &TreePath, left: usize, to: &[u8]) -> Option<TreePath> {
     let at = path.depth().checked_sub(left)?;
-    let real = follow(&first(path, at), to)?;
+    let real = resolve_link(&leading_components(path, at), to)?;
     let rest: Vec<&[u8]> = path.as_bytes().split(|&b| b == b'/').skip(at).collect();
     TreePath::parse(&[real.as_bytes(), b"/", &rest.join(&b'/')].concat()).ok()
 }
@@ -169,9 +169,9 @@ pub(crate) enum Look {
 }
 
 /// Looks at `path` in the tree, without following links.
-pub(crate) fn look(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Look> {
+pub(crate) fn look_up_in_tree(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Look> {
     let failed = |e: io::Error| Error::io(format!("look at {path}"), e);
-    match seen(tree, path) {
+    match open_if_there(tree, path) {
         Ok(None) => Ok(Look::Nothing),
         Ok(Some(seen)) if seen.node.file_type == FileType::Symlink => {
             Ok(Look::Link { left: 0, to: text_of_link(&seen).map_err(failed)? })
@@ -185,7 +185,7 @@ pub(crate) fn look(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Look> {
 }
 
 /// The first `components` components of a path.
-pub(crate) fn first(path: &TreePath, components: usize) -> TreePath {
+pub(crate) fn leading_components(path: &TreePath, components: usize) -> TreePath {
     let parts: Vec<&[u8]> = path.as_bytes().split(|&b| b == b'/').take(components).collect();
     // Parts of a clean path make a clean path.
     TreePath::parse(&parts.join(&b'/')).unwrap_or_default()
@@ -230,7 +230,7 @@ impl Seen {
 }
 
 /// The content of a short file; the error is about `path`.
-pub(crate) fn content(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Vec<u8>> {
+pub(crate) fn read_content(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Vec<u8>> {
     let read = || -> io::Result<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = File::from(create::open_beneath(tree, path.as_path(), flags)?);
@@ -240,7 +240,7 @@ pub(crate) fn content(tree: BorrowedFd<'_>, path: &TreePath) -> Result<Vec<u8>> 
 }
 
 /// What a name holds; a link on the way is `ELOOP`.
-fn seen(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Option<Seen>> {
+fn open_if_there(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Option<Seen>> {
     let fd = match create::open_beneath(tree, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
         Ok(fd) => fd,
         Err(error) if is_not_found(&error) => return Ok(None),
@@ -254,7 +254,7 @@ fn seen(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Option<Seen>> {
 fn first_link(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Look> {
     let whole = path.depth();
     for components in 1..whole {
-        match seen(tree, &first(path, components))? {
+        match open_if_there(tree, &leading_components(path, components))? {
             Some(seen) if seen.node.file_type == FileType::Symlink => {
                 return Ok(Look::Link { left: whole - components, to: text_of_link(&seen)? });
             }
@@ -270,7 +270,7 @@ fn text_of_link(link: &Seen) -> io::Result<Vec<u8>> {
 }
 
 /// The path that a link at `link` stands for; `None` if it leads above the root.
-pub(crate) fn follow(link: &TreePath, to: &[u8]) -> Option<TreePath> {
+pub(crate) fn resolve_link(link: &TreePath, to: &[u8]) -> Option<TreePath> {
     let parent = match link.as_bytes().iter().rposition(|&b| b == b'/') {
         Some(at) if !to.starts_with(b"/") => &link.as_bytes()[..at],
         _ => &[],
@@ -302,7 +302,7 @@ mod tests {
             ("/a/b", "../../..", None),
             ("/a/b", "/", Some("/")),
         ] {
-            let found = follow(&path(link), to.as_bytes());
+            let found = resolve_link(&path(link), to.as_bytes());
             assert_eq!(found, expected.map(path), "{link} -> {to}");
         }
     }

@@ -12,7 +12,7 @@ use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::login::{self, Reader};
 use crate::doctor::machine_facts::{Facts, MemoryMount, RootFacts};
 use crate::doctor::next_tree::{self, Look, Tomorrow};
-use crate::doctor::sources::{Sources, Trees, cannot};
+use crate::doctor::sources::{Sources, Trees, push_unchecked};
 use crate::doctor::{checks, entries, login_sources};
 use crate::host::is_not_found;
 use crate::persist::list::KeepEntry;
@@ -49,14 +49,16 @@ pub(crate) fn gather(
     match fstab::read_fstab(sources.root.as_fd()) {
         Ok(text) => {
             by_fstab(sources, &fstab::parse_entries(&text), entries, facts);
-            match root(sources, trees, &text) {
+            match gather_root(sources, trees, &text) {
                 Ok(root) => facts.root = root,
-                Err(error) => cannot(&mut facts.unchecked, "what the next boot mounts", &error),
+                Err(error) => {
+                    push_unchecked(&mut facts.unchecked, "what the next boot mounts", &error)
+                }
             }
         }
         Err(why) => {
             let error = Error::io("read /etc/fstab", why);
-            cannot(&mut facts.unchecked, "what is mounted at boot", &error);
+            push_unchecked(&mut facts.unchecked, "what is mounted at boot", &error);
         }
     }
 }
@@ -69,7 +71,7 @@ fn by_fstab(sources: &Sources<'_>, fstab: &[FstabEntry], list: &[KeepEntry], fac
     facts.by_fstab = found.collect();
 }
 
-fn root(sources: &Sources<'_>, trees: &Trees, text: &[u8]) -> Result<RootFacts> {
+fn gather_root(sources: &Sources<'_>, trees: &Trees, text: &[u8]) -> Result<RootFacts> {
     let config = &sources.config.root;
     let (Ok(backend), Some(layout)) = (&sources.backend, config.layout()) else {
         return Ok(RootFacts::default());
@@ -110,11 +112,12 @@ fn root(sources: &Sources<'_>, trees: &Trees, text: &[u8]) -> Result<RootFacts> 
 // Roots and homes in memory: who may write at their top, and how large they may grow.
 
 pub(crate) fn check_memory(facts: &Facts) -> Vec<Finding> {
-    let open = facts.memory.iter().filter_map(open);
-    open.chain(facts.memory.iter().filter_map(|mount| size(mount, facts.ram))).collect()
+    let open = facts.memory.iter().filter_map(check_open_memory);
+    open.chain(facts.memory.iter().filter_map(|mount| check_memory_size(mount, facts.ram)))
+        .collect()
 }
 
-fn open(mount: &MemoryMount) -> Option<Finding> {
+fn check_open_memory(mount: &MemoryMount) -> Option<Finding> {
     let path = &mount.path;
     (mount.mode & 0o002 != 0).then(|| {
         Finding::new(
@@ -128,7 +131,7 @@ fn open(mount: &MemoryMount) -> Option<Finding> {
     })
 }
 
-fn size(mount: &MemoryMount, ram: Option<u64>) -> Option<Finding> {
+fn check_memory_size(mount: &MemoryMount, ram: Option<u64>) -> Option<Finding> {
     let path = &mount.path;
     let (what, why) = match (mount.limit, ram) {
         (None, _) => (
@@ -152,7 +155,7 @@ fn size(mount: &MemoryMount, ram: Option<u64>) -> Option<Finding> {
 
 // The accounts of now and of the next boot, and what the machine has mounted from memory.
 
-pub(crate) fn accounts(
+pub(crate) fn gather_accounts(
     sources: &Sources<'_>,
     trees: &Trees,
     tomorrow: &Tomorrow<'_>,
@@ -166,7 +169,9 @@ pub(crate) fn accounts(
     };
     match sources.root.has("etc/NIXOS") {
         Ok(nixos) => facts.nixos = nixos,
-        Err(e) => cannot(&mut facts.unchecked, "for NixOS", &Error::io("look at /etc/NIXOS", e)),
+        Err(e) => {
+            push_unchecked(&mut facts.unchecked, "for NixOS", &Error::io("look at /etc/NIXOS", e))
+        }
     }
     if trees.live_is_root {
         let reader = Reader { read: &read_now, names: &names_now, when: "now" };
@@ -180,13 +185,13 @@ pub(crate) fn accounts(
     }
 }
 
-pub(crate) fn memory(
+pub(crate) fn gather_memory(
     sources: &Sources<'_>,
     mounts: &entries::Mounts,
     facts: &mut Facts,
 ) -> Result<()> {
     facts.ram = match sources.host.read("proc/meminfo") {
-        Ok(text) => login_sources::memory(&text),
+        Ok(text) => login_sources::parse_total_memory(&text),
         Err(error) if is_not_found(&error) => None,
         Err(error) => return Err(Error::io("read proc/meminfo", error)),
     };
@@ -201,9 +206,11 @@ pub(crate) fn memory(
     let concerned =
         |path: &TreePath| path.depth() == 0 || homes.iter().any(|home| home.is_within(path));
     for (path, mount) in mounts.in_memory().filter(|(path, _)| concerned(path)) {
-        match next_tree::look(sources.root.as_fd(), &path)? {
+        match next_tree::look_up_in_tree(sources.root.as_fd(), &path)? {
             Look::Seen(seen) => facts.memory.push(MemoryMount {
-                limit: mount.option(b"size").and_then(|size| login_sources::limit(&size)),
+                limit: mount
+                    .option(b"size")
+                    .and_then(|size| login_sources::parse_tmpfs_size(&size)),
                 mode: seen.node.mode,
                 path,
             }),
@@ -229,10 +236,10 @@ pub(crate) fn memory(
 
 pub(crate) fn check_swap(facts: &Facts) -> Vec<Finding> {
     let there = facts.swap_files.iter().filter(|swap| swap.is_there);
-    there.map(|swap| finding(swap, &facts.place_for_swap)).collect()
+    there.map(|swap| swap_file_finding(swap, &facts.place_for_swap)).collect()
 }
 
-fn finding(swap: &SwapFile, place: &str) -> Finding {
+fn swap_file_finding(swap: &SwapFile, place: &str) -> Finding {
     let and = if swap.in_use { ", and is in use" } else { "" };
     Finding::new(
         &checks::SWAP_FILE,

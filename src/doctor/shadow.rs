@@ -38,8 +38,8 @@ impl Shadow {
     /// first counts.
     pub fn parse(text: &[u8]) -> Self {
         let mut lines = HashMap::new();
-        for (name, line) in text.split(|&b| b == b'\n').filter_map(line) {
-            lines.entry(name).or_insert(line);
+        for (name, parse_line) in text.split(|&b| b == b'\n').filter_map(parse_line) {
+            lines.entry(name).or_insert(parse_line);
         }
         Self { lines }
     }
@@ -95,7 +95,7 @@ fn is_crypt(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"./".contains(byte)
 }
 
-fn line(text: &[u8]) -> Option<(String, Line)> {
+fn parse_line(text: &[u8]) -> Option<(String, Line)> {
     let fields: Vec<&[u8]> = text.split(|&b| b == b':').collect();
     // The old form ends after the fifth field; the ninth is reserved and may be missing.
     if ![5, 8, 9].contains(&fields.len()) {
@@ -105,7 +105,7 @@ fn line(text: &[u8]) -> Option<(String, Line)> {
     if name.is_empty() || name.starts_with(['+', '-', '#']) {
         return None;
     }
-    let days = |at: usize| fields.get(at).map_or(Some(None), |field| number(field));
+    let days = |at: usize| fields.get(at).map_or(Some(None), |field| parse_number(field));
     let line = Line {
         password: fields[1].to_vec(),
         changed: days(2)?,
@@ -117,7 +117,7 @@ fn line(text: &[u8]) -> Option<(String, Line)> {
 }
 
 /// A field that may be empty; -1 says the same. `None` if it is no number.
-fn number(field: &[u8]) -> Option<Option<i64>> {
+fn parse_number(field: &[u8]) -> Option<Option<i64>> {
     if field.is_empty() {
         return Some(None);
     }

@@ -30,11 +30,11 @@ pub struct Sources<'a> {
     pub clock: DateTime<Utc>,
 }
 
-pub(crate) fn cannot(unchecked: &mut Vec<Unchecked>, what: &str, error: &Error) {
+pub(crate) fn push_unchecked(unchecked: &mut Vec<Unchecked>, what: &str, error: &Error) {
     unchecked.push(Unchecked::new(what, error));
 }
 
-pub(crate) fn path(text: &str) -> TreePath {
+pub(crate) fn tree_path(text: &str) -> TreePath {
     TreePath::parse(text.as_bytes()).unwrap_or_default()
 }
 
@@ -53,12 +53,12 @@ pub(crate) struct Trees {
     pub live_is_root: bool,
 }
 
-pub(crate) fn open(sources: &Sources<'_>, unchecked: &mut Vec<Unchecked>) -> Trees {
+pub(crate) fn open_trees(sources: &Sources<'_>, unchecked: &mut Vec<Unchecked>) -> Trees {
     // Where that cannot be told, `--root` is taken at its word.
     let mut trees = Trees { live_is_root: true, ..Trees::default() };
     let what = "what the next boot starts from, and with it who can log in then";
-    if let Err(error) = fill(sources, &mut trees) {
-        cannot(unchecked, what, &error);
+    if let Err(error) = fill_trees(sources, &mut trees) {
+        push_unchecked(unchecked, what, &error);
     }
     if trees.live.is_some() && !trees.live_is_root {
         let why = format!("what is mounted at {} is not live", escape_path(sources.root_path));
@@ -68,7 +68,7 @@ pub(crate) fn open(sources: &Sources<'_>, unchecked: &mut Vec<Unchecked>) -> Tre
     trees
 }
 
-fn fill(sources: &Sources<'_>, trees: &mut Trees) -> Result<()> {
+fn fill_trees(sources: &Sources<'_>, trees: &mut Trees) -> Result<()> {
     let backend = match &sources.backend {
         Ok(backend) => backend,
         Err(error) => return Err(Error::new("open the root's file system", error)),

@@ -16,7 +16,7 @@ use crate::doctor::entries::Mounts;
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::machine_facts::{Facts, Lies};
 use crate::doctor::next_tree::{self, Look, Tomorrow};
-use crate::doctor::sources::{Sources, path};
+use crate::doctor::sources::{Sources, tree_path};
 use crate::host::is_not_found;
 
 pub(crate) fn check(facts: &Facts) -> Vec<Finding> {
@@ -71,9 +71,9 @@ pub(crate) fn gather(
     }
     let fstab = fstab::parse_entries(&fstab::read_fstab(sources.root.as_fd()).map_err(failed)?);
     // What is not mounted hides nothing, and shows nothing either.
-    let is_there = |place: &&str| match mounts.type_at(&path(place)) {
+    let is_there = |place: &&str| match mounts.type_at(&tree_path(place)) {
         Some(fs_type) => fs_type != b"autofs",
-        None => fstab.iter().all(|entry| entry.point != path(place)),
+        None => fstab.iter().all(|entry| entry.point != tree_path(place)),
     };
     let places: Vec<&str> = LOADER_DIRS.into_iter().filter(is_there).collect();
     let kernel = |release: String, what: String| -> Result<Kernel> {
@@ -84,11 +84,11 @@ pub(crate) fn gather(
     let installed = kernels::find_kernels(sources.root, &places).map_err(failed)?;
     let installed =
         installed.into_iter().map(|one| kernel(one.release, format!("the kernel {}", one.file)));
-    let running = running(sources)?;
+    let running = running_kernel(sources)?;
     let mut in_blank = Vec::new();
     for dir in MODULES {
         for name in
-            tomorrow.names(&path(dir))?.into_iter().filter_map(|name| name.into_string().ok())
+            tomorrow.names(&tree_path(dir))?.into_iter().filter_map(|name| name.into_string().ok())
         {
             if !in_blank.contains(&name) && has_modules(|dir| tomorrow.names(dir), &name)? {
                 in_blank.push(name);
@@ -106,7 +106,7 @@ pub(crate) fn gather(
 }
 
 /// The running kernel, where it is this root's, and whether it has loaded modules.
-fn running(sources: &Sources<'_>) -> Result<Option<(String, bool)>> {
+fn running_kernel(sources: &Sources<'_>) -> Result<Option<(String, bool)>> {
     let failed = |e| Error::io("look at the running kernel", e);
     let same =
         |one: &fs::Stat, other: &fs::Stat| (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
@@ -137,7 +137,7 @@ fn has_modules(
     release: &str,
 ) -> Result<bool> {
     for dir in MODULES {
-        let names = names(&path(dir).join(release.as_bytes()))?;
+        let names = names(&tree_path(dir).join(release.as_bytes()))?;
         if names.iter().any(|name| name == "modules.dep" || name == "kernel") {
             return Ok(true);
         }
@@ -155,18 +155,18 @@ fn names_now(sources: &Sources<'_>, dir: &TreePath) -> Result<Vec<std::ffi::OsSt
 /// The newest initrd of blank, if it was made before the configuration that blank holds, of which it should
 /// have a copy. What an initrd holds is packed, so that its time is all that is cheap to look at.
 pub(crate) fn find_older_initrd(mounts: &Mounts, blank: &View) -> Result<Option<TreePath>> {
-    let (tree, boot) = (blank.as_fd(), path("boot"));
+    let (tree, boot) = (blank.as_fd(), tree_path("boot"));
     if mounts.lies(&boot) != Lies::InLive {
         return Ok(None);
     }
     let time = |path: &TreePath| -> Result<Option<i64>> {
-        let Look::Seen(seen) = next_tree::look(tree, path)? else { return Ok(None) };
+        let Look::Seen(seen) = next_tree::look_up_in_tree(tree, path)? else { return Ok(None) };
         let failed = |e: rustix::io::Errno| Error::io(format!("look at {path} in blank"), e);
         let is_file = seen.node.file_type == FileType::File && seen.stat.facts.size > 0;
         Ok(is_file.then_some(fs::fstat(&seen.fd).map_err(failed)?.st_mtime))
     };
-    let Some(configured) = time(&path(DEFAULT_FILE))? else { return Ok(None) };
-    let names = match next_tree::look(tree, &boot)? {
+    let Some(configured) = time(&tree_path(DEFAULT_FILE))? else { return Ok(None) };
+    let names = match next_tree::look_up_in_tree(tree, &boot)? {
         Look::Seen(seen) if seen.node.file_type == FileType::Dir => {
             let dir = next_tree::open_dir(tree, &boot);
             let names = dir.and_then(|dir| next_tree::list_names(dir.as_fd(), 1000));

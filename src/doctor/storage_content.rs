@@ -103,14 +103,14 @@ impl Survey<'_> {
                 continue;
             }
             content.seen += 1;
-            owners(content, &stat, &path);
+            count_owner(content, &stat, &path);
             if content.unlisted.len() < TOLD && xattrs::has_too_many(place) {
                 content.unlisted.push(path.clone());
             }
             let here = self.at(Waiting { path, open, secret: dir.secret });
             match stat.facts.file_type {
                 FileType::Dir => below.push(here),
-                FileType::File => file(place, &stat, &name, here, content, heads)?,
+                FileType::File => is_open_secret(place, &stat, &name, here, content, heads)?,
                 _ => {}
             }
         }
@@ -136,9 +136,9 @@ impl Survey<'_> {
 
     fn is_open_in_live(&self, path: &TreePath) -> bool {
         (1..path.depth()).all(|components| {
-            let parent = next_tree::first(path, components);
+            let parent = next_tree::leading_components(path, components);
             let seen = self.mounts.refuse_users_own(&parent);
-            match seen.and_then(|()| next_tree::look(self.root, &parent)) {
+            match seen.and_then(|()| next_tree::look_up_in_tree(self.root, &parent)) {
                 Ok(next_tree::Look::Seen(seen)) => seen.node.mode & 0o001 != 0,
                 _ => false,
             }
@@ -150,7 +150,7 @@ fn is_mount(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::XDEV.raw_os_error())
 }
 
-fn owners(content: &mut Content, stat: &Stat, path: &TreePath) {
+fn count_owner(content: &mut Content, stat: &Stat, path: &TreePath) {
     let count = |owners: &mut BTreeMap<u32, (usize, TreePath)>, id| {
         owners.entry(id).or_insert_with(|| (0, path.clone())).0 += 1;
     };
@@ -159,7 +159,7 @@ fn owners(content: &mut Content, stat: &Stat, path: &TreePath) {
 }
 
 /// Whether a regular file is a secret that everybody can read.
-fn file(
+fn is_open_secret(
     place: Place<'_>,
     stat: &Stat,
     name: &OsString,
@@ -177,7 +177,7 @@ fn file(
     }
     if KEY_SIZES.contains(&stat.facts.size) && *heads < HEADS {
         *heads += 1;
-        if is_private_key(&head(place)?) {
+        if is_private_key(&read_head(place)?) {
             content.open_secrets.push((here.path, "a private key".to_string()));
         }
     }
@@ -192,7 +192,7 @@ pub(crate) fn is_public(name: &[u8]) -> bool {
 }
 
 /// The first bytes of a file; none if it is gone by now.
-pub(crate) fn head(place: Place<'_>) -> io::Result<Vec<u8>> {
+pub(crate) fn read_head(place: Place<'_>) -> io::Result<Vec<u8>> {
     let file = match place.open_file() {
         Ok(file) => file,
         Err(error) if is_gone(&error) => return Ok(Vec::new()),

@@ -15,7 +15,7 @@ use crate::doctor::machine_facts::{
     ByHand, Content, Data, Facts, Lies, Missing, Node, StorageFacts,
 };
 use crate::doctor::next_tree::{self, Look, Tomorrow};
-use crate::doctor::sources::{Sources, Trees, cannot};
+use crate::doctor::sources::{Sources, Trees, push_unchecked};
 use crate::doctor::storage_content::Survey;
 use crate::persist::accounts::{Accounts, User};
 use crate::persist::list::KeepEntry;
@@ -27,8 +27,8 @@ const GIVEN_OUT: u32 = 60_000;
 
 pub(crate) fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
-        facts.storages.iter().flat_map(|storage| one(facts, storage)).collect();
-    findings.extend(drift(facts));
+        facts.storages.iter().flat_map(|storage| check_storage(facts, storage)).collect();
+    findings.extend(check_owner_drift(facts));
     if facts.nixos && facts.nixos_ids_survive == Some(false) {
         findings.push(Finding::new(
             &checks::NIXOS_IDS,
@@ -42,15 +42,15 @@ pub(crate) fn check(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn one(facts: &Facts, storage: &StorageFacts) -> Vec<Finding> {
+fn check_storage(facts: &Facts, storage: &StorageFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
-    findings.extend(survives(facts, storage));
+    findings.extend(check_survival(facts, storage));
     findings
         .extend(storage.by_hand.as_ref().map(|by_hand| mounted_by_hand(facts, storage, by_hand)));
-    findings.extend(open(storage));
-    findings.extend(secrets(storage));
-    findings.extend(owners(facts, storage));
-    findings.extend(storage.content.unlisted.iter().map(unlisted));
+    findings.extend(check_open_directory(storage));
+    findings.extend(check_secrets(storage));
+    findings.extend(check_owners(facts, storage));
+    findings.extend(storage.content.unlisted.iter().map(unlisted_attributes));
     if storage.content.cut {
         let seen = figures::format_count(storage.content.seen as u64);
         findings.push(Finding::new(
@@ -64,7 +64,7 @@ fn one(facts: &Facts, storage: &StorageFacts) -> Vec<Finding> {
     findings
 }
 
-fn survives(facts: &Facts, storage: &StorageFacts) -> Option<Finding> {
+fn check_survival(facts: &Facts, storage: &StorageFacts) -> Option<Finding> {
     let (path, place) = (&storage.path, facts.at(storage.place));
     let hint = format!(
         "if /etc/fstab has a line for it, `mount {}`; else put it on a file system or subvolume of \
@@ -131,7 +131,7 @@ fn mounted_by_hand(facts: &Facts, storage: &StorageFacts, by_hand: &ByHand) -> F
     )
 }
 
-fn open(storage: &StorageFacts) -> Option<Finding> {
+fn check_open_directory(storage: &StorageFacts) -> Option<Finding> {
     let root = storage.root?;
     let writable = root.mode & 0o022 != 0;
     if root.uid == 0 && !writable {
@@ -152,7 +152,7 @@ fn open(storage: &StorageFacts) -> Option<Finding> {
     ))
 }
 
-fn secrets(storage: &StorageFacts) -> Vec<Finding> {
+fn check_secrets(storage: &StorageFacts) -> Vec<Finding> {
     let finding = |(path, what): &(TreePath, String)| {
         Finding::new(
             &checks::SECRET_READABLE,
@@ -168,7 +168,7 @@ fn secrets(storage: &StorageFacts) -> Vec<Finding> {
     storage.content.open_secrets.iter().map(finding).collect()
 }
 
-fn unlisted(path: &TreePath) -> Finding {
+fn unlisted_attributes(path: &TreePath) -> Finding {
     Finding::new(
         &checks::ATTRIBUTES_UNLISTED,
         Severity::Warning,
@@ -178,18 +178,18 @@ fn unlisted(path: &TreePath) -> Finding {
     )
 }
 
-fn owners(facts: &Facts, storage: &StorageFacts) -> Vec<Finding> {
+fn check_owners(facts: &Facts, storage: &StorageFacts) -> Vec<Finding> {
     let accounts = facts.after.as_ref().and_then(|people| people.accounts.as_ref());
     // NixOS makes its accounts anew, so that blank's say nothing.
     let Some(accounts) = accounts.filter(|_| !facts.nixos) else { return Vec::new() };
     let known_user = |id: u32| accounts.users().iter().any(|user| user.uid == id);
     let known_group = |id: u32| accounts.has_gid(id);
-    let mut findings = unknown(&storage.content.users, "user", known_user);
-    findings.extend(unknown(&storage.content.groups, "group", known_group));
+    let mut findings = unknown_owner(&storage.content.users, "user", known_user);
+    findings.extend(unknown_owner(&storage.content.groups, "group", known_group));
     findings
 }
 
-fn unknown(
+fn unknown_owner(
     owners: &BTreeMap<u32, (usize, TreePath)>,
     kind: &str,
     known: impl Fn(u32) -> bool,
@@ -212,29 +212,29 @@ fn unknown(
 }
 
 /// Entries whose data belongs to another number than their user or group has.
-fn drift(facts: &Facts) -> Vec<Finding> {
+fn check_owner_drift(facts: &Facts) -> Vec<Finding> {
     let accounts = facts.after.as_ref().and_then(|people| people.accounts.as_ref());
     let Some(accounts) = accounts.filter(|_| !facts.nixos) else { return Vec::new() };
-    let mut findings = renumbered(facts, accounts);
+    let mut findings = check_renumbered_users(facts, accounts);
     for facts in &facts.entries {
         let Data::Present(node) = facts.data else { continue };
         let entry = &facts.entry;
         let home = entry.home.as_ref().map(|home| Account::Name(home.user.clone()));
         let user = entry.owner.user.clone().or_else(|| home.clone());
-        let user = user.and_then(|user| Some((name(&user), accounts.uid(&user).ok()?)));
+        let user = user.and_then(|user| Some((account_name(&user), accounts.uid(&user).ok()?)));
         let group = entry.owner.group.as_ref();
-        let group = group.and_then(|group| Some((name(group), accounts.gid(group).ok()?)));
+        let group = group.and_then(|group| Some((account_name(group), accounts.gid(group).ok()?)));
         let source = entry.source();
         for (kind, expected, found) in [("user", user, node.uid), ("group", group, node.gid)] {
             let Some((name, id)) = expected.filter(|&(_, id)| id != found) else { continue };
-            findings.push(drifted(kind, (&name, id), found, &source));
+            findings.push(drifted_owner(kind, (&name, id), found, &source));
         }
     }
     findings
 }
 
 /// Users whose number the next boot changes.
-fn renumbered(facts: &Facts, after: &Accounts) -> Vec<Finding> {
+fn check_renumbered_users(facts: &Facts, after: &Accounts) -> Vec<Finding> {
     let now = facts.now.as_ref().and_then(|people| people.accounts.as_ref());
     let users = now.map_or(&[][..], |now| now.users()).iter();
     let finding = |user: &User| {
@@ -254,23 +254,23 @@ fn renumbered(facts: &Facts, after: &Accounts) -> Vec<Finding> {
     users.filter_map(finding).collect()
 }
 
-fn drifted(kind: &str, (name, id): (&str, u32), found: u32, at: &TreePath) -> Finding {
+fn drifted_owner(kind: &str, (name, id): (&str, u32), found: u32, at: &TreePath) -> Finding {
     let option = if kind == "user" { "chown" } else { "chgrp" };
     Finding::new(
         &checks::OWNER_DRIFT,
         Severity::Warning,
         format!("{at} belongs to the {kind} number {found}, and {name} has the number {id}"),
         format!("{name} cannot use what is kept there; the number may belong to another {kind}"),
-        format!("`{option} -R --from={} {name} {}`", from(kind, found), shell(at)),
+        format!("`{option} -R --from={} {name} {}`", chown_from(kind, found), shell(at)),
     )
 }
 
 /// What `chown --from` takes.
-fn from(kind: &str, found: u32) -> String {
+fn chown_from(kind: &str, found: u32) -> String {
     if kind == "user" { found.to_string() } else { format!(":{found}") }
 }
 
-fn name(account: &Account) -> String {
+fn account_name(account: &Account) -> String {
     match account {
         Account::Name(name) => Escaped(name.as_bytes()).to_string(),
         Account::Id(id) => id.to_string(),
@@ -293,7 +293,7 @@ pub(crate) fn gather(
         let found = gather_storage(sources, trees, mounts, storage);
         let (lies, root) = found.unwrap_or_else(|error| {
             let what = format!("the storage {}", storage.path);
-            cannot(&mut facts.unchecked, &what, &error);
+            push_unchecked(&mut facts.unchecked, &what, &error);
             (Lies::Unknown, None)
         });
         let survey = Survey {
@@ -340,7 +340,7 @@ pub(crate) fn find_mounted_by_hand(
             }
             Err(error) => {
                 let what = format!("whether the next boot mounts {point}");
-                cannot(&mut facts.unchecked, &what, &error);
+                push_unchecked(&mut facts.unchecked, &what, &error);
             }
         }
     }
@@ -354,7 +354,7 @@ fn gather_storage(
 ) -> Result<(Lies, Option<Node>)> {
     let action = || format!("look at {}", storage.path);
     mounts.refuse_users_own(&storage.path)?;
-    let seen = match next_tree::look(sources.root.as_fd(), &storage.path)? {
+    let seen = match next_tree::look_up_in_tree(sources.root.as_fd(), &storage.path)? {
         Look::Nothing if mounts.lies(&storage.path) == Lies::Safe => {
             return Ok((Lies::NotMade, None));
         }

@@ -12,7 +12,7 @@ use crate::doctor::checks;
 use crate::doctor::entries::Mounts;
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::machine_facts::{Data, EntryFacts, Facts, Lies, Target, Unchecked};
-use crate::doctor::next_tree::{self, Look, Seen, follow};
+use crate::doctor::next_tree::{self, Look, Seen, resolve_link};
 use crate::host::HostRoot;
 use crate::persist::create;
 use crate::persist::list::KeepEntry;
@@ -21,17 +21,17 @@ const APPLY: &str = "`blankroot apply`";
 const ADOPT: &str = "`blankroot apply --adopt` moves it into storage";
 
 pub(crate) fn check(facts: &Facts) -> Vec<Finding> {
-    facts.entries.iter().flat_map(|entry| one(facts, entry)).collect()
+    facts.entries.iter().flat_map(|entry| check_target(facts, entry)).collect()
 }
 
-fn one(facts: &Facts, entry: &EntryFacts) -> Vec<Finding> {
+fn check_target(facts: &Facts, entry: &EntryFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(finding) = by_fstab(facts, entry) {
         findings.push(finding);
         return findings;
     }
     findings.extend(renamed_over(facts, entry));
-    findings.extend(noted(facts, entry));
+    findings.extend(check_noted_link(facts, entry));
     // A storage that is not there is told once, and not for each of its entries.
     let missing = |storage: &crate::doctor::machine_facts::StorageFacts| {
         storage.path == entry.entry.storage && matches!(storage.lies, Lies::Missing | Lies::NotMade)
@@ -67,7 +67,7 @@ fn by_fstab(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
 }
 
 /// How it is meant to come to its place, where that can be told.
-fn how(entry: &EntryFacts) -> PlacementMethod {
+fn intended_placement(entry: &EntryFacts) -> PlacementMethod {
     let EntryFacts { entry, known, data, noted_as_replaced, .. } = entry;
     let by_kind = match (entry.kind, data) {
         (EntryKind::File, _) if *noted_as_replaced => PlacementMethod::Symlink,
@@ -94,7 +94,7 @@ fn not_there(facts: &Facts, entry: &EntryFacts, target: &Target) -> Option<Findi
         Target::Unknown => return None,
         Target::RightMount | Target::RightLink => return other_way(entry, target),
         Target::BehindLink { link, to } => return Some(behind_link(facts, entry, link, to)),
-        Target::File { .. } if is_replaced(entry) => return Some(replaced(entry)),
+        Target::File { .. } if is_replaced(entry) => return Some(replaced_link(entry)),
         Target::Absent | Target::Dir { empty: true } | Target::File { empty: true } => {
             match entry.data {
                 Data::Absent => (
@@ -155,7 +155,7 @@ fn other_way(entry: &EntryFacts, target: &Target) -> Option<Finding> {
     let (path, source) = (&entry.entry.path, entry.entry.source());
     let (what, hint) = match (target, entry.entry.how) {
         (Target::RightMount, Some(PlacementMethod::Symlink)) => {
-            (format!("{source} is mounted at {path}, and a link was declared"), remount(path))
+            (format!("{source} is mounted at {path}, and a link was declared"), remount_hint(path))
         }
         (Target::RightLink, Some(PlacementMethod::Bind)) => (
             format!("{path} is a link to {source}, and a mount was declared"),
@@ -167,7 +167,7 @@ fn other_way(entry: &EntryFacts, target: &Target) -> Option<Finding> {
     Some(Finding::new(&checks::NOT_MOUNTED, Severity::Note, what, why, hint))
 }
 
-fn remount(path: &dirfd::TreePath) -> String {
+fn remount_hint(path: &dirfd::TreePath) -> String {
     format!("`umount {}`, then {APPLY}", shell(path))
 }
 
@@ -185,11 +185,11 @@ fn other_mount(facts: &Facts, entry: &EntryFacts) -> String {
 /// A file that was to be a link, or is known to be renamed over, cannot be somebody's older data.
 fn is_replaced(entry: &EntryFacts) -> bool {
     entry.entry.kind == EntryKind::File
-        && how(entry) == PlacementMethod::Symlink
+        && intended_placement(entry) == PlacementMethod::Symlink
         && matches!(entry.data, Data::Present(_))
 }
 
-fn replaced(entry: &EntryFacts) -> Finding {
+fn replaced_link(entry: &EntryFacts) -> Finding {
     let (path, source) = (&entry.entry.path, entry.entry.source());
     Finding::new(
         &checks::REPLACED_LINK,
@@ -220,7 +220,7 @@ fn renamed_over(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
 }
 
 /// It was seen to be replaced, and nothing in the configuration says so.
-fn noted(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
+fn check_noted_link(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
     let known = entry.known.and_then(|known| known.how());
     if !entry.noted_as_replaced || entry.entry.how.or(known).is_some() {
         return None;
@@ -236,7 +236,7 @@ fn noted(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
 }
 
 fn behind_link(facts: &Facts, entry: &EntryFacts, link: &dirfd::TreePath, to: &[u8]) -> Finding {
-    let real = follow(link, to);
+    let real = resolve_link(link, to);
     let lands = facts
         .storages
         .iter()
@@ -279,7 +279,7 @@ pub(crate) fn gather(
     let mut cannot = |error: Error| {
         unchecked.push(Unchecked::new(format!("whether {} is in its place", entry.path), &error));
     };
-    let stored = match stored(root, mounts, &entry) {
+    let stored = match look_up_stored(root, mounts, &entry) {
         Ok(stored) => Some(stored),
         Err(error) => {
             cannot(error);
@@ -299,7 +299,7 @@ pub(crate) fn gather(
         Data::Absent | Data::Unknown => false,
     };
     let target = live.then(|| {
-        target(root, mounts, &entry, stored.flatten().as_ref()).unwrap_or_else(|error| {
+        look_up_target(root, mounts, &entry, stored.flatten().as_ref()).unwrap_or_else(|error| {
             cannot(error);
             Target::Unknown
         })
@@ -307,7 +307,7 @@ pub(crate) fn gather(
     let known = entry.known();
     let in_blank = blank.is_some_and(|blank| {
         // What cannot be looked at is not promised to come.
-        matches!(next_tree::look(blank.as_fd(), &entry.path), Ok(Look::Seen(_)))
+        matches!(next_tree::look_up_in_tree(blank.as_fd(), &entry.path), Ok(Look::Seen(_)))
     });
     EntryFacts { entry, known, data, noted_as_replaced, in_blank, target }
 }
@@ -321,10 +321,10 @@ fn is_noted(root: &HostRoot, entry: &KeepEntry) -> Result<bool> {
         .map_err(|why| Error::io(format!("look at {source}"), why))
 }
 
-fn stored(root: &HostRoot, mounts: &Mounts, entry: &KeepEntry) -> Result<Option<Seen>> {
+fn look_up_stored(root: &HostRoot, mounts: &Mounts, entry: &KeepEntry) -> Result<Option<Seen>> {
     let source = entry.source();
     mounts.refuse_users_own(&source)?;
-    match next_tree::look(root.as_fd(), &source)? {
+    match next_tree::look_up_in_tree(root.as_fd(), &source)? {
         Look::Nothing => Ok(None),
         Look::Seen(seen) => Ok(Some(seen)),
         Look::Link { .. } => Err(Error::new(format!("look at {source}"), "a link is on the way")
@@ -332,7 +332,7 @@ fn stored(root: &HostRoot, mounts: &Mounts, entry: &KeepEntry) -> Result<Option<
     }
 }
 
-fn target(
+fn look_up_target(
     root: &HostRoot,
     mounts: &Mounts,
     entry: &KeepEntry,
@@ -340,14 +340,14 @@ fn target(
 ) -> Result<Target> {
     let path = &entry.path;
     mounts.refuse_users_own(path)?;
-    let seen = match next_tree::look(root.as_fd(), path)? {
+    let seen = match next_tree::look_up_in_tree(root.as_fd(), path)? {
         Look::Nothing => return Ok(Target::Absent),
-        Look::Link { left: 0, to } if follow(path, &to) == Some(entry.source()) => {
+        Look::Link { left: 0, to } if resolve_link(path, &to) == Some(entry.source()) => {
             return Ok(Target::RightLink);
         }
         Look::Link { left: 0, to } => return Ok(Target::OtherLink(to)),
         Look::Link { left, to } => {
-            let link = next_tree::first(path, path.depth().saturating_sub(left));
+            let link = next_tree::leading_components(path, path.depth().saturating_sub(left));
             return Ok(Target::BehindLink { link, to });
         }
         Look::Seen(seen) => seen,
@@ -372,7 +372,7 @@ fn target(
 /// Whether something is mounted right there.
 fn is_mounted(root: &HostRoot, path: &TreePath, seen: &Seen) -> io::Result<bool> {
     let parent = path.parent().unwrap_or_default();
-    match next_tree::look(root.as_fd(), &parent) {
+    match next_tree::look_up_in_tree(root.as_fd(), &parent) {
         Ok(Look::Seen(parent)) => Ok(parent.mount()? != seen.mount()?),
         Ok(_) => Err(io::Error::other("its parent changes at this moment")),
         Err(error) => Err(io::Error::other(error.to_string())),

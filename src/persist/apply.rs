@@ -33,7 +33,7 @@ fn apply_system(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     let list = list::keep_list(&config);
     let mut persistence = Persistence::new(&machine, &list, open)?;
     let paths = list.iter().map(|entry| &entry.path);
-    match HostRoot::open(&args.host.host).and_then(|host| mount_units::linked(&host, paths)) {
+    match HostRoot::open(&args.host.host).and_then(|host| mount_units::noted_links(&host, paths)) {
         Ok(linked) => persistence.set_linked(linked),
         // What is not known to have been a link is left where it is, and told.
         Err(error) => ui::report_problem(error),
@@ -41,7 +41,7 @@ fn apply_system(cli: &Cli, args: &Apply) -> Result<ExitCode, Failure> {
     let (plan, done) = put_in_force(&mut persistence, args)?;
     let Some(outcome) = done else { return Ok(exit_code(&plan, None)) };
     let told = HostRoot::open(&args.host.host).and_then(|host| {
-        mount_units::set(&host, persistence.not_in_force(&plan, &outcome))?;
+        mount_units::hold_back_mounts(&host, persistence.not_in_force(&plan, &outcome))?;
         mount_units::add_linked(&host, persistence.linked())?;
         announce_mounts(&plan, &outcome, &machine, &host)
     });

@@ -36,21 +36,21 @@ pub enum Loaded {
 
 /// Reads the copy that an initrd has; `None` if it has none.
 pub fn load_in_initrd(host: &HostRoot) -> Result<Option<Config>, NotGenerated> {
-    let path = file()?;
+    let path = configuration_path()?;
     if !is_there(host, path.as_path())? {
         return Ok(None);
     }
-    let text = read(host, &path).map_err(|e| cannot_read(&path, e))?;
+    let text = read_below(host, &path).map_err(|e| cannot_read(&path, e))?;
     Ok(Some(Config::parse(Path::new(DEFAULT_FILE), &text)?))
 }
 
 /// Reads the configuration that is in force in the running system.
-pub fn load(host: &HostRoot) -> Result<Loaded, NotGenerated> {
-    let path = file()?;
+pub fn load_in_force(host: &HostRoot) -> Result<Loaded, NotGenerated> {
+    let path = configuration_path()?;
     if !is_there(host, path.as_path())? {
         return Ok(Loaded::Nothing);
     }
-    let text = match read(host, &path) {
+    let text = match read_below(host, &path) {
         Ok(text) => text,
         Err(error) => {
             return match link_target(host, &path).filter(|_| is_not_found(&error)) {
@@ -64,7 +64,7 @@ pub fn load(host: &HostRoot) -> Result<Loaded, NotGenerated> {
     let Some(source) = kept_source(&list::keep_list(&config), &path) else {
         return Ok(Loaded::Config(config, path));
     };
-    match read(host, &source) {
+    match read_below(host, &source) {
         Ok(text) => {
             let file = Path::new("/").join(source.as_path());
             Ok(Loaded::Config(Box::new(Config::parse(&file, &text)?), source))
@@ -74,7 +74,7 @@ pub fn load(host: &HostRoot) -> Result<Loaded, NotGenerated> {
     }
 }
 
-fn file() -> Result<TreePath, Error> {
+fn configuration_path() -> Result<TreePath, Error> {
     TreePath::parse(DEFAULT_FILE.as_bytes())
         .map_err(|why| Error::new("name the configuration", why))
 }
@@ -109,7 +109,7 @@ fn link_target(host: &HostRoot, path: &TreePath) -> Option<TreePath> {
     TreePath::parse(place.as_os_str().as_bytes()).ok()
 }
 
-fn read(host: &HostRoot, path: &TreePath) -> io::Result<Vec<u8>> {
+fn read_below(host: &HostRoot, path: &TreePath) -> io::Result<Vec<u8>> {
     host.read(path.as_path())
 }
 

@@ -56,7 +56,7 @@ impl Generator<'_> {
     }
 
     fn tell(&self, level: LogLevel, message: &str) {
-        say(&message);
+        print_message(&message);
         let logged = HostRoot::open(self.root).map_err(|error| error.to_string());
         let logged = logged.and_then(|host| {
             match log::write_kernel_log(&host, "blankroot-generator", level, message) {
@@ -65,7 +65,7 @@ impl Generator<'_> {
             }
         });
         if let Err(why) = logged {
-            say(&format_args!("cannot write to /dev/kmsg: {why}"));
+            print_message(&format_args!("cannot write to /dev/kmsg: {why}"));
         }
     }
 
@@ -101,7 +101,7 @@ impl Generator<'_> {
 
     fn in_root(&self, host: &HostRoot) -> Result<Generated, NotGenerated> {
         let mut warnings = Vec::new();
-        let units = match boot_configuration::load(host)? {
+        let units = match boot_configuration::load_in_force(host)? {
             Loaded::Nothing => return Ok(Generated::default()),
             Loaded::Config(config, origin) => {
                 let text = fstab::read_fstab(host.as_fd()).unwrap_or_else(|why| {
@@ -150,7 +150,7 @@ fn no_units(why: &str) -> Error {
     Error::new("make units", format!("a path {why}"))
 }
 
-fn say(message: &impl Display) {
+fn print_message(message: &impl Display) {
     // Nobody is left to tell that standard error is closed.
     let _ = writeln!(io::stderr(), "blankroot-generator: {message}");
 }

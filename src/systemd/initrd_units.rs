@@ -12,7 +12,7 @@ use crate::config::rollback_options::OnFailure;
 use crate::config::{Config, DEFAULT_FILE};
 use crate::persist::list::{self};
 use crate::systemd::mount_units;
-use crate::systemd::root_units::{mounts_of, run};
+use crate::systemd::root_units::{command_line_of, mounts_of};
 use crate::systemd::unit_file::{self, UnitText, Value};
 use crate::systemd::unit_set::{FINISH, IN_INITRD, Link, ROLLBACK, Unit, Units};
 
@@ -67,7 +67,7 @@ impl InInitrd<'_> {
             });
             let pool = self.config.and_then(|config| config.root.pool());
             if let Some(pool) = pool {
-                add(IMPORT_WANTS, finish(pool, &command, &origin));
+                add(IMPORT_WANTS, finish_unit(pool, &command, &origin));
             }
             add(ROOT_REQUIRES, self.rollback(device.as_deref(), pool, &command, &origin));
         }
@@ -85,7 +85,7 @@ impl InInitrd<'_> {
         command: &Value,
         origin: &Value,
     ) -> Unit {
-        let text = start("Roll Back the Root to Blank", "rollback", origin);
+        let text = start_unit("Roll Back the Root to Blank", "rollback", origin);
         let text = match device {
             // Not required: of a device that does not come, the command tells, and decides.
             Some(device) => text.set("Wants", device).set("After", device),
@@ -106,12 +106,15 @@ impl InInitrd<'_> {
             .set("Type", "oneshot")
             // Without it, every unit that needs the root would start it once more.
             .set("RemainAfterExit", "yes")
-            .value("ExecStart", &run(command, &format!("rollback --config {DEFAULT_FILE}")))
+            .value(
+                "ExecStart",
+                &command_line_of(command, &format!("rollback --config {DEFAULT_FILE}")),
+            )
             .set("StandardError", "journal+console")
             // A disk that hangs would hang the mount, too, and a service that timed out has failed
             // whatever counts as success.
             .set("TimeoutStartSec", "infinity");
-        let text = if self.stops_for_all() { text } else { lenient(text) };
+        let text = if self.stops_for_all() { text } else { with_lenient_exit(text) };
         Unit { name: ROLLBACK.to_string(), text: text.finish() }
     }
 
@@ -130,22 +133,25 @@ fn import_of(pool: &str) -> String {
 }
 
 /// As soon as the pool is there, and before anybody asks for a property or a key of the root.
-fn finish(pool: &str, command: &Value, origin: &Value) -> Unit {
+fn finish_unit(pool: &str, command: &Value, origin: &Value) -> Unit {
     let importers = format!("{IMPORT}{}", import_of(pool));
-    let text = start("Complete an Interrupted Rollback", "rollback", origin)
+    let text = start_unit("Complete an Interrupted Rollback", "rollback", origin)
         .set("After", &importers)
         .set("Before", &format!("{ASK_OF_ROOT} {ROLLBACK}"))
         .section("Service")
         .set("Type", "oneshot")
         // Whatever starts the target that wants it once more must not start this, too.
         .set("RemainAfterExit", "yes")
-        .value("ExecStart", &run(command, &format!("rollback --finish --config {DEFAULT_FILE}")))
+        .value(
+            "ExecStart",
+            &command_line_of(command, &format!("rollback --finish --config {DEFAULT_FILE}")),
+        )
         .set("StandardError", "journal+console")
         .set("TimeoutStartSec", "infinity");
-    Unit { name: FINISH.to_string(), text: lenient(text).finish() }
+    Unit { name: FINISH.to_string(), text: with_lenient_exit(text).finish() }
 }
 
-fn lenient(text: UnitText) -> UnitText {
+fn with_lenient_exit(text: UnitText) -> UnitText {
     let not_started = NOT_STARTED.map(|code| code.to_string()).collect::<Vec<_>>().join(" ");
     text.set("SuccessExitStatus", CODES)
         .set("SuccessExitStatus", &not_started)
@@ -167,7 +173,7 @@ fn units_of(place: &Path) -> Result<String, String> {
 
 /// Where it runs, all that fstab asks the initrd to mount is mounted.
 fn in_initrd(command: &Value, origin: &Value) -> Unit {
-    let text = start("Put Early Kept Paths in Place", "apply", origin)
+    let text = start_unit("Put Early Kept Paths in Place", "apply", origin)
         .set("After", "sysroot.mount initrd-root-fs.target initrd-fs.target")
         .set("Before", "initrd.target initrd-cleanup.service initrd-switch-root.target")
         // Units that come after a mount that failed are started nevertheless.
@@ -175,13 +181,13 @@ fn in_initrd(command: &Value, origin: &Value) -> Unit {
         .section("Service")
         .set("Type", "oneshot")
         .set("RemainAfterExit", "yes")
-        .value("ExecStart", &run(command, "apply --in-initrd --root /sysroot"))
+        .value("ExecStart", &command_line_of(command, "apply --in-initrd --root /sysroot"))
         .set("StandardError", "journal+console")
         .set("TimeoutStartSec", "5min");
     Unit { name: IN_INITRD.to_string(), text: text.finish() }
 }
 
-fn start(description: &str, page: &str, origin: &Value) -> UnitText {
+fn start_unit(description: &str, page: &str, origin: &Value) -> UnitText {
     UnitText::new(origin)
         .section("Unit")
         .set("Description", description)

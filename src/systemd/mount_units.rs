@@ -18,17 +18,17 @@ use crate::systemd::unit_set::{ADOPT, APPLY, HELD, LINKED, PREPARE, Unit};
 /// The unit; the error says why there can be none.
 ///
 /// `homes` are directories whose owners may put links where they like.
-pub fn unit(
+pub fn mount_unit(
     entry: &KeepEntry,
     way: Way,
     homes: &[TreePath],
     origin: &Value,
 ) -> Result<Unit, String> {
-    let target = path(&entry.path)?;
+    let target = mount_path(&entry.path)?;
     let name = unit_file::of_mount(&entry.path).map_err(|why| format!("its path {why}"))?;
-    let source = path(&entry.source())?;
-    let options =
-        Value::new(&options(entry)).map_err(|why| format!("the list of its options {why}"))?;
+    let source = mount_path(&entry.source())?;
+    let options = Value::new(&mount_options_text(entry))
+        .map_err(|why| format!("the list of its options {why}"))?;
     let described = path_for_people(entry)?;
 
     let text = UnitText::new(origin)
@@ -36,14 +36,14 @@ pub fn unit(
         .value("Description", &described.after(&format!("Kept {}", entry.kind.word())))
         .value("SourcePath", origin)
         .set("DefaultDependencies", "no")
-        .value("RequiresMountsFor", &path(&entry.storage)?.quoted())
+        .value("RequiresMountsFor", &mount_path(&entry.storage)?.quoted())
         // Wanted, not required: it fails when one entry does, and the others are mounted still.
         .set("Wants", PREPARE)
         .set("After", &format!("local-fs-pre.target {PREPARE}"))
         // Both are named: an order that leads over a unit that failed does not hold at shutdown.
         .set("Before", &format!("{APPLY} {ADOPT} local-fs.target"));
     let text = until_shutdown(text, entry);
-    let text = conditions(text, entry, way, homes)?
+    let text = with_conditions(text, entry, way, homes)?
         .section("Mount")
         .value("What", &source)
         .value("Where", &target)
@@ -52,7 +52,7 @@ pub fn unit(
     Ok(Unit { name, text: text.finish() })
 }
 
-fn path(path: &TreePath) -> Result<Value, String> {
+fn mount_path(path: &TreePath) -> Result<Value, String> {
     Value::path(path).map_err(|why| format!("the path {path} {why}"))
 }
 
@@ -70,7 +70,7 @@ fn until_shutdown(text: UnitText, entry: &KeepEntry) -> UnitText {
 }
 
 /// Both sides must be there: systemd would make what is missing, as root's and open to everyone.
-fn conditions(
+fn with_conditions(
     text: UnitText,
     entry: &KeepEntry,
     way: Way,
@@ -79,21 +79,23 @@ fn conditions(
     let mut text = text;
     let source = entry.source();
     for side in [&source, &entry.path] {
-        text = text.value(condition(entry.kind), &path(side)?);
+        text = text.value(condition_for(entry.kind), &mount_path(side)?);
     }
-    let mut links: Vec<TreePath> =
-        users_data(entry, homes).iter().filter_map(|data| within(&entry.storage, data)).collect();
+    let mut links: Vec<TreePath> = users_data(entry, homes)
+        .iter()
+        .filter_map(|data| path_within(&entry.storage, data))
+        .collect();
     links.extend(below_homes(&entry.path, homes));
     if way == Way::BindIfThere && !links.contains(&entry.path) {
         links.push(entry.path.clone());
     }
     for link in &links {
-        text = text.unless("ConditionPathIsSymbolicLink", &path(link)?);
+        text = text.unless("ConditionPathIsSymbolicLink", &mount_path(link)?);
     }
     Ok(text.set("ConditionPathExists", &format!("!/{HELD}/%n")))
 }
 
-fn options(entry: &KeepEntry) -> String {
+fn mount_options_text(entry: &KeepEntry) -> String {
     let flags = [
         (entry.hide_mounts, "x-gvfs-hide"),
         (entry.allow_trash, "x-gvfs-trash"),
@@ -127,7 +129,7 @@ fn below_homes(path: &TreePath, homes: &[TreePath]) -> Vec<TreePath> {
     ends.filter_map(|end| TreePath::parse(&bytes[..end]).ok()).collect()
 }
 
-fn within(storage: &TreePath, data: &TreePath) -> Option<TreePath> {
+fn path_within(storage: &TreePath, data: &TreePath) -> Option<TreePath> {
     TreePath::parse(&[storage.as_bytes(), b"/", data.as_bytes()].concat()).ok()
 }
 
@@ -135,11 +137,14 @@ fn within(storage: &TreePath, data: &TreePath) -> Option<TreePath> {
 // `apply` is what finds it, before the mount units start.
 
 /// Holds the mounts on these paths back, and no others, until the next call or the next boot.
-pub fn set<'p>(host: &HostRoot, paths: impl IntoIterator<Item = &'p TreePath>) -> Result<()> {
+pub fn hold_back_mounts<'p>(
+    host: &HostRoot,
+    paths: impl IntoIterator<Item = &'p TreePath>,
+) -> Result<()> {
     // A path without a unit has nothing to hold back.
     let names = paths.into_iter().filter_map(|path| unit_file::of_mount(path).ok());
     let wanted: BTreeSet<OsString> = names.map(OsString::from).collect();
-    update(host, &wanted).map_err(|e| Error::io(format!("hold mounts back in /{HELD}"), e))
+    update_held(host, &wanted).map_err(|e| Error::io(format!("hold mounts back in /{HELD}"), e))
 }
 
 /// Notes that this boot has linked these paths, until the next boot.
@@ -148,31 +153,32 @@ pub fn add_linked<'p>(
     paths: impl IntoIterator<Item = &'p TreePath>,
 ) -> Result<()> {
     let noted = || {
-        let there = names(host, LINKED)?;
+        let there = list_names(host, LINKED)?;
         let new = paths.into_iter().filter_map(|path| unit_file::of_mount(path).ok());
         let new: Vec<_> = new.map(OsString::from).filter(|name| !there.contains(name)).collect();
         if new.is_empty() {
             return Ok(());
         }
         let dir = host.make_dirs(LINKED)?;
-        new.iter().try_for_each(|name| hold(dir.as_fd(), name))
+        new.iter().try_for_each(|name| write_held(dir.as_fd(), name))
     };
     noted().map_err(|e| Error::io(format!("note links in /{LINKED}"), e))
 }
 
 /// Those of these paths of which that is noted.
-pub fn linked<'p>(
+pub fn noted_links<'p>(
     host: &HostRoot,
     paths: impl IntoIterator<Item = &'p TreePath>,
 ) -> Result<BTreeSet<TreePath>> {
-    let there = names(host, LINKED).map_err(|e| Error::io(format!("look into /{LINKED}"), e))?;
+    let there =
+        list_names(host, LINKED).map_err(|e| Error::io(format!("look into /{LINKED}"), e))?;
     let is_there = |path: &&TreePath| {
         unit_file::of_mount(path).is_ok_and(|name| there.contains(OsStr::new(&name)))
     };
     Ok(paths.into_iter().filter(is_there).cloned().collect())
 }
 
-fn names(host: &HostRoot, dir: &str) -> io::Result<BTreeSet<OsString>> {
+fn list_names(host: &HostRoot, dir: &str) -> io::Result<BTreeSet<OsString>> {
     match host.names(dir) {
         Ok(names) => Ok(names.into_iter().collect()),
         Err(error) if is_not_found(&error) => Ok(BTreeSet::new()),
@@ -180,19 +186,19 @@ fn names(host: &HostRoot, dir: &str) -> io::Result<BTreeSet<OsString>> {
     }
 }
 
-fn update(host: &HostRoot, wanted: &BTreeSet<OsString>) -> io::Result<()> {
-    let there = names(host, HELD)?;
+fn update_held(host: &HostRoot, wanted: &BTreeSet<OsString>) -> io::Result<()> {
+    let there = list_names(host, HELD)?;
     if there == *wanted {
         return Ok(());
     }
     let dir = host.make_dirs(HELD)?;
-    wanted.difference(&there).try_for_each(|name| hold(dir.as_fd(), name))?;
+    wanted.difference(&there).try_for_each(|name| write_held(dir.as_fd(), name))?;
     there.difference(wanted).try_for_each(|name| {
         change("units: let go", || Ok(fs::unlinkat(&dir, name.as_os_str(), AtFlags::empty())?))
     })
 }
 
-fn hold(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+fn write_held(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o644);
     change("units: hold", || Ok(fs::openat(dir, name, flags, mode).map(drop)?))
@@ -230,7 +236,7 @@ pub fn in_initrd(entry: &KeepEntry) -> bool {
 }
 
 /// The condition that finds data of this kind.
-pub fn condition(kind: EntryKind) -> &'static str {
+pub fn condition_for(kind: EntryKind) -> &'static str {
     match kind {
         EntryKind::Dir => "ConditionPathIsDirectory",
         EntryKind::File => "ConditionPathExists",
@@ -245,20 +251,20 @@ mod tests {
     fn the_last_call_says_what_is_held_back() {
         let dir = tempfile::tempdir().unwrap();
         let host = HostRoot::open(dir.path()).unwrap();
-        set(&host, []).unwrap();
+        hold_back_mounts(&host, []).unwrap();
         assert!(!host.has("run").unwrap(), "nothing to hold back, nothing made");
         let paths = ["/var/log", "/a b", "/srv"].map(|path| TreePath::parse(path.as_bytes()));
         let [log, odd, srv] = paths.map(Result::unwrap);
-        set(&host, [&log, &odd]).unwrap();
+        hold_back_mounts(&host, [&log, &odd]).unwrap();
         assert_eq!(host.names(HELD).unwrap(), ["a\\x20b.mount", "var-log.mount"]);
-        set(&host, [&log, &srv]).unwrap();
+        hold_back_mounts(&host, [&log, &srv]).unwrap();
         assert_eq!(host.names(HELD).unwrap(), ["srv.mount", "var-log.mount"]);
-        set(&host, []).unwrap();
+        hold_back_mounts(&host, []).unwrap();
         assert!(host.names(HELD).unwrap().is_empty());
         // Of links it is noted until the next boot.
-        assert!(linked(&host, [&log]).unwrap().is_empty());
+        assert!(noted_links(&host, [&log]).unwrap().is_empty());
         add_linked(&host, [&odd]).unwrap();
         add_linked(&host, [&log]).unwrap();
-        assert_eq!(linked(&host, [&log, &odd, &srv]).unwrap(), BTreeSet::from([log, odd]));
+        assert_eq!(noted_links(&host, [&log, &odd, &srv]).unwrap(), BTreeSet::from([log, odd]));
     }
 }

@@ -36,10 +36,10 @@ impl Units {
         let mounts = FstabMounts { entries: fstab, storages: &places, live };
         let by_fstab: BTreeMap<&TreePath, FstabMount> =
             list.iter().filter_map(|entry| Some((&entry.path, mounts.at(&entry.path)?))).collect();
-        let first = before(&list, &by_fstab);
+        let first = fstab_mounts_first(&list, &by_fstab);
         let files = service_units(&storages, &first, &command, &origin);
         let mut units = Self { files, ..Self::default() };
-        let homes = homes(config, &list);
+        let homes = all_homes(config, &list);
         for entry in &list {
             match by_fstab.get(&entry.path) {
                 Some(mount) => {
@@ -48,7 +48,7 @@ impl Units {
                 None => units.add(entry, &homes, &origin),
             }
         }
-        units.links = wanted(&units.files);
+        units.links = wants_links(&units.files);
         let ways = list.iter().map(|entry| (entry, Way::of(entry)));
         units.files.extend(ways.filter_map(|(entry, way)| machine_id_drop_in(entry, way, &origin)));
         Ok(units)
@@ -59,7 +59,7 @@ impl Units {
     pub fn without_list(file: &TreePath, command: &str) -> Result<Self, &'static str> {
         let (command, origin) = (Value::new(command)?, Value::path(file)?);
         let files = service_units(&BTreeSet::from([file]), &BTreeSet::new(), &command, &origin);
-        Ok(Self { links: wanted(&files), files, ..Self::default() })
+        Ok(Self { links: wants_links(&files), files, ..Self::default() })
     }
 
     fn add(&mut self, entry: &KeepEntry, homes: &[TreePath], origin: &Value) {
@@ -67,7 +67,7 @@ impl Units {
         if way == Way::Link {
             return;
         }
-        match mount_units::unit(entry, way, homes, origin) {
+        match mount_units::mount_unit(entry, way, homes, origin) {
             Ok(unit) => self.files.push(unit),
             Err(why) => self.left.push(Left { path: entry.path.clone(), why }),
         }
@@ -76,7 +76,10 @@ impl Units {
 
 /// The mounts of fstab's that have to be there before anybody looks at what lies in them. One that lies in
 /// a kept path comes after that itself.
-fn before(list: &[KeepEntry], by_fstab: &BTreeMap<&TreePath, FstabMount>) -> BTreeSet<TreePath> {
+fn fstab_mounts_first(
+    list: &[KeepEntry],
+    by_fstab: &BTreeMap<&TreePath, FstabMount>,
+) -> BTreeSet<TreePath> {
     let points = by_fstab.values().map(|mount| &mount.point);
     let in_kept = |point: &&TreePath| {
         let kept = list.iter().filter(|entry| !by_fstab.contains_key(&entry.path));
@@ -85,13 +88,13 @@ fn before(list: &[KeepEntry], by_fstab: &BTreeMap<&TreePath, FstabMount>) -> BTr
     points.filter(|point| !in_kept(point)).cloned().collect()
 }
 
-fn wanted(files: &[Unit]) -> Vec<Link> {
+fn wants_links(files: &[Unit]) -> Vec<Link> {
     files.iter().map(|unit| Link { dir: WANTED_BY, unit: unit.name.clone() }).collect()
 }
 
 /// The homes of all users that the configuration names, and whatever else lies in `/home`: an entry
 /// may name its path in a home as a whole.
-fn homes(config: &Config, list: &[KeepEntry]) -> Vec<TreePath> {
+fn all_homes(config: &Config, list: &[KeepEntry]) -> Vec<TreePath> {
     let named = config.storages.iter().flat_map(|storage| &storage.users);
     let mut homes: Vec<TreePath> = named.map(|user| user.home.clone()).collect();
     for path in list.iter().flat_map(|entry| [&entry.path, &entry.data]) {
@@ -121,37 +124,37 @@ pub fn service_units(
     let first = first.iter().filter_map(|point| unit_file::of_mount(point).ok());
     let first = first.collect::<Vec<_>>().join(" ");
     vec![
-        prepare(&storages, &first, command, origin),
-        apply(&storages, &first, command, origin),
-        adopt(&storages, command, origin),
+        prepare_unit(&storages, &first, command, origin),
+        apply_unit(&storages, &first, command, origin),
+        adopt_unit(&storages, command, origin),
     ]
 }
 
-fn prepare(storages: &str, first: &str, command: &Value, origin: &Value) -> Unit {
-    let text = start("Make Sources and Targets of Kept Paths", storages, origin);
-    let text = after(text, first)
+fn prepare_unit(storages: &str, first: &str, command: &Value, origin: &Value) -> Unit {
+    let text = start_service("Make Sources and Targets of Kept Paths", storages, origin);
+    let text = with_after(text, first)
         // Targets are made on the root, which is read-only until then.
         .set("After", "systemd-remount-fs.service local-fs-pre.target")
         .set("Before", &format!("local-fs.target {READERS}"))
         .section("Service")
         .set("Type", "oneshot")
         .set("RemainAfterExit", "yes")
-        .value("ExecStart", &run(command, "apply --no-mounts"))
+        .value("ExecStart", &command_line_of(command, "apply --no-mounts"))
         // Single entries failed. They are tried again and told by the service below.
         .set("SuccessExitStatus", "1");
     Unit { name: PREPARE.to_string(), text: text.finish() }
 }
 
-fn apply(storages: &str, first: &str, command: &Value, origin: &Value) -> Unit {
-    let text = start("Set Up Kept Paths", storages, origin);
-    let text = after(text, first)
+fn apply_unit(storages: &str, first: &str, command: &Value, origin: &Value) -> Unit {
+    let text = start_service("Set Up Kept Paths", storages, origin);
+    let text = with_after(text, first)
         .set("Wants", PREPARE)
         .set("After", PREPARE)
         .set("Before", &format!("local-fs.target {READERS}"))
         .section("Service")
         .set("Type", "oneshot")
         .set("RemainAfterExit", "yes")
-        .value("ExecStart", &run(command, "apply"));
+        .value("ExecStart", &command_line_of(command, "apply"));
     Unit { name: APPLY.to_string(), text: text.finish() }
 }
 
@@ -159,24 +162,24 @@ fn apply(storages: &str, first: &str, command: &Value, origin: &Value) -> Unit {
 ///
 /// It starts after all mounts, and so stops before the first of them goes: what they cover would
 /// look like data that has to be saved. For the same reason it makes no mounts.
-fn adopt(storages: &str, command: &Value, origin: &Value) -> Unit {
-    let text = start("Save What Replaced Links of Kept Paths", storages, origin)
+fn adopt_unit(storages: &str, command: &Value, origin: &Value) -> Unit {
+    let text = start_service("Save What Replaced Links of Kept Paths", storages, origin)
         .set("After", APPLY)
         .set("Before", "local-fs.target")
         .section("Service")
         .set("Type", "oneshot")
         .set("RemainAfterExit", "yes")
-        .value("ExecStop", &run(command, "apply --adopt-replaced --no-mounts"))
+        .value("ExecStop", &command_line_of(command, "apply --adopt-replaced --no-mounts"))
         .set("TimeoutStopSec", "10min");
     Unit { name: ADOPT.to_string(), text: text.finish() }
 }
 
 /// What is made or looked at before a mount of fstab's is there would be hidden by it.
-fn after(text: UnitText, first: &str) -> UnitText {
+fn with_after(text: UnitText, first: &str) -> UnitText {
     if first.is_empty() { text } else { text.set("After", first) }
 }
 
-fn start(description: &str, storages: &str, origin: &Value) -> UnitText {
+fn start_service(description: &str, storages: &str, origin: &Value) -> UnitText {
     UnitText::new(origin)
         .section("Unit")
         .set("Description", description)
@@ -189,7 +192,7 @@ fn start(description: &str, storages: &str, origin: &Value) -> UnitText {
         .set("After", storages)
 }
 
-pub(crate) fn run(command: &Value, arguments: &str) -> Value {
+pub(crate) fn command_line_of(command: &Value, arguments: &str) -> Value {
     command.quoted().before(arguments)
 }
 

@@ -98,16 +98,16 @@ const LONGEST: usize = 255;
 /// The name of the unit that mounts on `path`; the error says why there can be none, to follow
 /// "the path ".
 pub fn of_mount(path: &TreePath) -> Result<String, &'static str> {
-    of(path, ".mount")
+    unit_name(path, ".mount")
 }
 
 /// The name of the unit that systemd has for the device node or link `path`, as udev tells of it.
 pub fn of_device(path: &TreePath) -> Result<String, &'static str> {
-    of(path, ".device")
+    unit_name(path, ".device")
 }
 
-fn of(path: &TreePath, suffix: &str) -> Result<String, &'static str> {
-    let name = escape(path.as_bytes()) + suffix;
+fn unit_name(path: &TreePath, suffix: &str) -> Result<String, &'static str> {
+    let name = escape_unit_path(path.as_bytes()) + suffix;
     if name.len() > LONGEST {
         return Err("is too long for the name of a unit");
     }
@@ -115,7 +115,7 @@ fn of(path: &TreePath, suffix: &str) -> Result<String, &'static str> {
 }
 
 /// What `systemd-escape --path` makes of a path; `path` has no leading slash.
-fn escape(path: &[u8]) -> String {
+fn escape_unit_path(path: &[u8]) -> String {
     if path.is_empty() {
         return "-".to_string();
     }

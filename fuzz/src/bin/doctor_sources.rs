@@ -6,7 +6,7 @@
 use blankroot::boot::kernel_image::read_release;
 use blankroot::boot::swap_files::{parse_fstab_swaps, parse_proc_swaps};
 use blankroot::doctor::login_sources::{HEAD, is_private_key};
-use blankroot::doctor::login_sources::{fstab_memory, has_keys, limit, memory, of_nsswitch};
+use blankroot::doctor::login_sources::{fstab_memory, has_keys, parse_tmpfs_size, parse_total_memory, of_nsswitch};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
@@ -19,7 +19,7 @@ fuzz_target!(|text: &[u8]| {
     if text.len() < HEAD {
         assert_eq!(is_private_key(&[text, b"\n"].concat()), is_private_key(text));
     }
-    assert_eq!(memory(text).map(|bytes| bytes % 1024), memory(text).map(|_| 0));
+    assert_eq!(parse_total_memory(text).map(|bytes| bytes % 1024), parse_total_memory(text).map(|_| 0));
     let mounts = fstab_memory(text, Some(100));
     assert!(mounts.len() <= text.split(|&b| b == b'\n').count());
     for mount in &mounts {
@@ -40,7 +40,7 @@ fuzz_target!(|text: &[u8]| {
     if let Ok(Some(release)) = read_release(read) {
         assert!(release.starts_with(|c: char| c.is_ascii_digit()) && !release.contains('/'));
     }
-    if let Some(bytes) = limit(text) {
-        assert_eq!(limit(bytes.to_string().as_bytes()), Some(bytes));
+    if let Some(bytes) = parse_tmpfs_size(text) {
+        assert_eq!(parse_tmpfs_size(bytes.to_string().as_bytes()), Some(bytes));
     }
 });

@@ -8,7 +8,7 @@ use std::path::Path;
 use dirfd::{FileType, TreePath};
 
 use super::checks::ALL;
-use super::examine;
+use super::run_checks;
 use crate::config::Config;
 use crate::doctor::checks::By;
 use crate::doctor::finding::Finding;
@@ -103,7 +103,7 @@ type Change = fn(&mut Facts);
 fn told(change: Change) -> Vec<Finding> {
     let mut facts = healthy();
     change(&mut facts);
-    examine(&facts)
+    run_checks(&facts)
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn every_reason_why_a_path_is_not_in_its_place_is_told() {
         let mut facts = healthy();
         facts.entries[0].target = Some(target.clone());
         facts.entries[0].data = data;
-        let found = examine(&facts);
+        let found = run_checks(&facts);
         let [only] = &found[..] else { panic!("{target:?}: {found:#?}") };
         assert_eq!(only.id, "not-in-place");
         assert!(only.what.contains(says) && only.hint.contains(hint), "{only:#?}");
@@ -200,7 +200,7 @@ fn a_mode_in_storage_is_judged_where_none_was_declared() {
         let mut facts = healthy();
         facts.entries = entries(list);
         facts.entries[0].data = open;
-        examine(&facts).iter().map(|finding| finding.what.clone()).collect::<Vec<_>>()
+        run_checks(&facts).iter().map(|finding| finding.what.clone()).collect::<Vec<_>>()
     };
     let expected = ["the mode 0777 of /persist/a lets every user write"];
     assert_eq!(judged("directories = [\"/a\"]"), expected);
@@ -220,7 +220,7 @@ fn a_nologin_file_keeps_everybody_out_but_root() {
         let mut facts = healthy();
         (facts.now, facts.after) = (None, people(PASSWD, shadow));
         facts.after.as_mut().unwrap().nologin = true;
-        examine(&facts).iter().map(|finding| finding.id).collect::<Vec<_>>()
+        run_checks(&facts).iter().map(|finding| finding.id).collect::<Vec<_>>()
     };
     assert_eq!(ids(SHADOW), ["no-login"]);
     assert_eq!(ids("root:$6$s$h:1::::::\n"), [""; 0]);
@@ -271,7 +271,7 @@ fn declared_modes_are_judged_by_what_they_do() {
     let judged = |list: &str, mode: &str| {
         let mut facts = healthy();
         facts.entries = entries(&format!("{list} = [{{ path = \"/a\", mode = \"{mode}\" }}]"));
-        examine(&facts).first().map(|finding| finding.severity)
+        run_checks(&facts).first().map(|finding| finding.severity)
     };
     for (list, mode, severity) in [
         ("directories", "0600", Some(Danger)),
