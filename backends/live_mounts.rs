@@ -101,7 +101,7 @@ pub fn find_in_tables(
     until: Instant,
     is_ours: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
 ) -> Result<Found> {
-    let mut tables = mount_tables::all(proc, until)?;
+    let mut tables = mount_tables::read_mount_tables(proc, until)?;
     let devices = listed.iter().map(|mount| mount.dev);
     let proven = file_systems(proc, &mut tables, wanted, devices, until, is_ours);
     let same = |dev| proven.get(&dev).copied().unwrap_or(Tri::Unknown);
@@ -281,7 +281,7 @@ fn add(namespace: &MountNamespace, until: Instant, found: &mut Vec<BtrfsMount>) 
             continue;
         };
         if let Some(text) = namespace.text(id)? {
-            let subvolid = mountinfo::option(&text.options, b"subvolid");
+            let subvolid = mountinfo::find_option(&text.options, b"subvolid");
             let (table_id, dev, mount_point) = (facts.table_id, facts.dev, text.mount_point);
             let subvolid = subvolid.and_then(|id| std::str::from_utf8(&id).ok()?.parse().ok());
             found.push(BtrfsMount { table_id, dev, mount_point, subvolid });
@@ -331,7 +331,7 @@ mod tests {
     use dirfd::mountinfo;
 
     fn tables(table: &str) -> MountTables {
-        let mounts = mountinfo::parse(table.as_bytes()).unwrap();
+        let mounts = mountinfo::parse_mountinfo(table.as_bytes()).unwrap();
         MountTables {
             tables: vec![MountTable { seen_by: Some(7), mounts }],
             unreadable: 0,

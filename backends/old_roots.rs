@@ -84,12 +84,12 @@ impl OldRoots {
         for file in listing.records.iter().rev() {
             match record::read_one(dir, file) {
                 Ok(record) => {
-                    let name = child(old, OsStr::new(&record.name))?;
+                    let name = name_in_old(old, OsStr::new(&record.name))?;
                     let slot = look(&name)?;
                     found.judge(name, slot, record, &may_be_copy);
                 }
                 Err(why) => {
-                    let name = child(old, file)?;
+                    let name = name_in_old(old, file)?;
                     unreadable.push(Unfinished::UnreadableRecord { name, why });
                 }
             }
@@ -104,10 +104,10 @@ impl OldRoots {
         let claimed: HashSet<&OsStr> =
             listing.records.iter().filter_map(|file| record::stem(file)).collect();
         for entry in listing.entries.iter().filter(|entry| !claimed.contains(entry.as_os_str())) {
-            found.unfinished.push(Unfinished::Foreign(child(old, entry)?));
+            found.unfinished.push(Unfinished::Foreign(name_in_old(old, entry)?));
         }
         for entry in &listing.leftovers {
-            found.unfinished.push(Unfinished::Leftover(child(old, entry)?));
+            found.unfinished.push(Unfinished::Leftover(name_in_old(old, entry)?));
         }
         Ok(found)
     }
@@ -201,7 +201,7 @@ fn not_ours(left: &Unfinished) -> Error {
 
 /// What interrupted captures left beside the name of blank; `dir` is the open directory of it.
 pub fn leftovers_of_capture(dir: BorrowedFd<'_>, blank: &TreeName) -> Result<Vec<Unfinished>> {
-    let names = dirfd::directory_walker::names(dir)
+    let names = dirfd::directory_walker::list_names(dir)
         .map_err(|e| Error::io(format!("list what is beside {blank}"), e))?;
     let mut found = Vec::new();
     for name in names {
@@ -215,7 +215,7 @@ pub fn leftovers_of_capture(dir: BorrowedFd<'_>, blank: &TreeName) -> Result<Vec
 }
 
 /// A name in the directory of old roots.
-pub fn child(old: &TreeName, name: &OsStr) -> Result<TreeName> {
+pub fn name_in_old(old: &TreeName, name: &OsStr) -> Result<TreeName> {
     old.child(name).map_err(|why| {
         let name = dirfd::path::Escaped(name.as_encoded_bytes());
         Error::new(format!("use `{name}` as a name in {old}"), format!("it {why}"))

@@ -134,7 +134,7 @@ impl Listing {
     /// Lists `old`, the open directory of old roots.
     pub fn of(old: BorrowedFd<'_>) -> Result<Self> {
         let mut listing = Self::default();
-        let names = directory_walker::names(old)
+        let names = directory_walker::list_names(old)
             .map_err(|e| Error::io("list the directory of old roots", e))?;
         for name in names {
             let name = OsStr::from_bytes(name.to_bytes()).to_os_string();

@@ -340,7 +340,7 @@ pub(crate) fn obstacle(
     shown: &str,
     hint: impl FnOnce() -> String,
 ) -> Result<Option<Obstacle>> {
-    let flags = inode_flags::read(dir);
+    let flags = inode_flags::read_flags(dir);
     let flags = flags.map_err(|why| Error::io(format!("read the flags of {shown}"), why))?;
     let Some(flags) = flags else { return Ok(None) };
     let flag = if flags.contains(IFlags::IMMUTABLE) {

@@ -51,7 +51,7 @@ impl Tmpfs {
 
 impl Backend for Tmpfs {
     fn survey(&self) -> Result<Survey> {
-        let id = identity(&self.stat()?);
+        let id = identity_of_mount(&self.stat()?);
         let name = TreeName::new("tmpfs").map_err(|e| Error::new(self.action("name"), e))?;
         let file_system = id.to_string();
         let live =
@@ -60,7 +60,7 @@ impl Backend for Tmpfs {
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {
-        if identity(&self.stat()?) != tree.id {
+        if identity_of_mount(&self.stat()?) != tree.id {
             return Err(Error::new(self.action("open"), "another tmpfs was asked for"));
         }
         let opened = without_mounts(self.root.as_fd());
@@ -79,7 +79,7 @@ impl Backend for Tmpfs {
     fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>> {
         let action = "find out which directory this is";
         let stat = Place { dir, name: c"." }.stat().map_err(|e| Error::io(action, e))?;
-        Ok(Some(identity(&stat)))
+        Ok(Some(identity_of_mount(&stat)))
     }
 
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
@@ -89,7 +89,7 @@ impl Backend for Tmpfs {
 }
 
 /// The mount, as long as it lasts.
-fn identity(root: &Stat) -> TreeId {
+fn identity_of_mount(root: &Stat) -> TreeId {
     TreeId::new(format!("tmpfs {}:{}", root.device.0, root.device.1))
 }
 

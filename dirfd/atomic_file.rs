@@ -113,10 +113,10 @@ pub fn rewrite(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8]) -> io::Result<
         return Err(io::Error::other("it is not a plain file"));
     }
     // Nobody else may look into it before it has its owner.
-    let old = open_file::open(old, &stat)?;
+    let old = open_file::open_expected(old, &stat)?;
     let (temporary, file) = write_aside(dir, name, content, 0o600, WhenFull::Fail, File::sync_all)?;
     let (old, new) = (Handle::of_data(old.as_fd()), Handle::of_data(file.as_fd()));
-    let finished = attributes::give(old, &facts, new).and_then(|()| {
+    let finished = attributes::give_attributes(old, &facts, new).and_then(|()| {
         change("file: sync attributes", || file.sync_all())?;
         change("file: rename", || Ok(fs::renameat(dir, temporary.as_os_str(), dir, name)?))
     });

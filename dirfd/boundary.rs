@@ -30,7 +30,7 @@ pub struct Boundary {
 impl Boundary {
     /// The boundary of the tree whose root directory is open as `root`.
     pub fn of(root: BorrowedFd<'_>) -> io::Result<Self> {
-        let kind = of(root)?;
+        let kind = file_system_type(root)?;
         let root = Place { dir: root, name: c"." };
         let root = if is_local_file_system(kind) { root.stat()? } else { root.stat_now()? };
         let (on_btrfs, on_zfs) = (kind == BTRFS, kind == ZFS);
@@ -101,7 +101,7 @@ pub fn is_local_file_system(kind: u64) -> bool {
 }
 
 /// That of the file system that an open file is on; the path is enough.
-pub fn of(file: impl AsFd) -> io::Result<u64> {
+pub fn file_system_type(file: impl AsFd) -> io::Result<u64> {
     // The kernel's field is signed on some machines and narrower on others.
     Ok(fs::fstatfs(file)?.f_type as u64 & 0xffff_ffff)
 }

@@ -83,7 +83,7 @@ impl Failure {
 }
 
 /// How `newer` differs from `older`, if it does. Times are no difference.
-pub fn difference(
+pub fn find_difference(
     older: (Place<'_>, &Stat),
     newer: (Place<'_>, &Stat),
 ) -> Result<Option<ChangeKind>, Failure> {
@@ -130,7 +130,7 @@ pub(crate) fn differ_but_for_privileges(
 }
 
 /// How the two differ as far as looking at them tells, without reading anything. What counts as a
-/// difference is what [`difference`] finds, be it of another kind.
+/// difference is what [`find_difference`] finds, be it of another kind.
 pub fn difference_at_sight(was: &Stat, is: &Stat) -> Option<ChangeKind> {
     let (a, b) = (&was.facts, &is.facts);
     if let Some(told) = told_by_type(was, is) {
@@ -172,14 +172,14 @@ pub fn flags_differ(older: (Place<'_>, &Stat), newer: (Place<'_>, &Stat)) -> Res
         return Ok(false);
     }
     let open = |side, (place, stat): (Place<'_>, &Stat)| {
-        open_file::open(place, stat).map_err(|why| Failure::new("", side, why))
+        open_file::open_expected(place, stat).map_err(|why| Failure::new("", side, why))
     };
     let opened = (open(Side::Older, older), open(Side::Newer, newer));
     let (a, b) = match opened {
         (Err(why), _) | (_, Err(why)) if why.is_leased() => return Ok(true),
         (a, b) => (a?, b?),
     };
-    inode_flags::differ(a.as_fd(), b.as_fd(), file_type == FileType::File)
+    inode_flags::flags_differ(a.as_fd(), b.as_fd(), file_type == FileType::File)
         .map_err(|why| Failure::new("the flags of ", Side::Newer, why))
 }
 
@@ -202,8 +202,8 @@ fn xattrs_differ(
     }
     let blame = |side| move |why| Failure::new("the extended attributes of ", side, why);
     for name in &names {
-        let was = xattrs::value(older, name).map_err(blame(Side::Older))?;
-        if was != xattrs::value(newer, name).map_err(blame(Side::Newer))? {
+        let was = xattrs::get_xattr(older, name).map_err(blame(Side::Older))?;
+        if was != xattrs::get_xattr(newer, name).map_err(blame(Side::Newer))? {
             return Ok(true);
         }
     }
@@ -212,7 +212,8 @@ fn xattrs_differ(
 
 fn are_both_on_btrfs(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure> {
     let on_btrfs = |place: Place<'_>, side| {
-        let kind = boundary::of(place.dir).map_err(|why| Failure::new("", side, why))?;
+        let kind =
+            boundary::file_system_type(place.dir).map_err(|why| Failure::new("", side, why))?;
         Ok(kind == boundary::BTRFS)
     };
     Ok(on_btrfs(older, Side::Older)? && on_btrfs(newer, Side::Newer)?)
@@ -221,7 +222,7 @@ fn are_both_on_btrfs(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure
 /// `None` where there are more than the kernel lists: whoever owns a file can give it that many, and must
 /// not stop what is done to all others.
 fn attribute_names(place: Place<'_>, side: Side) -> Result<Option<Vec<CString>>, Failure> {
-    match xattrs::names(place) {
+    match xattrs::list_xattrs(place) {
         Ok(names) => Ok(Some(names)),
         Err(why) if xattrs::are_too_many(&why) => Ok(None),
         Err(why) => Err(Failure::new("the extended attributes of ", side, why)),
@@ -276,7 +277,7 @@ fn differ_in(a: &Content, b: &Content, ranges: &[Range<u64>]) -> Result<bool, Fa
 
 /// Whether two symbolic links lead elsewhere.
 pub fn targets_differ(older: Place<'_>, newer: Place<'_>) -> Result<bool, Failure> {
-    Ok(target(older, Side::Older)? != target(newer, Side::Newer)?)
+    Ok(read_link_target(older, Side::Older)? != read_link_target(newer, Side::Newer)?)
 }
 
 /// One of the two files, open.
@@ -318,7 +319,7 @@ impl Content {
     }
 }
 
-fn target(place: Place<'_>, side: Side) -> Result<Vec<u8>, Failure> {
+fn read_link_target(place: Place<'_>, side: Side) -> Result<Vec<u8>, Failure> {
     // Else it is no link any more.
     let target = place.link_target().and_then(|target| Ok(target.ok_or(Errno::STALE)?));
     target.map_err(|why| Failure::new("the target of ", side, why))

@@ -24,7 +24,7 @@ const REPORT_EVERY: u64 = 1024;
 /// Both are the root directories of trees. What vanishes from a live tree meanwhile counts as not
 /// there; whatever else cannot be read is an error. Where directories are moved into each other meanwhile,
 /// both are walked again.
-pub fn walk(
+pub fn compare_by_walk(
     older: BorrowedFd<'_>,
     newer: BorrowedFd<'_>,
     progress: &dyn Fn(u64),
@@ -101,7 +101,7 @@ impl<'r> Source<'r> {
     }
 
     fn list(&mut self) -> Result<Vec<Entry>, Failure> {
-        match self.descent.current().and_then(directory_walker::entries) {
+        match self.descent.current().and_then(directory_walker::list_entries) {
             Ok(mut entries) => {
                 entries.retain(|entry| !self.boundary.is_no_file(entry.inode));
                 Ok(entries)
@@ -263,7 +263,7 @@ impl<'a> Walk<'a> {
         let (older, newer) = ((Place { dir: a, name }, &was), (Place { dir: b, name }, &is));
         let kind = match self.known.is_some_and(|known| known.is_same_but_for_flags(&was, &is)) {
             true => compare::flags_differ(older, newer)?.then_some(ChangeKind::Metadata),
-            false => compare::difference(older, newer)?,
+            false => compare::find_difference(older, newer)?,
         };
         Ok(kind.map(|kind| (kind, is.facts)))
     }
@@ -369,7 +369,7 @@ impl Frame {
         newer: Vec<Entry>,
         known: Option<&dyn Known>,
     ) -> Self {
-        Self::of(sides, merge(older, newer), known)
+        Self::of(sides, merge_names(older, newer), known)
     }
 
     /// A directory that is the same in both trees.
@@ -394,7 +394,7 @@ impl Frame {
 }
 
 /// The names of two sorted lists, each once, and whether both trees have the same inode number there.
-fn merge(older: Vec<Entry>, newer: Vec<Entry>) -> Vec<(Entry, Sides, bool)> {
+fn merge_names(older: Vec<Entry>, newer: Vec<Entry>) -> Vec<(Entry, Sides, bool)> {
     let mut merged = Vec::with_capacity(older.len().max(newer.len()));
     let (mut older, mut newer) = (older.into_iter().peekable(), newer.into_iter().peekable());
     loop {

@@ -18,7 +18,7 @@ use rustix::thread::{set_thread_gid, set_thread_uid};
 use support::every_kind_of_file::fill;
 use support::own_mounts::own_mounts;
 
-use super::{Known, first_difference, walk, walk_added, walk_knowing};
+use super::{Known, compare_by_walk, first_difference, walk_added, walk_knowing};
 use crate::stat::Stat;
 use crate::{Changes, Result};
 
@@ -52,7 +52,7 @@ impl Pair {
 
     fn walk(&self) -> Result<Changes> {
         let (older, newer) = (File::open(self.older()).unwrap(), File::open(self.newer()).unwrap());
-        walk(older.as_fd(), newer.as_fd(), &|_| {})
+        compare_by_walk(older.as_fd(), newer.as_fd(), &|_| {})
     }
 
     /// Each change as `kind type path`.
@@ -120,7 +120,7 @@ fn every_kind_of_file_can_appear_and_vanish() {
     ];
     assert_eq!(pair.changes(), expected.map(|row| format!("added {row}")));
     let (older, newer) = (File::open(pair.newer()).unwrap(), File::open(pair.older()).unwrap());
-    let removed = walk(older.as_fd(), newer.as_fd(), &|_| {}).unwrap();
+    let removed = compare_by_walk(older.as_fd(), newer.as_fd(), &|_| {}).unwrap();
     assert_eq!(text(&removed), expected.map(|row| format!("removed {row}")));
 }
 

@@ -174,8 +174,8 @@ pub struct Entry {
 }
 
 /// The names in a directory, sorted by bytes.
-pub fn names(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
-    let mut names = list(dir, |entry| entry.file_name().to_owned())?;
+pub fn list_names(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
+    let mut names = list_directory(dir, |entry| entry.file_name().to_owned())?;
     names.sort_unstable();
     // What is made again while it is listed may be listed twice.
     names.dedup();
@@ -183,8 +183,8 @@ pub fn names(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
 }
 
 /// The entries of a directory, sorted by the bytes of their names.
-pub fn entries(dir: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
-    let mut entries = list(dir, |entry| Entry {
+pub fn list_entries(dir: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
+    let mut entries = list_directory(dir, |entry| Entry {
         name: entry.file_name().to_owned(),
         inode: entry.ino(),
         is_dir: match entry.file_type() {
@@ -197,7 +197,10 @@ pub fn entries(dir: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-fn list<T>(dir: BorrowedFd<'_>, take: impl Fn(&RawDirEntry<'_>) -> T) -> io::Result<Vec<T>> {
+fn list_directory<T>(
+    dir: BorrowedFd<'_>,
+    take: impl Fn(&RawDirEntry<'_>) -> T,
+) -> io::Result<Vec<T>> {
     // Opened anew, since reading moves the offset that all duplicates of a descriptor share.
     let own = open_dir(dir, c".")?;
     let mut buffer = Vec::with_capacity(32 * 1024);

@@ -77,7 +77,7 @@ impl<'r> Scales<'r> {
 
     /// The names in the current directory, sorted; none if it is gone.
     pub fn names(&mut self) -> Result<Vec<CString>> {
-        let names = self.descent.current().and_then(directory_walker::names);
+        let names = self.descent.current().and_then(directory_walker::list_names);
         Ok(self.unless_gone(names, None)?.unwrap_or_default())
     }
 

@@ -45,9 +45,9 @@ pub struct InodeFlags {
 impl InodeFlags {
     /// Of an open regular file or directory; `None` where the file system cannot tell.
     pub fn of(file: BorrowedFd<'_>) -> io::Result<Option<Self>> {
-        let Some(flags) = read(file)? else { return Ok(None) };
-        let flags = flags & known();
-        let project = file_ioctls::get(file).map_or(0, |found| found.project);
+        let Some(flags) = read_flags(file)? else { return Ok(None) };
+        let flags = flags & known_flags();
+        let project = file_ioctls::get_fsxattr(file).map_or(0, |found| found.project);
         Ok(Some(Self { flags, project }))
     }
 
@@ -67,8 +67,8 @@ impl InodeFlags {
     pub fn give(self, copy: BorrowedFd<'_>) -> io::Result<String> {
         let mut refused = String::new();
         let wanted = self.flags - LOCKS;
-        let Some(now) = read(copy)? else { return Ok(letters(self.flags)) };
-        let (rest, mut reached) = (now - known(), now & known());
+        let Some(now) = read_flags(copy)? else { return Ok(flag_letters(self.flags)) };
+        let (rest, mut reached) = (now - known_flags(), now & known_flags());
         let set = |flags| change("flags: set", || Ok(fs::ioctl_setflags(copy, rest | flags)?));
         let is_refused = |why: &io::Error| Errno::from_io_error(why).is_some_and(has_none);
         match if reached == wanted { Ok(()) } else { set(wanted) } {
@@ -87,11 +87,12 @@ impl InodeFlags {
             }
             Err(why) => return Err(why),
         }
-        let project = file_ioctls::get(copy).ok().filter(|found| found.project != self.project);
+        let project =
+            file_ioctls::get_fsxattr(copy).ok().filter(|found| found.project != self.project);
         if let Some(found) = project {
             let mut found = found;
             found.project = self.project;
-            if change("flags: set project", || file_ioctls::set(copy, &found)).is_err() {
+            if change("flags: set project", || file_ioctls::set_fsxattr(copy, &found)).is_err() {
                 refused.push_str(" and its project id");
             }
         }
@@ -100,7 +101,7 @@ impl InodeFlags {
 }
 
 /// All flags of an open file or directory; `None` where its file system has none.
-pub fn read(file: impl AsFd) -> io::Result<Option<IFlags>> {
+pub fn read_flags(file: impl AsFd) -> io::Result<Option<IFlags>> {
     match fs::ioctl_getflags(file) {
         Ok(flags) => Ok(Some(flags)),
         Err(why) if has_none(why) => Ok(None),
@@ -109,17 +110,17 @@ pub fn read(file: impl AsFd) -> io::Result<Option<IFlags>> {
 }
 
 /// Forbids changes, the last that is done to a copy. Returns the letters of what is not taken.
-pub fn lock(copy: BorrowedFd<'_>, locks: IFlags) -> io::Result<String> {
+pub fn lock_changes(copy: BorrowedFd<'_>, locks: IFlags) -> io::Result<String> {
     match change("flags: lock", || set_locks(copy, locks)) {
         Ok(()) => Ok(String::new()),
-        Err(why) if Errno::from_io_error(&why).is_some_and(has_none) => Ok(letters(locks)),
+        Err(why) if Errno::from_io_error(&why).is_some_and(has_none) => Ok(flag_letters(locks)),
         Err(why) => Err(why),
     }
 }
 
 /// Allows changes to an open file or directory, and to what is in it; returns the flags that forbade them.
-pub fn unlock(file: BorrowedFd<'_>) -> io::Result<IFlags> {
-    let locks = read(file)?.unwrap_or(IFlags::empty()) & LOCKS;
+pub fn unlock_changes(file: BorrowedFd<'_>) -> io::Result<IFlags> {
+    let locks = read_flags(file)?.unwrap_or(IFlags::empty()) & LOCKS;
     if !locks.is_empty() {
         change("flags: unlock", || set_locks(file, IFlags::empty()))?;
     }
@@ -128,37 +129,39 @@ pub fn unlock(file: BorrowedFd<'_>) -> io::Result<IFlags> {
 
 /// `FS_IOC_SETFLAGS` with `+c` would set the compression that Btrfs uses anew (btrfs(5)).
 fn set_locks(file: BorrowedFd<'_>, locks: IFlags) -> io::Result<()> {
-    let Ok(mut found) = file_ioctls::get(file) else {
+    let Ok(mut found) = file_ioctls::get_fsxattr(file) else {
         let flags = fs::ioctl_getflags(file)?;
         return Ok(fs::ioctl_setflags(file, (flags - LOCKS) | locks)?);
     };
     found.flags &= !(file_ioctls::IMMUTABLE | file_ioctls::APPEND);
-    for (lock, bit) in
+    for (lock_changes, bit) in
         [(IFlags::IMMUTABLE, file_ioctls::IMMUTABLE), (IFlags::APPEND, file_ioctls::APPEND)]
     {
-        found.flags |= if locks.contains(lock) { bit } else { 0 };
+        found.flags |= if locks.contains(lock_changes) { bit } else { 0 };
     }
-    file_ioctls::set(file, &found)
+    file_ioctls::set_fsxattr(file, &found)
 }
 
 /// Whether two open files or directories differ in what both their file systems can tell and keep.
-pub fn differ(one: BorrowedFd<'_>, other: BorrowedFd<'_>, is_file: bool) -> io::Result<bool> {
+pub fn flags_differ(one: BorrowedFd<'_>, other: BorrowedFd<'_>, is_file: bool) -> io::Result<bool> {
     let (Some(a), Some(b)) = (InodeFlags::of(one)?, InodeFlags::of(other)?) else {
         return Ok(false);
     };
     if a == b {
         return Ok(false);
     }
-    if of_open(one)?.device == of_open(other)?.device || boundary::of(one)? == boundary::of(other)?
+    if of_open(one)?.device == of_open(other)?.device
+        || boundary::file_system_type(one)? == boundary::file_system_type(other)?
     {
-        return Ok(a.project != b.project || comparable(a.flags, b.flags, is_file));
+        return Ok(a.project != b.project || comparable_flags(a.flags, b.flags, is_file));
     }
-    let both = kept_by(boundary::of(one)?) & kept_by(boundary::of(other)?);
-    Ok(comparable(a.flags & both, b.flags & both, is_file))
+    let both =
+        kept_by(boundary::file_system_type(one)?) & kept_by(boundary::file_system_type(other)?);
+    Ok(comparable_flags(a.flags & both, b.flags & both, is_file))
 }
 
 /// Btrfs itself gives files `+m` that turn out not to be worth compressing, which hides `+c`.
-fn comparable(a: IFlags, b: IFlags, is_file: bool) -> bool {
+fn comparable_flags(a: IFlags, b: IFlags, is_file: bool) -> bool {
     let compression = NOCOMP | IFlags::COMPRESSED;
     let ignored = if is_file && (a | b).contains(NOCOMP) { compression } else { IFlags::empty() };
     a - ignored != b - ignored
@@ -169,18 +172,18 @@ fn kept_by(kind: u64) -> IFlags {
     let few = IFlags::IMMUTABLE | IFlags::APPEND | IFlags::NODUMP;
     let more = few | IFlags::SYNC | IFlags::NOATIME;
     match kind {
-        boundary::BTRFS => known() - PROJINHERIT,
+        boundary::BTRFS => known_flags() - PROJINHERIT,
         boundary::EXT4 => more | IFlags::DIRSYNC,
         boundary::XFS => more,
         _ => few,
     }
 }
 
-fn known() -> IFlags {
+fn known_flags() -> IFlags {
     LETTERS.into_iter().fold(IFlags::empty(), |all, (flag, _)| all | flag)
 }
 
-fn letters(flags: IFlags) -> String {
+fn flag_letters(flags: IFlags) -> String {
     LETTERS
         .into_iter()
         .filter(|(flag, _)| flags.contains(*flag))

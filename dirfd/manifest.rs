@@ -113,7 +113,7 @@ impl Census {
 }
 
 /// Whatever is written to a file or a directory moves its time of change, which nobody can set back.
-fn mark(hasher: &mut DefaultHasher, name: &CStr, stat: &Stat) {
+fn hash_mark(hasher: &mut DefaultHasher, name: &CStr, stat: &Stat) {
     name.hash(hasher);
     (stat.inode, stat.changed, stat.facts.size, stat.facts.mode).hash(hasher);
     (stat.facts.mtime, stat.facts.mtime_nanos, stat.links).hash(hasher);
@@ -163,7 +163,7 @@ impl Walk<'_> {
     }
 
     fn list(&mut self) -> io::Result<Vec<CString>> {
-        match self.descent.current().and_then(directory_walker::names) {
+        match self.descent.current().and_then(directory_walker::list_names) {
             Err(why) if is_gone(&why) => Ok(Vec::new()),
             names => names,
         }
@@ -173,7 +173,7 @@ impl Walk<'_> {
     fn look(&mut self, name: &CStr, shown: &TreePath) -> io::Result<bool> {
         let place = Place { dir: self.descent.current()?, name };
         let stat = self.boundary.stat(place)?;
-        mark(&mut self.hasher, name, &stat);
+        hash_mark(&mut self.hasher, name, &stat);
         self.census.names += 1;
         if self.boundary.is_beyond_mount(&stat) {
             self.census

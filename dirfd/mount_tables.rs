@@ -107,16 +107,16 @@ type Key = (Vec<u8>, u64, u64);
 
 /// Reads every mount table below `proc`, the open `/proc`, for as long as there is time. Threads that
 /// end meanwhile are ignored.
-pub fn all(proc: BorrowedFd<'_>, until: Instant) -> Result<MountTables> {
+pub fn read_mount_tables(proc: BorrowedFd<'_>, until: Instant) -> Result<MountTables> {
     let mut found = MountTables::default();
-    let mut seen = HashSet::from([key(proc, Path::new(OWN)).map_err(cannot("tell", OWN))?]);
+    let mut seen = HashSet::from([key(proc, Path::new(OWN)).map_err(cannot_about("tell", OWN))?]);
     let mut known = HashSet::new();
-    add(proc, None, Path::new(OWN), None, &mut known, &mut found)?;
-    let status = read(proc, &Path::new(OWN).join("status"), None);
+    add_table(proc, None, Path::new(OWN), None, &mut known, &mut found)?;
+    let status = read_proc_file(proc, &Path::new(OWN).join("status"), None);
     // A `/proc` that does not tell is read the long way.
     let mut kin = Kin::new(&status.unwrap_or_default(), by_root);
-    for process in numbers(proc, Path::new("."))? {
-        for thread in threads(proc, process)? {
+    for process in list_numbered(proc, Path::new("."))? {
+        for thread in list_threads(proc, process)? {
             if Instant::now() >= until {
                 found.more = true;
                 return Ok(found);
@@ -130,7 +130,7 @@ pub fn all(proc: BorrowedFd<'_>, until: Instant) -> Result<MountTables> {
                     // Who ended before its table was read leaves that to the next one who sees it.
                     let until = Some(until);
                     if seen.contains(&key)
-                        || add(proc, Some(thread), &entry, until, &mut known, &mut found)?
+                        || add_table(proc, Some(thread), &entry, until, &mut known, &mut found)?
                     {
                         seen.insert(key);
                         kin.remember(thread);
@@ -140,7 +140,7 @@ pub fn all(proc: BorrowedFd<'_>, until: Instant) -> Result<MountTables> {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     found.unreadable += 1;
                 }
-                Err(error) => return Err(cannot("tell", &entry.to_string_lossy())(error)),
+                Err(error) => return Err(cannot_about("tell", &entry.to_string_lossy())(error)),
             }
         }
     }
@@ -170,7 +170,7 @@ pub fn open_mount_point(
 }
 
 /// Whether there was a table to read: none of a thread that has ended.
-fn add(
+fn add_table(
     proc: BorrowedFd<'_>,
     seen_by: Option<i32>,
     entry: &Path,
@@ -178,16 +178,16 @@ fn add(
     known: &mut HashSet<u64>,
     found: &mut MountTables,
 ) -> Result<bool> {
-    let table = match read(proc, &entry.join("mountinfo"), until) {
+    let table = match read_proc_file(proc, &entry.join("mountinfo"), until) {
         Ok(table) => table,
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
             found.more = true;
             return Ok(true);
         }
         Err(error) if seen_by.is_some() && has_ended(&error) => return Ok(false),
-        Err(error) => return Err(cannot("read", &entry.to_string_lossy())(error)),
+        Err(error) => return Err(cannot_about("read", &entry.to_string_lossy())(error)),
     };
-    let mut mounts = mountinfo::parse(&table)?;
+    let mut mounts = mountinfo::parse_mountinfo(&table)?;
     mounts.retain(|mount| known.insert(mount.id));
     found.tables.push(MountTable { seen_by, mounts });
     Ok(true)
@@ -204,11 +204,11 @@ fn key(proc: BorrowedFd<'_>, entry: &Path) -> io::Result<Key> {
 
 /// The threads of a process. Most have but the one that has the process's number, and the links of
 /// their directory tell: two, and one for each thread (`proc_task_getattr` in the kernel).
-fn threads(proc: BorrowedFd<'_>, process: i32) -> Result<Vec<i32>> {
+fn list_threads(proc: BorrowedFd<'_>, process: i32) -> Result<Vec<i32>> {
     let tasks = PathBuf::from(process.to_string()).join("task");
     match fs::statx(proc, &tasks, AtFlags::empty(), StatxFlags::NLINK) {
         Ok(stat) if stat.stx_nlink == 3 => Ok(vec![process]),
-        Ok(_) | Err(_) => numbers(proc, &tasks),
+        Ok(_) | Err(_) => list_numbered(proc, &tasks),
     }
 }
 
@@ -219,7 +219,11 @@ fn entry_of(process: i32, thread: i32) -> PathBuf {
 }
 
 /// Reads a file of `/proc`; `TimedOut` if it has an end that is too far away.
-fn read(proc: BorrowedFd<'_>, path: &Path, until: Option<Instant>) -> io::Result<Vec<u8>> {
+fn read_proc_file(
+    proc: BorrowedFd<'_>,
+    path: &Path,
+    until: Option<Instant>,
+) -> io::Result<Vec<u8>> {
     let opened = fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut opened = File::from(opened);
     // Most tables fit at once. `take` spares the question for a size, which is 0 here.
@@ -237,7 +241,7 @@ fn read(proc: BorrowedFd<'_>, path: &Path, until: Option<Instant>) -> io::Result
 }
 
 /// The entries of a directory of `/proc` whose names are numbers; none if its process has ended.
-fn numbers(proc: BorrowedFd<'_>, path: &Path) -> Result<Vec<i32>> {
+fn list_numbered(proc: BorrowedFd<'_>, path: &Path) -> Result<Vec<i32>> {
     let action = || format!("list /proc/{}", path.display());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let list = || -> io::Result<Vec<i32>> {
@@ -264,7 +268,7 @@ fn has_ended(error: &io::Error) -> bool {
     gone.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-fn cannot(verb: &str, entry: &str) -> impl FnOnce(io::Error) -> Error {
+fn cannot_about(verb: &str, entry: &str) -> impl FnOnce(io::Error) -> Error {
     let action = format!("{verb} the mount namespace of /proc/{entry}");
     move |error| Error::io(action, error)
 }
@@ -310,7 +314,7 @@ mod tests {
         std::fs::remove_file(dir.path().join("7/task/7/ns/mnt")).unwrap();
         std::fs::remove_file(dir.path().join("9/task/9/mountinfo")).unwrap();
         std::fs::create_dir(dir.path().join("8")).unwrap();
-        let found = all(open(&dir).as_fd(), far()).unwrap();
+        let found = read_mount_tables(open(&dir).as_fd(), far()).unwrap();
         let seen: Vec<_> = found.tables.iter().map(|table| table.seen_by).collect();
         assert_eq!((seen, found.unreadable), (vec![None], 0));
     }
@@ -324,7 +328,7 @@ mod tests {
             symlink("../../..", root).unwrap();
         }
         std::fs::remove_file(dir.path().join("7/task/7/mountinfo")).unwrap();
-        let found = all(open(&dir).as_fd(), far()).unwrap();
+        let found = read_mount_tables(open(&dir).as_fd(), far()).unwrap();
         let seen: Vec<_> = found.tables.iter().map(|table| table.seen_by).collect();
         assert_eq!(seen, [None, Some(9)]);
     }
@@ -340,7 +344,7 @@ mod tests {
         std::fs::write(entry.join("mountinfo"), format!("{TABLE}70 0 0:1 / /x rw - tmpfs x rw\n"))
             .unwrap();
         // Thread 9's own root directory differs from both.
-        let found = all(open(&dir).as_fd(), far()).unwrap();
+        let found = read_mount_tables(open(&dir).as_fd(), far()).unwrap();
         let ids =
             |at: usize| -> Vec<u64> { found.tables[at].mounts.iter().map(|m| m.id).collect() };
         assert_eq!((found.tables[1].seen_by, ids(0), ids(1)), (Some(7), vec![1], vec![70]));
@@ -351,17 +355,17 @@ mod tests {
     fn a_table_that_cannot_be_read_is_an_error_and_not_an_empty_table() {
         let dir = proc(&[("1", "mnt:[10]")]);
         std::fs::write(dir.path().join("1/task/1/mountinfo"), "1 0\n").unwrap();
-        let error = all(open(&dir).as_fd(), far()).unwrap_err().to_string();
+        let error = read_mount_tables(open(&dir).as_fd(), far()).unwrap_err().to_string();
         assert_eq!(error, "cannot read line 1 of the mount table: it has no device");
         std::fs::remove_file(dir.path().join("1/task/1/mountinfo")).unwrap();
-        let error = all(open(&dir).as_fd(), far()).unwrap_err().to_string();
+        let error = read_mount_tables(open(&dir).as_fd(), far()).unwrap_err().to_string();
         assert!(error.starts_with("cannot read the mount namespace of /proc/thread-self: No such"));
     }
 
     #[test]
     fn our_own_root_mount_is_found_in_the_real_tables_and_can_be_opened() {
         let proc: OwnedFd = File::open("/proc").unwrap().into();
-        let found = all(proc.as_fd(), far()).unwrap();
+        let found = read_mount_tables(proc.as_fd(), far()).unwrap();
         assert_eq!(found.tables[0].seen_by, None);
         let wanted = fs::statx(fs::CWD, "/", AtFlags::empty(), StatxFlags::MNT_ID).unwrap();
         let root = found.tables[0].mounts.iter().find(|m| m.id == wanted.stx_mnt_id).unwrap();
@@ -375,9 +379,9 @@ mod tests {
     #[test]
     fn when_the_time_is_up_our_own_table_is_told_and_that_there_are_more() {
         let dir = proc(&[("1", "mnt:[10]"), ("7", "mnt:[11]")]);
-        let found = all(open(&dir).as_fd(), Instant::now()).unwrap();
+        let found = read_mount_tables(open(&dir).as_fd(), Instant::now()).unwrap();
         assert_eq!((found.tables.len(), found.tables[0].seen_by, found.more), (1, None, true));
-        assert!(!all(open(&dir).as_fd(), far()).unwrap().more);
+        assert!(!read_mount_tables(open(&dir).as_fd(), far()).unwrap().more);
     }
 
     #[test]

@@ -75,9 +75,9 @@ impl Mount {
         Some(whole.strip_prefix(b"/").unwrap_or(&whole).to_vec())
     }
 
-    /// The value of one of the file system's own options (empty if it has none); see [`option`].
+    /// The value of one of the file system's own options (empty if it has none); see [`find_option`].
     pub fn option(&self, name: &[u8]) -> Option<Cow<'_, [u8]>> {
-        option(&self.super_options, name)
+        find_option(&self.super_options, name)
     }
 }
 
@@ -85,7 +85,7 @@ impl Mount {
 ///
 /// The first one counts: Btrfs prints `subvolid=` before `subvol=`, whose value is a name that may
 /// contain `,subvolid=…` unescaped.
-pub fn option<'o>(options: &'o [u8], name: &[u8]) -> Option<Cow<'o, [u8]>> {
+pub fn find_option<'o>(options: &'o [u8], name: &[u8]) -> Option<Cow<'o, [u8]>> {
     options.split(|&b| b == b',').find_map(|option| match option.strip_prefix(name)? {
         [] => Some(Cow::Borrowed(&b""[..])),
         [b'=', value @ ..] => Some(unescape(value)),
@@ -99,7 +99,7 @@ pub fn is_in_memory(fs_type: &[u8]) -> bool {
 }
 
 /// Reads a whole table; an error names the line that is malformed.
-pub fn parse(table: &[u8]) -> Result<Vec<Mount>> {
+pub fn parse_mountinfo(table: &[u8]) -> Result<Vec<Mount>> {
     let lines = table.strip_suffix(b"\n").unwrap_or(table);
     if lines.is_empty() {
         return Ok(Vec::new());
@@ -116,9 +116,11 @@ pub fn parse(table: &[u8]) -> Result<Vec<Mount>> {
 fn parse_line(line: &[u8]) -> Result<Mount, &'static str> {
     let mut fields = line.split(|&b| b == b' ');
     let mut next = |missing| fields.next().ok_or(missing);
-    let id = number(next("it is empty")?).ok_or("its first field is no mount number")?;
-    let parent = number(next("it has no parent")?).ok_or("its second field is no mount number")?;
-    let dev = device(next("it has no device")?).ok_or("its third field is no device number")?;
+    let id = parse_number(next("it is empty")?).ok_or("its first field is no mount number")?;
+    let parent =
+        parse_number(next("it has no parent")?).ok_or("its second field is no mount number")?;
+    let dev =
+        parse_device(next("it has no device")?).ok_or("its third field is no device number")?;
     let root = unescape(next("it has no root")?).into_owned();
     let mount_point = unescape(next("it has no mount point")?).into_owned();
     let options = next("it has no mount options")?.to_vec();
@@ -130,13 +132,13 @@ fn parse_line(line: &[u8]) -> Result<Mount, &'static str> {
     Ok(Mount { id, parent, dev, root, mount_point, fs_type, source, options, super_options })
 }
 
-fn number<T: std::str::FromStr>(field: &[u8]) -> Option<T> {
+fn parse_number<T: std::str::FromStr>(field: &[u8]) -> Option<T> {
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 
-fn device(field: &[u8]) -> Option<(u32, u32)> {
+fn parse_device(field: &[u8]) -> Option<(u32, u32)> {
     let colon = field.iter().position(|&b| b == b':')?;
-    Some((number(&field[..colon])?, number(&field[colon + 1..])?))
+    Some((parse_number(&field[..colon])?, parse_number(&field[colon + 1..])?))
 }
 
 /// Undoes the kernel's `\ooo`, which stands for any byte; a backslash without three octal digits
@@ -177,17 +179,17 @@ pub struct Mounted {
 }
 
 /// Every mount that this thread sees, a later one above an earlier one.
-pub fn all() -> Result<Vec<Mount>> {
-    parsed(File::open(TABLE))
+pub fn read_mounts() -> Result<Vec<Mount>> {
+    parse_table(File::open(TABLE))
 }
 
-fn parsed(table: io::Result<File>) -> Result<Vec<Mount>> {
+fn parse_table(table: io::Result<File>) -> Result<Vec<Mount>> {
     let table = table
         .and_then(|table| {
             atomic_file::read_at_most(table, Vec::new(), atomic_file::MAX_KERNEL_TABLE)
         })
         .map_err(|e| Error::io("read the mount table", e))?;
-    parse(&table)
+    parse_mountinfo(&table)
 }
 
 /// The mount that shows an open file, of which the path is enough; `None` before Linux 5.8, and where this
@@ -195,9 +197,9 @@ fn parsed(table: io::Result<File>) -> Result<Vec<Mount>> {
 ///
 /// An error where this thread's table should show it and does not: it was unmounted meanwhile. Nothing
 /// that we have mounted ourselves and apart, or that is of another namespace, is to be asked for here.
-pub fn of(file: BorrowedFd<'_>) -> Result<Option<Mount>> {
+pub fn mount_of_file(file: BorrowedFd<'_>) -> Result<Option<Mount>> {
     let Some(id) = stat::mount_of(file) else { return Ok(None) };
-    let mut mounts = all()?;
+    let mut mounts = read_mounts()?;
     if let Some(at) = mounts.iter().position(|mount| mount.id == id) {
         return Ok(Some(mounts.swap_remove(at)));
     }
@@ -242,7 +244,7 @@ impl UsersOwn {
     }
 
     fn read_again(&mut self) -> Result<()> {
-        self.own = parsed(self.table.rewind().and_then(|()| self.table.try_clone()))?;
+        self.own = parse_table(self.table.rewind().and_then(|()| self.table.try_clone()))?;
         self.own.retain(|mount| mount.users_own().is_some());
         Ok(())
     }
@@ -257,7 +259,7 @@ pub fn at(dir: &Path) -> Result<Mounted> {
     let whole = std::fs::canonicalize(dir).map_err(failed)?;
     let stat = fs::statx(opened.as_fd(), "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
         .map_err(|e| failed(e.into()))?;
-    let mount = all()?.into_iter().find(|mount| mount.id == stat.stx_mnt_id);
+    let mount = read_mounts()?.into_iter().find(|mount| mount.id == stat.stx_mnt_id);
     let Some(mount) = mount else {
         return Err(Error::new(action(), "its mount is not in this process's mount table")
             .hint("name the root of a mounted file system with --root"));
@@ -281,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_line_is_read_with_odd_names() {
-        let mounts = parse(LINE).unwrap();
+        let mounts = parse_mountinfo(LINE).unwrap();
         let [mount] = mounts.as_slice() else { panic!("{mounts:?}") };
         assert_eq!((mount.id, mount.parent, mount.dev), (65, 43, (0, 39)));
         assert_eq!(mount.root, b"/root");
@@ -296,14 +298,17 @@ mod tests {
     #[test]
     fn a_subvolume_name_cannot_forge_the_subvolume_id() {
         let line = b"1 0 0:1 / / rw - btrfs x rw,subvolid=256,subvol=/a,subvolid=999\n";
-        assert_eq!(parse(line).unwrap()[0].option(b"subvolid").as_deref(), Some(&b"256"[..]));
+        assert_eq!(
+            parse_mountinfo(line).unwrap()[0].option(b"subvolid").as_deref(),
+            Some(&b"256"[..])
+        );
     }
 
     #[test]
     fn an_empty_source_and_no_optional_fields_are_fine() {
-        let mounts = parse(b"1 0 0:1 / / rw - tmpfs  rw").unwrap();
+        let mounts = parse_mountinfo(b"1 0 0:1 / / rw - tmpfs  rw").unwrap();
         assert_eq!(mounts[0].source, b"");
-        assert_eq!(parse(b"").unwrap(), []);
+        assert_eq!(parse_mountinfo(b"").unwrap(), []);
     }
 
     #[test]
@@ -315,7 +320,7 @@ mod tests {
             (b"1 0 0:1 / / rw - btrfs x", "it has no file system options"),
         ] {
             let table = [b"1 0 0:1 / / rw - tmpfs x rw\n", bad, b"\n"].concat();
-            let error = parse(&table).unwrap_err().to_string();
+            let error = parse_mountinfo(&table).unwrap_err().to_string();
             assert_eq!(error, format!("cannot read line 2 of the mount table: {why}"));
         }
     }
@@ -328,7 +333,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_parser_fail_badly(bytes: Vec<u8>) {
-            let _ = parse(&bytes);
+            let _ = parse_mountinfo(&bytes);
             prop_assert!(unescape(&bytes).len() <= bytes.len());
         }
 
@@ -342,7 +347,7 @@ mod tests {
                 })
                 .collect();
             let line = [&b"1 0 0:1 / "[..], &escaped, b" rw - btrfs x rw\n"].concat();
-            prop_assert_eq!(&parse(&line).unwrap()[0].mount_point, &name);
+            prop_assert_eq!(&parse_mountinfo(&line).unwrap()[0].mount_point, &name);
         }
     }
 
@@ -358,7 +363,7 @@ mod tests {
             ("/os", "/mnt", "/mntroot", None),
         ] {
             let line = format!("1 0 0:1 {root} {point} rw - btrfs x rw");
-            let mount = &super::parse(line.as_bytes()).unwrap()[0];
+            let mount = &super::parse_mountinfo(line.as_bytes()).unwrap()[0];
             let found = mount.in_file_system(path.as_bytes());
             assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{root} {point} {path}");
         }

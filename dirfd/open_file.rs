@@ -22,13 +22,13 @@ pub struct Handle<'a> {
 
 /// Opens what has this name, if it is still the one that `expected` tells of. `ESTALE` if it is
 /// another one by now.
-pub fn open(place: Place<'_>, expected: &Stat) -> io::Result<OwnedFd> {
+pub fn open_expected(place: Place<'_>, expected: &Stat) -> io::Result<OwnedFd> {
     let opened = match expected.facts.file_type {
         FileType::File => place.open_file()?.into(),
         FileType::Dir | FileType::Subvolume => open_dir(place.dir, place.name)?,
         _ => open_path(place)?,
     };
-    if of_open(opened.as_fd())?.is_same_file(expected) { Ok(opened) } else { Err(stale()) }
+    if of_open(opened.as_fd())?.is_same_file(expected) { Ok(opened) } else { Err(stale_handle()) }
 }
 
 /// Opens a link or a special file that this process made a moment ago in a directory that nobody else
@@ -56,7 +56,7 @@ fn open_path(place: Place<'_>) -> io::Result<OwnedFd> {
     Ok(fs::openat(place.dir, place.name, flags, Mode::empty())?)
 }
 
-fn stale() -> io::Error {
+fn stale_handle() -> io::Error {
     Errno::STALE.into()
 }
 
@@ -66,7 +66,7 @@ impl<'a> Handle<'a> {
         Self { fd, path_only: false }
     }
 
-    /// Of what [`open`] opened for this file type.
+    /// Of what [`open_expected`] opened for this file type.
     pub fn new(fd: BorrowedFd<'a>, file_type: FileType) -> Self {
         let data = matches!(file_type, FileType::File | FileType::Dir | FileType::Subvolume);
         Self { fd, path_only: !data }

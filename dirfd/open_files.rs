@@ -93,8 +93,8 @@ pub struct Found {
 /// thread: it tells of files that are deleted, and of sockets. This process itself is left out.
 ///
 /// `proc` is the open `/proc`. Processes that end meanwhile are ignored.
-pub fn find(proc: BorrowedFd<'_>, census: &Census, path: &[u8]) -> Result<Found> {
-    all(proc, census, path)
+pub fn find_users(proc: BorrowedFd<'_>, census: &Census, path: &[u8]) -> Result<Found> {
+    find_all_users(proc, census, path)
 }
 
 impl Found {
@@ -196,21 +196,21 @@ fn name(f: &mut fmt::Formatter<'_>, pid: i32, command: &[u8], unit: Option<&Unit
 /// What the kernel adds to the name of a file that has none any more.
 const DELETED: &[u8] = b" (deleted)";
 
-pub(crate) fn all(proc: BorrowedFd<'_>, census: &Census, path: &[u8]) -> Result<Found> {
+pub(crate) fn find_all_users(proc: BorrowedFd<'_>, census: &Census, path: &[u8]) -> Result<Found> {
     let failed = |what: &str, why| Error::io(format!("read {what}"), why);
     let own =
         fs::readlinkat(proc, "self", Vec::new()).map_err(|e| failed("/proc/self", e.into()))?;
-    let sockets = match read(proc, Path::new("self/net/unix")) {
+    let sockets = match read_proc_file(proc, Path::new("self/net/unix")) {
         Ok(table) => bound_below(&table, path),
         // A kernel without them has none.
         Err(why) if why.kind() == io::ErrorKind::NotFound => HashSet::new(),
         Err(why) => return Err(failed("/proc/net/unix", why)),
     };
     // A `/proc` that does not tell is looked at thread by thread.
-    let status = read(proc, Path::new("thread-self/status")).unwrap_or_default();
+    let status = read_proc_file(proc, Path::new("thread-self/status")).unwrap_or_default();
     let look = Look { proc, census, path, sockets, status };
     let mut found = Found { privileged: rustix::process::geteuid().is_root(), ..Found::default() };
-    let processes = numbers(proc, Path::new(".")).map_err(|why| failed("/proc", why))?;
+    let processes = list_numbered(proc, Path::new(".")).map_err(|why| failed("/proc", why))?;
     for pid in processes.into_iter().filter(|pid| pid.to_string().as_bytes() != own.as_bytes()) {
         let mut handles = Handles::default();
         match look.process(pid, &mut handles) {
@@ -258,7 +258,7 @@ impl Look<'_> {
         let process = PathBuf::from(pid.to_string());
         let tasks = process.join("task");
         let mut kin = Kin::new(&self.status, by_root_and_files);
-        for thread in numbers(self.proc, &tasks)? {
+        for thread in list_numbered(self.proc, &tasks)? {
             if kin.has(thread) {
                 continue;
             }
@@ -379,12 +379,13 @@ impl Look<'_> {
     fn name(&self, pid: i32) -> (Vec<u8>, Option<Unit>) {
         // It may have ended by now; what it held is told all the same.
         let command = self.about(pid, "comm").unwrap_or_default();
-        let unit = self.about(pid, "cgroup").ok().and_then(|cgroup| process_unit::of(&cgroup));
+        let unit =
+            self.about(pid, "cgroup").ok().and_then(|cgroup| process_unit::unit_of_cgroup(&cgroup));
         (command.strip_suffix(b"\n").unwrap_or(&command).to_vec(), unit)
     }
 
     fn about(&self, pid: i32, name: &str) -> io::Result<Vec<u8>> {
-        read(self.proc, &PathBuf::from(pid.to_string()).join(name))
+        read_proc_file(self.proc, &PathBuf::from(pid.to_string()).join(name))
     }
 
     /// Whether a process that hides its files can have any: not one that has ended meanwhile, nor a
@@ -414,13 +415,13 @@ fn device_of(stat: &Statx) -> (u32, u32) {
     (stat.stx_dev_major, stat.stx_dev_minor)
 }
 
-fn read(proc: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
+fn read_proc_file(proc: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
     let opened = fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     atomic_file::read_at_most(File::from(opened), Vec::new(), atomic_file::MAX_KERNEL_TABLE)
 }
 
 /// The entries of a directory of `/proc` whose names are numbers.
-fn numbers(proc: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<i32>> {
+fn list_numbered(proc: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<i32>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = fs::openat(proc, path, flags, Mode::empty())?;
     let mut numbers = Vec::new();
@@ -447,7 +448,7 @@ pub fn bound_below(table: &[u8], path: &[u8]) -> HashSet<u64> {
     let lines = table.split(|&b| b == b'\n').skip(1);
     lines
         .filter_map(|line| {
-            let (inode, name) = socket(line)?;
+            let (inode, name) = parse_socket(line)?;
             let below = name.strip_prefix(path)?;
             matches!(below, [] | [b'/', ..]).then_some(inode)
         })
@@ -455,7 +456,7 @@ pub fn bound_below(table: &[u8], path: &[u8]) -> HashSet<u64> {
 }
 
 /// `Num RefCount Protocol Flags Type St Inode Path`; unnamed sockets have no path.
-fn socket(line: &[u8]) -> Option<(u64, &[u8])> {
+fn parse_socket(line: &[u8]) -> Option<(u64, &[u8])> {
     let mut rest = line;
     let mut inode: &[u8] = &[];
     for _ in 0..7 {

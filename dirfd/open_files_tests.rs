@@ -41,7 +41,7 @@ fn users_of(dir: &Path) -> Vec<User> {
     let proc: OwnedFd = File::open("/proc").unwrap().into();
     let opened = File::open(dir).unwrap();
     let census = Census::of_dir(opened.as_fd(), &TreePath::root()).unwrap();
-    find(proc.as_fd(), &census, dir.as_os_str().as_bytes()).unwrap().users
+    find_users(proc.as_fd(), &census, dir.as_os_str().as_bytes()).unwrap().users
 }
 
 fn fixture() -> (tempfile::TempDir, std::path::PathBuf) {
@@ -115,7 +115,7 @@ fn this_process_itself_is_left_out() {
 #[test]
 fn what_could_not_be_looked_at_is_not_taken_for_nobody() {
     let unknown = |pid, unseen| {
-        let unit = process_unit::of(b"0::/system.slice/nginx.service");
+        let unit = process_unit::unit_of_cgroup(b"0::/system.slice/nginx.service");
         Unknown { pid, command: b"a\nb".to_vec(), unit, unseen }
     };
     let both = vec![unknown(7, Unseen::Process), unknown(9, Unseen::Handles(2))];
@@ -173,7 +173,7 @@ fn a_handle_that_root_may_not_follow_hides_no_other() {
     let proc: OwnedFd = File::open("/proc").unwrap().into();
     let opened = File::open(&tree).unwrap();
     let census = Census::of_dir(opened.as_fd(), &TreePath::root()).unwrap();
-    let found = find(proc.as_fd(), &census, tree.as_os_str().as_bytes()).unwrap();
+    let found = find_users(proc.as_fd(), &census, tree.as_os_str().as_bytes()).unwrap();
     let [user] = found.users.as_slice() else { panic!("{found:?}") };
     assert_eq!((user.pid, user.hold, user.more), (pid, Hold::Open, 0));
     // That the mount is another file system's is known all the same.
@@ -211,7 +211,7 @@ fn in_user_namespace(script: &str, args: &[&Path]) -> Option<Holder> {
 
 #[test]
 fn the_message_names_process_unit_and_how_to_stop_it() {
-    let unit = process_unit::of(b"0::/system.slice/nginx.service");
+    let unit = process_unit::unit_of_cgroup(b"0::/system.slice/nginx.service");
     let user = User {
         pid: 12,
         command: b"ng\x1binx".to_vec(),

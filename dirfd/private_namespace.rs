@@ -53,14 +53,14 @@ impl PrivateNamespace {
         change("private mounts: mount", || {
             Ok(mount(Some(source), dir, Some(fs_type), MsFlags::MS_NOATIME, Some(options))?)
         })
-        .map_err(|e| Error::io(format!("mount {} at {}", source.display(), shown(dir)), e))?;
+        .map_err(|e| Error::io(format!("mount {} at {}", source.display(), escape_path(dir)), e))?;
         Ok(self.mounted_at(dir.to_path_buf()))
     }
 
     /// What is mounted below `dir`, by whomever, but not at it: the last first, so that they can be
     /// unmounted in this order.
     pub fn mounts_below(&self, dir: &Path) -> Result<Vec<MountPoint>> {
-        let mounts = mountinfo::all()?;
+        let mounts = mountinfo::read_mounts()?;
         let places =
             mounts.iter().rev().map(|mount| Path::new(OsStr::from_bytes(&mount.mount_point)));
         let below = places.filter(|place| place.starts_with(dir) && *place != dir);
@@ -105,7 +105,8 @@ impl MountPoint {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 done => {
-                    return done.map_err(|e| Error::io(format!("unmount {}", shown(&self.dir)), e));
+                    return done
+                        .map_err(|e| Error::io(format!("unmount {}", escape_path(&self.dir)), e));
                 }
             }
         }
@@ -129,6 +130,6 @@ impl Drop for MountPoint {
     }
 }
 
-fn shown(dir: &Path) -> String {
+fn escape_path(dir: &Path) -> String {
     Escaped(dir.as_os_str().as_encoded_bytes()).to_string()
 }

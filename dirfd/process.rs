@@ -48,7 +48,7 @@ impl Program {
         args: impl IntoIterator<Item = S>,
         input: &[u8],
     ) -> Result<Vec<u8>> {
-        let args = owned(args);
+        let args = owned_arguments(args);
         let output = self.output(&args, input)?;
         self.printed(&args, output)
     }
@@ -60,7 +60,7 @@ impl Program {
         args: impl IntoIterator<Item = S>,
         is_absence: impl Fn(&[u8]) -> bool,
     ) -> Result<Vec<u8>> {
-        let args = owned(args);
+        let args = owned_arguments(args);
         let output = self.output(&args, b"")?;
         if !output.status.success() && is_absence(&output.stderr) {
             return Ok(output.stdout);
@@ -74,14 +74,14 @@ impl Program {
             Error::new(action(), format!("{} is not installed", self.name))
                 .hint(format!("install the package {}", self.package))
         })?;
-        start(&file, args, input).map_err(|e| Error::io(action(), e))
+        start_process(&file, args, input).map_err(|e| Error::io(action(), e))
     }
 
     fn printed(&self, args: &[OsString], output: Output) -> Result<Vec<u8>> {
         if output.status.success() {
             return Ok(output.stdout);
         }
-        Err(Error::new(format!("run `{}`", self.command_line(args)), complaint(&output)))
+        Err(Error::new(format!("run `{}`", self.command_line(args)), describe_failure(&output)))
     }
 
     fn command_line(&self, args: &[OsString]) -> String {
@@ -94,12 +94,12 @@ impl Program {
     }
 }
 
-fn owned<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Vec<OsString> {
+fn owned_arguments<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Vec<OsString> {
     args.into_iter().map(|arg| arg.as_ref().to_owned()).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the room where processes start")]
-fn start(file: &Path, args: &[OsString], input: &[u8]) -> std::io::Result<Output> {
+fn start_process(file: &Path, args: &[OsString], input: &[u8]) -> std::io::Result<Output> {
     let mut command = Command::new(file);
     // The messages of other programs end up in ours, which are English.
     command.args(args).env("LC_ALL", "C");
@@ -118,7 +118,7 @@ fn start(file: &Path, args: &[OsString], input: &[u8]) -> std::io::Result<Output
 }
 
 /// How it ended and what it wrote to standard error, on one line.
-fn complaint(output: &Output) -> String {
+fn describe_failure(output: &Output) -> String {
     let stderr: Vec<String> = output
         .stderr
         .split(|&byte| byte == b'\n')

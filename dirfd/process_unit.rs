@@ -42,8 +42,9 @@ impl fmt::Display for Unit {
 ///
 /// A unit's group lies below those of its slices. What lies below the unit is its own affair, but
 /// for a user's manager, which has units of its own there.
-pub fn of(cgroup: &[u8]) -> Option<Unit> {
-    let mut parts = path(cgroup)?.split(|&b| b == b'/').map(unescape).filter(|p| !p.is_empty());
+pub fn unit_of_cgroup(cgroup: &[u8]) -> Option<Unit> {
+    let mut parts =
+        cgroup_path(cgroup)?.split(|&b| b == b'/').map(unescape_part).filter(|p| !p.is_empty());
     let system = parts.by_ref().find(|part| !is_slice(part)).filter(|part| is_unit(part))?;
     let user = system.strip_prefix(b"user@").and_then(|rest| rest.strip_suffix(b".service"));
     let own = user.and_then(|_| parts.find(|part| !is_slice(part))).filter(|part| is_unit(part));
@@ -54,7 +55,7 @@ pub fn of(cgroup: &[u8]) -> Option<Unit> {
 }
 
 /// The group in the hierarchy that systemd keeps: the unified one, else its own.
-fn path(cgroup: &[u8]) -> Option<&[u8]> {
+fn cgroup_path(cgroup: &[u8]) -> Option<&[u8]> {
     let lines = || cgroup.split(|&b| b == b'\n');
     let own = lines().find_map(|line| {
         let colon = line.iter().position(|&b| b == b':')?;
@@ -69,7 +70,7 @@ fn path(cgroup: &[u8]) -> Option<&[u8]> {
 }
 
 /// Names that a kernel file could have are escaped by a `_` (`cg_escape` in systemd).
-fn unescape(part: &[u8]) -> &[u8] {
+fn unescape_part(part: &[u8]) -> &[u8] {
     part.strip_prefix(b"_").unwrap_or(part)
 }
 
@@ -112,14 +113,14 @@ mod tests {
             ("0::/.service", None),
             ("", None),
         ] {
-            let unit = of(cgroup.as_bytes()).map(|unit| unit.to_string());
+            let unit = unit_of_cgroup(cgroup.as_bytes()).map(|unit| unit.to_string());
             assert_eq!(unit.as_deref(), shown, "{cgroup:?}");
         }
     }
 
     #[test]
     fn it_is_said_how_to_stop_it() {
-        let how = |cgroup: &[u8]| of(cgroup).and_then(|unit| unit.how_to_stop());
+        let how = |cgroup: &[u8]| unit_of_cgroup(cgroup).and_then(|unit| unit.how_to_stop());
         assert_eq!(how(b"0::/system.slice/a b.service").unwrap(), "systemctl stop 'a b.service'");
         assert_eq!(
             how(b"0::/user.slice/user@7.service/x.service").unwrap(),

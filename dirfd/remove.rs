@@ -9,12 +9,12 @@ use rustix::io::Errno;
 
 use crate::directory_walker::{self, Descent, open_dir};
 use crate::fault::change;
-use crate::inode_flags::unlock;
+use crate::inode_flags::unlock_changes;
 use crate::stat::{Place, Stat};
 use crate::{Error, FileType, Result, TreePath};
 
 /// Deletes what has this name, with all that is in it, if it is still the one that `stat` tells of.
-pub fn remove(place: Place<'_>, stat: &Stat) -> Result<()> {
+pub fn remove_if_same(place: Place<'_>, stat: &Stat) -> Result<()> {
     if stat.facts.file_type == FileType::Dir {
         return remove_tree(place.dir, place.name, stat);
     }
@@ -22,19 +22,19 @@ pub fn remove(place: Place<'_>, stat: &Stat) -> Result<()> {
     if !place.stat().map_err(failed)?.is_same_file(stat) {
         return Err(Error::new("delete a file", "another one has its name by now"));
     }
-    unlink("remove: file", place.dir, place.name, AtFlags::empty()).map_err(failed)
+    unlink_if_there("remove: file", place.dir, place.name, AtFlags::empty()).map_err(failed)
 }
 
 /// Deletes a file or an empty directory that has this name, if it is still the one that `stat` tells of.
 pub fn remove_alone(place: Place<'_>, stat: &Stat) -> Result<()> {
     if stat.facts.file_type != FileType::Dir {
-        return remove(place, stat);
+        return remove_if_same(place, stat);
     }
     let failed = |why| Error::io("delete an empty directory", why);
     if !place.stat().map_err(failed)?.is_same_file(stat) {
         return Err(Error::new("delete an empty directory", "another one has its name by now"));
     }
-    unlink("remove: root", place.dir, place.name, AtFlags::REMOVEDIR).map_err(failed)
+    unlink_if_there("remove: root", place.dir, place.name, AtFlags::REMOVEDIR).map_err(failed)
 }
 
 /// Deletes the directory `name` in `dir` with all that is in it, if it is still the one that `stat`
@@ -46,7 +46,7 @@ pub fn remove_tree(dir: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> Result<()> 
     if !found.is_same_file(stat) {
         return Err(Error::new("delete a tree", "another one has its name by now"));
     }
-    unlock(root.as_fd()).map_err(failed)?;
+    unlock_changes(root.as_fd()).map_err(failed)?;
     remove_content(root.as_fd())?;
     change("remove: root", || Ok(fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?)).map_err(failed)
 }
@@ -59,7 +59,7 @@ fn remove_content(root: BorrowedFd<'_>) -> Result<()> {
         let path = TreePath::from_clean(names.join(&b'/'));
         Error::io(format!("delete {} in the tree", path.join(name.to_bytes())), why)
     };
-    let list = |descent: &mut Descent<'_>| descent.current().and_then(directory_walker::names);
+    let list = |descent: &mut Descent<'_>| descent.current().and_then(directory_walker::list_names);
     let mut frames = vec![list(&mut descent).map_err(|why| failed(&way, c"", why))?];
     while let Some(names) = frames.last_mut() {
         let Some(name) = names.pop() else {
@@ -68,7 +68,9 @@ fn remove_content(root: BorrowedFd<'_>) -> Result<()> {
             if let Some(name) = way.pop() {
                 descent
                     .current()
-                    .and_then(|dir| unlink("remove: directory", dir, &name, AtFlags::REMOVEDIR))
+                    .and_then(|dir| {
+                        unlink_if_there("remove: directory", dir, &name, AtFlags::REMOVEDIR)
+                    })
                     .map_err(|why| failed(&way, &name, why))?;
             }
             continue;
@@ -84,24 +86,29 @@ fn remove_content(root: BorrowedFd<'_>) -> Result<()> {
 /// Unlinks what is no directory; goes into what is one and says so.
 fn remove_or_enter(descent: &mut Descent<'_>, name: &CStr) -> io::Result<bool> {
     let dir = descent.current()?;
-    match unlink("remove: file", dir, name, AtFlags::empty()) {
+    match unlink_if_there("remove: file", dir, name, AtFlags::empty()) {
         Ok(()) => return Ok(false),
         Err(why) if why.raw_os_error() == Some(Errno::ISDIR.raw_os_error()) => {}
         Err(why) => return Err(why),
     }
     descent.enter(name)?;
-    unlock(descent.current()?)?;
+    unlock_changes(descent.current()?)?;
     Ok(true)
 }
 
-fn unlink(point: &'static str, dir: BorrowedFd<'_>, name: &CStr, how: AtFlags) -> io::Result<()> {
+fn unlink_if_there(
+    point: &'static str,
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    how: AtFlags,
+) -> io::Result<()> {
     let unlink = || change(point, || Ok(fs::unlinkat(dir, name, how)?));
     match unlink() {
         // Perhaps it is immutable, as `/var/empty` often is.
         Err(why) if why.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
             let file = Place { dir, name }.open_file().map(OwnedFd::from);
             let Ok(file) = file.or_else(|_| open_dir(dir, name)) else { return Err(why) };
-            unlock(file.as_fd())?;
+            unlock_changes(file.as_fd())?;
             unlink()
         }
         result => result,

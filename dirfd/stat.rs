@@ -93,7 +93,7 @@ impl Stat {
 
 /// Looks at an open file, whatever was needed to open it; `O_PATH` is enough.
 pub fn of_open(file: BorrowedFd<'_>) -> io::Result<Stat> {
-    look(file, c"", AtFlags::EMPTY_PATH)
+    statx_below(file, c"", AtFlags::EMPTY_PATH)
 }
 
 /// The mount that shows an open file; `None` before Linux 5.8. Nothing else is asked for: that may be
@@ -108,7 +108,7 @@ pub fn mount_of(file: BorrowedFd<'_>) -> Option<u64> {
 /// before will do. [`Place::stat_now`] is for what has to be true at this moment.
 const NEVER_WAIT: AtFlags = AtFlags::STATX_DONT_SYNC.union(AtFlags::NO_AUTOMOUNT);
 
-fn look(dir: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> io::Result<Stat> {
+fn statx_below(dir: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> io::Result<Stat> {
     match fs::statx(dir, name, flags | NEVER_WAIT, MASK) {
         // The file system of a user (FUSE) may keep root out.
         Err(Errno::ACCESS) => match fs::statx(dir, name, flags | NEVER_WAIT, StatxFlags::empty()) {
@@ -129,7 +129,7 @@ const MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(
 impl Place<'_> {
     /// Looks at the file itself: follows no link and triggers no automount.
     pub fn stat(self) -> io::Result<Stat> {
-        look(self.dir, self.name, AtFlags::SYMLINK_NOFOLLOW)
+        statx_below(self.dir, self.name, AtFlags::SYMLINK_NOFOLLOW)
     }
 
     /// The same, and asks whoever knows best, however long that takes.

@@ -71,9 +71,9 @@ pub fn mark_as_replaced(file: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// The names, sorted; none where the file system has no extended attributes.
-pub fn names(of: Place<'_>) -> io::Result<Vec<CString>> {
+pub fn list_xattrs(of: Place<'_>) -> io::Result<Vec<CString>> {
     let path = path_of(of);
-    let list = read(|buffer| fs::llistxattr(&path, buffer));
+    let list = read_growing(|buffer| fs::llistxattr(&path, buffer));
     let list = match list {
         Err(Errno::NOTSUP) => return Ok(Vec::new()),
         list => list.map_err(|error| blame_proc(of, error))?,
@@ -85,9 +85,9 @@ pub fn names(of: Place<'_>) -> io::Result<Vec<CString>> {
 }
 
 /// One value; `None` if there is none under this name (any more).
-pub fn value(of: Place<'_>, name: &CStr) -> io::Result<Option<Vec<u8>>> {
+pub fn get_xattr(of: Place<'_>, name: &CStr) -> io::Result<Option<Vec<u8>>> {
     let path = path_of(of);
-    match read(|buffer| fs::lgetxattr(&path, name, buffer)) {
+    match read_growing(|buffer| fs::lgetxattr(&path, name, buffer)) {
         Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
         value => value.map(Some).map_err(|error| blame_proc(of, error)),
     }
@@ -112,7 +112,7 @@ pub type Values = Vec<(CString, Vec<u8>)>;
 /// these are the ones that say who gets in.
 pub fn of_open(file: BorrowedFd<'_>) -> io::Result<Values> {
     let path = path_of_open(file);
-    let mut names: Vec<CString> = match read(|buffer| fs::listxattr(&path, buffer)) {
+    let mut names: Vec<CString> = match read_growing(|buffer| fs::listxattr(&path, buffer)) {
         Err(Errno::NOTSUP) => return Ok(Vec::new()),
         Err(Errno::TOOBIG) => ACCESS.map(CStr::to_owned).to_vec(),
         list => list?.split_inclusive(|&b| b == 0).filter_map(own_name).collect(),
@@ -121,7 +121,7 @@ pub fn of_open(file: BorrowedFd<'_>) -> io::Result<Values> {
     names.sort();
     let mut values = Vec::new();
     for name in names {
-        match read(|buffer| fs::getxattr(&path, name.as_c_str(), buffer)) {
+        match read_growing(|buffer| fs::getxattr(&path, name.as_c_str(), buffer)) {
             Ok(value) => values.push((name, value)),
             Err(Errno::NODATA | Errno::NOTSUP) => {}
             Err(error) => return Err(error.into()),
@@ -138,9 +138,9 @@ pub fn set_on_open(file: BorrowedFd<'_>, wanted: &Values) -> io::Result<()> {
     {
         change("xattr: remove", || Ok(fs::removexattr(&path, name.as_c_str())?))?;
     }
-    for (name, value) in wanted.iter().filter(|one| !there.contains(one)) {
+    for (name, get_xattr) in wanted.iter().filter(|one| !there.contains(one)) {
         change("xattr: set", || {
-            Ok(fs::setxattr(&path, name.as_c_str(), value, XattrFlags::empty())?)
+            Ok(fs::setxattr(&path, name.as_c_str(), get_xattr, XattrFlags::empty())?)
         })?;
     }
     Ok(())
@@ -175,7 +175,9 @@ fn own_name(with_nul: &[u8]) -> Option<CString> {
 }
 
 /// Reads with a small buffer first, since most files have little or nothing.
-fn read(call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
+fn read_growing(
+    call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+) -> rustix::io::Result<Vec<u8>> {
     let mut small = [0; 256];
     match call(&mut small) {
         Err(Errno::RANGE) => {

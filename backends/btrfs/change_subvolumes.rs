@@ -18,8 +18,8 @@ use crate::btrfs::btrfsutil_calls::{path_below, with_errno};
 use crate::btrfs::stubs;
 use crate::btrfs::top_level::{Access, Look, Subvolume, Top, id_of, tree_of};
 use crate::btrfs::tree_items::{FileExtent, Source, kind};
-use crate::btrfs::tree_queries::{self, Searcher, default_subvolume, nested};
-use crate::old_roots::{self, Reach, child};
+use crate::btrfs::tree_queries::{self, Searcher, default_subvolume, nested_subvolumes};
+use crate::old_roots::{self, Reach, name_in_old};
 use crate::record::{self, CopyMark};
 use crate::survey::Mounts;
 use crate::sys::btrfs_ioctls::{self, SubvolumeInfo, subvolume_info};
@@ -59,8 +59,12 @@ impl<'a> Locked<'a> {
     }
 
     fn survey(&self, reach: Reach, mounts: Mounts<'_>) -> Result<Survey> {
-        let mut survey =
-            crate::btrfs::survey_subvolumes::survey(&self.top, self.layout, reach, mounts)?;
+        let mut survey = crate::btrfs::survey_subvolumes::survey_subvolumes(
+            &self.top,
+            self.layout,
+            reach,
+            mounts,
+        )?;
         survey.has_old_dir &= !self.made_old;
         Ok(survey)
     }
@@ -147,7 +151,7 @@ impl<'a> Locked<'a> {
             return Ok(());
         }
         mark(None)?;
-        stubs::replace(copy, &list)?;
+        stubs::replace_stubs(copy, &list)?;
         // A commit gives each subvolume its generation, and ends the transaction.
         self.sync().map_err(failed)?;
         mark(Some(stubs::last_written(copy.fd.as_fd(), &list, u64::MAX).map_err(failed)?))
@@ -162,7 +166,7 @@ impl<'a> Locked<'a> {
         if doomed.len() > 1 && record.discarding.is_none() {
             record::mark(old.as_fd(), record, &tree.id)?;
         }
-        destroy(&self.top, &doomed, action)?;
+        destroy_subvolumes(&self.top, &doomed, action)?;
         record::remove(old.as_fd(), record)
     }
 }
@@ -219,7 +223,7 @@ impl LockedBackend for Locked<'_> {
             }
             Origin::Live => {
                 let live = self.present(&self.layout.live, &action)?;
-                snapshot(&live, parent.as_fd(), blank.file_name(), SnapshotFlags::READ_ONLY)
+                create_snapshot(&live, parent.as_fd(), blank.file_name(), SnapshotFlags::READ_ONLY)
             }
         };
         made.and_then(|()| self.sync()).map_err(|e| {
@@ -232,12 +236,12 @@ impl LockedBackend for Locked<'_> {
             }
         })?;
         let made = self.present(blank, &action)?;
-        stubs::record(&self.top, self.old_dir()?.as_fd(), &made)?;
+        stubs::record_stubs(&self.top, self.old_dir()?.as_fd(), &made)?;
         Ok(tree_of(blank.clone(), &made.info, None))
     }
 
     fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree> {
-        let name = child(&self.layout.old, OsStr::new(&record.name))?;
+        let name = name_in_old(&self.layout.old, OsStr::new(&record.name))?;
         let action = format!("make a fresh copy of {} as {name}", blank.name);
         let source = self.top.subvolume(blank)?;
         let live = self.present(&self.layout.live, &action)?;
@@ -247,9 +251,9 @@ impl LockedBackend for Locked<'_> {
         }
         make_old_dir(&self.top, &self.layout.old)?;
         let old = self.expect_free(&name, &action)?;
-        record::write(old.as_fd(), record, |file| settle(&self.top, file))?;
+        record::write(old.as_fd(), record, |file| commit_with_transaction(&self.top, file))?;
         // The kernel commits the transaction that makes a snapshot before it returns.
-        snapshot(&source, old.as_fd(), name.file_name(), SnapshotFlags::empty())
+        create_snapshot(&source, old.as_fd(), name.file_name(), SnapshotFlags::empty())
             .map_err(|e| Error::io(&*action, e))?;
         Ok(tree_of(name.clone(), &self.present(&name, &action)?.info, Some(&source.info)))
     }
@@ -261,7 +265,7 @@ impl LockedBackend for Locked<'_> {
         if id_of(&fresh.info) == live.id || fresh.info.read_only {
             return Err(Error::new(action, "what is to become live is no fresh copy of blank"));
         }
-        let is_old = child(&self.layout.old, aside.file_name())? == *aside;
+        let is_old = name_in_old(&self.layout.old, aside.file_name())? == *aside;
         if !is_old || !record::says(self.old_dir()?.as_fd(), aside.file_name(), &live.id) {
             return Err(Error::new(action, "no record says that live is to be set aside there"));
         }
@@ -284,7 +288,7 @@ impl LockedBackend for Locked<'_> {
 
     fn list_stubs(&mut self, blank: &Tree) -> Result<()> {
         let blank = self.top.subvolume(blank)?;
-        stubs::record(&self.top, self.old_dir()?.as_fd(), &blank)
+        stubs::record_stubs(&self.top, self.old_dir()?.as_fd(), &blank)
     }
 
     fn make_live_default(&mut self) -> Result<()> {
@@ -331,7 +335,7 @@ fn make_old_dir(top: &Top, old: &TreeName) -> Result<()> {
     }
 }
 
-fn snapshot(
+fn create_snapshot(
     source: &Subvolume,
     parent: BorrowedFd<'_>,
     name: &OsStr,
@@ -355,7 +359,7 @@ pub fn all_in(top: &Top, id: u64, action: &str) -> Result<Vec<u64>> {
     let mut order = vec![id];
     let mut at = 0;
     while let Some(&parent) = order.get(at) {
-        order.extend(nested(top, parent)?.iter().map(|child| child.id));
+        order.extend(nested_subvolumes(top, parent)?.iter().map(|child| child.id));
         at += 1;
     }
     let default = default_subvolume(top)?;
@@ -383,14 +387,14 @@ pub fn all_in(top: &Top, id: u64, action: &str) -> Result<Vec<u64>> {
 }
 
 /// Deletes them, the innermost first. The kernel frees their blocks later, in its own time.
-pub fn destroy(top: &Top, all: &[u64], action: &str) -> Result<()> {
+pub fn destroy_subvolumes(top: &Top, all: &[u64], action: &str) -> Result<()> {
     for &id in all.iter().rev() {
         let destroy =
             || change("btrfs: destroy subvolume", || btrfs_ioctls::destroy_subvolume(top, id));
         let destroyed = match destroy() {
             // Perhaps it is immutable, or what it lies in is.
             Err(why) if why.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
-                unlock(top, id, all)
+                clear_inode_flags(top, id, all)
                     .and_then(|unlocked| if unlocked { destroy() } else { Err(why) })
             }
             destroyed => destroyed,
@@ -402,7 +406,7 @@ pub fn destroy(top: &Top, all: &[u64], action: &str) -> Result<()> {
 
 /// Clears the flags that forbid to delete the name of a subvolume, on it and on the directory that has
 /// the name if that is doomed, too; says whether there was one.
-fn unlock(top: &Top, id: u64, all: &[u64]) -> io::Result<bool> {
+fn clear_inode_flags(top: &Top, id: u64, all: &[u64]) -> io::Result<bool> {
     let Some((dir, name)) = tree_queries::place_of(top, id)? else { return Ok(false) };
     let names = dir.split(|&b| b == b'/').filter(|name| !name.is_empty());
     let names = names.map(CString::new).collect::<Result<Vec<_>, _>>()?;
@@ -416,8 +420,8 @@ fn unlock(top: &Top, id: u64, all: &[u64]) -> io::Result<bool> {
         return Err(io::Error::other("another subvolume has taken its name meanwhile"));
     }
     let is_doomed = all.contains(&btrfs_ioctls::subvolume_info(parent)?.id);
-    let of_parent = is_doomed && !inode_flags::unlock(parent)?.is_empty();
-    Ok(!inode_flags::unlock(doomed.as_fd())?.is_empty() || of_parent)
+    let of_parent = is_doomed && !inode_flags::unlock_changes(parent)?.is_empty();
+    Ok(!inode_flags::unlock_changes(doomed.as_fd())?.is_empty() || of_parent)
 }
 
 // Makes a new file's content part of the running transaction, so that whatever commits that one
@@ -428,7 +432,7 @@ fn unlock(top: &Top, id: u64, all: &[u64]) -> io::Result<bool> {
 // file is given from then on.
 
 /// Sees to it that `file`, which is complete, is durable no later than a name that it gets next.
-pub fn settle(top: &Top, file: &File) -> io::Result<()> {
+pub fn commit_with_transaction(top: &Top, file: &File) -> io::Result<()> {
     match file_ioctls::write_data(file).and_then(|()| is_in_tree(top, file)) {
         Ok(true) => Ok(()),
         // Not proven, on whatever kernel: then the long way, which also tells what is wrong.

@@ -57,7 +57,7 @@ impl Btrfs {
 
 impl Backend for Btrfs {
     fn survey(&self) -> Result<Survey> {
-        survey_subvolumes::survey(
+        survey_subvolumes::survey_subvolumes(
             &self.top,
             &self.layout,
             Reach::All,
@@ -80,7 +80,7 @@ impl Backend for Btrfs {
     }
 
     fn changes(&self, from: &Tree, to: &Tree) -> Result<FastChanges> {
-        diff::changes(&self.top, from, to)
+        diff::find_changes(&self.top, from, to)
     }
 
     fn changes_without_walk(&self, from: &Tree, to: &Tree) -> Result<Option<Changes>> {
@@ -103,7 +103,7 @@ impl Backend for Btrfs {
     }
 
     fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>> {
-        top_level::identify(&self.top, dir)
+        top_level::identify_subvolume(&self.top, dir)
             .map_err(|e| Error::io("find out which subvolume a directory is in", e))
     }
 
@@ -128,13 +128,13 @@ impl Backend for Btrfs {
     }
 
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
-        Ok(Box::new(lock(self.device(), &self.layout)?))
+        Ok(Box::new(lock_layout(self.device(), &self.layout)?))
     }
 }
 
 /// Opens the file system on `device` for changes and takes the lock, in one mount: who is going to
 /// change it needs no other one to look at it first.
-pub fn lock<'a>(device: &Path, layout: &'a Layout) -> Result<impl LockedBackend + use<'a>> {
+pub fn lock_layout<'a>(device: &Path, layout: &'a Layout) -> Result<impl LockedBackend + use<'a>> {
     change_subvolumes::Locked::new(device, layout)
 }
 

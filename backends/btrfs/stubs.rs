@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use crate::btrfs::btrfsutil_calls::{path_below, with_errno};
 use crate::btrfs::top_level::{ROOT_INODE, Subvolume, Top, id_of};
 use crate::btrfs::tree_items::{InodeItem, Target, dir_items, kind};
-use crate::btrfs::tree_queries::{Searcher, nested, path_of, place_of};
+use crate::btrfs::tree_queries::{Searcher, nested_subvolumes, path_of, place_of};
 use crate::survey::STUBS_REPLACED;
 use crate::sys::btrfs_ioctls;
 use crate::sys::tree_search::Key;
@@ -151,17 +151,17 @@ fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Searches blank for stubs, and writes down which it has and what they stand for.
-pub fn record(top: &Top, old: BorrowedFd<'_>, blank: &Subvolume) -> Result<()> {
+pub fn record_stubs(top: &Top, old: BorrowedFd<'_>, blank: &Subvolume) -> Result<()> {
     let failed = |why| Error::io("list the nested subvolumes that blank has stubs of", why);
     let mut places = Vec::new();
-    for (dir, name, id) in search(top, blank).map_err(failed)? {
+    for (dir, name, id) in search_stubs(top, blank).map_err(failed)? {
         let dir = path_of(top, blank.info.id, dir).map_err(failed)?;
         places.extend(TreePath::parse(&[dir.as_slice(), &name].concat()).map(|path| (path, id)));
     }
     places.sort_by(|(a, _), (b, _)| (a.depth(), a).cmp(&(b.depth(), b)));
     let total = places.len();
     let first = places.into_iter().take(STUBS_REPLACED);
-    let stubs = first.map(|(path, id)| describe(top, path, id)).collect::<io::Result<_>>();
+    let stubs = first.map(|(path, id)| describe_stub(top, path, id)).collect::<io::Result<_>>();
     let id = id_of(&blank.info);
     let text = List::fitting(stubs.map_err(failed)?, &id, total).text(&id);
     change("btrfs: list stubs", || Ok(fs::fsetxattr(old, LIST, &text, XattrFlags::empty())?))
@@ -169,7 +169,7 @@ pub fn record(top: &Top, old: BorrowedFd<'_>, blank: &Subvolume) -> Result<()> {
 }
 
 /// The stubs in a tree: directory, name, and the number of the subvolume that each stands for.
-fn search(top: &Top, tree: &Subvolume) -> io::Result<Vec<(u64, Vec<u8>, u64)>> {
+fn search_stubs(top: &Top, tree: &Subvolume) -> io::Result<Vec<(u64, Vec<u8>, u64)>> {
     let mut found = Vec::new();
     let all = (Key::first(ROOT_INODE, 0), Key::last(u64::MAX, u8::MAX));
     Searcher::subvolume(tree.fd.as_fd(), top).each_but(all, 0, |item| {
@@ -195,14 +195,14 @@ fn search(top: &Top, tree: &Subvolume) -> io::Result<Vec<(u64, Vec<u8>, u64)>> {
 }
 
 /// What subvolume `id` is like. One that is gone was root's, as far as anybody knows.
-fn describe(top: &Top, path: TreePath, id: u64) -> io::Result<Stub> {
+fn describe_stub(top: &Top, path: TreePath, id: u64) -> io::Result<Stub> {
     let unknown = Stub { path, mode: 0o755, uid: 0, gid: 0, flags: 0, xattrs: Vec::new() };
     let Some(dir) = open_subvolume(top, id)? else { return Ok(unknown) };
     let place = Place { dir: dir.as_fd(), name: c"." };
     let facts = place.stat()?.facts;
     let mut attributes = Vec::new();
-    for name in xattrs::names(place)? {
-        attributes.extend(xattrs::value(place, &name)?.map(|value| (name, value)));
+    for name in xattrs::list_xattrs(place)? {
+        attributes.extend(xattrs::get_xattr(place, &name)?.map(|value| (name, value)));
     }
     let flags = fs::ioctl_getflags(&dir)? - inode_flags::LOCKS;
     let (mode, uid, gid) = (facts.mode, facts.uid, facts.gid);
@@ -239,7 +239,7 @@ fn open_dir(from: BorrowedFd<'_>, path: &[u8]) -> io::Result<Option<OwnedFd>> {
 
 /// Replaces the stubs of a fresh copy by empty subvolumes, or directories where that fails. What an
 /// interrupted run has replaced already is completed.
-pub fn replace(copy: &Subvolume, list: &List) -> Result<()> {
+pub fn replace_stubs(copy: &Subvolume, list: &List) -> Result<()> {
     for stub in &list.stubs {
         replace_one(copy.fd.as_fd(), stub)
             .map_err(|e| Error::io(format!("make an empty subvolume at {}", stub.path), e))?;
@@ -255,21 +255,21 @@ fn replace_one(copy: BorrowedFd<'_>, stub: &Stub) -> io::Result<()> {
     match fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) if found.st_ino == STUB_INODE => {
             change("btrfs: remove stub", || Ok(fs::unlinkat(&dir, name, AtFlags::REMOVEDIR)?))?;
-            make(dir.as_fd(), name)?;
+            make_subvolume(dir.as_fd(), name)?;
         }
-        Err(Errno::NOENT) => make(dir.as_fd(), name)?,
+        Err(Errno::NOENT) => make_subvolume(dir.as_fd(), name)?,
         Ok(_) => {}
         Err(error) => return Err(error.into()),
     }
     match directory_walker::open_dir(dir.as_fd(), &CString::new(name.as_bytes())?) {
-        Ok(made) => give(&made, stub),
+        Ok(made) => set_attributes(&made, stub),
         // Somebody has changed blank since it was listed.
         Err(error) if is_gone(&error) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-fn make(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+fn make_subvolume(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     let path = path_below(dir, name);
     let made = change("btrfs: create nested subvolume", || {
         with_errno(Named::create(path.as_path(), None))
@@ -280,7 +280,7 @@ fn make(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
 }
 
 /// A new owner drops setuid bits, and an ACL sets permission bits: the mode comes last.
-fn give(made: &OwnedFd, stub: &Stub) -> io::Result<()> {
+fn set_attributes(made: &OwnedFd, stub: &Stub) -> io::Result<()> {
     let found = fs::fstat(made)?;
     let flags = IFlags::from_bits_retain(stub.flags);
     if flags != fs::ioctl_getflags(made)? {
@@ -327,7 +327,7 @@ pub fn that_hold(top: &Top, tree: &Subvolume) -> Result<Vec<TreePath>> {
     let mut inside = vec![(tree.info.id, Vec::new())];
     let mut found = Vec::new();
     while let Some((id, prefix)) = inside.pop() {
-        for child in nested(top, id)? {
+        for child in nested_subvolumes(top, id)? {
             let dir = path_of(top, id, child.dir).map_err(failed)?;
             let path = [prefix.as_slice(), &dir, &child.name].concat();
             if let Ok(path) = TreePath::parse(&path)

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use dirfd::Result;
 use dirfd::mount_tables::Patience;
 
-use crate::btrfs::top_level::{Top, proc};
+use crate::btrfs::top_level::{Top, open_proc};
 use crate::sys::btrfs_ioctls;
 use crate::{LiveMount, live_mounts};
 
@@ -18,7 +18,7 @@ pub fn of_subvolumes(
 ) -> Result<(Vec<LiveMount>, bool)> {
     let fsid = top.info().fsid;
     let is_ours = |dir: std::os::fd::BorrowedFd<'_>| Ok(btrfs_ioctls::fs_info(dir)?.fsid == fsid);
-    let proc = proc()?;
+    let proc = open_proc()?;
     let look = |until| live_mounts::find(proc.as_fd(), ids, until, is_ours);
     let found = patience.look(look)?;
     Ok((found.mounts, found.more))

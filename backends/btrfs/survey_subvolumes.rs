@@ -15,7 +15,9 @@ use uuid::Uuid;
 
 use crate::btrfs::stubs;
 use crate::btrfs::top_level::{Look, Subvolume, Top, id_of};
-use crate::btrfs::tree_queries::{TOP_LEVEL, default_subvolume, nested, parent_of, path_of};
+use crate::btrfs::tree_queries::{
+    TOP_LEVEL, default_subvolume, nested_subvolumes, parent_of, path_of,
+};
 use crate::kinship::{self, Found};
 use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::survey::{self, Mounts};
@@ -31,7 +33,12 @@ const BLOCKS_NEEDED: u64 = 256;
 
 /// What is there. Without `mounts`, nobody has looked where live is mounted, and the survey says that
 /// there may be more.
-pub fn survey(top: &Top, layout: &Layout, reach: Reach, mounts: Mounts<'_>) -> Result<Survey> {
+pub fn survey_subvolumes(
+    top: &Top,
+    layout: &Layout,
+    reach: Reach,
+    mounts: Mounts<'_>,
+) -> Result<Survey> {
     // What was written and not committed yet would pass for never written: a subvolume's item gets
     // its new generation with the commit.
     change("btrfs: sync before survey", || Ok(rustix::fs::syncfs(top)?))
@@ -40,7 +47,7 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach, mounts: Mounts<'_>) -> R
     let live_info = live.info();
     let blank = top.look(&layout.blank)?;
     let blank_info = blank.info();
-    let default = privileged(default_subvolume(top))?;
+    let default = none_without_privilege(default_subvolume(top))?;
     let usual = [Some(TOP_LEVEL), live_info.map(|info| info.id), blank_info.map(|info| info.id)];
     // A default subvolume that is none of these may be an old root, whichever.
     let old_reach = if default.is_some() && !usual.contains(&default) { Reach::All } else { reach };
@@ -58,7 +65,7 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach, mounts: Mounts<'_>) -> R
     let kinship = match (&live_info, &blank_info) {
         // What is written down may be there, and cannot be looked at.
         (Some(_), Some(_)) if !obstacles.is_empty() => Kinship::Unknown,
-        (Some(live), Some(blank)) => kinship(top, live, blank, &old.adoption)?,
+        (Some(live), Some(blank)) => kinship_of(top, live, blank, &old.adoption)?,
         _ => Kinship::Unknown,
     };
     if let Ok(beside) = top.open_parent(&layout.blank) {
@@ -75,7 +82,7 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach, mounts: Mounts<'_>) -> R
         Some(info) if reach == Reach::All => nested_paths(top, info.id)?,
         Some(_) | None => Vec::new(),
     };
-    let immovable = immovable(top, layout, &live, &blank)?;
+    let immovable = find_immovable(top, layout, &live, &blank)?;
     let live_untouched = live_untouched(top, layout, &live, &old.roots, origin.as_ref())?;
     let mut live = live.slot(&layout.live, blank_info.as_ref());
     if let (Slot::Present(tree), true) = (&mut live, live_untouched) {
@@ -102,13 +109,13 @@ pub fn survey(top: &Top, layout: &Layout, reach: Reach, mounts: Mounts<'_>) -> R
         live_is_default: live_info.is_some_and(|info| default == Some(info.id)),
         obstacles,
         immovable,
-        space: space(top.as_fd(), top.info()).ok(),
+        space: metadata_space(top.as_fd(), top.info()).ok(),
     })
 }
 
 /// Which of the directories that a rollback renames, or renames in, cannot be. A fresh copy has the
 /// flags of blank.
-fn immovable(top: &Top, layout: &Layout, live: &Look, blank: &Look) -> Result<Vec<Obstacle>> {
+fn find_immovable(top: &Top, layout: &Layout, live: &Look, blank: &Look) -> Result<Vec<Obstacle>> {
     let mut found = Vec::new();
     let device = shell_word(top.device().as_os_str());
     let mount = format!("run `mount -o subvolid=5 {device} /mnt`, then ");
@@ -147,7 +154,7 @@ fn immovable(top: &Top, layout: &Layout, live: &Look, blank: &Look) -> Result<Ve
 }
 
 /// `None` where only a privileged process may ask.
-pub fn privileged<T>(asked: Result<T>) -> Result<Option<T>> {
+pub fn none_without_privilege<T>(asked: Result<T>) -> Result<Option<T>> {
     match asked {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if error.errno() == Some(rustix::io::Errno::PERM.raw_os_error()) => Ok(None),
@@ -159,7 +166,7 @@ fn nested_paths(top: &Top, live: u64) -> Result<Vec<TreePath>> {
     look_until_whole(|| {
         let mut dirs: HashMap<u64, Vec<u8>> = HashMap::new();
         let mut paths = Vec::new();
-        for child in privileged(nested(top, live))?.unwrap_or_default() {
+        for child in none_without_privilege(nested_subvolumes(top, live))?.unwrap_or_default() {
             let dir = match dirs.entry(child.dir) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => {
@@ -207,7 +214,8 @@ fn old_roots(
     if reach == Reach::All {
         old.look_for_other_lives(&layout.live, |name| Ok(top.look(name)?.info().is_some()))?;
     }
-    let doubted = old.unfinished.into_iter().map(|left| doubt(left, &infos, top, &dir, origin));
+    let doubted =
+        old.unfinished.into_iter().map(|left| doubt_fresh_copy(left, &infos, top, &dir, origin));
     old.unfinished = doubted.collect::<Result<_>>()?;
     old.roots.sort_by_key(|root| infos.get(&root.tree.id).map(|info| (info.otransid, info.id)));
     for root in &old.roots {
@@ -220,7 +228,7 @@ fn old_roots(
 
 /// A copy of blank that somebody has written to may have been live, and put there by hand: the record
 /// beside it does not tell of it, unless it was we who replaced its stubs.
-fn doubt(
+fn doubt_fresh_copy(
     left: Unfinished,
     infos: &HashMap<TreeId, SubvolumeInfo>,
     top: &Top,
@@ -293,7 +301,7 @@ fn live_untouched(
 
 /// Room for metadata: what is free in its block groups, less the reserve that only deleting may
 /// use, and half of what no block group has taken yet (metadata is usually kept twice).
-fn space(fd: BorrowedFd<'_>, info: &btrfs_ioctls::FsInfo) -> io::Result<Space> {
+fn metadata_space(fd: BorrowedFd<'_>, info: &btrfs_ioctls::FsInfo) -> io::Result<Space> {
     let mut available: u64 = 0;
     let mut reserve: u64 = 0;
     for entry in btrfs_ioctls::space_info(fd)? {
@@ -321,7 +329,7 @@ fn space(fd: BorrowedFd<'_>, info: &btrfs_ioctls::FsInfo) -> io::Result<Space> {
 const GENERATIONS: usize = 64;
 
 /// Whether live and blank belong together. `written` is what the directory of old roots says.
-pub fn kinship(
+pub fn kinship_of(
     top: &Top,
     live: &SubvolumeInfo,
     blank: &SubvolumeInfo,
@@ -335,7 +343,7 @@ pub fn kinship(
         return Ok(recorded);
     }
     let stems = |from: &SubvolumeInfo, of: Uuid| {
-        privileged(
+        none_without_privilege(
             stems(top, from.parent_uuid, of)
                 .map_err(|why| Error::io("find out which subvolume is a snapshot of which", why)),
         )

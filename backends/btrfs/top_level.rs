@@ -157,7 +157,7 @@ impl Look {
 }
 
 /// The identity of the subvolume that `dir` is in; `None` if it is not on this file system.
-pub fn identify(top: &Top, dir: BorrowedFd<'_>) -> std::io::Result<Option<TreeId>> {
+pub fn identify_subvolume(top: &Top, dir: BorrowedFd<'_>) -> std::io::Result<Option<TreeId>> {
     match btrfs_ioctls::fs_info(dir) {
         Ok(info) if info.fsid == top.info.fsid => {
             Ok(Some(id_of(&btrfs_ioctls::subvolume_info(dir)?)))
@@ -236,7 +236,7 @@ fn open_error(device: &Path, error: Errno) -> Error {
         Errno::NOENT | Errno::NXIO | Errno::NOTBLK => {
             found.hint("name a block device in `device` under [root]; `blkid` lists them")
         }
-        Errno::INVAL => match signature(device) {
+        Errno::INVAL => match has_btrfs_magic(device) {
             Some(true) | None => found,
             Some(false) => found.hint(format!(
                 "there is no Btrfs file system on it; `blkid {}` tells what is",
@@ -248,7 +248,7 @@ fn open_error(device: &Path, error: Errno) -> Error {
 }
 
 /// Whether the device carries the Btrfs magic; `None` if it cannot be read.
-fn signature(device: &Path) -> Option<bool> {
+fn has_btrfs_magic(device: &Path) -> Option<bool> {
     const SUPERBLOCK_MAGIC: u64 = 0x1_0040;
     let mut magic = [0; 8];
     let file = File::open(device).ok()?;
@@ -260,7 +260,7 @@ fn signature(device: &Path) -> Option<bool> {
 /// without privilege can get.
 pub fn mounted_top(device: &Path) -> Result<OwnedFd> {
     let action = || format!("open the Btrfs file system on {}", device.display());
-    let proc = proc()?;
+    let proc = open_proc()?;
     let wanted = canonicalize(device).map_err(|e| Error::io(action(), e))?;
     let is_top = |mount: &&Mount| {
         mount.fs_type == b"btrfs"
@@ -269,7 +269,7 @@ pub fn mounted_top(device: &Path) -> Result<OwnedFd> {
             && canonicalize(Path::new(std::ffi::OsStr::from_bytes(&mount.source)))
                 .is_ok_and(|source| source == wanted)
     };
-    let mounts = mountinfo::all()?;
+    let mounts = mountinfo::read_mounts()?;
     let found = mounts.iter().filter(is_top);
     found
         .filter_map(|mount| mount_tables::open_mount_point(proc.as_fd(), None, mount).ok())
@@ -289,7 +289,7 @@ pub fn scan_all_devices() {
     }
 }
 
-pub(crate) fn proc() -> Result<File> {
+pub(crate) fn open_proc() -> Result<File> {
     File::open(PROC).map_err(|e| {
         Error::io(format!("open {PROC}"), e).hint("mount it: mount -t proc proc /proc")
     })

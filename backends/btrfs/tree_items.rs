@@ -30,20 +30,20 @@ pub mod kind {
     pub const UUID_SUBVOL: u8 = 251;
 }
 
-fn array<const N: usize>(data: &[u8], at: usize) -> Option<[u8; N]> {
+fn bytes_at<const N: usize>(data: &[u8], at: usize) -> Option<[u8; N]> {
     data.get(at..)?.first_chunk().copied()
 }
 
 fn u16_at(data: &[u8], at: usize) -> Option<u16> {
-    array(data, at).map(u16::from_le_bytes)
+    bytes_at(data, at).map(u16::from_le_bytes)
 }
 
 fn u32_at(data: &[u8], at: usize) -> Option<u32> {
-    array(data, at).map(u32::from_le_bytes)
+    bytes_at(data, at).map(u32::from_le_bytes)
 }
 
 fn u64_at(data: &[u8], at: usize) -> Option<u64> {
-    array(data, at).map(u64::from_le_bytes)
+    bytes_at(data, at).map(u64::from_le_bytes)
 }
 
 /// `struct btrfs_inode_item`, what of it matters here.
@@ -297,7 +297,7 @@ pub struct RootItem {
 impl RootItem {
     /// Reads the item; `None` if it is cut short.
     pub fn parse(data: &[u8]) -> Option<Self> {
-        let uuid = |at| array(data, at).map(Uuid::from_bytes);
+        let uuid = |at| bytes_at(data, at).map(Uuid::from_bytes);
         Some(Self {
             uuid: uuid(247)?,
             parent_uuid: uuid(263).filter(|uuid| !uuid.is_nil()),

@@ -245,7 +245,7 @@ pub struct Nested {
 }
 
 /// The subvolumes whose names lie directly in subvolume `id`.
-pub fn nested(top: &Top, id: u64) -> Result<Vec<Nested>> {
+pub fn nested_subvolumes(top: &Top, id: u64) -> Result<Vec<Nested>> {
     let mut found = Vec::new();
     Searcher::roots(top)
         .each_of(id, kind::ROOT_REF, |item| {

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 
 use chrono::DateTime;
-use dirfd::compare_trees::walk;
+use dirfd::compare_trees::compare_by_walk;
 use dirfd::{ChangeKind, atomic_file};
 use rustix::mount::{MountFlags, mount};
 use support::every_kind_of_file::fill;
@@ -361,7 +361,7 @@ pub(crate) fn a_view_shows_what_mounts_hide(testbed: &dyn Testbed) {
         let trees = (backend.survey().unwrap(), live(testbed));
         let view = backend.view(&trees.1).unwrap();
         let blank = backend.view(trees.0.blank.tree().unwrap()).unwrap();
-        let changes = walk(blank.as_fd(), view.as_fd(), &|_| {}).unwrap();
+        let changes = compare_by_walk(blank.as_fd(), view.as_fd(), &|_| {}).unwrap();
         assert!(changes.is_empty(), "{:?}", changes.iter().collect::<Vec<_>>());
     }
     rustix::mount::unmount(live_path(testbed), rustix::mount::UnmountFlags::DETACH).unwrap();
@@ -390,7 +390,8 @@ pub(crate) fn changes_are_exact_or_unavailable(testbed: &dyn Testbed) {
     let backend = testbed.backend();
     let (blank, live) = (blank(testbed), live(testbed));
     let (from, to) = (backend.view(&blank).unwrap(), backend.view(&live).unwrap());
-    let walked: Vec<_> = walk(from.as_fd(), to.as_fd(), &|_| {}).unwrap().iter().collect();
+    let walked: Vec<_> =
+        compare_by_walk(from.as_fd(), to.as_fd(), &|_| {}).unwrap().iter().collect();
     let kind_of = |path: &str| {
         let found = walked.iter().find(|change| change.path.to_string() == path);
         found.map(|change| change.kind)

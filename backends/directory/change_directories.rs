@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use dirfd::compare_trees::walk;
+use dirfd::compare_trees::compare_by_walk;
 use dirfd::copy::{copy_tree, make_dir};
 use dirfd::fault::change;
 use dirfd::mount_tables::{Patience, cannot_tell};
@@ -17,8 +17,8 @@ use dirfd::stat::Place;
 use dirfd::{Error, Result, TreeName, atomic_file};
 use rustix::fs::{self, Mode, RenameFlags};
 
-use crate::directory::{Directory, identity, survey_directories};
-use crate::old_roots::{self, Reach, child};
+use crate::directory::{Directory, identity_of, survey_directories};
+use crate::old_roots::{self, Reach, name_in_old};
 use crate::survey::Mounts;
 use crate::{
     Backend, Hold, LockedBackend, OldRoot, Origin, Record, Records, Slot, Survey, Tree, TreeId,
@@ -52,16 +52,19 @@ impl<'a> Locked<'a> {
     }
 
     fn survey(&self, reach: Reach, mounts: Mounts<'_>) -> Result<Survey> {
-        let mut survey = survey_directories::survey(self.of, reach, mounts)?;
+        let mut survey = survey_directories::survey_directories(self.of, reach, mounts)?;
         survey.has_old_dir &= !self.made_old;
         Ok(survey)
     }
 
     /// The tree that has this name, if it is the one that the plan was made for.
     fn expect(&self, tree: &Tree, action: &str) -> Result<()> {
-        match survey_directories::slot(self.of, &tree.name, tree.read_only)? {
+        match survey_directories::slot_of(self.of, &tree.name, tree.read_only)? {
             Slot::Present(found) if found.id == tree.id => Ok(()),
-            _ => Err(changed(action, &format!("{} is not the tree {}", tree.name, tree.id))),
+            _ => Err(changed_meanwhile(
+                action,
+                &format!("{} is not the tree {}", tree.name, tree.id),
+            )),
         }
     }
 
@@ -101,7 +104,7 @@ impl<'a> Locked<'a> {
     }
 
     fn tree(&self, name: &TreeName, read_only: bool) -> Result<Tree> {
-        match survey_directories::slot(self.of, name, read_only)? {
+        match survey_directories::slot_of(self.of, name, read_only)? {
             Slot::Present(tree) => Ok(tree),
             Slot::Missing | Slot::NotATree(_) => {
                 Err(Error::new(format!("find {}", self.of.place_of(name)), "it is gone again"))
@@ -158,7 +161,7 @@ impl LockedBackend for Locked<'_> {
     fn capture(&mut self, origin: Origin) -> Result<Tree> {
         let name = &self.of.layout.blank;
         let action = || format!("make the blank tree {}", self.of.place_of(name));
-        if survey_directories::slot(self.of, name, true)? != Slot::Missing {
+        if survey_directories::slot_of(self.of, name, true)? != Slot::Missing {
             return Err(Error::new(action(), "something has its name already"));
         }
         // First, since a blank that is there is not made again after an interruption.
@@ -176,7 +179,8 @@ impl LockedBackend for Locked<'_> {
             }
         }
         let blank = self.tree(name, true)?;
-        if let Slot::Present(live) = survey_directories::slot(self.of, &self.of.layout.live, false)?
+        if let Slot::Present(live) =
+            survey_directories::slot_of(self.of, &self.of.layout.live, false)?
         {
             self.write_kinship(&blank, &[&live.id])?;
         }
@@ -186,14 +190,14 @@ impl LockedBackend for Locked<'_> {
     fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree> {
         let action = "prepare a fresh copy of blank";
         self.expect(blank, action)?;
-        let live = survey_directories::slot(self.of, &self.of.layout.live, false)?;
+        let live = survey_directories::slot_of(self.of, &self.of.layout.live, false)?;
         if record.blank != blank.id || live.tree().is_none_or(|live| live.id != record.live) {
-            return Err(changed(action, "the record names other trees than there are"));
+            return Err(changed_meanwhile(action, "the record names other trees than there are"));
         }
         let old = self.old_dir(action)?;
-        let name = child(&self.of.layout.old, OsStr::new(&record.name))?;
+        let name = name_in_old(&self.of.layout.old, OsStr::new(&record.name))?;
         // A record must never lie beside something that is not ours: it would become ours.
-        if survey_directories::slot(self.of, &name, false)? != Slot::Missing {
+        if survey_directories::slot_of(self.of, &name, false)? != Slot::Missing {
             return Err(Error::new(action, format!("{name} is taken")));
         }
         let source = self.of.open_tree(&blank.name).map_err(|e| Error::io(action, e))?;
@@ -202,7 +206,7 @@ impl LockedBackend for Locked<'_> {
         let copied =
             self.place(&name, &action, &|parent, name| copy_tree(source.as_fd(), parent, name));
         if let Err(error) = copied {
-            if survey_directories::slot(self.of, &name, false)
+            if survey_directories::slot_of(self.of, &name, false)
                 .is_ok_and(|slot| slot == Slot::Missing)
             {
                 // Best effort: a record alone is harmless.
@@ -219,12 +223,15 @@ impl LockedBackend for Locked<'_> {
         let action = "swap live and its fresh copy";
         self.expect(live, action)?;
         let old = self.old_dir(action)?;
-        let is_old = child(&self.of.layout.old, aside.file_name())? == *aside;
+        let is_old = name_in_old(&self.of.layout.old, aside.file_name())? == *aside;
         if !is_old || !record::says(old.as_fd(), aside.file_name(), &live.id) {
-            return Err(changed(action, &format!("no record of this live goes with {aside}")));
+            return Err(changed_meanwhile(
+                action,
+                &format!("no record of this live goes with {aside}"),
+            ));
         }
-        let Slot::Present(_) = survey_directories::slot(self.of, aside, false)? else {
-            return Err(changed(action, &format!("{aside} is no tree")));
+        let Slot::Present(_) = survey_directories::slot_of(self.of, aside, false)? else {
+            return Err(changed_meanwhile(action, &format!("{aside} is no tree")));
         };
         let failed = |e| Error::io(format!("{action} {}", self.of.place_of(aside)), e);
         let (parent, name) = self.of.open_parent(&live.name).map_err(failed)?;
@@ -247,7 +254,7 @@ impl LockedBackend for Locked<'_> {
     }
 
     fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()> {
-        unfinished(self, left)
+        discard_unfinished_copy(self, left)
     }
 }
 
@@ -265,7 +272,7 @@ fn make_old_dir(of: &Directory) -> io::Result<()> {
     }
 }
 
-pub(crate) fn changed(action: &str, why: &str) -> Error {
+pub(crate) fn changed_meanwhile(action: &str, why: &str) -> Error {
     Error::new(action, why).hint("look at `blankroot status`, then try again")
 }
 
@@ -299,13 +306,13 @@ pub(crate) fn discard_old_root(locked: &Locked<'_>, old_root: &OldRoot) -> Resul
     let record = &old_root.record;
     let action = format!("delete the old root {}", record.name);
     if old_root.tree.id != record.live || record.discarding.is_some() {
-        return Err(changed(&action, "its record names another tree"));
+        return Err(changed_meanwhile(&action, "its record names another tree"));
     }
     delete(locked, &old_root.tree, record, &action)
 }
 
 /// Deletes what an interrupted run left.
-pub(crate) fn unfinished(locked: &Locked<'_>, left: &Unfinished) -> Result<()> {
+pub(crate) fn discard_unfinished_copy(locked: &Locked<'_>, left: &Unfinished) -> Result<()> {
     let delete = |tree: &Tree, record: &Record, action: &str| {
         if matches!(left, Unfinished::FreshCopy { .. }) {
             expect_untouched(locked, tree, record, action)?;
@@ -320,13 +327,13 @@ pub(crate) fn unfinished(locked: &Locked<'_>, left: &Unfinished) -> Result<()> {
 /// hand.
 fn expect_untouched(locked: &Locked<'_>, copy: &Tree, record: &Record, action: &str) -> Result<()> {
     let hint = "look at it, and delete it with its record if nothing in it is needed";
-    let blank = survey_directories::slot(locked.of, &locked.of.layout.blank, true)?;
+    let blank = survey_directories::slot_of(locked.of, &locked.of.layout.blank, true)?;
     let Some(blank) = blank.tree().filter(|blank| blank.id == record.blank) else {
         let why = "the blank that it is a copy of is gone, so nothing tells whether it was used";
         return Err(Error::new(action, why).hint(hint));
     };
     let (blank, copy) = (locked.of.view(blank)?, locked.of.view(copy)?);
-    if !walk(blank.as_fd(), copy.as_fd(), &|_| {})?.is_empty() {
+    if !compare_by_walk(blank.as_fd(), copy.as_fd(), &|_| {})?.is_empty() {
         return Err(Error::new(action, "it differs from blank, so it was used").hint(hint));
     }
     Ok(())
@@ -334,13 +341,14 @@ fn expect_untouched(locked: &Locked<'_>, copy: &Tree, record: &Record, action: &
 
 fn delete(locked: &Locked<'_>, tree: &Tree, record: &Record, action: &str) -> Result<()> {
     let old = locked.old_dir(action)?;
-    let name = child(&locked.of.layout.old, OsStr::new(&record.name))?;
+    let name = name_in_old(&locked.of.layout.old, OsStr::new(&record.name))?;
     if name != tree.name || !Records::read(old.as_fd())?.readable.contains(record) {
-        return Err(changed(action, "no record of ours says that it may be deleted"));
+        return Err(changed_meanwhile(action, "no record of ours says that it may be deleted"));
     }
-    let found = survey_directories::stat(locked.of, &name).map_err(|e| Error::io(action, e))?;
-    if identity(&found.stat) != tree.id {
-        return Err(changed(action, "another tree has its name by now"));
+    let found =
+        survey_directories::stat_if_there(locked.of, &name).map_err(|e| Error::io(action, e))?;
+    if identity_of(&found.stat) != tree.id {
+        return Err(changed_meanwhile(action, "another tree has its name by now"));
     }
     let (mounts, more) = survey_directories::mounts_of_tree(locked.of, &name, &locked.of.patience)?;
     if let Some(mount) = mounts.first() {

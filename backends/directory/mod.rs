@@ -69,7 +69,7 @@ impl Directory {
 
 impl Backend for Directory {
     fn survey(&self) -> Result<Survey> {
-        survey_directories::survey(self, Reach::All, Mounts::OfLive(&self.patience))
+        survey_directories::survey_directories(self, Reach::All, Mounts::OfLive(&self.patience))
     }
 
     fn file_system(&self) -> Result<String> {
@@ -80,7 +80,7 @@ impl Backend for Directory {
         let action = || format!("open the tree {}", self.place_of(&tree.name));
         let root = self.open_tree(&tree.name).map_err(|e| Error::io(action(), e))?;
         let stat = Place { dir: root.as_fd(), name: c"." }.stat();
-        if identity(&stat.map_err(|e| Error::io(action(), e))?) != tree.id {
+        if identity_of(&stat.map_err(|e| Error::io(action(), e))?) != tree.id {
             return Err(Error::new(action(), "another tree has its name by now"));
         }
         Ok(View::new(root))
@@ -98,7 +98,7 @@ impl Backend for Directory {
     fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>> {
         let action = "find out which directory this is";
         let stat = Place { dir, name: c"." }.stat().map_err(|e| Error::io(action, e))?;
-        Ok(Some(identity(&stat)))
+        Ok(Some(identity_of(&stat)))
     }
 
     fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
@@ -107,7 +107,7 @@ impl Backend for Directory {
 }
 
 /// What no rename and no reboot changes of a directory: device numbers may change between boots.
-pub(crate) fn identity(stat: &Stat) -> TreeId {
+pub(crate) fn identity_of(stat: &Stat) -> TreeId {
     let inode = stat.inode;
     TreeId::new(match (stat.born, stat.device) {
         (Some((seconds, nanos)), _) => format!("{inode}@{seconds}.{nanos:09}"),

@@ -14,29 +14,33 @@ use dirfd::stat::{Place, Stat};
 use dirfd::{Error, FileType, Result, TreeName};
 use rustix::fs;
 
-use crate::directory::{Directory, identity};
+use crate::directory::{Directory, identity_of};
 use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::survey::{self, Mounts};
 use crate::{Kinship, LiveMount, Obstacle, Slot, Stubs, Survey, Tree, kinship};
 
 /// Everything a planner may know.
-pub(crate) fn survey(of: &Directory, reach: Reach, look_for: Mounts<'_>) -> Result<Survey> {
-    let live = slot(of, &of.layout.live, false)?;
+pub(crate) fn survey_directories(
+    of: &Directory,
+    reach: Reach,
+    look_for: Mounts<'_>,
+) -> Result<Survey> {
+    let live = slot_of(of, &of.layout.live, false)?;
     let old_dir = open_old(of)?;
     let mut old = match &old_dir {
         Some(dir) => {
-            let look = |name: &TreeName| slot(of, name, false);
+            let look = |name: &TreeName| slot_of(of, name, false);
             // Nothing tells of a plain directory what it is a copy of.
             let mut old = OldRoots::read(dir.as_fd(), &of.layout, reach, look, |_, _| true)?;
             if reach == Reach::All {
-                let is_there = |name: &TreeName| Ok(slot(of, name, false)?.tree().is_some());
+                let is_there = |name: &TreeName| Ok(slot_of(of, name, false)?.tree().is_some());
                 old.look_for_other_lives(&of.layout.live, is_there)?;
             }
             old
         }
         None => OldRoots::default(),
     };
-    let blank = slot(of, &of.layout.blank, true)?;
+    let blank = slot_of(of, &of.layout.blank, true)?;
     let kinship = match (live.tree(), blank.tree()) {
         (Some(live), Some(blank)) if old.adoption != Ok(None) => {
             kinship::recorded(&old.adoption, &live.id, &blank.id)
@@ -71,12 +75,12 @@ pub(crate) fn survey(of: &Directory, reach: Reach, look_for: Mounts<'_>) -> Resu
         live_is_default: false,
         space: None,
         obstacles: Vec::new(),
-        immovable: immovable(of)?,
+        immovable: find_immovable(of)?,
     })
 }
 
 /// Which of the directories that a rollback renames, or renames in, cannot be.
-fn immovable(of: &Directory) -> Result<Vec<Obstacle>> {
+fn find_immovable(of: &Directory) -> Result<Vec<Obstacle>> {
     let (live, old) = (&of.layout.live, &of.layout.old);
     let parent = of.open_parent(live).map(|(parent, _)| parent);
     let beside = format!("the directory that holds live, {}", of.place_of(live));
@@ -97,8 +101,8 @@ fn immovable(of: &Directory) -> Result<Vec<Obstacle>> {
 }
 
 /// What has this name.
-pub(crate) fn slot(of: &Directory, name: &TreeName, read_only: bool) -> Result<Slot> {
-    match stat(of, name) {
+pub(crate) fn slot_of(of: &Directory, name: &TreeName, read_only: bool) -> Result<Slot> {
+    match stat_if_there(of, name) {
         Ok(found) => Ok(found.into_slot(name, read_only)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Slot::Missing),
         Err(error) => Err(Error::io(format!("look at {}", of.place_of(name)), error)),
@@ -129,7 +133,7 @@ impl Entry {
         match self.stat.facts.file_type {
             _ if self.is_beyond_mount => Slot::NotATree("something is mounted over it".into()),
             FileType::Dir => Slot::Present(Tree {
-                id: identity(&self.stat),
+                id: identity_of(&self.stat),
                 name: name.clone(),
                 read_only,
                 created: self.stat.born.and_then(|(s, n)| DateTime::<Utc>::from_timestamp(s, n)),
@@ -142,7 +146,7 @@ impl Entry {
 }
 
 /// Looks at a name without following it.
-pub(crate) fn stat(of: &Directory, name: &TreeName) -> io::Result<Entry> {
+pub(crate) fn stat_if_there(of: &Directory, name: &TreeName) -> io::Result<Entry> {
     let boundary = Boundary::of(of.bare.as_fd())?;
     let (parent, last) = of.open_parent(name)?;
     let stat = boundary.stat(Place { dir: parent.as_fd(), name: &last })?;
@@ -176,7 +180,7 @@ pub(crate) fn mounts_of_tree(
     let path = std::fs::read_link(format!("/proc/thread-self/fd/{}", top.as_raw_fd()));
     let path = path.map_err(failed)?;
     let mount = Place { dir: top, name: c"." }.stat().map_err(failed)?.mount;
-    let tables = patience.look(|until| mount_tables::all(proc.as_fd(), until))?;
+    let tables = patience.look(|until| mount_tables::read_mount_tables(proc.as_fd(), until))?;
     let ours = tables.tables.iter().filter(|table| table.seen_by.is_none());
     let Some(own) = ours.flat_map(|t| &t.mounts).find(|other| Some(other.id) == mount) else {
         let why = "its directory is on a mount that this process's mount table does not show";

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use dirfd::manifest::Census;
-use dirfd::open_files::{Hold, find};
+use dirfd::open_files::{Hold, find_users};
 use dirfd::private_namespace::PrivateNamespace;
 use dirfd::{TreeName, TreePath};
 use scratch::file_systems::Throwaway;
@@ -62,7 +62,7 @@ fn story() {
 fn users(dir: &Path) -> Vec<(i32, Hold)> {
     let (proc, opened) = (File::open("/proc").unwrap(), File::open(dir).unwrap());
     let census = Census::of_dir(opened.as_fd(), &TreePath::root()).unwrap();
-    let found = find(proc.as_fd(), &census, dir.as_os_str().as_bytes()).unwrap();
+    let found = find_users(proc.as_fd(), &census, dir.as_os_str().as_bytes()).unwrap();
     found.users.into_iter().map(|user| (user.pid, user.hold)).collect()
 }
 

@@ -9,17 +9,17 @@ use dirfd::{Error, Result, TreeName};
 use rustix::fs::{self, AtFlags, unlinkat};
 use rustix::io::Errno;
 
-use crate::old_roots::{self, Reach, child};
+use crate::old_roots::{self, Reach, name_in_old};
 use crate::survey::Mounts;
 use crate::zfs::dataset_mounts::{self};
 use crate::zfs::dataset_name::parked_name;
 use crate::zfs::datasets_found::Found;
-use crate::zfs::locked_pool::{Locked, changed, expect_identity};
-use crate::zfs::obstacles::replaces;
+use crate::zfs::locked_pool::{Locked, changed_meanwhile, expect_identity};
+use crate::zfs::obstacles::is_told_to_replace;
 use crate::zfs::output::Row;
 use crate::zfs::properties::{self};
-use crate::zfs::snapshots::{self, guid};
-use crate::zfs::survey_datasets::survey;
+use crate::zfs::snapshots::{self, guid_argument};
+use crate::zfs::survey_datasets::survey_datasets;
 use crate::zfs::{changed_dnodes, commands, interrupted_exchange};
 use crate::{
     Backend, Hold, LockedBackend, OldRoot, Origin, Record, Records, Survey, Tree, Unfinished, View,
@@ -28,11 +28,16 @@ use crate::{
 
 impl LockedBackend for Locked<'_> {
     fn survey(&self) -> Result<Survey> {
-        survey(self.of, &self.pool, Reach::All, Mounts::NotLookedFor)
+        survey_datasets(self.of, &self.pool, Reach::All, Mounts::NotLookedFor)
     }
 
     fn survey_for_rollback(&self) -> Result<Survey> {
-        survey(self.of, &self.pool, Reach::Youngest, Mounts::OfLive(&Patience::of_rollback()))
+        survey_datasets(
+            self.of,
+            &self.pool,
+            Reach::Youngest,
+            Mounts::OfLive(&Patience::of_rollback()),
+        )
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {
@@ -65,7 +70,7 @@ impl LockedBackend for Locked<'_> {
     }
 
     fn capture(&mut self, origin: Origin) -> Result<Tree> {
-        snapshots::capture(self, origin)?;
+        snapshots::capture_blank(self, origin)?;
         self.tree(&self.of.layout.blank, "make the blank snapshot")
     }
 
@@ -76,7 +81,7 @@ impl LockedBackend for Locked<'_> {
         expect_identity(&snapshot, &blank.id, &action)?;
         expect_identity(&self.of.names.live, &record.live, &action)?;
         if record.blank != blank.id {
-            return Err(changed(&action, "the record names another blank"));
+            return Err(changed_meanwhile(&action, "the record names another blank"));
         }
         let old = self.old_dir()?;
         // A record must never lie beside something that is not ours: it would become ours.
@@ -89,7 +94,7 @@ impl LockedBackend for Locked<'_> {
         // Whoever goes on with a copy takes one that is told this for whole.
         let replaces = properties::replaces(&record.live);
         let is_whole = delegated.is_none() && properties::tell_cost(&properties);
-        properties.push(if is_whole { replaces.clone() } else { properties::unfinished() });
+        properties.push(if is_whole { replaces.clone() } else { properties::mark_unfinished() });
         record::write(old.as_fd(), record, File::sync_all)?;
         if let Err(error) = commands::clone(&snapshot, &aside, &properties) {
             if commands::is_there(&aside).is_ok_and(|is_there| !is_there) {
@@ -101,12 +106,12 @@ impl LockedBackend for Locked<'_> {
         if let Some(packed) = delegated {
             commands::delegate(&aside, &packed)?;
         }
-        let cost = || properties::cost(&aside, &self.of.names.blank);
+        let cost = || properties::cost_of_copy(&aside, &self.of.names.blank);
         if !is_whole {
             let last: Vec<_> = cost()?.into_iter().chain([replaces]).collect();
             commands::set(&aside, &last)?;
         }
-        let name = child(&self.of.layout.old, OsStr::new(&record.name))?;
+        let name = name_in_old(&self.of.layout.old, OsStr::new(&record.name))?;
         let copy = self.tree(&name, &action)?;
         if copy.pristine != Some(false) {
             return Ok(copy);
@@ -122,16 +127,22 @@ impl LockedBackend for Locked<'_> {
         let action = format!("exchange {} and {aside}", live.name);
         let (live_name, copy) = (self.name(&live.name, &action)?, self.name(aside, &action)?);
         expect_identity(&live_name, &live.id, &action)?;
-        let is_old = child(&self.of.layout.old, aside.file_name())? == *aside;
+        let is_old = name_in_old(&self.of.layout.old, aside.file_name())? == *aside;
         if !is_old || !record::says(self.old_dir()?.as_fd(), aside.file_name(), &live.id) {
-            return Err(changed(&action, "no record says that live is to be set aside there"));
+            return Err(changed_meanwhile(
+                &action,
+                "no record says that live is to be set aside there",
+            ));
         }
         let rows = self.look(&[&copy])?;
         // Only what is told so is gone on with after a power cut.
         let is_fresh =
-            |row: &Row| row.origin.is_some() && !row.read_only && replaces(row, &live.id);
+            |row: &Row| row.origin.is_some() && !row.read_only && is_told_to_replace(row, &live.id);
         if !rows.first().is_some_and(is_fresh) {
-            return Err(changed(&action, "what is to become live is no fresh copy of blank"));
+            return Err(changed_meanwhile(
+                &action,
+                "what is to become live is no fresh copy of blank",
+            ));
         }
         let carried = self.carried(&live.id)?;
         if !carried.aside.is_empty() {
@@ -156,7 +167,7 @@ impl LockedBackend for Locked<'_> {
     }
 
     fn revert(&mut self, live: &Tree, blank: &Tree) -> Result<()> {
-        snapshots::revert(self, live, blank)
+        snapshots::revert_to_blank(self, live, blank)
     }
 
     fn make_live_default(&mut self) -> Result<()> {
@@ -169,7 +180,7 @@ impl LockedBackend for Locked<'_> {
     }
 
     fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()> {
-        unfinished(self, left)
+        discard_unfinished_copy(self, left)
     }
 }
 
@@ -223,13 +234,13 @@ pub(crate) fn discard_old_root(locked: &Locked<'_>, old_root: &OldRoot) -> Resul
         known.tree.id == tree.id && known.tree.name == tree.name && known.record == *record
     };
     if !known.iter().any(is_it) {
-        return Err(changed(&action, "it is no old root of this layout"));
+        return Err(changed_meanwhile(&action, "it is no old root of this layout"));
     }
     delete(locked, tree, record, &old_root.snapshots, &action)
 }
 
 /// Deletes what an interrupted run left.
-pub(crate) fn unfinished(locked: &Locked<'_>, left: &Unfinished) -> Result<()> {
+pub(crate) fn discard_unfinished_copy(locked: &Locked<'_>, left: &Unfinished) -> Result<()> {
     let delete =
         |tree: &Tree, record: &Record, action: &str| delete(locked, tree, record, &[], action);
     old_roots::discard_unfinished(locked, left, || locked.old_dir(), delete)
@@ -243,12 +254,12 @@ fn delete(
     action: &str,
 ) -> Result<()> {
     let old = locked.old_dir()?;
-    let name = child(&locked.of.layout.old, OsStr::new(&record.name))?;
+    let name = name_in_old(&locked.of.layout.old, OsStr::new(&record.name))?;
     if name != tree.name || !Records::read(old.as_fd())?.readable.contains(record) {
-        return Err(changed(action, "no record of ours says that it may be deleted"));
+        return Err(changed_meanwhile(action, "no record of ours says that it may be deleted"));
     }
     let dataset = locked.expect(tree, action)?;
-    let (mounts, more) = dataset_mounts::of(&dataset, &locked.of.patience)?;
+    let (mounts, more) = dataset_mounts::mounts_of_dataset(&dataset, &locked.of.patience)?;
     if let Some(mount) = mounts.first() {
         return Err(Error::new(action, format!("it is mounted at {mount}"))
             .hint("unmount it, then try again"));
@@ -256,7 +267,7 @@ fn delete(
     if more {
         return Err(cannot_tell(action));
     }
-    let guid = guid(tree, action)?;
+    let guid = guid_argument(tree, action)?;
     let snapshots: Vec<String> = snapshots.iter().map(|name| format!("{dataset}{name}")).collect();
     let temporary = format!("@{}-", changed_dnodes::PREFIX);
     let args = [&guid, &temporary].into_iter().chain(&snapshots);

@@ -33,7 +33,7 @@ const RACY: i64 = 60;
 pub fn changes(of: &Zfs, from: &Tree, to: &Tree) -> Result<FastChanges> {
     let door = match Door::open() {
         Ok(door) => door,
-        Err(why) => return Ok(FastChanges::Unavailable(closed(why))),
+        Err(why) => return Ok(FastChanges::Unavailable(close_transaction(why))),
     };
     let (older, newer) = (of.name(from)?, of.name(to)?);
     if older.snapshot().is_none() {
@@ -63,12 +63,16 @@ pub fn changes(of: &Zfs, from: &Tree, to: &Tree) -> Result<FastChanges> {
     };
     let made = from.created.map(|made| made.timestamp());
     // The walk's own descriptors are closed before the door is: what is mounted cannot be destroyed.
-    compare(&older, &snapshot, &Since { written, made, is_clock_doubtful: Cell::new(false) })
-        .and_then(|changes| expect(&door, &older, from).map(|()| FastChanges::Exact(changes)))
+    compare_by_dnodes(
+        &older,
+        &snapshot,
+        &Since { written, made, is_clock_doubtful: Cell::new(false) },
+    )
+    .and_then(|changes| expect(&door, &older, from).map(|()| FastChanges::Exact(changes)))
 }
 
 /// Walks, and once more without trust in times where they turn out not to deserve it.
-fn compare(older: &ZfsName, newer: &ZfsName, since: &Since) -> Result<Changes> {
+fn compare_by_dnodes(older: &ZfsName, newer: &ZfsName, since: &Since) -> Result<Changes> {
     let (older, newer) = (open(older, Access::Read)?, open(newer, Access::Read)?);
     let walk = |since| walk_knowing(older.as_fd(), newer.as_fd(), since, &|_| {});
     let changes = walk(since)?;
@@ -138,7 +142,7 @@ fn temporary_snapshot(door: &Door, dataset: &ZfsName) -> Result<Result<ZfsName, 
     dataset.at(&name).map(Ok).map_err(wrong)
 }
 
-fn closed(why: Closed) -> String {
+fn close_transaction(why: Closed) -> String {
     match why {
         Closed::Unknown(version) => {
             format!("version {version} of ZFS is none whose answers blankroot understands")

@@ -27,7 +27,7 @@ pub enum Access {
 
 /// Opens the root directory of a dataset or of a snapshot.
 pub fn open(name: &ZfsName, access: Access) -> Result<OwnedFd> {
-    mount(name, access).map_err(|error| {
+    mount_detached(name, access).map_err(|error| {
         let failed = Error::io(format!("open {name}"), error);
         match error {
             Errno::PERM => failed.hint("run it as root"),
@@ -40,7 +40,7 @@ pub fn open(name: &ZfsName, access: Access) -> Result<OwnedFd> {
     })
 }
 
-fn mount(name: &ZfsName, access: Access) -> Result<OwnedFd, Errno> {
+fn mount_detached(name: &ZfsName, access: Access) -> Result<OwnedFd, Errno> {
     match mount_once(name, access, false) {
         // What is mounted read-only elsewhere is to be mounted in no other way.
         Err(Errno::BUSY) if access == Access::Read => mount_once(name, access, true),
@@ -75,12 +75,12 @@ fn mount_once(name: &ZfsName, access: Access, read_only: bool) -> Result<OwnedFd
 /// The mounts that show the dataset, in every mount namespace that can be read. The kernel tells the
 /// name that it has by now, not the one under which it was mounted. Whether there may be more is told,
 /// too.
-pub fn of(dataset: &ZfsName, patience: &Patience) -> Result<(Vec<LiveMount>, bool)> {
+pub fn mounts_of_dataset(dataset: &ZfsName, patience: &Patience) -> Result<(Vec<LiveMount>, bool)> {
     let proc = File::open("/proc").map_err(|e| Error::io("open /proc", e))?;
-    let tables = patience.look(|until| mount_tables::all(proc.as_fd(), until))?;
+    let tables = patience.look(|until| mount_tables::read_mount_tables(proc.as_fd(), until))?;
     let mut found = Vec::new();
     for table in &tables.tables {
-        for mount in table.mounts.iter().filter(|mount| shows(mount, dataset)) {
+        for mount in table.mounts.iter().filter(|mount| shows_dataset(mount, dataset)) {
             let mount_point = mount.mount_point.clone();
             found.push(LiveMount { mount_point, seen_by: table.seen_by.into(), certain: true });
         }
@@ -93,13 +93,13 @@ pub fn dataset_of(dir: BorrowedFd<'_>) -> Result<Option<ZfsName>> {
     let action = "find out which dataset a directory is in";
     let stat = statx(dir, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
         .map_err(|e| Error::io(action, io::Error::from(e)))?;
-    let mounts = mountinfo::all()?;
+    let mounts = mountinfo::read_mounts()?;
     let mount = mounts.iter().find(|mount| mount.id == stat.stx_mnt_id && is_zfs(mount));
     let name = mount.and_then(|mount| String::from_utf8(mount.source.clone()).ok());
     Ok(name.and_then(|name| ZfsName::new(name).ok()))
 }
 
-fn shows(mount: &Mount, dataset: &ZfsName) -> bool {
+fn shows_dataset(mount: &Mount, dataset: &ZfsName) -> bool {
     is_zfs(mount) && mount.source == dataset.as_str().as_bytes()
 }
 

@@ -53,7 +53,7 @@ impl Found {
         if reach == Reach::Youngest {
             let is_there = |name: &ZfsName| rows.iter().any(|row| row.name == name.as_str());
             let is_whole = is_there(&names.live) && is_there(&names.blank);
-            rows.extend(match is_whole.then(|| youngest(names)).flatten() {
+            rows.extend(match is_whole.then(|| youngest_names(names)).flatten() {
                 Some(some) => {
                     let some: Vec<&ZfsName> = [&names.old].into_iter().chain(&some).collect();
                     commands::look(&some, &names.blank)?
@@ -72,7 +72,7 @@ impl Found {
     /// Where live or blank is missing, or these records cannot be read, all is looked at.
     pub fn look_for_half_done(of: &Zfs) -> Result<Self> {
         let names = &of.names;
-        if let Some(some) = youngest(names) {
+        if let Some(some) = youngest_names(names) {
             let asked: Vec<&ZfsName> = [&names.live].into_iter().chain(&some).collect();
             let found = Self::without_blank(names, commands::look(&asked, &names.blank)?)?;
             if found.live.is_some() && found.blank_id.is_some() {
@@ -100,7 +100,7 @@ impl Found {
             blank_id: named(&names.blank).as_ref().map(id_of),
             old: named(&names.old),
             old_roots: below(&names.old),
-            leftovers: beside.map_or(Vec::new(), |beside| leftovers(names, &beside, &rows)),
+            leftovers: beside.map_or(Vec::new(), |beside| leftover_names(names, &beside, &rows)),
             top: rows.iter().find(|row| row.available.is_some()).cloned(),
             origins: RefCell::default(),
         }
@@ -109,7 +109,7 @@ impl Found {
     /// The same for rows that need not have blank's: its identity is asked for by itself.
     pub fn without_blank(names: &Names, rows: Vec<Row>) -> Result<Self> {
         let mut found = Self::of_rows(names, rows);
-        found.blank_id = identity(&names.blank)?;
+        found.blank_id = identity_of(&names.blank)?;
         Ok(found)
     }
 
@@ -148,7 +148,7 @@ impl Found {
         if let Some(known) = self.origins.borrow().get(origin) {
             return Ok(known.clone());
         }
-        let id = ZfsName::new(origin).ok().map(|name| identity(&name)).transpose()?.flatten();
+        let id = ZfsName::new(origin).ok().map(|name| identity_of(&name)).transpose()?.flatten();
         self.origins.borrow_mut().insert(origin.to_string(), id.clone());
         Ok(id)
     }
@@ -158,7 +158,7 @@ impl Found {
 const YOUNGEST: usize = 2;
 
 /// The names that an exchange of the youngest records' may have left; `None` where these cannot be read.
-fn youngest(names: &Names) -> Option<Vec<ZfsName>> {
+fn youngest_names(names: &Names) -> Option<Vec<ZfsName>> {
     let dir = open(&names.old, Access::Read).ok()?;
     let records = Listing::of(dir.as_fd()).ok()?.records;
     let records =
@@ -194,7 +194,7 @@ fn beside_blank(names: &Names) -> Option<ZfsName> {
 }
 
 /// Snapshots with temporary names of blank, by their whole names.
-fn leftovers(names: &Names, beside: &ZfsName, rows: &[Row]) -> Vec<String> {
+fn leftover_names(names: &Names, beside: &ZfsName, rows: &[Row]) -> Vec<String> {
     let is_left = |row: &&Row| {
         let name = row.name.rsplit('/').next().unwrap_or_default();
         is_snapshot_of(row, beside)
@@ -209,7 +209,7 @@ pub fn id_of(row: &Row) -> TreeId {
 }
 
 /// The identity of what has this name.
-pub fn identity(name: &ZfsName) -> Result<Option<TreeId>> {
+pub fn identity_of(name: &ZfsName) -> Result<Option<TreeId>> {
     Ok(commands::guid(name)?.map(as_id))
 }
 

@@ -53,7 +53,7 @@ struct Pair<'a> {
 
 /// The pair at `at`; `None` where the list ends.
 fn pair(packed: &[u8], at: usize) -> Result<Option<Pair<'_>>, &'static str> {
-    let size = number(packed, at)? as usize;
+    let size = parse_number(packed, at)? as usize;
     if size == 0 {
         return Ok(None);
     }
@@ -61,7 +61,7 @@ fn pair(packed: &[u8], at: usize) -> Result<Option<Pair<'_>>, &'static str> {
     let name_size = packed.get(at + 4..at + 6).ok_or(SHORT)?;
     let name_size = usize::from(u16::from_ne_bytes([name_size[0], name_size[1]]));
     let name = packed[..end].get(at + PAIR..at + PAIR + name_size).ok_or(SHORT)?;
-    let kind = number(packed, at + 12)?;
+    let kind = parse_number(packed, at + 12)?;
     if kind == NVLIST_ARRAY {
         return Err("it has a list of lists where there is none");
     }
@@ -80,7 +80,7 @@ fn end_of_list(packed: &[u8], mut at: usize, depth: usize) -> Result<usize, &'st
     Ok(at + END)
 }
 
-fn number(packed: &[u8], at: usize) -> Result<u32, &'static str> {
+fn parse_number(packed: &[u8], at: usize) -> Result<u32, &'static str> {
     let bytes = packed.get(at..).and_then(|rest| rest.first_chunk()).ok_or(SHORT)?;
     Ok(u32::from_ne_bytes(*bytes))
 }

@@ -31,7 +31,7 @@ pub fn is_parked(of: &Zfs, row: &Row) -> bool {
 }
 
 /// Goes on with what an interrupted swap left. Nothing is done where identities do not tell what that is.
-pub fn finish(of: &Zfs, pool: &mut Pool) -> Result<()> {
+pub fn finish_interrupted(of: &Zfs, pool: &mut Pool) -> Result<()> {
     let found = Found::look_for_half_done(of)?;
     let mut renamed = false;
     for parked in &found.old_roots {

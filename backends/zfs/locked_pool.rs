@@ -9,7 +9,7 @@ use rustix::fs::{self, Mode, OFlags};
 
 use crate::zfs::dataset_mounts::{Access, open};
 use crate::zfs::dataset_name::ZfsName;
-use crate::zfs::datasets_found::{Found, identity};
+use crate::zfs::datasets_found::{Found, identity_of};
 use crate::zfs::output::{Pool, Row};
 use crate::zfs::properties::{self, Carried};
 use crate::zfs::{Zfs, commands, interrupted_exchange};
@@ -40,7 +40,7 @@ impl<'a> Locked<'a> {
         let lock = open_lock().map_err(|e| Error::io(action(), e))?;
         lock::take_private(lock.as_fd(), action)?;
         let mut pool = commands::pool(of.names.top.pool())?;
-        interrupted_exchange::finish(of, &mut pool)?;
+        interrupted_exchange::finish_interrupted(of, &mut pool)?;
         Ok(Self { of, pool, _lock: lock, carried: None })
     }
 
@@ -101,7 +101,7 @@ impl<'a> Locked<'a> {
         match found.slot(self.of, row, name)? {
             Slot::Present(tree) => Ok(tree),
             Slot::Missing | Slot::NotATree(_) => {
-                Err(changed(action, &format!("{dataset} is gone again")))
+                Err(changed_meanwhile(action, &format!("{dataset} is gone again")))
             }
         }
     }
@@ -126,12 +126,12 @@ fn open_lock() -> io::Result<OwnedFd> {
 
 /// Fails unless `name` holds the tree of this identity.
 pub(crate) fn expect_identity(name: &ZfsName, id: &TreeId, action: &str) -> Result<()> {
-    match identity(name)? == Some(id.clone()) {
+    match identity_of(name)? == Some(id.clone()) {
         true => Ok(()),
-        false => Err(changed(action, &format!("{name} is not the tree {id} any more"))),
+        false => Err(changed_meanwhile(action, &format!("{name} is not the tree {id} any more"))),
     }
 }
 
-pub(crate) fn changed(action: &str, why: &str) -> Error {
+pub(crate) fn changed_meanwhile(action: &str, why: &str) -> Error {
     Error::new(action, why).hint("look at `blankroot status`, then run the command again")
 }

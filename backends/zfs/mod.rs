@@ -64,7 +64,7 @@ fn another_tree(name: &ZfsName) -> Error {
 impl Backend for Zfs {
     fn survey(&self) -> Result<Survey> {
         let pool = commands::pool(self.names.top.pool())?;
-        survey_datasets::survey(self, &pool, Reach::All, Mounts::OfLive(&self.patience))
+        survey_datasets::survey_datasets(self, &pool, Reach::All, Mounts::OfLive(&self.patience))
     }
 
     fn live_and_blank(&self) -> Result<(Slot, Slot)> {
@@ -86,7 +86,7 @@ impl Backend for Zfs {
         let name = self.name(tree)?;
         let root = dataset_mounts::open(&name, Access::Read)?;
         // Looked at when it is open: the name may have moved on just before.
-        match datasets_found::identity(&name)? == Some(tree.id.clone()) {
+        match datasets_found::identity_of(&name)? == Some(tree.id.clone()) {
             true => Ok(View::new(root)),
             false => Err(another_tree(&name)),
         }
@@ -111,7 +111,7 @@ impl Backend for Zfs {
 
     fn identify(&self, dir: BorrowedFd<'_>) -> Result<Option<TreeId>> {
         let Some(name) = dataset_mounts::dataset_of(dir)? else { return Ok(None) };
-        datasets_found::identity(&name)
+        datasets_found::identity_of(&name)
     }
 
     fn how_to_hold_room_back(&self) -> Result<Option<String>> {

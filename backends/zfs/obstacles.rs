@@ -14,7 +14,7 @@ use crate::{Obstacle, Record, Tree, TreeId, Unfinished};
 /// What keeps live from being exchanged. A copy has the key of what it is a copy of, and ZFS gives no dataset
 /// a name outside of those with its key, unless the key is its own (`dsl_dir_rename_crypt_check` of
 /// module/zfs/dsl_crypt.c).
-pub fn immovable(of: &Zfs, found: &Found) -> Result<Vec<Obstacle>> {
+pub fn find_immovable(of: &Zfs, found: &Found) -> Result<Vec<Obstacle>> {
     let Some(key) = found.live.as_ref().and_then(|live| live.encryption_root.as_deref()) else {
         return Ok(Vec::new());
     };
@@ -52,7 +52,7 @@ fn key_of(row: Option<&Row>) -> Option<&str> {
 }
 
 /// What stands in the way on this pool.
-pub fn of(of: &Zfs, found: &Found, pool: &Pool) -> Vec<Obstacle> {
+pub fn obstacles_of_pool(of: &Zfs, found: &Found, pool: &Pool) -> Vec<Obstacle> {
     let mut obstacles = Vec::new();
     if pool.is_read_only {
         let name = of.names.top.pool();
@@ -97,10 +97,11 @@ pub fn of(of: &Zfs, found: &Found, pool: &Pool) -> Vec<Obstacle> {
 /// beside it does not tell of it. And one that is not told what it replaces may lack other properties, too,
 /// which a clone gets in a transaction of its own: it can be deleted, and never become live. Of one that says so
 /// itself, what counts as written is not known either.
-pub fn doubt(left: Unfinished, datasets: &HashMap<OsString, Row>) -> Unfinished {
+pub fn doubt_fresh_copy(left: Unfinished, datasets: &HashMap<OsString, Row>) -> Unfinished {
     let row_of = |tree: &Tree| datasets.get(tree.name.file_name());
-    let is_told =
-        |tree: &Tree, record: &Record| row_of(tree).is_some_and(|row| replaces(row, &record.live));
+    let is_told = |tree: &Tree, record: &Record| {
+        row_of(tree).is_some_and(|row| is_told_to_replace(row, &record.live))
+    };
     let is_unfinished =
         |tree: &Tree| row_of(tree).is_some_and(|row| row.replaces == Some(UNFINISHED));
     match left {
@@ -120,6 +121,6 @@ pub fn doubt(left: Unfinished, datasets: &HashMap<OsString, Row>) -> Unfinished 
 }
 
 /// Whether a copy was told to replace this tree, which is what it was told last.
-pub fn replaces(copy: &Row, live: &TreeId) -> bool {
+pub fn is_told_to_replace(copy: &Row, live: &TreeId) -> bool {
     copy.replaces.is_some_and(|guid| as_id(guid) == *live)
 }

@@ -49,7 +49,7 @@ pub struct Carried {
 
 /// Decides it from live's own properties. `is_mounted_by_itself` tells whether ZFS would mount a dataset
 /// with these.
-pub fn carry(own: &[Property], is_mounted_by_itself: bool) -> Carried {
+pub fn carry_over(own: &[Property], is_mounted_by_itself: bool) -> Carried {
     let mut carried = Carried::default();
     let mut withheld = Vec::new();
     let value_of = |wanted: &str| own.iter().find(|(name, _)| name == wanted).map(|(_, v)| v);
@@ -82,12 +82,12 @@ pub fn carry(own: &[Property], is_mounted_by_itself: bool) -> Carried {
         }
         carried.copy.push(ours);
     }
-    carried.old_root = hidden(own);
+    carried.old_root = hidden_by_default(own);
     carried
 }
 
 /// What an old root gets instead of what would make a boot menu offer it.
-fn hidden(own: &[Property]) -> Vec<Property> {
+fn hidden_by_default(own: &[Property]) -> Vec<Property> {
     let offers = |name: &str, value: &[u8]| match name {
         "mountpoint" => value.starts_with(b"/"),
         _ => value == b"on",
@@ -109,7 +109,7 @@ fn hidden(own: &[Property]) -> Vec<Property> {
 /// What hides what was live from boot menus; nothing where somebody has it mounted: another mount point
 /// unmounts it.
 pub fn to_hide(old_root: &ZfsName, pool: &Pool) -> Result<Vec<Property>> {
-    let hidden = hidden(&own(old_root, pool)?);
+    let hidden = hidden_by_default(&own(old_root, pool)?);
     let leave = hidden.is_empty() || commands::value("mounted", old_root)? == b"yes";
     Ok(if leave { Vec::new() } else { hidden })
 }
@@ -132,7 +132,7 @@ pub fn of_live(live: &ZfsName, pool: &Pool) -> Result<Carried> {
     let own_place = own.iter().any(|(name, value)| name == "mountpoint" && is_place(value));
     // Where the place is inherited, a copy among the old roots has none.
     let is_mounted = own_place && commands::value("canmount", live)? == b"on";
-    Ok(carry(&own, is_mounted))
+    Ok(carry_over(&own, is_mounted))
 }
 
 /// A mount point as it is set: it is shown with the pool's altroot before it.
@@ -153,7 +153,7 @@ pub fn replaces(live: &TreeId) -> Property {
 }
 
 /// What a copy is told instead for as long as it lacks something.
-pub fn unfinished() -> Property {
+pub fn mark_unfinished() -> Property {
     (REPLACES.to_string(), UNFINISHED.to_string().into_bytes())
 }
 
@@ -166,7 +166,7 @@ pub fn tell_cost(properties: &[Property]) -> bool {
 /// What counts as written in `name`, in which nothing was since it was made from blank: of a snapshot of a mounted
 /// dataset a clone has the intent log's header, which ZFS clears with a block of its own (`dsl_dataset_zero_zil`
 /// of module/zfs/dsl_dataset.c). `None` where it is noted already.
-pub fn cost(name: &ZfsName, blank: &ZfsName) -> Result<Option<Property>> {
+pub fn cost_of_copy(name: &ZfsName, blank: &ZfsName) -> Result<Option<Property>> {
     let rows = commands::look(&[name], blank)?;
     let (bytes, noted) =
         rows.first().map_or((0, None), |row| (row.written.unwrap_or(0), row.fresh));
@@ -213,7 +213,7 @@ mod tests {
             ("refreservation", "1048576"),
             ("com.sun:auto-snapshot", "a\nb"),
         ]);
-        let carried = carry(&live, false);
+        let carried = carry_over(&live, false);
         let expected = own(&[
             ("mountpoint", "legacy"),
             ("compression", "zstd-3"),
@@ -229,7 +229,7 @@ mod tests {
     fn a_count_is_no_setting_and_an_altroot_no_part_of_a_mount_point() {
         let live =
             own(&[("filesystem_limit", "9"), ("filesystem_count", "2"), ("snapshot_count", "0")]);
-        assert_eq!(carry(&live, false).copy, own(&[("filesystem_limit", "9")]));
+        assert_eq!(carry_over(&live, false).copy, own(&[("filesystem_limit", "9")]));
         for (shown, altroot, set) in [
             ("/mnt", "/mnt", "/"),
             ("/mnt/home", "/mnt", "/home"),
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn two_datasets_are_never_mounted_at_one_place() {
         for live in [own(&[("mountpoint", "/"), ("canmount", "on")]), own(&[("mountpoint", "/")])] {
-            let carried = carry(&live, true);
+            let carried = carry_over(&live, true);
             let waits = own(&[("canmount", "noauto"), ("blankroot:canmount", "on")]);
             assert_eq!(carried.aside, waits);
             assert_eq!(carried.old_root, no_menu());
@@ -255,7 +255,7 @@ mod tests {
         }
         let live = own(&[("mountpoint", "/"), ("canmount", "noauto")]);
         let (copy, aside) = (live.clone(), Vec::new());
-        assert_eq!(carry(&live, false), Carried { copy, aside, old_root: no_menu() });
+        assert_eq!(carry_over(&live, false), Carried { copy, aside, old_root: no_menu() });
     }
 
     #[test]
@@ -267,7 +267,7 @@ mod tests {
             ("reservation", "0"),
             ("blankroot:reservation", "7"),
         ]);
-        let carried = carry(&live, false);
+        let carried = carry_over(&live, false);
         let ours = |name: &str| {
             let found = carried.copy.iter().find(|(other, _)| other == name);
             found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())

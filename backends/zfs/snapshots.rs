@@ -12,7 +12,7 @@ use crate::zfs::{commands, properties};
 use crate::{Origin, Tree};
 
 /// Makes the snapshot under the layout's name. A name that something has is an error.
-pub(crate) fn capture(locked: &Locked<'_>, origin: Origin) -> Result<()> {
+pub(crate) fn capture_blank(locked: &Locked<'_>, origin: Origin) -> Result<()> {
     let names = &locked.of.names;
     let action = format!("make the blank snapshot {}", names.blank);
     if commands::is_there(&names.blank)? {
@@ -35,7 +35,7 @@ pub(crate) fn capture(locked: &Locked<'_>, origin: Origin) -> Result<()> {
             let (unfinished, snapshot) = unfinished(&names.blank, &action)?;
             commands::create(&unfinished)?;
             commands::snapshot(&snapshot)?;
-            finish(&unfinished, &snapshot, &names.blank)
+            finish_capture(&unfinished, &snapshot, &names.blank)
         }
     }
 }
@@ -63,7 +63,7 @@ fn of_live_in_its_own(locked: &Locked<'_>, action: &str) -> Result<()> {
     properties.push(("mountpoint".to_string(), b"legacy".to_vec()));
     commands::clone(&of_live, &unfinished, &properties)?;
     commands::promote(&unfinished)?;
-    finish(&unfinished, &snapshot, &names.blank)
+    finish_capture(&unfinished, &snapshot, &names.blank)
 }
 
 /// The names that blank and its dataset have until they are whole.
@@ -86,7 +86,7 @@ fn unfinished(blank: &ZfsName, action: &str) -> Result<(ZfsName, ZfsName)> {
     Ok((whole.dataset(), whole))
 }
 
-fn finish(unfinished: &ZfsName, snapshot: &ZfsName, blank: &ZfsName) -> Result<()> {
+fn finish_capture(unfinished: &ZfsName, snapshot: &ZfsName, blank: &ZfsName) -> Result<()> {
     let last = blank.snapshot().unwrap_or_default();
     let whole = unfinished.at(last);
     let whole = whole.map_err(|why| Error::new(format!("make {blank}"), why))?;
@@ -96,7 +96,7 @@ fn finish(unfinished: &ZfsName, snapshot: &ZfsName, blank: &ZfsName) -> Result<(
 
 fn is_empty(live: &ZfsName) -> Result<bool> {
     let dir = open(live, Access::Read)?;
-    let names = dirfd::directory_walker::names(dir.as_fd())
+    let names = dirfd::directory_walker::list_names(dir.as_fd())
         .map_err(|e| Error::io(format!("list what is in {live}"), e))?;
     Ok(names.is_empty())
 }
@@ -131,7 +131,7 @@ if failed ~= 0 then return "ZFS answered with error " .. failed end
 "#;
 
 /// Rolls live back to blank, which has to be its own snapshot.
-pub(crate) fn revert(locked: &Locked<'_>, live: &Tree, blank: &Tree) -> Result<()> {
+pub(crate) fn revert_to_blank(locked: &Locked<'_>, live: &Tree, blank: &Tree) -> Result<()> {
     let action = format!("put {} back to blank", live.name);
     let hint =
         "remove or rename what is named, or write `strategy = \"set-aside\"` under [rollback]";
@@ -147,11 +147,12 @@ pub(crate) fn revert(locked: &Locked<'_>, live: &Tree, blank: &Tree) -> Result<(
         let why = format!("it would destroy {}", younger.join(", "));
         return Err(Error::new(action, why).hint(hint));
     }
-    let guids = [guid(live, &action)?, guid(blank, &action)?];
+    let guids = [guid_argument(live, &action)?, guid_argument(blank, &action)?];
     let args = [guids[0].as_str(), snapshot.as_str(), guids[1].as_str()];
     commands::program("zfs: roll back", ROLL_BACK, &dataset, &args)
         .map_err(|error| Error::new(action, error).hint(hint))?;
-    properties::cost(&dataset, &snapshot)?.map_or(Ok(()), |cost| commands::set(&dataset, &[cost]))
+    properties::cost_of_copy(&dataset, &snapshot)?
+        .map_or(Ok(()), |cost| commands::set(&dataset, &[cost]))
 }
 
 /// The snapshots and bookmarks of `dataset` that are younger than its snapshot.
@@ -167,7 +168,7 @@ fn younger_than(snapshot: &ZfsName, dataset: &ZfsName) -> Result<Vec<String>> {
 
 /// A guid as an argument of a program: ZFS's Lua has signed numbers, and what starts with a hyphen would
 /// pass for an option.
-pub(crate) fn guid(tree: &Tree, action: &str) -> Result<String> {
+pub(crate) fn guid_argument(tree: &Tree, action: &str) -> Result<String> {
     let guid = tree.id.as_str().parse::<u64>();
     let guid = guid.map_err(|_| Error::new(action, "its identity is no guid"))?;
     Ok(format!("guid {}", guid.cast_signed()))
@@ -189,7 +190,7 @@ mod tests {
             copy_of: None,
             pristine: None,
         };
-        let argument = |id| guid(&tree(id), "try").ok();
+        let argument = |id| guid_argument(&tree(id), "try").ok();
         assert_eq!(argument("18446744073709551615").as_deref(), Some("guid -1"));
         assert_eq!(argument("7").as_deref(), Some("guid 7"));
         assert_eq!(argument("7@device-1:2"), None);

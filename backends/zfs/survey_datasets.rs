@@ -14,7 +14,7 @@ use crate::survey::Mounts;
 use crate::zfs::dataset_mounts::{self, Access, open};
 use crate::zfs::dataset_name::ZfsName;
 use crate::zfs::datasets_found::Found;
-use crate::zfs::obstacles::{self, doubt};
+use crate::zfs::obstacles::{self, doubt_fresh_copy};
 use crate::zfs::output::{Pool, Row};
 use crate::zfs::{Zfs, changed_dnodes, commands, interrupted_exchange};
 use crate::{
@@ -26,7 +26,12 @@ use crate::{
 const NEEDED: u64 = 2 << 20;
 
 /// Everything that a planner may know.
-pub fn survey(of: &Zfs, pool: &Pool, reach: Reach, look_for: Mounts<'_>) -> Result<Survey> {
+pub fn survey_datasets(
+    of: &Zfs,
+    pool: &Pool,
+    reach: Reach,
+    look_for: Mounts<'_>,
+) -> Result<Survey> {
     // What was written and is still in memory would pass for never written. Who may not ask for it gets
     // what the disk has.
     if geteuid().is_root() && !pool.is_read_only {
@@ -34,7 +39,7 @@ pub fn survey(of: &Zfs, pool: &Pool, reach: Reach, look_for: Mounts<'_>) -> Resu
     }
     let found = Found::look(of, reach)?;
     let live = found.slot(of, found.live.as_ref(), &of.layout.live)?;
-    let mut obstacles = obstacles::of(of, &found, pool);
+    let mut obstacles = obstacles::obstacles_of_pool(of, &found, pool);
     let (mut old, is_readable) = match old_roots(of, &found, reach)? {
         Ok(old) => (old, true),
         Err(obstacle) => {
@@ -55,7 +60,9 @@ pub fn survey(of: &Zfs, pool: &Pool, reach: Reach, look_for: Mounts<'_>) -> Resu
     old.unfinished.extend(found.leftovers.iter().filter_map(leftover));
     let available = found.top.as_ref().and_then(|row| row.available);
     let (live_mounts, more_live_mounts) = match (&found.live, look_for) {
-        (Some(_), Mounts::OfLive(patience)) => dataset_mounts::of(&of.names.live, patience)?,
+        (Some(_), Mounts::OfLive(patience)) => {
+            dataset_mounts::mounts_of_dataset(&of.names.live, patience)?
+        }
         (Some(_), Mounts::NotLookedFor) => (Vec::new(), true),
         (None, _) => (Vec::new(), false),
     };
@@ -75,7 +82,7 @@ pub fn survey(of: &Zfs, pool: &Pool, reach: Reach, look_for: Mounts<'_>) -> Resu
         // Other datasets are no part of live's tree: they are an obstacle.
         nested: Vec::new(),
         stubs: Some(Stubs::default()),
-        immovable: obstacles::immovable(of, &found)?,
+        immovable: obstacles::find_immovable(of, &found)?,
         // No mount leads to a dataset without naming it.
         live_is_default: false,
         space: available.map(|available| Space { available, needed: NEEDED }),
@@ -112,7 +119,7 @@ fn old_roots(of: &Zfs, found: &Found, reach: Reach) -> Result<Result<OldRoots, O
         }
         match datasets.get(last) {
             Some(row) => found.slot(of, Some(row), name),
-            None => plain(&dir, last),
+            None => slot_of_plain(&dir, last),
         }
     };
     let is_copy = |tree: &Tree, record: &Record| tree.copy_of.as_ref() == Some(&record.blank);
@@ -127,7 +134,7 @@ fn old_roots(of: &Zfs, found: &Found, reach: Reach) -> Result<Result<OldRoots, O
         Unfinished::Leftover(name) if parked.iter().any(|parked| parked == name.file_name()) => {
             Unfinished::HalfSetAside(name)
         }
-        left => doubt(left, &datasets),
+        left => doubt_fresh_copy(left, &datasets),
     };
     old.unfinished = old.unfinished.into_iter().map(judged).collect();
     let made = |tree: &Tree| datasets.get(tree.name.file_name()).map(|row| row.createtxg);
@@ -180,7 +187,7 @@ fn snapshots_of(dataset: &ZfsName, hanging: &[String]) -> Vec<String> {
 }
 
 /// A name that no dataset has.
-fn plain(dir: &OwnedFd, name: &OsStr) -> Result<Slot> {
+fn slot_of_plain(dir: &OwnedFd, name: &OsStr) -> Result<Slot> {
     match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => Ok(Slot::Missing),
         Err(error) => Err(Error::io("look at what is among the old roots", error)),

@@ -16,7 +16,7 @@ use crate::{Error, Facts, FileType, Result, TreePath, boundary, xattrs};
 /// owner's permission to write, an ACL sets permission bits, and all of it changes times.
 ///
 /// Returns whether there were privileges, which the copy does not get.
-pub(crate) fn copy(
+pub(crate) fn copy_attributes(
     from: Handle<'_>,
     stat: &Stat,
     to: Handle<'_>,
@@ -34,22 +34,22 @@ pub(crate) fn copy(
     }
     set(&wanted, attributes, to)?;
     let times = Timestamps {
-        last_access: timespec(stat.accessed),
-        last_modification: timespec((wanted.mtime, wanted.mtime_nanos)),
+        last_access: as_timespec(stat.accessed),
+        last_modification: as_timespec((wanted.mtime, wanted.mtime_nanos)),
     };
     change("copy: set times", || to.set_times(&times))?;
     Ok(dropped)
 }
 
 /// The same without times: owner, extended attributes and mode.
-pub(crate) fn give(from: Handle<'_>, wanted: &Facts, to: Handle<'_>) -> io::Result<()> {
+pub(crate) fn give_attributes(from: Handle<'_>, wanted: &Facts, to: Handle<'_>) -> io::Result<()> {
     set(wanted, xattrs::of_open(from.fd())?, to)
 }
 
 fn set(wanted: &Facts, mut attributes: xattrs::Values, to: Handle<'_>) -> io::Result<()> {
     let is_of_btrfs = |name: &CString| xattrs::is_of_btrfs(name);
     if attributes.iter().any(|(name, _)| is_of_btrfs(name))
-        && boundary::of(to.fd())? != boundary::BTRFS
+        && boundary::file_system_type(to.fd())? != boundary::BTRFS
     {
         attributes.retain(|(name, _)| !is_of_btrfs(name));
     }
@@ -66,7 +66,7 @@ fn set(wanted: &Facts, mut attributes: xattrs::Values, to: Handle<'_>) -> io::Re
     Ok(())
 }
 
-fn timespec((tv_sec, nanos): Moment) -> Timespec {
+fn as_timespec((tv_sec, nanos): Moment) -> Timespec {
     Timespec { tv_sec, tv_nsec: nanos.into() }
 }
 
@@ -133,7 +133,7 @@ pub fn refuse_users_own(dir: BorrowedFd<'_>, shown: &TreePath) -> Result<()> {
 }
 
 fn expect_roots_own(dir: BorrowedFd<'_>, shown: &TreePath) -> Result<Option<Mount>> {
-    let mount = mountinfo::of(dir)?;
+    let mount = mountinfo::mount_of_file(dir)?;
     match mount.as_ref().and_then(Mount::users_own) {
         Some(why) => {
             Err(Error::new(format!("copy {shown}"), why).hint("unmount that file system first"))

@@ -20,7 +20,7 @@ const PIECE: usize = 64 << 20;
 /// between these file systems, so that it is not tried for every file.
 ///
 /// `progress` is told of bytes as they are copied.
-pub(crate) fn copy(
+pub(crate) fn copy_data(
     source: &File,
     target: &File,
     can_clone: &mut bool,

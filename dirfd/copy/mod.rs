@@ -66,7 +66,7 @@ pub type Progress<'p> = &'p mut dyn FnMut(u64, u64);
 ///
 /// What vanishes from a tree meanwhile counts as not there. On failure, what was copied so far
 /// stays; nothing is synced in any case.
-pub fn copy(
+pub fn copy_tree_or_file(
     from: Place<'_>,
     to: Place<'_>,
     shown: &TreePath,
@@ -79,8 +79,8 @@ pub fn copy(
         return Err(failed_at(io::Error::other("something was mounted over it meanwhile")));
     }
     if stat.facts.file_type == FileType::Dir {
-        let root = open_file::open(from, &stat).map_err(failed_at)?;
-        return tree(root.as_fd(), to.dir, to.name, shown, limits, progress);
+        let root = open_file::open_expected(from, &stat).map_err(failed_at)?;
+        return copy_below(root.as_fd(), to.dir, to.name, shown, limits, progress);
     }
     let flags = match copy_single_file(from, &stat, to, limits, &mut true, progress) {
         Ok(flags) => flags,
@@ -100,14 +100,14 @@ pub fn copy(
 /// the same promises.
 pub fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     let limits = Limits::default();
-    let copied = tree(from, to, name, &TreePath::root(), &limits, &mut |_, _| {})?;
+    let copied = copy_below(from, to, name, &TreePath::root(), &limits, &mut |_, _| {})?;
     match copied.left_out.first().first() {
         Some(path) => Err(failed(path, io::Error::other("it is a subvolume of its own"))),
         None => Ok(()),
     }
 }
 
-fn tree(
+fn copy_below(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
     name: &CStr,
@@ -118,7 +118,7 @@ fn tree(
     let failed = |why| failed(shown, why);
     let boundary = Boundary::of(from).map_err(failed)?;
     let target = make_and_open_dir(to, name).map_err(failed)?;
-    let names = directory_walker::names(from).map_err(failed)?;
+    let names = directory_walker::list_names(from).map_err(failed)?;
     let mut copier = Copier {
         boundary,
         source: Descent::new(from),
@@ -250,8 +250,8 @@ impl Copier<'_> {
             let lock = || {
                 let way = self.way.paths().components(of);
                 let copied = Reached::open(self.target_root, way)?;
-                let file = open_file::open(copied.place(), &copied.place().stat()?)?;
-                inode_flags::lock(file.as_fd(), locks)
+                let file = open_file::open_expected(copied.place(), &copied.place().stat()?)?;
+                inode_flags::lock_changes(file.as_fd(), locks)
             };
             let refused = lock().map_err(|why| failed(&path(), why))?;
             self.told.note(path, refused);
@@ -307,7 +307,7 @@ impl Copier<'_> {
         if !stat.is_same_file(expected) {
             return Err(Errno::STALE.into());
         }
-        Ok((stat, directory_walker::names(dir)?))
+        Ok((stat, directory_walker::list_names(dir)?))
     }
 
     /// Finishes a directory: whatever was made in it has changed its times, and its mode may not
@@ -318,7 +318,7 @@ impl Copier<'_> {
             Ok(dir) => {
                 let flags = Flags::give(dir, to)?;
                 let (dir, to) = (Handle::of_data(dir), Handle::of_data(to));
-                let dropped = attributes::copy(dir, stat, to, self.limits)?;
+                let dropped = attributes::copy_attributes(dir, stat, to, self.limits)?;
                 let way = || self.shown.join_path(&self.way.here());
                 self.told.note(way, flags.refused);
                 self.told.note_privileges(way, dropped);
@@ -405,7 +405,7 @@ pub(crate) fn copy_single_file(
 ) -> Result<Flags, Failure> {
     let file_type = stat.facts.file_type;
     limits.check(file_type)?;
-    let source = open_file::open(from, stat).map_err(Failure::reading)?;
+    let source = open_file::open_expected(from, stat).map_err(Failure::reading)?;
     let mut stat = *stat;
     if file_type != FileType::Subvolume {
         stat = of_open(source.as_fd())?;
@@ -416,7 +416,7 @@ pub(crate) fn copy_single_file(
         FileType::File => {
             let (source, target) = (source.try_clone()?.into(), make_file(to)?);
             flags = Flags::give(from.fd(), target.as_fd())?;
-            data::copy(&source, &target, can_clone, &mut |bytes| progress(0, bytes))?;
+            data::copy_data(&source, &target, can_clone, &mut |bytes| progress(0, bytes))?;
             target.into()
         }
         FileType::Symlink => {
@@ -433,7 +433,7 @@ pub(crate) fn copy_single_file(
         }
     };
     let made = Handle::new(made.as_fd(), file_type);
-    flags.privileges = attributes::copy(from, &stat, made, limits)?;
+    flags.privileges = attributes::copy_attributes(from, &stat, made, limits)?;
     progress(1, 0);
     Ok(flags)
 }

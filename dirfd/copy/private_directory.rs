@@ -115,7 +115,7 @@ pub fn remove_left_behind(to: BorrowedFd<'_>, base: BorrowedFd<'_>) -> Result<()
     let failed = |why| Error::io("look for what interrupted copies left", why);
     let top = top_of(to, base).map_err(failed)?;
     let readable = open_dir(top.as_fd(), c".").map_err(failed)?;
-    for name in directory_walker::names(readable.as_fd()).map_err(failed)? {
+    for name in directory_walker::list_names(readable.as_fd()).map_err(failed)? {
         if !has_its_name(name.to_bytes()) {
             continue;
         }
@@ -161,7 +161,7 @@ fn lock(top: BorrowedFd<'_>, name: &CString) -> io::Result<Option<OwnedFd>> {
 }
 
 fn is_empty(dir: BorrowedFd<'_>) -> io::Result<bool> {
-    Ok(directory_walker::names(dir)?.is_empty())
+    Ok(directory_walker::list_names(dir)?.is_empty())
 }
 
 /// Goes up from `to` as far as `base`, and no further than a rename leads.

@@ -10,14 +10,14 @@ use rustix::fs::{self, IFlags, RenameFlags};
 use crate::atomic_file::rename_noreplace;
 use crate::boundary::Boundary;
 use crate::compare::{self, Side};
-use crate::compare_trees::{first_difference, walk};
+use crate::compare_trees::{compare_by_walk, first_difference};
 use crate::copy::attributes::{self, Limits};
 use crate::copy::private_directory::PrivateDir;
-use crate::copy::{Copied, Progress, copy};
+use crate::copy::{Copied, Progress, copy_tree_or_file};
 use crate::directory_walker::{self, Reached, open_dir};
 use crate::fault::change;
 use crate::path_set::Told;
-use crate::remove::remove;
+use crate::remove::remove_if_same;
 use crate::stat::{Place, Stat, is_gone};
 use crate::{ChangeKind, Error, FileType, Result, TreePath, inode_flags, open_file, xattrs};
 
@@ -75,22 +75,25 @@ impl Aside {
         let dir = to.dir.try_clone_to_owned().map_err(failed)?;
         let private = PrivateDir::make(to.dir, base).map_err(failed)?;
         let there = Place { dir: private.as_fd(), name: to.name };
-        let made = copy(from, there, shown.0, &limits, progress).and_then(|mut copied| {
-            change("copy: sync", || Ok(fs::syncfs(&dir)?)).map_err(failed)?;
-            let stat = there.stat().map_err(failed)?;
-            let locked = copied.locks.map(|locks| Ok((open_file::open(there, &stat)?, locks)));
-            let locked = locked.transpose().map_err(failed)?;
-            // What is compared is what it will be; but nothing renames it as that.
-            if let Some((file, locks)) = &locked {
-                let refused = inode_flags::lock(file.as_fd(), *locks).map_err(failed)?;
-                copied.note(|| shown.0.clone(), refused);
-            }
-            expect_same(from, there, shown, &limits, &mut copied)?;
-            if let Some((file, _)) = &locked {
-                inode_flags::unlock(file.as_fd()).map_err(failed)?;
-            }
-            Ok((copied, stat, locked))
-        });
+        let made =
+            copy_tree_or_file(from, there, shown.0, &limits, progress).and_then(|mut copied| {
+                change("copy: sync", || Ok(fs::syncfs(&dir)?)).map_err(failed)?;
+                let stat = there.stat().map_err(failed)?;
+                let locked =
+                    copied.locks.map(|locks| Ok((open_file::open_expected(there, &stat)?, locks)));
+                let locked = locked.transpose().map_err(failed)?;
+                // What is compared is what it will be; but nothing renames it as that.
+                if let Some((file, locks)) = &locked {
+                    let refused =
+                        inode_flags::lock_changes(file.as_fd(), *locks).map_err(failed)?;
+                    copied.note(|| shown.0.clone(), refused);
+                }
+                expect_same(from, there, shown, &limits, &mut copied)?;
+                if let Some((file, _)) = &locked {
+                    inode_flags::unlock_changes(file.as_fd()).map_err(failed)?;
+                }
+                Ok((copied, stat, locked))
+            });
         match made {
             Ok((copied, stat, locked)) => {
                 let (name, shown) = (to.name.to_owned(), shown.1.clone());
@@ -143,7 +146,7 @@ impl Aside {
             return Err(error);
         }
         self.sync_name()?;
-        remove(self.place(), old)?;
+        remove_if_same(self.place(), old)?;
         self.finish()
     }
 
@@ -151,7 +154,8 @@ impl Aside {
     pub fn finish(self) -> Result<Copied> {
         let Self { private, shown, copied, locked, .. } = self;
         if let Some((file, locks)) = locked {
-            let locked = inode_flags::lock(file.as_fd(), locks).and_then(|_| Ok(fs::fsync(&file)?));
+            let locked =
+                inode_flags::lock_changes(file.as_fd(), locks).and_then(|_| Ok(fs::fsync(&file)?));
             locked.map_err(|why| Error::io(format!("set the flags of {shown}"), why))?;
         }
         let removed = private.remove();
@@ -161,7 +165,7 @@ impl Aside {
 
     /// Removes the copy, which nobody needs after all.
     pub fn discard(self) -> Result<()> {
-        let removed = remove(self.place(), &self.stat);
+        let removed = remove_if_same(self.place(), &self.stat);
         let finished = Self { locked: None, ..self }.finish();
         removed.and(finished.map(drop))
     }
@@ -210,7 +214,7 @@ impl Aside {
 pub fn unlock(place: Place<'_>, expected: &Stat) -> io::Result<IFlags> {
     match expected.facts.file_type {
         FileType::File | FileType::Dir => {
-            inode_flags::unlock(open_file::open(place, expected)?.as_fd())
+            inode_flags::unlock_changes(open_file::open_expected(place, expected)?.as_fd())
         }
         _ => Ok(IFlags::empty()),
     }
@@ -221,7 +225,7 @@ pub fn lock(place: Place<'_>, expected: &Stat, locks: IFlags) -> io::Result<()> 
     if locks.is_empty() {
         return Ok(());
     }
-    inode_flags::lock(open_file::open(place, expected)?.as_fd(), locks).map(drop)
+    inode_flags::lock_changes(open_file::open_expected(place, expected)?.as_fd(), locks).map(drop)
 }
 
 /// A path at which a copy differs from what it was made of: in type, content, owner, mode or
@@ -254,7 +258,7 @@ fn difference_of<T>(
         return walk(open(one)?.as_fd(), open(other)?.as_fd()).map(Differing::Below);
     }
     let kind = match compare::difference_at_sight(&a, &b) {
-        None => compare::difference((one, &a), (other, &b)).map_err(|why| why.at(shown))?,
+        None => compare::find_difference((one, &a), (other, &b)).map_err(|why| why.at(shown))?,
         found => found,
     };
     Ok(Differing::Itself(kind))
@@ -293,7 +297,7 @@ fn expect_same(
             }
         }
     };
-    let all = |one: BorrowedFd<'_>, other: BorrowedFd<'_>| walk(one, other, &|_| {});
+    let all = |one: BorrowedFd<'_>, other: BorrowedFd<'_>| compare_by_walk(one, other, &|_| {});
     match difference_of(from, to, shown.0, all)? {
         Differing::Below(rows) => rows.iter().try_for_each(|row| judge(&row.path, row.kind))?,
         Differing::Itself(Some(kind)) => judge(&TreePath::root(), kind)?,
@@ -347,7 +351,8 @@ impl<'p> Pair<'p> {
         let (from, to) = (self.from.place(), self.to.place());
         let is_subvolume = Boundary::of(from.dir).and_then(|boundary| boundary.stat(from));
         let is_subvolume = is_subvolume.map(|stat| stat.facts.file_type == FileType::Subvolume);
-        let names = open_dir(to.dir, to.name).and_then(|dir| directory_walker::names(dir.as_fd()));
+        let names =
+            open_dir(to.dir, to.name).and_then(|dir| directory_walker::list_names(dir.as_fd()));
         is_subvolume.unwrap_or(false) && names.is_ok_and(|names| names.is_empty())
     }
 
@@ -362,7 +367,7 @@ impl<'p> Pair<'p> {
 /// Best effort: nobody else can enter the directory that it is in.
 fn discard(place: Place<'_>) {
     if let Ok(stat) = place.stat() {
-        let _ = remove(place, &stat);
+        let _ = remove_if_same(place, &stat);
     }
 }
 

@@ -36,7 +36,7 @@ mod raw {
 }
 
 /// Reads them of an open file or directory.
-pub fn get(file: BorrowedFd<'_>) -> io::Result<FsXattr> {
+pub fn get_fsxattr(file: BorrowedFd<'_>) -> io::Result<FsXattr> {
     let mut args = FsXattr::default();
     // SAFETY: the kernel writes at most the size that the ioctl number carries, that of `args`.
     unsafe { raw::get(file.as_raw_fd(), &raw mut args) }?;
@@ -44,7 +44,7 @@ pub fn get(file: BorrowedFd<'_>) -> io::Result<FsXattr> {
 }
 
 /// Sets them; what was read and is not changed stays as it is.
-pub fn set(file: BorrowedFd<'_>, args: &FsXattr) -> io::Result<()> {
+pub fn set_fsxattr(file: BorrowedFd<'_>, args: &FsXattr) -> io::Result<()> {
     // SAFETY: the kernel only reads `args`, whose size the ioctl number carries.
     unsafe { raw::set(file.as_raw_fd(), args) }?;
     Ok(())

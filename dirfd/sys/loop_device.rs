@@ -112,11 +112,11 @@ impl LoopDevice {
 
     /// A device that was free a moment ago.
     fn free() -> io::Result<Self> {
-        let control = open(Path::new(CONTROL))?;
+        let control = open_device(Path::new(CONTROL))?;
         // SAFETY: the call takes no argument and `control` is open.
         let number = unsafe { ioctl::get_free(control.as_raw_fd()) }?;
         let path = PathBuf::from(format!("/dev/loop{number}"));
-        Ok(Self { fd: open(&path)?, path })
+        Ok(Self { fd: open_device(&path)?, path })
     }
 }
 
@@ -126,7 +126,7 @@ impl AsFd for LoopDevice {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+fn open_device(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 

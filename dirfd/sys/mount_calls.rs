@@ -192,12 +192,12 @@ impl MountNamespace {
         if !self.ask(mount, SUPER_BASIC | MOUNT_BASIC, &mut answer)? {
             return Ok(None);
         }
-        expect(&answer, SUPER_BASIC | MOUNT_BASIC)?;
+        expect_mask(&answer, SUPER_BASIC | MOUNT_BASIC)?;
         Ok(Some(MountFacts {
-            table_id: number(&answer, at::TABLE_ID).into(),
-            parent: long(&answer, at::PARENT),
-            dev: (number(&answer, at::DEVICE), number(&answer, at::DEVICE + 4)),
-            magic: long(&answer, at::MAGIC),
+            table_id: u32_at(&answer, at::TABLE_ID).into(),
+            parent: u64_at(&answer, at::PARENT),
+            dev: (u32_at(&answer, at::DEVICE), u32_at(&answer, at::DEVICE + 4)),
+            magic: u64_at(&answer, at::MAGIC),
         }))
     }
 
@@ -207,10 +207,10 @@ impl MountNamespace {
         if !self.ask(mount, MOUNT_POINT | OPTIONS, &mut answer)? {
             return Ok(None);
         }
-        expect(&answer, MOUNT_POINT)?;
-        let text = |at| string(&answer, number(&answer, at)).ok_or(Errno::EPROTO);
+        expect_mask(&answer, MOUNT_POINT)?;
+        let text = |at| string_at(&answer, u32_at(&answer, at)).ok_or(Errno::EPROTO);
         // A file system without options of its own has no string for them.
-        let has_options = long(&answer, at::MASK) & OPTIONS != 0;
+        let has_options = u64_at(&answer, at::MASK) & OPTIONS != 0;
         let options = if has_options { text(at::OPTIONS)? } else { Vec::new() };
         Ok(Some(MountText { mount_point: text(at::MOUNT_POINT)?, options }))
     }
@@ -237,22 +237,22 @@ impl MountNamespace {
 }
 
 /// An error unless the kernel told what was wanted.
-fn expect(answer: &[u8], wanted: u64) -> io::Result<()> {
-    if long(answer, at::MASK) & wanted == wanted { Ok(()) } else { Err(Errno::EPROTO.into()) }
+fn expect_mask(answer: &[u8], wanted: u64) -> io::Result<()> {
+    if u64_at(answer, at::MASK) & wanted == wanted { Ok(()) } else { Err(Errno::EPROTO.into()) }
 }
 
-fn number(answer: &[u8], at: usize) -> u32 {
+fn u32_at(answer: &[u8], at: usize) -> u32 {
     let bytes = answer.get(at..).and_then(|rest| rest.first_chunk());
     bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes))
 }
 
-fn long(answer: &[u8], at: usize) -> u64 {
+fn u64_at(answer: &[u8], at: usize) -> u64 {
     let bytes = answer.get(at..).and_then(|rest| rest.first_chunk());
     bytes.map_or(0, |bytes| u64::from_ne_bytes(*bytes))
 }
 
 /// The string that starts at an offset behind the head, and ends with a zero byte.
-fn string(answer: &[u8], at: u32) -> Option<Vec<u8>> {
+fn string_at(answer: &[u8], at: u32) -> Option<Vec<u8>> {
     let rest = answer.get(HEAD..)?.get(usize::try_from(at).ok()?..)?;
     let end = rest.iter().position(|&b| b == 0)?;
     Some(rest[..end].to_vec())
@@ -271,7 +271,7 @@ pub struct Attributes {
 }
 
 /// Changes the attributes of the mount whose root is open as `mount`.
-pub fn set(mount: BorrowedFd<'_>, attributes: Attributes) -> io::Result<()> {
+pub fn set_mount_attributes(mount: BorrowedFd<'_>, attributes: Attributes) -> io::Result<()> {
     let attr = libc::mount_attr {
         attr_set: attributes.set,
         attr_clr: attributes.clear,
@@ -301,11 +301,11 @@ mod tests {
     #[test]
     fn strings_end_at_their_zero_and_never_beyond_the_answer() {
         let answer = [&[b'x'; HEAD][..], b"ab\0c\0d"].concat();
-        let text = |at| string(&answer, at);
+        let text = |at| string_at(&answer, at);
         assert_eq!((text(0), text(3)), (Some(b"ab".to_vec()), Some(b"c".to_vec())));
         assert_eq!((text(2), text(5), text(7)), (Some(Vec::new()), None, None));
-        assert_eq!((string(b"", 0), text(u32::MAX)), (None, None));
-        assert_eq!((number(&[1, 0, 0, 0, 9], 0), number(&[1, 0, 0], 0)), (1u32.to_le(), 0));
+        assert_eq!((string_at(b"", 0), text(u32::MAX)), (None, None));
+        assert_eq!((u32_at(&[1, 0, 0, 0, 9], 0), u32_at(&[1, 0, 0], 0)), (1u32.to_le(), 0));
     }
 
     #[test]

@@ -114,7 +114,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     fn mount(line: &str) -> Mount {
-        mountinfo::parse(line.as_bytes()).unwrap().remove(0)
+        mountinfo::parse_mountinfo(line.as_bytes()).unwrap().remove(0)
     }
 
     fn at(path: &str) -> TreePath {

@@ -35,7 +35,7 @@ impl Config {
         match &self.root {
             #[cfg(feature = "btrfs")]
             RootConfig::Btrfs { device, layout } => {
-                let lock = || backends::btrfs::lock(device, layout);
+                let lock = || backends::btrfs::lock_layout(device, layout);
                 work(&mut patiently(lock, waiting)?)
             }
             other => {

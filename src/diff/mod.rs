@@ -21,7 +21,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use backends::{Backend, FastChanges, Tree};
-use dirfd::compare_trees::{walk, walk_added};
+use dirfd::compare_trees::{compare_by_walk, walk_added};
 use dirfd::{ChangeKind, Changes, Facts, Result, TreePath};
 
 use crate::diff::classify::{Verdict, Verdicts};
@@ -58,7 +58,7 @@ pub fn diff_trees(
         FastChanges::Unavailable(why) => why,
     };
     let (older, newer) = (backend.view(blank)?, backend.view(live)?);
-    let changes = walk(older.as_fd(), newer.as_fd(), progress)?;
+    let changes = compare_by_walk(older.as_fd(), newer.as_fd(), progress)?;
     Ok(TreeDiff { changes, method: DiffMethod::Walk(why) })
 }
 

@@ -248,7 +248,7 @@ impl Mounts {
             std::fs::canonicalize(root).map_err(|e| Error::io("find the root's own path", e))?;
         let bytes = whole.as_os_str().as_bytes();
         let prefix = bytes.strip_suffix(b"/").unwrap_or(bytes).to_vec();
-        let (all, users_own) = (mountinfo::all()?, Mutex::new(UsersOwn::read()?));
+        let (all, users_own) = (mountinfo::read_mounts()?, Mutex::new(UsersOwn::read()?));
         Ok(Self { prefix, device: at.mount.dev, place: at.path, all, users_own })
     }
 
@@ -323,7 +323,7 @@ mod tests {
     use dirfd::mountinfo;
 
     fn mounts(root: (&str, &str), table: &str) -> Mounts {
-        let all = mountinfo::parse(table.as_bytes()).unwrap();
+        let all = mountinfo::parse_mountinfo(table.as_bytes()).unwrap();
         let (prefix, place) = (root.0.as_bytes().to_vec(), root.1.as_bytes().to_vec());
         let users_own = Mutex::new(UsersOwn::read().unwrap());
         Mounts { prefix, device: (0, 1), place, all, users_own }

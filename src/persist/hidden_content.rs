@@ -192,7 +192,7 @@ fn has_mounts_below(dir: BorrowedFd<'_>) -> io::Result<bool> {
     let link = format!("/proc/thread-self/fd/{}", dir.as_raw_fd());
     let path = rustix::fs::readlink(link, Vec::new())?.into_bytes();
     let below = [path.strip_suffix(b"/").unwrap_or(&path), b"/"].concat();
-    let mounts = mountinfo::all().map_err(io::Error::other)?;
+    let mounts = mountinfo::read_mounts().map_err(io::Error::other)?;
     Ok(mounts.iter().any(|mount| mount.mount_point.starts_with(&below)))
 }
 

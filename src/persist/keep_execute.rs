@@ -137,7 +137,7 @@ pub(crate) fn check_unused(
 ) -> Result<Option<String>> {
     let proc = File::open("/proc").map_err(|why| Error::io("open /proc", why))?;
     let path = there.kernel_path().map_err(|why| Error::io("read /proc", why))?;
-    open_files::find(proc.as_fd(), census, &path)?.refuse(action, context.even_if_unseen)
+    open_files::find_users(proc.as_fd(), census, &path)?.refuse(action, context.even_if_unseen)
 }
 
 pub(crate) fn name_of(path: &TreePath) -> Result<CString> {

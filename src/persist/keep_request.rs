@@ -208,7 +208,7 @@ fn refuse_locked_dir(machine: &Machine, step: &KeepStep) -> Result<()> {
     let Ok(dir) = machine.open_at(&path.parent().unwrap_or_default(), flags) else { return Ok(()) };
     let parent = path.parent().unwrap_or_default();
     let action = || format!("keep {path}");
-    let found = inode_flags::read(&dir).map_err(|why| Error::io(action(), why))?;
+    let found = inode_flags::read_flags(&dir).map_err(|why| Error::io(action(), why))?;
     let found = found.unwrap_or(IFlags::empty());
     let (letter, word) = match () {
         () if found.contains(IFlags::IMMUTABLE) => ("i", "immutable"),

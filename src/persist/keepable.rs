@@ -178,9 +178,9 @@ fn outermost_in_memory(machine: &Machine, path: &TreePath) -> Result<Option<Tree
             Err(_) => continue,
         };
         let of_root = of_open(opened.as_fd()).map_err(failed)?.device == root.device;
-        let in_memory = match mountinfo::of(opened.as_fd())? {
+        let in_memory = match mountinfo::mount_of_file(opened.as_fd())? {
             Some(mount) => mount.is_in_memory(),
-            None => boundary::of(&opened).map_err(failed)? == boundary::TMPFS,
+            None => boundary::file_system_type(&opened).map_err(failed)? == boundary::TMPFS,
         };
         if of_root || !in_memory {
             break;

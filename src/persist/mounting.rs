@@ -30,7 +30,7 @@ pub fn bind_open(
     let tree = open_tree(source, c"", flags)?;
     if attributes != Attributes::default() {
         change("apply: set the new mount's options", || {
-            mount_calls::set(tree.as_fd(), attributes)
+            mount_calls::set_mount_attributes(tree.as_fd(), attributes)
         })?;
     }
     change("apply: mount", || attach_mount(tree.as_fd(), place))
@@ -111,5 +111,5 @@ fn with_kernel_log(why: io::Error, context: BorrowedFd<'_>) -> io::Error {
 
 /// Changes what the mount allows whose root is open as `mount`.
 pub fn set_attributes(mount: BorrowedFd<'_>, attributes: Attributes) -> io::Result<()> {
-    change("apply: set mount options", || mount_calls::set(mount, attributes))
+    change("apply: set mount options", || mount_calls::set_mount_attributes(mount, attributes))
 }

@@ -213,7 +213,7 @@ fn shows_part_of_root(storage: Option<&FoundFile>, top: &Stat) -> Result<bool> {
     let (Some(own), Some(root)) = (storage.and_then(|found| found.stat.mount), top.mount) else {
         return Ok(false);
     };
-    let mounts = mountinfo::all()?;
+    let mounts = mountinfo::read_mounts()?;
     let of = |id: u64| mounts.iter().find(|mount| mount.id == id);
     let (Some(own), Some(root)) = (of(own), of(root)) else { return Ok(false) };
     let below = own.root.strip_prefix(root.root.as_slice());

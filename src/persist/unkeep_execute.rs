@@ -10,7 +10,7 @@ use dirfd::copy::private_directory::{self, PrivateDir};
 use dirfd::copy::temporary_copy::{self, Aside};
 use dirfd::fault::change;
 use dirfd::manifest::Census;
-use dirfd::remove::{remove, remove_alone};
+use dirfd::remove::{remove_alone, remove_if_same};
 use dirfd::stat::Place;
 use dirfd::{Error, Result, TreePath};
 use rustix::fs::IFlags;
@@ -245,7 +245,7 @@ impl UnkeepRun<'_> {
                     // That tells more than why it was to go back.
                     return Err(back.err().unwrap_or(why));
                 }
-                remove(doomed, &there.stat)
+                remove_if_same(doomed, &there.stat)
             });
         // The private directory goes whatever happened; why the data stayed is told first.
         let tidied = private.remove().map_err(failed);

@@ -31,7 +31,7 @@ pub fn announce_in_utab(
     there: &MountsWithOptions<'_>,
 ) -> Result<()> {
     let failed = |e| Error::io("write the mounts' options to /run/mount/utab", e);
-    let table = mountinfo::all()?;
+    let table = mountinfo::read_mounts()?;
     let old = read_utab(host).map_err(failed)?;
     let mut lines = Vec::new();
     let made = made.iter().map(|mount| (mount, true));
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_target_has_one_line_and_odd_names_are_escaped() {
         let info = b"7 1 0:30 /a\\040b /mnt/a\\040b rw - btrfs /dev/sda2 rw\n";
-        let mount = &mountinfo::parse(info).unwrap()[0];
+        let mount = &mountinfo::parse_mountinfo(info).unwrap()[0];
         let new = utab_line(mount, &["x-gvfs-hide".into(), "x-foo=1".into()]);
         let text = "SRC=/dev/sda2 TARGET=/mnt/a\\040b ROOT=/a\\040b OPTS=x-gvfs-hide,x-foo=1";
         assert_eq!(String::from_utf8_lossy(&new), text);

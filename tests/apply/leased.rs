@@ -5,7 +5,7 @@ use std::fs;
 use std::fs::File;
 use std::os::fd::AsFd;
 
-use dirfd::compare_trees::walk;
+use dirfd::compare_trees::compare_by_walk;
 use support::kernel::lease_for_writing;
 
 #[test]
@@ -20,7 +20,7 @@ fn a_file_with_a_lease_counts_as_changed_and_the_others_are_compared() {
     let file = File::options().write(true).open(dir.path().join("newer/leased")).unwrap();
     lease_for_writing(&file).unwrap();
     let open = |tree: &str| File::open(dir.path().join(tree)).unwrap();
-    let changes = walk(open("older").as_fd(), open("newer").as_fd(), &|_| {}).unwrap();
+    let changes = compare_by_walk(open("older").as_fd(), open("newer").as_fd(), &|_| {}).unwrap();
     let paths: Vec<String> = changes.iter().map(|row| row.path.to_string()).collect();
     assert_eq!(paths, ["/another", "/leased"]);
 }

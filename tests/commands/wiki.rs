@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use blankroot::config::Config;
 use blankroot::config::entry::EntryKind;
 use blankroot::persist::list::{self, KeepEntry};
-use dirfd::compare_trees::walk;
+use dirfd::compare_trees::compare_by_walk;
 use dirfd::private_namespace::MountPoint;
 use support::kernel::{create_subvolume, snapshot};
 
@@ -112,7 +112,7 @@ fn the_wikis_example_survives_three_rollbacks_to_the_byte() {
             expect_all(machine, &list);
             let was = open(&machine.top().join("as it was"));
             let is = open(&machine.top().join("nix"));
-            let changes = walk(was.as_fd(), is.as_fd(), &|_| {}).unwrap();
+            let changes = compare_by_walk(was.as_fd(), is.as_fd(), &|_| {}).unwrap();
             let changes: Vec<_> = changes.iter().collect();
             assert!(changes.is_empty(), "after boot {boot}: {changes:?}");
         }

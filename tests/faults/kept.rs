@@ -143,7 +143,7 @@ impl<'n> Kept<'n> {
     /// Unmounts everything of it, as a machine that goes down.
     pub fn shut_down(&mut self) {
         let table = fs::read("/proc/thread-self/mountinfo").unwrap();
-        for mount in mountinfo::parse(&table).unwrap().iter().rev() {
+        for mount in mountinfo::parse_mountinfo(&table).unwrap().iter().rev() {
             let point = Path::new(std::ffi::OsStr::from_bytes(&mount.mount_point));
             let own = self.mounts.iter().any(|own| own.dir() == point);
             if point.starts_with(self.root.path()) && !own {

@@ -76,7 +76,7 @@ pub fn sync(path: &Path) {
 /// is mounted at `dir` itself, or at one of `but`.
 pub fn unmount_below(dir: &Path, but: &[PathBuf]) {
     let table = std::fs::read("/proc/thread-self/mountinfo").unwrap();
-    for mount in mountinfo::parse(&table).unwrap().iter().rev() {
+    for mount in mountinfo::parse_mountinfo(&table).unwrap().iter().rev() {
         let point = PathBuf::from(OsStr::from_bytes(&mount.mount_point));
         if point.starts_with(dir) && point != dir && !but.contains(&point) {
             umount2(&point, MntFlags::UMOUNT_NOFOLLOW).unwrap();

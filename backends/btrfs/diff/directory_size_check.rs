@@ -40,7 +40,8 @@ impl DirectorySizeCheck<'_> {
         self.whole
             && before.generation == now.generation
             && self.nested.binary_search(&ino).is_err()
-            && before.size.checked_add(bytes(came)) == now.size.checked_add(bytes(went))
+            && before.size.checked_add(directory_bytes_of_names(came))
+                == now.size.checked_add(directory_bytes_of_names(went))
     }
 
     /// The directories among `inodes` that both trees have and that do not balance, each with the
@@ -57,6 +58,6 @@ impl DirectorySizeCheck<'_> {
 }
 
 /// What names add to their directory's size: each is in two of its items.
-fn bytes<'n>(names: impl Iterator<Item = (&'n [u8], u64)>) -> u64 {
+fn directory_bytes_of_names<'n>(names: impl Iterator<Item = (&'n [u8], u64)>) -> u64 {
     names.map(|(name, _)| 2 * name.len() as u64).sum()
 }

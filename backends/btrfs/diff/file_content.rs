@@ -175,14 +175,14 @@ impl Placement {
     pub fn differing(&self, other: &Self, size: u64) -> Vec<Range<u64>> {
         match (self, other) {
             (Self::Inline(a), Self::Inline(b)) if a == b => Vec::new(),
-            (Self::Runs(a), Self::Runs(b)) => differing(a, b, size),
+            (Self::Runs(a), Self::Runs(b)) => differing_ranges(a, b, size),
             _ => std::iter::once(0..size).collect(),
         }
     }
 }
 
 /// The ranges below `size` whose bytes do not provably come from the same place.
-fn differing(a: &[Run], b: &[Run], size: u64) -> Vec<Range<u64>> {
+fn differing_ranges(a: &[Run], b: &[Run], size: u64) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = Vec::new();
     let (mut i, mut j, mut at) = (0, 0, 0);
     while at < size {
@@ -192,8 +192,8 @@ fn differing(a: &[Run], b: &[Run], size: u64) -> Vec<Range<u64>> {
         while b.get(j).is_some_and(|run| run.end <= at) {
             j += 1;
         }
-        let (place_a, end_a) = place(a.get(i), at, size);
-        let (place_b, end_b) = place(b.get(j), at, size);
+        let (place_a, end_a) = location_at(a.get(i), at, size);
+        let (place_b, end_b) = location_at(b.get(j), at, size);
         let end = end_a.min(end_b);
         if place_a != place_b {
             match ranges.last_mut() {
@@ -207,7 +207,7 @@ fn differing(a: &[Run], b: &[Run], size: u64) -> Vec<Range<u64>> {
 }
 
 /// Where the byte at `at` lies, and up to where the answer goes on in the same way.
-fn place(run: Option<&Run>, at: u64, size: u64) -> (Option<(u64, u64)>, u64) {
+fn location_at(run: Option<&Run>, at: u64, size: u64) -> (Option<(u64, u64)>, u64) {
     match run {
         Some(run) if run.start > at => (None, run.start.min(size)),
         Some(run) => {
@@ -231,19 +231,19 @@ mod tests {
     fn a_split_extent_and_a_hole_are_the_same_bytes() {
         let whole = [run(0, 8, Some((100, 0))), run(8, 16, None)];
         let split = [run(0, 4, Some((100, 0))), run(4, 8, Some((100, 4)))];
-        assert_eq!(differing(&whole, &split, 20), []);
+        assert_eq!(differing_ranges(&whole, &split, 20), []);
     }
 
     #[test]
     fn what_lies_elsewhere_is_to_be_read() {
         let a = [run(0, 8, Some((100, 0)))];
         let b = [run(0, 4, Some((100, 0))), run(4, 8, Some((200, 0)))];
-        assert_eq!(differing(&a, &b, 8), [4..8]);
-        assert_eq!(differing(&a, &b, 6), [4..6]);
-        assert_eq!(differing(&a, &[], 10), [0..8]);
-        assert_eq!(differing(&a, &[run(0, 8, Some((100, 8)))], 8), [0..8]);
+        assert_eq!(differing_ranges(&a, &b, 8), [4..8]);
+        assert_eq!(differing_ranges(&a, &b, 6), [4..6]);
+        assert_eq!(differing_ranges(&a, &[], 10), [0..8]);
+        assert_eq!(differing_ranges(&a, &[run(0, 8, Some((100, 8)))], 8), [0..8]);
         // An offset that cannot be, as only a broken disk has it.
         let pair = [run(0, 4, None), run(4, 8, None)];
-        assert_eq!(differing(&pair, &[run(0, 8, Some((100, u64::MAX)))], 8).len(), 1);
+        assert_eq!(differing_ranges(&pair, &[run(0, 8, Some((100, u64::MAX)))], 8).len(), 1);
     }
 }

@@ -42,10 +42,10 @@ use crate::sys::tree_search::Key;
 use crate::{FastChanges, Tree};
 
 /// The changes from `from` to `to`, or why only a walk can tell them.
-pub fn changes(top: &Top, from: &Tree, to: &Tree) -> Result<FastChanges> {
+pub fn find_changes(top: &Top, from: &Tree, to: &Tree) -> Result<FastChanges> {
     let (older, newer) = (top.subvolume(from)?, top.subvolume(to)?);
     let action = || format!("compare {} with {}", to.name, from.name);
-    look_until_whole(|| match fast(top, &older, &newer) {
+    look_until_whole(|| match search_changes(top, &older, &newer) {
         Ok(Some(changes)) => Ok(FastChanges::Exact(changes)),
         Ok(None) => Ok(FastChanges::Unavailable(format!(
             "{} and {} are not copies of each other or of one tree",
@@ -58,15 +58,17 @@ pub fn changes(top: &Top, from: &Tree, to: &Tree) -> Result<FastChanges> {
     })
 }
 
-fn fast(top: &Top, older: &Subvolume, newer: &Subvolume) -> io::Result<Option<Changes>> {
+fn search_changes(top: &Top, older: &Subvolume, newer: &Subvolume) -> io::Result<Option<Changes>> {
     // What is still in memory is not in the trees that are searched.
     rustix::fs::syncfs(newer.fd.as_fd())?;
     let Some(floor) = floor(top, &older.info, &newer.info)? else { return Ok(None) };
-    let scan = |subvolume: &Subvolume| written_inodes::touched(top, subvolume.fd.as_fd(), floor);
+    let scan = |subvolume: &Subvolume| {
+        written_inodes::scan_written_inodes(top, subvolume.fd.as_fd(), floor)
+    };
     let older = ScannedTree { subvolume: older, touched: scan(older)? };
     let newer = ScannedTree { subvolume: newer, touched: scan(newer)? };
-    let changes = descend(top, &older, &newer)?;
-    Ok(Some(changes.with(tree_pair::rows(top, older.subvolume, newer.subvolume)?)))
+    let changes = compare_from_root(top, &older, &newer)?;
+    Ok(Some(changes.with(tree_pair::rows_of_nested(top, older.subvolume, newer.subvolume)?)))
 }
 
 /// Bytes of data that `tree` has had written since it parted from blank, or since ever where it did
@@ -138,13 +140,17 @@ fn all_subvolumes(top: &Top) -> io::Result<Origins> {
 }
 
 /// The changes from `older` to `newer`: goes down both trees at once, only where something was written.
-fn descend(top: &Top, older: &ScannedTree<'_>, newer: &ScannedTree<'_>) -> io::Result<Changes> {
+fn compare_from_root(
+    top: &Top,
+    older: &ScannedTree<'_>,
+    newer: &ScannedTree<'_>,
+) -> io::Result<Changes> {
     let files = Files::new(older.subvolume.fd.as_fd(), newer.subvolume.fd.as_fd())?;
     let mut rows = Rows { files, writer: ChangesWriter::new() };
-    let (old, new, size_check) = prefetch::read(top, older, newer)?;
+    let (old, new, size_check) = prefetch::prefetch(top, older, newer)?;
     let (older, newer) = (TreeReader::new(top, older, old), TreeReader::new(top, newer, new));
     let mut pair = TreePair { older, newer, size_check };
-    root(&mut pair, &mut rows.writer)?;
+    compare_root(&mut pair, &mut rows.writer)?;
     let mut entered = Entered::default();
     entered.enter(Some(ROOT_INODE), Some(ROOT_INODE));
     let mut stack = vec![pair.directory_pair(Some(ROOT_INODE), Some(ROOT_INODE))?];
@@ -211,7 +217,7 @@ impl Entered {
     }
 }
 
-fn root(pair: &mut TreePair<'_>, writer: &mut ChangesWriter) -> io::Result<()> {
+fn compare_root(pair: &mut TreePair<'_>, writer: &mut ChangesWriter) -> io::Result<()> {
     if pair.is_untouched(ROOT_INODE) {
         return Ok(());
     }

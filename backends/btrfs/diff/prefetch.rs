@@ -15,7 +15,7 @@ use crate::btrfs::diff::directory_size_check::DirectorySizeCheck;
 use crate::btrfs::diff::written_inodes::ScannedTree;
 use crate::btrfs::top_level::Top;
 use crate::btrfs::tree_items::InodeItem;
-use crate::btrfs::tree_queries::{InodeFacts, Searcher, nested};
+use crate::btrfs::tree_queries::{InodeFacts, Searcher, nested_subvolumes};
 use crate::sys::tree_search::Item;
 
 /// More inodes than this are not read ahead: what is known of them takes memory.
@@ -35,7 +35,7 @@ pub struct Prefetched {
 }
 
 /// Reads ahead in the older and in the newer tree, and finds out what came and went.
-pub(crate) fn read<'a>(
+pub(crate) fn prefetch<'a>(
     top: &Top,
     older: &'a ScannedTree<'_>,
     newer: &'a ScannedTree<'_>,
@@ -44,7 +44,7 @@ pub(crate) fn read<'a>(
     let whole = inodes.len() <= INODES && older.touched.is_empty();
     inodes.truncate(INODES);
     let (mut old, mut former) = (Prefetched::default(), BackReferences::default());
-    for (found, names) in in_threads(&inodes, |part| known(top, older, part))? {
+    for (found, names) in in_threads(&inodes, |part| read_known_inodes(top, older, part))? {
         old.inodes.extend(found);
         former.append(&names);
     }
@@ -53,7 +53,8 @@ pub(crate) fn read<'a>(
     let mut size_check = DirectorySizeCheck { touched: &newer.touched, former, nested, whole };
     let mut open = size_check.open(&inodes, &old.inodes);
     if whole && worth_a_look(&open, &newer.touched.gaps) {
-        for (found, names) in in_threads(&newer.touched.gaps, |part| lost(top, older, newer, part))?
+        for (found, names) in
+            in_threads(&newer.touched.gaps, |part| find_lost_inodes(top, older, newer, part))?
         {
             old.inodes.extend(found);
             size_check.former.append(&names);
@@ -66,12 +67,12 @@ pub(crate) fn read<'a>(
         let (before, now) = (old.inodes.get(ino), newer.touched.inode(*ino));
         before.and_then(|before| before.item).zip(now).is_some_and(|(a, b)| may_be_same(&a, b))
     });
-    for (found, _) in in_threads(&inodes, |part| known(top, newer, part))? {
+    for (found, _) in in_threads(&inodes, |part| read_known_inodes(top, newer, part))? {
         new.inodes.extend(found);
     }
     let open = within_budget(&open);
     for (side, prefetched) in [(older, &mut old), (newer, &mut new)] {
-        for listings in in_threads(&open, |part| list(top, side, part))? {
+        for listings in in_threads(&open, |part| list_directories(top, side, part))? {
             prefetched.listings.extend(listings);
         }
     }
@@ -87,7 +88,7 @@ fn may_be_same(a: &InodeItem, b: &InodeItem) -> bool {
 
 /// The directories of the newer tree in which a subvolume has its name, sorted.
 fn nested_dirs(top: &Top, newer: &ScannedTree<'_>) -> io::Result<Vec<u64>> {
-    let nested = nested(top, newer.subvolume.info.id).map_err(io::Error::other)?;
+    let nested = nested_subvolumes(top, newer.subvolume.info.id).map_err(io::Error::other)?;
     let mut dirs: Vec<u64> = nested.iter().map(|nested| nested.dir).collect();
     dirs.sort_unstable();
     Ok(dirs)
@@ -132,7 +133,7 @@ fn in_threads<I: Sync, T: Send>(
 /// Inodes with what is known of them, and their names.
 type Known = (Vec<(u64, InodeFacts)>, BackReferences);
 
-fn known(top: &Top, side: &ScannedTree<'_>, inodes: &[u64]) -> io::Result<Known> {
+fn read_known_inodes(top: &Top, side: &ScannedTree<'_>, inodes: &[u64]) -> io::Result<Known> {
     let mut search = Searcher::subvolume(side.subvolume.fd.as_fd(), top);
     let (mut known, mut names) = (Vec::with_capacity(inodes.len()), BackReferences::default());
     for &ino in inodes {
@@ -145,7 +146,7 @@ fn known(top: &Top, side: &ScannedTree<'_>, inodes: &[u64]) -> io::Result<Known>
 }
 
 /// The inodes in `gaps` that the older tree has and the newer one does not.
-fn lost(
+fn find_lost_inodes(
     top: &Top,
     older: &ScannedTree<'_>,
     newer: &ScannedTree<'_>,
@@ -174,7 +175,11 @@ fn lost(
     Ok((known, names))
 }
 
-fn list(top: &Top, side: &ScannedTree<'_>, dirs: &[u64]) -> io::Result<Vec<(u64, Listing)>> {
+fn list_directories(
+    top: &Top,
+    side: &ScannedTree<'_>,
+    dirs: &[u64],
+) -> io::Result<Vec<(u64, Listing)>> {
     let mut search = Searcher::subvolume(side.subvolume.fd.as_fd(), top);
     let listed = dirs.iter().map(|&ino| {
         let mut listing = Listing::default();

@@ -17,7 +17,7 @@ use crate::btrfs::diff::prefetch::Prefetched;
 use crate::btrfs::diff::written_inodes::ScannedTree;
 use crate::btrfs::top_level::{Subvolume, Top};
 use crate::btrfs::tree_items::InodeItem;
-use crate::btrfs::tree_queries::{Searcher, Xattrs, nested, path_of};
+use crate::btrfs::tree_queries::{Searcher, Xattrs, nested_subvolumes, path_of};
 
 /// One of the trees with what reading it needs.
 pub struct TreeReader<'a> {
@@ -115,20 +115,20 @@ impl TreePair<'_> {
 
 /// A row for each nested subvolume of `newer` that holds something where `older` has an empty one, or
 /// the stub of one. The others have rows for the names that one tree lacks.
-pub fn rows(top: &Top, older: &Subvolume, newer: &Subvolume) -> io::Result<Vec<Change>> {
+pub fn rows_of_nested(top: &Top, older: &Subvolume, newer: &Subvolume) -> io::Result<Vec<Change>> {
     let mut rows = Vec::new();
     let (was, is) = (Boundary::of(older.fd.as_fd())?, Boundary::of(newer.fd.as_fd())?);
-    for child in nested(top, newer.info.id).map_err(io::Error::other)? {
+    for child in nested_subvolumes(top, newer.info.id).map_err(io::Error::other)? {
         let dir = match path_of(top, newer.info.id, child.dir) {
             Err(error) if is_gone(&error) => continue,
             dir => dir?,
         };
         let Ok(path) = TreePath::parse(&[dir.as_slice(), &child.name].concat()) else { continue };
-        let Some(found) = look(newer.fd.as_fd(), &is, &path)? else { continue };
+        let Some(found) = stat_at_path(newer.fd.as_fd(), &is, &path)? else { continue };
         if found.facts.file_type != FileType::Subvolume || !found.has_names {
             continue;
         }
-        let there = look(older.fd.as_fd(), &was, &path)?;
+        let there = stat_at_path(older.fd.as_fd(), &was, &path)?;
         let is_empty =
             |there: &Stat| there.facts.file_type == FileType::Subvolume && !there.has_names;
         if there.as_ref().is_some_and(is_empty) {
@@ -139,7 +139,11 @@ pub fn rows(top: &Top, older: &Subvolume, newer: &Subvolume) -> io::Result<Vec<C
 }
 
 /// What a tree has at `path`; `None` if nothing.
-fn look(tree: BorrowedFd<'_>, boundary: &Boundary, path: &TreePath) -> io::Result<Option<Stat>> {
+fn stat_at_path(
+    tree: BorrowedFd<'_>,
+    boundary: &Boundary,
+    path: &TreePath,
+) -> io::Result<Option<Stat>> {
     let names = path.as_bytes().split(|&b| b == b'/').map(CString::new);
     let names = names.collect::<Result<Vec<_>, _>>()?;
     let names: Vec<&CStr> = names.iter().map(CString::as_c_str).collect();

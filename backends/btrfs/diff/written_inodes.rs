@@ -102,11 +102,11 @@ impl WrittenInodes {
 }
 
 /// Collects what was written in the subvolume behind `fd` in transaction `floor` or later.
-pub fn touched(top: &Top, fd: BorrowedFd<'_>, floor: u64) -> io::Result<WrittenInodes> {
+pub fn scan_written_inodes(top: &Top, fd: BorrowedFd<'_>, floor: u64) -> io::Result<WrittenInodes> {
     let mut search = Searcher::subvolume(fd, top);
     let mut touched = WrittenInodes { floor, ..WrittenInodes::default() };
     let mut incomplete = HashSet::new();
-    for part in scan_ranges(top, fd, floor, &ranges(&mut search)?)? {
+    for part in scan_ranges(top, fd, floor, &inode_ranges(&mut search)?)? {
         touched.append(part.touched);
         incomplete.extend(part.incomplete);
     }
@@ -124,7 +124,7 @@ pub fn touched(top: &Top, fd: BorrowedFd<'_>, floor: u64) -> io::Result<WrittenI
 }
 
 /// Ranges of inode numbers that together hold every inode of the tree.
-fn ranges(search: &mut Searcher<'_>) -> io::Result<Vec<(Key, Key)>> {
+fn inode_ranges(search: &mut Searcher<'_>) -> io::Result<Vec<(Key, Key)>> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let end = search.inode_bound()?;
     let count = (threads * RANGES_PER_THREAD) as u64;

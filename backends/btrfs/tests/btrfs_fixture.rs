@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use btrfsutil::subvolume::{SnapshotFlags, Subvolume};
-use dirfd::compare_trees::walk;
+use dirfd::compare_trees::compare_by_walk;
 use dirfd::private_namespace::{MountPoint, PrivateNamespace};
 use dirfd::{Change, TreeName};
 use rustix::fs::syncfs;
@@ -163,7 +163,7 @@ impl Bed {
     pub fn walked(&self, from: &Tree, to: &Tree) -> Vec<Change> {
         let backend = self.backend();
         let (older, newer) = (backend.view(from).unwrap(), backend.view(to).unwrap());
-        walk(older.as_fd(), newer.as_fd(), &|_| {}).unwrap().iter().collect()
+        compare_by_walk(older.as_fd(), newer.as_fd(), &|_| {}).unwrap().iter().collect()
     }
 
     fn mount_top(&mut self) {

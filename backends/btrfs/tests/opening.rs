@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 
-use dirfd::compare_trees::walk;
+use dirfd::compare_trees::compare_by_walk;
 use rustix::fs::{Mode, OFlags, openat, rename};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
@@ -107,7 +107,7 @@ fn without_privilege_a_mounted_top_level_is_walked_with_the_same_answer() {
         assert_eq!(backend.own_bytes(live).unwrap(), None);
         assert!(backend.lock().is_err());
         let (blank, live) = (backend.view(blank).unwrap(), backend.view(live).unwrap());
-        walk(blank.as_fd(), live.as_fd(), &|_| {}).unwrap().iter().collect::<Vec<_>>()
+        compare_by_walk(blank.as_fd(), live.as_fd(), &|_| {}).unwrap().iter().collect::<Vec<_>>()
     });
     assert_eq!(unprivileged.join().unwrap(), expected);
 }

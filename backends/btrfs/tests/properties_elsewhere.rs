@@ -24,7 +24,11 @@ fn compression_that_another_file_system_does_not_know_is_named_and_the_rest_copi
     }
     let elsewhere = tempfile::tempdir_in(ELSEWHERE).unwrap();
     let (live, to) = (File::open(bed.live()).unwrap(), File::open(elsewhere.path()).unwrap());
-    assert_ne!(boundary::of(&to).unwrap(), boundary::BTRFS, "{ELSEWHERE} is on Btrfs");
+    assert_ne!(
+        boundary::file_system_type(&to).unwrap(),
+        boundary::BTRFS,
+        "{ELSEWHERE} is on Btrfs"
+    );
     let (from, copy) =
         (Place { dir: live.as_fd(), name: c"dir" }, Place { dir: to.as_fd(), name: c"dir" });
     let shown = TreePath::parse(b"dir").unwrap();

@@ -7,7 +7,7 @@ use std::io::Write;
 use nix::mount::{MsFlags, mount};
 
 use crate::Unfinished;
-use crate::btrfs::change_subvolumes::{is_in_tree, settle};
+use crate::btrfs::change_subvolumes::{commit_with_transaction, is_in_tree};
 use crate::btrfs::tests::btrfs_fixture::Bed;
 use crate::btrfs::top_level::{Access, Top};
 use crate::conformance::{Testbed, next_record};
@@ -52,7 +52,7 @@ fn content_is_in_the_tree_once_it_settled_and_not_before() {
             let mut file = File::create(bed.top().join(content.len().to_string())).unwrap();
             file.write_all(&content).unwrap();
             assert!(!is_in_tree(&top, &file).unwrap(), "{way}: it has no place yet");
-            settle(&top, &file).unwrap();
+            commit_with_transaction(&top, &file).unwrap();
             assert!(is_in_tree(&top, &file).unwrap(), "{way}");
         }
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use dirfd::TreeName;
-use dirfd::compare_trees::walk;
+use dirfd::compare_trees::compare_by_walk;
 use rustix::fs::{XattrFlags, lremovexattr, lsetxattr};
 
 use crate::conformance::{Testbed, rollback};
@@ -59,7 +59,7 @@ fn changes(bed: &Bed) -> Vec<String> {
     let (live, blank) = (live.tree().unwrap(), blank.tree().unwrap());
     let found = fast(backend.as_ref(), blank, live).unwrap();
     let (older, newer) = (backend.view(blank).unwrap(), backend.view(live).unwrap());
-    let walked = walk(older.as_fd(), newer.as_fd(), &|_| {}).unwrap();
+    let walked = compare_by_walk(older.as_fd(), newer.as_fd(), &|_| {}).unwrap();
     assert_eq!(found, text(&walked));
     drop((older, newer));
     assert_eq!(snapshots(bed), [format!("{LIVE}@bl ank_-.:x")]);

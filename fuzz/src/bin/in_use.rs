@@ -6,7 +6,7 @@ use dirfd::{open_files, process_unit};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
-    if let Some(unit) = process_unit::of(text) {
+    if let Some(unit) = process_unit::unit_of_cgroup(text) {
         assert!(!unit.name.is_empty() && !unit.name.contains(&b'/'));
         assert!(!unit.to_string().contains(char::is_control));
         // The name comes back from a group of its own.
@@ -16,7 +16,7 @@ fuzz_target!(|text: &[u8]| {
                 [b"0::/user.slice/user@", &user[..], b".service/_", &unit.name[..]].concat()
             }
         };
-        assert_eq!(process_unit::of(&group), Some(unit.clone()));
+        assert_eq!(process_unit::unit_of_cgroup(&group), Some(unit.clone()));
         if let Some(stop) = unit.how_to_stop() {
             assert!(stop.starts_with("systemctl ") && !stop.contains(char::is_control));
         }

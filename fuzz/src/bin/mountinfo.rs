@@ -4,13 +4,13 @@
 
 use backends::live_mounts::{Tri, mounts_of_subvolumes};
 use dirfd::mount_tables::{MountTable, MountTables};
-use dirfd::mountinfo::{Mount, parse, unescape};
+use dirfd::mountinfo::{Mount, parse_mountinfo, unescape};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|table: &[u8]| {
     assert!(unescape(table).len() <= table.len());
     assert_eq!(&*unescape(&escape(table)), table);
-    let mounts = match parse(table) {
+    let mounts = match parse_mountinfo(table) {
         Ok(mounts) => mounts,
         Err(error) => {
             let text = error.to_string();
@@ -21,7 +21,7 @@ fuzz_target!(|table: &[u8]| {
     let lines = table.strip_suffix(b"\n").unwrap_or(table).split(|&b| b == b'\n');
     assert_eq!(mounts.len(), if mounts.is_empty() { 0 } else { lines.clone().count() });
     for (mount, line) in mounts.iter().zip(lines) {
-        let again = parse(&write(mount, line)).expect("a mount can be written down");
+        let again = parse_mountinfo(&write(mount, line)).expect("a mount can be written down");
         assert_eq!(again.as_slice(), std::slice::from_ref(mount));
         assert!(mount.users_own().is_none_or(|why| !why.contains(char::is_control)));
     }
