@@ -41,12 +41,12 @@ impl HostRoot {
     }
 
     /// Reads a whole plain file.
-    pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
         atomic_file::read_open(self.plain_file(path.as_ref())?, atomic_file::MAX_SYSTEM)
     }
 
     /// Reads at most `length` bytes of a file or device from `offset` on; fewer at its end.
-    pub fn read_at(
+    pub(crate) fn read_at(
         &self,
         path: impl AsRef<Path>,
         offset: u64,
@@ -68,7 +68,7 @@ impl HostRoot {
     }
 
     /// Whether something has this name; a link that leads nowhere has it too.
-    pub fn has(&self, path: impl AsRef<Path>) -> io::Result<bool> {
+    pub(crate) fn has(&self, path: impl AsRef<Path>) -> io::Result<bool> {
         match self.resolve(path.as_ref(), OFlags::PATH | OFlags::NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(error) if is_not_found(&error) => Ok(false),
@@ -77,7 +77,7 @@ impl HostRoot {
     }
 
     /// The names in a directory, sorted.
-    pub fn names(&self, path: impl AsRef<Path>) -> io::Result<Vec<OsString>> {
+    pub(crate) fn names(&self, path: impl AsRef<Path>) -> io::Result<Vec<OsString>> {
         let dir = self.dir(path)?;
         let mut names = Vec::new();
         for entry in fs::Dir::read_from(dir.as_fd())? {
@@ -92,13 +92,13 @@ impl HostRoot {
     }
 
     /// Opens a directory for reading.
-    pub fn dir(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
+    pub(crate) fn dir(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
         self.resolve(path.as_ref(), OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
     /// Opens a directory and makes what is missing on the way, with mode 0755 whatever the umask.
     /// No link is followed.
-    pub fn make_dirs(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
+    pub(crate) fn make_dirs(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
         let mut dir = self.dir(".")?;
         for part in path.as_ref().components() {
             let Component::Normal(name) = part else {
@@ -110,7 +110,7 @@ impl HostRoot {
     }
 
     /// Opens what a path leads to, to look at it alone.
-    pub fn open_path(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
+    pub(crate) fn open_path(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
         self.resolve(path.as_ref(), OFlags::PATH)
     }
 
@@ -153,7 +153,7 @@ impl AsFd for HostRoot {
 }
 
 /// Whether nothing has the name that was asked for: the only error that may become a default.
-pub fn is_not_found(error: &io::Error) -> bool {
+pub(crate) fn is_not_found(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
@@ -189,23 +189,27 @@ impl Machine {
     }
 
     /// A machine that cannot mount its storages: they are below `base` instead.
-    pub fn with_storages_below(root: &Path, base: &Path, storages: Vec<TreePath>) -> Result<Self> {
+    pub(crate) fn with_storages_below(
+        root: &Path,
+        base: &Path,
+        storages: Vec<TreePath>,
+    ) -> Result<Self> {
         let elsewhere = Some((HostRoot::open(base)?, storages));
         Ok(Self { elsewhere, ..Self::open(root)? })
     }
 
     /// The root directory.
-    pub fn root(&self) -> &HostRoot {
+    pub(crate) fn root(&self) -> &HostRoot {
         &self.root
     }
 
     /// Whether the storages are where they are said to be.
-    pub fn has_storages_below_root(&self) -> bool {
+    pub(crate) fn has_storages_below_root(&self) -> bool {
         self.elsewhere.is_none()
     }
 
     /// The directory below which a path is to be looked up.
-    pub fn base_of(&self, path: &TreePath) -> BorrowedFd<'_> {
+    pub(crate) fn base_of(&self, path: &TreePath) -> BorrowedFd<'_> {
         match &self.elsewhere {
             Some((base, storages)) if storages.iter().any(|storage| path.is_within(storage)) => {
                 base.as_fd()
@@ -215,7 +219,7 @@ impl Machine {
     }
 
     /// Why nobody should go to a path: a user runs a file system on the way.
-    pub fn users_own(&self, path: &TreePath) -> io::Result<Option<String>> {
+    pub(crate) fn users_own(&self, path: &TreePath) -> io::Result<Option<String>> {
         let base = format!("/proc/thread-self/fd/{}", self.base_of(path).as_raw_fd());
         let base = fs::readlink(base, Vec::new())?.into_bytes();
         let base = base.strip_suffix(b"/").unwrap_or(&base);
@@ -229,13 +233,13 @@ impl Machine {
     }
 
     /// Opens a path without following any link.
-    pub fn open_at(&self, path: &TreePath, flags: OFlags) -> io::Result<OwnedFd> {
+    pub(crate) fn open_at(&self, path: &TreePath, flags: OFlags) -> io::Result<OwnedFd> {
         self.refuse_users_own(path)?;
         create::open_beneath(self.base_of(path), path.as_path(), flags)
     }
 
     /// Opens the directory that holds a path, without following any link.
-    pub fn parent_of(&self, path: &TreePath) -> io::Result<OwnedFd> {
+    pub(crate) fn parent_of(&self, path: &TreePath) -> io::Result<OwnedFd> {
         let parent = path.parent().unwrap_or_default();
         self.refuse_users_own(&parent)?;
         create::open_beneath(self.base_of(path), parent.as_path(), OFlags::PATH | OFlags::DIRECTORY)
@@ -250,7 +254,7 @@ const INITRD_TOOLS: [(&str, &str); 3] = [
 ];
 
 /// The command for the root at `root`; `None` where it has none of those that are known.
-pub fn initrd_tool(root: &Path) -> Option<&'static str> {
+pub(crate) fn initrd_tool(root: &Path) -> Option<&'static str> {
     let there = |(program, _): &&(&str, &str)| root.join(program).is_file();
     INITRD_TOOLS.iter().find(there).map(|(_, command)| *command)
 }

@@ -15,7 +15,7 @@ use crate::host::HostRoot;
 
 /// How much a message matters; numbers of syslog(3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
+pub(crate) enum LogLevel {
     /// Nothing was set up, or nothing was rolled back.
     Error = 3,
     /// Something is other than one may think.
@@ -26,20 +26,20 @@ pub enum LogLevel {
 
 /// What is told of a rollback, with its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RollbackLogEntry {
+pub(crate) struct RollbackLogEntry {
     /// How much it matters.
-    pub level: LogLevel,
+    pub(crate) level: LogLevel,
     /// One line or several, each of which is a record of its own in the kernel's log.
-    pub message: String,
+    pub(crate) message: String,
     /// `rolled-back`, `skipped`, `refused`, `failed` or `missing`.
-    pub outcome: &'static str,
+    pub(crate) outcome: &'static str,
     /// What the rollback wrote down, if it did.
-    pub stamp: Option<Stamp>,
+    pub(crate) stamp: Option<Stamp>,
 }
 
 impl RollbackLogEntry {
     /// What a stamp tells.
-    pub fn from_stamp(stamp: &Stamp) -> Self {
+    pub(crate) fn from_stamp(stamp: &Stamp) -> Self {
         let (level, outcome, message) = match &stamp.outcome {
             RollbackOutcome::RolledBack => {
                 (LogLevel::Notice, "rolled-back", describe_rollback(stamp))
@@ -58,13 +58,13 @@ impl RollbackLogEntry {
     }
 
     /// No rollback ran, or what ran does not count.
-    pub fn missing(message: String) -> Self {
+    pub(crate) fn missing(message: String) -> Self {
         Self { level: LogLevel::Error, message, outcome: "missing", stamp: None }
     }
 
     /// Tells the journal of the machine whose root is `root`; where it has none yet, the kernel's log,
     /// from which the journal takes it later. Best effort: nobody is left to tell of a failure.
-    pub fn write(&self, root: &Path) {
+    pub(crate) fn write(&self, root: &Path) {
         if write_journal(root, self) {
             return;
         }
@@ -134,7 +134,7 @@ const LONGEST: usize = 900;
 
 /// Says `message` of the program `name` to the kernel's log of `host`, each of its lines as one record. This is
 /// where a generator speaks: the journal reads it when it starts (systemd.generator(7)).
-pub fn write_kernel_log(
+pub(crate) fn write_kernel_log(
     host: &HostRoot,
     name: &str,
     level: LogLevel,

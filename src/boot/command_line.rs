@@ -63,7 +63,7 @@ impl CommandLine {
 }
 
 /// The value of an option in a list that is separated by commas.
-pub fn option_value<'a>(options: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+pub(crate) fn option_value<'a>(options: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     options.rsplit(|&b| b == b',').find_map(|option| match option.strip_prefix(name) {
         Some([b'=', value @ ..]) => Some(value),
         _ => None,

@@ -90,11 +90,11 @@ pub enum LiveNow {
 #[derive(Debug)]
 pub struct StoppedRollback {
     /// What failed, with its hint.
-    pub error: Error,
+    pub(crate) error: Error,
     /// What live is now.
     pub live: LiveNow,
     /// Only the stamp is missing: the rollback itself was done.
-    pub only_stamp: bool,
+    pub(crate) only_stamp: bool,
     /// What there is to write down about it.
     pub stamp: Stamp,
 }

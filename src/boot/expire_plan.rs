@@ -15,17 +15,17 @@ use crate::config::rollback_options::{Retention, Snapshots};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpirePlan {
     /// Old roots, the oldest first, then what interrupted runs left.
-    pub decisions: Vec<ExpiryDecision>,
+    pub(crate) decisions: Vec<ExpiryDecision>,
 }
 
 impl ExpirePlan {
     /// What is deleted, in order.
-    pub fn deletions(&self) -> impl Iterator<Item = &ExpiryDecision> {
+    pub(crate) fn deletions(&self) -> impl Iterator<Item = &ExpiryDecision> {
         self.decisions.iter().filter(|decision| !matches!(decision, ExpiryDecision::Stays(..)))
     }
 
     /// Looks what nested trees hold in the old roots that go, so that it is told before it is gone.
-    pub fn look_inside(
+    pub(crate) fn look_inside(
         &mut self,
         look: impl Fn(&Tree) -> dirfd::Result<Vec<TreePath>>,
     ) -> dirfd::Result<()> {
@@ -38,7 +38,7 @@ impl ExpirePlan {
     }
 
     /// The old roots that the rules would let go, if nobody had made snapshots of them.
-    pub fn kept_by_snapshots(&self) -> impl Iterator<Item = &TreeName> {
+    pub(crate) fn kept_by_snapshots(&self) -> impl Iterator<Item = &TreeName> {
         self.decisions.iter().filter_map(|decision| match decision {
             ExpiryDecision::Stays(old_root, KeepReason::HasSnapshots) => Some(&old_root.tree.name),
             _ => None,
@@ -46,7 +46,7 @@ impl ExpirePlan {
     }
 
     /// How many old roots stay.
-    pub fn staying(&self) -> usize {
+    pub(crate) fn staying(&self) -> usize {
         self.decisions
             .iter()
             .filter(|decision| matches!(decision, ExpiryDecision::Stays(..)))
@@ -67,7 +67,7 @@ pub enum ExpiryDecision {
 
 impl ExpiryDecision {
     /// Whether it is told although nothing is done: its owner has to do something, or it stays for good.
-    pub fn is_reported_always(&self) -> bool {
+    pub(crate) fn is_reported_always(&self) -> bool {
         matches!(self, Self::Stays(_, KeepReason::OfOtherSystem | KeepReason::HasSnapshots))
     }
 }
@@ -95,18 +95,18 @@ pub enum KeepReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeletionReason {
     /// It is older than the rules keep it.
-    pub age: Age,
+    pub(crate) age: Age,
     /// So many newer ones stay.
-    pub newer: usize,
+    pub(crate) newer: usize,
 }
 
 /// How long ago an old root was set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Age {
     /// That long.
-    pub passed: TimeDelta,
+    pub(crate) passed: TimeDelta,
     /// Or less: its own record says more, and that of an older one proves it wrong.
-    pub at_most: bool,
+    pub(crate) at_most: bool,
 }
 
 /// A reason not to delete anything.

@@ -23,19 +23,19 @@ pub struct BootFacts {
     /// The wall clock; a label only, since an initrd's clock may be wrong.
     pub clock: DateTime<Utc>,
     /// What the kernel command line says.
-    pub command_line: CommandLine,
+    pub(crate) command_line: CommandLine,
     /// Whether a hibernation image may be waiting.
-    pub resume: Resume,
+    pub(crate) resume: Resume,
     /// The entries of blank's fstab that mount the root; empty until somebody has looked
     /// ([`with_fstab`](Self::with_fstab)), since blank can be read only when resuming is ruled out.
-    pub fstab_roots: Vec<RootEntry>,
+    pub(crate) fstab_roots: Vec<RootEntry>,
     /// How often this boot started everything but the kernel and the initrd again; `None` where that
     /// is not known, or not asked.
-    pub soft_reboots: Option<u32>,
+    pub(crate) soft_reboots: Option<u32>,
     /// When this boot began, by the clock as it is now; `None` where that is not known.
-    pub up_since: Option<DateTime<Utc>>,
+    pub(crate) up_since: Option<DateTime<Utc>>,
     /// What an earlier rollback of this or another boot left, or why that cannot be read.
-    pub stamp: Result<Option<Stamp>, String>,
+    pub(crate) stamp: Result<Option<Stamp>, String>,
 }
 
 /// What only an initrd has: os-release(5), and what the first program of initramfs-tools reads, which makes no
@@ -43,7 +43,7 @@ pub struct BootFacts {
 const INITRD_MARKS: [&str; 2] = ["etc/initrd-release", "conf/initramfs.conf"];
 
 /// Whether the host is an initrd, whose copy of the configuration is about another root.
-pub fn is_initrd(host: &HostRoot) -> Result<bool> {
+pub(crate) fn is_initrd(host: &HostRoot) -> Result<bool> {
     for mark in INITRD_MARKS {
         if host.has(mark).map_err(|e| Error::io(format!("find out whether there is {mark}"), e))? {
             return Ok(true);
@@ -53,7 +53,7 @@ pub fn is_initrd(host: &HostRoot) -> Result<bool> {
 }
 
 /// The kernel's id of this boot.
-pub fn boot_id(host: &HostRoot) -> Result<String> {
+pub(crate) fn boot_id(host: &HostRoot) -> Result<String> {
     let path = "proc/sys/kernel/random/boot_id";
     let id = host.read(path);
     let id = id.map_err(|e| Error::io(format!("read the id of this boot from {path}"), e))?;
@@ -92,12 +92,12 @@ impl BootFacts {
 
     /// Adds what blank's fstab says about the root.
     #[must_use]
-    pub fn with_fstab(self, text: &[u8]) -> Self {
+    pub(crate) fn with_fstab(self, text: &[u8]) -> Self {
         Self { fstab_roots: fstab::root_entries(text), ..self }
     }
 
     /// The same, read from blank itself; nothing where there is no blank.
-    pub fn with_fstab_of_blank(
+    pub(crate) fn with_fstab_of_blank(
         self,
         view: impl FnOnce(&Tree) -> Result<View>,
         survey: &Survey,
@@ -112,14 +112,14 @@ impl BootFacts {
     /// Adds what systemd knows of soft reboots, which keep the boot's id and `/run`; for the running
     /// machine alone, whose root is `root`.
     #[must_use]
-    pub fn with_soft_reboots(self, root: &Path) -> Self {
+    pub(crate) fn with_soft_reboots(self, root: &Path) -> Self {
         Self { soft_reboots: count_soft_reboots(root), ..self }
     }
 
     /// Drops the stamp if it tells of another root than this one. Without a word of which root it is of,
     /// that nothing was rolled back is believed if the kernel was told so.
     #[must_use]
-    pub fn about(self, root: &ThisRoot) -> Self {
+    pub(crate) fn about(self, root: &ThisRoot) -> Self {
         let skipped = self.command_line.asked == Some(BootRequest::Skip);
         let is_of = |stamp: &Stamp| {
             let nameless = stamp.root.is_none() && stamp.live.is_none();
@@ -131,14 +131,18 @@ impl BootFacts {
 
     /// Whether blank was made in this boot and nothing was rolled back yet: the next boot is the first
     /// of which a rollback can be expected.
-    pub fn is_before_first_rollback(&self, blank: Option<&Tree>, has_old_roots: bool) -> bool {
+    pub(crate) fn is_before_first_rollback(
+        &self,
+        blank: Option<&Tree>,
+        has_old_roots: bool,
+    ) -> bool {
         let made = blank.and_then(|blank| blank.created);
         let in_this_boot = made.zip(self.up_since).is_some_and(|(made, since)| made >= since);
         in_this_boot && !has_old_roots && self.stamp.is_ok() && self.stamp_of_this_boot().is_none()
     }
 
     /// The stamp, if it is this boot's.
-    pub fn stamp_of_this_boot(&self) -> Option<&Stamp> {
+    pub(crate) fn stamp_of_this_boot(&self) -> Option<&Stamp> {
         let stamp = self.stamp.as_ref().ok()?.as_ref()?;
         Some(stamp).filter(|stamp| stamp.boot_id == self.boot_id)
     }

@@ -43,11 +43,11 @@ pub struct FstabEntry {
     /// The number of its line, from 1.
     pub line: usize,
     /// What is mounted: a device, `LABEL=…` and the like, or whatever the type calls a source.
-    pub source: Vec<u8>,
+    pub(crate) source: Vec<u8>,
     /// Where it is mounted.
     pub point: TreePath,
     /// The file system's type; empty if it does not say.
-    pub fs_type: Vec<u8>,
+    pub(crate) fs_type: Vec<u8>,
     /// Its mount options; empty if it has none.
     pub options: Vec<u8>,
 }
@@ -70,12 +70,12 @@ pub fn root_entries(text: &[u8]) -> Vec<RootEntry> {
 }
 
 /// The text of the fstab in a tree; empty if it has none.
-pub fn read_fstab(tree: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+pub(crate) fn read_fstab(tree: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     Ok(read_system_file(tree, "etc/fstab")?.unwrap_or_default())
 }
 
 /// The text of a file of the system's own in a tree, if it is there. Links lead nowhere else.
-pub fn read_system_file(tree: BorrowedFd<'_>, path: &str) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read_system_file(tree: BorrowedFd<'_>, path: &str) -> io::Result<Option<Vec<u8>>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = fs::openat2(tree, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
     match opened.map_err(io::Error::from) {
@@ -136,35 +136,35 @@ const BINDS: usize = 8;
 
 /// An fstab, and what tells whether its mounts survive.
 #[derive(Clone, Copy, Debug)]
-pub struct FstabMounts<'f> {
+pub(crate) struct FstabMounts<'f> {
     /// Its entries.
-    pub entries: &'f [FstabEntry],
+    pub(crate) entries: &'f [FstabEntry],
     /// The storages: what is bound from there is kept already.
-    pub storages: &'f [TreePath],
+    pub(crate) storages: &'f [TreePath],
     /// The tree that is replaced at each boot: a subvolume inside of it goes with it.
-    pub live: Option<&'f TreeName>,
+    pub(crate) live: Option<&'f TreeName>,
 }
 
 /// Where the storages of a keep list are, each once.
-pub fn storage_paths(list: &[KeepEntry]) -> Vec<TreePath> {
+pub(crate) fn storage_paths(list: &[KeepEntry]) -> Vec<TreePath> {
     let storages: BTreeSet<&TreePath> = list.iter().map(|entry| &entry.storage).collect();
     storages.into_iter().cloned().collect()
 }
 
 /// What an fstab mounts at a path, or above it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FstabMount {
+pub(crate) struct FstabMount {
     /// The number of the line.
-    pub line: usize,
+    pub(crate) line: usize,
     /// Where it is mounted.
-    pub point: TreePath,
+    pub(crate) point: TreePath,
     /// Whether what lies in it outlives a boot.
-    pub survival: Survival,
+    pub(crate) survival: Survival,
 }
 
 /// Whether what lies in a mount outlives a boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Survival {
+pub(crate) enum Survival {
     /// It does.
     Survives,
     /// It does not; the text says what it is.
@@ -176,7 +176,7 @@ pub enum Survival {
 impl FstabMounts<'_> {
     /// What has to do with keeping `path`: a mount that survives, at the path or above it, or any other
     /// at the very path. The root's own entry is none.
-    pub fn at(&self, path: &TreePath) -> Option<FstabMount> {
+    pub(crate) fn at(&self, path: &TreePath) -> Option<FstabMount> {
         self.find_mount(path, BINDS).filter(|mount| mount.survives() || mount.point == *path)
     }
 
@@ -234,12 +234,12 @@ fn is_automount(entry: &FstabEntry) -> bool {
 
 impl FstabMount {
     /// Whether what lies in it outlives a boot.
-    pub fn survives(&self) -> bool {
+    pub(crate) fn survives(&self) -> bool {
         self.survival == Survival::Survives
     }
 
     /// What to do so that `path` can be kept, or need not be.
-    pub fn hint(&self, path: &TreePath) -> String {
+    pub(crate) fn hint(&self, path: &TreePath) -> String {
         match self.survival {
             Survival::Survives => format!("leave {path} out of what is kept"),
             Survival::Lost(_) | Survival::NotAtBoot => {

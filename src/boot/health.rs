@@ -14,7 +14,7 @@ use crate::config::rollback_options::Strategy;
 
 /// The tree that is mounted as the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RunningRoot {
+pub(crate) enum RunningRoot {
     /// A tree of the file system that the configuration names.
     Tree(TreeId),
     /// Something on another file system.
@@ -22,7 +22,7 @@ pub enum RunningRoot {
 }
 
 /// What this boot did about the root.
-pub fn boot_state(survey: &Survey, facts: &BootFacts, abilities: Abilities) -> BootState {
+pub(crate) fn boot_state(survey: &Survey, facts: &BootFacts, abilities: Abilities) -> BootState {
     let mut boot = BootState { boot_id: facts.boot_id.clone(), rolled_back: None, skipped: None };
     if !abilities.needs_rollback {
         boot.skipped = Some("this root starts empty at every boot by itself".into());
@@ -59,7 +59,7 @@ fn is_pending(survey: &Survey, facts: &BootFacts) -> bool {
 }
 
 /// Only what went wrong in this boot, and whether the root that runs is the one that it made.
-pub fn problems_of_this_boot(
+pub(crate) fn problems_of_this_boot(
     survey: &Survey,
     facts: &BootFacts,
     layout: &Layout,
@@ -71,7 +71,7 @@ pub fn problems_of_this_boot(
 }
 
 /// Everything that its owner should mend, what matters most first.
-pub fn find_problems(
+pub(crate) fn find_problems(
     survey: &Survey,
     facts: &BootFacts,
     layout: Option<&Layout>,

@@ -111,22 +111,22 @@ pub enum InitStep {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InitPlan {
     /// What is there already, each a line.
-    pub there: Vec<String>,
+    pub(crate) there: Vec<String>,
     /// What the reader should know before anything is done.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// Executed one after the other; the first that fails ends the run.
     pub steps: Vec<InitStep>,
     /// What the reader should know about the result.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// Why nothing is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InitRefusal {
     /// What is wrong, as one line.
-    pub reason: String,
+    pub(crate) reason: String,
     /// What the reader can do about it.
-    pub hint: String,
+    pub(crate) hint: String,
 }
 
 /// Plans the set-up, or names all reasons against it.

@@ -43,7 +43,7 @@ pub fn read_release(
 }
 
 /// What can be the name of a directory of modules.
-pub fn first_word(text: &[u8]) -> Option<String> {
+pub(crate) fn first_word(text: &[u8]) -> Option<String> {
     let word = text.split(|byte| *byte == 0 || byte.is_ascii_whitespace()).next()?;
     let is_plain = word.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'/');
     let starts = word.first().is_some_and(u8::is_ascii_digit);

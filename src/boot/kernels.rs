@@ -13,44 +13,44 @@ use crate::boot::status_report::StatusProblem;
 use crate::host::{HostRoot, is_not_found};
 
 /// What to do while the root still has the modules.
-pub const HINT_BEFORE_REBOOT: &str = "\
+pub(crate) const HINT_BEFORE_REBOOT: &str = "\
     make a new blank that has them, before you reboot; or run `blankroot hold`, so that \
     the next boot keeps this root, and make it then";
 /// What a kernel cannot do without its modules.
-pub const WHY_MODULES_MATTER: &str = "\
+pub(crate) const WHY_MODULES_MATTER: &str = "\
     without its modules a kernel has no drivers but those in its initrd: no network, and \
     perhaps no keyboard";
 
 /// A kernel, and who has modules for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kernel {
+pub(crate) struct Kernel {
     /// As `uname -r` tells it.
-    pub release: String,
+    pub(crate) release: String,
     /// What it is, for people: its file, or that it runs.
-    pub what: String,
+    pub(crate) what: String,
     /// The root has its modules.
-    pub now: bool,
+    pub(crate) now: bool,
     /// The root of the next boot has them.
-    pub after: bool,
+    pub(crate) after: bool,
 }
 
 /// The kernels of a machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kernels {
+pub(crate) struct Kernels {
     /// Those that a boot loader may start; empty, too, where that cannot be told.
-    pub installed: Vec<Kernel>,
+    pub(crate) installed: Vec<Kernel>,
     /// The one that runs; `None` where another system's runs, as in a container or from a rescue medium.
-    pub running: Option<Kernel>,
+    pub(crate) running: Option<Kernel>,
     /// It has loaded modules.
-    pub loads_modules: bool,
+    pub(crate) loads_modules: bool,
     /// The releases that the root of the next boot has modules for.
-    pub in_blank: Vec<String>,
+    pub(crate) in_blank: Vec<String>,
 }
 
 impl Kernels {
     /// Those that lose their modules by the next boot. One that has none now may be another system's, or
     /// need none.
-    pub fn losing(&self) -> impl Iterator<Item = &Kernel> {
+    pub(crate) fn losing(&self) -> impl Iterator<Item = &Kernel> {
         // It is the best guess where no other kernel is seen.
         let guess = self.running.iter().filter(|_| self.installed.is_empty());
         self.installed.iter().chain(guess).filter(|kernel| kernel.now && !kernel.after)
@@ -58,25 +58,25 @@ impl Kernels {
 
     /// The running one, if it has lost them. Right after an upgrade the root may lack those of the running
     /// kernel, too: then blank has them.
-    pub fn lost(&self) -> Option<&Kernel> {
+    pub(crate) fn lost(&self) -> Option<&Kernel> {
         let running = self.running.as_ref()?;
         (self.loads_modules && !running.now && !running.after).then_some(running)
     }
 
     /// That a kernel loses its modules, in one line.
-    pub fn describe_losing(&self, kernel: &Kernel) -> String {
+    pub(crate) fn describe_losing(&self, kernel: &Kernel) -> String {
         let Kernel { release, what, .. } = kernel;
         format!("after the next boot there are no modules for {what}, {release}: {}", self.blank())
     }
 
     /// That the running kernel has lost them, in one line.
-    pub fn describe_lost(&self, kernel: &Kernel) -> String {
+    pub(crate) fn describe_lost(&self, kernel: &Kernel) -> String {
         let Kernel { release, what, .. } = kernel;
         format!("there are no modules for {what}, {release}, in this root: {}", self.blank())
     }
 
     /// What to do when they are lost.
-    pub fn hint_of_lost(&self) -> String {
+    pub(crate) fn hint_of_lost(&self) -> String {
         let boot = match self.in_blank.as_slice() {
             [] => "boot a kernel that needs none".to_string(),
             there => format!("choose {} in the boot loader", there.join(" or ")),
@@ -85,7 +85,7 @@ impl Kernels {
     }
 
     /// Both, as `status` tells them.
-    pub fn problems(&self) -> Vec<StatusProblem> {
+    pub(crate) fn problems(&self) -> Vec<StatusProblem> {
         let problem = |text, hint: &str| StatusProblem { text, hint: Some(hint.to_string()) };
         let losing =
             self.losing().map(|kernel| problem(self.describe_losing(kernel), HINT_BEFORE_REBOOT));
@@ -103,7 +103,7 @@ impl Kernels {
 }
 
 /// Where a boot loader's files are: in the root, or what is mounted there.
-pub const LOADER_DIRS: [&str; 3] = ["boot", "efi", "boot/efi"];
+pub(crate) const LOADER_DIRS: [&str; 3] = ["boot", "efi", "boot/efi"];
 /// How kernels are called that have no entry.
 const NAMES: [&str; 4] = ["vmlinuz", "vmlinux", "kernel-", "bzImage"];
 /// As many names of one directory are looked at.
@@ -111,15 +111,15 @@ const LIMIT: usize = 200;
 
 /// A kernel that is installed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct InstalledKernel {
+pub(crate) struct InstalledKernel {
     /// As `uname -r` tells it.
-    pub release: String,
+    pub(crate) release: String,
     /// Its file, for people.
-    pub file: String,
+    pub(crate) file: String,
 }
 
 /// Those in the `places` that are there, one for each release.
-pub fn find_kernels(root: &HostRoot, places: &[&str]) -> io::Result<Vec<InstalledKernel>> {
+pub(crate) fn find_kernels(root: &HostRoot, places: &[&str]) -> io::Result<Vec<InstalledKernel>> {
     let mut found = Vec::new();
     for place in places.iter().map(Path::new) {
         // Fedora's kernel for an emergency has all modules that it needs in its initrd.

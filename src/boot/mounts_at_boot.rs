@@ -13,7 +13,7 @@ use crate::host::HostRoot;
 use crate::systemd::unit_file;
 
 /// Where systemd finds units that somebody wrote or a package installed, systemd.unit(5).
-pub const UNIT_DIRS: [&str; 4] = [
+pub(crate) const UNIT_DIRS: [&str; 4] = [
     "etc/systemd/system",
     "usr/local/lib/systemd/system",
     "usr/lib/systemd/system",
@@ -27,7 +27,7 @@ const GENERATED: [&str; 3] =
 /// generators than that for fstab have made in this boot of `host`, they make in the next one.
 ///
 /// A line with `noauto` counts, since the units of kept paths ask for their storage.
-pub fn mounts_at_boot(
+pub(crate) fn mounts_at_boot(
     point: &TreePath,
     mount: &Mount,
     tree: BorrowedFd<'_>,
@@ -60,7 +60,7 @@ pub fn mounts_at_boot(
 }
 
 /// Whether something in a tree has this name; a link that leads nowhere has it too.
-pub fn has_name(tree: BorrowedFd<'_>, path: &str) -> Result<bool, Errno> {
+pub(crate) fn has_name(tree: BorrowedFd<'_>, path: &str) -> Result<bool, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match fs::openat2(tree, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
         Ok(_) => Ok(true),
@@ -71,7 +71,7 @@ pub fn has_name(tree: BorrowedFd<'_>, path: &str) -> Result<bool, Errno> {
 
 /// A line of fstab that mounts at `point` what is mounted there now; none for a directory that is bound
 /// from elsewhere.
-pub fn fstab_line_of(point: &TreePath, mount: &Mount) -> Option<String> {
+pub(crate) fn fstab_line_of(point: &TreePath, mount: &Mount) -> Option<String> {
     let options = match mount.fs_type.as_slice() {
         b"btrfs" if mount.option(b"subvol")? == mount.root => {
             [b"subvol=", mount.root.as_slice()].concat()
@@ -87,7 +87,7 @@ pub fn fstab_line_of(point: &TreePath, mount: &Mount) -> Option<String> {
 }
 
 /// What to do where nothing mounts it; `line` is what fstab could have.
-pub fn advise_fstab_line(line: Option<&str>) -> String {
+pub(crate) fn advise_fstab_line(line: Option<&str>) -> String {
     match line {
         Some(line) => format!(
             "add a line for it to /etc/fstab, as `{line}` (with the `UUID=` that `lsblk -f` tells, it \

@@ -8,12 +8,12 @@ use dirfd::TreePath;
 const NAMED: usize = 5;
 
 /// How to keep what is in nested subvolumes.
-pub const HINT_NESTED: &str = "\
+pub(crate) const HINT_NESTED: &str = "\
     move what is to stay to a subvolume beside live, and mount it in its place with \
     a line in fstab";
 
 /// `/a, /b and 3 more`.
-pub fn list_paths(paths: &[TreePath]) -> String {
+pub(crate) fn list_paths(paths: &[TreePath]) -> String {
     let named: Vec<String> = paths.iter().take(NAMED).map(ToString::to_string).collect();
     match paths.len().saturating_sub(NAMED) {
         0 => named.join(", "),
@@ -22,7 +22,7 @@ pub fn list_paths(paths: &[TreePath]) -> String {
 }
 
 /// `1 subvolume of its own` or `3 subvolumes of its own`.
-pub fn count_subvolumes(paths: &[TreePath]) -> String {
+pub(crate) fn count_subvolumes(paths: &[TreePath]) -> String {
     match paths.len() {
         1 => "1 subvolume of its own".to_string(),
         many => format!("{many} subvolumes of its own"),
@@ -30,7 +30,7 @@ pub fn count_subvolumes(paths: &[TreePath]) -> String {
 }
 
 /// What `init` tells of the subvolumes in live that blank is made without.
-pub fn note_on_nested(nested: &[TreePath]) -> Option<String> {
+pub(crate) fn note_on_nested(nested: &[TreePath]) -> Option<String> {
     if nested.is_empty() {
         return None;
     }
@@ -51,7 +51,7 @@ pub fn note_on_nested(nested: &[TreePath]) -> Option<String> {
 }
 
 /// The stubs in blank that no rollback replaces.
-pub fn note_on_stubs(stubs: &Stubs) -> Option<String> {
+pub(crate) fn note_on_stubs(stubs: &Stubs) -> Option<String> {
     let left = stubs.total.checked_sub(stubs.replaced.len()).filter(|left| *left > 0)?;
     Some(format!(
         "blank has {} stubs of subvolumes, and {left} of them are replaced by nothing: nothing can be made \

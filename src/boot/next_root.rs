@@ -18,29 +18,29 @@ use crate::config::root::RootConfig;
 
 /// What is known of a boot.
 #[derive(Clone, Copy, Debug)]
-pub struct BootSources<'b> {
+pub(crate) struct BootSources<'b> {
     /// The kernel command line, if it is the one that this root is booted with.
-    pub line: Option<&'b CommandLine>,
+    pub(crate) line: Option<&'b CommandLine>,
     /// What an fstab mounts as the root.
-    pub fstab: &'b [RootEntry],
+    pub(crate) fstab: &'b [RootEntry],
     /// Whose that is, to follow "line 3 of ".
-    pub whose: &'b str,
+    pub(crate) whose: &'b str,
 }
 
 /// A boot that does not mount live.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OtherRoot {
+pub(crate) struct OtherRoot {
     /// Who says so.
-    pub place: String,
+    pub(crate) place: String,
     /// What is mounted.
-    pub mounts: String,
+    pub(crate) mounts: String,
     /// The tree that should be mounted in its stead, relative to the top of the file system.
-    pub live: TreeName,
+    pub(crate) live: TreeName,
 }
 
 impl BootSources<'_> {
     /// What is mounted, if that is certainly not live. `file_system` is the one that has live.
-    pub fn other_root(&self, root: &RootConfig, file_system: &str) -> Option<OtherRoot> {
+    pub(crate) fn other_root(&self, root: &RootConfig, file_system: &str) -> Option<OtherRoot> {
         let live = root.layout()?.live.clone();
         if let Some(line) = self.line {
             let source = line.root.as_deref().unwrap_or_default();
@@ -69,7 +69,7 @@ impl BootSources<'_> {
     }
 
     /// Who names the root by its number, each with a reason and what to write instead.
-    pub fn numbers(&self, layout: &Layout) -> Vec<(String, String)> {
+    pub(crate) fn numbers(&self, layout: &Layout) -> Vec<(String, String)> {
         let mut found = Vec::new();
         let flags = self
             .line
@@ -90,7 +90,7 @@ impl BootSources<'_> {
     }
 
     /// Why no blank is made of such a live.
-    pub fn refusals(&self, root: &RootConfig, file_system: &str) -> Vec<InitRefusal> {
+    pub(crate) fn refusals(&self, root: &RootConfig, file_system: &str) -> Vec<InitRefusal> {
         let numbers = root.layout().map(|layout| self.numbers(layout)).unwrap_or_default();
         let numbers = numbers.into_iter().map(|(reason, hint)| InitRefusal { reason, hint });
         let other = self.other_root(root, file_system);
@@ -101,7 +101,7 @@ impl BootSources<'_> {
 
 /// What a boot mounts in live's stead, by blank's fstab and, if `is_hosts` says that it is this root's,
 /// the kernel command line.
-pub fn find_other_root(
+pub(crate) fn find_other_root(
     root: &RootConfig,
     facts: &BootFacts,
     survey: &Survey,
@@ -114,7 +114,7 @@ pub fn find_other_root(
 
 impl OtherRoot {
     /// What to do about it.
-    pub fn hint(&self) -> String {
+    pub(crate) fn hint(&self) -> String {
         let Self { place, live, .. } = self;
         format!(
             "correct {place} so that it mounts `{live}`, or set `live` in the configuration to the \

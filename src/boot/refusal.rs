@@ -76,12 +76,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// Whether nothing is wrong: it was asked for.
-    pub fn is_by_request(&self) -> bool {
+    pub(crate) fn is_by_request(&self) -> bool {
         *self == Self::Skip
     }
 
     /// Why, as one line.
-    pub fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         match self {
             Self::Skip => "`blankroot=skip` is on the kernel command line".to_string(),
             Self::UnknownRequest(value) => format!(
@@ -128,7 +128,7 @@ impl Refusal {
     }
 
     /// What the reader can do about it.
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Skip => return None,
             Self::UnknownRequest(_) => "correct it or leave it out",
@@ -177,7 +177,11 @@ impl Refusal {
 }
 
 /// Why this blank is not taken for this live's.
-pub fn reason_unrelated(live: &TreeName, blank: &TreeName, unreadable: &Option<String>) -> String {
+pub(crate) fn reason_unrelated(
+    live: &TreeName,
+    blank: &TreeName,
+    unreadable: &Option<String>,
+) -> String {
     let written = match unreadable {
         Some(why) => format!("what is written down of them cannot be read: {why}"),
         None => "nothing says that they belong together".to_string(),
@@ -189,7 +193,7 @@ pub fn reason_unrelated(live: &TreeName, blank: &TreeName, unreadable: &Option<S
 }
 
 /// What to do about it.
-pub fn hint_unrelated(blank: &TreeName) -> String {
+pub(crate) fn hint_unrelated(blank: &TreeName) -> String {
     format!(
         "if `{blank}` is what this root is to be restored to, run `blankroot init --adopt '{blank}' \
          --even-if-unrelated`; \
@@ -198,7 +202,7 @@ pub fn hint_unrelated(blank: &TreeName) -> String {
 }
 
 /// Why a number does not do.
-pub fn reason_by_number(place: &str, subvolid: &[u8]) -> String {
+pub(crate) fn reason_by_number(place: &str, subvolid: &[u8]) -> String {
     format!(
         "{place} mounts the root by its number (`subvolid={}`), which stays with the old root",
         Escaped(subvolid)

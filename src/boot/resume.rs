@@ -54,7 +54,11 @@ impl fmt::Display for Resume {
 ///
 /// With `noresume` nobody resumes in this boot, and an image that is left is stale already, since
 /// the root will be mounted and written to.
-pub fn probe_resume(host: &HostRoot, command_line: &CommandLine, page_size: usize) -> Resume {
+pub(crate) fn probe_resume(
+    host: &HostRoot,
+    command_line: &CommandLine,
+    page_size: usize,
+) -> Resume {
     if command_line.no_resume {
         return Resume::RuledOut;
     }

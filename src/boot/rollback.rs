@@ -176,7 +176,7 @@ impl RollbackRun {
         layout: &Layout,
     ) -> Result<Result<RollbackPlan, Vec<Refusal>>, Error> {
         let facts = self.facts.clone().with_fstab_of_blank(view, survey)?;
-        let facts = facts.about(&config.root.this_root().unwrap_or_default().as_surveyed(survey));
+        let facts = facts.about(&config.root.this_root().unwrap_or_default().into_surveyed(survey));
         if let Some(other) = find_other_root(&config.root, &facts, survey, true) {
             self.warn_of_other_root(&other);
         }

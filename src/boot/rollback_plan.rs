@@ -20,16 +20,16 @@ use crate::config::rollback_options::Strategy;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RollbackPlan {
     /// Executed one after the other; the first that fails ends the run.
-    pub steps: Vec<RollbackStep>,
+    pub(crate) steps: Vec<RollbackStep>,
     /// Live is an untouched copy of blank, so nothing has to be copied or swapped.
-    pub already_fresh: bool,
+    pub(crate) already_fresh: bool,
     /// Live stays as it is for this boot, as this says.
-    pub held: Option<Hold>,
+    pub(crate) held: Option<Hold>,
 }
 
 /// A change of the disk, or of what is written down of this boot; printed as `--dry-run` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RollbackStep {
+pub(crate) enum RollbackStep {
     /// Write this boot into the hold, so that it holds for no later one.
     UseHold(Hold),
     /// Remove a hold that an earlier boot has used.
@@ -113,7 +113,7 @@ impl fmt::Display for RollbackPlan {
 ///
 /// To be asked before a backend opens the file system: even mounting it read-only may write to it,
 /// which a waiting hibernation image would not survive.
-pub fn refusals_before_survey(facts: &BootFacts, layout: &Layout) -> Vec<Refusal> {
+pub(crate) fn refusals_before_survey(facts: &BootFacts, layout: &Layout) -> Vec<Refusal> {
     let line = &facts.command_line;
     if line.asked == Some(BootRequest::Skip) {
         return vec![Refusal::Skip];
@@ -345,7 +345,7 @@ fn refusal_of_writable_blank(blank: &Tree) -> Option<Refusal> {
 }
 
 /// What keeps live from being exchanged, where it would be: whoever puts it back in place renames nothing.
-pub fn obstacles_to_swap(strategy: Strategy, survey: &Survey) -> &[Obstacle] {
+pub(crate) fn obstacles_to_swap(strategy: Strategy, survey: &Survey) -> &[Obstacle] {
     match strategy {
         Strategy::SetAside => &survey.immovable,
         Strategy::Rollback => &[],

@@ -26,50 +26,50 @@ pub struct Stamp {
     /// The version of this format: 1.
     pub version: u32,
     /// The boot that it belongs to.
-    pub boot_id: String,
+    pub(crate) boot_id: String,
     /// Whether the initrd's rollback wrote it, which is this boot's, whatever root it went for.
     #[serde(default)]
-    pub in_initrd: bool,
+    pub(crate) in_initrd: bool,
     /// What the configuration names as the place of the root: a device, a directory, a dataset.
     #[serde(default)]
-    pub root: Option<String>,
+    pub(crate) root: Option<String>,
     /// The name of live in the configuration.
     #[serde(default)]
-    pub live: Option<String>,
+    pub(crate) live: Option<String>,
     /// The identity of the file system.
-    pub file_system: Option<String>,
+    pub(crate) file_system: Option<String>,
     /// The tree that was live before.
-    pub live_before: Option<TreeId>,
+    pub(crate) live_before: Option<TreeId>,
     /// The name that this tree has in the directory of old roots now; none if live was a fresh copy
     /// already.
     pub old_root: Option<String>,
     /// The tree that is live now.
-    pub live_now: Option<TreeId>,
+    pub(crate) live_now: Option<TreeId>,
     /// When the rollback started, by a clock that may have been wrong.
-    pub started: DateTime<Utc>,
+    pub(crate) started: DateTime<Utc>,
     /// How long it took, in microseconds.
-    pub duration_us: u64,
+    pub(crate) duration_us: u64,
     /// How it ended.
     pub outcome: RollbackOutcome,
 }
 
 /// The root that somebody asks about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ThisRoot {
+pub(crate) struct ThisRoot {
     /// What the configuration names as its place.
-    pub place: Option<String>,
+    pub(crate) place: Option<String>,
     /// The name of live in the configuration.
-    pub live: String,
+    pub(crate) live: String,
     /// The identity of its file system, once that is known.
-    pub file_system: Option<String>,
+    pub(crate) file_system: Option<String>,
     /// The tree that is live.
-    pub live_id: Option<TreeId>,
+    pub(crate) live_id: Option<TreeId>,
 }
 
 impl ThisRoot {
     /// The same with what a survey found of it.
     #[must_use]
-    pub fn as_surveyed(self, survey: &Survey) -> Self {
+    pub(crate) fn into_surveyed(self, survey: &Survey) -> Self {
         Self {
             file_system: Some(survey.file_system.clone()),
             live_id: survey.live.tree().map(|live| live.id.clone()),
@@ -100,7 +100,7 @@ pub enum RollbackOutcome {
 
 impl RollbackOutcome {
     /// Whether its owner wanted something else.
-    pub fn is_problem(&self) -> bool {
+    pub(crate) fn is_problem(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Failed { .. })
     }
 }
@@ -131,7 +131,7 @@ impl Stamp {
     /// Whether it tells of this root. One that does not say of which root it tells, such as those of
     /// older versions, is not believed that all is well, and is heard where something went wrong. So is an
     /// initrd that did not find what its own copy of the configuration names.
-    pub fn is_of(&self, root: &ThisRoot) -> bool {
+    pub(crate) fn is_of(&self, root: &ThisRoot) -> bool {
         let agree = |said: &Option<String>, is: &Option<String>| match (said, is) {
             (Some(said), Some(is)) => Some(said == is),
             _ => None,
@@ -151,7 +151,7 @@ impl Stamp {
     }
 
     /// How long it took, for people: `43.1 ms`.
-    pub fn milliseconds(&self) -> String {
+    pub(crate) fn milliseconds(&self) -> String {
         format!("{}.{} ms", self.duration_us / 1000, self.duration_us % 1000 / 100)
     }
 

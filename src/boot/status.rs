@@ -35,7 +35,7 @@ pub(crate) fn run(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
         old_root.own_bytes = backend.own_bytes(&old_root.tree)?;
     }
     let facts = facts.with_fstab_of_blank(|tree| backend.view(tree), &survey)?;
-    let facts = facts.about(&config.root.this_root().unwrap_or_default().as_surveyed(&survey));
+    let facts = facts.about(&config.root.this_root().unwrap_or_default().into_surveyed(&survey));
     let running = find_running_root(backend.as_ref(), &args.root.root)?;
     let abilities = backend.abilities();
     let mut problems =
@@ -90,7 +90,7 @@ fn run_for_boot(cli: &Cli, args: &Status) -> Result<ExitCode, Failure> {
     let backend = config.open_backend(&args.root.root)?;
     let (live, blank) = backend.live_and_blank()?;
     let survey = Survey::new(backend.file_system()?, live, blank);
-    let facts = facts.about(&config.root.this_root().unwrap_or_default().as_surveyed(&survey));
+    let facts = facts.about(&config.root.this_root().unwrap_or_default().into_surveyed(&survey));
     let running = find_running_root(backend.as_ref(), &args.root.root)?;
     let problems = health::problems_of_this_boot(&survey, &facts, layout, &running);
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();

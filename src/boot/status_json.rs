@@ -14,7 +14,7 @@ use crate::boot::status_report::{BootState, StatusProblem, StatusReport};
 use crate::ui::json_value::{JsonPath, timestamp};
 
 /// Writes the document, and a newline after it.
-pub fn write_status_json(report: &StatusReport<'_>, out: impl Write) -> io::Result<()> {
+pub(crate) fn write_status_json(report: &StatusReport<'_>, out: impl Write) -> io::Result<()> {
     let survey = report.survey;
     // A nested tree's path lacks its leading slash, and a path in JSON is as seen on the machine.
     let nested: Vec<Vec<u8>> =

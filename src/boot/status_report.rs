@@ -11,34 +11,34 @@ use crate::ui::json_value;
 
 /// What this boot did about the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct BootState {
+pub(crate) struct BootState {
     /// The kernel's id of this boot.
-    pub boot_id: String,
+    pub(crate) boot_id: String,
     /// The rollback of this boot, if one ran.
-    pub rolled_back: Option<RolledBack>,
+    pub(crate) rolled_back: Option<RolledBack>,
     /// Why none ran, to follow "not rolled back: "; `None` where that is not known.
-    pub skipped: Option<String>,
+    pub(crate) skipped: Option<String>,
 }
 
 /// A rollback that ran to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RolledBack {
+pub(crate) struct RolledBack {
     /// The name of the old root that it set aside; none if live was a fresh copy already.
-    pub old_root: Option<String>,
+    pub(crate) old_root: Option<String>,
     /// When it ended, by the wall clock of the initrd.
     #[serde(serialize_with = "json_value::as_timestamp")]
-    pub at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
     /// Milliseconds that it took, where they were recorded.
-    pub duration_ms: Option<u64>,
+    pub(crate) duration_ms: Option<u64>,
 }
 
 /// Something that its owner should mend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StatusProblem {
+pub(crate) struct StatusProblem {
     /// What is wrong.
-    pub text: String,
+    pub(crate) text: String,
     /// What to do about it, if that is known.
-    pub hint: Option<String>,
+    pub(crate) hint: Option<String>,
 }
 
 impl fmt::Display for StatusProblem {
@@ -50,21 +50,21 @@ impl fmt::Display for StatusProblem {
 
 /// Everything that `status` shows.
 #[derive(Clone, Copy, Debug)]
-pub struct StatusReport<'a> {
+pub(crate) struct StatusReport<'a> {
     /// What is on the disk.
-    pub survey: &'a Survey,
+    pub(crate) survey: &'a Survey,
     /// What this boot did.
-    pub boot: &'a BootState,
+    pub(crate) boot: &'a BootState,
     /// What was found wrong.
-    pub problems: &'a [StatusProblem],
+    pub(crate) problems: &'a [StatusProblem],
     /// Live survives a reboot, so that there has to be a blank.
-    pub needs_rollback: bool,
+    pub(crate) needs_rollback: bool,
 }
 
 impl StatusReport<'_> {
     /// Nothing is wrong, and both trees are there where both are needed: without them no list of
     /// problems is complete.
-    pub fn is_healthy(&self) -> bool {
+    pub(crate) fn is_healthy(&self) -> bool {
         let trees = [&self.survey.live, &self.survey.blank];
         let complete = !self.needs_rollback || trees.iter().all(|slot| slot.tree().is_some());
         self.problems.is_empty() && complete

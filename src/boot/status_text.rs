@@ -19,7 +19,7 @@ const NAMED: usize = 20;
 const LABEL: usize = 9;
 
 /// Writes the status; `now` also says which time zone to show times in.
-pub fn write_status_text<Tz>(
+pub(crate) fn write_status_text<Tz>(
     report: &StatusReport<'_>,
     style: &Style,
     now: &DateTime<Tz>,

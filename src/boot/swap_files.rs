@@ -17,17 +17,17 @@ use crate::host::{HostRoot, is_not_found};
 
 /// A swap file that fstab or a unit names, or that is in use, and that lies in the root itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SwapFile {
+pub(crate) struct SwapFile {
     /// Its path below the root.
-    pub path: TreePath,
+    pub(crate) path: TreePath,
     /// The kernel swaps to it.
-    pub in_use: bool,
+    pub(crate) in_use: bool,
     /// It is there; one that fstab names may be yet to come.
-    pub is_there: bool,
+    pub(crate) is_there: bool,
 }
 
 /// Those of a root; what is mounted in it is not it. `host` is whose `/proc` is looked at.
-pub fn find_swap_files(root: &HostRoot, host: &HostRoot) -> Result<Vec<SwapFile>> {
+pub(crate) fn find_swap_files(root: &HostRoot, host: &HostRoot) -> Result<Vec<SwapFile>> {
     let failed = |e| Error::io("look for swap files", e);
     let device = fs::fstat(root.as_fd()).map_err(|e| failed(e.into()))?.st_dev;
     let prefix = path_of_open(root.as_fd()).map_err(failed)?;
@@ -150,13 +150,13 @@ pub fn parse_proc_swaps(swaps: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// What to do with one, before the way to make a new one.
-pub fn hint_swap_file(swap: &SwapFile, place: &str) -> String {
+pub(crate) fn hint_swap_file(swap: &SwapFile, place: &str) -> String {
     let off = if swap.in_use { format!("`swapoff {}`, ", swap.path) } else { String::new() };
     format!("{off}delete it, and {place}")
 }
 
 /// Why blank cannot be made of a root with these.
-pub fn refusals_of_swap(swaps: &[SwapFile], place: &str) -> Vec<InitRefusal> {
+pub(crate) fn refusals_of_swap(swaps: &[SwapFile], place: &str) -> Vec<InitRefusal> {
     let refusal = |swap: &SwapFile| InitRefusal {
         reason: format!(
             "the swap file {} lies in the root and is in use, so that no snapshot of it can be made",
@@ -168,7 +168,7 @@ pub fn refusals_of_swap(swaps: &[SwapFile], place: &str) -> Vec<InitRefusal> {
 }
 
 /// What to know of the others before blank is made.
-pub fn warnings_of_swap(swaps: &[SwapFile], place: &str) -> Vec<String> {
+pub(crate) fn warnings_of_swap(swaps: &[SwapFile], place: &str) -> Vec<String> {
     let warning = |swap: &SwapFile| {
         format!(
             "the swap file {} lies in the root, and blank will share its blocks: the kernel does not \
@@ -181,7 +181,7 @@ pub fn warnings_of_swap(swaps: &[SwapFile], place: &str) -> Vec<String> {
 }
 
 /// Why a path cannot be kept that is a swap file, or has one in it.
-pub fn expect_none_in(swaps: &[SwapFile], path: &TreePath, place: &str) -> Result<()> {
+pub(crate) fn expect_none_in(swaps: &[SwapFile], path: &TreePath, place: &str) -> Result<()> {
     let Some(swap) = swaps.iter().find(|swap| swap.path.is_within(path)) else { return Ok(()) };
     let what = match swap.path == *path {
         true => "it is a swap file".to_string(),

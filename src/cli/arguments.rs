@@ -17,7 +17,7 @@ use crate::cli::help::{self};
 pub struct Cli {
     /// Read the configuration from FILE (default: etc/blankroot.toml below the root)
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Colour the output; `auto` does so on a terminal unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
@@ -39,7 +39,7 @@ pub enum Color {
 
 /// For whom to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people.
     Human,
     /// For programs: one JSON document with a `version`.
@@ -129,55 +129,53 @@ pub enum Command {
 
 /// Where live is mounted.
 #[derive(Args, Debug)]
-pub struct Root {
+pub(crate) struct Root {
     /// Act on the root that is mounted at DIR
     #[arg(long, value_name = "DIR", default_value = "/", value_hint = ValueHint::DirPath)]
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 /// Whose kernel, devices and /run these are.
 #[derive(Args, Debug)]
-pub struct Host {
+pub(crate) struct Host {
     /// Find proc, sys, run and dev below DIR
     #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
-    pub host: PathBuf,
+    pub(crate) host: PathBuf,
 }
 
 /// The arguments of `init`.
 #[derive(Args, Debug)]
 pub struct Init {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub root: Root,
+    pub(crate) root: Root,
     /// Make blank of nothing instead: an empty root
     #[arg(long, conflicts_with = "adopt")]
-    pub empty: bool,
+    pub(crate) empty: bool,
     /// Take the read-only snapshot NAME as blank instead of making one; NAME is relative to the
     /// top of the file system
     #[arg(long, value_name = "NAME")]
-    pub adopt: Option<std::ffi::OsString>,
+    pub(crate) adopt: Option<std::ffi::OsString>,
     /// Adopt it even if it may be another system's: if neither it nor live was made of the other
     #[arg(long, requires = "adopt")]
-    pub even_if_unrelated: bool,
+    pub(crate) even_if_unrelated: bool,
     /// Write the configuration and make no blank yet: what blank is to hold, the keep list and the
     /// initrd with the rollback in it, can be finished before
     #[arg(long, conflicts_with_all = ["empty", "adopt"])]
-    pub no_blank: bool,
+    pub(crate) no_blank: bool,
     /// Declare the storage DIR in the new configuration, and keep the configuration itself there, so
     /// that what is added to it later outlives a rollback
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub storage: Option<PathBuf>,
+    pub(crate) storage: Option<PathBuf>,
     /// Keep PATH in that storage, too: blank has its data as it is now, and the next boot brings it
     /// from there to storage; may be given several times
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     #[arg(requires = "storage", conflicts_with_all = ["empty", "adopt"])]
-    pub keep: Vec<PathBuf>,
+    pub(crate) keep: Vec<PathBuf>,
     /// Print what would be done, and do nothing
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub host: Host,
+    pub(crate) host: Host,
 }
 
 /// The arguments of `diff`.
@@ -185,40 +183,37 @@ pub struct Init {
 pub struct Diff {
     /// Show only what is at or below PATH, as named on the running machine
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
-    pub paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub root: Root,
+    pub(crate) root: Root,
     /// Show instead what lies in the storages and nothing keeps, with size and age
     #[arg(long, conflicts_with = "stat")]
-    pub storage: bool,
+    pub(crate) storage: bool,
     /// One line a change, nothing folded
     #[arg(long, conflicts_with_all = ["stat", "null"])]
-    pub flat: bool,
+    pub(crate) flat: bool,
     /// Only counts and sizes, by directory
     #[arg(long, conflicts_with = "null")]
-    pub stat: bool,
+    pub(crate) stat: bool,
     /// Only paths, each with a NUL byte after it, as `xargs -0` reads them
     #[arg(short = '0', long)]
-    pub null: bool,
+    pub(crate) null: bool,
     /// For whom to write
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     #[arg(conflicts_with_all = ["flat", "stat", "null"])]
-    pub format: Format,
+    pub(crate) format: Format,
 }
 
 /// The arguments of `doctor`.
 #[derive(Args, Debug)]
 pub struct Doctor {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub root: Root,
+    pub(crate) root: Root,
     /// For whom to write
     #[arg(long, value_name = "FORMAT", default_value = "human")]
-    pub format: Format,
+    pub(crate) format: Format,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub host: Host,
+    pub(crate) host: Host,
 }
 
 /// What the demo can be played on.
@@ -248,13 +243,12 @@ pub struct Demo {
 pub struct Rollback {
     /// Print what would be done, or the reasons against it, and do nothing
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Only complete what an interrupted run had begun: what the initrd does before it looks for the root
     #[arg(long, conflicts_with = "dry_run")]
-    pub finish: bool,
+    pub(crate) finish: bool,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub host: Host,
+    pub(crate) host: Host,
 }
 
 /// The arguments of `hold`.
@@ -262,31 +256,28 @@ pub struct Rollback {
 pub struct HoldNext {
     /// Release the hold: the next boot is rolled back
     #[arg(long)]
-    pub release: bool,
+    pub(crate) release: bool,
     /// Print what would be done, and do nothing
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub host: Host,
+    pub(crate) host: Host,
 }
 
 /// The arguments of `status`.
 #[derive(Args, Debug)]
 pub struct Status {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub root: Root,
+    pub(crate) root: Root,
     /// Tell only whether the rollback of this boot ran, on standard error and in the journal; what the
     /// boot's own unit runs
     #[arg(long, conflicts_with = "format")]
-    pub boot: bool,
+    pub(crate) boot: bool,
     /// For whom to write
     #[arg(long, value_name = "FORMAT", default_value = "human")]
-    pub format: Format,
+    pub(crate) format: Format,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub host: Host,
+    pub(crate) host: Host,
 }
 
 /// The arguments of `expire`.
@@ -294,10 +285,9 @@ pub struct Status {
 pub struct Expire {
     /// Print what would be deleted and what stays, with the reasons, and do nothing
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub host: Host,
+    pub(crate) host: Host,
 }
 
 // The arguments of the commands that are about kept paths.
@@ -308,36 +298,34 @@ pub struct Keep {
     /// What to keep: a directory with all that is in it, or a file; a `/` at the end names a
     /// directory that may be yet to come
     #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
-    pub paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub root: Root,
+    pub(crate) root: Root,
     /// Move the data to this storage (default: the only one, or the one that holds what is kept
     /// nearest)
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub storage: Option<PathBuf>,
+    pub(crate) storage: Option<PathBuf>,
     /// Link to the data instead of mounting it, where nothing can be mounted or nothing should be
     #[arg(long)]
-    pub symlink: bool,
+    pub(crate) symlink: bool,
     /// Take the data from the old root of this name, or of which this is a part; `status` lists them
     #[arg(long, value_name = "OLDROOT")]
-    pub from: Option<String>,
+    pub(crate) from: Option<String>,
     /// Where storage has other data already, set that aside, under a name beside it
     #[arg(long)]
-    pub adopt: bool,
+    pub(crate) adopt: bool,
     /// Go on although it cannot be told of some process whether it has any of this open; what that
     /// would write is lost
     #[arg(long)]
-    pub even_if_unseen: bool,
+    pub(crate) even_if_unseen: bool,
     /// Print what would be done, and do nothing
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Find the storages below DIR instead of below the root
     #[arg(long, value_name = "DIR", hide = true)]
-    pub storages: Option<PathBuf>,
+    pub(crate) storages: Option<PathBuf>,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub host: Host,
+    pub(crate) host: Host,
 }
 
 /// The arguments of `forget`.
@@ -345,13 +333,12 @@ pub struct Keep {
 pub struct Forget {
     /// What to forget: a path with all that is below it, or a pattern in quotes
     #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
-    pub paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub root: Root,
+    pub(crate) root: Root,
     /// Print what would be done, and do nothing
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 /// The arguments of `unkeep`.
@@ -360,58 +347,55 @@ pub struct Forget {
 pub struct Unkeep {
     /// What to keep no more
     #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
-    pub paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub root: Root,
+    pub(crate) root: Root,
     /// Copy the data back to live, where it goes at the next boot, and remove it from storage
     #[arg(long, group = "data")]
-    pub move_back: bool,
+    pub(crate) move_back: bool,
     /// Leave the data in storage; where that is linked, or is a file, live gets a copy
     #[arg(long, group = "data")]
-    pub leave: bool,
+    pub(crate) leave: bool,
     /// Go on although it cannot be told of some process whether it has any of this open; what that
     /// would write is lost
     #[arg(long)]
-    pub even_if_unseen: bool,
+    pub(crate) even_if_unseen: bool,
     /// Print what would be done, and do nothing
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 /// The arguments of `apply`.
 #[derive(Args, Debug)]
 pub struct Apply {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub root: Root,
+    pub(crate) root: Root,
     /// Put a user's own list in force, without root: the one in ~/.config/blankroot.toml
     #[arg(long, conflicts_with_all = ["no_mounts", "storages", "host"])]
-    pub user: bool,
+    pub(crate) user: bool,
     /// Move data that is in the way into storage; what storage had before stays beside it
     #[arg(long)]
-    pub adopt: bool,
+    pub(crate) adopt: bool,
     /// The same only for a file that its program put in the place of its link, and where the
     /// storage has nothing yet; for the end of a boot
     #[arg(long)]
-    pub adopt_replaced: bool,
+    pub(crate) adopt_replaced: bool,
     /// Mount nothing: only make what mounts need, and the links; for systemd's mount units
     #[arg(long)]
-    pub no_mounts: bool,
+    pub(crate) no_mounts: bool,
     /// For the initrd, once the root is mounted at DIR of `--root`: only what has to be there before
     /// the system starts, such as /etc/machine-id; mounts the storages that this needs as the root's
     /// fstab says. The configuration is the initrd's own /etc/blankroot.toml
     #[arg(long, conflicts_with_all = ["user", "adopt", "adopt_replaced", "no_mounts", "storages"])]
-    pub in_initrd: bool,
+    pub(crate) in_initrd: bool,
     /// Print what would be done, and do nothing
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Find the storages below DIR instead of below the root
     #[arg(long, value_name = "DIR", hide = true)]
-    pub storages: Option<PathBuf>,
+    pub(crate) storages: Option<PathBuf>,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub host: Host,
+    pub(crate) host: Host,
 }
 
 // The arguments of a subcommand, described only when that subcommand is asked for.

@@ -7,7 +7,7 @@ use crate::config::rollback_options::OnFailure;
 
 /// How a rollback ended, for the one who started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// 0: done, nothing to do, or skipped by request.
     Done,
     /// 2: it could not be told what to do: bad usage, bad configuration, an error before it is known
@@ -21,7 +21,7 @@ pub enum Exit {
 
 impl Exit {
     /// The code for a refusal or failure: the kernel command line outweighs the configuration.
-    pub fn after_failure(configured: OnFailure, asked: Option<&BootRequest>) -> Self {
+    pub(crate) fn after_failure(configured: OnFailure, asked: Option<&BootRequest>) -> Self {
         match (asked, configured) {
             (Some(BootRequest::Halt), _) => Self::MustHalt,
             (Some(BootRequest::Boot), _) | (_, OnFailure::Boot) => Self::MayBoot,
@@ -30,7 +30,7 @@ impl Exit {
     }
 
     /// The number.
-    pub fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::CouldNotRun => 2,

@@ -1,7 +1,7 @@
 //! Examples and exit codes, for `--help` and for the man pages.
 
 /// Below `blankroot --help`.
-pub const TOP: &str = "\
+pub(crate) const TOP: &str = "\
 Start with `blankroot init --no-blank --storage DIR`, rebuild the initrd, then run `blankroot init`: where
 /boot lies in the root, blank has to be made after that. Before the reboot look at `blankroot doctor`.
 `blankroot COMMAND --help` has examples.";
@@ -13,7 +13,7 @@ macro_rules! long_help {
         const $examples: &[(&str, &str)] = &[$(($example, $what)),*];
         const $codes: &[(u8, &str)] = &[$(($code, $meaning)),*];
         /// Below the long help of the command.
-        pub const $name: &str = concat!(
+        pub(crate) const $name: &str = concat!(
             "Examples:",
             $("\n  ", $example, "\n      ", $what,)*
             "\n\nExit status:",
@@ -179,7 +179,7 @@ long_help!(DEMO, DEMO_EXAMPLES, DEMO_CODES,
 );
 
 /// The exit codes of every command, by its name.
-pub const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
+pub(crate) const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
     ("init", INIT_CODES),
     ("rollback", ROLLBACK_CODES),
     ("hold", HOLD_CODES),

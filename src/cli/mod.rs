@@ -1,7 +1,7 @@
 //! The commands: parse, dispatch, show; what to do is decided elsewhere.
 
 pub mod arguments;
-pub mod exit_code;
+pub(crate) mod exit_code;
 pub mod help;
 pub mod invocation;
 

@@ -20,7 +20,7 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// The word for it in all output.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Dir => "directory",
             Self::File => "file",
@@ -28,7 +28,7 @@ impl EntryKind {
     }
 
     /// The key of the list that holds such entries.
-    pub fn list_key(self) -> &'static str {
+    pub(crate) fn list_key(self) -> &'static str {
         match self {
             Self::Dir => "directories",
             Self::File => "files",
@@ -47,7 +47,7 @@ pub enum PlacementMethod {
 
 impl PlacementMethod {
     /// The word for it in a configuration.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Bind => "bind",
             Self::Symlink => "symlink",
@@ -59,33 +59,33 @@ impl PlacementMethod {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredEntry {
     /// Where it is on the machine.
-    pub path: TreePath,
+    pub(crate) path: TreePath,
     /// The storage that holds its data, where that is not the one that it is declared in.
-    pub storage: Option<(TreePath, Position)>,
+    pub(crate) storage: Option<(TreePath, Position)>,
     /// Where its data is, relative to the storage.
-    pub data: TreePath,
+    pub(crate) data: TreePath,
     /// A directory or a file.
-    pub kind: EntryKind,
+    pub(crate) kind: EntryKind,
     /// `false` takes the entry out of force.
-    pub enable: bool,
+    pub(crate) enable: bool,
     /// Its own owner and mode.
-    pub owner: Ownership,
+    pub(crate) owner: Ownership,
     /// Owner and mode for parents that have to be made.
-    pub parent: Ownership,
+    pub(crate) parent: Ownership,
     /// How it comes to its place.
-    pub how: Option<PlacementMethod>,
+    pub(crate) how: Option<PlacementMethod>,
     /// Make an empty target in storage where there is none.
-    pub create: Option<bool>,
+    pub(crate) create: Option<bool>,
     /// Set up in the initrd already.
-    pub in_initrd: Option<bool>,
+    pub(crate) in_initrd: Option<bool>,
     /// Keep `fstrim` from trimming the file system once more for this mount.
-    pub notrim: bool,
+    pub(crate) notrim: bool,
     /// Hide the mount from file managers.
-    pub hide_mounts: Option<bool>,
+    pub(crate) hide_mounts: Option<bool>,
     /// Let file managers have a trash folder there.
-    pub allow_trash: Option<bool>,
+    pub(crate) allow_trash: Option<bool>,
     /// Further mount options, one a string.
-    pub options: Vec<String>,
+    pub(crate) options: Vec<String>,
     /// Where it was declared.
     pub place: Position,
 }

@@ -32,7 +32,7 @@ pub fn lock_config(path: &Path, waiting: impl FnOnce()) -> Result<FileLock> {
 }
 
 /// Writes the configuration, unless somebody else has changed it since it was read.
-pub fn rewrite_config(path: &Path, before: &str, after: &str) -> Result<()> {
+pub(crate) fn rewrite_config(path: &Path, before: &str, after: &str) -> Result<()> {
     let shown = Escaped(path.as_os_str().as_encoded_bytes()).to_string();
     let failed = |why| Error::io(format!("write {shown}"), why);
     let name = path.file_name().unwrap_or_default();

@@ -2,21 +2,21 @@
 
 pub mod edit;
 pub mod entry;
-pub mod forget_patterns;
+pub(crate) mod forget_patterns;
 pub mod lock_and_write;
-pub mod other_root;
+pub(crate) mod other_root;
 pub mod ownership;
 pub mod reader;
 pub mod rollback_options;
 pub mod root;
 pub mod root_backend;
-pub mod root_only_keys;
+pub(crate) mod root_only_keys;
 pub mod starter;
-pub mod storage;
+pub(crate) mod storage;
 #[cfg(test)]
 mod tests;
 pub mod users_list;
-pub mod validate;
+pub(crate) mod validate;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,10 +30,10 @@ use crate::config::root::RootConfig;
 use crate::config::storage::Storage;
 
 /// Where the configuration is unless the command line says otherwise.
-pub const DEFAULT_FILE: &str = "/etc/blankroot.toml";
+pub(crate) const DEFAULT_FILE: &str = "/etc/blankroot.toml";
 
 /// Whether a path of the tree is that of the configuration itself.
-pub fn is_own_file(path: &dirfd::TreePath) -> bool {
+pub(crate) fn is_own_file(path: &dirfd::TreePath) -> bool {
     path.as_bytes() == DEFAULT_FILE.trim_start_matches('/').as_bytes()
 }
 
@@ -41,7 +41,7 @@ pub fn is_own_file(path: &dirfd::TreePath) -> bool {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The file that it was read from.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// What holds the root.
     pub root: RootConfig,
     /// How the root is restored.
@@ -67,7 +67,7 @@ impl Config {
     }
 
     /// `(/etc/blankroot.toml:14)`, for rules that name what decided.
-    pub fn source(&self, place: Position) -> String {
+    pub(crate) fn source(&self, place: Position) -> String {
         format!("({}:{})", escape_path(&self.file), place.line)
     }
 }

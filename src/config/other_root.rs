@@ -10,18 +10,18 @@ use crate::config::root::RootConfig;
 
 /// A root as the kernel command line or an fstab names it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RootMountSource<'n> {
+pub(crate) struct RootMountSource<'n> {
     /// The device or dataset; empty where nothing names it.
-    pub source: &'n [u8],
+    pub(crate) source: &'n [u8],
     /// The file system's type; empty where nothing names it.
-    pub fs_type: &'n [u8],
+    pub(crate) fs_type: &'n [u8],
     /// Mount options.
-    pub options: &'n [u8],
+    pub(crate) options: &'n [u8],
 }
 
 /// What that is, compared with live.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RootComparison {
+pub(crate) enum RootComparison {
     /// Live, by its name.
     Live,
     /// Certainly something else; the text says what.
@@ -32,7 +32,7 @@ pub enum RootComparison {
 
 impl RootConfig {
     /// Compares. `file_system` is the identity of the file system that live is on.
-    pub fn compare(&self, named: RootMountSource<'_>, file_system: &str) -> RootComparison {
+    pub(crate) fn compare(&self, named: RootMountSource<'_>, file_system: &str) -> RootComparison {
         let word = self.backend_word().as_bytes();
         match self {
             Self::Tmpfs | Self::Directory { .. } => RootComparison::Unknown,

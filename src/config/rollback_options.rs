@@ -5,7 +5,7 @@ use crate::config::root::RootConfig;
 
 /// What to do when the rollback fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnFailure {
+pub(crate) enum OnFailure {
     /// Boot the old root and say so loudly.
     #[default]
     Boot,
@@ -55,7 +55,7 @@ impl Default for Retention {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RollbackOptions {
     /// What to do when it fails.
-    pub on_failure: OnFailure,
+    pub(crate) on_failure: OnFailure,
     /// How live is restored.
     pub strategy: Strategy,
     /// How long old roots stay.

@@ -47,7 +47,7 @@ pub enum RootConfig {
 
 impl RootConfig {
     /// The word for it in the configuration.
-    pub fn backend_word(&self) -> &'static str {
+    pub(crate) fn backend_word(&self) -> &'static str {
         match self {
             Self::Btrfs { .. } => "btrfs",
             Self::Zfs { .. } => "zfs",
@@ -58,7 +58,7 @@ impl RootConfig {
 
     /// What has to be there before anything of it can be restored: a device, or a directory on a
     /// mounted file system.
-    pub fn place(&self) -> Option<&Path> {
+    pub(crate) fn place(&self) -> Option<&Path> {
         match self {
             Self::Btrfs { device: place, .. } | Self::Directory { path: place, .. } => Some(place),
             // A pool is found by name.
@@ -67,7 +67,7 @@ impl RootConfig {
     }
 
     /// The pool that has to be imported, where there is one.
-    pub fn pool(&self) -> Option<&str> {
+    pub(crate) fn pool(&self) -> Option<&str> {
         match self {
             Self::Zfs { dataset, .. } => dataset.split('/').next(),
             Self::Btrfs { .. } | Self::Tmpfs | Self::Directory { .. } => None,
@@ -75,7 +75,7 @@ impl RootConfig {
     }
 
     /// What a stamp says of which root it tells, as far as the configuration knows.
-    pub fn this_root(&self) -> Option<ThisRoot> {
+    pub(crate) fn this_root(&self) -> Option<ThisRoot> {
         let live = self.layout()?.live.to_string();
         let place = match self {
             Self::Zfs { dataset, .. } => Some(dataset.clone()),
@@ -96,7 +96,7 @@ impl RootConfig {
 
     /// The same with another blank.
     #[must_use]
-    pub fn with_blank(mut self, name: TreeName) -> Self {
+    pub(crate) fn with_blank(mut self, name: TreeName) -> Self {
         match &mut self {
             Self::Btrfs { layout, .. }
             | Self::Zfs { layout, .. }
@@ -284,7 +284,7 @@ fn read_layout(
 }
 
 /// Blank's name on ZFS where the configuration does not say.
-pub fn default_zfs_blank(live: &TreeName) -> String {
+pub(crate) fn default_zfs_blank(live: &TreeName) -> String {
     format!("{}@blank", live.as_path().display())
 }
 
@@ -310,7 +310,7 @@ fn refuse_overlaps(names: &[(&str, TreeName)], places: &[Position], problems: &m
 
 /// The number of the line, from 1, that gives the `key` of `[root]`; of `[root]` itself where the
 /// key is not there. `None` where there is no such table.
-pub fn line_of_root_key(text: &str, key: &str) -> Option<usize> {
+pub(crate) fn line_of_root_key(text: &str, key: &str) -> Option<usize> {
     let (table, _) = DeTable::parse_recoverable(text);
     let table = table.into_inner();
     let (name, root) = table.iter().find(|(name, _)| name.get_ref() == "root")?;

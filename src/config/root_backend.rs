@@ -26,7 +26,7 @@ impl Config {
 
     /// Opens the same for changes, under the lock, and does `work` with it; `waiting` is called if it
     /// has to wait for the lock.
-    pub fn with_lock<T>(
+    pub(crate) fn with_lock<T>(
         &self,
         root: &Path,
         waiting: impl FnOnce(),
@@ -48,7 +48,7 @@ impl Config {
 
 impl RootConfig {
     /// The same without the rest of the configuration.
-    pub fn open(&self, root: &Path) -> Result<Box<dyn Backend>> {
+    pub(crate) fn open(&self, root: &Path) -> Result<Box<dyn Backend>> {
         match self {
             Self::Btrfs { device, layout } => open_btrfs(device, layout.clone()),
             Self::Zfs { dataset, layout } => open_zfs(dataset, layout.clone()),

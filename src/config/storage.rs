@@ -1,7 +1,5 @@
 //! `[[storage]]`: a directory that survives, and what is kept in it, for the system and for users.
 
-use std::path::{Path, PathBuf};
-
 use dirfd::TreePath;
 use dirfd::path::Escaped;
 use toml::de::DeValue;
@@ -17,17 +15,17 @@ use crate::config::reader::{PlacedText, Position, Problems, TableReader, quoted,
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Storage {
     /// Where it is mounted.
-    pub path: TreePath,
+    pub(crate) path: TreePath,
     /// `false` takes it and all its entries out of force.
-    pub enable: bool,
+    pub(crate) enable: bool,
     /// Hide its mounts from file managers.
-    pub hide_mounts: bool,
+    pub(crate) hide_mounts: bool,
     /// Let file managers have a trash folder in its mounts.
-    pub allow_trash: bool,
+    pub(crate) allow_trash: bool,
     /// Accepted for those who come from FUSE mounts; with bind mounts it is always true.
-    pub allow_other: Option<bool>,
+    pub(crate) allow_other: Option<bool>,
     /// Mount options of all its entries, one a string.
-    pub options: Vec<String>,
+    pub(crate) options: Vec<String>,
     /// Kept paths of the system.
     pub entries: Vec<DeclaredEntry>,
     /// Kept paths of users.
@@ -37,13 +35,8 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Its path on the machine, for the host.
-    pub fn host_path(&self) -> PathBuf {
-        Path::new("/").join(self.path.as_path())
-    }
-
     /// The entries of the system and of all users, enabled or not.
-    pub fn all_entries(&self) -> impl Iterator<Item = &DeclaredEntry> {
+    pub(crate) fn all_entries(&self) -> impl Iterator<Item = &DeclaredEntry> {
         self.entries.iter().chain(self.users.iter().flat_map(|user| &user.entries))
     }
 }
@@ -52,13 +45,13 @@ impl Storage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserEntries {
     /// The user's name.
-    pub name: String,
+    pub(crate) name: String,
     /// The user's home.
-    pub home: TreePath,
+    pub(crate) home: TreePath,
     /// The directory in the storage that stands for the home; the storage itself for the root.
-    pub data: TreePath,
+    pub(crate) data: TreePath,
     /// Entries that do not say otherwise lose their first component at the destination.
-    pub strip_prefix: bool,
+    pub(crate) strip_prefix: bool,
     /// Kept paths, resolved to whole paths already.
     pub entries: Vec<DeclaredEntry>,
 }

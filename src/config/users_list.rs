@@ -21,7 +21,7 @@ const SYSTEM_TABLES: &[&str] = &["root", "rollback", "forget"];
 const MOUNT_KEYS: &[&str] = &["hide_mounts", "allow_trash", "allow_other", "options", "users"];
 /// Where a user's own file is unless the command line says otherwise: `blankroot.toml` in
 /// `$XDG_CONFIG_HOME`, or in `.config` of the home where that says nothing.
-pub fn default_file(home: &Path, xdg_config_home: Option<&OsStr>) -> PathBuf {
+pub(crate) fn default_file(home: &Path, xdg_config_home: Option<&OsStr>) -> PathBuf {
     // "All paths set in these environment variables must be absolute. If an implementation
     // encounters a relative path […] it should consider the path invalid and ignore it": the XDG
     // base directory specification.
@@ -31,7 +31,7 @@ pub fn default_file(home: &Path, xdg_config_home: Option<&OsStr>) -> PathBuf {
 
 /// Reads and checks the own `file` of `user`, whose home is `home`: the kept paths, sorted; each is a
 /// symlink.
-pub fn load_users_list(
+pub(crate) fn load_users_list(
     file: &Path,
     home: &TreePath,
     user: &str,

@@ -26,7 +26,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// The word for it in all output.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Stray => "stray",
             Self::Kept => "kept",
@@ -44,12 +44,12 @@ pub struct Verdicts {
 
 impl Verdicts {
     /// Adds the verdict for the next change; `rule` is an index from [`add_rule`](Self::add_rule).
-    pub fn push(&mut self, verdict: Verdict, rule: Option<u32>) {
+    pub(crate) fn push(&mut self, verdict: Verdict, rule: Option<u32>) {
         self.judged.push((verdict, rule));
     }
 
     /// Adds the text of a rule, as it stands in the configuration, and returns its index.
-    pub fn add_rule(&mut self, text: String) -> u32 {
+    pub(crate) fn add_rule(&mut self, text: String) -> u32 {
         self.rules.push(text);
         (self.rules.len() - 1) as u32
     }

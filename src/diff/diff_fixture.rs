@@ -10,26 +10,26 @@ use crate::diff::{DiffMethod, DiffReport, TreeDiff};
 
 /// One change to be.
 #[derive(Clone, Debug)]
-pub struct ExampleChange {
-    pub path: Vec<u8>,
-    pub kind: ChangeKind,
-    pub facts: Facts,
-    pub verdict: Verdict,
+pub(crate) struct ExampleChange {
+    pub(crate) path: Vec<u8>,
+    pub(crate) kind: ChangeKind,
+    pub(crate) facts: Facts,
+    pub(crate) verdict: Verdict,
 }
 
 /// A regular file of this size, mode 0644, of root.
-pub fn file_facts(size: u64) -> Facts {
+pub(crate) fn file_facts(size: u64) -> Facts {
     let (mtime, mtime_nanos) = (1_795_359_549, 120_000_007);
     Facts { file_type: FileType::File, mode: 0o644, uid: 0, gid: 0, size, mtime, mtime_nanos }
 }
 
 /// Something else than a file.
-pub fn facts_of_type(file_type: FileType) -> Facts {
+pub(crate) fn facts_of_type(file_type: FileType) -> Facts {
     Facts { file_type, mode: 0o755, ..file_facts(7) }
 }
 
 /// An item; `path` without a leading slash.
-pub fn example_change(
+pub(crate) fn example_change(
     path: impl AsRef<[u8]>,
     kind: ChangeKind,
     facts: Facts,
@@ -39,16 +39,16 @@ pub fn example_change(
 }
 
 /// The two trees, the diff and its verdicts, to be borrowed as a report.
-pub struct Fixture {
+pub(crate) struct Fixture {
     blank: Tree,
     live: Tree,
-    pub diff: TreeDiff,
+    pub(crate) diff: TreeDiff,
     verdicts: Verdicts,
-    pub only: Vec<TreePath>,
+    pub(crate) only: Vec<TreePath>,
 }
 
 impl Fixture {
-    pub fn new(mut items: Vec<ExampleChange>) -> Self {
+    pub(crate) fn new(mut items: Vec<ExampleChange>) -> Self {
         items.sort_by(|a, b| a.path.cmp(&b.path));
         let mut verdicts = Verdicts::default();
         let kept = verdicts.add_rule("/etc/machine-id".to_string());
@@ -72,14 +72,14 @@ impl Fixture {
         }
     }
 
-    pub fn report(&self) -> DiffReport<'_> {
+    pub(crate) fn report(&self) -> DiffReport<'_> {
         let Self { blank, live, diff, verdicts, only } = self;
         DiffReport { blank: Some(blank), live, diff, verdicts, only }
     }
 }
 
 /// A tree that was made at this second.
-pub fn example_tree(id: &str, name: &str, created: Option<i64>) -> Tree {
+pub(crate) fn example_tree(id: &str, name: &str, created: Option<i64>) -> Tree {
     Tree {
         id: TreeId::new(id),
         name: TreeName::new(name).unwrap(),
@@ -91,7 +91,7 @@ pub fn example_tree(id: &str, name: &str, created: Option<i64>) -> Tree {
 }
 
 /// What `write` writes, as text.
-pub fn text_of(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
+pub(crate) fn text_of(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
     let mut out = Vec::new();
     write(&mut out).unwrap();
     String::from_utf8(out).unwrap()
@@ -121,7 +121,7 @@ fn changes(sorted: &[ExampleChange]) -> Changes {
 }
 
 /// What a machine collects in a week, with names that nobody wants to meet.
-pub fn week_of_changes() -> Vec<ExampleChange> {
+pub(crate) fn week_of_changes() -> Vec<ExampleChange> {
     use crate::diff::classify::Verdict::{Forgotten, Kept, Stray};
     use dirfd::ChangeKind::{Added, Metadata, Modified, Removed, Replaced};
     use dirfd::FileType::{Dir, Fifo, Socket, Subvolume, Symlink};

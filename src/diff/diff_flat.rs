@@ -12,7 +12,7 @@ use crate::ui::colours::{ALERT, GOOD, PLAIN, QUIET, Style};
 use crate::ui::figures;
 
 /// The character that stands for a kind of change.
-pub fn mark_of_change(kind: ChangeKind) -> char {
+pub(crate) fn mark_of_change(kind: ChangeKind) -> char {
     match kind {
         ChangeKind::Added => '+',
         ChangeKind::Removed => '-',
@@ -23,7 +23,7 @@ pub fn mark_of_change(kind: ChangeKind) -> char {
 }
 
 /// How a verdict's word, and the mark beside it, look.
-pub fn style_of_verdict(verdict: Verdict) -> anstyle::Style {
+pub(crate) fn style_of_verdict(verdict: Verdict) -> anstyle::Style {
     match verdict {
         Verdict::Stray => ALERT,
         Verdict::Kept => GOOD.dimmed(),
@@ -33,7 +33,11 @@ pub fn style_of_verdict(verdict: Verdict) -> anstyle::Style {
 
 /// Writes `+ file        1.2 MiB  stray      /path` for each change: mark, type, size of a regular
 /// file, verdict, escaped path; nothing else.
-pub fn write_diff_flat(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Result<()> {
+pub(crate) fn write_diff_flat(
+    report: &DiffReport<'_>,
+    style: &Style,
+    out: impl Write,
+) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     let width = VERDICTS.iter().map(|verdict| verdict.word().len()).max().unwrap_or(0);
     report.for_each(|row| write_row(row, style, width, &mut out))?;
@@ -68,7 +72,7 @@ fn write_row(
 }
 
 /// Writes each path as raw bytes with a NUL after it.
-pub fn write_diff_nul(report: &DiffReport<'_>, out: impl Write) -> io::Result<()> {
+pub(crate) fn write_diff_nul(report: &DiffReport<'_>, out: impl Write) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     report.for_each(|row| {
         out.write_all(b"/")?;

@@ -29,7 +29,7 @@ const VERSION: u32 = 1;
 const NO_BLANK: &str = "there is no blank, so that everything is new";
 
 /// Writes the document, and a newline after it. One row is one line, all else is on the first.
-pub fn write_diff_json(report: &DiffReport<'_>, out: impl Write) -> io::Result<()> {
+pub(crate) fn write_diff_json(report: &DiffReport<'_>, out: impl Write) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, out);
     let (method, because) = match &report.diff.method {
         DiffMethod::Fast => ("fast", None),

@@ -14,7 +14,11 @@ use crate::ui::colours::{PLAIN, STRONG, Style};
 use crate::ui::figures;
 
 /// Writes a table: a row for each directory, `/` for files beside them, and the total.
-pub fn write_diff_stat(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Result<()> {
+pub(crate) fn write_diff_stat(
+    report: &DiffReport<'_>,
+    style: &Style,
+    out: impl Write,
+) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     let mut places: BTreeMap<Vec<u8>, Summary> = BTreeMap::new();
     let mut total = Summary::default();

@@ -17,7 +17,11 @@ use crate::ui::colours::{PLAIN, Painted, QUIET, STRONG, Style, escaped_name};
 use crate::ui::figures;
 
 /// Writes the tree, the summary, and how the changes were found if that was slow.
-pub fn write_diff_tree(report: &DiffReport<'_>, style: &Style, out: impl Write) -> io::Result<()> {
+pub(crate) fn write_diff_tree(
+    report: &DiffReport<'_>,
+    style: &Style,
+    out: impl Write,
+) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     let mut summary = Summary::default();
     let mut builder = tree_fold::ChangeTreeBuilder::new();

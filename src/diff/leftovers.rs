@@ -19,18 +19,18 @@ use crate::ui::json_value;
 
 /// What the storages hold beside what is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Leftovers {
+pub(crate) struct Leftovers {
     /// The storages that are declared, each once, in the order of the file.
-    pub storages: Vec<DeclaredStorage>,
+    pub(crate) storages: Vec<DeclaredStorage>,
     /// Each topmost path that no entry declares, sorted by path bytes.
-    pub found: Vec<Leftover>,
+    pub(crate) found: Vec<Leftover>,
     /// Where something is mounted inside a storage; what is there was not looked at. Sorted.
-    pub mounted_over: Vec<TreePath>,
+    pub(crate) mounted_over: Vec<TreePath>,
 }
 
 impl Leftovers {
     /// How many there are, and their bytes.
-    pub fn count_and_bytes(&self) -> (u64, u64) {
+    pub(crate) fn count_and_bytes(&self) -> (u64, u64) {
         let bytes = self.found.iter().map(|leftover| leftover.weight.bytes);
         (self.found.len() as u64, bytes.fold(0, u64::saturating_add))
     }
@@ -38,36 +38,36 @@ impl Leftovers {
 
 /// A storage that was looked into.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DeclaredStorage {
+pub(crate) struct DeclaredStorage {
     /// Where it is on the machine.
     #[serde(serialize_with = "json_value::as_absolute")]
-    pub path: TreePath,
+    pub(crate) path: TreePath,
     /// The line that declares it.
-    pub line: u32,
+    pub(crate) line: u32,
     /// Whether it is in force.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// Whether it is there.
-    pub there: bool,
+    pub(crate) there: bool,
 }
 
 /// One leftover.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leftover {
+pub(crate) struct Leftover {
     /// Where it is on the machine.
-    pub path: TreePath,
+    pub(crate) path: TreePath,
     /// The storage that it lies in.
-    pub storage: TreePath,
+    pub(crate) storage: TreePath,
     /// What is known of it.
-    pub why: LeftoverReason,
+    pub(crate) why: LeftoverReason,
     /// What it is itself.
-    pub facts: Facts,
+    pub(crate) facts: Facts,
     /// It with all that is below.
-    pub weight: Weight,
+    pub(crate) weight: Weight,
 }
 
 /// Why something in a storage is a leftover.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LeftoverReason {
+pub(crate) enum LeftoverReason {
     /// Nothing declares it.
     Undeclared,
     /// What declares it, in this line, is not enabled.
@@ -89,7 +89,7 @@ pub enum LeftoverReason {
 
 impl LeftoverReason {
     /// The word for it in all output.
-    pub fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Undeclared => "undeclared",
             Self::NotEnabled { .. } => "not-enabled",
@@ -101,7 +101,7 @@ impl LeftoverReason {
 
 /// Looks into all storages, below the host's root. `only` narrows to what is at, below or above one
 /// of these paths; empty: all. `progress` is told how many names were looked at so far.
-pub fn find_leftovers(
+pub(crate) fn find_leftovers(
     host: &HostRoot,
     config: &Config,
     only: &[TreePath],

@@ -24,7 +24,7 @@ use crate::diff::leftovers::{DeclaredStorage, Leftover, LeftoverReason, Leftover
 use crate::ui::json_value::{Absolute, JsonPath, Octal, timestamp_of_seconds};
 
 /// Writes the document, and a newline after it.
-pub fn write_leftovers_json(leftovers: &Leftovers, out: impl Write) -> io::Result<()> {
+pub(crate) fn write_leftovers_json(leftovers: &Leftovers, out: impl Write) -> io::Result<()> {
     let (count, bytes) = leftovers.count_and_bytes();
     let document = LeftoversDocument {
         version: 1,

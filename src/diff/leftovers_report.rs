@@ -99,7 +99,7 @@ fn describe_leftover(leftover: &Leftover) -> String {
 const NAME_WIDTH: usize = 44;
 
 /// Writes for people: each storage with its leftovers, the sum, and what was not looked at.
-pub fn write_leftovers_text<Tz: TimeZone>(
+pub(crate) fn write_leftovers_text<Tz: TimeZone>(
     leftovers: &Leftovers,
     style: &Style,
     now: &DateTime<Tz>,
@@ -257,7 +257,7 @@ fn write_line(
 
 /// Writes `? dir        1.2 MiB    3 weeks  undeclared   /persist/path` for each: mark, type, size
 /// with all that is below, age of the newest of it, why it is one, escaped path.
-pub fn write_leftovers_flat<Tz: TimeZone>(
+pub(crate) fn write_leftovers_flat<Tz: TimeZone>(
     leftovers: &Leftovers,
     style: &Style,
     now: &DateTime<Tz>,
@@ -292,7 +292,7 @@ pub fn write_leftovers_flat<Tz: TimeZone>(
 }
 
 /// Writes each path as raw bytes with a NUL after it.
-pub fn write_leftovers_nul(leftovers: &Leftovers, out: impl Write) -> io::Result<()> {
+pub(crate) fn write_leftovers_nul(leftovers: &Leftovers, out: impl Write) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     for leftover in &leftovers.found {
         out.write_all(b"/")?;

@@ -1,6 +1,6 @@
 //! What differs between blank and live, by the backend's fast way or a walk of both, and what becomes of it.
 //!
-//! `classify` gives each change its verdict, and a [`DiffReport`] is written by one module a format, from data
+//! `classify` gives each change its verdict, and a report is written by one module a format, from data
 //! to text and nothing else. `leftovers` finds what lies in storages undeclared.
 
 pub mod classify;
@@ -28,7 +28,7 @@ use crate::diff::classify::{Verdict, Verdicts};
 
 /// How the changes were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DiffMethod {
+pub(crate) enum DiffMethod {
     /// The file system told what was written since.
     Fast,
     /// Both trees were walked; the text completes "walked both trees, because …".
@@ -39,15 +39,15 @@ pub enum DiffMethod {
 
 /// The exact changes and how they were found.
 #[derive(Debug)]
-pub struct TreeDiff {
+pub(crate) struct TreeDiff {
     /// Sorted by path bytes.
-    pub changes: Changes,
+    pub(crate) changes: Changes,
     /// How they were found.
-    pub method: DiffMethod,
+    pub(crate) method: DiffMethod,
 }
 
 /// What differs in `live` against `blank`. A walk tells `progress` how many names it has looked at.
-pub fn diff_trees(
+pub(crate) fn diff_trees(
     backend: &dyn Backend,
     blank: &Tree,
     live: &Tree,
@@ -63,7 +63,7 @@ pub fn diff_trees(
 }
 
 /// Everything in `live`, for a file system that has no blank.
-pub fn list_everything(
+pub(crate) fn list_everything(
     backend: &dyn Backend,
     live: &Tree,
     progress: &dyn Fn(u64),
@@ -75,37 +75,40 @@ pub fn list_everything(
 
 /// A diff with its verdicts, narrowed to what was asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct DiffReport<'a> {
+pub(crate) struct DiffReport<'a> {
     /// The older tree; `None` where there is none to compare with, so that everything is new.
-    pub blank: Option<&'a Tree>,
+    pub(crate) blank: Option<&'a Tree>,
     /// The newer tree.
-    pub live: &'a Tree,
+    pub(crate) live: &'a Tree,
     /// What differs.
-    pub diff: &'a TreeDiff,
+    pub(crate) diff: &'a TreeDiff,
     /// One verdict for each change.
-    pub verdicts: &'a Verdicts,
+    pub(crate) verdicts: &'a Verdicts,
     /// Shows and counts only changes at or below one of these; empty: all.
-    pub only: &'a [TreePath],
+    pub(crate) only: &'a [TreePath],
 }
 
 /// One change that is shown.
 #[derive(Clone, Copy, Debug)]
-pub struct DiffRow<'a> {
+pub(crate) struct DiffRow<'a> {
     /// As in [`TreePath::as_bytes`]: without a leading slash, empty for the root.
-    pub path: &'a [u8],
+    pub(crate) path: &'a [u8],
     /// How it differs.
-    pub kind: ChangeKind,
+    pub(crate) kind: ChangeKind,
     /// What the file is; what it was, if removed.
-    pub facts: &'a Facts,
+    pub(crate) facts: &'a Facts,
     /// What becomes of it.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// The rule that decided so.
-    pub rule: Option<&'a str>,
+    pub(crate) rule: Option<&'a str>,
 }
 
 impl DiffReport<'_> {
     /// Shows each change that passes the narrowing to `see`, in order.
-    pub fn for_each(&self, mut see: impl FnMut(&DiffRow<'_>) -> io::Result<()>) -> io::Result<()> {
+    pub(crate) fn for_each(
+        &self,
+        mut see: impl FnMut(&DiffRow<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut verdicts = self.verdicts.iter();
         self.diff.changes.for_each(|path, kind, facts| {
             // A change without a verdict is one that nobody decided about.

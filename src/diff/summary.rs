@@ -9,7 +9,7 @@ use crate::diff::classify::Verdict;
 use crate::diff::{DiffReport, DiffRow};
 
 /// Every kind of change, in the order of all output.
-pub const KINDS: [ChangeKind; 5] = [
+pub(crate) const KINDS: [ChangeKind; 5] = [
     ChangeKind::Added,
     ChangeKind::Modified,
     ChangeKind::Metadata,
@@ -18,28 +18,28 @@ pub const KINDS: [ChangeKind; 5] = [
 ];
 
 /// Every verdict, in the order of all output: what needs eyes comes first.
-pub const VERDICTS: [Verdict; 3] = [Verdict::Stray, Verdict::Kept, Verdict::Forgotten];
+pub(crate) const VERDICTS: [Verdict; 3] = [Verdict::Stray, Verdict::Kept, Verdict::Forgotten];
 
 /// How many changes, and how many bytes of content in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// How many changes.
-    pub count: u64,
+    pub(crate) count: u64,
     /// Bytes of regular files whose content live has and blank has not: added, modified and
     /// replaced ones. A removed file and one with other metadata have none.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// What a report shows, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub(crate) struct Summary {
     kinds: [u64; KINDS.len()],
     verdicts: [Tally; VERDICTS.len()],
 }
 
 impl Summary {
     /// Counts what `report` shows.
-    pub fn of(report: &DiffReport<'_>) -> io::Result<Self> {
+    pub(crate) fn of(report: &DiffReport<'_>) -> io::Result<Self> {
         let mut summary = Self::default();
         report.for_each(|row| {
             summary.add(row);
@@ -49,7 +49,7 @@ impl Summary {
     }
 
     /// Counts one more.
-    pub fn add(&mut self, row: &DiffRow<'_>) {
+    pub(crate) fn add(&mut self, row: &DiffRow<'_>) {
         self.kinds[kind_slot(row.kind)] += 1;
         let tally = &mut self.verdicts[verdict_slot(row.verdict)];
         tally.count += 1;
@@ -57,23 +57,23 @@ impl Summary {
     }
 
     /// How many changes in all.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.kinds.iter().sum()
     }
 
     /// How many of this kind.
-    pub fn kind(&self, kind: ChangeKind) -> u64 {
+    pub(crate) fn kind(&self, kind: ChangeKind) -> u64 {
         self.kinds[kind_slot(kind)]
     }
 
     /// How many with this verdict, and their bytes.
-    pub fn verdict(&self, verdict: Verdict) -> Tally {
+    pub(crate) fn verdict(&self, verdict: Verdict) -> Tally {
         self.verdicts[verdict_slot(verdict)]
     }
 }
 
 /// Bytes of content of one file; a directory or a link has none.
-pub fn content_bytes(facts: &Facts) -> u64 {
+pub(crate) fn content_bytes(facts: &Facts) -> u64 {
     if facts.file_type == FileType::File { facts.size } else { 0 }
 }
 

@@ -10,61 +10,61 @@ use crate::diff::classify::Verdict;
 use crate::diff::summary::content_bytes;
 
 /// The number of a node; 0 is the root.
-pub type NodeId = usize;
+pub(crate) type NodeId = usize;
 
 const ROOT: NodeId = 0;
 
 /// A path that changed, or a directory on the way to one.
 #[derive(Debug)]
-pub struct ChangeNode {
+pub(crate) struct ChangeNode {
     /// The last component; empty for the root.
-    pub name: Vec<u8>,
+    pub(crate) name: Vec<u8>,
     /// What changed about it; `None` for a directory that is only on the way.
-    pub change: Option<Changed>,
+    pub(crate) change: Option<Changed>,
     /// By name, once the tree is finished.
-    pub children: Vec<NodeId>,
+    pub(crate) children: Vec<NodeId>,
     /// Everything below it, itself not included.
-    pub below: ChangeCounts,
+    pub(crate) below: ChangeCounts,
     parent: NodeId,
 }
 
 /// A change without its path.
 #[derive(Clone, Copy, Debug)]
-pub struct Changed {
+pub(crate) struct Changed {
     /// How it differs.
-    pub kind: ChangeKind,
+    pub(crate) kind: ChangeKind,
     /// What it is.
-    pub facts: Facts,
+    pub(crate) facts: Facts,
     /// What becomes of it.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
 }
 
 /// Rows of the same sort may be told in one line.
-pub type ChangeSort = (ChangeKind, Verdict);
+pub(crate) type ChangeSort = (ChangeKind, Verdict);
 
 impl Changed {
     /// Its sort.
-    pub fn sort(&self) -> ChangeSort {
+    pub(crate) fn sort(&self) -> ChangeSort {
         (self.kind, self.verdict)
     }
 }
 
 /// Changes, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ChangeCounts {
+pub(crate) struct ChangeCounts {
     /// Changed directories.
-    pub dirs: u64,
+    pub(crate) dirs: u64,
     /// Changes of all other types.
-    pub files: u64,
+    pub(crate) files: u64,
     /// Bytes of the regular files.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Whether they are all alike.
-    pub alike: Alike,
+    pub(crate) alike: Alike,
 }
 
 /// Whether several changes are of one sort.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Alike {
+pub(crate) enum Alike {
     /// There are none.
     #[default]
     Nothing,
@@ -76,7 +76,7 @@ pub enum Alike {
 
 impl ChangeCounts {
     /// The count of one change.
-    pub fn one(change: &Changed) -> Self {
+    pub(crate) fn one(change: &Changed) -> Self {
         let is_dir = change.facts.file_type == FileType::Dir;
         Self {
             dirs: u64::from(is_dir),
@@ -91,12 +91,12 @@ impl ChangeCounts {
     }
 
     /// How many changes.
-    pub fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.dirs + self.files
     }
 
     /// Adds others.
-    pub fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.dirs += other.dirs;
         self.files += other.files;
         self.bytes += other.bytes;
@@ -110,16 +110,16 @@ impl ChangeCounts {
 
 /// The nodes, parents before their children.
 #[derive(Debug)]
-pub struct ChangeTree(Vec<ChangeNode>);
+pub(crate) struct ChangeTree(Vec<ChangeNode>);
 
 impl ChangeTree {
     /// The node with this number.
-    pub fn get(&self, id: NodeId) -> &ChangeNode {
+    pub(crate) fn get(&self, id: NodeId) -> &ChangeNode {
         &self.0[id]
     }
 
     /// The root.
-    pub fn root(&self) -> &ChangeNode {
+    pub(crate) fn root(&self) -> &ChangeNode {
         &self.0[ROOT]
     }
 }
@@ -136,12 +136,12 @@ pub(crate) struct ChangeTreeBuilder {
 
 impl ChangeTreeBuilder {
     /// A tree without rows.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { nodes: vec![new_node(Vec::new(), ROOT)], open: vec![ROOT], dir: Vec::new() }
     }
 
     /// Adds the next row, in the order of whole paths.
-    pub fn add(&mut self, row: &DiffRow<'_>) {
+    pub(crate) fn add(&mut self, row: &DiffRow<'_>) {
         let change = Changed { kind: row.kind, facts: *row.facts, verdict: row.verdict };
         if row.path.is_empty() {
             self.nodes[ROOT].change = Some(change);
@@ -192,7 +192,7 @@ impl ChangeTreeBuilder {
     }
 
     /// The finished tree: sorted and counted.
-    pub fn finish(mut self) -> ChangeTree {
+    pub(crate) fn finish(mut self) -> ChangeTree {
         for id in (1..self.nodes.len()).rev() {
             let node = &self.nodes[id];
             let mut all = node.below;
@@ -222,23 +222,23 @@ const SHOWN: usize = 10;
 
 /// One line of the view.
 #[derive(Debug)]
-pub struct FoldedLine {
+pub(crate) struct FoldedLine {
     /// The guides before the name.
-    pub guide: String,
+    pub(crate) guide: String,
     /// What it says.
-    pub body: LineBody,
+    pub(crate) body: LineBody,
 }
 
 impl FoldedLine {
     /// How many changes it stands for.
-    pub fn covers(&self) -> u64 {
+    pub(crate) fn covers(&self) -> u64 {
         self.body.counts().rows()
     }
 }
 
 /// What a line says.
 #[derive(Debug)]
-pub enum LineBody {
+pub(crate) enum LineBody {
     /// Unchanged directories on the way to changes, outermost first.
     Branch(Vec<NodeId>),
     /// One change.
@@ -281,7 +281,7 @@ struct FoldedEntry {
 }
 
 /// The lines of the view from top to bottom.
-pub fn fold_tree(nodes: &ChangeTree) -> Vec<FoldedLine> {
+pub(crate) fn fold_tree(nodes: &ChangeTree) -> Vec<FoldedLine> {
     let mut lines = Vec::new();
     if let Some(change) = nodes.root().change {
         lines.push(FoldedLine { guide: String::new(), body: LineBody::Single(0, change) });

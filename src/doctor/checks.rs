@@ -2,18 +2,18 @@
 
 /// One check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Check {
+pub(crate) struct Check {
     /// Its id, in all output.
-    pub id: &'static str,
+    pub(crate) id: &'static str,
     /// What it looks for.
-    pub looks_for: &'static str,
+    pub(crate) looks_for: &'static str,
     /// Who checks it.
-    pub by: By,
+    pub(crate) by: By,
 }
 
 /// Who checks something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub(crate) enum By {
     /// `doctor`, on the machine.
     Doctor,
     /// Every command, when it reads the configuration: it is refused as a whole.
@@ -25,7 +25,7 @@ macro_rules! checks {
         $(#[doc = $looks_for] pub const $name: Check =
             Check { id: $id, looks_for: $looks_for, by: By::$by };)*
         /// All of them, in the order of the documentation.
-        pub const ALL: &[Check] = &[$($name),*];
+        pub(crate) const ALL: &[Check] = &[$($name),*];
     };
 }
 

@@ -242,7 +242,7 @@ pub(crate) struct Mounts {
 }
 
 impl Mounts {
-    pub fn read(root: &Path) -> Result<Self> {
+    pub(crate) fn read(root: &Path) -> Result<Self> {
         let at = mountinfo::at(root)?;
         let whole =
             std::fs::canonicalize(root).map_err(|e| Error::io("find the root's own path", e))?;
@@ -253,7 +253,7 @@ impl Mounts {
     }
 
     /// Where the file at `path` lies, by the mounts alone.
-    pub fn lies(&self, path: &TreePath) -> Lies {
+    pub(crate) fn lies(&self, path: &TreePath) -> Lies {
         let whole = self.whole(path);
         let Some(mount) = self.on_top(&whole) else { return Lies::Unknown };
         let place = mount.in_file_system(&whole).unwrap_or_default();
@@ -268,13 +268,13 @@ impl Mounts {
 
     /// The mount that shows `path`, and its mount point as seen from the root; `None` if that is not
     /// below the root.
-    pub fn showing(&self, path: &TreePath) -> Option<(TreePath, &Mount)> {
+    pub(crate) fn showing(&self, path: &TreePath) -> Option<(TreePath, &Mount)> {
         let mount = self.on_top(&self.whole(path))?;
         Some((self.below_root(&mount.mount_point)?, mount))
     }
 
     /// An error where a user's own process (FUSE) may be asked on the way to `path`, and never answer.
-    pub fn refuse_users_own(&self, path: &TreePath) -> Result<()> {
+    pub(crate) fn refuse_users_own(&self, path: &TreePath) -> Result<()> {
         let mut users_own = self.users_own.lock().unwrap_or_else(PoisonError::into_inner);
         match users_own.on_the_way(&self.whole(path))? {
             Some(why) => Err(Error::new(format!("look at {path}"), why)),
@@ -300,14 +300,14 @@ impl Mounts {
     }
 
     /// The type of what is mounted at `path` itself, on top.
-    pub fn type_at(&self, path: &TreePath) -> Option<&[u8]> {
+    pub(crate) fn type_at(&self, path: &TreePath) -> Option<&[u8]> {
         let whole = self.whole(path);
         let there = self.all.iter().rev().find(|mount| mount.mount_point == whole);
         there.map(|mount| mount.fs_type.as_slice())
     }
 
     /// The mounts in memory at or below the root, and where each is, seen from there.
-    pub fn in_memory(&self) -> impl Iterator<Item = (TreePath, &Mount)> {
+    pub(crate) fn in_memory(&self) -> impl Iterator<Item = (TreePath, &Mount)> {
         let in_memory = self.all.iter().filter(|mount| mount.is_in_memory());
         in_memory.filter_map(|mount| Some((self.below_root(&mount.mount_point)?, mount)))
     }

@@ -3,7 +3,7 @@ use crate::doctor::checks::Check;
 
 /// How much a finding matters, what matters most first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
+pub(crate) enum Severity {
     /// Data or access will be lost, or a secret is open.
     Danger,
     /// Something does not do what was declared, or may go wrong.
@@ -14,10 +14,10 @@ pub enum Severity {
 
 impl Severity {
     /// All of them, in their order.
-    pub const ALL: [Self; 3] = [Self::Danger, Self::Warning, Self::Note];
+    pub(crate) const ALL: [Self; 3] = [Self::Danger, Self::Warning, Self::Note];
 
     /// The word for it in all output.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Danger => "danger",
             Self::Warning => "warning",
@@ -31,17 +31,17 @@ pub(crate) const NEW_BLANK: &str = "make a new blank of live: look at `blankroot
 
 /// One finding. Each text is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// The check that found it.
-    pub id: &'static str,
+    pub(crate) id: &'static str,
     /// How much it matters.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// What was found.
-    pub what: String,
+    pub(crate) what: String,
     /// Why it matters.
-    pub why: String,
+    pub(crate) why: String,
     /// What to do about it.
-    pub hint: String,
+    pub(crate) hint: String,
 }
 
 impl Finding {

@@ -17,7 +17,7 @@ use crate::doctor::{blank, root_and_memory, start_kernels, storages, targets};
 use crate::persist::list;
 
 /// Gathers all facts; an error only where nothing at all can be told.
-pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
+pub(crate) fn gather(sources: &Sources<'_>) -> Result<Facts> {
     let mounts = Mounts::read(sources.root_path)?;
     let mut facts = Facts {
         today: sources.clock.timestamp().div_euclid(86_400),
@@ -93,7 +93,7 @@ pub fn gather(sources: &Sources<'_>) -> Result<Facts> {
 }
 
 /// Gathers the kernels alone, for `status`: nothing is walked through.
-pub fn gather_kernels(sources: &Sources<'_>) -> Result<Kernels> {
+pub(crate) fn gather_kernels(sources: &Sources<'_>) -> Result<Kernels> {
     let mounts = Mounts::read(sources.root_path)?;
     let trees = open_trees(sources, &mut Vec::new());
     let entries = list::keep_list(sources.config);

@@ -233,10 +233,10 @@ fn escape_user_name(user: &User) -> String {
 
 /// A tree to read from: files by path, each with its origin in words, and names of directories.
 pub(crate) struct Reader<'a> {
-    pub read: &'a dyn Fn(&TreePath) -> Result<Found>,
-    pub names: &'a dyn Fn(&TreePath) -> Result<Vec<OsString>>,
+    pub(crate) read: &'a dyn Fn(&TreePath) -> Result<Found>,
+    pub(crate) names: &'a dyn Fn(&TreePath) -> Result<Vec<OsString>>,
     /// When that is, to follow what could not be checked: "now".
-    pub when: &'static str,
+    pub(crate) when: &'static str,
 }
 
 /// Reads all that tells who can log in; without passwd or shadow being readable there is no answer.

@@ -50,9 +50,9 @@ pub struct FstabMemory {
     /// Where.
     pub path: TreePath,
     /// Its limit in bytes, if one is set; 0 for a share of a memory that is not known.
-    pub limit: Option<u64>,
+    pub(crate) limit: Option<u64>,
     /// The mode of its root directory.
-    pub mode: u16,
+    pub(crate) mode: u16,
 }
 
 /// The file systems in memory that an fstab mounts; `ram` is the memory of which sizes may be shares.

@@ -1,23 +1,23 @@
-//! `doctor`: is the set-up safe? Facts are gathered at the edge ([`mod@gather`]); the checks, one file a
+//! `doctor`: is the set-up safe? Facts are gathered at the edge (`gather`); the checks, one file a
 //! family, are pure functions from facts to findings.
 
-pub mod blank;
-pub mod checks;
-pub mod entries;
-pub mod finding;
-pub mod gather;
-pub mod login;
+pub(crate) mod blank;
+pub(crate) mod checks;
+pub(crate) mod entries;
+pub(crate) mod finding;
+pub(crate) mod gather;
+pub(crate) mod login;
 pub mod login_sources;
-pub mod machine_facts;
-pub mod next_tree;
-pub mod report;
-pub mod root_and_memory;
+pub(crate) mod machine_facts;
+pub(crate) mod next_tree;
+pub(crate) mod report;
+pub(crate) mod root_and_memory;
 pub mod shadow;
-pub mod sources;
-pub mod start_kernels;
-pub mod storage_content;
-pub mod storages;
-pub mod targets;
+pub(crate) mod sources;
+pub(crate) mod start_kernels;
+pub(crate) mod storage_content;
+pub(crate) mod storages;
+pub(crate) mod targets;
 #[cfg(test)]
 mod tests;
 use std::io;
@@ -36,7 +36,7 @@ use crate::host::HostRoot;
 use crate::ui;
 
 /// All findings, what matters most first; those of one check stand together.
-pub fn run_checks(facts: &Facts) -> Vec<Finding> {
+pub(crate) fn run_checks(facts: &Facts) -> Vec<Finding> {
     let families = [
         root_and_memory::check_root,
         login::check,

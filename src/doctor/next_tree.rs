@@ -28,13 +28,13 @@ pub(crate) type Found = (Option<Vec<u8>>, String);
 
 /// The tree of the next boot, to read from.
 pub(crate) struct Tomorrow<'a> {
-    pub root: &'a HostRoot,
-    pub blank: Option<&'a View>,
+    pub(crate) root: &'a HostRoot,
+    pub(crate) blank: Option<&'a View>,
     /// What people call the tree that the boot starts from.
-    pub blank_name: String,
-    pub entries: &'a [KeepEntry],
-    pub storages: &'a BTreeMap<TreePath, Lies>,
-    pub mounts: &'a Mounts,
+    pub(crate) blank_name: String,
+    pub(crate) entries: &'a [KeepEntry],
+    pub(crate) storages: &'a BTreeMap<TreePath, Lies>,
+    pub(crate) mounts: &'a Mounts,
 }
 
 /// Where a path comes from at the next boot.
@@ -46,12 +46,12 @@ struct Place<'a> {
 
 impl Tomorrow<'_> {
     /// Reads a short file.
-    pub fn read(&self, path: &TreePath) -> Result<Found> {
+    pub(crate) fn read(&self, path: &TreePath) -> Result<Found> {
         read_through_links(path, &self.blank_name, |path| self.place(path))
     }
 
     /// The names in a directory; none if it is not there.
-    pub fn names(&self, path: &TreePath) -> Result<Vec<std::ffi::OsString>> {
+    pub(crate) fn names(&self, path: &TreePath) -> Result<Vec<std::ffi::OsString>> {
         let Some(place) = self.place(path)? else { return Ok(Vec::new()) };
         match look_up_in_tree(place.tree, &place.path)? {
             Look::Seen(seen) if seen.node.file_type == FileType::Dir => {
@@ -64,7 +64,7 @@ impl Tomorrow<'_> {
     }
 
     /// Whether a path is there only as long as nobody wipes the root.
-    pub fn survives(&self, path: &TreePath) -> bool {
+    pub(crate) fn survives(&self, path: &TreePath) -> bool {
         self.kept(path).is_some() || self.mounts.lies(path) == Lies::Safe
     }
 
@@ -151,9 +151,9 @@ fn resolve_link_in_path(path: &TreePath, left: usize, to: &[u8]) -> Option<TreeP
 
 /// What a name holds.
 pub(crate) struct Seen {
-    pub fd: OwnedFd,
-    pub node: Node,
-    pub stat: Stat,
+    pub(crate) fd: OwnedFd,
+    pub(crate) node: Node,
+    pub(crate) stat: Stat,
 }
 
 /// What is at a path.
@@ -223,7 +223,7 @@ pub(crate) fn open_beneath(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<
 
 impl Seen {
     /// The number of the mount through which it was reached.
-    pub fn mount(&self) -> io::Result<u64> {
+    pub(crate) fn mount(&self) -> io::Result<u64> {
         let unknown = || io::Error::other("this kernel does not number its mounts");
         self.stat.mount.ok_or_else(unknown)
     }

@@ -10,21 +10,21 @@ use crate::ui::figures;
 
 /// Everything that `doctor` shows.
 #[derive(Clone, Copy, Debug)]
-pub struct DoctorReport<'a> {
+pub(crate) struct DoctorReport<'a> {
     /// What was found, what matters most first.
-    pub findings: &'a [Finding],
+    pub(crate) findings: &'a [Finding],
     /// What could not be looked at.
-    pub unchecked: &'a [Unchecked],
+    pub(crate) unchecked: &'a [Unchecked],
 }
 
 impl DoctorReport<'_> {
     /// How many findings of this severity there are.
-    pub fn count(&self, severity: Severity) -> usize {
+    pub(crate) fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
     /// 0: nothing worse than a note; 1: something is; 2: not everything could be checked.
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match (self.unchecked.is_empty(), self.findings.len() - self.count(Severity::Note)) {
             (false, _) => 2,
             (true, 0) => 0,
@@ -36,7 +36,11 @@ impl DoctorReport<'_> {
 // `doctor` for people: what matters most first; what several findings share is said once.
 
 /// Writes the findings.
-pub fn write_text(report: &DoctorReport<'_>, style: &Style, out: impl Write) -> io::Result<()> {
+pub(crate) fn write_text(
+    report: &DoctorReport<'_>,
+    style: &Style,
+    out: impl Write,
+) -> io::Result<()> {
     let mut view = View { style, out: BufWriter::new(out) };
     view.head(report)?;
     let same = |a: &Finding, b: &Finding| (a.id, a.severity) == (b.id, b.severity);
@@ -130,7 +134,7 @@ impl<W: Write> View<'_, W> {
 // `why`). What matters most comes first.
 
 /// Writes the document, and a newline after it.
-pub fn write_json(report: &DoctorReport<'_>, out: impl Write) -> io::Result<()> {
+pub(crate) fn write_json(report: &DoctorReport<'_>, out: impl Write) -> io::Result<()> {
     let findings = report.findings.iter().map(|finding| JsonFinding {
         id: finding.id,
         severity: finding.severity.word(),

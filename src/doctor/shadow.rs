@@ -50,13 +50,8 @@ impl Shadow {
     }
 
     /// How many accounts have a line.
-    pub fn len(&self) -> usize {
+    pub fn account_count(&self) -> usize {
         self.lines.len()
-    }
-
-    /// Whether no account has one.
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
     }
 }
 
@@ -136,7 +131,7 @@ mod tests {
             b"root:!:19000:0:99999:7:::\nalice:$y$j9T$x$y:19000:0:90:7:5:20000:\n\
             old:abcdefghijklm:1:0:99\nalice::1:::::: \nbad:x:one:::::: \n#c:x:::::::\ntwo:x\n",
         );
-        assert_eq!(shadow.len(), 3);
+        assert_eq!(shadow.account_count(), 3);
         let alice = shadow.line("alice").unwrap();
         assert_eq!((alice.changed, alice.max), (Some(19000), Some(90)));
         assert_eq!((alice.inactive, alice.expires), (Some(5), Some(20000)));

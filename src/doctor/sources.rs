@@ -13,21 +13,21 @@ use crate::doctor::machine_facts::Unchecked;
 use crate::host::HostRoot;
 
 /// Where everything is.
-pub struct Sources<'a> {
+pub(crate) struct Sources<'a> {
     /// The configuration.
-    pub config: &'a Config,
+    pub(crate) config: &'a Config,
     /// Where live is mounted.
-    pub root_path: &'a Path,
+    pub(crate) root_path: &'a Path,
     /// The same, open.
-    pub root: &'a HostRoot,
+    pub(crate) root: &'a HostRoot,
     /// Whose memory it is.
-    pub host: &'a HostRoot,
+    pub(crate) host: &'a HostRoot,
     /// The file system that holds the root, or why it cannot be opened.
-    pub backend: Result<Box<dyn Backend>>,
+    pub(crate) backend: Result<Box<dyn Backend>>,
     /// The kernel command line, if it is the one that booted this root.
-    pub command_line: Option<CommandLine>,
+    pub(crate) command_line: Option<CommandLine>,
     /// What time it is.
-    pub clock: DateTime<Utc>,
+    pub(crate) clock: DateTime<Utc>,
 }
 
 pub(crate) fn push_unchecked(unchecked: &mut Vec<Unchecked>, what: &str, error: &Error) {
@@ -41,16 +41,16 @@ pub(crate) fn tree_path(text: &str) -> TreePath {
 /// The trees of the root's file system.
 #[derive(Default)]
 pub(crate) struct Trees {
-    pub live: Option<Tree>,
-    pub blank: Option<View>,
-    pub blank_name: String,
-    pub to_change_it: Option<[String; 2]>,
+    pub(crate) live: Option<Tree>,
+    pub(crate) blank: Option<View>,
+    pub(crate) blank_name: String,
+    pub(crate) to_change_it: Option<[String; 2]>,
     /// What the next boot starts from is known.
-    pub known: bool,
+    pub(crate) known: bool,
     /// Blank was made in this boot, and the next one is the first that is rolled back.
-    pub before_first_rollback: bool,
+    pub(crate) before_first_rollback: bool,
     /// Live is what the root shows.
-    pub live_is_root: bool,
+    pub(crate) live_is_root: bool,
 }
 
 pub(crate) fn open_trees(sources: &Sources<'_>, unchecked: &mut Vec<Unchecked>) -> Trees {

@@ -19,13 +19,13 @@ use crate::persist::list::KeepEntry;
 /// How much of a storage is looked at, and for what.
 pub(crate) struct Survey<'a> {
     /// The machine's root.
-    pub root: BorrowedFd<'a>,
-    pub mounts: &'a Mounts,
-    pub storage: &'a TreePath,
+    pub(crate) root: BorrowedFd<'a>,
+    pub(crate) mounts: &'a Mounts,
+    pub(crate) storage: &'a TreePath,
     /// The entries of this storage.
-    pub entries: Vec<&'a KeepEntry>,
+    pub(crate) entries: Vec<&'a KeepEntry>,
     /// At most so many names.
-    pub limit: usize,
+    pub(crate) limit: usize,
 }
 
 /// Open secrets that are told, and files with too many attributes; more of them say no more.
@@ -45,7 +45,7 @@ struct Waiting {
 }
 
 impl Survey<'_> {
-    pub fn run(&self, unchecked: &mut Vec<Unchecked>) -> Content {
+    pub(crate) fn run(&self, unchecked: &mut Vec<Unchecked>) -> Content {
         let mut content = Content::default();
         let mut heads = 0;
         let mut failed = Vec::new();

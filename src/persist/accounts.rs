@@ -11,37 +11,37 @@ use crate::host::{HostRoot, is_not_found};
 
 /// One line of passwd(5).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
+pub(crate) struct User {
     /// The login name.
-    pub name: String,
+    pub(crate) name: String,
     /// What stands in the password's field; `x` where it is in shadow(5).
-    pub password: String,
+    pub(crate) password: String,
     /// The user's number.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// The number of the primary group.
-    pub gid: u32,
+    pub(crate) gid: u32,
     /// The home directory, as it stands there.
-    pub home: Vec<u8>,
+    pub(crate) home: Vec<u8>,
     /// The login shell.
-    pub shell: Vec<u8>,
+    pub(crate) shell: Vec<u8>,
 }
 
 /// The accounts that a tree knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Accounts {
+pub(crate) struct Accounts {
     users: Vec<User>,
     groups: HashMap<String, u32>,
 }
 
 impl Accounts {
     /// Reads those of a tree. A tree without the files has no accounts.
-    pub fn read(root: &HostRoot) -> Result<Self> {
+    pub(crate) fn read(root: &HostRoot) -> Result<Self> {
         Ok(Self::parse(&read_or_empty(root, "etc/passwd")?, &read_or_empty(root, "etc/group")?))
     }
 
     /// Takes the lines that are well formed, as the C library does. Of two lines with one name the
     /// first counts.
-    pub fn parse(passwd: &[u8], group: &[u8]) -> Self {
+    pub(crate) fn parse(passwd: &[u8], group: &[u8]) -> Self {
         let mut accounts = Self::default();
         for line in passwd.split(|&b| b == b'\n') {
             if let Some(user) =
@@ -57,27 +57,27 @@ impl Accounts {
     }
 
     /// All users, in the order of the file.
-    pub fn users(&self) -> &[User] {
+    pub(crate) fn users(&self) -> &[User] {
         &self.users
     }
 
     /// The user of this name.
-    pub fn user(&self, name: &str) -> Option<&User> {
+    pub(crate) fn user(&self, name: &str) -> Option<&User> {
         self.users.iter().find(|user| user.name == name)
     }
 
     /// The number of the group of this name.
-    pub fn group(&self, name: &str) -> Option<u32> {
+    pub(crate) fn group(&self, name: &str) -> Option<u32> {
         self.groups.get(name).copied()
     }
 
     /// Whether some group has this number.
-    pub fn has_gid(&self, gid: u32) -> bool {
+    pub(crate) fn has_gid(&self, gid: u32) -> bool {
         self.groups.values().any(|&known| known == gid)
     }
 
     /// The number of a declared user; the error completes "cannot …: ".
-    pub fn uid(&self, account: &Account) -> Result<u32, String> {
+    pub(crate) fn uid(&self, account: &Account) -> Result<u32, String> {
         match account {
             Account::Id(id) => Ok(*id),
             Account::Name(name) => {
@@ -87,7 +87,7 @@ impl Accounts {
     }
 
     /// The number of a declared group; the error completes "cannot …: ".
-    pub fn gid(&self, account: &Account) -> Result<u32, String> {
+    pub(crate) fn gid(&self, account: &Account) -> Result<u32, String> {
         match account {
             Account::Id(id) => Ok(*id),
             Account::Name(name) => self.group(name).ok_or_else(|| unknown_account("group", name)),

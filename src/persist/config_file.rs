@@ -18,11 +18,11 @@ use crate::persist::list;
 use crate::ui;
 
 /// The file and its text, which nobody else changes meanwhile.
-pub struct ConfigEditing {
+pub(crate) struct ConfigEditing {
     /// Where it is.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// What it says.
-    pub text: String,
+    pub(crate) text: String,
     /// None of a dry run, which changes nothing.
     _lock: Option<FileLock>,
 }
@@ -66,7 +66,7 @@ impl ConfigEditing {
     }
 
     /// What the owner may want to know about it: where it is, it may not survive itself.
-    pub fn notes(&self, config: &Config, root: &Path) -> Option<String> {
+    pub(crate) fn notes(&self, config: &Config, root: &Path) -> Option<String> {
         let usual = root.join(DEFAULT_FILE.trim_start_matches('/'));
         let path = DEFAULT_FILE.trim_start_matches('/').as_bytes();
         let kept = list::keep_list(config).iter().any(|entry| {

@@ -22,13 +22,13 @@ use rustix::io::Errno;
 
 /// What something is given that was made empty, whatever the umask and its directory say.
 #[derive(Clone, Copy, Debug)]
-pub struct NewAttributes<'g> {
+pub(crate) struct NewAttributes<'g> {
     /// User and group.
-    pub owner: (u32, u32),
+    pub(crate) owner: (u32, u32),
     /// Permission bits, as for chmod(2).
-    pub mode: u16,
+    pub(crate) mode: u16,
     /// The rest, if that matters.
-    pub attributes: Option<&'g InodeAttributes>,
+    pub(crate) attributes: Option<&'g InodeAttributes>,
 }
 
 /// What a directory or file has beside its owner and mode: extended attributes, access control lists
@@ -36,34 +36,34 @@ pub struct NewAttributes<'g> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InodeAttributes {
     /// Extended attributes.
-    pub xattrs: Values,
+    pub(crate) xattrs: Values,
     /// Flags; `None` where they cannot be told. Without those that keep everybody from writing (`+i`,
     /// `+a`): they protect the bare place of a mount, not the data that is mounted there.
-    pub flags: Option<InodeFlags>,
+    pub(crate) flags: Option<InodeFlags>,
 }
 
 impl InodeAttributes {
     /// Of something that is open for its path, and for reading if that is allowed: flags are told of
     /// nothing else.
-    pub fn of(path: BorrowedFd<'_>, reading: Option<BorrowedFd<'_>>) -> io::Result<Self> {
+    pub(crate) fn of(path: BorrowedFd<'_>, reading: Option<BorrowedFd<'_>>) -> io::Result<Self> {
         let flags = reading.map(InodeFlags::of).transpose()?.flatten();
         Ok(Self { xattrs: xattrs::of_open(path)?, flags: flags.map(InodeFlags::without_locks) })
     }
 
     /// The same without what says who gets in, where a declared mode does.
-    pub fn without_access_lists(mut self) -> Self {
+    pub(crate) fn without_access_lists(mut self) -> Self {
         self.xattrs.retain(|(name, _)| !is_access_list(name.to_bytes()));
         self
     }
 
     /// The same without what root alone can give.
-    pub fn for_anybody(mut self) -> Self {
+    pub(crate) fn for_anybody(mut self) -> Self {
         self.xattrs.retain(|(name, _)| is_access_list(name.to_bytes()));
         self
     }
 
     /// Gives them to something that was made a moment ago and has no name yet.
-    pub fn give(&self, made: BorrowedFd<'_>) -> io::Result<()> {
+    pub(crate) fn give(&self, made: BorrowedFd<'_>) -> io::Result<()> {
         if let Some(flags) = self.flags {
             // Where it is made there may be no such flags: it can do without.
             flags.give(made)?;
@@ -95,7 +95,7 @@ pub fn open_beneath(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Res
 /// Makes an empty directory. Where somebody else may write in `parent`, which lies in `base`, it is
 /// made where nobody else can enter: no call both makes and opens it, and another one could have its
 /// name in between.
-pub fn make_dir(
+pub(crate) fn make_dir(
     parent: BorrowedFd<'_>,
     base: BorrowedFd<'_>,
     name: &OsStr,
@@ -136,7 +136,11 @@ fn make_dir_in_own(
 }
 
 /// Makes an empty file.
-pub fn make_file(parent: BorrowedFd<'_>, name: &OsStr, given: NewAttributes<'_>) -> io::Result<()> {
+pub(crate) fn make_file(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    given: NewAttributes<'_>,
+) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let private = Mode::RUSR | Mode::WUSR;
     let made = change("apply: make file", || Ok(fs::openat(parent, name, flags, private)?))?;
@@ -144,12 +148,12 @@ pub fn make_file(parent: BorrowedFd<'_>, name: &OsStr, given: NewAttributes<'_>)
 }
 
 /// Makes a link. Its owner decides nothing.
-pub fn make_link(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result<()> {
+pub(crate) fn make_link(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result<()> {
     change("apply: make link", || Ok(fs::symlinkat(OsStr::from_bytes(target), parent, name)?))
 }
 
 /// Whether a directory that is open for reading has no name in it.
-pub fn is_empty_dir(dir: BorrowedFd<'_>) -> io::Result<bool> {
+pub(crate) fn is_empty_dir(dir: BorrowedFd<'_>) -> io::Result<bool> {
     for name in fs::Dir::read_from(dir)? {
         if !matches!(name?.file_name().to_bytes(), b"." | b"..") {
             return Ok(false);
@@ -169,20 +173,20 @@ fn set_new_attributes(made: BorrowedFd<'_>, given: NewAttributes<'_>) -> io::Res
 }
 
 /// Gives an open file or directory another owner.
-pub fn set_owner(open: BorrowedFd<'_>, (uid, gid): (u32, u32)) -> io::Result<()> {
+pub(crate) fn set_owner(open: BorrowedFd<'_>, (uid, gid): (u32, u32)) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     change("apply: set owner", || Ok(fs::fchown(open, Some(uid), Some(gid))?))
 }
 
 /// Gives an open file or directory another mode.
-pub fn set_mode(open: BorrowedFd<'_>, mode: u16) -> io::Result<()> {
+pub(crate) fn set_mode(open: BorrowedFd<'_>, mode: u16) -> io::Result<()> {
     change("apply: set mode", || Ok(fs::fchmod(open, Mode::from_raw_mode(mode.into()))?))
 }
 
 /// Makes something under a temporary name and then gives it its own, which nothing must have: what
 /// an interrupted run had not given its owner and mode would keep the wrong ones for good, since
 /// those of what is there are nobody's to change.
-pub fn make_whole(
+pub(crate) fn make_whole(
     parent: BorrowedFd<'_>,
     name: &OsStr,
     make: impl FnOnce(&OsStr) -> io::Result<()>,
@@ -213,7 +217,7 @@ fn discard_on_error(done: io::Result<()>, dir: BorrowedFd<'_>, made: &OsStr) -> 
 /// Makes something under a temporary name and exchanges it with `name`. What had that name is removed
 /// if `is_spare` says so, else it gets the name of a leftover, which is returned. Flags of it that forbid
 /// another name are dropped: what lies there is copied already, or comes back with blank.
-pub fn replace_with_new(
+pub(crate) fn replace_with_new(
     parent: BorrowedFd<'_>,
     name: &OsStr,
     make: impl FnOnce(&OsStr) -> io::Result<()>,
@@ -256,7 +260,7 @@ fn drop_locking_flags(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
 ///
 /// The copy has that name first, and then the two are exchanged: at no moment does nothing have
 /// `name`, or what was there a temporary one. If that fails, the copy is where it was.
-pub fn exchange_with_backup(
+pub(crate) fn exchange_with_backup(
     copy: Place<'_>,
     parent: BorrowedFd<'_>,
     name: &OsStr,
@@ -295,27 +299,27 @@ fn rename_to_backup(parent: BorrowedFd<'_>, copy: Place<'_>, name: &OsStr) -> io
 }
 
 /// The name of what storage had before: `.NAME.before-1`.
-pub fn backup_name(name: &OsStr, number: u32) -> OsString {
+pub(crate) fn backup_name(name: &OsStr, number: u32) -> OsString {
     // The longest number and the dot must fit into 255 bytes.
     let stem = name.as_bytes().get(..230).unwrap_or(name.as_bytes());
     OsString::from_vec([b".", stem, format!(".before-{number}").as_bytes()].concat())
 }
 
 /// Makes the names in a directory durable, which may be open for its path alone.
-pub fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(fs::fsync(fs::openat(dir, ".", flags, Mode::empty())?)?)
 }
 
 /// Removes a link that says `target`, and nothing else.
-pub fn remove_link(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result<()> {
+pub(crate) fn remove_link(parent: BorrowedFd<'_>, name: &OsStr, target: &[u8]) -> io::Result<()> {
     check_link(parent, name, target)?;
     change("apply: unlink", || Ok(fs::unlinkat(parent, name, AtFlags::empty())?))
 }
 
 /// Puts what `make` makes in the place of a link that says `target`, and then lets `cover` mount over
 /// it. If that fails the link is put back, so that what it shows does not go out of sight.
-pub fn replace_link_by_mount(
+pub(crate) fn replace_link_by_mount(
     parent: BorrowedFd<'_>,
     name: &OsStr,
     target: &[u8],

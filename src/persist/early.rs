@@ -92,24 +92,24 @@ fn print_planned(
 
 /// What became of the mounts of storages.
 #[derive(Debug, Default)]
-pub struct EarlyMountOutcome<'p> {
+pub(crate) struct EarlyMountOutcome<'p> {
     /// What was mounted.
-    pub done: Vec<&'p StorageMount>,
+    pub(crate) done: Vec<&'p StorageMount>,
     /// What could not be, and why.
-    pub failed: Vec<Error>,
+    pub(crate) failed: Vec<Error>,
     /// Where something that was needed is missing, by refusal, failure or since a parent is.
-    pub missing: Vec<&'p TreePath>,
+    pub(crate) missing: Vec<&'p TreePath>,
 }
 
 /// Plans the mounts that the storages of `list` need, as the machine's fstab has them.
-pub fn plan_storage_mounts(machine: &Machine, list: &[KeepEntry]) -> Result<EarlyPlan> {
+pub(crate) fn plan_storage_mounts(machine: &Machine, list: &[KeepEntry]) -> Result<EarlyPlan> {
     let text = fstab::read_fstab(machine.root().as_fd())
         .map_err(|e| Error::io("read etc/fstab of the root", e))?;
     Ok(plan_early(list, &fstab::parse_entries(&text), |point| probe_mount_point(machine, point)))
 }
 
 /// Mounts them. Devices are found below `host`.
-pub fn mount_storages_of_plan<'p>(
+pub(crate) fn mount_storages_of_plan<'p>(
     machine: &Machine,
     host: &Path,
     plan: &'p EarlyPlan,
@@ -132,7 +132,7 @@ pub fn mount_storages_of_plan<'p>(
 }
 
 /// Parts a list into what these places matter to, and the rest.
-pub fn split_by_storage<'p>(
+pub(crate) fn split_by_storage<'p>(
     list: Vec<KeepEntry>,
     places: &[&'p TreePath],
 ) -> (Vec<(KeepEntry, &'p TreePath)>, Vec<KeepEntry>) {
@@ -171,7 +171,7 @@ fn probe_mount_point(machine: &Machine, point: &TreePath) -> MountPointState {
 }
 
 /// Mounts one of them. Devices are found below `host`.
-pub fn mount_storage(machine: &Machine, host: &Path, new: &StorageMount) -> Result<()> {
+pub(crate) fn mount_storage(machine: &Machine, host: &Path, new: &StorageMount) -> Result<()> {
     let source = match &new.source {
         MountSource::Device(path) => host.join(path.as_path()),
         MountSource::Name(name) => Path::new(OsStr::from_bytes(name)).to_path_buf(),

@@ -16,7 +16,7 @@ use crate::systemd::mount_units;
 
 /// What is at a mount point.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MountPointState {
+pub(crate) enum MountPointState {
     /// Something is mounted there already.
     Mounted,
     /// A directory to mount over.
@@ -29,29 +29,29 @@ pub enum MountPointState {
 
 /// The mounts, parents before what lies in them, and what cannot be mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EarlyPlan {
+pub(crate) struct EarlyPlan {
     /// What will be mounted, in order.
-    pub mounts: Vec<StorageMount>,
+    pub(crate) mounts: Vec<StorageMount>,
     /// What will not.
-    pub refusals: Vec<MountRefusal>,
+    pub(crate) refusals: Vec<MountRefusal>,
 }
 
 /// Why an entry of fstab cannot be mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MountRefusal {
+pub(crate) struct MountRefusal {
     /// Where.
-    pub point: TreePath,
+    pub(crate) point: TreePath,
     /// The number of its line in fstab.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The reason.
-    pub why: String,
+    pub(crate) why: String,
     /// What to do about it.
-    pub hint: String,
+    pub(crate) hint: String,
 }
 
 /// The entries that the initrd puts in their places, and those that they lie in: mounted later, a
 /// parent would cover them.
-pub fn early_entries(list: &[KeepEntry]) -> Vec<KeepEntry> {
+pub(crate) fn early_entries(list: &[KeepEntry]) -> Vec<KeepEntry> {
     let early: BTreeSet<&TreePath> = list
         .iter()
         .filter(|entry| mount_units::in_initrd(entry))
@@ -62,7 +62,7 @@ pub fn early_entries(list: &[KeepEntry]) -> Vec<KeepEntry> {
 }
 
 /// Plans the mounts that the storages of `list` need; `look` tells what is at a mount point.
-pub fn plan_early(
+pub(crate) fn plan_early(
     list: &[KeepEntry],
     fstab: &[FstabEntry],
     look: impl Fn(&TreePath) -> MountPointState,
@@ -147,13 +147,13 @@ pub enum MountSource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageMount {
     /// The number of its line in fstab.
-    pub line: usize,
+    pub(crate) line: usize,
     /// What.
     pub source: MountSource,
     /// Where, below the root.
-    pub point: TreePath,
+    pub(crate) point: TreePath,
     /// The file system's type.
-    pub fs_type: String,
+    pub(crate) fs_type: String,
     /// `MOUNT_ATTR_…` bits of the mount.
     pub attributes: u64,
     /// Options of the file system, in order, with their values.

@@ -29,15 +29,15 @@ type Progress<'p> = &'p mut dyn FnMut(u64, u64);
 #[derive(Debug, Default)]
 pub struct ApplyOutcome {
     /// The positions of the steps that took effect.
-    pub done: Vec<usize>,
+    pub(crate) done: Vec<usize>,
     /// The steps that failed, and why.
     pub failed: Vec<(usize, Error)>,
     /// The steps that were not tried, and the path that they would have needed.
     pub not_tried: Vec<(usize, TreePath)>,
     /// What was set aside, and under which name.
-    pub set_aside: Vec<(TreePath, TreePath)>,
+    pub(crate) set_aside: Vec<(TreePath, TreePath)>,
     /// Nested subvolumes that hold something, and were not copied with what is around them.
-    pub left_out: Told<TreePath>,
+    pub(crate) left_out: Told<TreePath>,
     /// What the owner may want to know of what was copied.
     pub notes: Vec<String>,
 }
@@ -55,7 +55,7 @@ impl ApplyOutcome {
 }
 
 /// Does the steps; `progress` is told of names and bytes that are copied.
-pub fn apply_steps(
+pub(crate) fn apply_steps(
     steps: &[ApplyStep],
     machine: &Machine,
     progress: &mut dyn FnMut(u64, u64),
@@ -99,7 +99,7 @@ pub fn apply_steps(
 }
 
 /// What a copy does not have of its original.
-pub fn notes_of_copy(copied: &Copied) -> Vec<String> {
+pub(crate) fn notes_of_copy(copied: &Copied) -> Vec<String> {
     let unlisted = copied.unlisted.lines(|path| {
         format!(
             "{path} has more extended attributes than can be listed; the copy has its access \
@@ -264,7 +264,7 @@ fn replace_target(
 
 /// Copies `path` to `source`, which nothing must have; returns the nested subvolumes that hold
 /// something, which are no part of the copy.
-pub fn copy_to_unused(
+pub(crate) fn copy_to_unused(
     machine: &Machine,
     path: &TreePath,
     source: &TreePath,
@@ -275,7 +275,7 @@ pub fn copy_to_unused(
 
 /// Copies `path` to `source`. What has that name is told to `set_aside` under its next one as soon
 /// as it has it. Returns the same as [`copy_to_unused`].
-pub fn copy_and_exchange(
+pub(crate) fn copy_and_exchange(
     machine: &Machine,
     path: &TreePath,
     source: &TreePath,
@@ -337,7 +337,7 @@ fn with_space_hint(why: Error, parent: &TreePath) -> Error {
 
 /// Gives `path` this owner and mode, by one descriptor, if it is still what was `found` there and nobody
 /// else than root can have put it there since.
-pub fn set_owner_and_mode(
+pub(crate) fn set_owner_and_mode(
     machine: &Machine,
     path: &TreePath,
     found: &ExpectedFile,

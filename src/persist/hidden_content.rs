@@ -22,7 +22,7 @@ use crate::persist::resolve::ResolvedEntry;
 type Open<'b> = Box<dyn Fn() -> dirfd::Result<Option<Box<dyn Backend>>> + 'b>;
 
 /// Blank, and live as far as it is what is mounted as the root: opened when first asked for.
-pub struct Baseline<'b> {
+pub(crate) struct Baseline<'b> {
     open: Open<'b>,
     opened: Option<Opened>,
     /// An old root of which data is taken.
@@ -39,27 +39,27 @@ struct Opened {
 
 impl<'b> Baseline<'b> {
     /// `open` opens what holds the root, if there is anything of that kind.
-    pub fn new(open: impl Fn() -> dirfd::Result<Option<Box<dyn Backend>>> + 'b) -> Self {
+    pub(crate) fn new(open: impl Fn() -> dirfd::Result<Option<Box<dyn Backend>>> + 'b) -> Self {
         Self { open: Box::new(open), opened: None, old_root: None }
     }
 
     /// What is missing is like what it was in this old root, before it is like in blank.
-    pub fn take_from(&mut self, old_root: BorrowedFd<'b>) {
+    pub(crate) fn take_from(&mut self, old_root: BorrowedFd<'b>) {
         self.old_root = Some(old_root);
     }
 
     /// The old root of which data is taken.
-    pub fn old_root(&self) -> Option<BorrowedFd<'b>> {
+    pub(crate) fn old_root(&self) -> Option<BorrowedFd<'b>> {
         self.old_root
     }
 
     /// Whether anything restores the root at all.
-    pub fn restores(&mut self) -> dirfd::Result<bool> {
+    pub(crate) fn restores(&mut self) -> dirfd::Result<bool> {
         Ok(self.opened()?.backend.is_some())
     }
 
     /// The name of live, where there is one.
-    pub fn live_name(&mut self) -> dirfd::Result<Option<TreeName>> {
+    pub(crate) fn live_name(&mut self) -> dirfd::Result<Option<TreeName>> {
         Ok(self.opened()?.live.as_ref().map(|live| live.name.clone()))
     }
 
@@ -85,7 +85,7 @@ impl<'b> Baseline<'b> {
     }
 
     /// Whether a directory lies on live itself, so that it would go with it.
-    pub fn holds(&mut self, machine: &Machine, dir: &TreePath) -> dirfd::Result<bool> {
+    pub(crate) fn holds(&mut self, machine: &Machine, dir: &TreePath) -> dirfd::Result<bool> {
         let opened = self.opened()?;
         let (Some(backend), Some(live)) = (&opened.backend, &opened.live) else {
             return Ok(false);

@@ -47,14 +47,14 @@ pub struct KeepContext<'w> {
 #[derive(Debug, Default)]
 pub struct KeepReport {
     /// What the owner may want to know.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// The steps of `apply` that took effect, as a plan and its outcome.
-    pub applied: ApplyPlan,
+    pub(crate) applied: ApplyPlan,
 }
 
 impl KeepReport {
     /// What became of `applied`: all of it took effect.
-    pub fn outcome(&self) -> ApplyOutcome {
+    pub(crate) fn outcome(&self) -> ApplyOutcome {
         ApplyOutcome { done: (0..self.applied.steps.len()).collect(), ..ApplyOutcome::default() }
     }
 }
@@ -63,11 +63,11 @@ impl KeepReport {
 #[derive(Debug)]
 pub struct KeepStopped {
     /// Why.
-    pub error: Error,
+    pub(crate) error: Error,
     /// What is true now, and what to do next.
-    pub state: &'static str,
+    pub(crate) state: &'static str,
     /// What there is to tell of it all the same.
-    pub kept: KeepReport,
+    pub(crate) kept: KeepReport,
 }
 
 impl fmt::Display for KeepStopped {
@@ -113,7 +113,7 @@ pub fn execute_keep(
 }
 
 /// Does only what looks and changes nothing: what `keep` would refuse when it starts. Returns notes.
-pub fn check_before_keep(plan: &KeepPlan, context: &KeepContext<'_>) -> Result<Vec<String>> {
+pub(crate) fn check_before_keep(plan: &KeepPlan, context: &KeepContext<'_>) -> Result<Vec<String>> {
     let mut silent = |_, _| {};
     let mut run = KeepRun::new(plan, context, &mut silent);
     for step in plan.steps.iter().filter(|step| matches!(step, KeepStep::CheckUnused(_))) {
@@ -151,18 +151,18 @@ pub(crate) fn keeps_changing(path: &TreePath) -> Error {
 }
 
 /// One run of a plan: does each kind of step.
-pub struct KeepRun<'r> {
+pub(crate) struct KeepRun<'r> {
     plan: &'r KeepPlan,
     context: &'r KeepContext<'r>,
     moved: Vec<MovedPath>,
     /// What there is to tell so far.
-    pub kept: KeepReport,
+    pub(crate) kept: KeepReport,
     progress: &'r mut dyn FnMut(u64, u64),
 }
 
 impl<'r> KeepRun<'r> {
     /// Starts it.
-    pub fn new(
+    pub(crate) fn new(
         plan: &'r KeepPlan,
         context: &'r KeepContext<'r>,
         progress: &'r mut dyn FnMut(u64, u64),
@@ -171,7 +171,7 @@ impl<'r> KeepRun<'r> {
     }
 
     /// Does one step.
-    pub fn step(&mut self, step: &KeepStep) -> Result<()> {
+    pub(crate) fn step(&mut self, step: &KeepStep) -> Result<()> {
         match step {
             KeepStep::CheckUnused(path) => self.check_unused(path),
             KeepStep::Store(step) => self.apply(step),
@@ -340,16 +340,16 @@ impl<'r> KeepRun<'r> {
 
 /// What a mount is about to hide, held open: so that it can be looked at once more when nobody can open it
 /// any longer.
-pub struct HiddenFile {
+pub(crate) struct HiddenFile {
     /// Where it is.
-    pub there: Dentry,
+    pub(crate) there: Dentry,
     dir: Option<OwnedFd>,
     file: Option<OwnedFd>,
 }
 
 impl HiddenFile {
     /// Opens it.
-    pub fn open(there: &Dentry, path: &TreePath) -> Result<Self> {
+    pub(crate) fn open(there: &Dentry, path: &TreePath) -> Result<Self> {
         let failed = |why| Error::io(format!("open {path}"), why);
         let parent = there.parent.try_clone().map_err(failed)?;
         let (mut dir, mut file) = (None, None);
@@ -365,7 +365,7 @@ impl HiddenFile {
     }
 
     /// What it is made of, by now.
-    pub fn census(&self, path: &TreePath) -> Result<Census> {
+    pub(crate) fn census(&self, path: &TreePath) -> Result<Census> {
         match (&self.dir, &self.file) {
             (Some(dir), _) => Census::of_dir(dir.as_fd(), path),
             (None, Some(file)) => of_open(file.as_fd())

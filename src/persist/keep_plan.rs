@@ -8,24 +8,21 @@ use dirfd::manifest::Census;
 use dirfd::path::Escaped;
 use dirfd::{Error, Result, TreePath};
 
-use crate::config::entry::EntryKind;
 use crate::persist::plan::ApplyPlan;
 use crate::persist::resolve::ResolvedEntry;
 use crate::persist::step::ApplyStep;
 
 /// One path that is going to be kept.
 #[derive(Clone, Debug)]
-pub struct MovedPath {
+pub(crate) struct MovedPath {
     /// Where it is on the machine.
-    pub path: TreePath,
+    pub(crate) path: TreePath,
     /// Where its data goes.
-    pub source: TreePath,
-    /// A directory or a file.
-    pub kind: EntryKind,
+    pub(crate) source: TreePath,
     /// What live has there, if anything.
-    pub census: Option<Census>,
+    pub(crate) census: Option<Census>,
     /// Whether that is what goes into storage, or is there already.
-    pub from_live: bool,
+    pub(crate) from_live: bool,
 }
 
 /// One step.
@@ -59,34 +56,34 @@ pub enum KeepStep {
 #[derive(Clone, Debug, Default)]
 pub struct KeepPlan {
     /// The first that fails ends the run.
-    pub steps: Vec<KeepStep>,
+    pub(crate) steps: Vec<KeepStep>,
     /// The paths that it is about.
-    pub moved: Vec<MovedPath>,
+    pub(crate) moved: Vec<MovedPath>,
     /// The configuration as it is, and as it will be.
-    pub config: Option<(String, String)>,
+    pub(crate) config: Option<(String, String)>,
     /// What is done already.
-    pub there: Vec<String>,
+    pub(crate) there: Vec<String>,
     /// What the owner may want to know.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// What is known of one path when the steps are put in order.
-pub struct PathSituation<'s> {
+pub(crate) struct PathSituation<'s> {
     /// What is to be kept, and its data.
-    pub moved: MovedPath,
+    pub(crate) moved: MovedPath,
     /// Its entry, in its place.
-    pub resolved: &'s ResolvedEntry,
+    pub(crate) resolved: &'s ResolvedEntry,
     /// The old root that has the data, by name.
-    pub old_root: Option<&'s str>,
+    pub(crate) old_root: Option<&'s str>,
     /// Storage has an empty directory, which the old root's takes the place of.
-    pub fills_empty_dir: bool,
+    pub(crate) fills_empty_dir: bool,
     /// What storage had before may be set aside.
-    pub adopt: bool,
+    pub(crate) adopt: bool,
 }
 
 impl KeepPlan {
     /// Plans for these paths. `apply` is the plan for the whole new keep list.
-    pub fn new(
+    pub(crate) fn new(
         situations: Vec<PathSituation<'_>>,
         apply: &ApplyPlan,
         config: Option<(String, String)>,
@@ -220,7 +217,7 @@ pub fn added_lines(before: &str, after: &str) -> Vec<String> {
 }
 
 /// A line of the configuration, for people: as it stands there, without what would steer a terminal.
-pub fn escape_line(line: &str) -> String {
+pub(crate) fn escape_line(line: &str) -> String {
     Escaped(line.as_bytes()).to_string().replace("\\\\", "\\")
 }
 

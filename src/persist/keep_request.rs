@@ -173,7 +173,6 @@ impl RequestPlanner<'_> {
                 from_live: is_stored_already(machine, resolved, one.census.as_ref())?,
                 path: one.path,
                 source: resolved.source.clone(),
-                kind: resolved.entry.kind,
                 census: one.census,
             };
             let old_root = request.old_root.map(|(name, _)| name);

@@ -22,7 +22,7 @@ use crate::persist::resolve::{ResolvedEntry, ancestors, resolve_entries};
 use crate::persist::{known_state, unsuitable};
 
 /// A machine, and what it mounts by itself.
-pub struct KeepChecker<'k> {
+pub(crate) struct KeepChecker<'k> {
     machine: &'k Machine,
     fstab: Vec<fstab::FstabEntry>,
     storages: Vec<TreePath>,
@@ -31,7 +31,7 @@ pub struct KeepChecker<'k> {
 
 impl<'k> KeepChecker<'k> {
     /// `storages` are all, those yet to be declared too; `live` is the tree that a rollback replaces.
-    pub fn new(
+    pub(crate) fn new(
         machine: &'k Machine,
         storages: Vec<TreePath>,
         live: Option<&'k TreeName>,
@@ -42,7 +42,10 @@ impl<'k> KeepChecker<'k> {
     }
 
     /// What is at a path that is not on the keep list yet, and what the owner may want to know of it.
-    pub fn check_undeclared(&self, path: &TreePath) -> Result<(Option<Dentry>, Option<String>)> {
+    pub(crate) fn check_undeclared(
+        &self,
+        path: &TreePath,
+    ) -> Result<(Option<Dentry>, Option<String>)> {
         if let Some(mount) = self.fstab_mounts().at(path) {
             let hint = mount.hint(path);
             return Err(Error::new(format!("keep {path}"), mount).hint(hint));
@@ -53,7 +56,7 @@ impl<'k> KeepChecker<'k> {
     }
 
     /// What is in the place of an entry, and not kept yet; `None` if nothing is, or its data is shown there.
-    pub fn check_declared(&self, one: &ResolvedEntry) -> Result<Option<Dentry>> {
+    pub(crate) fn check_declared(&self, one: &ResolvedEntry) -> Result<Option<Dentry>> {
         let path = &one.entry.path;
         let stored = look_up(self.machine, &one.source)?;
         let live = look_up(self.machine, path)?;
@@ -114,7 +117,7 @@ impl<'k> KeepChecker<'k> {
 }
 
 /// Every reason why entries of a configuration would not keep what live has in their places.
-pub fn find_refusals(config: &Config, machine: &Machine) -> Result<Vec<Error>> {
+pub(crate) fn find_refusals(config: &Config, machine: &Machine) -> Result<Vec<Error>> {
     let storages = config.storages.iter().map(|storage| storage.path.clone()).collect();
     let live = config.root.layout().map(|layout| &layout.live);
     let keepable = KeepChecker::new(machine, storages, live)?;
@@ -150,7 +153,7 @@ fn refuse_in_memory(machine: &Machine, path: &TreePath) -> Result<()> {
 }
 
 /// Refuses a directory in memory as a storage that is declared for `path`.
-pub fn refuse_storage_in_memory(
+pub(crate) fn refuse_storage_in_memory(
     machine: &Machine,
     path: &TreePath,
     storage: &TreePath,
@@ -191,7 +194,7 @@ fn outermost_in_memory(machine: &Machine, path: &TreePath) -> Result<Option<Tree
 }
 
 /// A directory or a file, told from what is there.
-pub fn kind_of_live(path: &TreePath, live: &Dentry, must_be_dir: bool) -> Result<EntryKind> {
+pub(crate) fn kind_of_live(path: &TreePath, live: &Dentry, must_be_dir: bool) -> Result<EntryKind> {
     if live.is_mount {
         return Err(Error::new(format!("keep {path}"), "something is mounted there").hint(format!(
             "see what it is with `findmnt {path}`; what has a file system of its own survives anyway"
@@ -201,7 +204,11 @@ pub fn kind_of_live(path: &TreePath, live: &Dentry, must_be_dir: bool) -> Result
 }
 
 /// The same by the type alone.
-pub fn kind_of_type(path: &TreePath, file_type: FileType, must_be_dir: bool) -> Result<EntryKind> {
+pub(crate) fn kind_of_type(
+    path: &TreePath,
+    file_type: FileType,
+    must_be_dir: bool,
+) -> Result<EntryKind> {
     let refused = |why: &str| Error::new(format!("keep {path}"), why);
     match file_type {
         FileType::Dir => Ok(EntryKind::Dir),
@@ -217,7 +224,7 @@ pub fn kind_of_type(path: &TreePath, file_type: FileType, must_be_dir: bool) -> 
 }
 
 /// What live has, if it can be moved.
-pub fn census_to_move(live: &Dentry, path: &TreePath) -> Result<Census> {
+pub(crate) fn census_to_move(live: &Dentry, path: &TreePath) -> Result<Census> {
     let census = live.census(path)?;
     if let Some(below) = &census.mounted_over {
         let why = format!("something is mounted at {below}, which lies in it");
@@ -237,7 +244,7 @@ fn refuse_subvolume(census: &Census, path: &TreePath) -> Result<()> {
 
 /// The storage for `path`: the one that is asked for, the only one, or the one that holds what is
 /// kept nearest to it.
-pub fn choose_storage(
+pub(crate) fn choose_storage(
     config: &Config,
     asked: Option<&TreePath>,
     path: &TreePath,
@@ -281,7 +288,7 @@ fn common_components(one: &TreePath, other: &TreePath) -> usize {
 
 /// What the lists say of a path already.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Declaration {
+pub(crate) enum Declaration {
     /// Nothing.
     Not,
     /// It is an entry itself.
@@ -291,7 +298,7 @@ pub enum Declaration {
 }
 
 /// Looks a path up in the keep list; an error if it cannot be kept whatever is there.
-pub fn find_declaration(
+pub(crate) fn find_declaration(
     config: &Config,
     list: &[KeepEntry],
     path: &TreePath,
@@ -338,7 +345,7 @@ pub fn find_declaration(
 
 /// Refuses a path that does not work as a kept one; else what will not work about it, if anything. An
 /// entry that is made by a command is early only where it is known to be needed so.
-pub fn check_suitable(path: &TreePath) -> Result<Option<String>> {
+pub(crate) fn check_suitable(path: &TreePath) -> Result<Option<String>> {
     let early = known_state::find_known_path(path, None).is_some_and(|known| known.early);
     let Some(row) = unsuitable::find_unsuitable(path, early) else { return Ok(None) };
     match row.severity {

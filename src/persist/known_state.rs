@@ -7,24 +7,24 @@ use crate::config::entry::PlacementMethod;
 
 /// What is known of one path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KnownPath {
+pub(crate) struct KnownPath {
     /// `/…` on the machine or `~/…` in a home; one component may have one `*`.
-    pub pattern: &'static str,
+    pub(crate) pattern: &'static str,
     /// What it is, in a few words.
-    pub what: &'static str,
+    pub(crate) what: &'static str,
     /// Only its owner may look into it: 0700 for a directory, 0600 for a file.
-    pub secret: bool,
+    pub(crate) secret: bool,
     /// Its program writes a new file and renames it over the old one, which fails on a bound file.
-    pub renamed_over: bool,
+    pub(crate) renamed_over: bool,
     /// What the machine is known by: what it has now is what it keeps.
-    pub identity: bool,
+    pub(crate) identity: bool,
     /// It is needed before the root's own units run.
-    pub early: bool,
+    pub(crate) early: bool,
 }
 
 impl KnownPath {
     /// How it comes to its place unless its entry says so.
-    pub fn how(&self) -> Option<PlacementMethod> {
+    pub(crate) fn how(&self) -> Option<PlacementMethod> {
         match (self.early, self.renamed_over) {
             // A link into a storage that is not mounted yet leads nowhere.
             (true, _) => Some(PlacementMethod::Bind),
@@ -55,7 +55,7 @@ const fn secret_renamed_over(pattern: &'static str, what: &'static str) -> Known
 }
 
 /// All of it. The first that names a path counts.
-pub const ALL: &[KnownPath] = &[
+pub(crate) const ALL: &[KnownPath] = &[
     KnownPath {
         identity: true,
         ..early("/etc/machine-id", "the machine's identity; each boot's journal is kept under it")
@@ -138,7 +138,10 @@ pub const ALL: &[KnownPath] = &[
 
 /// What is known of a path; `home` is the home that it is declared for, if that was said. Else `/root` and
 /// each directory in `/home` count as homes: units are made where nobody can look into passwd(5).
-pub fn find_known_path(path: &TreePath, home: Option<&TreePath>) -> Option<&'static KnownPath> {
+pub(crate) fn find_known_path(
+    path: &TreePath,
+    home: Option<&TreePath>,
+) -> Option<&'static KnownPath> {
     let below_home = match home {
         Some(home) => {
             let rest = path.as_bytes().strip_prefix(home.as_bytes());
@@ -164,7 +167,7 @@ fn below_usual_home(path: &TreePath) -> Option<&[u8]> {
 
 /// Parents that are not 0755 and root's: `/var/lib/private` at 0755 stops every service with a
 /// dynamic user (systemd.exec(5)).
-pub fn parent_mode(path: &TreePath) -> Option<u16> {
+pub(crate) fn parent_mode(path: &TreePath) -> Option<u16> {
     match path.as_bytes() {
         b"var/lib/private" | b"var/cache/private" | b"var/log/private" | b"root" => Some(0o700),
         b"tmp" | b"var/tmp" => Some(0o1777),

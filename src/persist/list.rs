@@ -32,11 +32,11 @@ pub struct KeepEntry {
     /// How the data comes to its place; `None` leaves the choice to `apply`.
     pub how: Option<PlacementMethod>,
     /// Make an empty target in storage where there is none.
-    pub create: bool,
+    pub(crate) create: bool,
     /// Set up in the initrd already; `None` leaves it to the known early paths.
-    pub in_initrd: Option<bool>,
+    pub(crate) in_initrd: Option<bool>,
     /// Keep `fstrim` from trimming the file system once more for this mount.
-    pub notrim: bool,
+    pub(crate) notrim: bool,
     /// Hide the mount from file managers.
     pub hide_mounts: bool,
     /// Let file managers have a trash folder there.
@@ -44,7 +44,7 @@ pub struct KeepEntry {
     /// Further mount options.
     pub options: Vec<String>,
     /// Where it was declared.
-    pub place: Position,
+    pub(crate) place: Position,
 }
 
 /// A user's home.
@@ -53,19 +53,19 @@ pub struct Home {
     /// The user's name.
     pub user: String,
     /// Where it is on the machine.
-    pub path: TreePath,
+    pub(crate) path: TreePath,
     /// The user's number, where that needs no lookup.
-    pub uid: Option<u32>,
+    pub(crate) uid: Option<u32>,
     /// The number of the primary group, where that needs no lookup.
-    pub gid: Option<u32>,
+    pub(crate) gid: Option<u32>,
     /// The directory that stands for it in the storage, relative to that; the root for the storage
     /// itself. What lies between it and an entry's data is the user's.
-    pub data: TreePath,
+    pub(crate) data: TreePath,
 }
 
 impl KeepEntry {
     /// What is known of its path.
-    pub fn known(&self) -> Option<&'static KnownPath> {
+    pub(crate) fn known(&self) -> Option<&'static KnownPath> {
         let known =
             known_state::find_known_path(&self.path, self.home.as_ref().map(|home| &home.path));
         // What a program renames over another is a file.
@@ -86,7 +86,7 @@ pub fn keep_list(config: &Config) -> Vec<KeepEntry> {
 }
 
 /// The same of some storages.
-pub fn keep_list_of(storages: &[Storage]) -> Vec<KeepEntry> {
+pub(crate) fn keep_list_of(storages: &[Storage]) -> Vec<KeepEntry> {
     let mut list: Vec<KeepEntry> = Vec::new();
     for storage in storages.iter().filter(|storage| storage.enable) {
         list.extend(
@@ -104,7 +104,7 @@ pub fn keep_list_of(storages: &[Storage]) -> Vec<KeepEntry> {
 }
 
 /// Where a storage has the configuration itself, if it is on the keep list and there already.
-pub fn kept_configuration(config: &Config, root: &Path) -> Option<PathBuf> {
+pub(crate) fn kept_configuration(config: &Config, root: &Path) -> Option<PathBuf> {
     let entry = keep_list(config).into_iter().find(|entry| is_own_file(&entry.path))?;
     let kept = root.join(entry.source().as_path());
     // Not there is not there, whatever the reason: then nothing but the first one is known.
@@ -152,13 +152,13 @@ pub(crate) mod fixture {
     use super::*;
 
     /// The list of a storage `/persist` whose lists, and more, are `text`.
-    pub fn entries(text: &str) -> Vec<KeepEntry> {
+    pub(crate) fn entries(text: &str) -> Vec<KeepEntry> {
         let text = format!("[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/persist\"\n{text}");
         keep_list(&Config::parse(Path::new("f"), text.as_bytes()).unwrap())
     }
 
     /// One directory.
-    pub fn entry(text: &str) -> KeepEntry {
+    pub(crate) fn entry(text: &str) -> KeepEntry {
         entries(&format!("directories = [{text}]")).remove(0)
     }
 }

@@ -13,14 +13,14 @@ use crate::persist::list::KeepEntry;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MountOptions {
     /// What the kernel is told; nothing declared changes nothing.
-    pub kernel: Attributes,
+    pub(crate) kernel: Attributes,
     /// `x-…` and `X-…`: for programs that look at mounts.
-    pub user: Vec<String>,
+    pub(crate) user: Vec<String>,
 }
 
 impl MountOptions {
     /// The options of an entry; the error completes "cannot …: ", with its hint.
-    pub fn of(entry: &KeepEntry) -> Result<Self, WhyAndHint> {
+    pub(crate) fn of(entry: &KeepEntry) -> Result<Self, WhyAndHint> {
         let mut options = Self::default();
         for text in &entry.options {
             if text.starts_with("x-") || text.starts_with("X-") {
@@ -48,7 +48,7 @@ impl MountOptions {
     }
 
     /// Whether a mount with these flags (statvfs(3)) is as declared.
-    pub fn are_in_force(&self, flags: StatVfsMountFlags) -> bool {
+    pub(crate) fn are_in_force(&self, flags: StatVfsMountFlags) -> bool {
         let plain = [
             (libc::MOUNT_ATTR_RDONLY, StatVfsMountFlags::RDONLY),
             (libc::MOUNT_ATTR_NOSUID, StatVfsMountFlags::NOSUID),
@@ -74,7 +74,7 @@ impl MountOptions {
 }
 
 /// The `MOUNT_ATTR_…` bits that an option sets and clears; `None` if it is about something else.
-pub fn attribute_bits(option: &str) -> Option<(u64, u64)> {
+pub(crate) fn attribute_bits(option: &str) -> Option<(u64, u64)> {
     Some(match option {
         "ro" => (libc::MOUNT_ATTR_RDONLY, 0),
         "rw" => (0, libc::MOUNT_ATTR_RDONLY),

@@ -19,7 +19,7 @@ use rustix::mount::{
 };
 
 /// Mounts the open file or directory `source` over the open `place`.
-pub fn bind_open(
+pub(crate) fn bind_open(
     source: BorrowedFd<'_>,
     place: BorrowedFd<'_>,
     attributes: Attributes,
@@ -43,7 +43,7 @@ fn attach_mount(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> io::Result<()> 
 
 /// Unmounts what is mounted over a name in an open directory: no link can lead it elsewhere. `EBUSY`
 /// while somebody uses the mount.
-pub fn unmount_place(place: Place<'_>) -> io::Result<()> {
+pub(crate) fn unmount_place(place: Place<'_>) -> io::Result<()> {
     let dir = format!("/proc/thread-self/fd/{}", place.dir.as_raw_fd());
     let path = Path::new(&dir).join(OsStr::from_bytes(place.name.to_bytes()));
     change("move: unmount", || Ok(umount2(&path, MntFlags::UMOUNT_NOFOLLOW)?))
@@ -51,19 +51,19 @@ pub fn unmount_place(place: Place<'_>) -> io::Result<()> {
 
 /// A file system that is not mounted yet.
 #[derive(Clone, Copy, Debug)]
-pub struct NewFileSystem<'f> {
+pub(crate) struct NewFileSystem<'f> {
     /// As in the third field of fstab(5).
-    pub fs_type: &'f str,
+    pub(crate) fs_type: &'f str,
     /// Its device, or what else its type takes for one.
-    pub source: &'f Path,
+    pub(crate) source: &'f Path,
     /// Options of the file system, in order, with their values.
-    pub options: &'f [(String, Option<String>)],
+    pub(crate) options: &'f [(String, Option<String>)],
     /// `MOUNT_ATTR_…` bits of the mount.
-    pub attributes: u64,
+    pub(crate) attributes: u64,
 }
 
 /// Mounts a file system over the open directory `place`. The error has what the kernel said.
-pub fn mount_file_system(new: NewFileSystem<'_>, place: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn mount_file_system(new: NewFileSystem<'_>, place: BorrowedFd<'_>) -> io::Result<()> {
     let context = fsopen(new.fs_type, FsOpenFlags::FSOPEN_CLOEXEC)?;
     let context = context.as_fd();
     configure_file_system(context, new).map_err(|why| with_kernel_log(why, context))?;
@@ -110,6 +110,6 @@ fn with_kernel_log(why: io::Error, context: BorrowedFd<'_>) -> io::Error {
 }
 
 /// Changes what the mount allows whose root is open as `mount`.
-pub fn set_attributes(mount: BorrowedFd<'_>, attributes: Attributes) -> io::Result<()> {
+pub(crate) fn set_attributes(mount: BorrowedFd<'_>, attributes: Attributes) -> io::Result<()> {
     change("apply: set mount options", || mount_calls::set_mount_attributes(mount, attributes))
 }

@@ -12,7 +12,7 @@ use crate::persist::create::InodeAttributes;
 
 /// One place.
 #[derive(Clone, Debug)]
-pub enum PathState {
+pub(crate) enum PathState {
     /// Nothing has this name.
     Absent,
     /// Something has.
@@ -23,20 +23,20 @@ pub enum PathState {
 
 /// What has a name.
 #[derive(Clone, Debug)]
-pub struct FoundFile {
+pub(crate) struct FoundFile {
     /// What the kernel tells of it.
-    pub stat: Stat,
+    pub(crate) stat: Stat,
     /// What it says, if it is a link.
-    pub target: Option<Vec<u8>>,
+    pub(crate) target: Option<Vec<u8>>,
     /// The options of the mount whose root it is; `None` if it is no mount's root.
-    pub mounted: Option<StatVfsMountFlags>,
+    pub(crate) mounted: Option<StatVfsMountFlags>,
     /// What would be hidden if something else took its place.
-    pub content: HiddenContent,
+    pub(crate) content: HiddenContent,
 }
 
 /// What something has that lies where kept data is to be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HiddenContent {
+pub(crate) enum HiddenContent {
     /// No byte and no name.
     Empty,
     /// What blank has at the same place: the next boot brings it back.
@@ -49,7 +49,7 @@ pub enum HiddenContent {
 
 /// Why a storage does not survive a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VolatileStorage {
+pub(crate) enum VolatileStorage {
     /// It lies on live itself.
     OnLive,
     /// It is in memory.
@@ -58,7 +58,7 @@ pub enum VolatileStorage {
 
 impl VolatileStorage {
     /// What is wrong with the storage, as one line.
-    pub fn reason(self, storage: &TreePath) -> String {
+    pub(crate) fn reason(self, storage: &TreePath) -> String {
         let what = match self {
             Self::OnLive => "lies on live itself, and would go with it",
             Self::InMemory => "lies in memory, and would be gone at the next boot",
@@ -67,35 +67,36 @@ impl VolatileStorage {
     }
 
     /// What to do about it.
-    pub const HINT: &str = "put it on a subvolume or file system of its own, and mount that there";
+    pub(crate) const HINT: &str =
+        "put it on a subvolume or file system of its own, and mount that there";
 }
 
 /// All that was seen.
 #[derive(Clone, Debug, Default)]
-pub struct Observations {
+pub(crate) struct Observations {
     /// Every place.
-    pub places: BTreeMap<TreePath, PathState>,
+    pub(crate) places: BTreeMap<TreePath, PathState>,
     /// The storages that lie on live itself, and would be wiped with it.
-    pub wiped: BTreeSet<TreePath>,
+    pub(crate) wiped: BTreeSet<TreePath>,
     /// The paths that were linked in this boot although nothing says so.
-    pub linked: BTreeSet<TreePath>,
+    pub(crate) linked: BTreeSet<TreePath>,
     /// Files in storage of which it is noted that their programs replace them.
-    pub replaced: BTreeSet<TreePath>,
+    pub(crate) replaced: BTreeSet<TreePath>,
     /// What is to be like something else, of all that is missing.
-    pub models: BTreeMap<TreePath, InodeModel>,
+    pub(crate) models: BTreeMap<TreePath, InodeModel>,
     /// Kept paths that fstab mounts itself, at them or above them.
-    pub by_fstab: BTreeMap<TreePath, FstabMount>,
+    pub(crate) by_fstab: BTreeMap<TreePath, FstabMount>,
 }
 
 impl Observations {
     /// What was seen at a place; a place that was not looked at counts as unreadable.
-    pub fn state_of(&self, path: &TreePath) -> &PathState {
+    pub(crate) fn state_of(&self, path: &TreePath) -> &PathState {
         static NOT_LOOKED_AT: PathState = PathState::Unreadable(String::new(), None);
         self.places.get(path).unwrap_or(&NOT_LOOKED_AT)
     }
 
     /// What has a name.
-    pub fn file_at(&self, path: &TreePath) -> Option<&FoundFile> {
+    pub(crate) fn file_at(&self, path: &TreePath) -> Option<&FoundFile> {
         match self.state_of(path) {
             PathState::Present(found) => Some(found),
             PathState::Absent | PathState::Unreadable(..) => None,
@@ -105,14 +106,14 @@ impl Observations {
 
 /// What one is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InodeModel {
+pub(crate) struct InodeModel {
     /// Its user's number.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Its group's number.
-    pub gid: u32,
+    pub(crate) gid: u32,
     /// Permission bits, as in stat(2).
-    pub mode: u16,
+    pub(crate) mode: u16,
     /// Its access control lists, flags and their kind; never the flags that keep everybody from
     /// writing (`+i`, `+a`), which protect the bare place of a mount, not the data mounted there.
-    pub attributes: InodeAttributes,
+    pub(crate) attributes: InodeAttributes,
 }

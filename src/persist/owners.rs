@@ -18,17 +18,17 @@ use crate::persist::step::Owner;
 
 /// Owner and mode as declared, with what holds where nothing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OwnerAndMode {
+pub(crate) struct OwnerAndMode {
     /// For what is made.
-    pub owner: Owner,
+    pub(crate) owner: Owner,
     /// For what is made.
-    pub mode: u16,
+    pub(crate) mode: u16,
     /// The declared user, which is enforced.
-    pub user: Option<u32>,
+    pub(crate) user: Option<u32>,
     /// The declared group, which is enforced.
-    pub group: Option<u32>,
+    pub(crate) group: Option<u32>,
     /// The declared mode, which is enforced.
-    pub declared_mode: Option<u16>,
+    pub(crate) declared_mode: Option<u16>,
 }
 
 const ROOT: Owner = Owner { uid: 0, gid: 0 };
@@ -38,7 +38,7 @@ const PRIVATE_DIR_MODE: u16 = 0o700;
 const PRIVATE_FILE_MODE: u16 = 0o600;
 
 /// All owners of a keep list, by what they are asked for.
-pub struct OwnerResolver<'p> {
+pub(crate) struct OwnerResolver<'p> {
     accounts: &'p Accounts,
     observed: &'p Observations,
     /// What is declared of a path on either side, and what that entry's defaults are.
@@ -49,7 +49,7 @@ pub struct OwnerResolver<'p> {
 
 impl<'p> OwnerResolver<'p> {
     /// Collects what is declared.
-    pub fn new(
+    pub(crate) fn new(
         resolved: &'p [ResolvedEntry],
         accounts: &'p Accounts,
         observed: &'p Observations,
@@ -67,7 +67,7 @@ impl<'p> OwnerResolver<'p> {
     }
 
     /// Whose an entry is.
-    pub fn of(&self, one: &ResolvedEntry) -> Result<OwnerAndMode, WhyAndHint> {
+    pub(crate) fn of(&self, one: &ResolvedEntry) -> Result<OwnerAndMode, WhyAndHint> {
         let default = self.default_owner(one)?;
         let secret = one.known.is_some_and(|known| known.secret);
         let mode = match (one.entry.kind, secret) {
@@ -101,7 +101,7 @@ impl<'p> OwnerResolver<'p> {
 
     /// What else is made of it: an access control list says more than a mode, and nothing where a
     /// mode is declared.
-    pub fn attributes(
+    pub(crate) fn attributes(
         &self,
         path: &TreePath,
         ownership: OwnerAndMode,
@@ -145,7 +145,7 @@ impl<'p> OwnerResolver<'p> {
 
     /// Whose a directory is that has to be made for `one`. `other` is the same directory on the
     /// other side, if there is one.
-    pub fn for_parent(
+    pub(crate) fn for_parent(
         &self,
         dir: &TreePath,
         other: Option<&TreePath>,

@@ -15,30 +15,30 @@ use crate::persist::resolve::ancestors;
 
 /// Something that has a path.
 #[derive(Debug)]
-pub struct Dentry {
+pub(crate) struct Dentry {
     /// The directory that holds it.
-    pub parent: OwnedFd,
+    pub(crate) parent: OwnedFd,
     /// Its name there.
-    pub name: CString,
+    pub(crate) name: CString,
     /// What the kernel tells of it; a subvolume has the type of its own.
-    pub stat: Stat,
+    pub(crate) stat: Stat,
     /// Something is mounted there.
-    pub is_mount: bool,
+    pub(crate) is_mount: bool,
 }
 
 impl Dentry {
     /// It, in its directory.
-    pub fn place(&self) -> Place<'_> {
+    pub(crate) fn place(&self) -> Place<'_> {
         Place { dir: self.parent.as_fd(), name: &self.name }
     }
 
     /// What it is made of. `path` is for messages.
-    pub fn census(&self, path: &TreePath) -> Result<Census> {
+    pub(crate) fn census(&self, path: &TreePath) -> Result<Census> {
         Census::take(self.place(), path)
     }
 
     /// Its path as the kernel names it for this thread.
-    pub fn kernel_path(&self) -> io::Result<Vec<u8>> {
+    pub(crate) fn kernel_path(&self) -> io::Result<Vec<u8>> {
         let link = format!("/proc/thread-self/fd/{}", self.parent.as_raw_fd());
         let parent = fs::readlink(link, Vec::new())?.into_bytes();
         let parent = parent.strip_suffix(b"/").unwrap_or(&parent);
@@ -47,7 +47,7 @@ impl Dentry {
 }
 
 /// Looks at `path`; `None` if nothing has it.
-pub fn look_up(machine: &Machine, path: &TreePath) -> Result<Option<Dentry>> {
+pub(crate) fn look_up(machine: &Machine, path: &TreePath) -> Result<Option<Dentry>> {
     let failed = |why: io::Error| {
         let action = format!("look at {path}");
         match find_link_on_the_way(machine, path) {

@@ -57,27 +57,22 @@ impl<'m> Persistence<'m> {
     }
 
     /// What is missing is like what it was in this old root: data is taken from there.
-    pub fn take_from(&mut self, old_root: BorrowedFd<'m>) {
+    pub(crate) fn take_from(&mut self, old_root: BorrowedFd<'m>) {
         self.baseline.take_from(old_root);
     }
 
     /// How many entries there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.resolved.len()
     }
 
-    /// Whether there is nothing to keep.
-    pub fn is_empty(&self) -> bool {
-        self.resolved.is_empty()
-    }
-
     /// Tells which paths were linked before in this boot although nothing says so.
-    pub fn set_linked(&mut self, paths: BTreeSet<TreePath>) {
+    pub(crate) fn set_linked(&mut self, paths: BTreeSet<TreePath>) {
         self.linked = paths;
     }
 
     /// The paths that are links to their data by now although nothing says so.
-    pub fn linked(&self) -> impl Iterator<Item = &TreePath> {
+    pub(crate) fn linked(&self) -> impl Iterator<Item = &TreePath> {
         let is_link = |one: &&ResolvedEntry| {
             let flags = OFlags::PATH | OFlags::NOFOLLOW;
             let target = self
@@ -98,7 +93,7 @@ impl<'m> Persistence<'m> {
     }
 
     /// The entries that are not in force after a run: refused, or with a step that failed.
-    pub fn not_in_force<'p>(
+    pub(crate) fn not_in_force<'p>(
         &'p self,
         plan: &'p ApplyPlan,
         outcome: &ApplyOutcome,

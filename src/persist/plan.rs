@@ -28,10 +28,10 @@ pub struct ApplyPlan {
     /// Entries that cannot be put in force.
     pub refusals: Vec<EntryRefusal>,
     /// What the owner may want to know.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// Mounts that are right already, and whose options programs are to find: an interrupted run
     /// may not have come to tell of them.
-    pub mounted: Vec<(TreePath, MountOptions)>,
+    pub(crate) mounted: Vec<(TreePath, MountOptions)>,
 }
 
 /// Why one entry cannot be put in force.
@@ -68,7 +68,7 @@ pub enum Adopt {
 }
 
 /// Plans a whole keep list. Every entry is tried.
-pub fn plan_apply(
+pub(crate) fn plan_apply(
     resolved: &[ResolvedEntry],
     observed: &Observations,
     accounts: &Accounts,

@@ -320,12 +320,12 @@ fn occupied_by_data(
 }
 
 /// Whether a link leads to an entry's data, from where it is seen.
-pub fn leads_to(target: &[u8], one: &ResolvedEntry) -> bool {
+pub(crate) fn leads_to(target: &[u8], one: &ResolvedEntry) -> bool {
     is_link_to(&one.source, &one.seen_at, target)
 }
 
 /// Whether a link at `link` that says `target` leads to `source`.
-pub fn is_link_to(source: &TreePath, link: &TreePath, target: &[u8]) -> bool {
+pub(crate) fn is_link_to(source: &TreePath, link: &TreePath, target: &[u8]) -> bool {
     target == relative_path(link, source).as_slice()
         || target
             .strip_prefix(b"/")

@@ -18,7 +18,7 @@ use crate::persist::observed::{FoundFile, HiddenContent, Observations, PathState
 use crate::persist::resolve::{ResolvedEntry, ancestors, paths_to_probe};
 
 /// Looks at every place of a keep list. `baseline` tells what blank has.
-pub fn probe_entries(
+pub(crate) fn probe_entries(
     machine: &Machine,
     resolved: &[ResolvedEntry],
     baseline: &mut Baseline<'_>,

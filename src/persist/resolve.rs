@@ -13,34 +13,34 @@ use crate::persist::list::KeepEntry;
 #[derive(Clone, Debug)]
 pub struct ResolvedEntry {
     /// What was declared.
-    pub entry: KeepEntry,
+    pub(crate) entry: KeepEntry,
     /// What is known of its path.
-    pub known: Option<&'static KnownPath>,
+    pub(crate) known: Option<&'static KnownPath>,
     /// The entry that it lies in, if it does.
-    pub within: Option<TreePath>,
+    pub(crate) within: Option<TreePath>,
     /// Where its data lies.
-    pub source: TreePath,
+    pub(crate) source: TreePath,
     /// Where it is seen: the declared path, but for parents that are kept as links.
-    pub seen_at: TreePath,
+    pub(crate) seen_at: TreePath,
     /// Where a place for it has to be made: below a parent that is kept, that is in storage.
-    pub made_at: TreePath,
+    pub(crate) made_at: TreePath,
     /// Where something may lie that will be at its place once its parents are in theirs.
-    pub before: BTreeSet<TreePath>,
+    pub(crate) before: BTreeSet<TreePath>,
 }
 
 impl ResolvedEntry {
     /// Whether it is the file that the machine is known by.
-    pub fn is_identity(&self) -> bool {
+    pub(crate) fn is_identity(&self) -> bool {
         self.entry.kind == EntryKind::File && self.known.is_some_and(|known| known.identity)
     }
 
     /// Whether its data lies within its parent's, so that it is seen as soon as the parent is.
-    pub fn is_shown_by_parent(&self) -> bool {
+    pub(crate) fn is_shown_by_parent(&self) -> bool {
         self.made_at == self.source
     }
 
     /// How it comes to its place, if that does not depend on what is there.
-    pub fn how(&self) -> Option<PlacementMethod> {
+    pub(crate) fn how(&self) -> Option<PlacementMethod> {
         let declared = self.entry.how.or_else(|| self.known.and_then(KnownPath::how));
         declared.or((self.entry.kind == EntryKind::Dir).then_some(PlacementMethod::Bind))
     }
@@ -88,12 +88,12 @@ fn nearest_parent(by_path: &BTreeMap<TreePath, usize>, path: &TreePath) -> Optio
 }
 
 /// The directories that a path lies in, the nearest first, without the root.
-pub fn ancestors(path: &TreePath) -> impl Iterator<Item = TreePath> + use<> {
+pub(crate) fn ancestors(path: &TreePath) -> impl Iterator<Item = TreePath> + use<> {
     std::iter::successors(path.parent(), TreePath::parent).filter(|dir| dir.depth() > 0)
 }
 
 /// Every path that a plan looks at.
-pub fn paths_to_probe(resolved: &[ResolvedEntry]) -> BTreeSet<TreePath> {
+pub(crate) fn paths_to_probe(resolved: &[ResolvedEntry]) -> BTreeSet<TreePath> {
     let mut places = BTreeSet::new();
     for one in resolved {
         for path in one.before.iter().chain([&one.source]) {

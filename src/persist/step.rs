@@ -13,9 +13,9 @@ use crate::persist::mount_options::MountOptions;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// As in stat(2).
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// As in stat(2).
-    pub gid: u32,
+    pub(crate) gid: u32,
 }
 
 /// What an empty file or directory, or a link, is to be.
@@ -38,16 +38,16 @@ pub enum FileSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileFingerprint {
     /// As in stat(2).
-    pub inode: u64,
+    pub(crate) inode: u64,
     /// In bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Time of the last change of its content: seconds and nanoseconds.
-    pub modified: (i64, u32),
+    pub(crate) modified: (i64, u32),
 }
 
 impl FileFingerprint {
     /// What was looked at.
-    pub fn of(stat: &Stat) -> Self {
+    pub(crate) fn of(stat: &Stat) -> Self {
         let facts = &stat.facts;
         Self { inode: stat.inode, size: facts.size, modified: (facts.mtime, facts.mtime_nanos) }
     }
@@ -58,28 +58,28 @@ impl FileFingerprint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpectedFile {
     /// Which file it is; `None` if it is a copy that the steps before make.
-    pub file: Option<(Identity, Option<Moment>)>,
+    pub(crate) file: Option<(Identity, Option<Moment>)>,
     /// The owner that it has.
-    pub owner: Owner,
+    pub(crate) owner: Owner,
     /// The mode that it has.
-    pub mode: u16,
+    pub(crate) mode: u16,
 }
 
 impl ExpectedFile {
     /// What was looked at.
-    pub fn of(stat: &Stat) -> Self {
+    pub(crate) fn of(stat: &Stat) -> Self {
         Self { file: Some((stat.identity(), stat.born)), ..Self::copy_of(stat) }
     }
 
     /// A copy of what was looked at.
-    pub fn copy_of(stat: &Stat) -> Self {
+    pub(crate) fn copy_of(stat: &Stat) -> Self {
         let facts = &stat.facts;
         let owner = Owner { uid: facts.uid, gid: facts.gid };
         Self { file: None, owner, mode: facts.mode }
     }
 
     /// Whether this is what was looked at, as it was then.
-    pub fn matches(&self, stat: &Stat) -> bool {
+    pub(crate) fn matches(&self, stat: &Stat) -> bool {
         match self.file {
             Some(_) => *self == Self::of(stat),
             // A copy may lack set-user-ID bits, which some mounts do not grant.
@@ -199,7 +199,7 @@ impl ApplyStep {
 
     /// Every path that must be as planned before the step makes sense. Nothing that shows data may
     /// give way before what shows it next has all of it.
-    pub fn needs(&self) -> impl Iterator<Item = &TreePath> {
+    pub(crate) fn needs(&self) -> impl Iterator<Item = &TreePath> {
         let other = match self {
             Self::Bind { source, .. }
             | Self::Cover { source, .. }

@@ -37,7 +37,7 @@ const UNDECLARED: &str =
 #[derive(Debug, Default)]
 pub struct UnkeepReport {
     /// What the owner may want to know.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// Does the steps of a plan, with the configuration as it is and as it will be; `done` hears of each
@@ -81,7 +81,10 @@ pub fn execute_unkeep(
 }
 
 /// Does only what looks and changes nothing: what `unkeep` would refuse when it starts. Returns notes.
-pub fn check_before_unkeep(plan: &UnkeepPlan, context: &KeepContext<'_>) -> Result<Vec<String>> {
+pub(crate) fn check_before_unkeep(
+    plan: &UnkeepPlan,
+    context: &KeepContext<'_>,
+) -> Result<Vec<String>> {
     let progress = &mut |_, _| {};
     let mut run =
         UnkeepRun { context, copy: None, copied: None, told: UnkeepReport::default(), progress };

@@ -118,9 +118,9 @@ pub enum UnkeepStep {
 #[derive(Clone, Debug, Default)]
 pub struct UnkeepPlan {
     /// The first that fails ends the run.
-    pub steps: Vec<UnkeepStep>,
+    pub(crate) steps: Vec<UnkeepStep>,
     /// What the owner may want to know.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// Plans for one path. `stored` tells whether storage has the data; `lines` what the configuration

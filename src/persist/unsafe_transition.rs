@@ -15,11 +15,11 @@ const WRITABLE: u16 = 0o022;
 
 /// Why the owner and mode of something are not changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnsafeTransition {
+pub(crate) struct UnsafeTransition {
     /// The reason.
-    pub why: String,
+    pub(crate) why: String,
     /// What to do about it.
-    pub hint: String,
+    pub(crate) hint: String,
 }
 
 impl fmt::Display for UnsafeTransition {
@@ -32,7 +32,7 @@ impl std::error::Error for UnsafeTransition {}
 
 /// The directories down to something, as far as they were passed.
 #[derive(Clone, Debug, Default)]
-pub struct AncestorChain {
+pub(crate) struct AncestorChain {
     /// The last one.
     above: Option<(TreePath, u32, u16)>,
     /// One that others than root control.
@@ -41,7 +41,12 @@ pub struct AncestorChain {
 
 impl AncestorChain {
     /// Goes on to the directory `path`, of this owner and with this mode.
-    pub fn enter(&mut self, path: TreePath, uid: u32, mode: u16) -> Result<(), UnsafeTransition> {
+    pub(crate) fn enter(
+        &mut self,
+        path: TreePath,
+        uid: u32,
+        mode: u16,
+    ) -> Result<(), UnsafeTransition> {
         self.check_owner(&path, uid)?;
         if uid != 0 || mode & WRITABLE != 0 {
             self.shared = Some(path.clone());
@@ -51,7 +56,7 @@ impl AncestorChain {
     }
 
     /// An error if another user than root, and than its owner `uid`, may have put `path` there.
-    pub fn check_owner(&self, path: &TreePath, uid: u32) -> Result<(), UnsafeTransition> {
+    pub(crate) fn check_owner(&self, path: &TreePath, uid: u32) -> Result<(), UnsafeTransition> {
         let Some((dir, owner, mode)) = &self.above else { return Ok(()) };
         let why = match *owner {
             0 if mode & WRITABLE == 0 => return Ok(()),
@@ -68,7 +73,7 @@ impl AncestorChain {
 
     /// An error if a regular file would get set-user-ID or set-group-ID bits although somebody else
     /// than root may have written it.
-    pub fn check_set_id(
+    pub(crate) fn check_set_id(
         &self,
         path: &TreePath,
         stat: &Stat,

@@ -6,7 +6,7 @@ use dirfd::TreePath;
 
 /// How bad it is to keep a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnsuitableSeverity {
+pub(crate) enum UnsuitableSeverity {
     /// It does not work: `keep` and `init --keep` refuse it.
     Refused,
     /// It works in part: `keep` tells what will not.
@@ -17,17 +17,17 @@ pub enum UnsuitableSeverity {
 
 /// Why a path is not to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unsuitable {
+pub(crate) struct Unsuitable {
     /// Absolute paths; `/**` at the end of one adds all that is below it.
-    pub paths: &'static [&'static str],
+    pub(crate) paths: &'static [&'static str],
     /// How bad it is.
-    pub severity: UnsuitableSeverity,
+    pub(crate) severity: UnsuitableSeverity,
     /// It is only that it comes too late: set up in the initrd (`in_initrd = true`) it is fine.
-    pub too_late: bool,
+    pub(crate) too_late: bool,
     /// What goes wrong.
-    pub why: &'static str,
+    pub(crate) why: &'static str,
     /// What to do instead.
-    pub hint: &'static str,
+    pub(crate) hint: &'static str,
 }
 
 const ACCOUNTS: &str = "useradd, groupadd and passwd refuse a link there and cannot rename over a mounted \
@@ -57,7 +57,7 @@ const fn too_late(row: Unsuitable) -> Unsuitable {
 }
 
 /// All of it. The first that names a path counts.
-pub const ALL: &[Unsuitable] = &[
+pub(crate) const ALL: &[Unsuitable] = &[
     refused(
         &["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/subuid", "/etc/subgid"],
         ACCOUNTS,
@@ -133,7 +133,7 @@ pub const ALL: &[Unsuitable] = &[
 ];
 
 /// Why `path` is not to be kept, if that is known. `early`: it is set up in the initrd.
-pub fn find_unsuitable(path: &TreePath, early: bool) -> Option<&'static Unsuitable> {
+pub(crate) fn find_unsuitable(path: &TreePath, early: bool) -> Option<&'static Unsuitable> {
     ALL.iter()
         .find(|row| row.paths.iter().any(|pattern| pattern_covers(pattern, path)))
         .filter(|row| row.severity != UnsuitableSeverity::Fine && !(row.too_late && early))

@@ -24,7 +24,7 @@ type MountsWithOptions<'m> = [(&'m TreePath, &'m MountOptions)];
 
 /// Tells of these mounts: of those that were `made` in the place of what is said of them already,
 /// and of those that were `there` unless all their options are told of, by whomever.
-pub fn announce_in_utab(
+pub(crate) fn announce_in_utab(
     machine: &Machine,
     host: &HostRoot,
     made: &MountsWithOptions<'_>,

@@ -25,7 +25,7 @@ pub enum NotGenerated {
 
 /// What there is.
 #[derive(Debug)]
-pub enum Loaded {
+pub(crate) enum Loaded {
     /// No configuration for this root.
     Nothing,
     /// A configuration, and its file.
@@ -35,7 +35,7 @@ pub enum Loaded {
 }
 
 /// Reads the copy that an initrd has; `None` if it has none.
-pub fn load_in_initrd(host: &HostRoot) -> Result<Option<Config>, NotGenerated> {
+pub(crate) fn load_in_initrd(host: &HostRoot) -> Result<Option<Config>, NotGenerated> {
     let path = configuration_path()?;
     if !is_there(host, path.as_path())? {
         return Ok(None);
@@ -45,7 +45,7 @@ pub fn load_in_initrd(host: &HostRoot) -> Result<Option<Config>, NotGenerated> {
 }
 
 /// Reads the configuration that is in force in the running system.
-pub fn load_in_force(host: &HostRoot) -> Result<Loaded, NotGenerated> {
+pub(crate) fn load_in_force(host: &HostRoot) -> Result<Loaded, NotGenerated> {
     let path = configuration_path()?;
     if !is_there(host, path.as_path())? {
         return Ok(Loaded::Nothing);

@@ -3,8 +3,8 @@
 pub mod boot_configuration;
 pub mod generator;
 pub mod initrd_units;
-pub mod mount_units;
-pub mod root_units;
+pub(crate) mod mount_units;
+pub(crate) mod root_units;
 pub mod unit_file;
 pub mod unit_set;
-pub mod write_units;
+pub(crate) mod write_units;

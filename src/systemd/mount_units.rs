@@ -18,7 +18,7 @@ use crate::systemd::unit_set::{ADOPT, APPLY, HELD, LINKED, PREPARE, Unit};
 /// The unit; the error says why there can be none.
 ///
 /// `homes` are directories whose owners may put links where they like.
-pub fn mount_unit(
+pub(crate) fn mount_unit(
     entry: &KeepEntry,
     way: Way,
     homes: &[TreePath],
@@ -137,7 +137,7 @@ fn path_within(storage: &TreePath, data: &TreePath) -> Option<TreePath> {
 // `apply` is what finds it, before the mount units start.
 
 /// Holds the mounts on these paths back, and no others, until the next call or the next boot.
-pub fn hold_back_mounts<'p>(
+pub(crate) fn hold_back_mounts<'p>(
     host: &HostRoot,
     paths: impl IntoIterator<Item = &'p TreePath>,
 ) -> Result<()> {
@@ -148,7 +148,7 @@ pub fn hold_back_mounts<'p>(
 }
 
 /// Notes that this boot has linked these paths, until the next boot.
-pub fn add_linked<'p>(
+pub(crate) fn add_linked<'p>(
     host: &HostRoot,
     paths: impl IntoIterator<Item = &'p TreePath>,
 ) -> Result<()> {
@@ -166,7 +166,7 @@ pub fn add_linked<'p>(
 }
 
 /// Those of these paths of which that is noted.
-pub fn noted_links<'p>(
+pub(crate) fn noted_links<'p>(
     host: &HostRoot,
     paths: impl IntoIterator<Item = &'p TreePath>,
 ) -> Result<BTreeSet<TreePath>> {
@@ -208,7 +208,7 @@ fn write_held(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
 
 /// What a boot makes of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub(crate) enum Way {
     /// A bind mount, since the list or what is known of the path says so.
     Bind,
     /// A bind mount, unless there is no data in storage or a link there already: nothing was said.
@@ -219,7 +219,7 @@ pub enum Way {
 
 impl Way {
     /// Decides for one entry.
-    pub fn of(entry: &KeepEntry) -> Self {
+    pub(crate) fn of(entry: &KeepEntry) -> Self {
         let known = || entry.known().and_then(KnownPath::how);
         match entry.how.or_else(known) {
             Some(PlacementMethod::Bind) => Self::Bind,
@@ -230,13 +230,13 @@ impl Way {
 }
 
 /// Whether the initrd has set the entry up before any unit of the root runs.
-pub fn in_initrd(entry: &KeepEntry) -> bool {
+pub(crate) fn in_initrd(entry: &KeepEntry) -> bool {
     let known = || entry.known().is_some_and(|known| known.early);
     entry.in_initrd.unwrap_or_else(known)
 }
 
 /// The condition that finds data of this kind.
-pub fn condition_for(kind: EntryKind) -> &'static str {
+pub(crate) fn condition_for(kind: EntryKind) -> &'static str {
     match kind {
         EntryKind::Dir => "ConditionPathIsDirectory",
         EntryKind::File => "ConditionPathExists",

@@ -56,7 +56,7 @@ impl Units {
 
     /// Where the list cannot be read before its own storage is mounted: the services alone, which
     /// read it then and do everything. `file` is where it will be.
-    pub fn without_list(file: &TreePath, command: &str) -> Result<Self, &'static str> {
+    pub(crate) fn without_list(file: &TreePath, command: &str) -> Result<Self, &'static str> {
         let (command, origin) = (Value::new(command)?, Value::path(file)?);
         let files = service_units(&BTreeSet::from([file]), &BTreeSet::new(), &command, &origin);
         Ok(Self { links: wants_links(&files), files, ..Self::default() })
@@ -114,7 +114,7 @@ fn all_homes(config: &Config, list: &[KeepEntry]) -> Vec<TreePath> {
 const READERS: &str = "systemd-journal-flush.service systemd-random-seed.service";
 
 /// All three; `command` is what runs Blankroot, `first` what fstab mounts above kept paths.
-pub fn service_units(
+pub(crate) fn service_units(
     storages: &BTreeSet<&TreePath>,
     first: &BTreeSet<TreePath>,
     command: &Value,
@@ -199,7 +199,7 @@ pub(crate) fn command_line_of(command: &Value, arguments: &str) -> Value {
 /// The units that may mount the storages: whether a storage is a mount or lies in one, systemd
 /// alone knows. This is `WantsMountsFor=`, which systemd has from 256 on; `RequiresMountsFor=` would
 /// leave all storages alone when one cannot be mounted.
-pub fn mounts_of(storages: &BTreeSet<&TreePath>) -> String {
+pub(crate) fn mounts_of(storages: &BTreeSet<&TreePath>) -> String {
     let mut names = BTreeSet::new();
     for storage in storages {
         let bytes = storage.as_bytes();

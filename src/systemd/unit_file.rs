@@ -4,42 +4,42 @@ use dirfd::TreePath;
 
 /// A unit file in the making.
 #[derive(Debug, Default)]
-pub struct UnitText(String);
+pub(crate) struct UnitText(String);
 
 impl UnitText {
     /// Starts with a comment that tells where it comes from.
-    pub fn new(origin: &Value) -> Self {
+    pub(crate) fn new(origin: &Value) -> Self {
         Self(format!("# Made by blankroot-generator from {}.\n", origin.0))
     }
 
     /// Starts a section.
     #[must_use]
-    pub fn section(mut self, name: &str) -> Self {
+    pub(crate) fn section(mut self, name: &str) -> Self {
         self.0.push_str(&format!("\n[{name}]\n"));
         self
     }
 
     /// Adds a setting whose value is written here in the code.
     #[must_use]
-    pub fn set(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn set(mut self, key: &str, value: &str) -> Self {
         self.0.push_str(&format!("{key}={value}\n"));
         self
     }
 
     /// Adds a setting.
     #[must_use]
-    pub fn value(self, key: &str, value: &Value) -> Self {
+    pub(crate) fn value(self, key: &str, value: &Value) -> Self {
         self.set(key, &value.0)
     }
 
     /// Adds a condition that must not hold.
     #[must_use]
-    pub fn unless(self, condition: &str, value: &Value) -> Self {
+    pub(crate) fn unless(self, condition: &str, value: &Value) -> Self {
         self.set(condition, &format!("!{}", value.0))
     }
 
     /// The whole file.
-    pub fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.0
     }
 }
@@ -49,11 +49,11 @@ impl UnitText {
 /// Neither a path nor a list of mount options is unquoted or unescaped when it is read: only `%` has
 /// an escape there. What ends the line, continues it or is trimmed from it cannot be said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Value(String);
+pub(crate) struct Value(String);
 
 impl Value {
     /// From a text; the error says why it cannot be, to follow its name.
-    pub fn new(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn new(text: &str) -> Result<Self, &'static str> {
         if text.contains(char::is_control) {
             return Err("has a control character, which a unit file cannot have");
         }
@@ -64,7 +64,7 @@ impl Value {
     }
 
     /// From a path, as it is on the machine.
-    pub fn path(path: &TreePath) -> Result<Self, &'static str> {
+    pub(crate) fn path(path: &TreePath) -> Result<Self, &'static str> {
         match std::str::from_utf8(path.as_bytes()) {
             Ok(text) => Self::new(&format!("/{text}")),
             Err(_) => Err("is not UTF-8, which a unit file must be"),
@@ -73,19 +73,19 @@ impl Value {
 
     /// As one word in a list of words, which is where systemd does unquote.
     #[must_use]
-    pub fn quoted(&self) -> Self {
+    pub(crate) fn quoted(&self) -> Self {
         Self(format!("\"{}\"", self.0.replace('\\', "\\\\").replace('"', "\\\"")))
     }
 
     /// With words before it.
     #[must_use]
-    pub fn after(&self, words: &str) -> Self {
+    pub(crate) fn after(&self, words: &str) -> Self {
         Self(format!("{words} {}", self.0))
     }
 
     /// With words after it.
     #[must_use]
-    pub fn before(&self, words: &str) -> Self {
+    pub(crate) fn before(&self, words: &str) -> Self {
         Self(format!("{} {words}", self.0))
     }
 }
@@ -102,7 +102,7 @@ pub fn of_mount(path: &TreePath) -> Result<String, &'static str> {
 }
 
 /// The name of the unit that systemd has for the device node or link `path`, as udev tells of it.
-pub fn of_device(path: &TreePath) -> Result<String, &'static str> {
+pub(crate) fn of_device(path: &TreePath) -> Result<String, &'static str> {
     unit_name(path, ".device")
 }
 

@@ -15,7 +15,7 @@ pub(crate) const FINISH: &str = "blankroot-finish.service";
 pub(crate) const IN_INITRD: &str = "blankroot-in-initrd.service";
 /// The directory below the root in which a file with a mount unit's name keeps that unit from
 /// mounting: its target has data that the mount would hide.
-pub const HELD: &str = "run/blankroot/held";
+pub(crate) const HELD: &str = "run/blankroot/held";
 /// The directory below the root in which a file with a mount unit's name says that this boot has
 /// linked the path although nothing says so.
 pub(crate) const LINKED: &str = "run/blankroot/linked";
@@ -35,20 +35,20 @@ pub struct Units {
     /// Unit files and drop-ins, in the order in which they are written.
     pub files: Vec<Unit>,
     /// What starts them.
-    pub links: Vec<Link>,
+    pub(crate) links: Vec<Link>,
     /// Mounts that no unit can express; `apply` makes them after all others.
     pub left: Vec<Left>,
     /// Mounts that are fstab's.
-    pub by_fstab: Vec<Left>,
+    pub(crate) by_fstab: Vec<Left>,
 }
 
 /// What makes the boot start a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
+pub(crate) struct Link {
     /// The directory `OTHER.wants` or `OTHER.requires`.
-    pub dir: &'static str,
+    pub(crate) dir: &'static str,
     /// The unit that `OTHER` needs.
-    pub unit: String,
+    pub(crate) unit: String,
 }
 
 /// A mount without a unit.
@@ -57,5 +57,5 @@ pub struct Left {
     /// Where it belongs.
     pub path: TreePath,
     /// Why it has no unit.
-    pub why: String,
+    pub(crate) why: String,
 }

@@ -11,9 +11,9 @@ use lscolors::{Indicator, LsColors};
 #[derive(Clone, Debug, Default)]
 pub struct Style {
     /// Whether to paint at all.
-    pub color: bool,
+    pub(crate) color: bool,
     /// The colours of file names.
-    pub ls_colors: Option<LsColors>,
+    pub(crate) ls_colors: Option<LsColors>,
 }
 
 /// For what stands back: decided, or drawn only to guide the eye.
@@ -26,7 +26,7 @@ pub const GOOD: anstyle::Style =
 /// For what needs a decision: red is legible on dark and on light.
 pub const ALERT: anstyle::Style = anstyle::Style::new().fg_color(Some(Color::Ansi(AnsiColor::Red)));
 /// For text without any paint.
-pub const PLAIN: anstyle::Style = anstyle::Style::new();
+pub(crate) const PLAIN: anstyle::Style = anstyle::Style::new();
 
 impl Style {
     /// `text` in `style`, or bare when colour is off.
@@ -35,7 +35,7 @@ impl Style {
     }
 
     /// How `ls` would paint the file; plain when it would not.
-    pub fn file(&self, name: &[u8], facts: &Facts) -> anstyle::Style {
+    pub(crate) fn file(&self, name: &[u8], facts: &Facts) -> anstyle::Style {
         let Some(colors) = &self.ls_colors else { return PLAIN };
         let by_name = || std::str::from_utf8(name).ok().and_then(|name| colors.style_for_str(name));
         let found = match indicator_of(facts) {
@@ -48,7 +48,7 @@ impl Style {
     }
 
     /// How `ls` would paint a directory.
-    pub fn directory(&self) -> anstyle::Style {
+    pub(crate) fn directory(&self) -> anstyle::Style {
         let colors = self.ls_colors.as_ref();
         colors
             .and_then(|c| c.style_for_indicator(Indicator::Directory))
@@ -71,7 +71,7 @@ impl<T: Display> Display for Painted<T> {
 }
 
 /// A file's name, escaped, with the slash that tells directories.
-pub fn escaped_name(name: &[u8], file_type: FileType) -> String {
+pub(crate) fn escaped_name(name: &[u8], file_type: FileType) -> String {
     format!("{}{}", Escaped(name), if file_type == FileType::Dir { "/" } else { "" })
 }
 

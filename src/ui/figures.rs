@@ -7,22 +7,22 @@ use chrono::{DateTime, TimeZone, Utc};
 use indicatif::HumanCount;
 
 /// Bytes in IEC units: `1.2 MiB`.
-pub fn format_size(bytes: u64) -> String {
+pub(crate) fn format_size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }
 
 /// A number with its thousands set apart: `1,204`.
-pub fn format_count(number: u64) -> String {
+pub(crate) fn format_count(number: u64) -> String {
     HumanCount(number).to_string()
 }
 
 /// A count with its noun: `1 file`, `1,204 files`.
-pub fn count_noun(number: u64, one: &str, many: &str) -> String {
+pub(crate) fn count_noun(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", format_count(number), if number == 1 { one } else { many })
 }
 
 /// A point in time as the zone of `now` shows it: `2026-11-22 14:59`.
-pub fn format_local_time<Tz>(time: DateTime<Utc>, now: &DateTime<Tz>) -> String
+pub(crate) fn format_local_time<Tz>(time: DateTime<Utc>, now: &DateTime<Tz>) -> String
 where
     Tz: TimeZone<Offset: Display>,
 {
@@ -30,7 +30,7 @@ where
 }
 
 /// How long before `now` that was: `3 days ago`.
-pub fn describe_time_ago<Tz: TimeZone>(time: DateTime<Utc>, now: &DateTime<Tz>) -> String {
+pub(crate) fn describe_time_ago<Tz: TimeZone>(time: DateTime<Utc>, now: &DateTime<Tz>) -> String {
     match seconds_since(time.timestamp(), now) {
         None => "in the future: one of the clocks was wrong".to_string(),
         Some(0..60) => "just now".to_string(),
@@ -39,7 +39,7 @@ pub fn describe_time_ago<Tz: TimeZone>(time: DateTime<Utc>, now: &DateTime<Tz>) 
 }
 
 /// How old something is that was written `seconds` after 1970: `3 weeks`.
-pub fn describe_age<Tz: TimeZone>(seconds: i64, now: &DateTime<Tz>) -> String {
+pub(crate) fn describe_age<Tz: TimeZone>(seconds: i64, now: &DateTime<Tz>) -> String {
     seconds_since(seconds, now).map_or_else(|| "in the future".to_string(), describe_seconds)
 }
 

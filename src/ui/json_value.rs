@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 /// A path or a name: `{"text": "…"}`, or `{"bytes": "<base64>"}` when it is not UTF-8.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum JsonPath<'a> {
+pub(crate) enum JsonPath<'a> {
     /// It is UTF-8.
     Text(&'a str),
     /// It is not: base64 with padding, in the standard alphabet.
@@ -18,7 +18,7 @@ pub enum JsonPath<'a> {
 
 impl<'a> JsonPath<'a> {
     /// Either form, whichever fits.
-    pub fn new(path: &'a [u8]) -> Self {
+    pub(crate) fn new(path: &'a [u8]) -> Self {
         match std::str::from_utf8(path) {
             Ok(text) => Self::Text(text),
             Err(_) => Self::Bytes(STANDARD.encode(path)),
@@ -28,10 +28,13 @@ impl<'a> JsonPath<'a> {
 
 /// A path in a tree as it is seen on the machine: from `/` on.
 #[derive(Debug)]
-pub struct Absolute<'a>(pub &'a TreePath);
+pub(crate) struct Absolute<'a>(pub &'a TreePath);
 
 /// [`Absolute`], for a field of a structure that is written as it is.
-pub fn as_absolute<S: Serializer>(path: &TreePath, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn as_absolute<S: Serializer>(
+    path: &TreePath,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     Absolute(path).serialize(serializer)
 }
 
@@ -43,7 +46,7 @@ impl Serialize for Absolute<'_> {
 
 /// Permission bits as four octal digits.
 #[derive(Debug)]
-pub struct Octal(pub u16);
+pub(crate) struct Octal(pub u16);
 
 impl Serialize for Octal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -53,19 +56,22 @@ impl Serialize for Octal {
 
 /// A point in time in RFC 3339, in UTC, with nanoseconds; `None` for a time that RFC 3339 cannot tell: its
 /// years are 0 to 9999.
-pub fn timestamp(time: DateTime<Utc>) -> Option<String> {
+pub(crate) fn timestamp(time: DateTime<Utc>) -> Option<String> {
     timestamp_of_seconds(time.timestamp(), time.timestamp_subsec_nanos())
 }
 
 /// The same of seconds since 1970 and nanoseconds.
-pub fn timestamp_of_seconds(seconds: i64, nanos: u32) -> Option<String> {
+pub(crate) fn timestamp_of_seconds(seconds: i64, nanos: u32) -> Option<String> {
     // More nanoseconds than that are a leap second, which not every reader of RFC 3339 knows.
     let time = DateTime::from_timestamp(seconds, nanos.min(999_999_999))?;
     (0..=9999).contains(&time.year()).then(|| time.to_rfc3339_opts(SecondsFormat::Nanos, true))
 }
 
 /// [`timestamp`], for a field of a structure that is written as it is.
-pub fn as_timestamp<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn as_timestamp<S: Serializer>(
+    time: &DateTime<Utc>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     timestamp(*time).serialize(serializer)
 }
 

@@ -15,23 +15,23 @@ use crate::cli::arguments::{Cli, Color};
 use crate::ui::colours::Style;
 
 /// Writes a problem to standard error.
-pub fn report_problem(problem: impl Display) {
+pub(crate) fn report_problem(problem: impl Display) {
     // Nobody is left to tell that standard error is closed.
     let _ = writeln!(io::stderr(), "blankroot: {problem}");
 }
 
 /// Writes a warning to standard error.
-pub fn report_warning(warning: impl Display) {
+pub(crate) fn report_warning(warning: impl Display) {
     report_problem(format_args!("warning: {warning}"));
 }
 
 /// Tells why nothing happens for a while.
-pub fn report_waiting() {
+pub(crate) fn report_waiting() {
     report_problem("waiting for another blankroot, which is at work on the same file system");
 }
 
 /// Writes what was done to standard output. A reader that goes away does not stop or undo it.
-pub fn print_text(text: &str) {
+pub(crate) fn print_text(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 

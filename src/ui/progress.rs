@@ -6,22 +6,22 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 /// A count that goes up: of names, steps or bytes.
-pub struct ProgressCounter(ProgressBar);
+pub(crate) struct ProgressCounter(ProgressBar);
 
 impl ProgressCounter {
     /// Names that were looked at.
-    pub fn of_names(what: &'static str) -> Self {
+    pub(crate) fn of_names(what: &'static str) -> Self {
         Self::start(what, 0, "{spinner} {msg}: {human_pos} names")
     }
 
     /// Steps that are taken one after the other.
-    pub fn of_steps(what: &'static str, total: usize) -> Self {
+    pub(crate) fn of_steps(what: &'static str, total: usize) -> Self {
         let total = u64::try_from(total).unwrap_or(u64::MAX);
         Self::start(what, total, "{msg}: {bar:30} {pos} of {len}")
     }
 
     /// Bytes that are copied; `total` is 0 where it is not known.
-    pub fn of_bytes(what: &'static str, total: u64) -> Self {
+    pub(crate) fn of_bytes(what: &'static str, total: u64) -> Self {
         let template = match total {
             0 => "{spinner} {msg}: {bytes}",
             _ => "{msg}: {bar:30} {bytes} of {total_bytes}, {binary_bytes_per_sec}",
@@ -44,17 +44,17 @@ impl ProgressCounter {
     }
 
     /// Tells how many there are by now.
-    pub fn set(&self, count: u64) {
+    pub(crate) fn set(&self, count: u64) {
         self.0.set_position(count);
     }
 
     /// Tells how many more there are.
-    pub fn add(&self, count: u64) {
+    pub(crate) fn add(&self, count: u64) {
         self.0.inc(count);
     }
 
     /// Writes something else while the bar is out of the way.
-    pub fn suspend(&self, write: impl FnOnce()) {
+    pub(crate) fn suspend(&self, write: impl FnOnce()) {
         self.0.suspend(write);
     }
 }

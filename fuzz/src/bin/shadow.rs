@@ -41,5 +41,5 @@ fuzz_target!(|text: &[u8]| {
         let locked = [b"!", found.password.as_slice()].concat();
         assert_eq!(Password::of(&locked), Password::Locked);
     }
-    assert_eq!(seen, shadow.len());
+    assert_eq!(seen, shadow.account_count());
 });
