@@ -6,7 +6,9 @@
 use blankroot::boot::kernel_image::read_release;
 use blankroot::boot::swap_files::{parse_fstab_swaps, parse_proc_swaps};
 use blankroot::doctor::login_sources::{HEAD, is_private_key};
-use blankroot::doctor::login_sources::{fstab_memory, has_keys, parse_tmpfs_size, parse_total_memory, of_nsswitch};
+use blankroot::doctor::login_sources::{
+    fstab_memory, has_keys, of_nsswitch, parse_tmpfs_size, parse_total_memory,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
@@ -19,7 +21,10 @@ fuzz_target!(|text: &[u8]| {
     if text.len() < HEAD {
         assert_eq!(is_private_key(&[text, b"\n"].concat()), is_private_key(text));
     }
-    assert_eq!(parse_total_memory(text).map(|bytes| bytes % 1024), parse_total_memory(text).map(|_| 0));
+    assert_eq!(
+        parse_total_memory(text).map(|bytes| bytes % 1024),
+        parse_total_memory(text).map(|_| 0)
+    );
     let mounts = fstab_memory(text, Some(100));
     assert!(mounts.len() <= text.split(|&b| b == b'\n').count());
     for mount in &mounts {
