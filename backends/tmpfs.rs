@@ -1,7 +1,6 @@
 //! The backend `tmpfs`: live starts empty at every boot, so there is nothing to roll back.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use dirfd::path::Escaped;
@@ -28,7 +27,7 @@ pub struct Tmpfs {
 impl Tmpfs {
     /// Opens the tmpfs that is mounted at `path`; an error if it is another file system.
     pub fn open(path: &Path) -> Result<Self> {
-        let action = || format!("open {}", Escaped(path.as_os_str().as_bytes()));
+        let action = || format!("open {}", Escaped::of_path(path));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = fs::open(path, flags, Mode::empty()).map_err(|e| Error::io(action(), e))?;
         let found = fs::fstatfs(&root).map_err(|e| Error::io(action(), e))?;
@@ -40,7 +39,7 @@ impl Tmpfs {
     }
 
     fn action(&self, what: &str) -> String {
-        format!("{what} the tmpfs {}", Escaped(self.path.as_os_str().as_bytes()))
+        format!("{what} the tmpfs {}", Escaped::of_path(&self.path))
     }
 
     fn stat(&self) -> Result<Stat> {

@@ -252,7 +252,7 @@ impl UsersOwn {
 
 /// The mount that shows the directory `dir`.
 pub fn at(dir: &Path) -> Result<Mounted> {
-    let action = || format!("find what is mounted at {}", Escaped(dir.as_os_str().as_bytes()));
+    let action = || format!("find what is mounted at {}", Escaped::of_path(dir));
     let failed = |e: io::Error| Error::io(action(), e);
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = fs::open(dir, flags, Mode::empty()).map_err(|e| failed(e.into()))?;

@@ -89,14 +89,6 @@ pub struct Found {
     pub privileged: bool,
 }
 
-/// Finds who uses what is in the `census`. `path` is where that is, as the kernel names it for this
-/// thread: it tells of files that are deleted, and of sockets. This process itself is left out.
-///
-/// `proc` is the open `/proc`. Processes that end meanwhile are ignored.
-pub fn find_users(proc: BorrowedFd<'_>, census: &Census, path: &[u8]) -> Result<Found> {
-    find_all_users(proc, census, path)
-}
-
 impl Found {
     /// An error if somebody uses it, or may use it. `action` completes "cannot …". With
     /// `even_if_unseen`, who may use it is a note instead, since that must not pass for "nobody".
@@ -196,7 +188,11 @@ fn name(f: &mut fmt::Formatter<'_>, pid: i32, command: &[u8], unit: Option<&Unit
 /// What the kernel adds to the name of a file that has none any more.
 const DELETED: &[u8] = b" (deleted)";
 
-pub(crate) fn find_all_users(proc: BorrowedFd<'_>, census: &Census, path: &[u8]) -> Result<Found> {
+/// Finds who uses what is in the `census`. `path` is where that is, as the kernel names it for this
+/// thread: it tells of files that are deleted, and of sockets. This process itself is left out.
+///
+/// `proc` is the open `/proc`. Processes that end meanwhile are ignored.
+pub fn find_users(proc: BorrowedFd<'_>, census: &Census, path: &[u8]) -> Result<Found> {
     let failed = |what: &str, why| Error::io(format!("read {what}"), why);
     let own =
         fs::readlinkat(proc, "self", Vec::new()).map_err(|e| failed("/proc/self", e.into()))?;

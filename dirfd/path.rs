@@ -204,6 +204,13 @@ impl fmt::Debug for TreePath {
 /// so that a name can neither break a line nor steer a terminal.
 pub struct Escaped<'a>(pub &'a [u8]);
 
+impl<'a> Escaped<'a> {
+    /// A path of this host.
+    pub fn of_path(path: &'a (impl AsRef<Path> + ?Sized)) -> Self {
+        Self(path.as_ref().as_os_str().as_encoded_bytes())
+    }
+}
+
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {

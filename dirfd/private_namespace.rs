@@ -53,7 +53,9 @@ impl PrivateNamespace {
         change("private mounts: mount", || {
             Ok(mount(Some(source), dir, Some(fs_type), MsFlags::MS_NOATIME, Some(options))?)
         })
-        .map_err(|e| Error::io(format!("mount {} at {}", source.display(), escape_path(dir)), e))?;
+        .map_err(|e| {
+            Error::io(format!("mount {} at {}", source.display(), Escaped::of_path(dir)), e)
+        })?;
         Ok(self.mounted_at(dir.to_path_buf()))
     }
 
@@ -105,8 +107,9 @@ impl MountPoint {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 done => {
-                    return done
-                        .map_err(|e| Error::io(format!("unmount {}", escape_path(&self.dir)), e));
+                    return done.map_err(|e| {
+                        Error::io(format!("unmount {}", Escaped::of_path(&self.dir)), e)
+                    });
                 }
             }
         }
@@ -128,8 +131,4 @@ impl Drop for MountPoint {
             let _ = self.detach(MntFlags::MNT_DETACH);
         }
     }
-}
-
-fn escape_path(dir: &Path) -> String {
-    Escaped(dir.as_os_str().as_encoded_bytes()).to_string()
 }

@@ -17,9 +17,5 @@ pub(crate) const STORAGE: &str = "persist";
 /// Makes a directory and those that lead to it.
 pub(crate) fn make_dirs(dir: &Path) -> Result<()> {
     change("stage: make directory", || fs::create_dir_all(dir))
-        .map_err(|e| Error::io(format!("make the directory {}", shown(dir)), e))
-}
-
-pub(crate) fn shown(path: &Path) -> String {
-    Escaped(path.as_os_str().as_encoded_bytes()).to_string()
+        .map_err(|e| Error::io(format!("make the directory {}", Escaped::of_path(dir)), e))
 }

@@ -2,6 +2,7 @@
 //! that runs on them. Nothing of it is left when the process ends: the Btrfs one goes with it even
 //! when it is killed, the directory when it ends or a signal that can be caught ends it.
 
+use dirfd::path::Escaped;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard};
 
@@ -9,7 +10,7 @@ use dirfd::fault::change;
 use dirfd::{Error, Result, TreeName};
 use tempfile::TempDir;
 
-use crate::demo_directories::{DISK, HOST, STORAGE, make_dirs, shown};
+use crate::demo_directories::{DISK, HOST, STORAGE, make_dirs};
 #[cfg(feature = "btrfs")]
 use crate::mounted_disk::{self, Mounted};
 use crate::temporary_directory::{DoomedDir, Shared};
@@ -71,7 +72,7 @@ impl Stage {
         change("stage: link storage", || {
             std::os::unix::fs::symlink(format!("{up}{STORAGE}"), &link)
         })
-        .map_err(|e| Error::io(format!("make the link {}", shown(&link)), e))?;
+        .map_err(|e| Error::io(format!("make the link {}", Escaped::of_path(&link)), e))?;
         drop(held);
         Ok(Self { base, live, ground: Ground::Directory(doomed) })
     }
@@ -137,9 +138,14 @@ impl Stage {
         match &self.ground {
             #[cfg(feature = "btrfs")]
             Ground::Mounted(mounted) => {
-                format!("a Btrfs on {}, an image without a name", shown(mounted.device()))
+                format!(
+                    "a Btrfs on {}, an image without a name",
+                    Escaped::of_path(mounted.device())
+                )
             }
-            Ground::Directory(doomed) => format!("the directory {}", shown(doomed.path())),
+            Ground::Directory(doomed) => {
+                format!("the directory {}", Escaped::of_path(doomed.path()))
+            }
         }
     }
 
@@ -168,7 +174,7 @@ impl Stage {
 fn base() -> Result<PathBuf> {
     let dir = std::env::temp_dir();
     dir.canonicalize().map_err(|e| {
-        Error::io(format!("use the temporary directory {}", shown(&dir)), e)
+        Error::io(format!("use the temporary directory {}", Escaped::of_path(&dir)), e)
             .hint("set TMPDIR to a directory that is there")
     })
 }

@@ -153,7 +153,7 @@ impl PowerCut {
 }
 
 fn in_dir(action: &str, dir: &Path) -> String {
-    format!("{action} in {}", dirfd::path::Escaped(dir.as_os_str().as_encoded_bytes()))
+    format!("{action} in {}", dirfd::path::Escaped::of_path(dir))
 }
 
 // Image files without a name: the disks of throwaway file systems, gone with their last user.

@@ -1,5 +1,6 @@
 //! A temporary directory that is removed when the process ends, by a signal too.
 
+use dirfd::path::Escaped;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,8 +12,6 @@ use dirfd::fault::change;
 use dirfd::{Error, Result};
 use nix::sys::signal::{SigSet, Signal};
 use tempfile::TempDir;
-
-use crate::demo_directories::shown;
 
 /// What a terminal, a service manager or a closing session sends.
 const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
@@ -74,8 +73,9 @@ impl DoomedDir {
         let made = change("stage: make temporary directory", || {
             tempfile::Builder::new().prefix("demo-").tempdir_in(parent)
         });
-        let made =
-            made.map_err(|e| Error::io(format!("make a directory in {}", shown(parent)), e))?;
+        let made = made.map_err(|e| {
+            Error::io(format!("make a directory in {}", Escaped::of_path(parent)), e)
+        })?;
         let path = made.path().to_path_buf();
         let shared = Arc::new(Shared { dir: Mutex::new(Some(made)), ending: false.into() });
         let watched = Arc::clone(&shared);
@@ -117,6 +117,7 @@ impl Drop for DoomedDir {
 fn remove(dir: &mut Option<TempDir>, path: &Path) -> Result<()> {
     let Some(dir) = dir.take() else { return Ok(()) };
     change("stage: remove temporary directory", || dir.close()).map_err(|e| {
-        Error::new(format!("remove {}", shown(path)), describe(&e)).hint("remove it by hand")
+        Error::new(format!("remove {}", Escaped::of_path(path)), describe(&e))
+            .hint("remove it by hand")
     })
 }

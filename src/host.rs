@@ -32,10 +32,7 @@ impl HostRoot {
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = fs::open(path, flags, Mode::empty()).map_err(|e| {
-            Error::io(
-                format!("open the root directory {}", Escaped(path.as_os_str().as_bytes())),
-                e,
-            )
+            Error::io(format!("open the root directory {}", Escaped::of_path(path)), e)
         })?;
         Ok(Self { root })
     }

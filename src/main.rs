@@ -10,7 +10,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {
-        Command::Demo(args) => blankroot::cli::exit_code(demo::run(&cli, args)),
+        Command::Demo(args) => blankroot::cli::report_outcome(demo::run(&cli, args)),
         _ => blankroot::cli::run(&cli),
     }
 }

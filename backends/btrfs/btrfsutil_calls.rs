@@ -13,7 +13,7 @@ use dirfd::{Error, Result};
 pub fn create_subvolume(path: &Path) -> Result<()> {
     change("btrfs: create empty subvolume", || with_errno(Subvolume::create(path, None))).map_err(
         |e| {
-            let shown = Escaped(path.as_os_str().as_encoded_bytes());
+            let shown = Escaped::of_path(path);
             Error::io(format!("make the subvolume {shown}"), e)
         },
     )

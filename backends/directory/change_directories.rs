@@ -5,7 +5,6 @@ use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 
 use dirfd::compare_trees::compare_by_walk;
 use dirfd::copy::{copy_tree, make_dir};
@@ -36,7 +35,7 @@ pub(crate) struct Locked<'a> {
 
 impl<'a> Locked<'a> {
     pub(crate) fn new(of: &'a Directory) -> Result<Self> {
-        let action = || format!("change the trees in {}", Escaped(of.path.as_os_str().as_bytes()));
+        let action = || format!("change the trees in {}", Escaped::of_path(&of.path));
         // Everybody may open the directory that holds the trees.
         let (old, made_old) = match survey_directories::open_old(of)? {
             Some(old) => (Some(old), false),

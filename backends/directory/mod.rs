@@ -40,7 +40,7 @@ pub struct Directory {
 impl Directory {
     /// Opens the directory `path`, in which the names of `layout` are looked up.
     pub fn open(path: &Path, layout: Layout) -> Result<Self> {
-        let action = || format!("open {}", Escaped(path.as_os_str().as_bytes()));
+        let action = || format!("open {}", Escaped::of_path(path));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let seen = fs::open(path, flags, Mode::empty()).map_err(|e| Error::io(action(), e))?;
         let bare = without_mounts(seen.as_fd()).map_err(|e| Error::io(action(), e))?;

@@ -38,7 +38,7 @@ pub fn execute_init(
 
 /// Writes a file that must not be there yet, and the directories that lead to it.
 fn write_config(path: &Path, text: &str) -> Result<()> {
-    let action = || format!("write {}", Escaped(path.as_os_str().as_encoded_bytes()));
+    let action = || format!("write {}", Escaped::of_path(path));
     let Some(name) = path.file_name() else {
         return Err(Error::new(action(), "this is no name of a file"));
     };

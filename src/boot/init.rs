@@ -287,7 +287,7 @@ fn config_path_in_storage() -> Result<TreePath, Error> {
 
 /// A storage is never made: where it is not mounted yet, a directory would be wiped with live.
 fn expect_there(root: &Path, dir: &Path) -> Result<(), Error> {
-    let action = || format!("use the storage {}", Escaped(dir.as_os_str().as_bytes()));
+    let action = || format!("use the storage {}", Escaped::of_path(dir));
     refuse_host_path(dir, root, "use the storage")?;
     let below = TreePath::parse(dir.as_os_str().as_bytes());
     let below = below.map_err(|why| Error::new(action(), format!("its path {why}")))?;
@@ -328,7 +328,7 @@ fn kept_path(
     path: &Path,
     keepable: &KeepChecker<'_>,
 ) -> Result<(TreePath, EntryKind), Error> {
-    let action = || format!("keep {}", Escaped(path.as_os_str().as_bytes()));
+    let action = || format!("keep {}", Escaped::of_path(path));
     refuse_host_path(path, root, "keep")?;
     let below = TreePath::parse(path.as_os_str().as_bytes());
     let below = below.map_err(|why| Error::new(action(), format!("its path {why}")))?;
@@ -345,7 +345,7 @@ fn kept_path(
 /// The same for what would have to be added to it.
 fn expect_no_more(keep: &[PathBuf]) -> Result<(), Error> {
     let Some(path) = keep.first() else { return Ok(()) };
-    let path = Escaped(path.as_os_str().as_bytes());
+    let path = Escaped::of_path(path);
     Err(Error::new(format!("keep {path}"), "there is a configuration already")
         .hint(format!("blankroot keep {path}")))
 }
@@ -358,7 +358,7 @@ fn expect_kept(config: &Config, dir: &Path) -> Result<(), Error> {
     if kept.is_some_and(|entry| Some(entry.storage) == storage) {
         return Ok(());
     }
-    let action = format!("keep the configuration in {}", Escaped(dir.as_os_str().as_bytes()));
+    let action = format!("keep the configuration in {}", Escaped::of_path(dir));
     Err(Error::new(action, "it is there already, and does not say so")
         .hint(format!("add `{DEFAULT_FILE}` to the `files` of that storage, before blank is made")))
 }

@@ -137,7 +137,7 @@ pub fn plan_init(
     let mut plan = InitPlan::default();
     match now.config {
         ConfigFile::There { path, .. } => {
-            plan.there.push(format!("the configuration {}", escape_path(path)))
+            plan.there.push(format!("the configuration {}", Escaped::of_path(path)))
         }
         ConfigFile::New { path, text } => {
             plan.steps.push(InitStep::WriteConfig { path: path.clone(), text: text.clone() });
@@ -302,10 +302,10 @@ fn unusable_live(live: &Slot, layout: &Layout) -> Option<InitRefusal> {
 fn other_blank(asked: &TreeName, layout: &Layout, config: &ConfigFile) -> InitRefusal {
     let place = match config {
         ConfigFile::There { path, blank_line: Some(line) } => {
-            format!("{}:{line}", escape_path(path))
+            format!("{}:{line}", Escaped::of_path(path))
         }
         ConfigFile::There { path, blank_line: None } | ConfigFile::New { path, .. } => {
-            escape_path(path)
+            Escaped::of_path(path).to_string()
         }
     };
     InitRefusal {
@@ -351,15 +351,11 @@ fn creation_time(tree: &Tree) -> String {
     time.unwrap_or_default()
 }
 
-fn escape_path(path: &std::path::Path) -> String {
-    Escaped(path.as_os_str().as_encoded_bytes()).to_string()
-}
-
 impl fmt::Display for InitStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WriteConfig { path, .. } => {
-                write!(f, "write the configuration {}", escape_path(path))
+                write!(f, "write the configuration {}", Escaped::of_path(path))
             }
             Self::MakeOldDir { old } => write!(f, "make the directory of old roots `{old}`"),
             Self::ListStubs { blank } => {

@@ -3,7 +3,6 @@
 //! those of entries of the Boot Loader Specification (UAPI.1) and unified kernel images; the judgement is pure.
 
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use dirfd::path::Escaped;
@@ -180,7 +179,7 @@ fn read_kernel(
         Err(error) => return Err(error),
     };
     let release = told.or_else(|| first_word(version?.as_bytes()));
-    let shown = format!("/{}", Escaped(file.as_os_str().as_bytes()));
+    let shown = format!("/{}", Escaped::of_path(file));
     Ok(release.map(|release| InstalledKernel { release, file: shown }))
 }
 

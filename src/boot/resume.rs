@@ -149,7 +149,7 @@ impl ImageSearch<'_> {
             // A drive without a medium, or a device that only its owner can read, holds no image
             // that this boot resumes from by itself.
             if self.has_medium(&device) && self.has_image(&path, 0).unwrap_or(false) {
-                let name = Escaped(path.as_os_str().as_bytes()).to_string();
+                let name = Escaped::of_path(&path).to_string();
                 return Resume::Pending { place: format!("in the swap area of {name}") };
             }
         }

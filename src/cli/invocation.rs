@@ -99,7 +99,7 @@ pub(crate) fn open_machine(
 /// A path as the reader names it, inside the tree: an absolute one as it is on the machine that
 /// live is the root of, any other from the working directory on. `what` begins the message of an error.
 pub(crate) fn in_tree(path: &Path, root: &Path, what: &str) -> Result<TreePath> {
-    let shown = || format!("{what} `{}`", Escaped(path.as_os_str().as_bytes()));
+    let shown = || format!("{what} `{}`", Escaped::of_path(path));
     let absolute = if path.is_absolute() {
         refuse_host_path(path, root, what)?;
         path.to_path_buf()
@@ -127,7 +127,7 @@ pub(crate) fn refuse_host_path(path: &Path, root: &Path, what: &str) -> Result<(
     if root == Path::new("/") || in_root(path).symlink_metadata().is_ok() {
         return Ok(());
     }
-    let bytes = |path: &Path| Escaped(path.as_os_str().as_bytes()).to_string();
+    let bytes = |path: &Path| Escaped::of_path(path).to_string();
     let why = format!(
         "it is a path of this host, and paths are named as the root at {} has them",
         bytes(root)

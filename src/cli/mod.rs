@@ -37,11 +37,11 @@ pub fn run(cli: &Cli) -> ExitCode {
             Err(Error::new("play the demo", "only the program `blankroot` has it").into())
         }
     };
-    exit_code(done)
+    report_outcome(done)
 }
 
 /// The exit code of a command that ended; a failure is shown.
-pub fn exit_code(done: Result<ExitCode, Failure>) -> ExitCode {
+pub fn report_outcome(done: Result<ExitCode, Failure>) -> ExitCode {
     match done {
         Ok(code) => code,
         // Who reads no further has what they wanted.

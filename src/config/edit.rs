@@ -14,7 +14,7 @@ use toml_edit::{
 
 use crate::config::Config;
 use crate::config::entry::{DeclaredEntry, EntryKind, PlacementMethod};
-use crate::config::reader::{ConfigError, escape_path, quoted};
+use crate::config::reader::{ConfigError, quoted};
 use crate::config::storage::UserEntries;
 use crate::persist::list;
 
@@ -29,7 +29,8 @@ pub fn add_entry(
     kind: EntryKind,
     how: Option<PlacementMethod>,
 ) -> Result<String> {
-    let action = || format!("add `{path}` to the {} of {}", kind.list_key(), escape_path(storage));
+    let action =
+        || format!("add `{path}` to the {} of {}", kind.list_key(), Escaped::of_path(storage));
     let named = absolute_path(path.as_bytes(), "keep the directory that holds it")
         .map_err(|why| why(action()))?;
     let bytes = storage.as_os_str().as_encoded_bytes();

@@ -18,7 +18,7 @@ const LOCK_STEM: usize = 230;
 /// dropped; `waiting` is called if it has to wait. Nobody else can open what is locked, which lies
 /// beside the configuration, since that is another file whenever it was written.
 pub fn lock_config(path: &Path, waiting: impl FnOnce()) -> Result<FileLock> {
-    let action = || format!("change {}", Escaped(path.as_os_str().as_encoded_bytes()));
+    let action = || format!("change {}", Escaped::of_path(path));
     let name = path.file_name().unwrap_or_default().as_bytes();
     let name = [b".", name.get(..LOCK_STEM).unwrap_or(name), b".lock"].concat();
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -33,7 +33,7 @@ pub fn lock_config(path: &Path, waiting: impl FnOnce()) -> Result<FileLock> {
 
 /// Writes the configuration, unless somebody else has changed it since it was read.
 pub(crate) fn rewrite_config(path: &Path, before: &str, after: &str) -> Result<()> {
-    let shown = Escaped(path.as_os_str().as_encoded_bytes()).to_string();
+    let shown = Escaped::of_path(path).to_string();
     let failed = |why| Error::io(format!("write {shown}"), why);
     let name = path.file_name().unwrap_or_default();
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());

@@ -18,13 +18,14 @@ mod tests;
 pub mod users_list;
 pub(crate) mod validate;
 
+use dirfd::path::Escaped;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
 use crate::config::forget_patterns::ForgetList;
-use crate::config::reader::{ConfigError, Position, Problems, TableReader, escape_path};
+use crate::config::reader::{ConfigError, Position, Problems, TableReader};
 use crate::config::rollback_options::RollbackOptions;
 use crate::config::root::RootConfig;
 use crate::config::storage::Storage;
@@ -68,14 +69,14 @@ impl Config {
 
     /// `(/etc/blankroot.toml:14)`, for rules that name what decided.
     pub(crate) fn source(&self, place: Position) -> String {
-        format!("({}:{})", escape_path(&self.file), place.line)
+        format!("({}:{})", Escaped::of_path(&self.file), place.line)
     }
 }
 
 fn read_file(file: &Path, missing: &str, other: &str) -> Result<Vec<u8>, ConfigError> {
     dirfd::atomic_file::read_path(file, dirfd::atomic_file::MAX_OWN).map_err(|error| {
         let hint = if error.kind() == io::ErrorKind::NotFound { missing } else { other };
-        let action = format!("read the configuration {}", escape_path(file));
+        let action = format!("read the configuration {}", Escaped::of_path(file));
         ConfigError::Unreadable(dirfd::Error::io(action, error).hint(hint))
     })
 }

@@ -287,7 +287,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (file, problems) = match self {
             Self::Unreadable(error) => return error.fmt(f),
-            Self::Unusable { file, problems } => (escape_path(file), problems),
+            Self::Unusable { file, problems } => (Escaped::of_path(file), problems),
         };
         let plural = if problems.len() == 1 { "" } else { "s" };
         write!(f, "cannot use {file}: {} problem{plural}", problems.len())?;
@@ -299,11 +299,6 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
-
-/// A host path for people.
-pub(crate) fn escape_path(path: &Path) -> String {
-    Escaped(path.as_os_str().as_encoded_bytes()).to_string()
-}
 
 /// A text from the configuration for people: it can hold control characters by TOML's escapes.
 pub(crate) fn quoted(text: &str) -> String {

@@ -1,6 +1,7 @@
 //! `[root]`: which file system holds the root, and under which names. The one place in `src/` that
 //! names backends.
 
+use dirfd::path::Escaped;
 use std::path::{Path, PathBuf};
 
 use backends::Layout;
@@ -8,7 +9,7 @@ use dirfd::TreeName;
 use toml::de::{DeTable, DeValue};
 
 use crate::boot::stamp::ThisRoot;
-use crate::config::reader::{PlacedText, Position, Problems, TableReader, escape_path, quoted};
+use crate::config::reader::{PlacedText, Position, Problems, TableReader, quoted};
 
 /// `live` where the configuration does not say.
 pub const DEFAULT_LIVE: &str = "root";
@@ -79,7 +80,7 @@ impl RootConfig {
         let live = self.layout()?.live.to_string();
         let place = match self {
             Self::Zfs { dataset, .. } => Some(dataset.clone()),
-            other => other.place().map(escape_path),
+            other => other.place().map(|place| Escaped::of_path(place).to_string()),
         };
         Some(ThisRoot { place, live, ..ThisRoot::default() })
     }

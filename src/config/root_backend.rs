@@ -14,7 +14,6 @@ use dirfd::path::{Escaped, shell_word};
 use dirfd::{Error, Result, TreeName};
 
 use crate::config::Config;
-use crate::config::reader::escape_path;
 use crate::config::root::{DEFAULT_BLANK, DEFAULT_OLD, RootConfig, default_zfs_blank};
 
 impl Config {
@@ -100,7 +99,7 @@ pub fn detect_root(root: &Path, host: &Path) -> Result<RootConfig> {
 }
 
 fn detect_action(root: &Path) -> String {
-    format!("find the root file system at {}", escape_path(root))
+    format!("find the root file system at {}", Escaped::of_path(root))
 }
 
 fn unsuitable_file_system(root: &Path, fs_type: &[u8]) -> Error {
@@ -189,7 +188,7 @@ fn stable_device(root: &Path, host: &Path, found: &Mounted) -> Result<PathBuf> {
     if source.is_absolute() && below_host.exists() {
         return Ok(source.to_path_buf());
     }
-    let why = format!("its device is called {}, which is not there", escape_path(source));
+    let why = format!("its device is called {}, which is not there", Escaped::of_path(source));
     Err(Error::new(detect_action(root), why)
         .hint("write a configuration with its `device` and name it with `--config FILE`"))
 }

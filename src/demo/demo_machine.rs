@@ -101,5 +101,5 @@ fn make_dir(dir: &Path) -> Result<()> {
 }
 
 fn escaped_path(path: &Path) -> String {
-    Escaped(path.as_os_str().as_encoded_bytes()).to_string()
+    Escaped::of_path(path).to_string()
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::{fmt, io};
@@ -235,7 +234,7 @@ fn warn_if_elsewhere(backend: &dyn Backend, live: &Tree, root: &Path) {
     if let Some(Ok(found)) = mounted
         && found.as_ref() != Some(&live.id)
     {
-        let root = Escaped(root.as_os_str().as_bytes());
+        let root = Escaped::of_path(root);
         ui::report_warning(format_args!(
             "this is about `{}`, which is not what is at {root}",
             live.name

@@ -1,4 +1,5 @@
 //! Gathers the facts: everything that `doctor` reads is read here, and what cannot be read is listed.
+use dirfd::path::Escaped;
 use std::collections::BTreeMap;
 
 use backends::{Backend, PLACE_FOR_SWAP, Survey};
@@ -7,7 +8,6 @@ use dirfd::{Error, Result, TreeName, TreePath, atomic_file};
 use crate::boot::kernels::Kernels;
 use crate::boot::{expire_plan, rollback_plan, swap_files};
 use crate::config::DEFAULT_FILE;
-use crate::config::reader::escape_path;
 use crate::config::rollback_options::Strategy;
 use crate::doctor::entries::Mounts;
 use crate::doctor::machine_facts::{Facts, Lies, OwnConfig};
@@ -21,7 +21,7 @@ pub(crate) fn gather(sources: &Sources<'_>) -> Result<Facts> {
     let mounts = Mounts::read(sources.root_path)?;
     let mut facts = Facts {
         today: sources.clock.timestamp().div_euclid(86_400),
-        file: escape_path(&sources.config.file),
+        file: Escaped::of_path(&sources.config.file).to_string(),
         ..Facts::default()
     };
     let trees = open_trees(sources, &mut facts.unchecked);

@@ -1,4 +1,5 @@
 //! What the facts are gathered from: live, blank, the configuration and the host, opened once.
+use dirfd::path::Escaped;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -8,7 +9,6 @@ use dirfd::{Error, Result, TreePath};
 
 use crate::boot::command_line::CommandLine;
 use crate::config::Config;
-use crate::config::reader::escape_path;
 use crate::doctor::machine_facts::Unchecked;
 use crate::host::HostRoot;
 
@@ -61,7 +61,7 @@ pub(crate) fn open_trees(sources: &Sources<'_>, unchecked: &mut Vec<Unchecked>) 
         push_unchecked(unchecked, what, &error);
     }
     if trees.live.is_some() && !trees.live_is_root {
-        let why = format!("what is mounted at {} is not live", escape_path(sources.root_path));
+        let why = format!("what is mounted at {} is not live", Escaped::of_path(sources.root_path));
         let what = "whether kept paths are in their places, and who can log in now";
         unchecked.push(Unchecked::new(what, &why));
     }

@@ -82,7 +82,7 @@ impl ConfigEditing {
 }
 
 fn change_action(file: &Path) -> String {
-    format!("change the configuration {}", Escaped(file.as_os_str().as_encoded_bytes()))
+    format!("change the configuration {}", Escaped::of_path(file))
 }
 
 fn read_text(file: &Path) -> Result<String> {

@@ -55,7 +55,7 @@ pub(crate) fn run(cli: &Cli, args: &Forget) -> Result<ExitCode, Failure> {
 
 /// A path that is there is meant literally; anything else is a pattern.
 fn pattern_argument(path: &Path, root: &Path, host: &HostRoot) -> Result<String> {
-    let shown = Escaped(path.as_os_str().as_bytes()).to_string();
+    let shown = Escaped::of_path(path).to_string();
     let wild = path.as_os_str().as_bytes().iter().any(|byte| WILD.contains(byte));
     let literal = |path: &TreePath| {
         let bytes = path.as_bytes().iter();

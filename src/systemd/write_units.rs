@@ -32,7 +32,7 @@ impl<'d> Writer<'d> {
     fn open(path: &'d Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = fs::open(path, flags, Mode::empty())
-            .map_err(|e| Error::io(format!("open the directory {}", escape_path(path)), e))?;
+            .map_err(|e| Error::io(format!("open the directory {}", Escaped::of_path(path)), e))?;
         Ok(Self { path, dir, links: Vec::new() })
     }
 
@@ -106,10 +106,6 @@ impl<'d> Writer<'d> {
     }
 
     fn cannot(&self, verb: &str, name: &str, error: io::Error) -> Error {
-        Error::io(format!("{verb} the unit {name} in {}", escape_path(self.path)), error)
+        Error::io(format!("{verb} the unit {name} in {}", Escaped::of_path(self.path)), error)
     }
-}
-
-fn escape_path(path: &Path) -> Escaped<'_> {
-    Escaped(path.as_os_str().as_encoded_bytes())
 }
