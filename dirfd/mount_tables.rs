@@ -115,7 +115,7 @@ pub fn read_mount_tables(proc: BorrowedFd<'_>, until: Instant) -> Result<MountTa
     let status = read_proc_file(proc, &Path::new(OWN).join("status"), None);
     // A `/proc` that does not tell is read the long way.
     let mut kin = Kin::new(&status.unwrap_or_default(), by_root);
-    for process in list_numbered(proc, Path::new("."))? {
+    for process in list_processes(proc, Path::new("."))? {
         for thread in list_threads(proc, process)? {
             if Instant::now() >= until {
                 found.more = true;
@@ -208,7 +208,7 @@ fn list_threads(proc: BorrowedFd<'_>, process: i32) -> Result<Vec<i32>> {
     let tasks = PathBuf::from(process.to_string()).join("task");
     match fs::statx(proc, &tasks, AtFlags::empty(), StatxFlags::NLINK) {
         Ok(stat) if stat.stx_nlink == 3 => Ok(vec![process]),
-        Ok(_) | Err(_) => list_numbered(proc, &tasks),
+        Ok(_) | Err(_) => list_processes(proc, &tasks),
     }
 }
 
@@ -240,26 +240,27 @@ fn read_proc_file(
     Ok(content)
 }
 
-/// The entries of a directory of `/proc` whose names are numbers; none if its process has ended.
-fn list_numbered(proc: BorrowedFd<'_>, path: &Path) -> Result<Vec<i32>> {
-    let action = || format!("list /proc/{}", path.display());
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let list = || -> io::Result<Vec<i32>> {
-        let mut numbers = Vec::new();
-        let dir = fs::openat(proc, path, flags, Mode::empty())?;
-        let mut buffer = Vec::with_capacity(READ_AT_ONCE);
-        let mut entries = RawDir::new(dir, buffer.spare_capacity_mut());
-        while let Some(entry) = entries.next() {
-            numbers.extend(entry?.file_name().to_str().ok().and_then(|n| n.parse::<i32>().ok()));
-        }
-        numbers.sort_unstable();
-        Ok(numbers)
-    };
-    match list() {
+/// [`list_numbered`] of a directory of `/proc`; none if its process has ended.
+fn list_processes(proc: BorrowedFd<'_>, path: &Path) -> Result<Vec<i32>> {
+    match list_numbered(proc, path) {
         Ok(numbers) => Ok(numbers),
         Err(error) if has_ended(&error) => Ok(Vec::new()),
-        Err(error) => Err(Error::io(action(), error)),
+        Err(error) => Err(Error::io(format!("list /proc/{}", path.display()), error)),
     }
+}
+
+/// The entries of a directory of `/proc` whose names are numbers, sorted.
+pub(crate) fn list_numbered(proc: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<i32>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut numbers = Vec::new();
+    let dir = fs::openat(proc, path, flags, Mode::empty())?;
+    let mut buffer = Vec::with_capacity(READ_AT_ONCE);
+    let mut entries = RawDir::new(dir, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        numbers.extend(entry?.file_name().to_str().ok().and_then(|n| n.parse::<i32>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 /// What `/proc` answers about a thread that has ended, or is a zombie without a namespace.

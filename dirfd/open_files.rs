@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use crate::kcmp::Kin;
 use crate::manifest::Census;
+use crate::mount_tables::list_numbered;
 use crate::path::Escaped;
 use crate::process_unit::{self, Unit};
 use crate::sys::process_calls::by_root_and_files;
@@ -414,18 +415,6 @@ fn device_of(stat: &Statx) -> (u32, u32) {
 fn read_proc_file(proc: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
     let opened = fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     atomic_file::read_at_most(File::from(opened), Vec::new(), atomic_file::MAX_KERNEL_TABLE)
-}
-
-/// The entries of a directory of `/proc` whose names are numbers.
-fn list_numbered(proc: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<i32>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = fs::openat(proc, path, flags, Mode::empty())?;
-    let mut numbers = Vec::new();
-    for entry in fs::Dir::read_from(dir.as_fd())? {
-        numbers.extend(entry?.file_name().to_str().ok().and_then(|n| n.parse::<i32>().ok()));
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
 }
 
 /// What `/proc` answers about a process that has ended, or a handle that was closed.
