@@ -16,6 +16,7 @@ use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::login_sources::is_private_key;
 use crate::doctor::machine_facts::{BlankFacts, Facts, OwnConfig, Secret};
 use crate::doctor::next_tree::{self, Look};
+use crate::doctor::sources::tree_path;
 use crate::doctor::storage_content::{is_public, read_head};
 use crate::persist::known_state::{self, ALL};
 use crate::persist::list::Home;
@@ -275,15 +276,15 @@ pub(crate) fn gather(
             secrets.push(Secret { path, what: "private keys".to_string(), kept });
         }
     }
-    let machine_id = match next_tree::look_up_in_tree(tree, &path("etc/machine-id"))? {
+    let machine_id = match next_tree::look_up_in_tree(tree, &tree_path("etc/machine-id"))? {
         Look::Seen(seen) if seen.node.file_type == FileType::File => {
-            is_machine_id(&next_tree::read_content(tree, &path("etc/machine-id"))?)
+            is_machine_id(&next_tree::read_content(tree, &tree_path("etc/machine-id"))?)
         }
         _ => false,
     };
     let seeds = ["var/lib/systemd/random-seed", "var/lib/urandom/random-seed"];
     let mut random_seed = None;
-    for seed in seeds.map(path) {
+    for seed in seeds.map(tree_path) {
         if !survives(&seed) && holds_content(tree, &seed, false)? {
             random_seed = Some(seed);
         }
@@ -296,10 +297,6 @@ pub(crate) fn gather(
         random_seed,
         older_initrd: None,
     })
-}
-
-fn path(text: &str) -> TreePath {
-    TreePath::parse(text.as_bytes()).unwrap_or_default()
 }
 
 /// `uninitialized` and an empty file ask for a new one (machine-id(5)).
@@ -317,15 +314,17 @@ fn known_places(tree: BorrowedFd<'_>) -> Result<Vec<(TreePath, Option<Home>)>> {
         uid: None,
         gid: None,
     };
-    let mut homes = vec![home("root", path("root"))];
-    for name in list_names_of(tree, &path("home"))? {
-        homes.push(home("", path("home").join(name.as_bytes())));
+    let mut homes = vec![home("root", tree_path("root"))];
+    for name in list_names_of(tree, &tree_path("home"))? {
+        homes.push(home("", tree_path("home").join(name.as_bytes())));
     }
     let mut places = Vec::new();
     for known in ALL.iter().filter(|known| known.secret) {
         match known.pattern.strip_prefix("~/") {
             Some(below) => places.extend(
-                homes.iter().map(|home| (home.path.join_path(&path(below)), Some(home.clone()))),
+                homes
+                    .iter()
+                    .map(|home| (home.path.join_path(&tree_path(below)), Some(home.clone()))),
             ),
             None => {
                 places.extend(expand_pattern(tree, known.pattern)?.into_iter().map(|p| (p, None)))
@@ -338,9 +337,9 @@ fn known_places(tree: BorrowedFd<'_>) -> Result<Vec<(TreePath, Option<Home>)>> {
 /// A pattern itself, or with a `*` the names in its directory; what they are is told by `known`.
 fn expand_pattern(tree: BorrowedFd<'_>, pattern: &str) -> Result<Vec<TreePath>> {
     let Some((dir, _)) = pattern.rsplit_once('/').filter(|(_, last)| last.contains('*')) else {
-        return Ok(vec![path(pattern)]);
+        return Ok(vec![tree_path(pattern)]);
     };
-    let dir = path(dir);
+    let dir = tree_path(dir);
     Ok(list_names_of(tree, &dir)?.iter().map(|name| dir.join(name.as_bytes())).collect())
 }
 
