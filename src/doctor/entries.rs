@@ -34,7 +34,7 @@ pub(crate) fn check(facts: &Facts) -> Vec<Finding> {
 fn unsuitable(facts: &Facts) -> Vec<Finding> {
     let finding = |facts_of: &EntryFacts| {
         let entry = &facts_of.entry;
-        let early = entry.in_initrd.unwrap_or(facts_of.known.is_some_and(|known| known.early));
+        let early = entry.is_set_up_in_initrd();
         let row = unsuitable::find_unsuitable(&entry.path, early)?;
         let severity = match row.severity {
             unsuitable::UnsuitableSeverity::Refused => Severity::Warning,

@@ -11,7 +11,6 @@ use crate::boot::swap_files::SwapFile;
 use crate::config::reader::Position;
 use crate::doctor::shadow::Shadow;
 use crate::persist::accounts::Accounts;
-use crate::persist::known_state::KnownPath;
 use crate::persist::list::KeepEntry;
 
 /// Everything that was found out.
@@ -131,8 +130,6 @@ pub(crate) struct People {
 pub(crate) struct EntryFacts {
     /// The entry.
     pub(crate) entry: KeepEntry,
-    /// What is known of its path.
-    pub(crate) known: Option<&'static KnownPath>,
     /// Its data in storage.
     pub(crate) data: Data,
     /// It is noted on the data that its program replaces it.

@@ -129,7 +129,7 @@ impl Survey<'_> {
             return here;
         };
         here.open |= self.is_open_in_live(&entry.path);
-        let known = entry.known();
+        let known = entry.known;
         here.secret = here.secret.or(known.filter(|known| known.secret).map(|known| known.what));
         here
     }

@@ -66,19 +66,6 @@ fn by_fstab(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
     ))
 }
 
-/// How it is meant to come to its place, where that can be told.
-fn intended_placement(entry: &EntryFacts) -> PlacementMethod {
-    let EntryFacts { entry, known, data, noted_as_replaced, .. } = entry;
-    let by_kind = match (entry.kind, data) {
-        (EntryKind::File, _) if *noted_as_replaced => PlacementMethod::Symlink,
-        (EntryKind::Dir, _) => PlacementMethod::Bind,
-        (EntryKind::File, Data::Present(_)) => PlacementMethod::Bind,
-        (EntryKind::File, _) if entry.create => PlacementMethod::Bind,
-        (EntryKind::File, _) => PlacementMethod::Symlink,
-    };
-    entry.how.or_else(|| known.and_then(|known| known.how())).unwrap_or(by_kind)
-}
-
 fn not_there(facts: &Facts, entry: &EntryFacts, target: &Target) -> Option<Finding> {
     let (path, source) = (&entry.entry.path, entry.entry.source());
     if facts.before_first_rollback && comes_by_itself(entry, target) {
@@ -184,9 +171,9 @@ fn other_mount(facts: &Facts, entry: &EntryFacts) -> String {
 
 /// A file that was to be a link, or is known to be renamed over, cannot be somebody's older data.
 fn is_replaced(entry: &EntryFacts) -> bool {
-    entry.entry.kind == EntryKind::File
-        && intended_placement(entry) == PlacementMethod::Symlink
-        && matches!(entry.data, Data::Present(_))
+    let Data::Present(stored) = entry.data else { return false };
+    let how = entry.entry.placement(entry.noted_as_replaced, Some(stored.file_type));
+    entry.entry.kind == EntryKind::File && how == PlacementMethod::Symlink
 }
 
 fn replaced_link(entry: &EntryFacts) -> Finding {
@@ -202,7 +189,7 @@ fn replaced_link(entry: &EntryFacts) -> Finding {
 }
 
 fn renamed_over(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
-    let known = entry.known.filter(|known| known.renamed_over && !known.early)?;
+    let known = entry.entry.known.filter(|known| known.renamed_over && !known.early)?;
     if entry.entry.how != Some(PlacementMethod::Bind) || entry.entry.kind != EntryKind::File {
         return None;
     }
@@ -221,8 +208,7 @@ fn renamed_over(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
 
 /// It was seen to be replaced, and nothing in the configuration says so.
 fn check_noted_link(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
-    let known = entry.known.and_then(|known| known.how());
-    if !entry.noted_as_replaced || entry.entry.how.or(known).is_some() {
+    if !entry.noted_as_replaced || entry.entry.stated_placement().is_some() {
         return None;
     }
     Some(Finding::new(
@@ -304,12 +290,11 @@ pub(crate) fn gather(
             Target::Unknown
         })
     });
-    let known = entry.known();
     let in_blank = blank.is_some_and(|blank| {
         // What cannot be looked at is not promised to come.
         matches!(next_tree::look_up_in_tree(blank.as_fd(), &entry.path), Ok(Look::Seen(_)))
     });
-    EntryFacts { entry, known, data, noted_as_replaced, in_blank, target }
+    EntryFacts { entry, data, noted_as_replaced, in_blank, target }
 }
 
 fn is_noted(root: &HostRoot, entry: &KeepEntry) -> Result<bool> {

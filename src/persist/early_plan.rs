@@ -12,7 +12,6 @@ use crate::persist::WhyAndHint;
 use crate::persist::list::KeepEntry;
 use crate::persist::mount_options;
 use crate::persist::resolve::ancestors;
-use crate::systemd::mount_units;
 
 /// What is at a mount point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,11 +51,8 @@ pub(crate) struct MountRefusal {
 /// The entries that the initrd puts in their places, and those that they lie in: mounted later, a
 /// parent would cover them.
 pub(crate) fn early_entries(list: &[KeepEntry]) -> Vec<KeepEntry> {
-    let early: BTreeSet<&TreePath> = list
-        .iter()
-        .filter(|entry| mount_units::in_initrd(entry))
-        .map(|entry| &entry.path)
-        .collect();
+    let early: BTreeSet<&TreePath> =
+        list.iter().filter(|entry| entry.is_set_up_in_initrd()).map(|entry| &entry.path).collect();
     let needed = |entry: &&KeepEntry| early.iter().any(|path| path.is_within(&entry.path));
     list.iter().filter(needed).cloned().collect()
 }

@@ -29,6 +29,8 @@ pub struct KeepEntry {
     pub owner: Ownership,
     /// The same for parents that have to be made.
     pub parent: Ownership,
+    /// What is known of its path.
+    pub(crate) known: Option<&'static KnownPath>,
     /// How the data comes to its place; `None` leaves the choice to `apply`.
     pub how: Option<PlacementMethod>,
     /// Make an empty target in storage where there is none.
@@ -64,14 +66,6 @@ pub struct Home {
 }
 
 impl KeepEntry {
-    /// What is known of its path.
-    pub(crate) fn known(&self) -> Option<&'static KnownPath> {
-        let known =
-            known_state::find_known_path(&self.path, self.home.as_ref().map(|home| &home.path));
-        // What a program renames over another is a file.
-        known.filter(|known| self.kind == EntryKind::File || !known.renamed_over)
-    }
-
     /// Where its data is on the machine, without a leading slash.
     pub fn source(&self) -> TreePath {
         let bytes = [self.storage.as_bytes(), b"/", self.data.as_bytes()].concat();
@@ -120,6 +114,7 @@ fn resolve_settings(
     storage: &Storage,
     user: Option<&UserEntries>,
 ) -> KeepEntry {
+    let known = known_state::find_known_path(&entry.path, user.map(|user| &user.home));
     KeepEntry {
         path: entry.path.clone(),
         kind: entry.kind,
@@ -134,6 +129,8 @@ fn resolve_settings(
         }),
         owner: entry.owner.clone(),
         parent: entry.parent.clone(),
+        // What a program renames over another is a file.
+        known: known.filter(|known| entry.kind == EntryKind::File || !known.renamed_over),
         how: entry.how,
         // An empty directory harms nobody; an empty file may be taken for a broken one.
         create: entry.create.unwrap_or(entry.kind == EntryKind::Dir),

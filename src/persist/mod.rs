@@ -23,6 +23,7 @@ pub(crate) mod observed;
 pub(crate) mod owners;
 pub(crate) mod path_lookup;
 pub mod persistence;
+pub(crate) mod placement;
 pub mod plan;
 pub(crate) mod plan_source;
 pub(crate) mod plan_target;

@@ -69,7 +69,7 @@ impl<'p> OwnerResolver<'p> {
     /// Whose an entry is.
     pub(crate) fn of(&self, one: &ResolvedEntry) -> Result<OwnerAndMode, WhyAndHint> {
         let default = self.default_owner(one)?;
-        let secret = one.known.is_some_and(|known| known.secret);
+        let secret = one.entry.known.is_some_and(|known| known.secret);
         let mode = match (one.entry.kind, secret) {
             (EntryKind::Dir, true) => PRIVATE_DIR_MODE,
             (EntryKind::Dir, false) => {

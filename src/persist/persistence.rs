@@ -81,7 +81,7 @@ impl<'m> Persistence<'m> {
                 .and_then(|link| Ok(rustix::fs::readlinkat(link, c"", Vec::new())?.into_bytes()));
             target.is_ok_and(|target| leads_to(&target, one))
         };
-        let open = self.resolved.iter().filter(|one| one.how().is_none());
+        let open = self.resolved.iter().filter(|one| one.entry.fixed_placement().is_none());
         open.filter(is_link).map(|one| &one.entry.path)
     }
 

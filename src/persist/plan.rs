@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
+use dirfd::FileType;
 use dirfd::TreePath;
 use dirfd::path::shell_path;
 
@@ -175,15 +176,12 @@ impl<'p> Planner<'p> {
         if self.waits_for_identity(one) {
             return Ok(());
         }
-        let how = self.choose_method(one);
+        let stored = self.file_at(&one.source).map(|found| found.stat.facts.file_type);
+        let how = one.entry.placement(self.observed.replaced.contains(&one.source), stored);
         if self.is_to_adopt(one, how) {
-            // By then it exists in storage.
-            let linked = if self.was_replaced(one) {
-                PlacementMethod::Symlink
-            } else {
-                PlacementMethod::Bind
-            };
-            return self.plan_adoption(one, ownership, one.how().unwrap_or(linked));
+            // By then it is a file in storage.
+            let how = one.entry.placement(self.was_replaced(one), Some(FileType::File));
+            return self.plan_adoption(one, ownership, how);
         }
         self.plan_source(one, ownership, how)?;
         self.plan_target(one, how)
@@ -194,7 +192,7 @@ impl<'p> Planner<'p> {
             PathState::Unreadable(why, hint) => {
                 return Err(unreadable_place(why, hint.as_deref()));
             }
-            PathState::Present(found) if found.stat.facts.file_type == dirfd::FileType::Dir => {}
+            PathState::Present(found) if found.stat.facts.file_type == FileType::Dir => {}
             PathState::Present(_) => {
                 let why = format!("the storage {storage} is no directory");
                 return Err((why, "mount the storage there, or name its directory".into()));
@@ -243,20 +241,6 @@ impl<'p> Planner<'p> {
         Err((mount.to_string(), mount.hint(path)))
     }
 
-    /// How an entry comes to its place. A file that nobody has made yet is linked, so that its
-    /// program can make it through the link.
-    fn choose_method(&self, one: &ResolvedEntry) -> PlacementMethod {
-        one.how().unwrap_or_else(|| {
-            if self.observed.replaced.contains(&one.source) {
-                return PlacementMethod::Symlink;
-            }
-            let stored = self.file_at(&one.source);
-            let is_file = |found: &FoundFile| found.stat.facts.file_type == dirfd::FileType::File;
-            let bind = stored.map_or(one.entry.create, is_file);
-            if bind { PlacementMethod::Bind } else { PlacementMethod::Symlink }
-        })
-    }
-
     /// Plans the directories that lead to `path`. `twin` is the path on the other side.
     pub(crate) fn make_parents(
         &mut self,
@@ -276,7 +260,7 @@ impl<'p> Planner<'p> {
                 break;
             }
             match self.state_of(&dir) {
-                PathState::Present(found) if found.stat.facts.file_type == dirfd::FileType::Dir => {
+                PathState::Present(found) if found.stat.facts.file_type == FileType::Dir => {
                     break;
                 }
                 PathState::Present(_) => {

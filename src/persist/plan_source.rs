@@ -44,8 +44,8 @@ impl Planner<'_> {
 
     fn make_source(&mut self, one: &ResolvedEntry, ownership: OwnerAndMode) {
         let OwnerAndMode { owner, mode, .. } = ownership;
-        if one.known.is_some_and(|known| known.secret) && ownership.declared_mode.is_none() {
-            let what = one.known.map_or("", |known| known.what);
+        if one.entry.known.is_some_and(|known| known.secret) && ownership.declared_mode.is_none() {
+            let what = one.entry.known.map_or("", |known| known.what);
             let path = &one.entry.path;
             self.plan.notes.push(format!("{path} ({what}): made for its owner alone to look into"));
         }

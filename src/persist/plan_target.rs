@@ -31,7 +31,7 @@ impl Planner<'_> {
         };
         if let Some(target) = here.as_ref().and_then(|found| found.target.as_ref()) {
             let leads_there = leads_to(target, one);
-            match (one.how(), how) {
+            match (one.entry.fixed_placement(), how) {
                 (None, _) | (Some(PlacementMethod::Symlink), _) if leads_there => return Ok(()),
                 (_, PlacementMethod::Bind) if leads_there => {
                     self.push_cover(one, target.clone(), options);
@@ -218,7 +218,8 @@ impl Planner<'_> {
     /// the place of the link: over a mount it could not, so that it stays a link.
     pub(crate) fn was_replaced(&self, one: &ResolvedEntry) -> bool {
         let noted = || self.observed.replaced.contains(&one.source);
-        one.how().is_none() && (self.observed.linked.contains(&one.entry.path) || noted())
+        one.entry.fixed_placement().is_none()
+            && (self.observed.linked.contains(&one.entry.path) || noted())
     }
 
     /// Moves what is at the place into storage, and goes on from there.

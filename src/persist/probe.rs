@@ -48,7 +48,7 @@ pub(crate) fn probe_entries(
 
 /// Looks for the note on files of which nothing says how they come to their places.
 fn find_replaced(machine: &Machine, resolved: &[ResolvedEntry], observed: &mut Observations) {
-    for one in resolved.iter().filter(|one| one.how().is_none()) {
+    for one in resolved.iter().filter(|one| one.entry.fixed_placement().is_none()) {
         let is_file = |found: &FoundFile| found.stat.facts.file_type == FileType::File;
         if !observed.file_at(&one.source).is_some_and(is_file) {
             continue;

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use dirfd::TreePath;
 
 use crate::config::entry::{EntryKind, PlacementMethod};
-use crate::persist::known_state::KnownPath;
 use crate::persist::list::KeepEntry;
 
 /// One entry in its place.
@@ -14,8 +13,6 @@ use crate::persist::list::KeepEntry;
 pub struct ResolvedEntry {
     /// What was declared.
     pub(crate) entry: KeepEntry,
-    /// What is known of its path.
-    pub(crate) known: Option<&'static KnownPath>,
     /// The entry that it lies in, if it does.
     pub(crate) within: Option<TreePath>,
     /// Where its data lies.
@@ -31,18 +28,12 @@ pub struct ResolvedEntry {
 impl ResolvedEntry {
     /// Whether it is the file that the machine is known by.
     pub(crate) fn is_identity(&self) -> bool {
-        self.entry.kind == EntryKind::File && self.known.is_some_and(|known| known.identity)
+        self.entry.kind == EntryKind::File && self.entry.known.is_some_and(|known| known.identity)
     }
 
     /// Whether its data lies within its parent's, so that it is seen as soon as the parent is.
     pub(crate) fn is_shown_by_parent(&self) -> bool {
         self.made_at == self.source
-    }
-
-    /// How it comes to its place, if that does not depend on what is there.
-    pub(crate) fn how(&self) -> Option<PlacementMethod> {
-        let declared = self.entry.how.or_else(|| self.known.and_then(KnownPath::how));
-        declared.or((self.entry.kind == EntryKind::Dir).then_some(PlacementMethod::Bind))
     }
 }
 
@@ -54,7 +45,6 @@ pub fn resolve_entries(list: &[KeepEntry]) -> Vec<ResolvedEntry> {
     let mut by_path: BTreeMap<TreePath, usize> = BTreeMap::new();
     for entry in sorted {
         let mut one = ResolvedEntry {
-            known: entry.known(),
             within: None,
             source: entry.source(),
             seen_at: entry.path.clone(),
@@ -69,7 +59,7 @@ pub fn resolve_entries(list: &[KeepEntry]) -> Vec<ResolvedEntry> {
             let rest = entry.path.below(&parent.entry.path).unwrap_or_default();
             one.within = Some(parent.entry.path.clone());
             one.made_at = parent.source.join_path(&rest);
-            one.seen_at = match parent.how() {
+            one.seen_at = match parent.entry.fixed_placement() {
                 Some(PlacementMethod::Symlink) => one.made_at.clone(),
                 _ => parent.seen_at.join_path(&rest),
             };

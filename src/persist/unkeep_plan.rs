@@ -68,7 +68,7 @@ pub fn probe_live(machine: &Machine, one: &ResolvedEntry) -> Result<LiveState> {
         }),
         // By the time that nobody can set.
         Some(stored)
-            if one.how() != Some(PlacementMethod::Bind)
+            if one.entry.fixed_placement() != Some(PlacementMethod::Bind)
                 && live.stat.changed >= stored.stat.changed =>
         {
             Ok(LiveState::Newer)

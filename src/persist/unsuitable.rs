@@ -225,7 +225,7 @@ mod tests {
         let list = list::keep_list(&config);
         assert!(!list.is_empty());
         for entry in list {
-            let early = entry.in_initrd.unwrap_or(entry.known().is_some_and(|known| known.early));
+            let early = entry.is_set_up_in_initrd();
             assert_eq!(find_unsuitable(&entry.path, early), None, "{}", entry.path);
         }
     }

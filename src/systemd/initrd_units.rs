@@ -10,8 +10,8 @@ use crate::boot::command_line::BootRequest;
 use crate::cli::exit_code::Exit;
 use crate::config::rollback_options::OnFailure;
 use crate::config::{Config, DEFAULT_FILE};
+use crate::persist::list::KeepEntry;
 use crate::persist::list::{self};
-use crate::systemd::mount_units;
 use crate::systemd::root_units::{command_line_of, mounts_of};
 use crate::systemd::unit_file::{self, UnitText, Value};
 use crate::systemd::unit_set::{FINISH, IN_INITRD, Link, ROLLBACK, Unit, Units};
@@ -72,7 +72,7 @@ impl InInitrd<'_> {
             add(ROOT_REQUIRES, self.rollback(device.as_deref(), pool, &command, &origin));
         }
         let list = self.config.map(list::keep_list).unwrap_or_default();
-        if list.iter().any(mount_units::in_initrd) {
+        if list.iter().any(KeepEntry::is_set_up_in_initrd) {
             add(INITRD_WANTS, in_initrd(&command, &origin));
         }
         Ok((units, warning))

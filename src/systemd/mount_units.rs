@@ -10,17 +10,17 @@ use rustix::fs::{self, AtFlags, Mode, OFlags};
 
 use crate::config::entry::{EntryKind, PlacementMethod};
 use crate::host::{HostRoot, is_not_found};
-use crate::persist::known_state::KnownPath;
 use crate::persist::list::KeepEntry;
 use crate::systemd::unit_file::{self, UnitText, Value};
 use crate::systemd::unit_set::{ADOPT, APPLY, HELD, LINKED, PREPARE, Unit};
 
 /// The unit; the error says why there can be none.
 ///
-/// `homes` are directories whose owners may put links where they like.
+/// `how` is what was said of its placement, which is not a link: what its data is cannot be looked at, since its
+/// storage may not be mounted yet. `homes` are directories whose owners may put links where they like.
 pub(crate) fn mount_unit(
     entry: &KeepEntry,
-    way: Way,
+    how: Option<PlacementMethod>,
     homes: &[TreePath],
     origin: &Value,
 ) -> Result<Unit, String> {
@@ -43,7 +43,7 @@ pub(crate) fn mount_unit(
         // Both are named: an order that leads over a unit that failed does not hold at shutdown.
         .set("Before", &format!("{APPLY} {ADOPT} local-fs.target"));
     let text = until_shutdown(text, entry);
-    let text = with_conditions(text, entry, way, homes)?
+    let text = with_conditions(text, entry, how, homes)?
         .section("Mount")
         .value("What", &source)
         .value("Where", &target)
@@ -62,7 +62,7 @@ fn path_for_people(entry: &KeepEntry) -> Result<Value, String> {
 
 /// What the initrd has mounted stays until the very end, as systemd keeps all its mounts.
 fn until_shutdown(text: UnitText, entry: &KeepEntry) -> UnitText {
-    if in_initrd(entry) {
+    if entry.is_set_up_in_initrd() {
         text
     } else {
         text.set("Conflicts", "umount.target").set("Before", "umount.target")
@@ -73,7 +73,7 @@ fn until_shutdown(text: UnitText, entry: &KeepEntry) -> UnitText {
 fn with_conditions(
     text: UnitText,
     entry: &KeepEntry,
-    way: Way,
+    how: Option<PlacementMethod>,
     homes: &[TreePath],
 ) -> Result<UnitText, String> {
     let mut text = text;
@@ -86,7 +86,8 @@ fn with_conditions(
         .filter_map(|data| path_within(&entry.storage, data))
         .collect();
     links.extend(below_homes(&entry.path, homes));
-    if way == Way::BindIfThere && !links.contains(&entry.path) {
+    // Where nothing was said, and its data is a file that is linked already.
+    if how.is_none() && !links.contains(&entry.path) {
         links.push(entry.path.clone());
     }
     for link in &links {
@@ -100,7 +101,7 @@ fn mount_options_text(entry: &KeepEntry) -> String {
         (entry.hide_mounts, "x-gvfs-hide"),
         (entry.allow_trash, "x-gvfs-trash"),
         (entry.notrim, "X-fstrim.notrim"),
-        (in_initrd(entry), "x-initrd.mount"),
+        (entry.is_set_up_in_initrd(), "x-initrd.mount"),
     ];
     let flags = flags.iter().filter(|(set, _)| *set).map(|(_, option)| *option);
     let own = entry.options.iter().map(String::as_str);
@@ -202,37 +203,6 @@ fn write_held(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o644);
     change("units: hold", || Ok(fs::openat(dir, name, flags, mode).map(drop)?))
-}
-
-// Which entries are mounts at boot, decided without a look at storage, which may not be mounted yet.
-
-/// What a boot makes of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// A bind mount, since the list or what is known of the path says so.
-    Bind,
-    /// A bind mount, unless there is no data in storage or a link there already: nothing was said.
-    BindIfThere,
-    /// A link, which is not systemd's to make.
-    Link,
-}
-
-impl Way {
-    /// Decides for one entry.
-    pub(crate) fn of(entry: &KeepEntry) -> Self {
-        let known = || entry.known().and_then(KnownPath::how);
-        match entry.how.or_else(known) {
-            Some(PlacementMethod::Bind) => Self::Bind,
-            Some(PlacementMethod::Symlink) => Self::Link,
-            None => Self::BindIfThere,
-        }
-    }
-}
-
-/// Whether the initrd has set the entry up before any unit of the root runs.
-pub(crate) fn in_initrd(entry: &KeepEntry) -> bool {
-    let known = || entry.known().is_some_and(|known| known.early);
-    entry.in_initrd.unwrap_or_else(known)
 }
 
 /// The condition that finds data of this kind.

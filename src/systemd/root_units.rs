@@ -6,8 +6,9 @@ use dirfd::TreePath;
 
 use crate::boot::fstab::{self, FstabMount, FstabMounts};
 use crate::config::Config;
+use crate::config::entry::PlacementMethod;
 use crate::persist::list::{self, KeepEntry};
-use crate::systemd::mount_units::{self, Way};
+use crate::systemd::mount_units;
 use crate::systemd::unit_file::{self, UnitText, Value};
 use crate::systemd::unit_set::{ADOPT, APPLY, Left, Link, PREPARE, Unit, Units};
 
@@ -49,8 +50,7 @@ impl Units {
             }
         }
         units.links = wants_links(&units.files);
-        let ways = list.iter().map(|entry| (entry, Way::of(entry)));
-        units.files.extend(ways.filter_map(|(entry, way)| machine_id_drop_in(entry, way, &origin)));
+        units.files.extend(list.iter().filter_map(|entry| machine_id_drop_in(entry, &origin)));
         Ok(units)
     }
 
@@ -63,11 +63,12 @@ impl Units {
     }
 
     fn add(&mut self, entry: &KeepEntry, homes: &[TreePath], origin: &Value) {
-        let way = Way::of(entry);
-        if way == Way::Link {
+        let how = entry.stated_placement();
+        // A link is not systemd's to make.
+        if how == Some(PlacementMethod::Symlink) {
             return;
         }
-        match mount_units::mount_unit(entry, way, homes, origin) {
+        match mount_units::mount_unit(entry, how, homes, origin) {
             Ok(unit) => self.files.push(unit),
             Err(why) => self.left.push(Left { path: entry.path.clone(), why }),
         }
@@ -220,8 +221,9 @@ const MACHINE_ID: &[u8] = b"etc/machine-id";
 /// `systemd-machine-id-commit.service` takes any mount on `/etc/machine-id` for the one that PID 1
 /// makes at a first boot, and fails on ours at each boot. It stays in force while storage has no id
 /// yet: what it writes then is adopted at shutdown.
-pub(crate) fn machine_id_drop_in(entry: &KeepEntry, way: Way, origin: &Value) -> Option<Unit> {
-    if entry.path.as_bytes() != MACHINE_ID || way == Way::Link {
+pub(crate) fn machine_id_drop_in(entry: &KeepEntry, origin: &Value) -> Option<Unit> {
+    let is_linked = entry.stated_placement() == Some(PlacementMethod::Symlink);
+    if entry.path.as_bytes() != MACHINE_ID || is_linked {
         return None;
     }
     let source = Value::path(&entry.source()).ok()?;

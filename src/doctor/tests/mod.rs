@@ -10,6 +10,7 @@ use dirfd::{FileType, TreePath};
 use super::checks::ALL;
 use super::run_checks;
 use crate::config::Config;
+use crate::config::entry::EntryKind;
 use crate::doctor::checks::By;
 use crate::doctor::finding::Finding;
 use crate::doctor::finding::Severity::{Danger, Note, Warning};
@@ -17,7 +18,7 @@ use crate::doctor::machine_facts::*;
 use crate::doctor::shadow::Shadow;
 use crate::doctor::tests::stories::{STORIES, Story, after, file, kernel, shadow, storage};
 use crate::persist::accounts::Accounts;
-use crate::persist::{known_state, list};
+use crate::persist::list;
 
 const PASSWD: &str = "root:x:0:0::/root:/bin/bash\nalice:x:1000:100::/home/alice:/bin/zsh\n\
     daemon:x:1:1::/:/usr/sbin/nologin\n";
@@ -45,11 +46,14 @@ fn entries(lists: &str) -> Vec<EntryFacts> {
     let head = "[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/persist\"\n";
     let config = Config::parse(Path::new("f"), format!("{head}{lists}").as_bytes()).unwrap();
     let facts = |entry: list::KeepEntry| EntryFacts {
-        known: known_state::find_known_path(
-            &entry.path,
-            entry.home.as_ref().map(|home| &home.path),
-        ),
-        data: Data::Present(Node { uid: if entry.home.is_some() { 1000 } else { 0 }, ..NODE }),
+        data: Data::Present(Node {
+            file_type: match entry.kind {
+                EntryKind::Dir => FileType::Dir,
+                EntryKind::File => FileType::File,
+            },
+            uid: if entry.home.is_some() { 1000 } else { 0 },
+            ..NODE
+        }),
         noted_as_replaced: false,
         target: Some(Target::RightMount),
         in_blank: false,
@@ -166,7 +170,7 @@ fn accounts_from_elsewhere_may_let_people_in() {
 
 #[test]
 fn every_reason_why_a_path_is_not_in_its_place_is_told() {
-    let stored = Data::Present(NODE);
+    let stored = Data::Present(Node { file_type: FileType::File, ..NODE });
     for (target, data, says, hint) in [
         (Target::Absent, stored, "although its data is in storage", "apply"),
         (Target::Absent, Data::Absent, "nothing is at /persist/etc/app.conf in storage", "apply"),
@@ -182,6 +186,18 @@ fn every_reason_why_a_path_is_not_in_its_place_is_told() {
         let [only] = &found[..] else { panic!("{target:?}: {found:#?}") };
         assert_eq!(only.id, "not-in-place");
         assert!(only.what.contains(says) && only.hint.contains(hint), "{only:#?}");
+    }
+}
+
+#[test]
+fn a_file_in_the_place_of_a_link_to_a_link_is_a_link_replaced() {
+    // `apply` links what is a link itself, and mounts a file.
+    for (stored, id) in [(FileType::Symlink, "link-replaced"), (FileType::File, "not-in-place")] {
+        let mut facts = healthy();
+        facts.entries[0].target = Some(Target::File { empty: false });
+        facts.entries[0].data = Data::Present(Node { file_type: stored, ..NODE });
+        let found = run_checks(&facts);
+        assert!(found.iter().any(|finding| finding.id == id), "{stored:?}: {found:#?}");
     }
 }
 
