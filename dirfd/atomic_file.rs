@@ -159,9 +159,14 @@ fn open_beneath(dir: BorrowedFd<'_>, path: &Path) -> io::Result<File> {
 
 /// Reads the whole of a file of this host that its owner named, through links.
 pub fn read_path(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    read_open(open_path(path)?, max)
+}
+
+/// Opens it, to be read.
+pub fn open_path(path: &Path) -> io::Result<File> {
     // Without NONBLOCK, opening a fifo waits for whoever writes to it.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    read_open(File::from(fs::open(path, flags, Mode::empty())?), max)
+    Ok(File::from(fs::open(path, flags, Mode::empty())?))
 }
 
 /// Reads the whole of an open plain file, which must not have more than `max` bytes. Whoever opened

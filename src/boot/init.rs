@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use backends::lock::patiently;
 use backends::{Backend, Kinship, LockedBackend, Origin, Survey};
 use dirfd::path::{Escaped, shell_path};
-use dirfd::{Error, TreeName, TreePath, atomic_file};
+use dirfd::{Error, TreeName, TreePath};
 
 use crate::boot::init_plan::{
     self, ConfigFile, InitPlan, InitRefusal, InitSituation, InitStep, WantedBlank,
@@ -241,9 +241,7 @@ fn load_or_start_config(
             let config = Config::load(path)?;
             args.storage.as_deref().map_or(Ok(()), |dir| expect_kept(&config, dir))?;
             expect_no_more(&args.keep)?;
-            // It was read a moment ago; without it, no line is named.
-            let text = atomic_file::read_path(path, atomic_file::MAX_OWN).unwrap_or_default();
-            let blank_line = root::line_of_root_key(&String::from_utf8_lossy(&text), "blank");
+            let blank_line = root::line_of_root_key(&config.text, "blank");
             Ok((config, ConfigFile::There { path: path.to_path_buf(), blank_line }))
         }
     }

@@ -18,9 +18,13 @@ mod tests;
 pub mod users_list;
 pub(crate) mod validate;
 
-use dirfd::path::Escaped;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+
+use dirfd::atomic_file;
+use dirfd::path::Escaped;
+use dirfd::stat::{Stat, of_open};
 
 use toml::de::DeTable;
 
@@ -43,6 +47,10 @@ pub(crate) fn is_own_file(path: &dirfd::TreePath) -> bool {
 pub struct Config {
     /// The file that it was read from.
     pub(crate) file: PathBuf,
+    /// What that says.
+    pub(crate) text: String,
+    /// The file as it was when it was read; `None` of a text that is in none yet.
+    seen: Option<Stat>,
     /// What holds the root.
     pub root: RootConfig,
     /// How the root is restored.
@@ -58,13 +66,22 @@ impl Config {
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let missing = "run `blankroot init` to make one, or name it with `--config FILE`";
         let other = "run this as root, or name another file with `--config FILE`";
-        Self::parse(file, &read_file(file, missing, other)?)
+        let (text, seen) = read_file(file, missing, other)?;
+        Ok(Self { seen: Some(seen), ..Self::parse(file, &text)? })
+    }
+
+    /// Whether the file is still the one that was read, and was not written since.
+    pub(crate) fn is_current(&self) -> bool {
+        let now = atomic_file::open_path(&self.file).and_then(|file| of_open(file.as_fd()));
+        let key = |stat: &Stat| (stat.identity(), stat.born, stat.changed, stat.facts.size);
+        now.is_ok_and(|now| self.seen.is_some_and(|seen| key(&seen) == key(&now)))
     }
 
     /// Checks `text`; `file` is only named in messages. All problems come back at once.
     pub fn parse(file: &Path, text: &[u8]) -> Result<Self, ConfigError> {
         let (root, rollback, storages, forget) = parse_document(file, text, read_parts)?;
-        Ok(Self { file: file.to_path_buf(), root, rollback, storages, forget })
+        let (file, text) = (file.to_path_buf(), String::from_utf8_lossy(text).into_owned());
+        Ok(Self { file, text, seen: None, root, rollback, storages, forget })
     }
 
     /// `(/etc/blankroot.toml:14)`, for rules that name what decided.
@@ -73,8 +90,13 @@ impl Config {
     }
 }
 
-fn read_file(file: &Path, missing: &str, other: &str) -> Result<Vec<u8>, ConfigError> {
-    dirfd::atomic_file::read_path(file, dirfd::atomic_file::MAX_OWN).map_err(|error| {
+fn read_file(file: &Path, missing: &str, other: &str) -> Result<(Vec<u8>, Stat), ConfigError> {
+    let read = || {
+        let opened = atomic_file::open_path(file)?;
+        let seen = of_open(opened.as_fd())?;
+        Ok((atomic_file::read_open(opened, atomic_file::MAX_OWN)?, seen))
+    };
+    read().map_err(|error: io::Error| {
         let hint = if error.kind() == io::ErrorKind::NotFound { missing } else { other };
         let action = format!("read the configuration {}", Escaped::of_path(file));
         ConfigError::Unreadable(dirfd::Error::io(action, error).hint(hint))

@@ -38,7 +38,7 @@ pub(crate) fn load_users_list(
 ) -> Result<Vec<KeepEntry>, ConfigError> {
     let missing = "write one, or name it with `--config FILE`";
     let other = "make it readable, or name another file with `--config FILE`";
-    parse_users_list(file, &read_file(file, missing, other)?, home, user)
+    parse_users_list(file, &read_file(file, missing, other)?.0, home, user)
 }
 
 /// The same from a text; `file` is only named in messages. All problems come back at once.

@@ -3,7 +3,7 @@ use dirfd::path::Escaped;
 use std::collections::BTreeMap;
 
 use backends::{Backend, PLACE_FOR_SWAP, Survey};
-use dirfd::{Error, Result, TreeName, TreePath, atomic_file};
+use dirfd::{Result, TreeName, TreePath};
 
 use crate::boot::kernels::Kernels;
 use crate::boot::{expire_plan, rollback_plan, swap_files};
@@ -160,18 +160,15 @@ fn with_snapshots(
 }
 
 fn own_config(sources: &Sources<'_>, tomorrow: &Tomorrow<'_>, facts: &mut Facts) {
-    let now = atomic_file::read_path(&sources.config.file, atomic_file::MAX_OWN)
-        .map_err(|e| Error::io(format!("read {}", facts.file), e));
-    let later = tomorrow.read(&tree_path(DEFAULT_FILE));
-    match (now, later) {
-        (Ok(now), Ok((later, _))) => {
+    match tomorrow.read(&tree_path(DEFAULT_FILE)) {
+        Ok((later, _)) => {
             facts.own_config = Some(match later {
-                Some(later) if later == now => OwnConfig::Same,
+                Some(later) if later == sources.config.text.as_bytes() => OwnConfig::Same,
                 Some(_) => OwnConfig::Other,
                 None => OwnConfig::Nothing,
             });
         }
-        (Err(error), _) | (_, Err(error)) => {
+        Err(error) => {
             push_unchecked(&mut facts.unchecked, "whether the configuration survives", &error);
         }
     }

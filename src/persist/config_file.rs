@@ -1,7 +1,7 @@
 //! The configuration as a file that a command is about to change.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use backends::lock::FileLock;
 use dirfd::path::Escaped;
@@ -17,17 +17,14 @@ use crate::persist::keep_request::{self, KeepRequest};
 use crate::persist::list;
 use crate::ui;
 
-/// The file and its text, which nobody else changes meanwhile.
-pub(crate) struct ConfigEditing {
-    /// Where it is.
-    pub(crate) file: PathBuf,
-    /// What it says.
-    pub(crate) text: String,
+/// A configuration that no other command changes meanwhile.
+pub(crate) struct LockedConfig {
+    pub(crate) config: Config,
     /// None of a dry run, which changes nothing.
     _lock: Option<FileLock>,
 }
 
-impl ConfigEditing {
+impl LockedConfig {
     /// Reads the configuration below `root` under its lock, unless it cannot be changed where it is.
     ///
     /// One that is to keep itself, and is not in its storage yet, is brought there first: what would be
@@ -37,42 +34,39 @@ impl ConfigEditing {
         root: &Path,
         even_if_unseen: bool,
         dry_run: bool,
-    ) -> Result<(Config, Self), Failure> {
-        let mut file = editable_path(&load_config(cli, root)?)?;
+    ) -> Result<Self, Failure> {
         loop {
+            let config = load_config(cli, root)?;
+            expect_editable(&config.file)?;
             let lock = match dry_run {
                 true => None,
-                false => Some(lock_config(&file, ui::report_waiting)?),
+                false => Some(lock_config(&config.file, ui::report_waiting)?),
             };
-            let config = load_config(cli, root)?;
-            let again = editable_path(&config)?;
-            // Before the lock was held, another command may have moved the configuration into its storage.
-            if again != file {
-                file = again;
+            let is_named = cli.config.is_some();
+            let stored = list::kept_configuration(&config, root).filter(|_| !is_named);
+            // Until the lock was held, another command may have written it, or moved it into its storage.
+            if !config.is_current() || stored.as_ref().is_some_and(|stored| *stored != config.file)
+            {
                 continue;
             }
-            let is_lasting = cli.config.is_some() || !is_to_be_kept(&config);
-            if is_lasting || is_stored(&config, root) {
-                let text = read_text(&file)?;
-                return Ok((config, Self { file, text, _lock: lock }));
+            if is_named || stored.is_some() || !is_to_be_kept(&config) {
+                return Ok(Self { config, _lock: lock });
             }
             // From then on the storage's is the one to edit, so that all is read again.
-            keep_itself(&config, &file, root, even_if_unseen, dry_run)?;
+            keep_itself(&config, root, even_if_unseen, dry_run)?;
             if dry_run {
-                let text = read_text(&file)?;
-                return Ok((config, Self { file, text, _lock: None }));
+                return Ok(Self { config, _lock: None });
             }
         }
     }
 
-    /// What the owner may want to know about it: where it is, it may not survive itself.
-    pub(crate) fn notes(&self, config: &Config, root: &Path) -> Option<String> {
+    /// What the owner may want to know about it: where it is, it may not survive itself. `after` is what it says
+    /// by now.
+    pub(crate) fn note(&self, after: &Config, root: &Path) -> Option<String> {
         let usual = root.join(DEFAULT_FILE.trim_start_matches('/'));
-        let path = DEFAULT_FILE.trim_start_matches('/').as_bytes();
-        let kept = list::keep_list(config).iter().any(|entry| {
-            dirfd::TreePath::parse(path).is_ok_and(|path| path.is_within(&entry.path))
-        });
-        (self.file == usual && !kept).then(|| {
+        let own = own_tree_path().ok()?;
+        let is_kept = || list::keep_list(after).iter().any(|entry| own.is_within(&entry.path));
+        (self.config.file == usual && !is_kept()).then(|| {
             format!(
                 "{DEFAULT_FILE} is not kept itself, so this change is gone at the next boot: run \
                  `blankroot keep {DEFAULT_FILE}`"
@@ -85,16 +79,9 @@ fn change_action(file: &Path) -> String {
     format!("change the configuration {}", Escaped::of_path(file))
 }
 
-fn read_text(file: &Path) -> Result<String> {
-    let text = dirfd::atomic_file::read_path(file, dirfd::atomic_file::MAX_OWN);
-    let text = text.map_err(|why| Error::io(change_action(file), why))?;
-    String::from_utf8(text).map_err(|why| Error::new(change_action(file), why))
-}
-
-/// The file that `config` was read from, unless it cannot be changed there.
-fn editable_path(config: &Config) -> Result<PathBuf> {
-    let file = config.file.clone();
-    let failed = |why| Error::io(change_action(&file), why);
+/// An error if the file cannot be changed where it is.
+fn expect_editable(file: &Path) -> Result<()> {
+    let failed = |why| Error::io(change_action(file), why);
     if file.symlink_metadata().map_err(failed)?.is_symlink() {
         let real = file.canonicalize().map_err(failed)?;
         let bytes = real.as_os_str().as_encoded_bytes();
@@ -104,9 +91,9 @@ fn editable_path(config: &Config) -> Result<PathBuf> {
         } else {
             format!("name the file itself with `--config {}`", Escaped(bytes))
         };
-        return Err(Error::new(change_action(&file), why).hint(hint));
+        return Err(Error::new(change_action(file), why).hint(hint));
     }
-    Ok(file)
+    Ok(())
 }
 
 fn own_tree_path() -> Result<TreePath> {
@@ -118,15 +105,9 @@ fn is_to_be_kept(config: &Config) -> bool {
     own_tree_path().is_ok_and(|path| list::keep_list(config).iter().any(|entry| entry.path == path))
 }
 
-/// Whether the file that `config` was read from is the one in its storage.
-fn is_stored(config: &Config, root: &Path) -> bool {
-    list::kept_configuration(config, root).is_some_and(|kept| kept == config.file)
-}
-
 /// Moves the configuration into the storage that it declares for itself.
 fn keep_itself(
     config: &Config,
-    file: &Path,
     root: &Path,
     even_if_unseen: bool,
     dry_run: bool,
@@ -136,7 +117,7 @@ fn keep_itself(
     let request =
         KeepRequest { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
     let open = || config.open_backend(root).map(Some);
-    let plan = keep_request::plan_keep(&request, &machine, config, &read_text(file)?, &open);
+    let plan = keep_request::plan_keep(&request, &machine, config, &open);
     let plan = plan.map_err(|errors| match errors.into_iter().next() {
         Some(error) => error,
         None => Error::new("keep the configuration", "there is no plan for it"),
@@ -146,7 +127,8 @@ fn keep_itself(
         write!(out, "{plan}")?;
         return Ok(());
     }
-    let context = KeepContext { machine: &machine, config: file, old_root: None, even_if_unseen };
+    let context =
+        KeepContext { machine: &machine, config: &config.file, old_root: None, even_if_unseen };
     let done = keep_execute::execute_keep(&plan, &context, &mut |_, _| {}, |step| {
         drop(writeln!(out, "done: {step}"));
     });
@@ -156,7 +138,7 @@ fn keep_itself(
     }
     if list::kept_configuration(config, root).is_none() {
         return Err(Error::new(
-            change_action(file),
+            change_action(&config.file),
             "it is to be kept, and is not in its storage yet",
         )
         .hint("see why with `blankroot apply`")

@@ -14,7 +14,7 @@ use crate::config::entry::EntryKind;
 use crate::config::lock_and_write::rewrite_config;
 use crate::config::{Config, edit};
 use crate::host::{HostRoot, Machine};
-use crate::persist::config_file::ConfigEditing;
+use crate::persist::config_file::LockedConfig;
 use crate::persist::keep_plan::{added_lines, escape_line};
 use crate::persist::list;
 
@@ -22,32 +22,33 @@ use crate::persist::list;
 const WILD: &[u8] = b"*?[]{}\\";
 
 pub(crate) fn run(cli: &Cli, args: &Forget) -> Result<ExitCode, Failure> {
-    let (config, editing) = ConfigEditing::lock_and_read(cli, &args.root.root, true, args.dry_run)?;
+    let locked = LockedConfig::lock_and_read(cli, &args.root.root, true, args.dry_run)?;
+    let config = &locked.config;
     let host = HostRoot::open(&args.root.root)?;
     let mut out = io::stdout().lock();
-    let mut text = editing.text.clone();
+    let mut text = config.text.clone();
     for path in &args.paths {
         let pattern = pattern_argument(path, &args.root.root, &host)?;
-        refuse_kept(&config, &pattern)?;
+        refuse_kept(config, &pattern)?;
         let edited = edit::add_forget(&text, &pattern)?;
         if edited == text {
             writeln!(out, "{} is forgotten already", Escaped(pattern.as_bytes()))?;
         }
         text = edited;
     }
-    if text == editing.text {
+    if text == config.text {
         return Ok(ExitCode::SUCCESS);
     }
     if args.dry_run {
         writeln!(out, "write to the configuration:")?;
     } else {
-        rewrite_config(&editing.file, &editing.text, &text)?;
+        rewrite_config(&config.file, &config.text, &text)?;
         writeln!(out, "done: write to the configuration:")?;
     }
-    for line in added_lines(&editing.text, &text) {
+    for line in added_lines(&config.text, &text) {
         writeln!(out, "   + {}", escape_line(&line))?;
     }
-    if let Some(note) = editing.notes(&config, &args.root.root) {
+    if let Some(note) = locked.note(config, &args.root.root) {
         writeln!(out, "note: {note}")?;
     }
     Ok(ExitCode::SUCCESS)

@@ -16,7 +16,7 @@ use crate::cli::invocation::{Failure, in_tree, open_machine};
 use crate::config::Config;
 use crate::config::entry::PlacementMethod;
 use crate::host::HostRoot;
-use crate::persist::config_file::ConfigEditing;
+use crate::persist::config_file::LockedConfig;
 use crate::persist::keep_execute::{self, KeepContext, KeepReport};
 use crate::persist::keep_plan::KeepPlan;
 use crate::persist::keep_request::{self, KeepRequest};
@@ -29,29 +29,28 @@ const FAILED: u8 = 1;
 
 pub(crate) fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
-    let (config, editing) =
-        ConfigEditing::lock_and_read(cli, root, args.even_if_unseen, args.dry_run)?;
-    let Some(name) = &args.from else { return keep_from(args, &config, &editing, None) };
+    let locked = LockedConfig::lock_and_read(cli, root, args.even_if_unseen, args.dry_run)?;
+    let config = &locked.config;
+    let Some(name) = &args.from else { return keep_from(args, &locked, None) };
     if args.dry_run {
         let backend = config.open_backend(root)?;
         let found = find_old_root(&backend.survey()?, |tree| backend.view(tree), name)?;
-        return keep_from(args, &config, &editing, Some(found));
+        return keep_from(args, &locked, Some(found));
     }
     // Nobody deletes the old root meanwhile.
-    config.with_lock(root, ui::report_waiting, |locked| {
-        let found = find_old_root(&locked.survey()?, |tree| locked.view(tree), name)?;
-        Ok(keep_from(args, &config, &editing, Some(found)))
+    config.with_lock(root, ui::report_waiting, |trees| {
+        let found = find_old_root(&trees.survey()?, |tree| trees.view(tree), name)?;
+        Ok(keep_from(args, &locked, Some(found)))
     })?
 }
 
 /// The same with what the data is taken from, if it is an old root.
 fn keep_from(
     args: &Keep,
-    config: &Config,
-    editing: &ConfigEditing,
+    locked: &LockedConfig,
     old_root: Option<(String, View)>,
 ) -> Result<ExitCode, Failure> {
-    let root = &args.root.root;
+    let (root, config) = (&args.root.root, &locked.config);
     let paths =
         args.paths.iter().map(|path| path_argument(path, root)).collect::<Result<Vec<_>>>()?;
     if let Err(refused) = expect_no_swap_files(&paths, config, args) {
@@ -69,7 +68,7 @@ fn keep_from(
         adopt: args.adopt,
     };
     let open = || config.open_backend(root).map(Some);
-    let plan = match keep_request::plan_keep(&request, &machine, config, &editing.text, &open) {
+    let plan = match keep_request::plan_keep(&request, &machine, config, &open) {
         Ok(plan) => plan,
         Err(errors) => {
             errors.iter().for_each(ui::report_problem);
@@ -85,7 +84,7 @@ fn keep_from(
     }
     let context = KeepContext {
         machine: &machine,
-        config: &editing.file,
+        config: &config.file,
         old_root: old_root.as_ref().map(|(_, view)| view.as_fd()),
         even_if_unseen: args.even_if_unseen,
     };
@@ -104,9 +103,9 @@ fn keep_from(
         });
     }
     let code = execute_and_print(&plan, &context, &mut out, &args.host.host)?;
-    if plan.config.is_some() {
-        let after = Config::load(&editing.file)?;
-        if let Some(note) = editing.notes(&after, root) {
+    if let Some((_, after)) = &plan.config {
+        let after = Config::parse(&config.file, after.as_bytes())?;
+        if let Some(note) = locked.note(&after, root) {
             writeln!(out, "note: {note}")?;
         }
     }

@@ -46,12 +46,11 @@ struct WantedPath {
     census: Option<Census>,
 }
 
-/// Plans it. `text` is the configuration's, `open` opens what holds the machine's root.
+/// Plans it. `open` opens what holds the machine's root.
 pub fn plan_keep(
     request: &KeepRequest<'_>,
     machine: &Machine,
     config: &Config,
-    text: &str,
     open: &dyn Fn() -> Result<Option<Box<dyn Backend>>>,
 ) -> Result<KeepPlan, Vec<Error>> {
     let declared = config.storages.iter().map(|storage| &storage.path);
@@ -66,7 +65,7 @@ pub fn plan_keep(
         wanted: vec![],
         there: vec![],
         notes: vec![],
-        text: text.into(),
+        text: config.text.clone(),
     };
     let mut paths: Vec<&(TreePath, bool)> = request.paths.iter().collect();
     paths.sort_by_key(|(path, _)| path.depth());
@@ -76,7 +75,7 @@ pub fn plan_keep(
     if !refused.is_empty() {
         return Err(refused);
     }
-    asked.plan(text, open).map_err(|error| vec![error])
+    asked.plan(open).map_err(|error| vec![error])
 }
 
 /// What was found out about the paths so far.
@@ -136,12 +135,8 @@ impl RequestPlanner<'_> {
         Ok(())
     }
 
-    /// Puts the steps in order. `text` is the configuration's, as it is.
-    fn plan(
-        self,
-        text: &str,
-        open: &dyn Fn() -> Result<Option<Box<dyn Backend>>>,
-    ) -> Result<KeepPlan> {
+    /// Puts the steps in order.
+    fn plan(self, open: &dyn Fn() -> Result<Option<Box<dyn Backend>>>) -> Result<KeepPlan> {
         let Self { request, machine, config, wanted, there, notes, text: edited, .. } = self;
         let after = Config::parse(&config.file, edited.as_bytes())
             .map_err(|error| Error::new("read the edited configuration", error))?;
@@ -179,8 +174,8 @@ impl RequestPlanner<'_> {
             let adopt = request.adopt;
             situations.push(PathSituation { moved, resolved, old_root, fills_empty_dir, adopt });
         }
-        let config = (edited != text).then(|| (text.to_string(), edited));
-        let mut plan = KeepPlan::new(situations, &apply, config)?;
+        let texts = (edited != config.text).then(|| (config.text.clone(), edited));
+        let mut plan = KeepPlan::new(situations, &apply, texts)?;
         plan.steps.iter().try_for_each(|step| refuse_locked_dir(machine, step))?;
         plan.there.splice(0..0, there);
         plan.notes.extend(notes);

@@ -11,7 +11,7 @@ use crate::cli::arguments::{Cli, Unkeep};
 use crate::cli::invocation::{Failure, in_tree};
 use crate::config::{Config, DEFAULT_FILE, edit, is_own_file};
 use crate::host::Machine;
-use crate::persist::config_file::ConfigEditing;
+use crate::persist::config_file::LockedConfig;
 use crate::persist::keep_execute::KeepContext;
 use crate::persist::path_lookup::look_up;
 use crate::persist::resolve::resolve_entries;
@@ -34,9 +34,8 @@ pub(crate) fn run(cli: &Cli, args: &Unkeep) -> Result<ExitCode, Failure> {
     let mut code = ExitCode::SUCCESS;
     // One after the other: each has the configuration that the one before has left.
     for path in &paths {
-        let (config, editing) =
-            ConfigEditing::lock_and_read(cli, root, args.even_if_unseen, args.dry_run)?;
-        if let Err(error) = unkeep_path(path, args, &config, &editing)? {
+        let locked = LockedConfig::lock_and_read(cli, root, args.even_if_unseen, args.dry_run)?;
+        if let Err(error) = unkeep_path(path, args, &locked)? {
             if let Some(error) = error {
                 ui::report_problem(error);
             }
@@ -50,19 +49,19 @@ pub(crate) fn run(cli: &Cli, args: &Unkeep) -> Result<ExitCode, Failure> {
 fn unkeep_path(
     path: &TreePath,
     args: &Unkeep,
-    config: &Config,
-    editing: &ConfigEditing,
+    locked: &LockedConfig,
 ) -> Result<Result<(), Option<Error>>, Failure> {
+    let config = &locked.config;
     let machine = Machine::open(&args.root.root)?;
     let data = if args.move_back { StoredDataAction::MoveBack } else { StoredDataAction::Leave };
-    let (plan, after) = match plan_path(path, data, &machine, config, &editing.text) {
+    let (plan, after) = match plan_path(path, data, &machine, config) {
         Ok(planned) => planned,
         Err(error) => return Ok(Err(Some(error))),
     };
     let mut out = io::stdout().lock();
     let even_if_unseen = args.even_if_unseen;
     let context =
-        KeepContext { machine: &machine, config: &editing.file, old_root: None, even_if_unseen };
+        KeepContext { machine: &machine, config: &config.file, old_root: None, even_if_unseen };
     if args.dry_run {
         write!(out, "{plan}")?;
         // What the run would look at before it changes anything is looked at here, too.
@@ -78,7 +77,7 @@ fn unkeep_path(
     let done = unkeep_execute::execute_unkeep(
         &plan,
         &context,
-        (&editing.text, &after),
+        (&config.text, &after),
         &mut |_, bytes| progress.add(bytes),
         |step| progress.suspend(|| drop(writeln!(out, "done: {step}"))),
     );
@@ -89,7 +88,7 @@ fn unkeep_path(
             Ok(Err(None))
         }
         Ok(told) => {
-            for note in told.notes.into_iter().chain(editing.notes(config, &args.root.root)) {
+            for note in told.notes.into_iter().chain(locked.note(config, &args.root.root)) {
                 writeln!(out, "note: {note}")?;
             }
             Ok(Ok(()))
@@ -102,7 +101,6 @@ fn plan_path(
     data: StoredDataAction,
     machine: &Machine,
     config: &Config,
-    text: &str,
 ) -> Result<(unkeep_plan::UnkeepPlan, String)> {
     let list = list::keep_list(config);
     let resolved = resolve_entries(&list);
@@ -115,10 +113,10 @@ fn plan_path(
         });
     };
     refuse_own_file(path, &config.file)?;
-    let after = edit::remove_entry(text, path)?;
+    let after = edit::remove_entry(&config.text, path)?;
     let stored = look_up(machine, &one.source)?.is_some();
     let now = unkeep_plan::probe_live(machine, one)?;
-    let plan = unkeep_plan::plan_unkeep(one, &list, data, now, stored, (text, &after))?;
+    let plan = unkeep_plan::plan_unkeep(one, &list, data, now, stored, (&config.text, &after))?;
     Ok((plan, after))
 }
 

@@ -30,7 +30,7 @@ fn keep(ground: &Ground) -> bool {
     let paths = [(TreePath::parse(b"/home/alice/a/data").unwrap(), false)];
     let request =
         KeepRequest { paths: &paths, storage: None, how: None, old_root: None, adopt: true };
-    let Ok(plan) = keep_request::plan_keep(&request, &machine, &config, TEXT, &|| Ok(None)) else {
+    let Ok(plan) = keep_request::plan_keep(&request, &machine, &config, &|| Ok(None)) else {
         return false;
     };
     let world =

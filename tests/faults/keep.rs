@@ -247,12 +247,11 @@ impl Setup<'_> {
         let _lock =
             lock_and_write::lock_config(&self.config(), || ()).map_err(|e| e.to_string())?;
         let config = Config::load(&self.config()).map_err(|e| e.to_string())?;
-        let text = fs::read_to_string(self.config()).unwrap();
         let machine = Machine::open(self.dir.path()).map_err(|e| e.to_string())?;
         let paths = [(self.path(), false)];
         let request =
             KeepRequest { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
-        let plan = keep_request::plan_keep(&request, &machine, &config, &text, &|| Ok(None))
+        let plan = keep_request::plan_keep(&request, &machine, &config, &|| Ok(None))
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
         let config = &self.config();
         let world = KeepContext { machine: &machine, config, old_root: None, even_if_unseen: true };
@@ -270,11 +269,11 @@ impl Setup<'_> {
         let failed = |e: dirfd::Error| e.to_string();
         let _lock = lock_and_write::lock_config(&self.config(), || ()).map_err(failed)?;
         let config = Config::load(&self.config()).map_err(|e| e.to_string())?;
-        let text = fs::read_to_string(self.config()).unwrap();
         let machine = Machine::open(self.dir.path()).map_err(failed)?;
         let list = list::keep_list(&config);
         let arranged = resolve_entries(&list);
         let one = arranged.first().ok_or("it is not on the keep list")?;
+        let text = fs::read_to_string(self.config()).unwrap();
         let after = edit::remove_entry(&text, &self.path()).map_err(failed)?;
         let now = unkeep_plan::probe_live(&machine, one).map_err(failed)?;
         let stored = self.stored().symlink_metadata().is_ok();
