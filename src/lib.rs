@@ -12,5 +12,6 @@ pub mod doctor;
 pub mod host;
 pub(crate) mod log;
 pub mod persist;
+pub(crate) mod steps;
 pub mod systemd;
 pub mod ui;

@@ -15,6 +15,7 @@ use crate::boot::refusal::Refusal;
 use crate::boot::resume::Resume;
 use crate::boot::stamp::RollbackOutcome;
 use crate::config::rollback_options::Strategy;
+use crate::steps::write_numbered;
 
 /// What a rollback will do, in order. It may be nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,10 +103,7 @@ impl fmt::Display for RollbackPlan {
         if self.already_fresh {
             writeln!(f, "live is a fresh copy of blank already")?;
         }
-        for (at, step) in self.steps.iter().enumerate() {
-            writeln!(f, "{}. {step}", at + 1)?;
-        }
-        Ok(())
+        write_numbered(f, &self.steps)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::persist::WhyAndHint;
 use crate::persist::list::KeepEntry;
 use crate::persist::mount_options;
 use crate::persist::resolve::ancestors;
+use crate::steps::write_numbered;
 
 /// What is at a mount point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,10 +112,7 @@ impl fmt::Display for MountRefusal {
 
 impl fmt::Display for EarlyPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, mount) in self.mounts.iter().enumerate() {
-            writeln!(f, "{}. {mount}", at + 1)?;
-        }
-        Ok(())
+        write_numbered(f, &self.mounts)
     }
 }
 

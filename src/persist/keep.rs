@@ -24,9 +24,6 @@ use crate::persist::persistence;
 use crate::ui;
 use crate::ui::progress::ProgressCounter;
 
-/// Something was refused or failed.
-const FAILED: u8 = 1;
-
 pub(crate) fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
     let locked = LockedConfig::lock_and_read(cli, root, args.even_if_unseen, args.dry_run)?;
@@ -55,7 +52,7 @@ fn keep_from(
         args.paths.iter().map(|path| path_argument(path, root)).collect::<Result<Vec<_>>>()?;
     if let Err(refused) = expect_no_swap_files(&paths, config, args) {
         ui::report_problem(refused);
-        return Ok(ExitCode::from(FAILED));
+        return Ok(ExitCode::FAILURE);
     }
     let storage = args.storage.as_ref().map(|dir| in_tree(dir, root, "use the storage"));
     let storage = storage.transpose()?;
@@ -72,7 +69,7 @@ fn keep_from(
         Ok(plan) => plan,
         Err(errors) => {
             errors.iter().for_each(ui::report_problem);
-            return Ok(ExitCode::from(FAILED));
+            return Ok(ExitCode::FAILURE);
         }
     };
     let mut out = io::stdout().lock();
@@ -98,7 +95,7 @@ fn keep_from(
             }
             Err(error) => {
                 ui::report_problem(error);
-                ExitCode::from(FAILED)
+                ExitCode::FAILURE
             }
         });
     }
@@ -157,7 +154,7 @@ fn execute_and_print(
     );
     if let Some(text) = stopped {
         ui::report_problem(text);
-        return Ok(ExitCode::from(FAILED));
+        return Ok(ExitCode::FAILURE);
     }
     told?;
     Ok(ExitCode::SUCCESS)

@@ -11,6 +11,7 @@ use dirfd::{Error, Result, TreePath};
 use crate::persist::plan::ApplyPlan;
 use crate::persist::resolve::ResolvedEntry;
 use crate::persist::step::ApplyStep;
+use crate::steps::write_numbered;
 
 /// One path that is going to be kept.
 #[derive(Clone, Debug)]
@@ -242,10 +243,7 @@ impl fmt::Display for KeepStep {
 
 impl fmt::Display for KeepPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, step) in self.steps.iter().enumerate() {
-            writeln!(f, "{}. {step}", at + 1)?;
-        }
-        Ok(())
+        write_numbered(f, &self.steps)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::persist::observed::{
 use crate::persist::owners::{OwnerAndMode, OwnerResolver};
 use crate::persist::resolve::{ResolvedEntry, ancestors};
 use crate::persist::step::{ApplyStep, FileSpec};
+use crate::steps::write_numbered;
 
 /// What will be done, in order, and what will not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -354,9 +355,6 @@ impl fmt::Display for EntryRefusal {
 
 impl fmt::Display for ApplyPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, step) in self.steps.iter().enumerate() {
-            writeln!(f, "{}. {step}", at + 1)?;
-        }
-        Ok(())
+        write_numbered(f, &self.steps)
     }
 }

@@ -20,9 +20,6 @@ use crate::persist::{list, unkeep_execute};
 use crate::ui;
 use crate::ui::progress::ProgressCounter;
 
-/// Something was refused or failed.
-const FAILED: u8 = 1;
-
 pub(crate) fn run(cli: &Cli, args: &Unkeep) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
     let paths = args
@@ -39,7 +36,7 @@ pub(crate) fn run(cli: &Cli, args: &Unkeep) -> Result<ExitCode, Failure> {
             if let Some(error) = error {
                 ui::report_problem(error);
             }
-            code = ExitCode::from(FAILED);
+            code = ExitCode::FAILURE;
         }
     }
     Ok(code)

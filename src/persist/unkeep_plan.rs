@@ -13,6 +13,7 @@ use crate::persist::list::KeepEntry;
 use crate::persist::path_lookup::look_up;
 use crate::persist::plan_target::leads_to;
 use crate::persist::resolve::ResolvedEntry;
+use crate::steps::write_numbered;
 
 /// What becomes of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,9 +224,6 @@ impl fmt::Display for UnkeepStep {
 
 impl fmt::Display for UnkeepPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, step) in self.steps.iter().enumerate() {
-            writeln!(f, "{}. {step}", at + 1)?;
-        }
-        Ok(())
+        write_numbered(f, &self.steps)
     }
 }
