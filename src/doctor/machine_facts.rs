@@ -13,6 +13,7 @@ use crate::doctor::shadow::Shadow;
 use crate::persist::accounts::Accounts;
 use crate::persist::known_state::KnownPath;
 use crate::persist::list::KeepEntry;
+use crate::persist::real_path::LinkOnTheWay;
 
 /// Everything that was found out.
 #[derive(Clone, Debug, Default)]
@@ -193,12 +194,7 @@ pub(crate) enum Target {
     /// Neither file, directory nor link.
     Odd(FileType),
     /// The way there passes a link.
-    BehindLink {
-        /// The link.
-        link: TreePath,
-        /// Where it leads.
-        to: Vec<u8>,
-    },
+    BehindLink(LinkOnTheWay),
     /// It could not be looked at, which is told elsewhere.
     Unknown,
 }

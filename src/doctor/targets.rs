@@ -16,6 +16,7 @@ use crate::doctor::next_tree::{self, Look, Seen, resolve_link};
 use crate::host::HostRoot;
 use crate::persist::create;
 use crate::persist::list::KeepEntry;
+use crate::persist::real_path::LinkOnTheWay;
 
 const APPLY: &str = "`blankroot apply`";
 const ADOPT: &str = "`blankroot apply --adopt` moves it into storage";
@@ -93,7 +94,7 @@ fn not_there(facts: &Facts, entry: &EntryFacts, target: &Target) -> Option<Findi
     let (why, hint) = match target {
         Target::Unknown => return None,
         Target::RightMount | Target::RightLink => return other_way(entry, target),
-        Target::BehindLink { link, to } => return Some(behind_link(facts, entry, link, to)),
+        Target::BehindLink(link) => return Some(behind_link(facts, entry, link)),
         Target::File { .. } if is_replaced(entry) => return Some(replaced_link(entry)),
         Target::Absent | Target::Dir { empty: true } | Target::File { empty: true } => {
             match entry.data {
@@ -235,8 +236,8 @@ fn check_noted_link(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
     ))
 }
 
-fn behind_link(facts: &Facts, entry: &EntryFacts, link: &dirfd::TreePath, to: &[u8]) -> Finding {
-    let real = resolve_link(link, to);
+fn behind_link(facts: &Facts, entry: &EntryFacts, found: &LinkOnTheWay) -> Finding {
+    let LinkOnTheWay { link, target, real } = found;
     let lands = facts
         .storages
         .iter()
@@ -258,10 +259,10 @@ fn behind_link(facts: &Facts, entry: &EntryFacts, link: &dirfd::TreePath, to: &[
         format!(
             "the way to {} passes the link {link}, which leads to {}{where_to}",
             entry.entry.path,
-            Escaped(to)
+            Escaped(target)
         ),
         "nothing is set up behind a link, since it could lead anywhere; so the path is not kept",
-        format!("write the real path into {place}, or remove the link (`rm {}`)", shell(link)),
+        format!("{} ({place}), or remove the link (`rm {}`)", found.hint(), shell(link)),
     )
 }
 
@@ -346,9 +347,16 @@ fn look_up_target(
             return Ok(Target::RightLink);
         }
         Look::Link { left: 0, to } => return Ok(Target::OtherLink(to)),
-        Look::Link { left, to } => {
-            let link = next_tree::leading_components(path, path.depth().saturating_sub(left));
-            return Ok(Target::BehindLink { link, to });
+        Look::Link { .. } => {
+            let link = LinkOnTheWay::find(path, |place| {
+                mounts.refuse_users_own(place).ok()?;
+                match next_tree::look_up_in_tree(root.as_fd(), place) {
+                    Ok(Look::Link { left: 0, to }) => Some(to),
+                    _ => None,
+                }
+            });
+            let vanished = || Error::new(format!("look at {path}"), "a link vanished meanwhile");
+            return link.map(Target::BehindLink).ok_or_else(vanished);
         }
         Look::Seen(seen) => seen,
     };

@@ -15,7 +15,8 @@ use crate::persist::hidden_content::{self, Baseline};
 use crate::persist::inode_model;
 use crate::persist::list::KeepEntry;
 use crate::persist::observed::{FoundFile, HiddenContent, Observations, PathState};
-use crate::persist::resolve::{ResolvedEntry, ancestors, paths_to_probe};
+use crate::persist::path_lookup::find_link_on_the_way;
+use crate::persist::resolve::{ResolvedEntry, paths_to_probe};
 
 /// Looks at every place of a keep list. `baseline` tells what blank has.
 pub(crate) fn probe_entries(
@@ -69,7 +70,9 @@ fn probe_path(machine: &Machine, path: &TreePath, so_far: &Observations, top: &S
     let parent = path.parent().filter(|parent| parent.depth() > 0);
     let parent = match parent.as_ref().map(|parent| so_far.state_of(parent)) {
         Some(PathState::Present(found)) => &found.stat,
-        Some(seen) => return seen.clone(),
+        Some(PathState::Absent) => return PathState::Absent,
+        // Behind a link, each path has a real one of its own.
+        Some(seen) => return behind_link(machine, path).unwrap_or_else(|| seen.clone()),
         None => top,
     };
     let flags = OFlags::PATH | OFlags::NOFOLLOW;
@@ -85,11 +88,7 @@ fn probe_path(machine: &Machine, path: &TreePath, so_far: &Observations, top: &S
                 let hint = "unmount that file system, and run this again".to_string();
                 return PathState::Unreadable(format!("look at {path}: {why}"), Some(hint));
             }
-            if let Some((link, real)) = link_on_the_way(so_far, path) {
-                let why = format!("look at {path}: {link} is a link");
-                return PathState::Unreadable(why, real);
-            }
-            unreadable(path, &why)
+            behind_link(machine, path).unwrap_or_else(|| unreadable(path, &why))
         }
     }
 }
@@ -98,14 +97,11 @@ fn unreadable(path: &TreePath, why: &io::Error) -> PathState {
     PathState::Unreadable(format!("look at {path}: {}", dirfd::error::describe(why)), None)
 }
 
-/// The parent that is a link, and what to write instead.
-fn link_on_the_way(so_far: &Observations, path: &TreePath) -> Option<(TreePath, Option<String>)> {
-    ancestors(path).find_map(|parent| {
-        let target = so_far.file_at(&parent)?.target.clone()?;
-        let hint = TreePath::parse(&target).ok().filter(|_| target.starts_with(b"/"));
-        let hint = hint.and_then(|real| Some(real.join_path(&path.below(&parent)?)));
-        Some((parent, hint.map(|real| format!("name the real path, {real}"))))
-    })
+/// Whether the way to `path` passes a link: its state then, with the real path to name instead.
+fn behind_link(machine: &Machine, path: &TreePath) -> Option<PathState> {
+    let link = find_link_on_the_way(machine, path)?;
+    let why = format!("look at {path}: {}", link.reason());
+    Some(PathState::Unreadable(why, Some(link.hint())))
 }
 
 fn probe_open_file(opened: &OwnedFd, parent: &Stat) -> io::Result<FoundFile> {

@@ -13,6 +13,7 @@ mod keep;
 mod keepable;
 mod leftovers;
 mod lineage;
+mod links_on_the_way;
 mod machine;
 mod other_backends;
 mod own_list;
