@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use dirfd::boundary::Boundary;
 use dirfd::manifest::Census;
 use dirfd::stat::{Place, Stat, of_open};
-use dirfd::{Error, FileType, Result, TreePath};
+use dirfd::{Error, FileType, Result, TreePath, atomic_file};
 use rustix::fs::{self, OFlags};
 
 use crate::host::{Machine, is_not_found};
@@ -70,6 +70,28 @@ pub(crate) fn look_up(machine: &Machine, path: &TreePath) -> Result<Option<Dentr
     };
     let is_mount = boundary.is_beyond_mount(&stat);
     Ok(Some(Dentry { parent, name, stat, is_mount }))
+}
+
+/// The same of what storage has at `source`, or has by another name since an exchange was cut short.
+pub(crate) fn look_up_data(machine: &Machine, source: &TreePath) -> Result<Option<Dentry>> {
+    if let Some(found) = look_up(machine, source)? {
+        return Ok(Some(found));
+    }
+    let unnamed = find_unnamed(machine, source)
+        .map_err(|why| Error::io(format!("look for what is to be {source}"), why))?;
+    unnamed.map_or(Ok(None), |unnamed| look_up(machine, &unnamed))
+}
+
+/// The path of what was to be named `source`, which nothing has, when an exchange was cut short.
+pub(crate) fn find_unnamed(machine: &Machine, source: &TreePath) -> io::Result<Option<TreePath>> {
+    let (parent, name) = (source.parent().unwrap_or_default(), source.name().unwrap_or_default());
+    let found =
+        machine.parent_of(source).and_then(|dir| atomic_file::find_unnamed(dir.as_fd(), name));
+    match found {
+        Ok(found) => Ok(found.map(|name| parent.join(name.as_encoded_bytes()))),
+        Err(why) if is_not_found(&why) => Ok(None),
+        Err(why) => Err(why),
+    }
 }
 
 /// The first link on the way to `path`.

@@ -25,3 +25,4 @@ mod running;
 mod status;
 mod users_mounts;
 mod wiki;
+mod without_exchange;
