@@ -149,6 +149,8 @@ pub(crate) struct EntryFacts {
 pub(crate) enum Data {
     /// Nothing.
     Absent,
+    /// What lacks its name, since an exchange was cut short.
+    Unnamed,
     /// This.
     Present(Node),
     /// It could not be looked at, which is told elsewhere.

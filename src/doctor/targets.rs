@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use backends::View;
 use dirfd::path::{Escaped, shell_path as shell};
-use dirfd::{Error, FileType, Result, TreePath, xattrs};
+use dirfd::{Error, FileType, Result, TreePath, atomic_file, xattrs};
 use rustix::fs::OFlags;
 
 use crate::config::entry::{EntryKind, PlacementMethod};
@@ -13,7 +13,7 @@ use crate::doctor::entries::Mounts;
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::machine_facts::{Data, EntryFacts, Facts, Lies, Target, Unchecked};
 use crate::doctor::next_tree::{self, Look, Seen, resolve_link};
-use crate::host::HostRoot;
+use crate::host::{HostRoot, is_not_found};
 use crate::persist::create;
 use crate::persist::list::KeepEntry;
 use crate::persist::real_path::LinkOnTheWay;
@@ -56,7 +56,7 @@ fn by_fstab(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
     let unused = match data {
         Data::Present(_) if !in_place => format!("; what {} has is not used", entry.source()),
         Data::Present(_) => format!("; move what {} has there before", entry.source()),
-        Data::Absent | Data::Unknown => String::new(),
+        Data::Absent | Data::Unnamed | Data::Unknown => String::new(),
     };
     Some(Finding::new(
         &checks::BY_FSTAB,
@@ -96,6 +96,14 @@ fn not_there(facts: &Facts, entry: &EntryFacts, target: &Target) -> Option<Findi
         Target::RightMount | Target::RightLink => return other_way(entry, target),
         Target::BehindLink(link) => return Some(behind_link(facts, entry, link)),
         Target::File { .. } if is_replaced(entry) => return Some(replaced_link(entry)),
+        Target::Absent | Target::Dir { .. } | Target::File { .. }
+            if entry.data == Data::Unnamed =>
+        {
+            (
+                format!("an interrupted run has left its data beside {source}, without its name"),
+                format!("{APPLY}, which gives it its name"),
+            )
+        }
         Target::Absent | Target::Dir { empty: true } | Target::File { empty: true } => {
             match entry.data {
                 Data::Absent => (
@@ -289,7 +297,14 @@ pub(crate) fn gather(
     };
     let data = match &stored {
         Some(Some(seen)) => Data::Present(seen.node),
-        Some(None) => Data::Absent,
+        Some(None) => match is_unnamed(root, &entry.source()) {
+            Ok(true) => Data::Unnamed,
+            Ok(false) => Data::Absent,
+            Err(error) => {
+                cannot(error);
+                Data::Unknown
+            }
+        },
         None => Data::Unknown,
     };
     let noted_as_replaced = match data {
@@ -297,7 +312,7 @@ pub(crate) fn gather(
             cannot(error);
             false
         }),
-        Data::Absent | Data::Unknown => false,
+        Data::Absent | Data::Unnamed | Data::Unknown => false,
     };
     let target = live.then(|| {
         look_up_target(root, mounts, &entry, stored.flatten().as_ref()).unwrap_or_else(|error| {
@@ -311,6 +326,19 @@ pub(crate) fn gather(
         matches!(next_tree::look_up_in_tree(blank.as_fd(), &entry.path), Ok(Look::Seen(_)))
     });
     EntryFacts { entry, known, data, noted_as_replaced, in_blank, target }
+}
+
+/// Whether what is to be in storage, where nothing is, only lacks its name.
+fn is_unnamed(root: &HostRoot, source: &TreePath) -> Result<bool> {
+    let (parent, name) = (source.parent().unwrap_or_default(), source.name().unwrap_or_default());
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let found = create::open_beneath(root.as_fd(), parent.as_path(), flags)
+        .and_then(|dir| atomic_file::find_unnamed(dir.as_fd(), name));
+    match found {
+        Ok(found) => Ok(found.is_some()),
+        Err(why) if is_not_found(&why) => Ok(false),
+        Err(why) => Err(Error::io(format!("look at {source}"), why)),
+    }
 }
 
 fn is_noted(root: &HostRoot, entry: &KeepEntry) -> Result<bool> {

@@ -51,7 +51,7 @@ impl Plain<'_> {
         if args[0] != "unkeep" {
             command.arg("--host").arg(self.top.join("host"));
         }
-        if args[0] != "apply" {
+        if ["keep", "unkeep"].contains(&args[0]) {
             command.arg("--even-if-unseen");
         }
         Ran::of(command.output().unwrap())
@@ -156,6 +156,11 @@ fn data_whose_exchange_was_cut_short_gets_its_name_and_nothing_is_made_in_its_pl
         ran.complains("an interrupted run has left its data as /persist/srv/.notes.new-1")
             .complains("hint: run `blankroot apply`");
         assert!(!srv.join("notes").exists());
+        let ran = machine.run(&["doctor"]);
+        ran.says(
+            "an interrupted run has left its data beside /persist/srv/notes, without its name",
+        )
+        .says("`blankroot apply`, which gives it its name");
 
         machine.run(&["apply"]).expect(0).says(&format!("done: {step}\n"));
         same(&next, &srv.join("notes"));
