@@ -17,8 +17,10 @@ use rustix::io::Errno;
 
 use crate::FileType;
 use crate::copy::attributes;
+use crate::error::describe;
 use crate::fault::change;
 use crate::open_file::{self, Handle};
+use crate::path::Escaped;
 use crate::stat::Place;
 
 /// Records are for root alone.
@@ -263,6 +265,93 @@ pub fn rename_noreplace(from: Place<'_>, to: Place<'_>) -> io::Result<()> {
     }
 }
 
+/// Exchanges what two names stand for: what is `new`, and whole, takes the place of what is `in_use`, which
+/// gets the name of the new. `point` is the fault point of the one call that does it.
+///
+/// The file systems that [`rename_noreplace`] names have no such call either (`EINVAL`; the kernel makes
+/// that of FUSE's `ENOSYS`, too). There it takes three renames: the new gets a name of its own beside the
+/// one in use (`.NAME.new-1`), what was in use gets the former name of the new, and the new gets the name.
+/// Whatever fails, what was done is undone, and if that fails, too, the error tells who has which name.
+///
+/// A power cut after the second rename leaves nothing at the name that was in use. Nothing is lost:
+/// [`find_unnamed`] finds the new, and what was in use has the name that the new had. So nobody may remove
+/// what has that name unless the new makes it worthless. This holds where a file system keeps the order of
+/// renames.
+pub fn exchange(point: &'static str, new: Place<'_>, in_use: Place<'_>) -> io::Result<()> {
+    let exchanged = change(point, || {
+        let how = RenameFlags::EXCHANGE;
+        Ok(fs::renameat_with(new.dir, new.name, in_use.dir, in_use.name, how)?)
+    });
+    match exchanged {
+        Err(why) if lacks_exchange(&why) => exchange_by_renames(new, in_use),
+        exchanged => exchanged,
+    }
+}
+
+/// Whether an exchange failed because the file system has none.
+pub fn lacks_exchange(why: &io::Error) -> bool {
+    why.raw_os_error() == Some(Errno::INVAL.raw_os_error())
+}
+
+fn exchange_by_renames(new: Place<'_>, in_use: Place<'_>) -> io::Result<()> {
+    let beside = name_beside(new, in_use)?;
+    let beside = Place { name: &beside, ..in_use };
+    let shown = |place: Place<'_>| Escaped(place.name.to_bytes()).to_string();
+    let take_back = |why: io::Error| {
+        let Err(other) = change("exchange: take back", || rename_noreplace(beside, new)) else {
+            return why;
+        };
+        let (why, other) = (describe(&why), describe(&other));
+        let text =
+            format!("{why}; what was to be there is named {} by now: {other}", shown(beside));
+        io::Error::other(text)
+    };
+    change("exchange: set aside", || rename_noreplace(in_use, new)).map_err(take_back)?;
+    let Err(why) = change("exchange: name", || rename_noreplace(beside, in_use)) else {
+        return Ok(());
+    };
+    let Err(other) = change("exchange: put back", || rename_noreplace(new, in_use)) else {
+        return Err(take_back(why));
+    };
+    Err(io::Error::other(format!(
+        "{}; what was there is named {} by now, and what was to be there {}: {}",
+        describe(&why),
+        shown(new),
+        shown(beside),
+        describe(&other)
+    )))
+}
+
+fn name_beside(new: Place<'_>, in_use: Place<'_>) -> io::Result<CString> {
+    for number in 1..=ATTEMPTS {
+        let tried = unnamed_name(OsStr::from_bytes(in_use.name.to_bytes()), number);
+        let tried = CString::new(tried.as_bytes())?;
+        let beside = Place { name: &tried, ..in_use };
+        match change("exchange: name beside", || rename_noreplace(new, beside)) {
+            Ok(()) => return Ok(tried),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// The name in `dir` of what was to get the name `of`, which nothing has, when an exchange was cut short.
+/// What has it is whole.
+pub fn find_unnamed(dir: BorrowedFd<'_>, of: &OsStr) -> io::Result<Option<OsString>> {
+    let mut found = None;
+    // The last one: of an earlier exchange something may be left that never came into use.
+    for number in 1..=ATTEMPTS {
+        let tried = unnamed_name(of, number);
+        match fs::statat(dir, tried.as_os_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => break,
+            Ok(_) => found = Some(tried),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
 fn unlink_temporary(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     change("file: unlink temporary", || Ok(fs::unlinkat(dir, name, AtFlags::empty())?))
 }
@@ -283,8 +372,20 @@ pub const ATTEMPTS: u32 = 1 << 16;
 
 /// The temporary name number `attempt` of what is to be `name`.
 pub fn temporary_name(name: &OsStr, attempt: u32) -> OsString {
+    marked_name(name, MARK, attempt)
+}
+
+/// What stands between a name and a number while what is to have the name waits for it.
+const WHOLE_MARK: &[u8] = b".new-";
+
+/// The name number `number` of what is whole and is to be `name` next.
+fn unnamed_name(name: &OsStr, number: u32) -> OsString {
+    marked_name(name, WHOLE_MARK, number)
+}
+
+fn marked_name(name: &OsStr, mark: &[u8], number: u32) -> OsString {
     let stem = name.as_bytes().get(..STEM).unwrap_or(name.as_bytes());
-    let whole = [b".", stem, MARK, attempt.to_string().as_bytes()].concat();
+    let whole = [b".", stem, mark, number.to_string().as_bytes()].concat();
     OsStr::from_bytes(&whole).to_os_string()
 }
 
@@ -303,9 +404,18 @@ pub fn unused(dir: BorrowedFd<'_>, of: &OsStr) -> io::Result<OsString> {
 
 /// The start of the final name, if `found` is a temporary one.
 pub fn stem(found: &OsStr) -> Option<&OsStr> {
+    stem_before(found, MARK)
+}
+
+/// The start of the name in use, if `found` is the name that something whole has until it gets that.
+pub fn stem_of_unnamed(found: &OsStr) -> Option<&OsStr> {
+    stem_before(found, WHOLE_MARK)
+}
+
+fn stem_before<'n>(found: &'n OsStr, mark: &[u8]) -> Option<&'n OsStr> {
     let rest = found.as_bytes().strip_prefix(b".")?;
     let digits = rest.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let stem = rest[..rest.len() - digits].strip_suffix(MARK)?;
+    let stem = rest[..rest.len() - digits].strip_suffix(mark)?;
     (digits > 0 && !stem.is_empty()).then(|| OsStr::from_bytes(stem))
 }
 
@@ -386,6 +496,79 @@ mod tests {
         // What the kernel's pipe brings is bounded by whoever reads the records of it.
         found.retain(|line| !line.contains("sys/zfs_ioctls.rs"));
         assert_eq!(found, [""; 0]);
+    }
+
+    fn listed(dir: &Path) -> Vec<(String, String)> {
+        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+        let pairs = entries.map(|entry| {
+            let name = entry.file_name().into_string().unwrap();
+            (name, std::fs::read_to_string(entry.path()).unwrap())
+        });
+        let mut pairs: Vec<_> = pairs.collect();
+        pairs.sort();
+        pairs
+    }
+
+    fn two_names_are_exchanged(top: &Path) {
+        let dirs = ["new", "used"].map(|name| top.join(name));
+        dirs.iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
+        let [private, used] = &dirs;
+        std::fs::write(private.join("x"), "new").unwrap();
+        std::fs::write(used.join("y"), "old").unwrap();
+        std::fs::write(used.join(".y.new-1"), "of another run").unwrap();
+        let opened = [File::open(private).unwrap(), File::open(used).unwrap()];
+        let new = Place { dir: opened[0].as_fd(), name: c"x" };
+        let in_use = Place { dir: opened[1].as_fd(), name: c"y" };
+        let pair = |name: &str, text: &str| (name.to_string(), text.to_string());
+        let other = pair(".y.new-1", "of another run");
+
+        exchange("test: exchange", new, in_use).unwrap();
+        assert_eq!(listed(private), [pair("x", "old")]);
+        assert_eq!(listed(used), [other.clone(), pair("y", "new")]);
+        exchange("test: exchange", new, in_use).unwrap();
+        assert_eq!(listed(private), [pair("x", "new")]);
+        assert_eq!(listed(used), [other.clone(), pair("y", "old")]);
+
+        // Of what cannot be exchanged nothing is moved.
+        let missing = Place { name: c"nothing", ..in_use };
+        for (one, two) in [(new, missing), (missing, new)] {
+            let why = exchange("test: exchange", one, two).unwrap_err();
+            assert_eq!(why.kind(), io::ErrorKind::NotFound, "{why}");
+        }
+        assert_eq!(listed(private), [pair("x", "new")]);
+        assert_eq!(listed(used), [other, pair("y", "old")]);
+    }
+
+    #[test]
+    fn two_names_are_exchanged_whether_the_file_system_can_do_that_or_not() {
+        two_names_are_exchanged(tempfile::tempdir().unwrap().path());
+        support::without_exchange::on_fuse2fs(|top| {
+            let names = [top.join("one"), top.join("two")];
+            names.iter().for_each(|name| std::fs::write(name, "").unwrap());
+            let how = RenameFlags::EXCHANGE;
+            let why = fs::renameat_with(fs::CWD, &names[0], fs::CWD, &names[1], how).unwrap_err();
+            assert_eq!(why, Errno::INVAL, "it would test nothing");
+            two_names_are_exchanged(top);
+        });
+    }
+
+    #[test]
+    fn what_was_to_get_a_name_is_found_by_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let opened = File::open(dir.path()).unwrap();
+        let long = "x".repeat(255);
+        for of in ["a b", &long] {
+            let find = || find_unnamed(opened.as_fd(), OsStr::new(of)).unwrap();
+            assert_eq!(find(), None);
+            for number in 1..3 {
+                let name = unnamed_name(OsStr::new(of), number);
+                std::fs::write(dir.path().join(&name), "").unwrap();
+                assert_eq!(find(), Some(name.clone()));
+                let stem = stem_of_unnamed(&name).unwrap();
+                assert!(of.as_bytes().starts_with(stem.as_bytes()) && stem.len() >= 3);
+            }
+        }
+        assert_eq!(stem_of_unnamed(OsStr::new(".a.tmp-1")), None);
     }
 
     #[test]

@@ -23,6 +23,8 @@ mod scenario;
 mod stage;
 #[path = "faults/tables.rs"]
 mod tables;
+#[path = "faults/without_exchange.rs"]
+mod without_exchange;
 
 use std::cell::RefCell;
 use std::path::Path;

@@ -93,7 +93,7 @@ impl<'a> Locked<'a> {
                     Ok(fs::renameat_with(&parent, &temporary, &parent, &last, how)?)
                 })
             };
-            finish().map_err(failed)
+            finish().map_err(|why| rename_error(&failed, why))
         });
         if filled.is_err() {
             discard_copy(parent.as_fd(), &temporary);
@@ -238,7 +238,7 @@ impl LockedBackend for Locked<'_> {
         change("directory: exchange", || {
             Ok(fs::renameat_with(&parent, &name, &old, &aside, RenameFlags::EXCHANGE)?)
         })
-        .map_err(failed)?;
+        .map_err(|why| rename_error(&failed, why))?;
         change("directory: sync live's name", || Ok(fs::fsync(&parent)?)).map_err(failed)?;
         change("directory: sync old root's name", || Ok(fs::fsync(&old)?)).map_err(failed)
     }
@@ -255,6 +255,17 @@ impl LockedBackend for Locked<'_> {
     fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()> {
         discard_unfinished_copy(self, left)
     }
+}
+
+/// Tells of a file system without the calls that a rollback needs. No other way is tried: there may be no
+/// moment without a live tree.
+fn rename_error(failed: &dyn Fn(io::Error) -> Error, why: io::Error) -> Error {
+    if !atomic_file::lacks_exchange(&why) {
+        return failed(why);
+    }
+    failed(why)
+        .because("its file system cannot exchange two names in one call (renameat2(2))")
+        .hint("have live, blank and old roots on one that can: ext4, XFS, Btrfs")
 }
 
 /// Where only we may look.

@@ -67,6 +67,20 @@ fn a_failed_capture_leaves_nothing_behind() {
     assert_eq!(fs::read_dir(testbed.top().join("@")).unwrap().count(), 0);
 }
 
+#[test]
+fn a_file_system_without_an_exchange_is_named_as_the_reason() {
+    support::without_exchange::on_fuse2fs(|top| {
+        fs::create_dir(top.join("live")).unwrap();
+        let name = |name: &str| TreeName::new(name).unwrap();
+        let layout = Layout { live: name("live"), blank: name("blank"), old: name("old") };
+        let backend = Directory::open(top, layout).unwrap();
+        let failed = backend.lock().unwrap().capture(Origin::Live).unwrap_err().to_string();
+        assert!(failed.contains("its file system cannot exchange two names"), "{failed}");
+        assert!(failed.contains("\n  hint: have live, blank and old roots on one"), "{failed}");
+        assert!(!top.join("blank").exists() && top.join("live").exists());
+    });
+}
+
 /// Ten thousand directories, one in the other, and a file in the last.
 fn make_deep(root: &Path) {
     let mut dir = OwnedFd::from(File::open(root).unwrap());

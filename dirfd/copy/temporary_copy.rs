@@ -5,9 +5,9 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, IFlags, RenameFlags};
+use rustix::fs::{self, IFlags};
 
-use crate::atomic_file::rename_noreplace;
+use crate::atomic_file::{exchange, rename_noreplace};
 use crate::boundary::Boundary;
 use crate::compare::{self, Side};
 use crate::compare_trees::{compare_by_walk, first_difference};
@@ -131,7 +131,7 @@ impl Aside {
     }
 
     /// Puts the copy in the place of the earlier one that `old` tells of, which is removed; durable when
-    /// it returns.
+    /// it returns. Of the two, the copy alone has to outlive a power cut in between.
     pub fn replace(self, old: &Stat) -> Result<Copied> {
         if let Err(why) = self.unlock(old).and_then(|()| self.exchange()) {
             let error = self.failed(why);
@@ -195,9 +195,8 @@ impl Aside {
     }
 
     fn exchange(&self) -> io::Result<()> {
-        let (private, dir, name) = (self.private.as_fd(), self.dir.as_fd(), self.name.as_c_str());
-        let how = RenameFlags::EXCHANGE;
-        change("copy: exchange", || Ok(fs::renameat_with(private, name, dir, name, how)?))
+        let named = Place { dir: self.dir.as_fd(), name: &self.name };
+        exchange("copy: exchange", self.place(), named)
     }
 
     fn sync_name(&self) -> Result<()> {

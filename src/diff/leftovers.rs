@@ -80,6 +80,11 @@ pub(crate) enum LeftoverReason {
         /// The name, or the start of a long one.
         of: Vec<u8>,
     },
+    /// It is whole and was to get this name from other data, when whoever exchanged the two was cut off.
+    Unnamed {
+        /// The name, or the start of a long one.
+        of: Vec<u8>,
+    },
     /// It was to get this name, and whoever wrote it was cut off before it was whole.
     Temporary {
         /// The name, or the start of a long one.
@@ -94,6 +99,7 @@ impl LeftoverReason {
             Self::Undeclared => "undeclared",
             Self::NotEnabled { .. } => "not-enabled",
             Self::SetAside { .. } => "set-aside",
+            Self::Unnamed { .. } => "unnamed",
             Self::Temporary { .. } => "temporary",
         }
     }
@@ -337,6 +343,9 @@ const BEFORE: &[u8] = b".before-";
 fn parse_own_name(name: &[u8]) -> Option<LeftoverReason> {
     if let Some(stem) = atomic_file::stem(OsStr::from_bytes(name)) {
         return Some(LeftoverReason::Temporary { of: stem.as_bytes().to_vec() });
+    }
+    if let Some(stem) = atomic_file::stem_of_unnamed(OsStr::from_bytes(name)) {
+        return Some(LeftoverReason::Unnamed { of: stem.as_bytes().to_vec() });
     }
     let rest = name.strip_prefix(b".")?;
     let digits = rest.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();

@@ -9,8 +9,9 @@
 //! | `leftovers` | one object for each topmost path that nothing declares, sorted by path bytes |
 //!
 //! A leftover has `path` and `storage`; `why`: `undeclared`, `not-enabled` (with the `line` of what
-//! declares it), `set-aside` (with `of`, the name it had until other data took its place) or
-//! `temporary` (with `of`, the name of what was never whole); `line` and `of` are null otherwise.
+//! declares it), `set-aside` (with `of`, the name it had until other data took its place), `unnamed`
+//! (with `of`, the name that a run which was interrupted was to give it; it is whole) or `temporary`
+//! (with `of`, the name of what was never whole); `line` and `of` are null otherwise.
 //! `type`, `mode`, `uid` and `gid` are its own; `bytes`, `files` (all that is no directory), `dirs`,
 //! `newest` (or null), `mounts` and `subvolumes` are of it with all below. `bytes` are those of the
 //! content of regular files, and a file with several names counts once in a storage; mounts and
@@ -85,9 +86,9 @@ impl<'a> JsonLeftover<'a> {
                 _ => None,
             },
             of: match why {
-                LeftoverReason::SetAside { of } | LeftoverReason::Temporary { of } => {
-                    Some(JsonPath::new(of))
-                }
+                LeftoverReason::SetAside { of }
+                | LeftoverReason::Unnamed { of }
+                | LeftoverReason::Temporary { of } => Some(JsonPath::new(of)),
                 _ => None,
             },
             r#type: facts.file_type.word(),

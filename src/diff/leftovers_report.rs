@@ -74,6 +74,9 @@ fn describe_leftover(leftover: &Leftover) -> String {
         LeftoverReason::SetAside { of } => {
             remarks.push(format!("was `{}` until other data took its place", Escaped(of)));
         }
+        LeftoverReason::Unnamed { of } => {
+            remarks.push(format!("whole: an interrupted run was to name it `{}`", Escaped(of)));
+        }
         LeftoverReason::Temporary { of } => {
             remarks.push(format!("not whole: an interrupted run was writing `{}`", Escaped(of)));
         }

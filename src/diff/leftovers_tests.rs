@@ -83,6 +83,7 @@ fn our_own_names_are_told_from_all_others() {
     let aside = backup_name(OsStr::from_bytes(&[b'x'; 255]), u32::MAX);
     assert!(matches!(parse_own_name(aside.as_bytes()), Some(LeftoverReason::SetAside { .. })));
     assert_eq!(parse_own_name(b".a.tmp-0"), Some(LeftoverReason::Temporary { of: b"a".to_vec() }));
+    assert_eq!(parse_own_name(b".a.new-1"), Some(LeftoverReason::Unnamed { of: b"a".to_vec() }));
     for other in ["a.before-1", ".a.before-", ".before-1", ".a.before-1x", ".a.before", ""] {
         assert_eq!(parse_own_name(other.as_bytes()), None, "{other}");
     }

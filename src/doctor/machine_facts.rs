@@ -12,6 +12,7 @@ use crate::config::reader::Position;
 use crate::doctor::shadow::Shadow;
 use crate::persist::accounts::Accounts;
 use crate::persist::list::KeepEntry;
+use crate::persist::real_path::LinkOnTheWay;
 
 /// Everything that was found out.
 #[derive(Clone, Debug, Default)]
@@ -145,6 +146,8 @@ pub(crate) struct EntryFacts {
 pub(crate) enum Data {
     /// Nothing.
     Absent,
+    /// What lacks its name, since an exchange was cut short.
+    Unnamed,
     /// This.
     Present(Node),
     /// It could not be looked at, which is told elsewhere.
@@ -190,12 +193,7 @@ pub(crate) enum Target {
     /// Neither file, directory nor link.
     Odd(FileType),
     /// The way there passes a link.
-    BehindLink {
-        /// The link.
-        link: TreePath,
-        /// Where it leads.
-        to: Vec<u8>,
-    },
+    BehindLink(LinkOnTheWay),
     /// It could not be looked at, which is told elsewhere.
     Unknown,
 }

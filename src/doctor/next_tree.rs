@@ -19,9 +19,7 @@ use crate::doctor::machine_facts::{Lies, Node};
 use crate::host::{HostRoot, is_not_found};
 use crate::persist::create;
 use crate::persist::list::KeepEntry;
-
-/// As many links as the kernel follows on one way.
-const LINKS: usize = 40;
+use crate::persist::real_path::MAX_LINKS;
 
 /// The content of a file, if there is one, and where that comes from, in words.
 pub(crate) type Found = (Option<Vec<u8>>, String);
@@ -117,7 +115,7 @@ fn read_through_links<'p>(
     place: impl Fn(&TreePath) -> Result<Option<Place<'p>>>,
 ) -> Result<Found> {
     let mut path = path.clone();
-    for _ in 0..LINKS {
+    for _ in 0..MAX_LINKS {
         let Some(place) = place(&path)? else {
             return Ok((None, otherwise.to_string()));
         };

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use backends::View;
 use dirfd::path::{Escaped, shell_path as shell};
-use dirfd::{Error, FileType, Result, TreePath, xattrs};
+use dirfd::{Error, FileType, Result, TreePath, atomic_file, xattrs};
 use rustix::fs::OFlags;
 
 use crate::config::entry::{EntryKind, PlacementMethod};
@@ -13,9 +13,10 @@ use crate::doctor::entries::Mounts;
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::machine_facts::{Data, EntryFacts, Facts, Lies, Target, Unchecked};
 use crate::doctor::next_tree::{self, Look, Seen, resolve_link};
-use crate::host::HostRoot;
+use crate::host::{HostRoot, is_not_found};
 use crate::persist::create;
 use crate::persist::list::KeepEntry;
+use crate::persist::real_path::LinkOnTheWay;
 
 const APPLY: &str = "`blankroot apply`";
 const ADOPT: &str = "`blankroot apply --adopt` moves it into storage";
@@ -55,7 +56,7 @@ fn by_fstab(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
     let unused = match data {
         Data::Present(_) if !in_place => format!("; what {} has is not used", entry.source()),
         Data::Present(_) => format!("; move what {} has there before", entry.source()),
-        Data::Absent | Data::Unknown => String::new(),
+        Data::Absent | Data::Unnamed | Data::Unknown => String::new(),
     };
     Some(Finding::new(
         &checks::BY_FSTAB,
@@ -80,8 +81,16 @@ fn not_there(facts: &Facts, entry: &EntryFacts, target: &Target) -> Option<Findi
     let (why, hint) = match target {
         Target::Unknown => return None,
         Target::RightMount | Target::RightLink => return other_way(entry, target),
-        Target::BehindLink { link, to } => return Some(behind_link(facts, entry, link, to)),
+        Target::BehindLink(link) => return Some(behind_link(facts, entry, link)),
         Target::File { .. } if is_replaced(entry) => return Some(replaced_link(entry)),
+        Target::Absent | Target::Dir { .. } | Target::File { .. }
+            if entry.data == Data::Unnamed =>
+        {
+            (
+                format!("an interrupted run has left its data beside {source}, without its name"),
+                format!("{APPLY}, which gives it its name"),
+            )
+        }
         Target::Absent | Target::Dir { empty: true } | Target::File { empty: true } => {
             match entry.data {
                 Data::Absent => (
@@ -221,8 +230,8 @@ fn check_noted_link(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
     ))
 }
 
-fn behind_link(facts: &Facts, entry: &EntryFacts, link: &dirfd::TreePath, to: &[u8]) -> Finding {
-    let real = resolve_link(link, to);
+fn behind_link(facts: &Facts, entry: &EntryFacts, found: &LinkOnTheWay) -> Finding {
+    let LinkOnTheWay { link, target, real } = found;
     let lands = facts
         .storages
         .iter()
@@ -244,10 +253,10 @@ fn behind_link(facts: &Facts, entry: &EntryFacts, link: &dirfd::TreePath, to: &[
         format!(
             "the way to {} passes the link {link}, which leads to {}{where_to}",
             entry.entry.path,
-            Escaped(to)
+            Escaped(target)
         ),
         "nothing is set up behind a link, since it could lead anywhere; so the path is not kept",
-        format!("write the real path into {place}, or remove the link (`rm {}`)", shell(link)),
+        format!("{} ({place}), or remove the link (`rm {}`)", found.hint(), shell(link)),
     )
 }
 
@@ -274,7 +283,14 @@ pub(crate) fn gather(
     };
     let data = match &stored {
         Some(Some(seen)) => Data::Present(seen.node),
-        Some(None) => Data::Absent,
+        Some(None) => match is_unnamed(root, &entry.source()) {
+            Ok(true) => Data::Unnamed,
+            Ok(false) => Data::Absent,
+            Err(error) => {
+                cannot(error);
+                Data::Unknown
+            }
+        },
         None => Data::Unknown,
     };
     let noted_as_replaced = match data {
@@ -282,7 +298,7 @@ pub(crate) fn gather(
             cannot(error);
             false
         }),
-        Data::Absent | Data::Unknown => false,
+        Data::Absent | Data::Unnamed | Data::Unknown => false,
     };
     let target = live.then(|| {
         look_up_target(root, mounts, &entry, stored.flatten().as_ref()).unwrap_or_else(|error| {
@@ -295,6 +311,19 @@ pub(crate) fn gather(
         matches!(next_tree::look_up_in_tree(blank.as_fd(), &entry.path), Ok(Look::Seen(_)))
     });
     EntryFacts { entry, data, noted_as_replaced, in_blank, target }
+}
+
+/// Whether what is to be in storage, where nothing is, only lacks its name.
+fn is_unnamed(root: &HostRoot, source: &TreePath) -> Result<bool> {
+    let (parent, name) = (source.parent().unwrap_or_default(), source.name().unwrap_or_default());
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let found = create::open_beneath(root.as_fd(), parent.as_path(), flags)
+        .and_then(|dir| atomic_file::find_unnamed(dir.as_fd(), name));
+    match found {
+        Ok(found) => Ok(found.is_some()),
+        Err(why) if is_not_found(&why) => Ok(false),
+        Err(why) => Err(Error::io(format!("look at {source}"), why)),
+    }
 }
 
 fn is_noted(root: &HostRoot, entry: &KeepEntry) -> Result<bool> {
@@ -331,9 +360,16 @@ fn look_up_target(
             return Ok(Target::RightLink);
         }
         Look::Link { left: 0, to } => return Ok(Target::OtherLink(to)),
-        Look::Link { left, to } => {
-            let link = next_tree::leading_components(path, path.depth().saturating_sub(left));
-            return Ok(Target::BehindLink { link, to });
+        Look::Link { .. } => {
+            let link = LinkOnTheWay::find(path, |place| {
+                mounts.refuse_users_own(place).ok()?;
+                match next_tree::look_up_in_tree(root.as_fd(), place) {
+                    Ok(Look::Link { left: 0, to }) => Some(to),
+                    _ => None,
+                }
+            });
+            let vanished = || Error::new(format!("look at {path}"), "a link vanished meanwhile");
+            return link.map(Target::BehindLink).ok_or_else(vanished);
         }
         Look::Seen(seen) => seen,
     };

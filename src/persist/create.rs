@@ -17,7 +17,7 @@ use dirfd::open_file::check_made;
 use dirfd::path::Escaped;
 use dirfd::stat::{Place, Stat, of_open};
 use dirfd::xattrs::{self, Values};
-use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid};
+use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
 /// What something is given that was made empty, whatever the umask and its directory say.
@@ -197,7 +197,8 @@ pub(crate) fn make_whole(
     discard_on_error(named, parent, &aside)
 }
 
-fn rename_to_unused(dir: BorrowedFd<'_>, from: &OsStr, to: &OsStr) -> io::Result<()> {
+/// Gives what has the one name in a directory the other, which nothing must have.
+pub(crate) fn rename_to_unused(dir: BorrowedFd<'_>, from: &OsStr, to: &OsStr) -> io::Result<()> {
     let (from, to) = (CString::new(from.as_bytes())?, CString::new(to.as_bytes())?);
     rename_noreplace(Place { dir, name: &from }, Place { dir, name: &to })
 }
@@ -258,8 +259,9 @@ fn drop_locking_flags(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
 /// Puts a finished copy in the place of `name`. What was there gets the first name of a leftover
 /// that nothing has, which is returned.
 ///
-/// The copy has that name first, and then the two are exchanged: at no moment does nothing have
-/// `name`, or what was there a temporary one. If that fails, the copy is where it was.
+/// The copy has that name first, and then the two are exchanged: what was there never has a temporary
+/// name, and something has `name` at every moment where the file system can exchange two names at once
+/// ([`atomic_file::exchange`]). If that fails, the copy is where it was.
 pub(crate) fn exchange_with_backup(
     copy: Place<'_>,
     parent: BorrowedFd<'_>,
@@ -269,16 +271,14 @@ pub(crate) fn exchange_with_backup(
     let aside = rename_to_backup(parent, copy, name)?;
     let beside = CString::new(aside.as_bytes())?;
     let beside = Place { dir: parent, name: &beside };
-    let exchanged = change("apply: exchange", || {
-        Ok(fs::renameat_with(parent, aside.as_os_str(), parent, name, RenameFlags::EXCHANGE)?)
-    });
-    if let Err(error) = exchanged {
+    let named = CString::new(name.as_bytes())?;
+    let there = Place { dir: parent, name: &named };
+    if let Err(error) = atomic_file::exchange("apply: exchange", beside, there) {
         // Best effort: a second copy beside the data is harmless, and is listed as a leftover.
         let _ = change("apply: take back", || rename_noreplace(beside, copy));
         return Err(error);
     }
-    let named = CString::new(name.as_bytes())?;
-    if !(Place { dir: parent, name: &named }).stat()?.is_same_file(&made) {
+    if !there.stat()?.is_same_file(&made) {
         return Err(io::Error::other("somebody else changed it at the same moment"));
     }
     Ok(aside)
@@ -329,10 +329,9 @@ pub(crate) fn replace_link_by_mount(
     check_link(parent, name, target)?;
     let aside = atomic_file::unused(parent, name)?;
     make(&aside)?;
-    let exchange = |point| {
-        let both = RenameFlags::EXCHANGE;
-        change(point, || Ok(fs::renameat_with(parent, aside.as_os_str(), parent, name, both)?))
-    };
+    let (made, named) = (CString::new(aside.as_bytes())?, CString::new(name.as_bytes())?);
+    let place = |name| Place { dir: parent, name };
+    let exchange = |point| atomic_file::exchange(point, place(&made), place(&named));
     discard_on_error(exchange("apply: exchange"), parent, &aside)?;
     if let Err(why) = cover() {
         let put_back = exchange("apply: put the link back");

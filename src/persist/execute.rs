@@ -129,6 +129,11 @@ fn apply_step(step: &ApplyStep, machine: &Machine) -> Result<()> {
                 }),
             })
         }
+        ApplyStep::Name { path, source } => in_parent(machine, source, |dir, name| {
+            let left = path.name().unwrap_or_default();
+            change("apply: name what was left", || create::rename_to_unused(dir, left, name))?;
+            change("apply: sync directory", || create::sync_dir(dir))
+        }),
         ApplyStep::Unlink { path, target, .. } => {
             in_parent(machine, path, |dir, name| create::remove_link(dir, name, target))
         }

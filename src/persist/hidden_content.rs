@@ -227,9 +227,10 @@ pub(crate) fn judge_content(
     if as_in_blank == Some(true) {
         return Ok(HiddenContent::AsInBlank);
     }
-    if observed.file_at(&one.source).is_some() {
-        let stored = machine.parent_of(&one.source).map_err(told)?;
-        let other = one.source.name().and_then(name_as_c_string).unwrap_or_default();
+    let data = observed.data_of(&one.source);
+    if observed.file_at(&data).is_some() {
+        let stored = machine.parent_of(&data).map_err(told)?;
+        let other = data.name().and_then(name_as_c_string).unwrap_or_default();
         if is_same_content(Place { dir: stored.as_fd(), name: &other }, here, path) {
             return Ok(HiddenContent::AsInStorage);
         }
@@ -257,7 +258,8 @@ pub(crate) fn judge_machine_id(
     one: &ResolvedEntry,
     observed: &mut Observations,
 ) {
-    for path in one.before.iter().chain([&one.source]) {
+    let data = observed.data_of(&one.source);
+    for path in one.before.iter().chain([&data]) {
         let Some(PathState::Present(found)) = observed.places.get_mut(path) else { continue };
         let facts = &found.stat.facts;
         // What cannot be read is told by whoever compares it.

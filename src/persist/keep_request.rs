@@ -20,7 +20,7 @@ use crate::persist::create;
 use crate::persist::keep_plan::{KeepPlan, KeepStep, MovedPath, PathSituation};
 use crate::persist::keepable::{self, Declaration, KeepChecker};
 use crate::persist::list::{self, KeepEntry};
-use crate::persist::path_lookup::{Dentry, look_up};
+use crate::persist::path_lookup::{Dentry, look_up, look_up_data};
 use crate::persist::persistence::Persistence;
 use crate::persist::plan::{Adopt, ApplyOptions, ApplyPlan};
 use crate::persist::resolve::{ResolvedEntry, resolve_entries};
@@ -120,7 +120,7 @@ impl RequestPlanner<'_> {
                 if !self.config.storages.iter().any(|declared| declared.path == storage) {
                     keepable::refuse_storage_in_memory(self.machine, path, &storage)?;
                 }
-                let stored = look_up(self.machine, &storage.join_path(path))?;
+                let stored = look_up_data(self.machine, &storage.join_path(path))?;
                 let kind =
                     entry_kind(self.request, path, live.as_ref(), stored.as_ref(), must_be_dir)?;
                 let storage = Path::new("/").join(storage.as_path());
@@ -231,7 +231,7 @@ fn is_stored_already(
     if census.is_none_or(Census::is_empty) || one.is_shown_by_parent() {
         return Ok(false);
     }
-    match (look_up(machine, &one.made_at)?, look_up(machine, &one.source)?) {
+    match (look_up(machine, &one.made_at)?, look_up_data(machine, &one.source)?) {
         (Some(live), Some(stored)) if !live.is_mount => {
             Ok(difference(stored.place(), live.place(), &one.entry.path)?.is_none())
         }
@@ -284,7 +284,7 @@ fn check_old_root(
     let old = Place { dir: holder.as_fd(), name: &file_name };
     let differs = |there: &Dentry| Ok::<_, Error>(difference(old, there.place(), path)?.is_some());
     // Storage first: an earlier run may have copied the old root's data there.
-    let stored = look_up(machine, &one.source)?;
+    let stored = look_up_data(machine, &one.source)?;
     let stored_differs = stored.as_ref().map_or(Ok(false), differs)?;
     let fills =
         stored_differs && stored.as_ref().map_or(Ok(false), |stored| is_empty_dir(stored, path))?;

@@ -16,7 +16,7 @@ use crate::config::{Config, is_own_file};
 use crate::host::Machine;
 use crate::persist::list::{self, KeepEntry};
 use crate::persist::observed::VolatileStorage;
-use crate::persist::path_lookup::{Dentry, look_up};
+use crate::persist::path_lookup::{Dentry, look_up, look_up_data};
 use crate::persist::plan_target::leads_to;
 use crate::persist::resolve::{ResolvedEntry, ancestors, resolve_entries};
 use crate::persist::{known_state, unsuitable};
@@ -58,7 +58,7 @@ impl<'k> KeepChecker<'k> {
     /// What is in the place of an entry, and not kept yet; `None` if nothing is, or its data is shown there.
     pub(crate) fn check_declared(&self, one: &ResolvedEntry) -> Result<Option<Dentry>> {
         let path = &one.entry.path;
-        let stored = look_up(self.machine, &one.source)?;
+        let stored = look_up_data(self.machine, &one.source)?;
         let live = look_up(self.machine, path)?;
         if live.as_ref().is_some_and(|live| is_in_place(one, live, stored.as_ref())) {
             return Ok(None);

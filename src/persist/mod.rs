@@ -28,6 +28,7 @@ pub mod plan;
 pub(crate) mod plan_source;
 pub(crate) mod plan_target;
 pub(crate) mod probe;
+pub(crate) mod real_path;
 pub mod resolve;
 pub(crate) mod step;
 pub(crate) mod unkeep;

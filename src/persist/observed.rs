@@ -76,6 +76,9 @@ impl VolatileStorage {
 pub(crate) struct Observations {
     /// Every place.
     pub(crate) places: BTreeMap<TreePath, PathState>,
+    /// Places in storage that nothing has since an exchange was cut short, and where that is which is to
+    /// have them.
+    pub(crate) unnamed: BTreeMap<TreePath, TreePath>,
     /// The storages that lie on live itself, and would be wiped with it.
     pub(crate) wiped: BTreeSet<TreePath>,
     /// The paths that were linked in this boot although nothing says so.
@@ -93,6 +96,15 @@ impl Observations {
     pub(crate) fn state_of(&self, path: &TreePath) -> &PathState {
         static NOT_LOOKED_AT: PathState = PathState::Unreadable(String::new(), None);
         self.places.get(path).unwrap_or(&NOT_LOOKED_AT)
+    }
+
+    /// Where that is which has a place in storage, or is to have it.
+    pub(crate) fn data_of(&self, source: &TreePath) -> TreePath {
+        let unnamed = self
+            .unnamed
+            .iter()
+            .find_map(|(place, unnamed)| source.below(place).map(|rest| unnamed.join_path(&rest)));
+        unnamed.unwrap_or_else(|| source.clone())
     }
 
     /// What has a name.

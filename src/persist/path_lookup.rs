@@ -7,11 +7,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use dirfd::boundary::Boundary;
 use dirfd::manifest::Census;
 use dirfd::stat::{Place, Stat, of_open};
-use dirfd::{Error, FileType, Result, TreePath};
+use dirfd::{Error, FileType, Result, TreePath, atomic_file};
 use rustix::fs::{self, OFlags};
 
 use crate::host::{Machine, is_not_found};
-use crate::persist::resolve::ancestors;
+use crate::persist::real_path::LinkOnTheWay;
 
 /// Something that has a path.
 #[derive(Debug)]
@@ -51,8 +51,7 @@ pub(crate) fn look_up(machine: &Machine, path: &TreePath) -> Result<Option<Dentr
     let failed = |why: io::Error| {
         let action = format!("look at {path}");
         match find_link_on_the_way(machine, path) {
-            Some((link, Some(hint))) => Error::new(action, format!("{link} is a link")).hint(hint),
-            Some((link, None)) => Error::new(action, format!("{link} is a link")),
+            Some(link) => Error::new(action, link.reason()).hint(link.hint()),
             None => Error::io(action, why),
         }
     };
@@ -73,23 +72,34 @@ pub(crate) fn look_up(machine: &Machine, path: &TreePath) -> Result<Option<Dentr
     Ok(Some(Dentry { parent, name, stat, is_mount }))
 }
 
-/// The parent that is a link, and what to write instead.
-fn find_link_on_the_way(machine: &Machine, path: &TreePath) -> Option<(TreePath, Option<String>)> {
-    let mut parents: Vec<TreePath> = ancestors(path).collect();
-    parents.reverse();
-    parents.into_iter().find_map(|parent| {
-        let opened = machine.open_at(&parent, OFlags::PATH | OFlags::NOFOLLOW).ok()?;
+/// The same of what storage has at `source`, or has by another name since an exchange was cut short.
+pub(crate) fn look_up_data(machine: &Machine, source: &TreePath) -> Result<Option<Dentry>> {
+    if let Some(found) = look_up(machine, source)? {
+        return Ok(Some(found));
+    }
+    let unnamed = find_unnamed(machine, source)
+        .map_err(|why| Error::io(format!("look for what is to be {source}"), why))?;
+    unnamed.map_or(Ok(None), |unnamed| look_up(machine, &unnamed))
+}
+
+/// The path of what was to be named `source`, which nothing has, when an exchange was cut short.
+pub(crate) fn find_unnamed(machine: &Machine, source: &TreePath) -> io::Result<Option<TreePath>> {
+    let (parent, name) = (source.parent().unwrap_or_default(), source.name().unwrap_or_default());
+    let found =
+        machine.parent_of(source).and_then(|dir| atomic_file::find_unnamed(dir.as_fd(), name));
+    match found {
+        Ok(found) => Ok(found.map(|name| parent.join(name.as_encoded_bytes()))),
+        Err(why) if is_not_found(&why) => Ok(None),
+        Err(why) => Err(why),
+    }
+}
+
+/// The first link on the way to `path`.
+pub(crate) fn find_link_on_the_way(machine: &Machine, path: &TreePath) -> Option<LinkOnTheWay> {
+    LinkOnTheWay::find(path, |place| {
+        let opened = machine.open_at(place, OFlags::PATH | OFlags::NOFOLLOW).ok()?;
         let is_link = of_open(opened.as_fd()).ok()?.facts.file_type == FileType::Symlink;
         let target = fs::readlinkat(&opened, c"", Vec::new()).ok().filter(|_| is_link)?;
-        let target = target.into_bytes();
-        let real = match target.starts_with(b"/") {
-            true => TreePath::parse(&target).ok(),
-            false => {
-                let holder = parent.parent().unwrap_or_default();
-                TreePath::parse(&target).ok().map(|below| holder.join_path(&below))
-            }
-        };
-        let real = real.and_then(|real| Some(real.join_path(&path.below(&parent)?)));
-        Some((parent, real.map(|real| format!("name the real path, {real}"))))
+        Some(target.into_bytes())
     })
 }

@@ -89,6 +89,8 @@ pub(crate) fn plan_apply(
         adopted: Vec::new(),
         places,
     };
+    // Whatever becomes of the entries: nothing may be made in the place of what only lacks its name.
+    resolved.iter().for_each(|one| planner.finish_exchange(one));
     for one in resolved {
         let (before, adopted) = (planner.plan.steps.len(), planner.adopted.len());
         if let Err((why, hint)) =
@@ -118,7 +120,7 @@ pub(crate) struct Planner<'p> {
     pub(crate) enforced: BTreeMap<TreePath, (u32, u16)>,
     /// The places of entries that are not simply seen where they are stored.
     places: HashMap<&'p TreePath, &'p ResolvedEntry>,
-    /// Places in storage that will have what live has at another place.
+    /// Places in storage that will have what is at another place: in live, or beside them.
     pub(crate) adopted: Vec<(TreePath, TreePath)>,
 }
 
@@ -165,6 +167,18 @@ impl<'p> Planner<'p> {
         let (source, path) = (&one.source, &other.entry.path);
         let why = format!("its data, {source}, would lie below the place of {path}, which is kept");
         Err((why, format!("keep both in the same storage, with {path} as it is")))
+    }
+
+    /// Finishes an exchange that was cut short before what is in storage had its name.
+    fn finish_exchange(&mut self, one: &ResolvedEntry) {
+        let Some(unnamed) = self.observed.unnamed.get(&one.source) else { return };
+        let is_planned = self.adopted.iter().any(|(source, _)| *source == one.source);
+        if is_planned || self.check_storage(&one.entry.storage).is_err() {
+            return;
+        }
+        let (path, source) = (unnamed.clone(), one.source.clone());
+        self.adopted.push((source.clone(), path.clone()));
+        self.plan.steps.push(ApplyStep::Name { path, source });
     }
 
     fn plan_entry(&mut self, one: &ResolvedEntry) -> Result<(), WhyAndHint> {

@@ -141,7 +141,8 @@ impl Planner<'_> {
 
     /// What will be found at `path` by then.
     pub(crate) fn expected_file(&self, path: &TreePath, stat: &Stat) -> ExpectedFile {
-        match self.original_of(path) == *path {
+        // What only gets its name stays the file that was looked at.
+        match self.original_of(path) == self.observed.data_of(path) {
             true => ExpectedFile::of(stat),
             false => ExpectedFile::copy_of(stat),
         }

@@ -15,7 +15,8 @@ use crate::persist::hidden_content::{self, Baseline};
 use crate::persist::inode_model;
 use crate::persist::list::KeepEntry;
 use crate::persist::observed::{FoundFile, HiddenContent, Observations, PathState};
-use crate::persist::resolve::{ResolvedEntry, ancestors, paths_to_probe};
+use crate::persist::path_lookup::{find_link_on_the_way, find_unnamed};
+use crate::persist::resolve::{ResolvedEntry, paths_to_probe};
 
 /// Looks at every place of a keep list. `baseline` tells what blank has.
 pub(crate) fn probe_entries(
@@ -30,6 +31,7 @@ pub(crate) fn probe_entries(
         let seen = probe_path(machine, &path, &observed, &top);
         observed.places.insert(path, seen);
     }
+    find_all_unnamed(machine, resolved, &mut observed, &top);
     // Each of these depends on the states of all paths, and may turn one into an unreadable one.
     find_replaced(machine, resolved, &mut observed);
     judge_targets(machine, resolved, baseline, &mut observed);
@@ -46,14 +48,45 @@ pub(crate) fn probe_entries(
     Ok(observed)
 }
 
+/// Looks for what was to be in storage when an exchange was cut short, and at all places in it.
+fn find_all_unnamed(
+    machine: &Machine,
+    resolved: &[ResolvedEntry],
+    observed: &mut Observations,
+    top: &Stat,
+) {
+    for source in resolved.iter().map(|one| &one.source) {
+        if !matches!(observed.state_of(source), PathState::Absent) {
+            continue;
+        }
+        let unnamed = match find_unnamed(machine, source) {
+            Ok(None) => continue,
+            Ok(Some(unnamed)) => unnamed,
+            Err(why) => {
+                observed.places.insert(source.clone(), unreadable(source, &why));
+                continue;
+            }
+        };
+        // Sorted by path, so that the parent is looked at before.
+        let inside: Vec<TreePath> =
+            observed.places.keys().filter_map(|place| place.below(source)).collect();
+        for place in inside.iter().map(|rest| unnamed.join_path(rest)) {
+            let seen = probe_path(machine, &place, observed, top);
+            observed.places.insert(place, seen);
+        }
+        observed.unnamed.insert(source.clone(), unnamed);
+    }
+}
+
 /// Looks for the note on files of which nothing says how they come to their places.
 fn find_replaced(machine: &Machine, resolved: &[ResolvedEntry], observed: &mut Observations) {
     for one in resolved.iter().filter(|one| one.entry.fixed_placement().is_none()) {
         let is_file = |found: &FoundFile| found.stat.facts.file_type == FileType::File;
-        if !observed.file_at(&one.source).is_some_and(is_file) {
+        let data = observed.data_of(&one.source);
+        if !observed.file_at(&data).is_some_and(is_file) {
             continue;
         }
-        let opened = machine.open_at(&one.source, OFlags::PATH | OFlags::NOFOLLOW);
+        let opened = machine.open_at(&data, OFlags::PATH | OFlags::NOFOLLOW);
         match opened.and_then(|file| xattrs::is_marked_as_replaced(file.as_fd())) {
             Ok(true) => drop(observed.replaced.insert(one.source.clone())),
             Ok(false) => {}
@@ -69,7 +102,9 @@ fn probe_path(machine: &Machine, path: &TreePath, so_far: &Observations, top: &S
     let parent = path.parent().filter(|parent| parent.depth() > 0);
     let parent = match parent.as_ref().map(|parent| so_far.state_of(parent)) {
         Some(PathState::Present(found)) => &found.stat,
-        Some(seen) => return seen.clone(),
+        Some(PathState::Absent) => return PathState::Absent,
+        // Behind a link, each path has a real one of its own.
+        Some(seen) => return behind_link(machine, path).unwrap_or_else(|| seen.clone()),
         None => top,
     };
     let flags = OFlags::PATH | OFlags::NOFOLLOW;
@@ -85,11 +120,7 @@ fn probe_path(machine: &Machine, path: &TreePath, so_far: &Observations, top: &S
                 let hint = "unmount that file system, and run this again".to_string();
                 return PathState::Unreadable(format!("look at {path}: {why}"), Some(hint));
             }
-            if let Some((link, real)) = link_on_the_way(so_far, path) {
-                let why = format!("look at {path}: {link} is a link");
-                return PathState::Unreadable(why, real);
-            }
-            unreadable(path, &why)
+            behind_link(machine, path).unwrap_or_else(|| unreadable(path, &why))
         }
     }
 }
@@ -98,14 +129,11 @@ fn unreadable(path: &TreePath, why: &io::Error) -> PathState {
     PathState::Unreadable(format!("look at {path}: {}", dirfd::error::describe(why)), None)
 }
 
-/// The parent that is a link, and what to write instead.
-fn link_on_the_way(so_far: &Observations, path: &TreePath) -> Option<(TreePath, Option<String>)> {
-    ancestors(path).find_map(|parent| {
-        let target = so_far.file_at(&parent)?.target.clone()?;
-        let hint = TreePath::parse(&target).ok().filter(|_| target.starts_with(b"/"));
-        let hint = hint.and_then(|real| Some(real.join_path(&path.below(&parent)?)));
-        Some((parent, hint.map(|real| format!("name the real path, {real}"))))
-    })
+/// Whether the way to `path` passes a link: its state then, with the real path to name instead.
+fn behind_link(machine: &Machine, path: &TreePath) -> Option<PathState> {
+    let link = find_link_on_the_way(machine, path)?;
+    let why = format!("look at {path}: {}", link.reason());
+    Some(PathState::Unreadable(why, Some(link.hint())))
 }
 
 fn probe_open_file(opened: &OwnedFd, parent: &Stat) -> io::Result<FoundFile> {
@@ -151,7 +179,7 @@ fn judge_target(
     let seen = observed.file_at(&one.seen_at).filter(|seen| seen.mounted.is_some());
     // What PID 1 mounts as the machine's identity may be in storage by now, as a copy.
     let judged = seen.is_none_or(|seen| {
-        let stored = observed.file_at(&one.source);
+        let stored = observed.file_at(&observed.data_of(&one.source));
         one.is_identity() && !stored.is_some_and(|stored| stored.stat.is_same_file(&seen.stat))
     });
     let Some(found) = observed.file_at(path).filter(|_| judged) else { return };

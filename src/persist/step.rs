@@ -114,6 +114,13 @@ pub enum ApplyStep {
         /// The mode to be.
         mode: Option<u16>,
     },
+    /// Finish an exchange that was cut short: what is whole gets the name that nothing has.
+    Name {
+        /// The name that it has.
+        path: TreePath,
+        /// The name that it was to get, in storage.
+        source: TreePath,
+    },
     /// Copy what live has into storage, and compare the two.
     Adopt {
         /// What live has.
@@ -193,7 +200,9 @@ impl ApplyStep {
             | Self::Bind { path, .. }
             | Self::Cover { path, .. }
             | Self::SetOptions { path, .. } => path,
-            Self::Adopt { source, .. } | Self::Remember { source, .. } => source,
+            Self::Name { source, .. }
+            | Self::Adopt { source, .. }
+            | Self::Remember { source, .. } => source,
         }
     }
 
@@ -244,6 +253,9 @@ impl fmt::Display for ApplyStep {
                 (None, Some(mode)) => write!(f, "set the mode of {path} to {mode:04o}"),
                 (None, None) => write!(f, "leave {path} as it is"),
             },
+            Self::Name { path, source } => {
+                write!(f, "give {path}, which an interrupted run has left, its name {source}")
+            }
             Self::Adopt { path, source, sets_aside } => {
                 write!(f, "copy {path} to {source}, and compare the two")?;
                 if *sets_aside {

@@ -13,7 +13,7 @@ use crate::config::{Config, DEFAULT_FILE, edit, is_own_file};
 use crate::host::Machine;
 use crate::persist::config_file::LockedConfig;
 use crate::persist::keep_execute::KeepContext;
-use crate::persist::path_lookup::look_up;
+use crate::persist::path_lookup::{find_unnamed, look_up};
 use crate::persist::resolve::resolve_entries;
 use crate::persist::unkeep_plan::{self, StoredDataAction};
 use crate::persist::{list, unkeep_execute};
@@ -112,9 +112,26 @@ fn plan_path(
     refuse_own_file(path, &config.file)?;
     let after = edit::remove_entry(&config.text, path)?;
     let stored = look_up(machine, &one.source)?.is_some();
+    if !stored {
+        refuse_unnamed(path, machine, &one.source)?;
+    }
     let now = unkeep_plan::probe_live(machine, one)?;
     let plan = unkeep_plan::plan_unkeep(one, &list, data, now, stored, (&config.text, &after))?;
     Ok((plan, after))
+}
+
+/// Data that only lacks its name would be forgotten together with the entry.
+fn refuse_unnamed(path: &TreePath, machine: &Machine, source: &TreePath) -> Result<()> {
+    let action = format!("stop keeping {path}");
+    match find_unnamed(machine, source) {
+        Ok(None) => Ok(()),
+        Ok(Some(unnamed)) => {
+            let why = format!("an interrupted run has left its data as {unnamed}");
+            let hint = "run `blankroot apply`, which gives that its name, then this again";
+            Err(Error::new(action, why).hint(hint))
+        }
+        Err(why) => Err(Error::io(action, why)),
+    }
 }
 
 /// Without its entry, blank's older configuration counts from the next boot on, and storage's is followed for

@@ -167,15 +167,17 @@ fn what_is_declared_but_not_enabled_is_told_with_its_line() {
 fn what_blankroot_left_itself_is_told_as_what_it_is() {
     with_storage(|machine, persist| {
         write(&persist.join("etc/.machine-id.before-2"), "old");
+        write(&persist.join("etc/.machine-id.new-1"), "next");
         write(&persist.join("etc/.machine-id.tmp-7"), "half");
         let human = machine.run(&["diff", "--storage"]).expect(0);
         human
             .says("was `machine-id` until other data took its place")
+            .says("whole: an interrupted run was to name it `machine-id`")
             .says("not whole: an interrupted run was writing `machine-id`");
         let json = document(machine);
         let why: Vec<_> =
             json["leftovers"].as_array().unwrap().iter().map(|one| &one["why"]).collect();
-        assert_eq!(why, ["set-aside", "temporary"]);
+        assert_eq!(why, ["set-aside", "unnamed", "temporary"]);
         assert_eq!(json["leftovers"][0]["of"]["text"], "machine-id");
     });
 }

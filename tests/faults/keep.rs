@@ -539,7 +539,7 @@ fn the_power_may_go_after_any_change_of_an_unkeep() {
 
 /// A program that another test starts has the files of this one open until it runs, and nothing tells
 /// when that is: the refusal, which changes nothing, is met again until then.
-fn patiently(run: impl Fn() -> Result<(), String>) -> Result<(), String> {
+pub fn patiently(run: impl Fn() -> Result<(), String>) -> Result<(), String> {
     let patience = Instant::now() + Duration::from_secs(5);
     loop {
         match run() {

@@ -18,3 +18,4 @@ pub mod op;
 pub mod oracle;
 pub mod own_mounts;
 pub mod sandbox;
+pub mod without_exchange;

@@ -174,6 +174,7 @@ fn every_reason_why_a_path_is_not_in_its_place_is_told() {
     for (target, data, says, hint) in [
         (Target::Absent, stored, "although its data is in storage", "apply"),
         (Target::Absent, Data::Absent, "nothing is at /persist/etc/app.conf in storage", "apply"),
+        (Target::Absent, Data::Unnamed, "beside /persist/etc/app.conf, without its name", "apply"),
         (Target::Dir { empty: false }, stored, "beside that at /persist", "--adopt"),
         (Target::File { empty: false }, Data::Absent, "is still in live", "--adopt"),
         (Target::OtherMount, stored, "something else is mounted there", "umount /etc/app.conf"),

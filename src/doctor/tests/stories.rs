@@ -9,6 +9,7 @@ use crate::doctor::finding::Severity::{self, Danger, Note, Warning};
 use crate::doctor::machine_facts::*;
 use crate::doctor::shadow::Shadow;
 use crate::doctor::tests::{Change, NODE, PASSWD, SHADOW, entries, path, people};
+use crate::persist::real_path::LinkOnTheWay;
 
 /// One check: what lets it fire, what is said then, and what leaves it silent.
 pub(crate) struct Story(pub &'static str, pub Severity, pub Change, pub &'static str, pub Change);
@@ -310,8 +311,9 @@ pub(crate) const STORIES: &[Story] = &[
         "behind-a-link",
         Danger,
         |f| {
-            let (link, to) = (path("/var/lib"), b"../persist/lib".to_vec());
-            f.entries[2].target = Some(Target::BehindLink { link, to });
+            let (link, target) = (path("/var/lib"), b"../persist/lib".to_vec());
+            let real = Some(path("/persist/lib/app"));
+            f.entries[2].target = Some(Target::BehindLink(LinkOnTheWay { link, target, real }));
         },
         "passes the link /var/lib, which leads to ../persist/lib, into the storage /persist",
         |_| {},
