@@ -211,12 +211,11 @@ impl Case {
 
     fn try_keep(&self, adopt: bool) -> Result<(), String> {
         let config = Config::load(&self.config()).map_err(|why| why.to_string())?;
-        let text = fs::read_to_string(self.config()).unwrap();
         let machine = Machine::open(&self.root).map_err(|why| why.to_string())?;
         let paths = [(path(), false)];
         let request =
             KeepRequest { paths: &paths, storage: None, how: None, old_root: None, adopt };
-        let plan = keep_request::plan_keep(&request, &machine, &config, &text, &|| Ok(None))
+        let plan = keep_request::plan_keep(&request, &machine, &config, &|| Ok(None))
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
         let config = &self.config();
         let context =
