@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use dirfd::cause::Cause;
 use dirfd::fault::change;
 use dirfd::{Error, Result};
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, ResolveFlags, flock};
@@ -129,7 +130,7 @@ pub fn patiently<T>(mut lock: impl FnMut() -> Result<T>, waiting: impl FnOnce())
 }
 
 fn is_taken(error: &Error) -> bool {
-    error.errno() == Some(Errno::WOULDBLOCK.raw_os_error())
+    error.cause() == Cause::WouldBlock
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, XattrFl
 use rustix::io::Errno;
 
 use crate::FileType;
+use crate::cause::Cause;
 use crate::copy::attributes;
 use crate::error::describe;
 use crate::fault::change;
@@ -237,7 +238,7 @@ fn write_aside(
 
 /// Whether a call failed for want of room.
 pub fn is_full(why: &io::Error) -> bool {
-    [Errno::NOSPC, Errno::DQUOT].iter().any(|full| why.raw_os_error() == Some(full.raw_os_error()))
+    Cause::of(why) == Cause::Full
 }
 
 /// Makes `content` an attribute of the file, which then has no data.
@@ -290,7 +291,7 @@ pub fn exchange(point: &'static str, new: Place<'_>, in_use: Place<'_>) -> io::R
 
 /// Whether an exchange failed because the file system has none.
 pub fn lacks_exchange(why: &io::Error) -> bool {
-    why.raw_os_error() == Some(Errno::INVAL.raw_os_error())
+    Cause::of(why) == Cause::Invalid
 }
 
 fn exchange_by_renames(new: Place<'_>, in_use: Place<'_>) -> io::Result<()> {

@@ -10,6 +10,7 @@ use std::{fmt, io};
 use rustix::fs::{self, SeekFrom};
 use rustix::io::Errno;
 
+use crate::cause::Cause;
 use crate::stat::{Place, SET_ID, Stat, is_gone};
 use crate::{ChangeKind, Error, FileType, TreePath, boundary, inode_flags, open_file, xattrs};
 
@@ -64,7 +65,7 @@ impl Failure {
     /// Whether somebody has a lease on the file (fcntl(2)), so that it cannot be opened at once. Its owner
     /// may, and must not stop what is done to all others.
     fn is_leased(&self) -> bool {
-        Errno::from_io_error(&self.why) == Some(Errno::WOULDBLOCK)
+        Cause::of(&self.why) == Cause::WouldBlock
     }
 
     /// The tree that could not be read.

@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use crate::TreePath;
+use crate::cause::Cause;
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -12,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Error {
     action: String,
     why: String,
-    errno: Option<i32>,
+    cause: Cause,
     hint: Option<String>,
     torn: bool,
 }
@@ -20,10 +21,16 @@ pub struct Error {
 impl Error {
     /// `action` completes "cannot …" and names its object: `open /dev/sda2`.
     pub fn new(action: impl Into<String>, why: impl fmt::Display) -> Self {
-        Self { action: action.into(), why: why.to_string(), errno: None, hint: None, torn: false }
+        Self {
+            action: action.into(),
+            why: why.to_string(),
+            cause: Cause::Other,
+            hint: None,
+            torn: false,
+        }
     }
 
-    /// The same for a failed system call; keeps its errno for those who must tell errors apart. What
+    /// The same for a failed system call; keeps its cause for those who must tell errors apart. What
     /// is denied to somebody else than root has a hint already.
     pub fn io(action: impl Into<String>, why: impl Into<io::Error>) -> Self {
         let why = why.into();
@@ -35,7 +42,7 @@ impl Error {
             (false, true) => Some("run it as root".to_string()),
             (false, false) => None,
         };
-        Self { errno: why.raw_os_error(), torn, hint, ..Self::new(action, describe(&why)) }
+        Self { cause: Cause::of(&why), torn, hint, ..Self::new(action, describe(&why)) }
     }
 
     /// Tells the reason in better words than the system's.
@@ -52,9 +59,9 @@ impl Error {
         self
     }
 
-    /// The errno of the system call that failed, if one did.
-    pub fn errno(&self) -> Option<i32> {
-        self.errno
+    /// Why the system call failed, if one did.
+    pub fn cause(&self) -> Cause {
+        self.cause
     }
 
     /// Whether what was looked at was being moved meanwhile; another look may find it whole.

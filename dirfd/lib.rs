@@ -5,6 +5,7 @@
 
 pub mod atomic_file;
 pub mod boundary;
+pub mod cause;
 pub mod changes;
 pub mod compare;
 pub mod compare_trees;

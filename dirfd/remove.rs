@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, AtFlags};
-use rustix::io::Errno;
 
+use crate::cause::Cause;
 use crate::directory_walker::{self, Descent, open_dir};
 use crate::fault::change;
 use crate::inode_flags::unlock_changes;
@@ -88,7 +88,7 @@ fn remove_or_enter(descent: &mut Descent<'_>, name: &CStr) -> io::Result<bool> {
     let dir = descent.current()?;
     match unlink_if_there("remove: file", dir, name, AtFlags::empty()) {
         Ok(()) => return Ok(false),
-        Err(why) if why.raw_os_error() == Some(Errno::ISDIR.raw_os_error()) => {}
+        Err(why) if Cause::of(&why) == Cause::IsADirectory => {}
         Err(why) => return Err(why),
     }
     descent.enter(name)?;
@@ -105,7 +105,7 @@ fn unlink_if_there(
     let unlink = || change(point, || Ok(fs::unlinkat(dir, name, how)?));
     match unlink() {
         // Perhaps it is immutable, as `/var/empty` often is.
-        Err(why) if why.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
+        Err(why) if Cause::of(&why) == Cause::NotPermitted => {
             let file = Place { dir, name }.open_file().map(OwnedFd::from);
             let Ok(file) = file.or_else(|_| open_dir(dir, name)) else { return Err(why) };
             unlock_changes(file.as_fd())?;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, XattrFlags};
 use rustix::io::Errno;
 
+use crate::cause::Cause;
 use crate::fault::change;
 use crate::stat::Place;
 
@@ -95,7 +96,7 @@ pub fn get_xattr(of: Place<'_>, name: &CStr) -> io::Result<Option<Vec<u8>>> {
 
 /// Whether a file has more attributes than the kernel lists, listxattr(2).
 pub fn are_too_many(why: &io::Error) -> bool {
-    Errno::from_io_error(why) == Some(Errno::TOOBIG)
+    Cause::of(why) == Cause::TooBig
 }
 
 /// Whether a file has more attributes than the kernel lists; asks for their size alone.

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use dirfd::cause::Cause;
 use dirfd::error::look_until_whole;
 use dirfd::fault::change;
 use dirfd::path::shell_word;
@@ -157,7 +158,7 @@ fn find_immovable(top: &Top, layout: &Layout, live: &Look, blank: &Look) -> Resu
 pub fn none_without_privilege<T>(asked: Result<T>) -> Result<Option<T>> {
     match asked {
         Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.errno() == Some(rustix::io::Errno::PERM.raw_os_error()) => Ok(None),
+        Err(error) if error.cause() == Cause::NotPermitted => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 
+use dirfd::cause::Cause;
 use dirfd::{Error, Result, TreeName, atomic_file};
 use rustix::fs::{AtFlags, statat};
 use rustix::io::Errno;
@@ -100,7 +101,7 @@ fn old_roots(of: &Zfs, found: &Found, reach: Reach) -> Result<Result<OldRoots, O
     }
     let dir = match open(&of.names.old, Access::Read) {
         // Who may not look can still compare live with blank.
-        Err(error) if error.errno() == Some(Errno::PERM.raw_os_error()) => {
+        Err(error) if error.cause() == Cause::NotPermitted => {
             let reason = format!("the old roots in `{}` are for root alone to see", of.names.old);
             return Ok(Err(Obstacle { reason, hint: Some("run it as root".into()) }));
         }

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use backends::lock::{FileLock, patiently};
+use dirfd::cause::Cause;
 use dirfd::path::Escaped;
 use dirfd::{Error, Result, atomic_file};
 
@@ -25,8 +26,8 @@ pub fn lock_config(path: &Path, waiting: impl FnOnce()) -> Result<FileLock> {
     let dir = File::open(parent.unwrap_or(Path::new(".")));
     let dir = dir.map_err(|why| Error::io(action(), why))?;
     let lock = || FileLock::take(dir.as_fd(), OsStr::from_bytes(&name), action);
-    patiently(lock, waiting).map_err(|error| match error.errno() {
-        Some(nix::libc::EROFS) => error.hint("declare it where the file is made"),
+    patiently(lock, waiting).map_err(|error| match error.cause() {
+        Cause::ReadOnly => error.hint("declare it where the file is made"),
         _ => error,
     })
 }

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::{fmt, io};
 
 use backends::{Backend, Slot, Tree};
+use dirfd::cause::Cause;
 use dirfd::path::Escaped;
 use dirfd::{Error, TreePath};
 use rustix::fs::OFlags;
-use rustix::io::Errno;
 
 use crate::cli::arguments::{Cli, Diff, Format};
 use crate::cli::invocation::{Failure, in_tree, load_config};
@@ -19,7 +19,7 @@ use crate::diff::{
     DiffReport, DiffRow, diff_flat, diff_json, diff_stat, diff_tree, diff_trees, leftovers_report,
     list_everything,
 };
-use crate::host::{HostRoot, is_not_found};
+use crate::host::HostRoot;
 use crate::persist::create;
 use crate::persist::resolve::ancestors;
 use crate::ui;
@@ -156,8 +156,7 @@ fn expect_comparable(
 fn has_path(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<bool> {
     match create::open_beneath(tree, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW) {
         Ok(_) => Ok(true),
-        Err(why) if is_not_found(&why) => Ok(false),
-        Err(why) if why.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Ok(false),
+        Err(why) if Cause::of(&why).leads_nowhere() => Ok(false),
         Err(why) => Err(why),
     }
 }
@@ -174,8 +173,7 @@ fn subvolume_on_the_way(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Opt
                 return Ok(Some(dir));
             }
             Ok(_) => {}
-            Err(why) if is_not_found(&why) => return Ok(None),
-            Err(why) if why.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => return Ok(None),
+            Err(why) if Cause::of(&why).leads_nowhere() => return Ok(None),
             Err(why) => return Err(why),
         }
     }
@@ -189,8 +187,7 @@ fn mount_on_the_way(root: &HostRoot, path: &TreePath) -> io::Result<Option<TreeP
         let flags = OFlags::PATH | OFlags::NOFOLLOW;
         let opened = match create::open_beneath(root.as_fd(), path.as_path(), flags) {
             Ok(opened) => opened,
-            Err(why) if is_not_found(&why) => return Ok(None),
-            Err(why) if why.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => return Ok(None),
+            Err(why) if Cause::of(&why).leads_nowhere() => return Ok(None),
             Err(why) => return Err(why),
         };
         Ok(dirfd::stat::mount_of(opened.as_fd()))

@@ -5,11 +5,11 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use dirfd::cause::Cause;
 use dirfd::copy::private_directory;
 use dirfd::disk_usage::{Found, Scales, Weight};
 use dirfd::{Error, Facts, FileType, Result, TreePath, atomic_file};
 use rustix::fs::OFlags;
-use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::config::Config;
@@ -146,12 +146,12 @@ fn open_storage(host: &HostRoot, path: &TreePath) -> Result<Option<OwnedFd>> {
         Ok(root) => return Ok(Some(root)),
         Err(why) => why,
     };
-    match Errno::from_io_error(&why) {
-        Some(Errno::NOENT) => Ok(None),
-        Some(Errno::LOOP) => Err(Error::new(action(), "a symbolic link is on the way to it")
+    match Cause::of(&why) {
+        Cause::NotFound => Ok(None),
+        Cause::Link => Err(Error::new(action(), "a symbolic link is on the way to it")
             .hint("write the real path into the configuration, as `realpath` shows it")),
-        Some(Errno::NOTDIR) => Err(Error::new(action(), "it is no directory")),
-        Some(Errno::ACCESS) => Err(Error::io(action(), why).hint("run this as root")),
+        Cause::NotADirectory => Err(Error::new(action(), "it is no directory")),
+        Cause::Denied => Err(Error::io(action(), why).hint("run this as root")),
         _ => Err(Error::io(action(), why)),
     }
 }

@@ -7,11 +7,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use backends::View;
+use dirfd::cause::Cause;
 use dirfd::path::Escaped;
 use dirfd::stat::{self, Stat};
 use dirfd::{Error, Facts, FileType, Result, TreePath};
 use rustix::fs::{self, Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
 
 use crate::config::entry::EntryKind;
 use crate::doctor::entries::Mounts;
@@ -175,9 +175,7 @@ pub(crate) fn look_up_in_tree(tree: BorrowedFd<'_>, path: &TreePath) -> Result<L
             Ok(Look::Link { left: 0, to: text_of_link(&seen).map_err(failed)? })
         }
         Ok(Some(seen)) => Ok(Look::Seen(seen)),
-        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-            first_link(tree, path).map_err(failed)
-        }
+        Err(error) if Cause::of(&error) == Cause::Link => first_link(tree, path).map_err(failed),
         Err(error) => Err(failed(error)),
     }
 }

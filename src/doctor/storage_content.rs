@@ -6,9 +6,9 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use dirfd::cause::Cause;
 use dirfd::stat::{Place, Stat, is_gone};
 use dirfd::{FileType, TreePath, xattrs};
-use rustix::io::Errno;
 
 use crate::doctor::entries::Mounts;
 use crate::doctor::login_sources::{self, is_private_key};
@@ -147,7 +147,7 @@ impl Survey<'_> {
 }
 
 fn is_mount(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::XDEV.raw_os_error())
+    Cause::of(error) == Cause::OtherFileSystem
 }
 
 fn count_owner(content: &mut Content, stat: &Stat, path: &TreePath) {

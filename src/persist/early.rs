@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use dirfd::cause::Cause;
 use dirfd::path::Escaped;
 use dirfd::stat::of_open;
 use dirfd::{Error, Result, TreePath};
@@ -155,7 +156,7 @@ fn probe_mount_point(machine: &Machine, point: &TreePath) -> MountPointState {
     match both {
         Ok((own, parent)) if own == parent => MountPointState::Free,
         Ok(_) => MountPointState::Mounted,
-        Err(why) if why.raw_os_error() == Some(nix::libc::ELOOP) => {
+        Err(why) if Cause::of(&why) == Cause::Link => {
             let why = "a link lies on the way to it".to_string();
             MountPointState::Unusable(
                 why,
@@ -180,11 +181,7 @@ pub(crate) fn mount_storage(machine: &Machine, host: &Path, new: &StorageMount) 
         && let Err(why) = source.symlink_metadata()
     {
         let error = Error::io(new.to_string(), why);
-        return Err(if error.errno() == Some(nix::libc::ENOENT) {
-            no_such_device(new)
-        } else {
-            error
-        });
+        return Err(if error.cause() == Cause::NotFound { no_such_device(new) } else { error });
     }
     let new_one = NewFileSystem {
         fs_type: &new.fs_type,
@@ -199,12 +196,12 @@ pub(crate) fn mount_storage(machine: &Machine, host: &Path, new: &StorageMount) 
     done.map_err(|why| {
         let missing = is_not_found(&why);
         let error = Error::io(new.to_string(), why);
-        match error.errno() {
-            Some(nix::libc::ENODEV) => error.hint(format!(
+        match error.cause() {
+            Cause::NoDevice => error.hint(format!(
                 "see that the initrd has the kernel module of {}",
                 Escaped(new.fs_type.as_bytes())
             )),
-            Some(nix::libc::ELOOP) => {
+            Cause::Link => {
                 error.hint("a link lies on the way to it: put a directory in its place, in blank")
             }
             _ if missing => {

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use dirfd::cause::Cause;
 use dirfd::copy::Copied;
 use dirfd::copy::temporary_copy::Aside;
 use dirfd::fault::change;
@@ -178,20 +179,20 @@ fn step_error(step: &ApplyStep, why: io::Error) -> Error {
         return Error::new(step.to_string(), why.as_str()).hint(hint.as_str());
     }
     let error = Error::io(step.to_string(), why);
-    match error.errno() {
-        Some(nix::libc::ELOOP) => error.hint(
+    match error.cause() {
+        Cause::Link => error.hint(
             "a link has come to lie on the way, or in the place: see who made it, and remove it",
         ),
-        Some(nix::libc::EPERM | nix::libc::EACCES) if rustix::process::geteuid().is_root() => error
+        Cause::NotPermitted | Cause::Denied if rustix::process::geteuid().is_root() => error
             .hint(
                 "`lsattr -d` of it, and of the directory that it is in, shows whether `i` or `a` forbids \
                  it; `chattr -i -a` takes them away",
             ),
-        Some(nix::libc::EPERM | nix::libc::EACCES) => error.hint("run this as root"),
-        Some(nix::libc::EOPNOTSUPP) if matches!(step, ApplyStep::Remember { .. }) => {
+        Cause::NotPermitted | Cause::Denied => error.hint("run this as root"),
+        Cause::Unsupported if matches!(step, ApplyStep::Remember { .. }) => {
             error.hint("write `how = \"symlink\"` in its entry: this storage cannot note it")
         }
-        Some(nix::libc::EROFS) => error.hint(
+        Cause::ReadOnly => error.hint(
             "boot with `rw` on the kernel command line, or make the place in blank, where it is \
              mounted over as it is",
         ),
@@ -331,8 +332,8 @@ fn copy_aside(
 
 /// The two sides may be on two file systems: it is told which one has no room.
 fn with_space_hint(why: Error, parent: &TreePath) -> Error {
-    match why.errno() {
-        Some(nix::libc::ENOSPC | nix::libc::EDQUOT) => why.hint(format!(
+    match why.cause() {
+        Cause::Full => why.hint(format!(
             "make room on the file system of {parent}, and run this again; until then all is as it \
              was"
         )),

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use dirfd::cause::Cause;
 use dirfd::stat::of_open;
 use dirfd::{FileType, TreePath};
 use rustix::fs::OFlags;
-use rustix::io::Errno;
 
 use crate::config::entry::EntryKind;
 use crate::host::{Machine, is_not_found};
@@ -96,9 +96,7 @@ fn learn_from_tree(
         let model = match &model {
             Ok(model) => Ok(model.clone()),
             // A link on the way leads to no place of this one.
-            Err(why) if is_not_found(why) || Errno::from_io_error(why) == Some(Errno::LOOP) => {
-                Ok(None)
-            }
+            Err(why) if Cause::of(why).leads_nowhere() => Ok(None),
             Err(why) => Err(io::Error::other(dirfd::error::describe(why))),
         };
         record_model(missing, path, model, called, observed);

@@ -7,10 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use dirfd::stat::{self, Stat};
 use dirfd::{FileType, Result, TreeName, TreePath, mountinfo, xattrs};
 use rustix::fs::{self, OFlags};
-use rustix::io::Errno;
 
 use crate::boot::fstab::{self, FstabMount, FstabMounts, storage_paths};
-use crate::host::Machine;
+use crate::host::{Machine, is_not_found};
 use crate::persist::hidden_content::{self, Baseline};
 use crate::persist::inode_model;
 use crate::persist::list::KeepEntry;
@@ -112,9 +111,7 @@ fn probe_path(machine: &Machine, path: &TreePath, so_far: &Observations, top: &S
         Ok(opened) => probe_open_file(&opened, parent)
             .map_or_else(|why| unreadable(path, &why), PathState::Present),
         // Whoever wants to make something there meets the parent that is no directory.
-        Err(why) if matches!(Errno::from_io_error(&why), Some(Errno::NOENT | Errno::NOTDIR)) => {
-            PathState::Absent
-        }
+        Err(why) if is_not_found(&why) => PathState::Absent,
         Err(why) => {
             if let Ok(Some(why)) = machine.users_own(path) {
                 let hint = "unmount that file system, and run this again".to_string();

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
 use dirfd::atomic_file::rename_noreplace;
+use dirfd::cause::Cause;
 use dirfd::copy::private_directory::{self, PrivateDir};
 use dirfd::copy::temporary_copy::{self, Aside};
 use dirfd::fault::change;
@@ -137,7 +138,7 @@ impl UnkeepRun<'_> {
     fn unmount(&mut self, path: &TreePath) -> Result<()> {
         let there = self.expect(path)?;
         mounting::unmount_place(there.place()).map_err(|why| {
-            let busy = why.raw_os_error() == Some(nix::libc::EBUSY);
+            let busy = Cause::of(&why) == Cause::Busy;
             let error = Error::io(format!("unmount {path}"), why);
             if busy {
                 error.hint(format!("see who uses it with `fuser -vm {path}`"))
