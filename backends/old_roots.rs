@@ -9,7 +9,8 @@ use dirfd::{Error, Result, TreeName, atomic_file};
 
 use crate::record::{self, Listing};
 use crate::{
-    Held, Layout, LockedBackend, OldRoot, Record, Slot, Survey, Tree, Unfinished, hold, kinship,
+    Held, Layout, LiveMount, LockedBackend, OldRoot, Record, Slot, Survey, Tree, Unfinished, hold,
+    kinship,
 };
 
 /// What was found.
@@ -131,6 +132,25 @@ impl OldRoots {
             }
         }
         Ok(())
+    }
+
+    /// A survey that has these, live with its mounts, and nothing else that is worth telling.
+    pub(crate) fn into_survey(
+        self,
+        file_system: impl Into<String>,
+        live: Slot,
+        blank: Slot,
+        (live_mounts, more_live_mounts): (Vec<LiveMount>, bool),
+    ) -> Survey {
+        Survey {
+            old_roots: self.roots,
+            unfinished: self.unfinished,
+            other_lives: self.other_lives,
+            hold: self.hold,
+            live_mounts,
+            more_live_mounts,
+            ..Survey::new(file_system, live, blank)
+        }
     }
 
     /// One comparison of identities tells whether the swap has happened.

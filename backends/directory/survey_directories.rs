@@ -17,7 +17,7 @@ use rustix::fs;
 use crate::directory::{Directory, identity_of};
 use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::survey::{self, Mounts};
-use crate::{Kinship, LiveMount, Obstacle, Slot, Stubs, Survey, Tree, kinship};
+use crate::{Kinship, LiveMount, Obstacle, Slot, Survey, Tree, kinship};
 
 /// Everything a planner may know.
 pub(crate) fn survey_directories(
@@ -51,31 +51,13 @@ pub(crate) fn survey_directories(
     if let Ok((beside, _)) = of.open_parent(&of.layout.blank) {
         old.unfinished.extend(leftovers_of_capture(beside.as_fd(), &of.layout.blank)?);
     }
-    let (live_mounts, more_live_mounts) = match (live.tree(), look_for) {
-        (Some(tree), Mounts::OfLive(patience)) => mounts_of_tree(of, &tree.name, patience)?,
-        (Some(_), Mounts::NotLookedFor) => (Vec::new(), true),
-        (None, _) => (Vec::new(), false),
-    };
+    let mounts =
+        look_for.of(live.tree(), |tree, patience| mounts_of_tree(of, &tree.name, patience))?;
     Ok(Survey {
-        file_system: file_system(of)?,
-        blank,
         kinship,
-        tells_copies: false,
-        live,
         has_old_dir: old_dir.is_some(),
-        old_roots: old.roots,
-        unfinished: old.unfinished,
-        other_lives: old.other_lives,
-        hold: old.hold,
-        live_mounts,
-        more_live_mounts,
-        // Only a walk could find them.
-        nested: Vec::new(),
-        stubs: Some(Stubs::default()),
-        live_is_default: false,
-        space: None,
-        obstacles: Vec::new(),
         immovable: find_immovable(of)?,
+        ..old.into_survey(file_system(of)?, live, blank, mounts)
     })
 }
 
