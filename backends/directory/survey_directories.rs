@@ -25,22 +25,22 @@ pub(crate) fn survey_directories(
     reach: Reach,
     look_for: Mounts<'_>,
 ) -> Result<Survey> {
-    let live = slot_of(of, &of.layout.live, false)?;
+    let live = slot_of(of, &of.layout.live)?;
     let old_dir = open_old(of)?;
     let mut old = match &old_dir {
         Some(dir) => {
-            let look = |name: &TreeName| slot_of(of, name, false);
+            let look = |name: &TreeName| slot_of(of, name);
             // Nothing tells of a plain directory what it is a copy of.
             let mut old = OldRoots::read(dir.as_fd(), &of.layout, reach, look, |_, _| true)?;
             if reach == Reach::All {
-                let is_there = |name: &TreeName| Ok(slot_of(of, name, false)?.tree().is_some());
+                let is_there = |name: &TreeName| Ok(slot_of(of, name)?.tree().is_some());
                 old.look_for_other_lives(&of.layout.live, is_there)?;
             }
             old
         }
         None => OldRoots::default(),
     };
-    let blank = slot_of(of, &of.layout.blank, true)?;
+    let blank = slot_of(of, &of.layout.blank)?;
     let kinship = match (live.tree(), blank.tree()) {
         (Some(live), Some(blank)) if old.adoption != Ok(None) => {
             kinship::recorded(&old.adoption, &live.id, &blank.id)
@@ -82,10 +82,10 @@ fn find_immovable(of: &Directory) -> Result<Vec<Obstacle>> {
     Ok(found)
 }
 
-/// What has this name.
-pub(crate) fn slot_of(of: &Directory, name: &TreeName, read_only: bool) -> Result<Slot> {
+/// What has this name. Nobody but Blankroot writes to blank.
+pub(crate) fn slot_of(of: &Directory, name: &TreeName) -> Result<Slot> {
     match stat_if_there(of, name) {
-        Ok(found) => Ok(found.into_slot(name, read_only)),
+        Ok(found) => Ok(found.into_slot(name, *name == of.layout.blank)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Slot::Missing),
         Err(error) => Err(Error::io(format!("look at {}", of.place_of(name)), error)),
     }

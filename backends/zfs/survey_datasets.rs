@@ -168,8 +168,8 @@ fn snapshots_of(dataset: &ZfsName, hanging: &[String]) -> Vec<String> {
     hanging.iter().filter_map(own).collect()
 }
 
-/// A name that no dataset has.
-fn slot_of_plain(dir: &OwnedFd, name: &OsStr) -> Result<Slot> {
+/// What a name of the directory of old roots holds that no dataset has.
+pub(crate) fn slot_of_plain(dir: &OwnedFd, name: &OsStr) -> Result<Slot> {
     match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => Ok(Slot::Missing),
         Err(error) => Err(Error::io("look at what is among the old roots", error)),
