@@ -2,7 +2,8 @@
 //!
 //! This crate is mechanism: it knows file systems and nothing of keep lists, verdicts or boots.
 //! Reading ([`Backend`]) and changing ([`LockedBackend`]) are two types, so that who holds the
-//! first cannot change a disk.
+//! first cannot change a disk. [`LockedBackend`] has every guard of a change; what a file system adds,
+//! without any guard, is behind it, so that nobody else can call that.
 //!
 //! A rollback is three calls under the lock: [`LockedBackend::survey`] tells what is there,
 //! [`LockedBackend::prepare`] writes a [`Record`] and makes a fresh copy of blank under the record's
@@ -15,6 +16,7 @@
 //! | where to look | for |
 //! | --- | --- |
 //! | [`directory`], [`tmpfs`], `btrfs`, `zfs` | the file systems |
+//! | [`locked_backend`] | the guards of a change, and what a file system has to implement |
 //! | [`survey`](mod@survey), [`record`](mod@record), [`kinship`], [`old_roots`], [`hold`] | what is there, and what is half done |
 //! | [`live_mounts`], [`lock`] | who has live mounted, and who may change trees |
 //! | [`sys`] | the unsafe code of the file systems |
@@ -28,6 +30,7 @@ pub mod hold;
 pub mod kinship;
 pub mod live_mounts;
 pub mod lock;
+pub mod locked_backend;
 pub mod old_roots;
 pub mod record;
 pub mod survey;
@@ -38,10 +41,11 @@ pub mod zfs;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use dirfd::{Changes, Error, Result, TreeName, TreePath};
+use dirfd::{Changes, Result, TreeName, TreePath};
 
 pub use hold::{Held, Hold};
 pub use kinship::Kinship;
+pub use locked_backend::LockedBackend;
 pub use record::{Record, Records};
 pub use survey::{
     LiveMount, Obstacle, OldRoot, SeenBy, Slot, Space, Stubs, Survey, Tree, TreeId, Unfinished,
@@ -167,69 +171,5 @@ pub trait Backend: Send + Sync {
         PLACE_FOR_SWAP.to_string()
     }
     /// Takes the lock that every change needs; an error if another process holds it.
-    fn lock(&self) -> Result<Box<dyn LockedBackend + '_>>;
-}
-
-/// Changing: each call is one step of a plan, and deciding is over when it is made.
-pub trait LockedBackend {
-    /// The survey that a plan must be made from: nothing else changes the disk's trees meanwhile. Where
-    /// live is mounted is not looked for: no plan but a rollback's has to know.
-    fn survey(&self) -> Result<Survey>;
-    /// The same for a plan of a rollback, which has to know where live is mounted, and of the youngest
-    /// old roots only: how many there are then costs nothing.
-    fn survey_for_rollback(&self) -> Result<Survey>;
-    /// A directory handle on a tree, for reading; who holds the lock needs no `Backend` beside it.
-    fn view(&self, tree: &Tree) -> Result<View>;
-    /// The same as [`Backend::nested_that_hold`].
-    fn nested_that_hold(&self, _tree: &Tree) -> Result<Vec<TreePath>> {
-        Ok(Vec::new())
-    }
-    /// The same as [`Backend::look_for_snapshots`].
-    fn look_for_snapshots(&self, _old_roots: &mut [OldRoot]) -> Result<()> {
-        Ok(())
-    }
-    /// Makes the directory for old roots, where only root may look; nothing if it is there.
-    fn make_old_dir(&mut self) -> Result<()>;
-    /// Writes the hold, in place of an older one. Durable when it returns.
-    fn hold(&mut self, hold: &Hold) -> Result<()>;
-    /// Removes the hold.
-    fn release(&mut self) -> Result<()>;
-    /// Writes down that `blank` is what `live` is to be restored to, although neither was made of the
-    /// other. Durable when it returns.
-    fn adopt(&mut self, live: &Tree, blank: &Tree) -> Result<()>;
-    /// Makes the blank snapshot under the layout's name, and the directory for old roots. Where that
-    /// does not tell that live belongs to it, this is written down as [`adopt`](Self::adopt) does.
-    ///
-    /// Errors if something has the name already.
-    fn capture(&mut self, origin: Origin) -> Result<Tree>;
-    /// Writes `record` and makes a fresh copy of `blank` under the record's name in the directory
-    /// of old roots. Slow is fine. Durable when it returns.
-    ///
-    /// The name then holds the fresh copy; [`swap`](Self::swap) makes it hold the old root. Which
-    /// of the two it is can always be told by comparing its identity with the record.
-    fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree>;
-    /// Completes the prepared copy under `aside`, as far as it has stubs of nested trees, then exchanges
-    /// live and it in one call. Durable when it returns.
-    fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()>;
-    /// Looks for the stubs of nested trees in `blank`, and writes down which it has, so that a rollback
-    /// does not have to. May take as long as reading all names of blank does.
-    fn list_stubs(&mut self, _blank: &Tree) -> Result<()> {
-        Ok(())
-    }
-    /// Makes live what blank is, in place: of what was written since, nothing is left. All of it or
-    /// nothing, and nothing where something else would go with it. Durable when it returns.
-    fn revert(&mut self, live: &Tree, _blank: &Tree) -> Result<()> {
-        let why = "this file system cannot put a tree back in place";
-        Err(Error::new(format!("put {} back to blank", live.name), why)
-            .hint("write `strategy = \"set-aside\"` under [rollback]"))
-    }
-    /// Makes the tree that has live's name now the one that mounts without a tree's name lead to.
-    /// Durable when it returns.
-    fn make_live_default(&mut self) -> Result<()>;
-    /// Deletes an old root: by identity, re-checked now, never at boot.
-    fn discard(&mut self, old_root: &OldRoot) -> Result<()>;
-    /// Deletes what an interrupted run left: a record alone, a fresh copy in which nobody has
-    /// written, or the rest of a tree whose deletion was begun; by identity, re-checked now, never
-    /// at boot. Everything else is refused.
-    fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()>;
+    fn lock(&self) -> Result<LockedBackend<'_>>;
 }

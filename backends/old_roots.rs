@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use dirfd::{Error, Result, TreeName, atomic_file};
 
 use crate::record::{self, Listing};
 use crate::{
-    Held, Layout, LockedBackend, OldRoot, Record, Slot, Survey, Tree, Unfinished, hold, kinship,
+    Held, Layout, LiveMount, OldRoot, Record, Slot, Survey, Tree, Unfinished, hold, kinship,
 };
 
 /// What was found.
@@ -133,6 +133,25 @@ impl OldRoots {
         Ok(())
     }
 
+    /// A survey that has these, live with its mounts, and nothing else that is worth telling.
+    pub(crate) fn into_survey(
+        self,
+        file_system: impl Into<String>,
+        live: Slot,
+        blank: Slot,
+        (live_mounts, more_live_mounts): (Vec<LiveMount>, bool),
+    ) -> Survey {
+        Survey {
+            old_roots: self.roots,
+            unfinished: self.unfinished,
+            other_lives: self.other_lives,
+            hold: self.hold,
+            live_mounts,
+            more_live_mounts,
+            ..Survey::new(file_system, live, blank)
+        }
+    }
+
     /// One comparison of identities tells whether the swap has happened.
     fn judge(
         &mut self,
@@ -160,43 +179,6 @@ impl OldRoots {
             }
         }
     }
-}
-
-/// Fails unless `survey` still has `left`, which its caller is about to delete.
-fn expect_left(survey: &Survey, left: &Unfinished, action: &str) -> Result<()> {
-    if survey.unfinished.contains(left) {
-        return Ok(());
-    }
-    Err(Error::new(action, "it is not what it was any more").hint("run the command again"))
-}
-
-/// Deletes what an interrupted run left, if it is still there: a record alone, or by `delete` a tree and its
-/// record.
-pub fn discard_unfinished(
-    locked: &dyn LockedBackend,
-    left: &Unfinished,
-    old_dir: impl FnOnce() -> Result<OwnedFd>,
-    delete: impl FnOnce(&Tree, &Record, &str) -> Result<()>,
-) -> Result<()> {
-    let (tree, record, action) = match left {
-        Unfinished::RecordOnly(record) => {
-            expect_left(&locked.survey()?, left, "remove a record without an old root")?;
-            return record::remove(old_dir()?.as_fd(), record);
-        }
-        Unfinished::FreshCopy { tree, record } => (tree, record, "delete the fresh copy"),
-        Unfinished::HalfDeleted { tree, record } => (tree, record, "delete the rest of"),
-        other => return Err(not_ours(other)),
-    };
-    let action = format!("{action} {}", tree.name);
-    expect_left(&locked.survey()?, left, &action)?;
-    delete(tree, record, &action)
-}
-
-/// Why nothing ever deletes what no record of ours names.
-fn not_ours(left: &Unfinished) -> Error {
-    let name = left.name().map_or_else(|| "it".to_string(), |name| format!("`{name}`"));
-    Error::new(format!("delete {name}"), "no record of Blankroot's says that it may be deleted")
-        .hint("delete it by other means if it is not needed")
 }
 
 /// What interrupted captures left beside the name of blank; `dir` is the open directory of it.

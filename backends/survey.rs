@@ -248,6 +248,21 @@ pub enum Mounts<'p> {
     NotLookedFor,
 }
 
+impl Mounts<'_> {
+    /// The mounts of `live` by `find`, if they are asked for, and whether there may be more.
+    pub(crate) fn of<T>(
+        self,
+        live: Option<T>,
+        find: impl FnOnce(T, &Patience) -> Result<(Vec<LiveMount>, bool)>,
+    ) -> Result<(Vec<LiveMount>, bool)> {
+        match (live, self) {
+            (Some(live), Self::OfLive(patience)) => find(live, patience),
+            (Some(_), Self::NotLookedFor) => Ok((Vec::new(), true)),
+            (None, _) => Ok((Vec::new(), false)),
+        }
+    }
+}
+
 /// Everything that a planner may know about the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {

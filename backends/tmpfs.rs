@@ -9,10 +9,7 @@ use dirfd::{Error, Result, TreeName};
 use rustix::fs::{self, Mode, OFlags};
 
 use crate::directory::without_mounts;
-use crate::{
-    Abilities, Backend, FastChanges, Hold, LockedBackend, OldRoot, Origin, Record, Slot, Survey,
-    Tree, TreeId, Unfinished, View,
-};
+use crate::{Abilities, Backend, FastChanges, LockedBackend, Slot, Survey, Tree, TreeId, View};
 
 /// `TMPFS_MAGIC`, linux/magic.h.
 const TMPFS: u64 = 0x0102_1994;
@@ -81,9 +78,9 @@ impl Backend for Tmpfs {
         Ok(Some(identity_of_mount(&stat)))
     }
 
-    fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
+    fn lock(&self) -> Result<LockedBackend<'_>> {
         // There is nothing to change: a lock, which anybody could take, would protect nothing.
-        Ok(Box::new(Locked { of: self }))
+        Ok(LockedBackend::volatile(self, self.action("change")))
     }
 }
 
@@ -92,74 +89,10 @@ fn identity_of_mount(root: &Stat) -> TreeId {
     TreeId::new(format!("tmpfs {}:{}", root.device.0, root.device.1))
 }
 
-/// A [`Tmpfs`] to be changed: there is nothing to change in it, and asking for it is an error.
-struct Locked<'a> {
-    of: &'a Tmpfs,
-}
-
-impl Locked<'_> {
-    fn refuse(&self, what: &str) -> Error {
-        Error::new(self.of.action(what), "it starts empty at every boot and keeps no other tree")
-    }
-}
-
-impl LockedBackend for Locked<'_> {
-    fn survey(&self) -> Result<Survey> {
-        self.of.survey()
-    }
-
-    fn survey_for_rollback(&self) -> Result<Survey> {
-        self.of.survey()
-    }
-
-    fn view(&self, tree: &Tree) -> Result<View> {
-        self.of.view(tree)
-    }
-
-    fn make_old_dir(&mut self) -> Result<()> {
-        Err(self.refuse("keep old roots of"))
-    }
-
-    fn hold(&mut self, _hold: &Hold) -> Result<()> {
-        Err(self.refuse("hold"))
-    }
-
-    fn release(&mut self) -> Result<()> {
-        Err(self.refuse("release"))
-    }
-
-    fn adopt(&mut self, _live: &Tree, _blank: &Tree) -> Result<()> {
-        Err(self.refuse("adopt a blank tree for"))
-    }
-
-    fn capture(&mut self, _origin: Origin) -> Result<Tree> {
-        Err(self.refuse("make a blank tree of"))
-    }
-
-    fn prepare(&mut self, _blank: &Tree, _record: &Record) -> Result<Tree> {
-        Err(self.refuse("prepare a fresh copy in"))
-    }
-
-    fn swap(&mut self, _live: &Tree, _aside: &TreeName) -> Result<()> {
-        Err(self.refuse("swap trees in"))
-    }
-
-    fn make_live_default(&mut self) -> Result<()> {
-        Err(self.refuse("choose between trees in"))
-    }
-
-    fn discard(&mut self, _old_root: &OldRoot) -> Result<()> {
-        Err(self.refuse("delete an old root in"))
-    }
-
-    fn discard_unfinished(&mut self, _left: &Unfinished) -> Result<()> {
-        Err(self.refuse("delete what an interrupted run left in"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Origin;
     use dirfd::compare_trees::walk_added;
     use rustix::mount::{MountFlags, UnmountFlags, mount};
     use std::fs::{self, File};

@@ -1,5 +1,5 @@
 //! What all plans have in common: how their steps are shown. How they are done differs, and why is told in
-//! docs/decisions/0026.
+//! docs/decisions/0027.
 
 use std::fmt::{self, Display};
 

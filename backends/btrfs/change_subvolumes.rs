@@ -7,30 +7,29 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use btrfsutil::subvolume::{SnapshotFlags, Subvolume as Named};
+use dirfd::cause::Cause;
 use dirfd::fault::change;
-use dirfd::mount_tables::{Patience, cannot_tell};
 use dirfd::sys::file_ioctls;
 use dirfd::{Error, Result, TreeName, TreePath, atomic_file, directory_walker, inode_flags};
-use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{self, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::btrfs::btrfsutil_calls::{path_below, with_errno};
-use crate::btrfs::stubs;
+use crate::btrfs::survey_subvolumes::survey_subvolumes;
 use crate::btrfs::top_level::{Access, Look, Subvolume, Top, id_of, tree_of};
 use crate::btrfs::tree_items::{FileExtent, Source, kind};
 use crate::btrfs::tree_queries::{self, Searcher, default_subvolume, nested_subvolumes};
-use crate::old_roots::{self, Reach, name_in_old};
+use crate::btrfs::{stubs, subvolume_mounts};
+use crate::locked_backend::{Deletion, TreeChanges};
+use crate::old_roots::Reach;
 use crate::record::{self, CopyMark};
 use crate::survey::Mounts;
 use crate::sys::btrfs_ioctls::{self, SubvolumeInfo, subvolume_info};
-use crate::{
-    Hold, Layout, LockedBackend, OldRoot, Origin, Record, Survey, Tree, TreeId, Unfinished, View,
-    hold, kinship, lock,
-};
+use crate::{Layout, OldRoot, Origin, Record, Slot, Survey, Tree, TreeId, View, kinship, lock};
 
 /// The file system, open for changes, with the lock that every Blankroot process takes for them.
-pub struct Locked<'a> {
-    top: Top,
+pub(crate) struct Locked<'a> {
+    pub(crate) top: Top,
     layout: &'a Layout,
     /// The directory of old roots, which carries the lock.
     _lock: OwnedFd,
@@ -44,43 +43,17 @@ impl<'a> Locked<'a> {
         let action = || format!("change the file system on {}", device.display());
         // Everybody may open the top level. The lock goes with this process.
         let (old, made_old) = match top.open_dir(&layout.old) {
-            Err(Errno::NOENT) => {
-                make_old_dir(&top, &layout.old)?;
-                (top.open_dir(&layout.old), true)
-            }
-            opened => (opened, false),
+            Err(Errno::NOENT) => (make_old_dir(&top, &layout.old)?, true),
+            opened => (
+                opened.map_err(|e| {
+                    Error::io(format!("open the directory of old roots {}", layout.old), e)
+                        .hint("`old` under [root] must name a plain directory, or nothing yet")
+                })?,
+                false,
+            ),
         };
-        let old = old.map_err(|e| {
-            Error::io(format!("open the directory of old roots {}", layout.old), e)
-                .hint("`old` under [root] must name a plain directory, or nothing yet")
-        })?;
         lock::take_private(old.as_fd(), action)?;
         Ok(Self { top, layout, _lock: old, made_old })
-    }
-
-    fn survey(&self, reach: Reach, mounts: Mounts<'_>) -> Result<Survey> {
-        let mut survey = crate::btrfs::survey_subvolumes::survey_subvolumes(
-            &self.top,
-            self.layout,
-            reach,
-            mounts,
-        )?;
-        survey.has_old_dir &= !self.made_old;
-        Ok(survey)
-    }
-
-    fn old_dir(&self) -> Result<OwnedFd> {
-        let action = || format!("open the directory of old roots {}", self.layout.old);
-        self.top.open_dir(&self.layout.old).map_err(|e| Error::io(action(), e))
-    }
-
-    fn expect_free(&self, name: &TreeName, action: &str) -> Result<OwnedFd> {
-        let parent = self.top.open_parent(name).map_err(|e| Error::io(action, e))?;
-        match fs::statat(&parent, name.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => Ok(parent),
-            Err(error) => Err(Error::io(action, error)),
-            Ok(_) => Err(Error::new(action, "something has this name already")),
-        }
     }
 
     fn present(&self, name: &TreeName, action: &str) -> Result<Subvolume> {
@@ -156,28 +129,17 @@ impl<'a> Locked<'a> {
         self.sync().map_err(failed)?;
         mark(Some(stubs::last_written(copy.fd.as_fd(), &list, u64::MAX).map_err(failed)?))
     }
-
-    /// Deletes `tree` with all that is inside it, then `record`, which lies beside it.
-    fn delete(&self, tree: &Tree, record: &Record, action: &str) -> Result<()> {
-        let found = self.top.subvolume(tree)?;
-        let doomed = all_in(&self.top, found.info.id, action)?;
-        let old = self.old_dir()?;
-        // A single subvolume is there or gone.
-        if doomed.len() > 1 && record.discarding.is_none() {
-            record::mark(old.as_fd(), record, &tree.id)?;
-        }
-        destroy_subvolumes(&self.top, &doomed, action)?;
-        record::remove(old.as_fd(), record)
-    }
 }
 
-impl LockedBackend for Locked<'_> {
-    fn survey(&self) -> Result<Survey> {
-        self.survey(Reach::All, Mounts::NotLookedFor)
+impl TreeChanges for Locked<'_> {
+    fn layout(&self) -> &Layout {
+        self.layout
     }
 
-    fn survey_for_rollback(&self) -> Result<Survey> {
-        self.survey(Reach::Youngest, Mounts::OfLive(&Patience::of_rollback()))
+    fn survey(&self, reach: Reach, mounts: Mounts<'_>) -> Result<Survey> {
+        let mut survey = survey_subvolumes(&self.top, self.layout, reach, mounts)?;
+        survey.has_old_dir &= !self.made_old;
+        Ok(survey)
     }
 
     fn view(&self, tree: &Tree) -> Result<View> {
@@ -188,107 +150,90 @@ impl LockedBackend for Locked<'_> {
         stubs::that_hold(&self.top, &self.top.subvolume(tree)?)
     }
 
-    fn make_old_dir(&mut self) -> Result<()> {
-        make_old_dir(&self.top, &self.layout.old)?;
+    fn look(&self, name: &TreeName) -> Result<Slot> {
+        Ok(self.top.look(name)?.slot(name, None))
+    }
+
+    fn old_dir(&self) -> Result<OwnedFd> {
+        let action = || format!("open the directory of old roots {}", self.layout.old);
+        self.top.open_dir(&self.layout.old).map_err(|e| Error::io(action(), e))
+    }
+
+    fn make_old_dir(&self) -> Result<OwnedFd> {
+        make_old_dir(&self.top, &self.layout.old)
+    }
+
+    fn sync_old_dir(&self) -> Result<()> {
         let action = || format!("make the directory of old roots {}", self.layout.old);
         self.sync().map_err(|e| Error::io(action(), e))
     }
 
-    fn hold(&mut self, hold: &Hold) -> Result<()> {
-        make_old_dir(&self.top, &self.layout.old)?;
-        hold::write(self.old_dir()?.as_fd(), &self.layout.live, hold)
-    }
-
-    fn release(&mut self) -> Result<()> {
-        hold::remove(self.old_dir()?.as_fd(), &self.layout.live)
-    }
-
-    fn adopt(&mut self, live: &Tree, blank: &Tree) -> Result<()> {
-        self.top.subvolume(live)?;
-        self.top.subvolume(blank)?;
-        make_old_dir(&self.top, &self.layout.old)?;
-        kinship::write(self.old_dir()?.as_fd(), &blank.id, &[&live.id])
-            .map_err(|e| Error::io(kinship::ACTION, e))
-    }
-
-    fn capture(&mut self, origin: Origin) -> Result<Tree> {
+    fn make_blank(&mut self, origin: Origin, action: &str) -> Result<Tree> {
         let blank = &self.layout.blank;
-        let action = format!("make the blank snapshot {blank}");
-        let parent = self.expect_free(blank, &action)?;
-        make_old_dir(&self.top, &self.layout.old)?;
+        let parent = self.top.open_parent(blank).map_err(|e| Error::io(action, e))?;
         let made = match origin {
             Origin::Empty => {
                 let live = self.top.look(&self.layout.live)?.info();
                 self.make_empty(parent.as_fd(), blank.file_name(), live.as_ref())
             }
             Origin::Live => {
-                let live = self.present(&self.layout.live, &action)?;
+                let live = self.present(&self.layout.live, action)?;
                 create_snapshot(&live, parent.as_fd(), blank.file_name(), SnapshotFlags::READ_ONLY)
             }
         };
         made.and_then(|()| self.sync()).map_err(|e| {
             // Of what `swapon` has, the kernel makes no snapshot.
-            let has_swap = e.raw_os_error() == Some(Errno::TXTBSY.raw_os_error());
-            let error = Error::io(&*action, e);
+            let has_swap = Errno::from_io_error(&e) == Some(Errno::TXTBSY);
+            let error = Error::io(action, e);
             match has_swap {
                 true => error.hint("`swapoff` the swap file in it, which `swapon --show` lists"),
                 false => error,
             }
         })?;
-        let made = self.present(blank, &action)?;
+        let made = self.present(blank, action)?;
         stubs::record_stubs(&self.top, self.old_dir()?.as_fd(), &made)?;
         Ok(tree_of(blank.clone(), &made.info, None))
-    }
-
-    fn prepare(&mut self, blank: &Tree, record: &Record) -> Result<Tree> {
-        let name = name_in_old(&self.layout.old, OsStr::new(&record.name))?;
-        let action = format!("make a fresh copy of {} as {name}", blank.name);
-        let source = self.top.subvolume(blank)?;
-        let live = self.present(&self.layout.live, &action)?;
-        if record.blank != blank.id || record.live != id_of(&live.info) {
-            return Err(Error::new(action, "the record names other trees than there are")
-                .hint("run the command again"));
-        }
-        make_old_dir(&self.top, &self.layout.old)?;
-        let old = self.expect_free(&name, &action)?;
-        record::write(old.as_fd(), record, |file| commit_with_transaction(&self.top, file))?;
-        // The kernel commits the transaction that makes a snapshot before it returns.
-        create_snapshot(&source, old.as_fd(), name.file_name(), SnapshotFlags::empty())
-            .map_err(|e| Error::io(&*action, e))?;
-        Ok(tree_of(name.clone(), &self.present(&name, &action)?.info, Some(&source.info)))
-    }
-
-    fn swap(&mut self, live: &Tree, aside: &TreeName) -> Result<()> {
-        let action = format!("exchange {} and {aside}", live.name);
-        self.top.subvolume(live)?;
-        let fresh = self.present(aside, &action)?;
-        if id_of(&fresh.info) == live.id || fresh.info.read_only {
-            return Err(Error::new(action, "what is to become live is no fresh copy of blank"));
-        }
-        let is_old = name_in_old(&self.layout.old, aside.file_name())? == *aside;
-        if !is_old || !record::says(self.old_dir()?.as_fd(), aside.file_name(), &live.id) {
-            return Err(Error::new(action, "no record says that live is to be set aside there"));
-        }
-        self.complete(&fresh, aside.file_name(), &action)?;
-        let live_parent = self.top.open_parent(&live.name).map_err(|e| Error::io(&*action, e))?;
-        let old = self.top.open_parent(aside).map_err(|e| Error::io(&*action, e))?;
-        change("btrfs: exchange", || {
-            let (live, aside) = (live.name.file_name(), aside.file_name());
-            Ok(fs::renameat_with(&live_parent, live, &old, aside, RenameFlags::EXCHANGE)?)
-        })
-        .and_then(|()| self.sync())
-        .map_err(|e| match e.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::BUSY) => Error::io(&*action, e).hint(format!(
-                "something is mounted on the directory {} of the top level; unmount it",
-                live.name
-            )),
-            _ => Error::io(&*action, e),
-        })
     }
 
     fn list_stubs(&mut self, blank: &Tree) -> Result<()> {
         let blank = self.top.subvolume(blank)?;
         stubs::record_stubs(&self.top, self.old_dir()?.as_fd(), &blank)
+    }
+
+    fn settle_record(&self, record: &File) -> io::Result<()> {
+        commit_with_transaction(&self.top, record)
+    }
+
+    fn copy_blank(
+        &mut self,
+        blank: &Tree,
+        _record: &Record,
+        name: &TreeName,
+        action: &str,
+    ) -> Result<Tree> {
+        let (source, old) = (self.top.subvolume(blank)?, self.old_dir()?);
+        // The kernel commits the transaction that makes a snapshot before it returns.
+        create_snapshot(&source, old.as_fd(), name.file_name(), SnapshotFlags::empty())
+            .map_err(|e| Error::io(action, e))?;
+        Ok(tree_of(name.clone(), &self.present(name, action)?.info, Some(&source.info)))
+    }
+
+    fn exchange(&mut self, live: &Tree, copy: &Tree, action: &str) -> Result<()> {
+        self.complete(&self.top.subvolume(copy)?, copy.name.file_name(), action)?;
+        let live_parent = self.top.open_parent(&live.name).map_err(|e| Error::io(action, e))?;
+        let old = self.top.open_parent(&copy.name).map_err(|e| Error::io(action, e))?;
+        change("btrfs: exchange", || {
+            let (live, aside) = (live.name.file_name(), copy.name.file_name());
+            Ok(fs::renameat_with(&live_parent, live, &old, aside, RenameFlags::EXCHANGE)?)
+        })
+        .and_then(|()| self.sync())
+        .map_err(|e| match Cause::of(&e) {
+            Cause::Busy => Error::io(action, e).hint(format!(
+                "something is mounted on the directory {} of the top level; unmount it",
+                live.name
+            )),
+            _ => Error::io(action, e),
+        })
     }
 
     fn make_live_default(&mut self) -> Result<()> {
@@ -303,36 +248,34 @@ impl LockedBackend for Locked<'_> {
         .map_err(|e| Error::io(action, e))
     }
 
-    fn discard(&mut self, old_root: &OldRoot) -> Result<()> {
-        let action = format!("delete the old root {}", old_root.tree.name);
-        self.top.subvolume(&old_root.tree)?;
-        let known = LockedBackend::survey(self)?.old_roots;
-        if !known.iter().any(|root| root.tree == old_root.tree && root.record == old_root.record) {
-            return Err(Error::new(action, "it is no old root of this layout")
-                .hint("delete it with `btrfs subvolume delete` if it is not needed"));
-        }
-        self.delete(&old_root.tree, &old_root.record, &action)
-    }
-
-    fn discard_unfinished(&mut self, left: &Unfinished) -> Result<()> {
-        let delete = |tree: &Tree, record: &Record, action: &str| self.delete(tree, record, action);
-        old_roots::discard_unfinished(self, left, || self.old_dir(), delete)
+    fn plan_deletion<'t>(&'t self, old_root: &'t OldRoot, action: &'t str) -> Result<Deletion<'t>> {
+        let doomed = all_in(&self.top, self.top.subvolume(&old_root.tree)?.info.id, action)?;
+        // The kernel deletes mounted subvolumes without a word.
+        let (mounts, more_mounts) = subvolume_mounts::of_subvolumes(
+            &self.top,
+            &doomed.iter().copied().collect(),
+            self.top.patience(),
+        )?;
+        // A single subvolume is there or gone.
+        let goes_in_steps = doomed.len() > 1;
+        let destroy = Box::new(move || destroy_subvolumes(&self.top, &doomed, action));
+        Ok(Deletion { goes_in_steps, mounts, more_mounts, destroy })
     }
 }
 
-/// The directory of old roots, readable by root alone; nothing if it is there.
-fn make_old_dir(top: &Top, old: &TreeName) -> Result<()> {
-    let action = || format!("make the directory of old roots {old}");
-    let parent = top.open_parent(old).map_err(|e| Error::io(action(), e))?;
+/// Opens the directory of old roots, and makes it first if it is not there, readable by root alone.
+fn make_old_dir(top: &Top, old: &TreeName) -> Result<OwnedFd> {
+    let failed = |e: io::Error| Error::io(format!("make the directory of old roots {old}"), e);
+    let parent = top.open_parent(old).map_err(|e| failed(e.into()))?;
     let made = change("btrfs: make old dir", || {
         Ok(fs::mkdirat(&parent, old.file_name(), Mode::from_raw_mode(0o700))?)
     });
-    match made {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            top.open_dir(old).map(drop).map_err(|e| Error::io(action(), e))
-        }
-        made => made.map_err(|e| Error::io(action(), e)),
+    if let Err(error) = made
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        return Err(failed(error));
     }
+    top.open_dir(old).map_err(|e| failed(e.into()))
 }
 
 fn create_snapshot(
@@ -354,8 +297,8 @@ fn create_snapshot(
 // Deletes subvolumes by number, those inside them first, and never one that is in use.
 
 /// The subvolume `id` and all that are inside it, each after the one that holds it; an error if one
-/// of them is in use.
-pub fn all_in(top: &Top, id: u64, action: &str) -> Result<Vec<u64>> {
+/// of them is the default subvolume.
+fn all_in(top: &Top, id: u64, action: &str) -> Result<Vec<u64>> {
     let mut order = vec![id];
     let mut at = 0;
     while let Some(&parent) = order.get(at) {
@@ -369,34 +312,18 @@ pub fn all_in(top: &Top, id: u64, action: &str) -> Result<Vec<u64>> {
             return Err(Error::new(action, "it is the default subvolume"));
         }
     }
-    // The kernel deletes mounted subvolumes without a word.
-    let (mounts, more) = crate::btrfs::subvolume_mounts::of_subvolumes(
-        top,
-        &order.iter().copied().collect(),
-        top.patience(),
-    )?;
-    if let Some(mount) = mounts.first() {
-        return Err(
-            Error::new(action, format!("it is mounted at {mount}")).hint(format!("umount {mount}"))
-        );
-    }
-    if more {
-        return Err(cannot_tell(action));
-    }
     Ok(order)
 }
 
 /// Deletes them, the innermost first. The kernel frees their blocks later, in its own time.
-pub fn destroy_subvolumes(top: &Top, all: &[u64], action: &str) -> Result<()> {
+fn destroy_subvolumes(top: &Top, all: &[u64], action: &str) -> Result<()> {
     for &id in all.iter().rev() {
         let destroy =
             || change("btrfs: destroy subvolume", || btrfs_ioctls::destroy_subvolume(top, id));
         let destroyed = match destroy() {
             // Perhaps it is immutable, or what it lies in is.
-            Err(why) if why.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
-                clear_inode_flags(top, id, all)
-                    .and_then(|unlocked| if unlocked { destroy() } else { Err(why) })
-            }
+            Err(why) if Cause::of(&why) == Cause::NotPermitted => clear_inode_flags(top, id, all)
+                .and_then(|unlocked| if unlocked { destroy() } else { Err(why) }),
             destroyed => destroyed,
         };
         destroyed.map_err(|e| Error::io(format!("{action} (subvolume {id})"), e))?;

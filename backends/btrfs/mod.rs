@@ -127,15 +127,15 @@ impl Backend for Btrfs {
         )
     }
 
-    fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
-        Ok(Box::new(lock_layout(self.device(), &self.layout)?))
+    fn lock(&self) -> Result<LockedBackend<'_>> {
+        lock_layout(self.device(), &self.layout)
     }
 }
 
 /// Opens the file system on `device` for changes and takes the lock, in one mount: who is going to
 /// change it needs no other one to look at it first.
-pub fn lock_layout<'a>(device: &Path, layout: &'a Layout) -> Result<impl LockedBackend + use<'a>> {
-    change_subvolumes::Locked::new(device, layout)
+pub fn lock_layout<'a>(device: &Path, layout: &'a Layout) -> Result<LockedBackend<'a>> {
+    Ok(LockedBackend::new(change_subvolumes::Locked::new(device, layout)?))
 }
 
 fn view(top: &Top, tree: &Tree) -> Result<View> {

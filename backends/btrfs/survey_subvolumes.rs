@@ -14,11 +14,11 @@ use dirfd::{Error, Result, TreeName, TreePath};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use crate::btrfs::stubs;
 use crate::btrfs::top_level::{Look, Subvolume, Top, id_of};
 use crate::btrfs::tree_queries::{
     TOP_LEVEL, default_subvolume, nested_subvolumes, parent_of, path_of,
 };
+use crate::btrfs::{stubs, subvolume_mounts};
 use crate::kinship::{self, Found};
 use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::survey::{self, Mounts};
@@ -72,13 +72,9 @@ pub fn survey_subvolumes(
     if let Ok(beside) = top.open_parent(&layout.blank) {
         old.unfinished.extend(leftovers_of_capture(beside.as_fd(), &layout.blank)?);
     }
-    let (live_mounts, more_live_mounts) = match (live_info, mounts) {
-        (Some(info), Mounts::OfLive(patience)) => {
-            crate::btrfs::subvolume_mounts::of_subvolumes(top, &[info.id].into(), patience)?
-        }
-        (Some(_), Mounts::NotLookedFor) => (Vec::new(), true),
-        (None, _) => (Vec::new(), false),
-    };
+    let mounts = mounts.of(live_info, |info, patience| {
+        subvolume_mounts::of_subvolumes(top, &[info.id].into(), patience)
+    })?;
     let nested = match live_info {
         Some(info) if reach == Reach::All => nested_paths(top, info.id)?,
         Some(_) | None => Vec::new(),
@@ -90,18 +86,9 @@ pub fn survey_subvolumes(
         tree.pristine = Some(true);
     }
     Ok(Survey {
-        file_system: top.info().fsid.hyphenated().to_string(),
-        live,
-        blank: blank.slot(&layout.blank, None),
         kinship,
         tells_copies: true,
         has_old_dir,
-        old_roots: old.roots,
-        unfinished: old.unfinished,
-        other_lives: old.other_lives,
-        hold: old.hold,
-        live_mounts,
-        more_live_mounts,
         nested,
         stubs: match blank_info {
             Some(_) => list.as_ref().map(stubs::List::for_survey),
@@ -111,6 +98,12 @@ pub fn survey_subvolumes(
         obstacles,
         immovable,
         space: metadata_space(top.as_fd(), top.info()).ok(),
+        ..old.into_survey(
+            top.info().fsid.hyphenated().to_string(),
+            live,
+            blank.slot(&layout.blank, None),
+            mounts,
+        )
     })
 }
 

@@ -163,7 +163,7 @@ pub fn identify_subvolume(top: &Top, dir: BorrowedFd<'_>) -> std::io::Result<Opt
             Ok(Some(id_of(&btrfs_ioctls::subvolume_info(dir)?)))
         }
         Ok(_) => Ok(None),
-        Err(error) if error.raw_os_error() == Some(Errno::NOTTY.raw_os_error()) => Ok(None),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::NOTTY) => Ok(None),
         Err(error) => Err(error),
     }
 }

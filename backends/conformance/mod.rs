@@ -3,6 +3,7 @@
 //! A backend's tests hold one line: `conformance_tests!(make_testbed);`, where `make_testbed` returns
 //! an `Option` of a [`Testbed`], and `None` after it has printed why the tests cannot run.
 
+pub mod guards;
 pub mod listing;
 pub mod promises;
 pub mod unfinished_runs;
@@ -38,6 +39,11 @@ pub(crate) trait Testbed {
     fn exchange(&self, one: &TreeName, other: &TreeName) {
         let [one, other] = [one, other].map(|name| self.path(name));
         renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).unwrap();
+    }
+
+    /// Makes a tree read-only or writable, and says whether this file system has trees that can be either.
+    fn set_read_only(&self, _name: &TreeName, _read_only: bool) -> bool {
+        false
     }
 }
 
@@ -86,6 +92,21 @@ macro_rules! conformance_tests {
             a_hold_is_found_until_it_is_released,
             a_hold_is_no_old_root_and_outlives_rollbacks,
             a_hold_that_cannot_be_read_is_reported,
+        }
+        $crate::conformance::conformance_tests! { @each $make; guards;
+            swap_refuses_a_read_only_tree,
+            swap_refuses_a_tree_that_is_no_copy_of_blank,
+            swap_refuses_a_copy_whose_deletion_was_begun,
+            swap_refuses_a_record_of_another_live,
+            a_swap_is_not_undone_by_another,
+            prepare_refuses_a_blank_that_can_be_written_to,
+            prepare_refuses_a_record_that_names_other_trees,
+            discard_refuses_live_and_blank,
+            discard_refuses_a_record_that_is_another_by_now,
+        }
+        #[cfg(feature = "faults")]
+        $crate::conformance::conformance_tests! { @each $make; guards;
+            prepare_leaves_no_record_without_its_copy,
         }
         $crate::conformance::conformance_tests! { @each $make; promises;
             what_a_rollback_needs_is_told_without_the_older_old_roots,

@@ -14,7 +14,7 @@ use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use support::own_mounts::own_mounts;
 
 use super::Directory;
-use crate::conformance::{Testbed, conformance_tests};
+use crate::conformance::{Testbed, conformance_tests, guards};
 use crate::{Backend, Layout, Origin, Record, Slot};
 
 struct Plain {
@@ -45,6 +45,14 @@ impl Testbed for Plain {
 }
 
 conformance_tests!(Plain::make);
+
+#[test]
+fn live_among_the_old_roots_is_neither_swapped_nor_deleted() {
+    let testbed = Plain::make().unwrap();
+    guards::live_among_the_old_roots_is_neither_swapped_nor_deleted(&testbed, &|layout| {
+        Box::new(Directory::open(testbed.top(), layout).unwrap())
+    });
+}
 
 #[test]
 fn what_is_no_directory_is_no_tree() {

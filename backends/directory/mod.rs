@@ -101,8 +101,8 @@ impl Backend for Directory {
         Ok(Some(identity_of(&stat)))
     }
 
-    fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
-        Ok(Box::new(change_directories::Locked::new(self)?))
+    fn lock(&self) -> Result<LockedBackend<'_>> {
+        Ok(LockedBackend::new(change_directories::Locked::new(self)?))
     }
 }
 

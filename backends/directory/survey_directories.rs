@@ -17,7 +17,7 @@ use rustix::fs;
 use crate::directory::{Directory, identity_of};
 use crate::old_roots::{OldRoots, Reach, leftovers_of_capture};
 use crate::survey::{self, Mounts};
-use crate::{Kinship, LiveMount, Obstacle, Slot, Stubs, Survey, Tree, kinship};
+use crate::{Kinship, LiveMount, Obstacle, Slot, Survey, Tree, kinship};
 
 /// Everything a planner may know.
 pub(crate) fn survey_directories(
@@ -25,22 +25,22 @@ pub(crate) fn survey_directories(
     reach: Reach,
     look_for: Mounts<'_>,
 ) -> Result<Survey> {
-    let live = slot_of(of, &of.layout.live, false)?;
+    let live = slot_of(of, &of.layout.live)?;
     let old_dir = open_old(of)?;
     let mut old = match &old_dir {
         Some(dir) => {
-            let look = |name: &TreeName| slot_of(of, name, false);
+            let look = |name: &TreeName| slot_of(of, name);
             // Nothing tells of a plain directory what it is a copy of.
             let mut old = OldRoots::read(dir.as_fd(), &of.layout, reach, look, |_, _| true)?;
             if reach == Reach::All {
-                let is_there = |name: &TreeName| Ok(slot_of(of, name, false)?.tree().is_some());
+                let is_there = |name: &TreeName| Ok(slot_of(of, name)?.tree().is_some());
                 old.look_for_other_lives(&of.layout.live, is_there)?;
             }
             old
         }
         None => OldRoots::default(),
     };
-    let blank = slot_of(of, &of.layout.blank, true)?;
+    let blank = slot_of(of, &of.layout.blank)?;
     let kinship = match (live.tree(), blank.tree()) {
         (Some(live), Some(blank)) if old.adoption != Ok(None) => {
             kinship::recorded(&old.adoption, &live.id, &blank.id)
@@ -51,31 +51,13 @@ pub(crate) fn survey_directories(
     if let Ok((beside, _)) = of.open_parent(&of.layout.blank) {
         old.unfinished.extend(leftovers_of_capture(beside.as_fd(), &of.layout.blank)?);
     }
-    let (live_mounts, more_live_mounts) = match (live.tree(), look_for) {
-        (Some(tree), Mounts::OfLive(patience)) => mounts_of_tree(of, &tree.name, patience)?,
-        (Some(_), Mounts::NotLookedFor) => (Vec::new(), true),
-        (None, _) => (Vec::new(), false),
-    };
+    let mounts =
+        look_for.of(live.tree(), |tree, patience| mounts_of_tree(of, &tree.name, patience))?;
     Ok(Survey {
-        file_system: file_system(of)?,
-        blank,
         kinship,
-        tells_copies: false,
-        live,
         has_old_dir: old_dir.is_some(),
-        old_roots: old.roots,
-        unfinished: old.unfinished,
-        other_lives: old.other_lives,
-        hold: old.hold,
-        live_mounts,
-        more_live_mounts,
-        // Only a walk could find them.
-        nested: Vec::new(),
-        stubs: Some(Stubs::default()),
-        live_is_default: false,
-        space: None,
-        obstacles: Vec::new(),
         immovable: find_immovable(of)?,
+        ..old.into_survey(file_system(of)?, live, blank, mounts)
     })
 }
 
@@ -100,10 +82,10 @@ fn find_immovable(of: &Directory) -> Result<Vec<Obstacle>> {
     Ok(found)
 }
 
-/// What has this name.
-pub(crate) fn slot_of(of: &Directory, name: &TreeName, read_only: bool) -> Result<Slot> {
+/// What has this name. Nobody but Blankroot writes to blank.
+pub(crate) fn slot_of(of: &Directory, name: &TreeName) -> Result<Slot> {
     match stat_if_there(of, name) {
-        Ok(found) => Ok(found.into_slot(name, read_only)),
+        Ok(found) => Ok(found.into_slot(name, *name == of.layout.blank)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Slot::Missing),
         Err(error) => Err(Error::io(format!("look at {}", of.place_of(name)), error)),
     }

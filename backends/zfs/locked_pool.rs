@@ -7,11 +7,14 @@ use dirfd::fault::change;
 use dirfd::{Error, Result, TreeName};
 use rustix::fs::{self, Mode, OFlags};
 
+use crate::locked_backend::changed_meanwhile;
+use crate::old_roots::name_in_old;
 use crate::zfs::dataset_mounts::{Access, open};
 use crate::zfs::dataset_name::ZfsName;
 use crate::zfs::datasets_found::{Found, identity_of};
 use crate::zfs::output::{Pool, Row};
 use crate::zfs::properties::{self, Carried};
+use crate::zfs::survey_datasets::slot_of_plain;
 use crate::zfs::{Zfs, commands, interrupted_exchange};
 use crate::{Slot, Tree, TreeId, lock};
 
@@ -44,13 +47,6 @@ impl<'a> Locked<'a> {
         Ok(Self { of, pool, _lock: lock, carried: None })
     }
 
-    /// The name of `tree`, if it still holds the tree of that identity.
-    pub(crate) fn expect(&self, tree: &Tree, action: &str) -> Result<ZfsName> {
-        let name = self.name(&tree.name, action)?;
-        expect_identity(&name, &tree.id, action)?;
-        Ok(name)
-    }
-
     pub(crate) fn look(&self, names: &[&ZfsName]) -> Result<Vec<Row>> {
         commands::look(names, &self.of.names.blank)
     }
@@ -70,11 +66,8 @@ impl<'a> Locked<'a> {
             .map_err(|why| Error::new(action, format!("the name `{name}` {why}")))
     }
 
-    pub(crate) fn old_dir(&self) -> Result<OwnedFd> {
-        open(&self.of.names.old, Access::Write)
-    }
-
-    pub(crate) fn ensure_old_dir(&self) -> Result<()> {
+    /// Opens the dataset of records, and makes it first if it is not there, for root alone to look in.
+    pub(crate) fn ensure_old_dir(&self) -> Result<OwnedFd> {
         let old = &self.of.names.old;
         if !commands::is_there(old)? {
             commands::create(old)?;
@@ -84,24 +77,50 @@ impl<'a> Locked<'a> {
         let failed = |e| Error::io(action(), e);
         let mode = fs::fstat(&dir).map_err(failed)?.st_mode;
         if Mode::from_raw_mode(mode) == Mode::RWXU {
-            return Ok(());
+            return Ok(dir);
         }
         change("zfs: chmod old", || Ok(fs::fchmod(&dir, Mode::RWXU)?))
             .and_then(|()| change("zfs: sync old", || Ok(fs::fsync(&dir)?)))
-            .map_err(|e| Error::io(action(), e))
+            .map_err(|e| Error::io(action(), e))?;
+        Ok(dir)
+    }
+
+    /// What has this name now. Of a snapshot, the kernel is asked for the identity alone: `zfs list` looks at
+    /// every clone of it.
+    pub(crate) fn slot(&self, name: &TreeName) -> Result<Slot> {
+        let dataset = self.name(name, "look at a dataset")?;
+        let Some(id) = identity_of(&dataset)? else {
+            let is_old = name_in_old(&self.of.layout.old, name.file_name())? == *name;
+            return match is_old {
+                true => slot_of_plain(&open(&self.of.names.old, Access::Read)?, name.file_name()),
+                false => Ok(Slot::Missing),
+            };
+        };
+        if dataset.snapshot().is_some() {
+            let name = name.clone();
+            let read_only = true;
+            let (created, copy_of, pristine) = (None, None, None);
+            return Ok(Slot::Present(Tree { id, name, read_only, created, copy_of, pristine }));
+        }
+        let names = &self.of.names;
+        let rows = self.look(&[&names.live, &dataset])?;
+        let row = rows.iter().find(|row| row.name == dataset.as_str()).cloned();
+        let found = Found::without_blank(names, rows)?;
+        let mut slot = found.slot(self.of, row.as_ref(), name)?;
+        if let (Slot::Present(tree), Some(row), Some(live)) = (&mut slot, &row, &found.live)
+            && row.replaces != Some(live.guid)
+        {
+            // Only what is told so is gone on with after a power cut: nothing else is a copy to become live.
+            tree.copy_of = None;
+        }
+        Ok(slot)
     }
 
     pub(crate) fn tree(&self, name: &TreeName, action: &str) -> Result<Tree> {
-        let dataset = self.name(name, action)?;
-        let names = &self.of.names;
-        let rows = self.look(&[&names.live, &dataset])?;
-        let found = Found::without_blank(names, rows)?;
-        let rows = found.old_roots.iter().chain(&found.blank);
-        let row = rows.into_iter().find(|row| row.name == dataset.as_str());
-        match found.slot(self.of, row, name)? {
+        match self.slot(name)? {
             Slot::Present(tree) => Ok(tree),
             Slot::Missing | Slot::NotATree(_) => {
-                Err(changed_meanwhile(action, &format!("{dataset} is gone again")))
+                Err(changed_meanwhile(action, &format!("{name} is gone again")))
             }
         }
     }
@@ -122,16 +141,4 @@ fn open_lock() -> io::Result<OwnedFd> {
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(fs::open(lock, flags, Mode::empty())?)
-}
-
-/// Fails unless `name` holds the tree of this identity.
-pub(crate) fn expect_identity(name: &ZfsName, id: &TreeId, action: &str) -> Result<()> {
-    match identity_of(name)? == Some(id.clone()) {
-        true => Ok(()),
-        false => Err(changed_meanwhile(action, &format!("{name} is not the tree {id} any more"))),
-    }
-}
-
-pub(crate) fn changed_meanwhile(action: &str, why: &str) -> Error {
-    Error::new(action, why).hint("look at `blankroot status`, then run the command again")
 }

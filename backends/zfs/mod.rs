@@ -126,7 +126,7 @@ impl Backend for Zfs {
         )))
     }
 
-    fn lock(&self) -> Result<Box<dyn LockedBackend + '_>> {
-        Ok(Box::new(locked_pool::Locked::new(self)?))
+    fn lock(&self) -> Result<LockedBackend<'_>> {
+        Ok(LockedBackend::new(locked_pool::Locked::new(self)?))
     }
 }

@@ -11,18 +11,12 @@ use crate::zfs::output::{Kind, Row, is_snapshot_of};
 use crate::zfs::{commands, properties};
 use crate::{Origin, Tree};
 
-/// Makes the snapshot under the layout's name. A name that something has is an error.
-pub(crate) fn capture_blank(locked: &Locked<'_>, origin: Origin) -> Result<()> {
+/// Makes the snapshot under the layout's name, which is free.
+pub(crate) fn capture_blank(locked: &Locked<'_>, origin: Origin, action: &str) -> Result<()> {
     let names = &locked.of.names;
-    let action = format!("make the blank snapshot {}", names.blank);
-    if commands::is_there(&names.blank)? {
-        return Err(Error::new(action, "something has its name already"));
-    }
-    // First, since a blank that is there is not made again after an interruption.
-    locked.ensure_old_dir()?;
     match (origin, names.blank_is_of_live()) {
         (Origin::Live, true) => commands::snapshot(&names.blank),
-        (Origin::Live, false) => of_live_in_its_own(locked, &action),
+        (Origin::Live, false) => of_live_in_its_own(locked, action),
         (Origin::Empty, true) if is_empty(&names.live)? => commands::snapshot(&names.blank),
         (Origin::Empty, true) => {
             let why = "a snapshot of live has what live has, and live is not empty";
@@ -32,7 +26,7 @@ pub(crate) fn capture_blank(locked: &Locked<'_>, origin: Origin) -> Result<()> {
             )))
         }
         (Origin::Empty, false) => {
-            let (unfinished, snapshot) = unfinished(&names.blank, &action)?;
+            let (unfinished, snapshot) = unfinished(&names.blank, action)?;
             commands::create(&unfinished)?;
             commands::snapshot(&snapshot)?;
             finish_capture(&unfinished, &snapshot, &names.blank)
@@ -131,12 +125,15 @@ if failed ~= 0 then return "ZFS answered with error " .. failed end
 "#;
 
 /// Rolls live back to blank, which has to be its own snapshot.
-pub(crate) fn revert_to_blank(locked: &Locked<'_>, live: &Tree, blank: &Tree) -> Result<()> {
-    let action = format!("put {} back to blank", live.name);
+pub(crate) fn revert_to_blank(
+    locked: &Locked<'_>,
+    live: &Tree,
+    blank: &Tree,
+    action: &str,
+) -> Result<()> {
     let hint =
         "remove or rename what is named, or write `strategy = \"set-aside\"` under [rollback]";
-    let (dataset, snapshot) =
-        (locked.name(&live.name, &action)?, locked.name(&blank.name, &action)?);
+    let (dataset, snapshot) = (locked.name(&live.name, action)?, locked.name(&blank.name, action)?);
     if snapshot.dataset() != dataset {
         return Err(
             Error::new(action, format!("{snapshot} is no snapshot of {dataset}")).hint(hint)
@@ -147,7 +144,7 @@ pub(crate) fn revert_to_blank(locked: &Locked<'_>, live: &Tree, blank: &Tree) ->
         let why = format!("it would destroy {}", younger.join(", "));
         return Err(Error::new(action, why).hint(hint));
     }
-    let guids = [guid_argument(live, &action)?, guid_argument(blank, &action)?];
+    let guids = [guid_argument(live, action)?, guid_argument(blank, action)?];
     let args = [guids[0].as_str(), snapshot.as_str(), guids[1].as_str()];
     commands::program("zfs: roll back", ROLL_BACK, &dataset, &args)
         .map_err(|error| Error::new(action, error).hint(hint))?;

@@ -18,9 +18,7 @@ use crate::zfs::datasets_found::Found;
 use crate::zfs::obstacles::{self, doubt_fresh_copy};
 use crate::zfs::output::{Pool, Row};
 use crate::zfs::{Zfs, changed_dnodes, commands, interrupted_exchange};
-use crate::{
-    Kinship, Obstacle, OldRoot, Record, Slot, Space, Stubs, Survey, Tree, Unfinished, kinship,
-};
+use crate::{Kinship, Obstacle, OldRoot, Record, Slot, Space, Survey, Tree, Unfinished, kinship};
 
 /// Bytes that a record, a clone and three new names may take, with room to spare: each is a transaction
 /// that ZFS refuses on a pool that is almost full.
@@ -60,34 +58,18 @@ pub fn survey_datasets(
     let leftover = |name: &String| below_top(of, name).map(Unfinished::Leftover);
     old.unfinished.extend(found.leftovers.iter().filter_map(leftover));
     let available = found.top.as_ref().and_then(|row| row.available);
-    let (live_mounts, more_live_mounts) = match (&found.live, look_for) {
-        (Some(_), Mounts::OfLive(patience)) => {
-            dataset_mounts::mounts_of_dataset(&of.names.live, patience)?
-        }
-        (Some(_), Mounts::NotLookedFor) => (Vec::new(), true),
-        (None, _) => (Vec::new(), false),
-    };
+    let mounts = look_for.of(found.live.as_ref(), |_, patience| {
+        dataset_mounts::mounts_of_dataset(&of.names.live, patience)
+    })?;
+    // No mount leads to a dataset without naming it, and datasets inside live are no part of its tree: they
+    // are an obstacle.
     Ok(Survey {
-        file_system: pool.guid.to_string(),
-        blank,
         kinship,
-        tells_copies: false,
-        live,
         has_old_dir: found.old.is_some(),
-        old_roots: old.roots,
-        unfinished: old.unfinished,
-        other_lives: old.other_lives,
-        hold: old.hold,
-        live_mounts,
-        more_live_mounts,
-        // Other datasets are no part of live's tree: they are an obstacle.
-        nested: Vec::new(),
-        stubs: Some(Stubs::default()),
         immovable: obstacles::find_immovable(of, &found)?,
-        // No mount leads to a dataset without naming it.
-        live_is_default: false,
         space: available.map(|available| Space { available, needed: NEEDED }),
         obstacles,
+        ..old.into_survey(pool.guid.to_string(), live, blank, mounts)
     })
 }
 
@@ -187,8 +169,8 @@ fn snapshots_of(dataset: &ZfsName, hanging: &[String]) -> Vec<String> {
     hanging.iter().filter_map(own).collect()
 }
 
-/// A name that no dataset has.
-fn slot_of_plain(dir: &OwnedFd, name: &OsStr) -> Result<Slot> {
+/// What a name of the directory of old roots holds that no dataset has.
+pub(crate) fn slot_of_plain(dir: &OwnedFd, name: &OsStr) -> Result<Slot> {
     match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => Ok(Slot::Missing),
         Err(error) => Err(Error::io("look at what is among the old roots", error)),

@@ -20,7 +20,7 @@ use crate::host::HostRoot;
 /// Does the steps of an `init`; `done` hears of each that took effect.
 pub fn execute_init(
     steps: &[InitStep],
-    locked: &mut dyn LockedBackend,
+    locked: &mut LockedBackend<'_>,
     mut done: impl FnMut(&InitStep),
 ) -> Result<()> {
     for step in steps {
@@ -52,7 +52,7 @@ fn write_config(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Sets or releases a hold.
-pub fn execute_hold(step: &HoldStep, locked: &mut dyn LockedBackend) -> Result<()> {
+pub fn execute_hold(step: &HoldStep, locked: &mut LockedBackend<'_>) -> Result<()> {
     match step {
         HoldStep::Write(hold) => locked.hold(hold),
         HoldStep::Remove => locked.release(),
@@ -62,7 +62,7 @@ pub fn execute_hold(step: &HoldStep, locked: &mut dyn LockedBackend) -> Result<(
 /// Does the deletions of an expiry. One that fails stops no other; `done` hears of each how it ended.
 pub fn execute_expiry(
     plan: &ExpirePlan,
-    locked: &mut dyn LockedBackend,
+    locked: &mut LockedBackend<'_>,
     mut done: impl FnMut(&ExpiryDecision, Result<()>),
 ) {
     for decision in &plan.decisions {
@@ -120,7 +120,7 @@ impl fmt::Display for StoppedRollback {
 /// filled in. `survey` is the one that the plan was made from.
 pub fn execute_rollback(
     plan: &RollbackPlan,
-    locked: &mut dyn LockedBackend,
+    locked: &mut LockedBackend<'_>,
     survey: &Survey,
     host: &HostRoot,
     stamp: Stamp,
@@ -182,7 +182,7 @@ pub fn execute_rollback(
 }
 
 /// An exchange may have taken effect although making it durable failed.
-fn survey_live_again(locked: &dyn LockedBackend, before: &Tree) -> LiveNow {
+fn survey_live_again(locked: &LockedBackend<'_>, before: &Tree) -> LiveNow {
     match locked.survey_for_rollback().map(|survey| survey.live.tree().map(|live| live.id.clone()))
     {
         Ok(Some(id)) if id == before.id => LiveNow::AsBefore,

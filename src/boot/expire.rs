@@ -67,7 +67,7 @@ fn print_plan(plan: &ExpirePlan) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn execute_plan(plan: &ExpirePlan, locked: &mut dyn LockedBackend) -> ExitCode {
+fn execute_plan(plan: &ExpirePlan, locked: &mut LockedBackend<'_>) -> ExitCode {
     let total = plan.deletions().count();
     for decision in plan.decisions.iter().filter(|decision| decision.is_reported_always()) {
         ui::print_text(&format!("{decision}\n"));

@@ -62,13 +62,13 @@ pub(crate) fn run(cli: &Cli, args: &Init) -> Result<ExitCode, Failure> {
     let (config, file) = load_or_start_config(&path, args, &wanted)?;
     let survey = locked.survey()?;
     let plan = gather_and_plan(&wanted, &config, &file, backend.as_ref(), &survey, args, &swaps)?;
-    execute_plan(&plan, locked.as_mut(), &mut out)?;
+    execute_plan(&plan, &mut locked, &mut out)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn execute_plan(
     plan: &InitPlan,
-    locked: &mut dyn LockedBackend,
+    locked: &mut LockedBackend<'_>,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     for there in &plan.there {

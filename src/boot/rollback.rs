@@ -157,7 +157,7 @@ impl RollbackRun {
 
     fn plan_and_execute(
         &self,
-        locked: &mut dyn LockedBackend,
+        locked: &mut LockedBackend<'_>,
         config: &Config,
         layout: &Layout,
     ) -> Result<Exit, Error> {
@@ -186,7 +186,7 @@ impl RollbackRun {
     fn execute_plan(
         &self,
         plan: &RollbackPlan,
-        locked: &mut dyn LockedBackend,
+        locked: &mut LockedBackend<'_>,
         survey: &Survey,
         layout: &Layout,
     ) -> Exit {

@@ -29,7 +29,7 @@ impl Config {
         &self,
         root: &Path,
         waiting: impl FnOnce(),
-        work: impl FnOnce(&mut dyn LockedBackend) -> Result<T>,
+        work: impl FnOnce(&mut LockedBackend<'_>) -> Result<T>,
     ) -> Result<T> {
         match &self.root {
             #[cfg(feature = "btrfs")]
@@ -39,7 +39,7 @@ impl Config {
             }
             other => {
                 let backend = other.open(root)?;
-                work(patiently(|| backend.lock(), waiting)?.as_mut())
+                work(&mut patiently(|| backend.lock(), waiting)?)
             }
         }
     }

@@ -43,14 +43,7 @@ fn roll_back(machine: &Machine<'_>, fault: Option<Fault>) -> (Rolled, Vec<&'stat
     .unwrap();
     let stamp = Stamp::new(facts.boot_id, facts.clock, RollbackOutcome::RolledBack);
     run_with(fault, None, || {
-        execute_steps::execute_rollback(
-            &plan,
-            locked.as_mut(),
-            &survey,
-            &host,
-            stamp,
-            Instant::now(),
-        )
+        execute_steps::execute_rollback(&plan, &mut locked, &survey, &host, stamp, Instant::now())
     })
 }
 

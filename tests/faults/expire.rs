@@ -84,7 +84,7 @@ impl Past {
         let plan =
             expire_plan::plan_expiry(&survey, rules, Utc::now() + TimeDelta::days(100)).unwrap();
         let mut ended = Ok(());
-        execute_steps::execute_expiry(&plan, locked.as_mut(), |_, result| {
+        execute_steps::execute_expiry(&plan, &mut locked, |_, result| {
             if let Err(error) = result {
                 ended = Err(error.to_string());
             }

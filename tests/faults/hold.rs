@@ -34,7 +34,7 @@ fn run(stage: &Stage, wanted: &WantedHold) -> Result<(), String> {
     let mut locked = lock(&backend).map_err(|e| e.to_string())?;
     let survey = locked.survey().map_err(|e| e.to_string())?;
     match plan_hold(wanted, survey.hold.as_ref()) {
-        Ok(step) => execute_steps::execute_hold(&step, locked.as_mut()).map_err(|e| e.to_string()),
+        Ok(step) => execute_steps::execute_hold(&step, &mut locked).map_err(|e| e.to_string()),
         Err(_) => Ok(()),
     }
 }

@@ -102,7 +102,7 @@ impl Setup {
         };
         let plan = init_plan::plan_init(&WantedBlank::New(self.origin), situation)
             .map_err(|refusals| format!("refused: {refusals:?}"))?;
-        execute_steps::execute_init(&plan.steps, locked.as_mut(), |_| {}).map_err(|e| e.to_string())
+        execute_steps::execute_init(&plan.steps, &mut locked, |_| {}).map_err(|e| e.to_string())
     }
 
     fn check_safe(&self, what: &str) {

@@ -143,7 +143,7 @@ impl Stage {
         let stamp = Stamp::new(facts.boot_id, facts.clock, RollbackOutcome::RolledBack);
         match execute_steps::execute_rollback(
             &plan,
-            locked.as_mut(),
+            &mut locked,
             &survey,
             &host,
             stamp,
@@ -286,7 +286,7 @@ impl Stage {
 
 /// Takes the lock. A program that another test starts has, until it is loaded, all that was open
 /// here, and so a lock that was let go by now.
-pub fn lock(backend: &Btrfs) -> Result<Box<dyn LockedBackend + '_>, dirfd::Error> {
+pub fn lock(backend: &Btrfs) -> Result<LockedBackend<'_>, dirfd::Error> {
     patiently(|| backend.lock(), || ())
 }
 

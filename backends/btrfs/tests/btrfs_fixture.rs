@@ -184,6 +184,11 @@ impl Testbed for Bed {
     fn top(&self) -> &Path {
         self.dir.path()
     }
+
+    fn set_read_only(&self, name: &TreeName, read_only: bool) -> bool {
+        Subvolume::get(self.path(name).as_path()).unwrap().set_ro(read_only).unwrap();
+        true
+    }
 }
 
 pub fn name(bytes: &[u8]) -> TreeName {

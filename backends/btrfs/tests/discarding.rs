@@ -10,12 +10,11 @@ use dirfd::private_namespace::PrivateNamespace;
 use rustix::fs::{IFlags, ioctl_setflags};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
-use crate::btrfs::change_subvolumes::all_in;
+use crate::btrfs::change_subvolumes::Locked;
 use crate::btrfs::tests::btrfs_fixture::Bed;
-use crate::btrfs::top_level::{Access, Top};
 use crate::conformance::{Testbed, rollback};
 use crate::lock::patiently;
-use crate::{OldRoot, Unfinished};
+use crate::{LockedBackend, OldRoot, Unfinished};
 
 /// Discarding is refused for a reason that contains `why`, and nothing is gone.
 fn assert_refused(bed: &Bed, old_root: &OldRoot, why: &str) {
@@ -158,12 +157,18 @@ fn a_default_subvolume_that_is_any_old_root_is_told_to_a_rollback() {
 fn nothing_is_deleted_of_which_it_is_not_known_whether_it_is_mounted() {
     let Some(bed) = Bed::captured() else { return };
     let old_root = rollback(&bed);
-    let top = Top::open(bed.throwaway().device(), Access::Write).unwrap();
-    let id = top.subvolume(&old_root.tree).unwrap().info.id;
-    assert_eq!(all_in(&top, id, "delete it").unwrap(), [id]);
+    let layout = bed.layout();
+    let trees = Locked::new(bed.throwaway().device(), &layout).unwrap();
     // What others have mounted takes all the time that there is.
-    top.patience().look(|until| while Instant::now() < until {});
-    let refused = all_in(&top, id, "delete it").unwrap_err().to_string();
-    assert!(refused.starts_with("cannot delete it: whether it is mounted could not"), "{refused}");
+    trees.top.patience().look(|until| while Instant::now() < until {});
+    let mut locked = LockedBackend::new(trees);
+    let refused = locked.discard(&old_root).unwrap_err().to_string();
+    let expected = format!(
+        "cannot delete the old root {}: whether it is mounted could not",
+        old_root.tree.name
+    );
+    assert!(refused.starts_with(&expected), "{refused}");
+    drop(locked);
+    assert_eq!(bed.survey().old_roots, std::slice::from_ref(&old_root));
     discard(&bed, &old_root);
 }

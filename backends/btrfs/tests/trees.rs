@@ -5,8 +5,9 @@ use std::fs;
 use btrfsutil::subvolume::Subvolume;
 use rustix::fs::{CWD, IFlags, RenameFlags, ioctl_setflags, rename, renameat_with};
 
+use crate::btrfs::Btrfs;
 use crate::btrfs::tests::btrfs_fixture::{Bed, name};
-use crate::conformance::{Testbed, next_record, rollback};
+use crate::conformance::{Testbed, guards, next_record, rollback};
 use crate::{Slot, Unfinished};
 
 #[test]
@@ -28,7 +29,8 @@ fn a_subvolume_that_took_the_name_of_another_is_refused() {
         } else {
             locked.prepare(&blank, &next).map(drop).unwrap_err()
         };
-        assert!(refused.to_string().contains("another tree has taken its name"), "{refused}");
+        let why = format!("another tree has taken the name {taken} meanwhile");
+        assert!(refused.to_string().contains(&why), "{refused}");
         for tree in [&live, &blank].into_iter().filter(|tree| tree.name == *taken) {
             assert!(backend.view(tree).is_err());
         }
@@ -75,7 +77,21 @@ fn a_subvolume_without_a_record_is_never_swapped_in() {
         bed.snapshot(&bed.layout().blank, aside);
         assert!(bed.backend().lock().unwrap().swap(&live, aside).is_err(), "{aside}");
     }
+    // Nor what has only the name of a record, and lies elsewhere.
+    let record = next_record(&bed);
+    bed.backend().lock().unwrap().prepare(&bed.blank_tree(), &record).unwrap();
+    let elsewhere = name(record.name.as_bytes());
+    bed.snapshot(&bed.layout().blank, &elsewhere);
+    assert!(bed.backend().lock().unwrap().swap(&live, &elsewhere).is_err());
     assert_eq!(bed.live_tree().id, live.id);
+}
+
+#[test]
+fn live_among_the_old_roots_is_neither_swapped_nor_deleted() {
+    let Some(bed) = Bed::make() else { return };
+    guards::live_among_the_old_roots_is_neither_swapped_nor_deleted(&bed, &|layout| {
+        Box::new(Btrfs::open(bed.throwaway().device(), layout).unwrap())
+    });
 }
 
 #[test]

@@ -229,6 +229,13 @@ impl Testbed for Bed {
         }
         self.pinned.borrow_mut().push(self.mounted(&other, &place));
     }
+
+    /// A snapshot is read-only for good.
+    fn set_read_only(&self, name: &TreeName, read_only: bool) -> bool {
+        let full = ZfsName::of(&self.dataset, name).unwrap();
+        let value = if read_only { "readonly=on" } else { "readonly=off" };
+        full.snapshot().is_none() && ZFS.run(["set", value, full.as_str()]).is_ok()
+    }
 }
 
 impl Drop for Bed {
