@@ -1,6 +1,6 @@
 //! Changing trees, under the lock: every guard of a change, once, above what each file system does by itself.
 //!
-//! A file system implements [`TreeChanges`], which looks at a name, copies, exchanges and destroys.
+//! A file system implements `TreeChanges`, which looks at a name, copies, exchanges and destroys.
 //! [`LockedBackend`] is its only caller, so that no backend can forget a guard. Each call looks again, since
 //! a plan was made some time before: trees are told by identity, and a record must never lie beside
 //! something that is not ours, because it would become ours.
@@ -431,8 +431,9 @@ fn delete(
     expect(trees, tree, action)?;
     let deletion = trees.plan_deletion(old_root, action)?;
     if let Some(mount) = deletion.mounts.first() {
-        return Err(Error::new(action, format!("it is mounted at {mount}"))
-            .hint("unmount it, then run the command again"));
+        return Err(
+            Error::new(action, format!("it is mounted at {mount}")).hint(format!("umount {mount}"))
+        );
     }
     if deletion.more_mounts {
         return Err(cannot_tell(action));

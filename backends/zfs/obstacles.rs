@@ -121,6 +121,6 @@ pub fn doubt_fresh_copy(left: Unfinished, datasets: &HashMap<OsString, Row>) -> 
 }
 
 /// Whether a copy was told to replace this tree, which is what it was told last.
-pub fn is_told_to_replace(copy: &Row, live: &TreeId) -> bool {
+fn is_told_to_replace(copy: &Row, live: &TreeId) -> bool {
     copy.replaces.is_some_and(|guid| as_id(guid) == *live)
 }
