@@ -10,6 +10,8 @@ use crate::{programs, readme, zfs_root};
 
 /// Makes a Debian guest.
 const DEBIAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/debian");
+/// Makes one with dracut of that.
+const DRACUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/dracut");
 /// Takes the kernel and the initrd out of its disk.
 const TAKE_OUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/take-out");
 /// What users read.
@@ -119,18 +121,22 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// A plain Debian of this suite.
+    /// A plain Debian of this suite. All others are made of the one with Debian's own initrd, which alone is fetched
+    /// and unpacked as a whole.
     pub fn debian(suite: &str, initrd: Initrd) -> Self {
-        let text = read(DEBIAN);
         let name = format!("{suite}-{}", initrd.name());
-        let dir = artefact(&name, &[&text, suite.as_bytes()], |dir| {
-            in_namespace(&[
-                DEBIAN.as_ref(),
-                dir.as_os_str(),
-                suite.as_ref(),
-                initrd.name().as_ref(),
-            ]);
-        });
+        let dir = match initrd {
+            Initrd::InitramfsTools => artefact(&name, &[&read(DEBIAN), suite.as_bytes()], |dir| {
+                in_namespace(&[DEBIAN.as_ref(), dir.as_os_str(), suite.as_ref()]);
+            }),
+            Initrd::Dracut => {
+                let base = Self::debian(suite, Initrd::InitramfsTools).dir;
+                let base = base.as_os_str();
+                artefact(&name, &[&read(DRACUT), base.as_encoded_bytes()], |dir| {
+                    in_namespace(&[DRACUT.as_ref(), dir.as_os_str(), base]);
+                })
+            }
+        };
         Self { dir, root: Root::Btrfs }
     }
 
