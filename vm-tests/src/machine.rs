@@ -123,9 +123,7 @@ impl Machine {
     pub fn wait_until_up(&mut self) {
         let started = Instant::now();
         let qemu = self.on();
-        if let Err(why) = qemu.shell.hear(READY, BOOT) {
-            panic!("no tests' shell, since {why}. The console said:\n{}", qemu.console.tail());
-        }
+        qemu.wait_in_shell(READY, BOOT);
         println!("vm: up after {} s", started.elapsed().as_secs());
     }
 
@@ -167,10 +165,10 @@ impl System for Machine {
 
     fn try_run(&mut self, command: &str) -> Answer {
         let line = format!("{}\n", base64(command));
-        let shell = &mut self.on().shell;
-        shell.send(&line);
-        let text = shell.wait_for(STATUS, COMMAND);
-        let status = shell.wait_for("\n", COMMAND);
+        let qemu = self.on();
+        qemu.shell.send(&line);
+        let text = qemu.wait_in_shell(STATUS, COMMAND);
+        let status = qemu.wait_in_shell("\n", COMMAND);
         Answer { text, status: status.trim().parse().unwrap() }
     }
 

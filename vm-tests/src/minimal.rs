@@ -112,8 +112,8 @@ impl Minimal {
             resumes: false,
         };
         let mut qemu = Qemu::start(&setup);
-        qemu.console.wait_for(BEGIN, PATIENCE);
-        let said = qemu.console.wait_for(END, self.patience);
+        qemu.wait_in_console(BEGIN, PATIENCE);
+        let said = qemu.wait_in_console(END, self.patience);
         qemu.wait_for_end(PATIENCE);
         said
     }

@@ -253,16 +253,16 @@ fn a_kept_user_can_log_in_as_the_doctor_said(kind: Kind) {
     assert!(!doctor.contains("alice"), "the doctor wrongly doubts alice: {doctor}");
     machine.reboot();
     assert!(!machine.holds("id bob"));
-    let console = &mut machine.on().console;
+    let qemu = machine.on();
     let time = std::time::Duration::from_secs(120);
-    console.send("\n");
-    console.wait_for("login:", time);
-    console.send("alice\n");
-    console.wait_for("assword:", time);
-    console.send("wonderland\n");
-    console.wait_for("alice@guest", time);
-    console.send("cat note; echo $((6 * 7))\n");
-    console.wait_for("42", time);
+    qemu.console.send("\n");
+    qemu.wait_in_console("login:", time);
+    qemu.console.send("alice\n");
+    qemu.wait_in_console("assword:", time);
+    qemu.console.send("wonderland\n");
+    qemu.wait_in_console("alice@guest", time);
+    qemu.console.send("cat note; echo $((6 * 7))\n");
+    qemu.wait_in_console("42", time);
 }
 
 fn subvolumes_that_systemd_makes_do_not_stop_it(place: impl Into<Place>) {
@@ -337,8 +337,8 @@ fn halt_halts(kind: Kind) {
         Initrd::Dracut => "emergency",
     };
     let time = std::time::Duration::from_secs(300);
-    machine.on().console.wait_for(kind.root.blank_is_missing(), time);
-    machine.on().console.wait_for(told, time);
+    machine.on().wait_in_console(kind.root.blank_is_missing(), time);
+    machine.on().wait_in_console(told, time);
     let shell = machine.on().shell.hear("tests-shell: ready", std::time::Duration::from_secs(60));
     assert!(shell.is_err(), "the machine booted all the same");
     // Without the word it boots the root as it is.
@@ -418,7 +418,7 @@ fn an_encrypted_root_is_restored(kind: Kind) {
     for boot in 0..2 {
         machine.switch_on();
         let time = std::time::Duration::from_secs(300);
-        machine.on().console.wait_for(prompt, time);
+        machine.on().wait_in_console(prompt, time);
         // Who asks may throw away what is typed before it has switched the echo off.
         let is_up = (0..4).any(|_| {
             machine.on().console.send("open-sesame\n");
