@@ -41,6 +41,8 @@ promises! {
         a_missing_blank_boots_the_old_root_and_says_so,
         a_full_disk_boots_the_old_root,
         old_roots_expire_after_the_boot,
+        what_replaced_a_link_is_saved_at_shutdown,
+        an_initrd_made_without_the_rollback_is_reported,
     }
     others {}
 }
@@ -479,6 +481,26 @@ fn old_roots_expire_after_the_boot(place: impl Into<Place>) {
     assert!(!system.holds("systemctl is-failed --quiet blankroot-expire.service"));
     system.mount_old_roots();
     assert_eq!(system.run("ls -d /tmp/top/old-roots/*/ | wc -l").trim(), "1");
+}
+
+/// Editors put a file of their own in the place of a link.
+fn what_replaced_a_link_is_saved_at_shutdown(place: impl Into<Place>) {
+    let Some(mut system) = place.into().booted() else { return };
+    system.run("test -L /etc/blankroot.toml");
+    system.run("sed -i '1i # edited' /etc/blankroot.toml && test ! -L /etc/blankroot.toml");
+    system.reboot();
+    assert!(was_rolled_back(&mut *system));
+    system.run("test -L /etc/blankroot.toml && grep -qx '# edited' /persist/etc/blankroot.toml");
+    no_unit_has_failed(&mut *system);
+}
+
+fn an_initrd_made_without_the_rollback_is_reported(place: impl Into<Place>) {
+    let Some(mut system) = place.into().booted() else { return };
+    system.run("echo here >/root/state; rm /usr/share/initramfs-tools/hooks/blankroot");
+    system.run("rm -r /usr/share/initramfs-tools/scripts/*/blankroot && update-initramfs -u");
+    system.reboot();
+    expect_not_rolled_back(&mut *system, "no rollback has run in this boot");
+    expect_in_journal(&mut *system, "no rollback has run in this boot");
 }
 
 fn a_root_on_two_devices_is_restored(kind: Kind) {
