@@ -103,7 +103,7 @@ impl System for Namespaces {
         let arguments = ["--mount".into(), NAMESPACES.into(), self.disk(), boot_id.trim().into()];
         let words = words.split_whitespace().map(PathBuf::from);
         let mut child =
-            programs::start("unshare", arguments.into_iter().chain([state]).chain(words));
+            programs::start_tidy("unshare", arguments.into_iter().chain([state]).chain(words));
         let pid = loop {
             // It ends with a line break when all of it is there.
             if let Some(pid) = fs::read_to_string(&pid_file).unwrap().strip_suffix('\n') {
@@ -172,8 +172,8 @@ impl Drop for Boot {
         if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
             return;
         }
-        // With its first process all others of the namespaces end, and with them the mounts; what is around
-        // them removes the control group.
+        // With its first process all others of the namespaces end, and with them the mounts; what is around them
+        // removes the control group.
         let _ = kill_process(self.pid, Signal::KILL);
         if self.wait(Duration::from_secs(20)).is_none() {
             let _ = self.child.kill();
