@@ -15,6 +15,13 @@ use crate::{programs, qemu};
 /// The suite that most is tested on.
 pub const SUITE: &str = "trixie";
 
+/// What somebody does in a boot: changes of what is to vanish and of what is to stay.
+pub const LIFE: &str = "
+echo 'state of the first boot' >/root/state
+echo renamed >/etc/hostname
+echo feed the cat >/home/alice/note
+echo a line of a log >/var/log/mine";
+
 /// Where a promise is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -162,30 +169,28 @@ impl Lived {
         self.system.reboot();
     }
 
+    /// A boot in a machine takes a minute or two: it has the one of which its initrd has to show something.
     fn new(place: Place) -> Option<Self> {
-        // A boot in a machine takes a minute or two: it has the one of which its initrd has to show something.
-        if let Place::Machine(kind) = place
-            && kind.root == Root::Btrfs
-        {
-            let mut before = in_namespaces(kind)?;
-            live(&mut before);
-            let machine_ids = vec![before.run("cat /etc/machine-id")];
-            before.shut_down();
-            let guest = Guest::set_up(SUITE, kind, &package(kind.root)?);
-            let mut machine = Machine::with_disk(&guest, &before.disk());
-            machine.boot();
-            return Some(Self { system: Box::new(machine), machine_ids });
-        }
-        let mut system = place.booted()?;
-        live(&mut *system);
-        let mut lived = Self { system, machine_ids: Vec::new() };
-        lived.reboot();
-        Some(lived)
+        let Place::Machine(kind) = place else {
+            let mut system = place.booted()?;
+            system.run(LIFE);
+            let mut lived = Self { system, machine_ids: Vec::new() };
+            lived.reboot();
+            return Some(lived);
+        };
+        let guest = Guest::set_up(SUITE, kind, &package(kind.root)?);
+        let (mut machine, machine_ids) = match kind.root {
+            // It has lived where its pool was made.
+            Root::Zfs => (Machine::of(&guest), Vec::new()),
+            Root::Btrfs => {
+                let mut before = in_namespaces(kind)?;
+                before.run(LIFE);
+                let id = before.run("cat /etc/machine-id");
+                before.shut_down();
+                (Machine::with_disk(&guest, &before.disk()), vec![id])
+            }
+        };
+        machine.boot();
+        Some(Self { system: Box::new(machine), machine_ids })
     }
-}
-
-/// Changes what is to vanish and what is to stay.
-fn live(system: &mut dyn System) {
-    system.run("echo 'state of the first boot' >/root/state; echo renamed >/etc/hostname");
-    system.run("echo feed the cat >/home/alice/note; echo a line of a log >/var/log/mine");
 }
