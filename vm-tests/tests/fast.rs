@@ -59,18 +59,18 @@ mod ci {
         assert!(said.contains(&version), "{said}");
         assert!(Path::new(&command).is_file());
     }
+}
 
-    /// A time is told, not asserted: the machine that runs this may have anything else to do.
-    #[test]
-    fn the_time_of_a_rollback_is_told() {
-        let Some(command) = stories::command() else { return };
-        let counts = [1_000, 200_000];
-        for (files, [ours, needed, start]) in counts.into_iter().zip(times(&command, counts)) {
-            println!(
-                "rollback of {files} files in a guest: {ours:.1} ms, {start:.1} of them the start of a \
-                 process; the calls that it needs: {needed:.1} ms; {:.2} times those",
-                ours / needed
-            );
-        }
+/// A time is told, not asserted: the machine that runs this may have anything else to do.
+#[test]
+fn the_time_of_a_rollback_is_told() {
+    let Some(command) = stories::command() else { return };
+    let counts = [1_000, 200_000];
+    for (files, [ours, needed, start]) in counts.into_iter().zip(times(&command, counts)) {
+        println!(
+            "rollback of {files} files in a guest: {ours:.1} ms, {start:.1} of them the start of a \
+             process; the calls that it needs: {needed:.1} ms; {:.2} times those",
+            ours / needed
+        );
     }
 }
