@@ -64,8 +64,7 @@ macro_rules! on_btrfs {
             others {
                 a_kept_user_can_log_in_as_the_doctor_said,
                 subvolumes_that_systemd_makes_do_not_stop_it,
-                skip_skips_once,
-                a_hold_holds_for_one_boot,
+                skip_and_hold_are_for_one_boot_and_old_roots_expire,
                 a_missing_blank_boots_the_old_root_and_says_so,
                 halt_halts,
                 a_waiting_resume_is_refused,
@@ -74,7 +73,6 @@ macro_rules! on_btrfs {
                 an_initrd_without_the_rollback_is_reported,
                 a_soft_reboot_is_reported,
                 an_encrypted_root_is_restored,
-                old_roots_expire_after_the_boot,
                 a_root_on_two_devices_is_restored,
                 a_device_that_never_comes_boots_the_old_root_and_says_so,
             }
@@ -96,10 +94,9 @@ macro_rules! on_zfs {
             ci { $($in_ci,)* }
             others {
                 $($other,)*
-                skip_skips_once,
+                skip_and_hold_are_for_one_boot_and_old_roots_expire,
                 a_missing_blank_boots_the_old_root_and_says_so,
                 an_encrypted_root_is_restored,
-                old_roots_expire_after_the_boot,
                 a_rollback_that_lost_its_power_is_completed,
             }
         }
@@ -281,8 +278,8 @@ fn subvolumes_that_systemd_makes_do_not_stop_it(place: impl Into<Place>) {
     system.run("cat /tmp/top/old-roots/*/var/lib/machines/one/file");
 }
 
-fn skip_skips_once(place: impl Into<Place>) {
-    let Some(mut system) = place.into().booted() else { return };
+/// The next boot leaves the root as it is, and the one after that does not.
+fn skip_one_boot(system: &mut dyn System) {
     system.run("echo here >/root/state");
     system.shut_down();
     system.say_to_kernel("blankroot=skip");
@@ -293,15 +290,50 @@ fn skip_skips_once(place: impl Into<Place>) {
     assert!(!system.holds("test -e /root/state"));
 }
 
-fn a_hold_holds_for_one_boot(place: impl Into<Place>) {
-    let Some(mut system) = place.into().booted() else { return };
+fn hold_for_one_boot(system: &mut dyn System) {
     system.run("echo here >/root/state && blankroot hold");
     system.reboot();
     assert_eq!(system.run("cat /root/state"), "here\n");
     system.run("blankroot status --boot");
     system.reboot();
     assert!(!system.holds("test -e /root/state"));
-    assert!(was_rolled_back(&mut *system));
+    assert!(was_rolled_back(system));
+}
+
+/// The rules that keep a single old root.
+fn retain_one(system: &mut dyn System) {
+    system.run(
+        "sed -i 's/^retention = .*/retention = { at_least = 1, days = 0 }/' /persist/etc/blankroot.toml",
+    );
+}
+
+/// After two rollbacks.
+fn expect_one_old_root(system: &mut dyn System) {
+    system.wait_for_command(
+        "systemctl show -p ActiveState --value blankroot-expire.service | grep -qE 'inactive|failed'",
+    );
+    assert!(!system.holds("systemctl is-failed --quiet blankroot-expire.service"));
+    system.mount_old_roots();
+    assert_eq!(system.run("ls -d /tmp/top/old-roots/*/ | wc -l").trim(), "1");
+}
+
+fn skip_skips_once(place: impl Into<Place>) {
+    let Some(mut system) = place.into().booted() else { return };
+    skip_one_boot(&mut *system);
+}
+
+fn a_hold_holds_for_one_boot(place: impl Into<Place>) {
+    let Some(mut system) = place.into().booted() else { return };
+    hold_for_one_boot(&mut *system);
+}
+
+/// Three promises that share the boots of a machine.
+fn skip_and_hold_are_for_one_boot_and_old_roots_expire(place: impl Into<Place>) {
+    let Some(mut system) = place.into().booted() else { return };
+    retain_one(&mut *system);
+    skip_one_boot(&mut *system);
+    hold_for_one_boot(&mut *system);
+    expect_one_old_root(&mut *system);
 }
 
 /// Nothing was rolled back: the root is the old one, and the machine says so and why.
@@ -468,19 +500,12 @@ fn a_rollback_that_lost_its_power_is_completed(kind: Kind) {
 
 fn old_roots_expire_after_the_boot(place: impl Into<Place>) {
     let Some(mut system) = place.into().booted() else { return };
-    system.run(
-        "sed -i 's/^retention = .*/retention = { at_least = 1, days = 0 }/' /persist/etc/blankroot.toml",
-    );
+    retain_one(&mut *system);
     for _ in 0..2 {
         system.run("echo used >/root/state");
         system.reboot();
     }
-    system.wait_for_command(
-        "systemctl show -p ActiveState --value blankroot-expire.service | grep -qE 'inactive|failed'",
-    );
-    assert!(!system.holds("systemctl is-failed --quiet blankroot-expire.service"));
-    system.mount_old_roots();
-    assert_eq!(system.run("ls -d /tmp/top/old-roots/*/ | wc -l").trim(), "1");
+    expect_one_old_root(&mut *system);
 }
 
 /// Editors put a file of their own in the place of a link.
