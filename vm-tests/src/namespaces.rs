@@ -16,6 +16,8 @@ use crate::system::{Answer, System};
 
 /// Makes the namespaces.
 const NAMESPACES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/namespaces");
+/// What the initrd said, in the directory of a boot.
+const INITRD: &str = "initrd";
 /// A boot takes two seconds, and a minute when others keep the processors and the disk busy.
 const BOOT: Duration = Duration::from_secs(120);
 /// What shutting down may take: systemd gives a unit a minute and a half.
@@ -34,8 +36,8 @@ pub struct Namespaces {
 #[derive(Debug)]
 struct Boot {
     child: Child,
-    /// Of its systemd.
-    pid: Pid,
+    /// Of its systemd, once that has started.
+    pid: Option<Pid>,
 }
 
 impl Namespaces {
@@ -59,12 +61,13 @@ impl Namespaces {
 
     /// Copies a file of this machine into the root while it is up.
     pub fn put(&self, file: &Path, to: &str) {
-        let root = format!("/proc/{}/root{to}", self.up().pid.as_raw_nonzero());
+        let root = format!("/proc/{}/root{to}", self.pid());
         fs::copy(file, root).unwrap();
     }
 
-    fn up(&self) -> &Boot {
-        self.boot.as_ref().expect("the system is off")
+    fn pid(&self) -> String {
+        let boot = self.boot.as_ref().expect("the system is off");
+        boot.pid.expect("the system has booted").as_raw_nonzero().to_string()
     }
 
     /// What a boot writes down.
@@ -96,31 +99,32 @@ impl System for Namespaces {
         let started = Instant::now();
         let state = self.state();
         fs::create_dir_all(&state).unwrap();
-        let pid_file = state.join("pid");
+        let [pid_file, initrd] = ["pid", INITRD].map(|name| state.join(name));
         fs::write(&pid_file, "").unwrap();
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap();
         let words = std::mem::take(&mut self.words);
         let arguments = ["--mount".into(), NAMESPACES.into(), self.disk(), boot_id.trim().into()];
         let words = words.split_whitespace().map(PathBuf::from);
-        let mut child =
-            programs::start_tidy("unshare", arguments.into_iter().chain([state]).chain(words));
-        let pid = loop {
+        let arguments = arguments.into_iter().chain([state]).chain(words);
+        let child = programs::start_tidy("unshare", arguments);
+        let boot = self.boot.insert(Boot { child, pid: None });
+        let said = || fs::read_to_string(&initrd).unwrap_or_default();
+        boot.pid = loop {
             // It ends with a line break when all of it is there.
             if let Some(pid) = fs::read_to_string(&pid_file).unwrap().strip_suffix('\n') {
-                break Pid::from_raw(pid.parse().unwrap()).unwrap();
+                break Pid::from_raw(pid.parse().unwrap());
             }
-            let ended = child.try_wait().unwrap();
-            assert!(ended.is_none(), "it did not boot, see above: {}", self.initrd_said());
-            assert!(started.elapsed() < BOOT, "its initrd does not end: {}", self.initrd_said());
+            let ended = boot.child.try_wait().unwrap();
+            assert!(ended.is_none(), "it did not boot, see above: {}", said());
+            assert!(started.elapsed() < BOOT, "its initrd does not end: {}", said());
             thread::sleep(Duration::from_millis(20));
         };
-        self.boot = Some(Boot { child, pid });
         self.wait_until_up();
         println!("vm: up in namespaces after {} ms", started.elapsed().as_millis());
     }
 
     fn try_run(&mut self, command: &str) -> Answer {
-        let pid = self.up().pid.as_raw_nonzero().to_string();
+        let pid = self.pid();
         let script = format!("exec 2>&1; cd /; {command}");
         let enter = ["--target", &pid, "--all", "--", "env", "-i"];
         let environment = [
@@ -149,7 +153,7 @@ impl System for Namespaces {
     }
 
     fn initrd_said(&mut self) -> String {
-        fs::read_to_string(self.state().join("initrd")).unwrap_or_default()
+        fs::read_to_string(self.state().join(INITRD)).unwrap_or_default()
     }
 }
 
@@ -172,9 +176,8 @@ impl Drop for Boot {
         if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
             return;
         }
-        // With its first process all others of the namespaces end, and with them the mounts; what is around them
-        // removes the control group.
-        let _ = kill_process(self.pid, Signal::KILL);
+        // It ends its namespaces, with all that is in them, and removes the control group.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         if self.wait(Duration::from_secs(20)).is_none() {
             let _ = self.child.kill();
             let _ = self.child.wait();
