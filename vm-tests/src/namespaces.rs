@@ -178,7 +178,7 @@ impl Drop for Boot {
         }
         // It ends its namespaces, with all that is in them, and removes the control group.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-        if self.wait(Duration::from_secs(20)).is_none() {
+        if self.wait(Duration::from_secs(70)).is_none() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

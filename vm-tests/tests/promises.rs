@@ -42,7 +42,6 @@ promises! {
         a_full_disk_boots_the_old_root,
         old_roots_expire_after_the_boot,
         what_replaced_a_link_is_saved_at_shutdown,
-        an_initrd_made_without_the_rollback_is_reported,
     }
     others {}
 }
@@ -517,15 +516,6 @@ fn what_replaced_a_link_is_saved_at_shutdown(place: impl Into<Place>) {
     assert!(was_rolled_back(&mut *system));
     system.run("test -L /etc/blankroot.toml && grep -qx '# edited' /persist/etc/blankroot.toml");
     no_unit_has_failed(&mut *system);
-}
-
-fn an_initrd_made_without_the_rollback_is_reported(place: impl Into<Place>) {
-    let Some(mut system) = place.into().booted() else { return };
-    system.run("echo here >/root/state; rm /usr/share/initramfs-tools/hooks/blankroot");
-    system.run("rm -r /usr/share/initramfs-tools/scripts/*/blankroot && update-initramfs -u");
-    system.reboot();
-    expect_not_rolled_back(&mut *system, "no rollback has run in this boot");
-    expect_in_journal(&mut *system, "no rollback has run in this boot");
 }
 
 fn a_root_on_two_devices_is_restored(kind: Kind) {
