@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::artefact;
 use crate::console::quoted;
+use crate::disk_copy::copy_disk;
 use crate::namespaces::Namespaces;
 use crate::system::System;
 use crate::{programs, readme, zfs_root};
@@ -172,7 +173,7 @@ impl Guest {
             system.put(deb, &format!("/root/{file}"));
             print!("{}", quoted(&system.run(&format!("cd /root && set -ex\n{commands}"))));
             system.run_last(&last);
-            programs::copy(&system.disk(), &dir.join("disk.raw"));
+            copy_disk(&system.disk(), &dir.join("disk.raw"));
             in_namespace(&[TAKE_OUT.as_ref(), dir.as_os_str()]);
         });
         Self { dir, root: Root::Btrfs }

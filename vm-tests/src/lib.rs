@@ -8,6 +8,7 @@
 pub mod cache;
 pub mod console;
 pub mod cpio;
+pub mod disk_copy;
 pub mod guest;
 pub mod log_writes;
 pub mod machine;

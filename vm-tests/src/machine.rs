@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use tempfile::TempDir;
 
+use crate::disk_copy::copy_disk;
 use crate::guest::{Guest, Root};
 use crate::qemu::{Disk, Qemu, Setup};
 use crate::system::{Answer, System};
@@ -51,7 +52,7 @@ impl Machine {
     pub fn with_disk(guest: &Guest, used: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().join("base.raw");
-        programs::copy(used, &base);
+        copy_disk(used, &base);
         Self::over(guest, &base, dir)
     }
 
@@ -196,7 +197,7 @@ impl Saved {
         let Self(saved) = self;
         let dir = tempfile::tempdir().unwrap();
         let overlay = dir.path().join(OVERLAY);
-        programs::copy(&saved.overlay(), &overlay);
+        copy_disk(&saved.overlay(), &overlay);
         let (setup, unlocking) = (saved.setup.clone(), saved.unlocking.clone());
         let setup = Setup { disks: vec![Disk::Overlay(overlay)], resumes: true, ..setup };
         let words = String::new();

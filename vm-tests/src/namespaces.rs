@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::disk_copy::copy_disk;
 use crate::guest::{Guest, Root, read};
 use crate::programs;
 use crate::system::{Answer, System};
@@ -45,7 +46,7 @@ impl Namespaces {
     pub fn of(guest: &Guest) -> Self {
         assert_eq!(guest.root, Root::Btrfs, "this kernel mounts no other root");
         let dir = tempfile::tempdir().unwrap();
-        programs::copy(&guest.file("disk.raw"), &dir.path().join("disk.raw"));
+        copy_disk(&guest.file("disk.raw"), &dir.path().join("disk.raw"));
         Self { dir, words: String::new(), boot: None }
     }
 

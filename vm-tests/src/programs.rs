@@ -47,11 +47,6 @@ pub fn try_start<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = 
     start_bound(command, program)
 }
 
-/// Copies a disk, without what is not written in it.
-pub fn copy(from: &Path, to: &Path) {
-    run("cp", [Path::new("--sparse=always"), from, to]);
-}
-
 /// Whether a program is installed.
 pub fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

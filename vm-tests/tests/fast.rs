@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use vm_tests::cache::artefact;
+use vm_tests::disk_copy::copy_disk;
 use vm_tests::minimal::Minimal;
 use vm_tests::programs;
 use vm_tests::qemu::Disk;
@@ -27,7 +28,7 @@ fn times<const N: usize>(command: &Path, counts: [u32; N]) -> [[f64; 3]; N] {
             programs::run("unshare", options.into_iter().chain([dir, Path::new(&count)]));
         });
         let disk = tempfile::NamedTempFile::new().unwrap();
-        programs::run("cp", [Path::new("--sparse=always"), &made.join("disk.raw"), disk.path()]);
+        copy_disk(&made.join("disk.raw"), disk.path());
         disk
     });
     let guest = Minimal::of(SUITE).with(command).with(Path::new(ROLLBACK_TIMES));
