@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` shows it, `make test` proves it. Both
 # install the system packages they miss (see tools/setup). CI calls the same targets.
 
-.PHONY: demo test check bench fuzz setup help install uninstall deb vm-test
+.PHONY: demo test check bench fuzz setup help install uninstall deb vm-guests vm-test
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -65,6 +65,11 @@ deb:
 	@tools/setup deb
 	@tools/deb blankroot
 	@tools/deb blankroot-zfs
+
+# All that guests of CI are made of but the packages.
+vm-guests:
+	@tools/setup vm
+	@cargo run --quiet -p vm-tests --bin make-guests
 
 vm-test:
 	@tools/setup vm

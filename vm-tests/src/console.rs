@@ -7,6 +7,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Why a machine that is on was not heard.
+pub const TIME_IS_OVER: &str = "time is over";
+/// How many of the last lines are told: all tasks that hang are among them.
+const LAST: usize = 150;
+
 /// One serial line. A thread reads it all the time: a machine stands still when nobody listens.
 #[derive(Debug)]
 pub struct Console {
@@ -86,16 +91,14 @@ impl Console {
         }
     }
 
-    /// Waits until the machine is gone; panics if that takes longer than `within`.
-    pub fn wait_for_end(&mut self, within: Duration) {
+    /// Waits until the machine is gone.
+    pub fn hear_end(&self, within: Duration) -> Result<(), &'static str> {
         let until = Instant::now() + within;
         let mut heard = self.heard.lock();
         while !heard.ended {
-            heard = match self.heard.wait(heard, until) {
-                Ok(heard) => heard,
-                Err(_) => panic!("{}: it does not end:\n{}", self.name, self.tail()),
-            };
+            heard = self.heard.wait(heard, until)?;
         }
+        Ok(())
     }
 
     /// Writes to the machine.
@@ -112,7 +115,7 @@ impl Console {
     pub fn tail(&self) -> String {
         let said = self.said();
         let lines: Vec<&str> = said.lines().collect();
-        quoted(&lines[lines.len().saturating_sub(60)..].join("\n"))
+        quoted(&lines[lines.len().saturating_sub(LAST)..].join("\n"))
     }
 }
 
@@ -146,7 +149,7 @@ impl Heard {
         }
         let left = until.saturating_duration_since(Instant::now());
         let (text, waited) = self.more.wait_timeout(text, left).unwrap();
-        if waited.timed_out() { Err("time is over") } else { Ok(text) }
+        if waited.timed_out() { Err(TIME_IS_OVER) } else { Ok(text) }
     }
 }
 

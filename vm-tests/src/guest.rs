@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::artefact;
 use crate::console::quoted;
-use crate::machine::Machine;
+use crate::disk_copy::copy_disk;
+use crate::namespaces::Namespaces;
+use crate::system::System;
 use crate::{programs, readme, zfs_root};
 
 /// Makes a Debian guest.
 const DEBIAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/debian");
+/// Makes one with dracut of that.
+const DRACUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/dracut");
 /// Takes the kernel and the initrd out of its disk.
 const TAKE_OUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/take-out");
-/// Sets Blankroot up in one from outside.
-const SET_UP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/set-up");
 /// What users read.
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
 /// Makes an encrypted one of that.
@@ -110,13 +112,6 @@ pub struct Kind {
     pub initrd: Initrd,
 }
 
-impl Kind {
-    /// Whether the README's commands run in a boot of the guest, or from outside, which is faster.
-    pub fn is_set_up_in_a_boot(self) -> bool {
-        self.root == Root::Btrfs && self.initrd == Initrd::InitramfsTools
-    }
-}
-
 /// A disk, and the kernel and the initrd that boot it. Never written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guest {
@@ -127,18 +122,22 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// A plain Debian of this suite.
+    /// A plain Debian of this suite. All others are made of the one with Debian's own initrd, which alone is fetched
+    /// and unpacked as a whole.
     pub fn debian(suite: &str, initrd: Initrd) -> Self {
-        let text = read(DEBIAN);
         let name = format!("{suite}-{}", initrd.name());
-        let dir = artefact(&name, &[&text, suite.as_bytes()], |dir| {
-            in_namespace(&[
-                DEBIAN.as_ref(),
-                dir.as_os_str(),
-                suite.as_ref(),
-                initrd.name().as_ref(),
-            ]);
-        });
+        let dir = match initrd {
+            Initrd::InitramfsTools => artefact(&name, &[&read(DEBIAN), suite.as_bytes()], |dir| {
+                in_namespace(&[DEBIAN.as_ref(), dir.as_os_str(), suite.as_ref()]);
+            }),
+            Initrd::Dracut => {
+                let base = Self::debian(suite, Initrd::InitramfsTools).dir;
+                let base = base.as_os_str();
+                artefact(&name, &[&read(DRACUT), base.as_encoded_bytes()], |dir| {
+                    in_namespace(&[DRACUT.as_ref(), dir.as_os_str(), base]);
+                })
+            }
+        };
         Self { dir, root: Root::Btrfs }
     }
 
@@ -157,30 +156,25 @@ impl Guest {
         Self { dir, root: Root::Zfs }
     }
 
-    /// The same with the package `deb` set up by the README's commands: by the very words, in a boot
-    /// of the guest, or, with dracut, from outside, which is faster.
+    /// The same with the package `deb` set up by the README's commands, in a boot of the guest's own system; with
+    /// dracut, another one makes the initrd.
     fn with_blankroot(suite: &str, initrd: Initrd, deb: &Path) -> Self {
         let (plain, readme) = (Self::debian(suite, initrd), read(README));
         let commands = readme::commands(&String::from_utf8_lossy(&readme), "debian");
         let (commands, last) = initrd.set_up(&commands);
         let name = format!("{suite}-{}-blankroot", initrd.name());
         let base = plain.dir.as_os_str().as_encoded_bytes();
-        let inputs = [commands.as_bytes(), base, &read(deb), &read(TAKE_OUT), &read(SET_UP)];
-        let dir = artefact(&name, &inputs, |dir| match initrd {
-            Initrd::InitramfsTools => {
-                let mut machine = Machine::of(&plain);
-                set_up_in(&mut machine, deb, &commands);
-                machine.run_last(&last);
-                machine.copy_disk(&dir.join("disk.raw"));
-                in_namespace(&[TAKE_OUT.as_ref(), dir.as_os_str()]);
-            }
-            Initrd::Dracut => in_namespace(&[
-                SET_UP.as_ref(),
-                dir.as_os_str(),
-                plain.dir.as_os_str(),
-                deb.as_os_str(),
-                commands.as_ref(),
-            ]),
+        let boot = Namespaces::made_of();
+        let inputs = [commands.as_bytes(), base, &read(deb), &read(TAKE_OUT), &boot];
+        let dir = artefact(&name, &inputs, |dir| {
+            let mut system = Namespaces::of(&plain);
+            system.boot();
+            let file = deb.file_name().unwrap_or_default().to_string_lossy();
+            system.put(deb, &format!("/root/{file}"));
+            print!("{}", quoted(&system.run(&format!("cd /root && set -ex\n{commands}"))));
+            system.run_last(&last);
+            copy_disk(&system.disk(), &dir.join("disk.raw"));
+            in_namespace(&[TAKE_OUT.as_ref(), dir.as_os_str()]);
         });
         Self { dir, root: Root::Btrfs }
     }
@@ -204,15 +198,6 @@ impl Guest {
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
-}
-
-/// Boots it, gives it the package, and runs the commands as its owner would.
-fn set_up_in(machine: &mut Machine, deb: &Path, commands: &str) {
-    let (content, file) = (read(deb), deb.file_name().unwrap_or_default().to_string_lossy());
-    machine.add_disk(64 << 20, &content);
-    machine.boot();
-    machine.run(&format!("cd /root && head -c {} /dev/vdb >{file}", content.len()));
-    print!("{}", quoted(&machine.run(&format!("cd /root && set -ex\n{commands}"))));
 }
 
 /// Runs a script in a mount namespace, so that nothing of it stays mounted.

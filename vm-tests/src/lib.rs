@@ -8,14 +8,17 @@
 pub mod cache;
 pub mod console;
 pub mod cpio;
+pub mod disk_copy;
 pub mod guest;
 pub mod log_writes;
 pub mod machine;
 pub mod minimal;
+pub mod namespaces;
 pub mod power_cuts;
 pub mod programs;
 pub mod qemu;
 pub mod readme;
 pub mod stories;
+pub mod system;
 pub mod zfs;
 pub mod zfs_root;

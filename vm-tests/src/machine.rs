@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use tempfile::TempDir;
 
-use crate::console::quoted;
+use crate::disk_copy::copy_disk;
 use crate::guest::{Guest, Root};
 use crate::qemu::{Disk, Qemu, Setup};
+use crate::system::{Answer, System};
 use crate::{cpio, programs};
 
 /// A boot takes a minute under emulation, and two when others keep the processors busy.
@@ -41,22 +42,24 @@ pub struct Machine {
 #[derive(Debug)]
 pub struct Saved(Machine);
 
-/// What a command did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// What it wrote, to standard error too.
-    pub text: String,
-    /// How it ended.
-    pub status: i32,
-}
-
 impl Machine {
     /// A machine that is off.
     pub fn of(guest: &Guest) -> Self {
+        Self::over(guest, &guest.file("disk.raw"), tempfile::tempdir().unwrap())
+    }
+
+    /// The same whose disk has been used elsewhere meanwhile.
+    pub fn with_disk(guest: &Guest, used: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("base.raw");
+        copy_disk(used, &base);
+        Self::over(guest, &base, dir)
+    }
+
+    fn over(guest: &Guest, base: &Path, dir: TempDir) -> Self {
         let overlay = dir.path().join(OVERLAY);
-        let args = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b"].map(PathBuf::from);
-        programs::run("qemu-img", args.iter().chain([&guest.file("disk.raw"), &overlay]));
+        let args = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b"].map(Path::new);
+        programs::run("qemu-img", args.iter().chain([&base, &overlay.as_path()]));
         let setup = Setup {
             kernel: guest.file("vmlinuz"),
             initrd: guest.file("initrd"),
@@ -76,13 +79,6 @@ impl Machine {
         }
     }
 
-    /// The same, booted.
-    pub fn booted(guest: &Guest) -> Self {
-        let mut machine = Self::of(guest);
-        machine.boot();
-        machine
-    }
-
     fn overlay(&self) -> PathBuf {
         self.dir.path().join(OVERLAY)
     }
@@ -90,14 +86,6 @@ impl Machine {
     /// The set-up of the next boot, to change.
     pub fn setup(&mut self) -> &mut Setup {
         &mut self.setup
-    }
-
-    /// Writes its first disk, while it is off, as a plain image to `to`.
-    pub fn copy_disk(&self, to: &Path) {
-        assert!(self.qemu.is_none(), "the machine is on");
-        let overlay = self.overlay();
-        let args = ["convert", "-O", "raw"].map(PathBuf::from);
-        programs::run("qemu-img", args.iter().chain([&overlay, &to.to_path_buf()]));
     }
 
     /// Another disk, of `size` bytes, with `content` at its start.
@@ -120,17 +108,6 @@ impl Machine {
         self.unlocking = words.to_string();
     }
 
-    /// Words for the kernel command line of the next boot alone.
-    pub fn say_to_kernel(&mut self, words: &str) {
-        self.words = words.to_string();
-    }
-
-    /// Switches it on; returns when the tests' shell is there.
-    pub fn boot(&mut self) {
-        self.switch_on();
-        self.wait_until_up();
-    }
-
     /// Switches it on.
     pub fn switch_on(&mut self) {
         assert!(self.qemu.is_none(), "the machine is on already");
@@ -147,9 +124,7 @@ impl Machine {
     pub fn wait_until_up(&mut self) {
         let started = Instant::now();
         let qemu = self.on();
-        if let Err(why) = qemu.shell.hear(READY, BOOT) {
-            panic!("no tests' shell, since {why}. The console said:\n{}", qemu.console.tail());
-        }
+        qemu.wait_in_shell(READY, BOOT);
         println!("vm: up after {} s", started.elapsed().as_secs());
     }
 
@@ -158,69 +133,10 @@ impl Machine {
         self.on().shell.hear(READY, time).is_ok()
     }
 
-    /// Runs a command of a shell; panics unless it ends with 0. Returns what it wrote.
-    pub fn run(&mut self, command: &str) -> String {
-        let answer = self.try_run(command);
-        assert_eq!(answer.status, 0, "`{command}` failed:\n{}", quoted(&answer.text));
-        answer.text
-    }
-
-    /// Runs a command of a shell.
-    pub fn try_run(&mut self, command: &str) -> Answer {
-        let line = format!("{}\n", base64(command));
-        let shell = &mut self.on().shell;
-        shell.send(&line);
-        let text = shell.wait_for(STATUS, COMMAND);
-        let status = shell.wait_for("\n", COMMAND);
-        Answer { text, status: status.trim().parse().unwrap() }
-    }
-
-    /// Whether a command of a shell ends with 0.
-    pub fn holds(&mut self, command: &str) -> bool {
-        self.try_run(command).status == 0
-    }
-
-    /// Shows the old roots in `/tmp/top/old-roots`, until [`unmount_old_roots`](Self::unmount_old_roots).
-    pub fn mount_old_roots(&mut self) {
-        self.run(self.root.mount_old_roots());
-    }
-
-    /// Whoever wants to delete an old root finds it unmounted.
-    pub fn unmount_old_roots(&mut self) {
-        self.run("umount -R /tmp/top");
-    }
-
-    /// Shuts it down as its owner would and boots it again.
-    pub fn reboot(&mut self) {
-        self.shut_down();
-        self.boot();
-    }
-
     /// Starts everything but the kernel and the initrd again.
     pub fn soft_reboot(&mut self) {
         self.on().shell.send(&format!("{}\n", base64("systemctl soft-reboot")));
         self.wait_until_up();
-    }
-
-    /// Runs a command of a shell again and again until it ends with 0.
-    pub fn wait_for_command(&mut self, command: &str) {
-        let until = Instant::now() + COMMAND;
-        while !self.holds(command) {
-            assert!(Instant::now() < until, "`{command}` does not come true");
-            std::thread::sleep(Duration::from_secs(1));
-        }
-    }
-
-    /// Shuts it down as its owner would.
-    pub fn shut_down(&mut self) {
-        self.run_last("systemctl reboot");
-    }
-
-    /// Runs a command that ends this boot, and waits for that.
-    pub fn run_last(&mut self, command: &str) {
-        self.on().shell.send(&format!("{}\n", base64(command)));
-        self.on().wait_for_end(BOOT);
-        self.qemu = None;
     }
 
     /// Pulls the plug.
@@ -231,6 +147,40 @@ impl Machine {
     /// The running machine's lines.
     pub fn on(&mut self) -> &mut Qemu {
         self.qemu.as_mut().expect("the machine is off")
+    }
+}
+
+impl System for Machine {
+    fn root(&self) -> Root {
+        self.root
+    }
+
+    fn say_to_kernel(&mut self, words: &str) {
+        self.words = words.to_string();
+    }
+
+    fn boot(&mut self) {
+        self.switch_on();
+        self.wait_until_up();
+    }
+
+    fn try_run(&mut self, command: &str) -> Answer {
+        let line = format!("{}\n", base64(command));
+        let qemu = self.on();
+        qemu.shell.send(&line);
+        let text = qemu.wait_in_shell(STATUS, COMMAND);
+        let status = qemu.wait_in_shell("\n", COMMAND);
+        Answer { text, status: status.trim().parse().unwrap() }
+    }
+
+    fn run_last(&mut self, command: &str) {
+        self.on().shell.send(&format!("{}\n", base64(command)));
+        self.on().wait_for_end(BOOT);
+        self.qemu = None;
+    }
+
+    fn initrd_said(&mut self) -> String {
+        self.on().console.said()
     }
 }
 
@@ -247,7 +197,7 @@ impl Saved {
         let Self(saved) = self;
         let dir = tempfile::tempdir().unwrap();
         let overlay = dir.path().join(OVERLAY);
-        programs::run("cp", [Path::new("--sparse=always"), &saved.overlay(), &overlay]);
+        copy_disk(&saved.overlay(), &overlay);
         let (setup, unlocking) = (saved.setup.clone(), saved.unlocking.clone());
         let setup = Setup { disks: vec![Disk::Overlay(overlay)], resumes: true, ..setup };
         let words = String::new();

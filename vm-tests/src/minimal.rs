@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::cache::artefact;
 use crate::cpio::Archive;
-use crate::guest::{in_namespace, read};
+use crate::guest::{Guest, Initrd, in_namespace, read};
 use crate::programs;
 use crate::qemu::{Disk, Qemu, Setup};
 
@@ -62,9 +62,11 @@ impl Minimal {
     }
 
     fn made(name: &str, script: &str, suite: &str, memory: usize) -> Self {
-        let inputs = [&read(script)[..], &read(MODULES), suite.as_bytes()];
+        let base = Guest::debian(suite, Initrd::InitramfsTools).dir;
+        let base = base.as_os_str();
+        let inputs = [&read(script)[..], &read(MODULES), base.as_encoded_bytes()];
         let dir = artefact(&format!("{suite}-{name}"), &inputs, |dir| {
-            in_namespace(&[script.as_ref(), dir.as_os_str(), suite.as_ref()]);
+            in_namespace(&[script.as_ref(), dir.as_os_str(), base]);
         });
         Self { dir, programs: Vec::new(), memory, patience: PATIENCE, words: "" }
     }
@@ -110,8 +112,8 @@ impl Minimal {
             resumes: false,
         };
         let mut qemu = Qemu::start(&setup);
-        qemu.console.wait_for(BEGIN, PATIENCE);
-        let said = qemu.console.wait_for(END, self.patience);
+        qemu.wait_in_console(BEGIN, PATIENCE);
+        let said = qemu.wait_in_console(END, self.patience);
         qemu.wait_for_end(PATIENCE);
         said
     }

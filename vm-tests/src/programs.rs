@@ -33,6 +33,13 @@ pub fn start<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) 
     start_bound(command, program)
 }
 
+/// The same for a program that has to tidy up: it is told to end.
+pub fn start_tidy<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> Child {
+    let mut command = bound_by("TERM", program);
+    command.args(args);
+    start_bound(command, program)
+}
+
 /// The same for a program that may well fail: nobody is told.
 pub fn try_start<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> Child {
     let mut command = bound(program);
@@ -52,8 +59,13 @@ fn cannot(program: &str, why: &io::Error) -> ! {
 
 /// A program that the kernel kills when the thread that started it ends.
 fn bound(program: &str) -> Command {
+    bound_by("KILL", program)
+}
+
+/// A program that gets a signal when the thread that started it ends.
+fn bound_by(signal: &str, program: &str) -> Command {
     let mut command = command("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", program]).stdout(Stdio::null());
+    command.args(["--pdeathsig", signal, "--", program]).stdout(Stdio::null());
     command
 }
 

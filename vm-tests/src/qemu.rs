@@ -9,7 +9,7 @@ use std::{env, thread};
 
 use tempfile::TempDir;
 
-use crate::console::Console;
+use crate::console::{self, Console};
 use crate::programs;
 
 /// The emulator.
@@ -18,10 +18,15 @@ pub const PROGRAM: &str = "qemu-system-x86_64";
 /// Words for an emulated kernel. What is at the same address in each process is translated once.
 const EMULATED: &str = "norandmaps mitigations=off";
 
+/// Words for any kernel: it tells of what hangs, by itself and when it is asked by a key.
+const TELLS: &str = "sysctl.kernel.hung_task_timeout_secs=40 sysrq_always_enabled";
+
 /// What QEMU's monitor says when it waits for a command.
 const PROMPT: &str = "(qemu) ";
 /// What saving a machine may take.
 const SAVING: Duration = Duration::from_secs(120);
+/// What the kernel says of all that waits has to come through an emulated serial line.
+const TELLING: Duration = Duration::from_secs(10);
 /// The name under which a disk has the machine that was saved in it.
 const SAVED: &str = "saved";
 
@@ -96,9 +101,42 @@ impl Qemu {
         assert!(!said.contains("Error"), "QEMU cannot save the machine: {said}");
     }
 
+    /// Waits until the machine says `text` on its console; returns what it said before.
+    ///
+    /// Panics if it does not in time: with all that hangs, if it is on.
+    pub fn wait_in_console(&mut self, text: &str, within: Duration) -> String {
+        let heard = self.console.hear(text, within);
+        heard.unwrap_or_else(|why| self.fail(&format!("waited for {text:?} on the console"), why))
+    }
+
+    /// The same with its second line.
+    pub fn wait_in_shell(&mut self, text: &str, within: Duration) -> String {
+        let heard = self.shell.hear(text, within);
+        heard.unwrap_or_else(|why| self.fail(&format!("waited for {text:?} on the shell"), why))
+    }
+
+    /// Has the kernel tell on the console which of its tasks wait, and for what.
+    fn fail(&self, what: &str, why: &str) -> ! {
+        if why == console::TIME_IS_OVER && self.monitor.exists() {
+            let mut monitor = Console::connect("monitor", &self.monitor);
+            // Everything goes to the console, then what is blocked.
+            for key in ["8", "w"] {
+                monitor.send(&format!("sendkey alt-sysrq-{key}\n"));
+                thread::sleep(TELLING / 2);
+            }
+        }
+        panic!(
+            "{what}, but {why}. The shell said:\n{}The console said:\n{}",
+            self.shell.tail(),
+            self.console.tail()
+        );
+    }
+
     /// Waits until the machine is off or wants to start again.
     pub fn wait_for_end(&mut self, within: Duration) {
-        self.console.wait_for_end(within);
+        if let Err(why) = self.console.hear_end(within) {
+            self.fail("waited for the end", why);
+        }
         let until = Instant::now() + Duration::from_secs(20);
         while self.child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < until, "QEMU closed its console, but does not end");
@@ -143,7 +181,7 @@ fn arguments(setup: &Setup, console: &Path, shell: &Path) -> Vec<String> {
     add("-nic", "none".into());
     add("-kernel", setup.kernel.display().to_string());
     add("-initrd", setup.initrd.display().to_string());
-    add("-append", format!("console=ttyS0 panic=-1 {words} {}", setup.command_line));
+    add("-append", format!("console=ttyS0 panic=-1 {TELLS} {words} {}", setup.command_line));
     for socket in [console, shell] {
         // Nothing is said before somebody listens.
         add("-serial", format!("unix:{},server=on,wait=on", socket.display()));

@@ -1,17 +1,62 @@
-//! What the tests of promises share: the package under test, the guests that have it, and machines that
-//! several promises look at.
+//! What the tests of promises share: the package under test, the guests that have it, and systems that several
+//! promises look at.
 
 use std::env;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use crate::cache::artefact;
 use crate::guest::{Guest, Initrd, Kind, Root};
 use crate::machine::{Machine, Saved};
+use crate::namespaces::Namespaces;
+use crate::system::System;
 use crate::{programs, qemu};
 
 /// The suite that most is tested on.
 pub const SUITE: &str = "trixie";
+
+/// What somebody does in a boot: changes of what is to vanish and of what is to stay.
+pub const LIFE: &str = "
+echo 'state of the first boot' >/root/state
+echo renamed >/etc/hostname
+echo feed the cat >/home/alice/note
+echo a line of a log >/var/log/mine";
+
+/// Where a promise is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Where everything is real but the kernel and the order of what is in the initrd: of initramfs-tools, on
+    /// Btrfs.
+    Namespaces,
+    /// Where everything is real.
+    Machine(Kind),
+}
+
+impl From<Kind> for Place {
+    fn from(kind: Kind) -> Self {
+        Self::Machine(kind)
+    }
+}
+
+impl Place {
+    /// A system in its first boot since it was set up by the README's words.
+    pub fn booted(self) -> Option<Box<dyn System + Send>> {
+        match self {
+            Self::Namespaces => {
+                let kind = Kind { root: Root::Btrfs, initrd: Initrd::InitramfsTools };
+                Some(Box::new(in_namespaces(kind)?))
+            }
+            Self::Machine(kind) => Some(Box::new(booted(kind)?)),
+        }
+    }
+}
+
+/// The disk of a guest that was set up, in its first boot since, which is in namespaces.
+fn in_namespaces(kind: Kind) -> Option<Namespaces> {
+    let mut system = Namespaces::of(&Guest::set_up(SUITE, kind, &package(kind.root)?));
+    system.boot();
+    Some(system)
+}
 
 /// The package under test, which `tools/vm-test` names; `None`, after it has said so, where no machine
 /// can be started.
@@ -93,44 +138,59 @@ pub fn encrypted(kind: Kind) -> Option<Machine> {
     Some(machine)
 }
 
-/// A machine that lived in its first boot after it was set up, and was booted again since.
-#[derive(Debug)]
+/// A system that lived in its first boot after it was set up, and was booted again since.
 pub struct Lived {
-    machine: Machine,
+    system: Box<dyn System + Send>,
     /// What `/etc/machine-id` was in the boots before.
     pub machine_ids: Vec<String>,
 }
 
 impl Lived {
-    /// The one in `place`, made by the first who asks; `None` where there can be none.
-    pub fn in_place(
-        place: &'static Mutex<Option<Self>>,
-        kind: Kind,
-    ) -> Option<MutexGuard<'static, Option<Self>>> {
-        // A promise that failed leaves the machine to the others.
-        let mut lived = place.lock().unwrap_or_else(PoisonError::into_inner);
-        if lived.is_none() {
-            *lived = Some(Self::new(booted(kind)?));
+    /// The one of this place, made by the first who asks; `None` where there can be none.
+    pub fn of(place: Place) -> Option<&'static Mutex<Self>> {
+        static LIVED: Mutex<Vec<(Place, &'static Mutex<Lived>)>> = Mutex::new(Vec::new());
+        let mut lived = LIVED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = lived.iter().find(|(of, _)| *of == place) {
+            return Some(known);
         }
-        Some(lived)
+        let new = Box::leak(Box::new(Mutex::new(Self::new(place)?)));
+        lived.push((place, new));
+        Some(new)
     }
 
-    /// The machine, which is on.
-    pub fn machine<'l>(lived: &'l mut MutexGuard<'_, Option<Self>>) -> &'l mut Machine {
-        &mut lived.as_mut().expect("it was made").machine
+    /// The system, which is up.
+    pub fn system(&mut self) -> &mut dyn System {
+        &mut *self.system
     }
 
-    /// Boots it once more: most promises need no third boot, and a boot takes a minute.
+    /// Boots it once more.
     pub fn reboot(&mut self) {
-        self.machine_ids.push(self.machine.run("cat /etc/machine-id"));
-        self.machine.reboot();
+        self.machine_ids.push(self.system.run("cat /etc/machine-id"));
+        self.system.reboot();
     }
 
-    fn new(mut machine: Machine) -> Self {
-        machine.run("echo 'state of the first boot' >/root/state; echo renamed >/etc/hostname");
-        machine.run("echo feed the cat >/home/alice/note; echo a line of a log >/var/log/mine");
-        let mut lived = Self { machine, machine_ids: Vec::new() };
-        lived.reboot();
-        lived
+    /// A boot in a machine takes a minute or two: it has the one of which its initrd has to show something.
+    fn new(place: Place) -> Option<Self> {
+        let Place::Machine(kind) = place else {
+            let mut system = place.booted()?;
+            system.run(LIFE);
+            let mut lived = Self { system, machine_ids: Vec::new() };
+            lived.reboot();
+            return Some(lived);
+        };
+        let guest = Guest::set_up(SUITE, kind, &package(kind.root)?);
+        let (mut machine, machine_ids) = match kind.root {
+            // It has lived where its pool was made.
+            Root::Zfs => (Machine::of(&guest), Vec::new()),
+            Root::Btrfs => {
+                let mut before = in_namespaces(kind)?;
+                before.run(LIFE);
+                let id = before.run("cat /etc/machine-id");
+                before.shut_down();
+                (Machine::with_disk(&guest, &before.disk()), vec![id])
+            }
+        };
+        machine.boot();
+        Some(Self { system: Box::new(machine), machine_ids })
     }
 }

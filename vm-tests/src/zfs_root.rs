@@ -13,6 +13,7 @@ use crate::cpio;
 use crate::guest::{Guest, Initrd, in_namespace, read};
 use crate::minimal::Minimal;
 use crate::qemu::Disk;
+use crate::stories::LIFE;
 
 /// Makes what it is made of.
 const PARTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/zfs-root");
@@ -43,13 +44,12 @@ set +x
 echo 'config: begin'
 base64 /mnt/etc/blankroot.toml
 echo 'config: end'
-for each in proc sys dev persist; do umount /mnt/$each; done
-umount /mnt
+grep -o ' /mnt[^ ]*' /proc/mounts | sort -r | xargs -n 1 umount
 zpool export rpool
 ";
 
 /// A disk with the pool `rpool`, in which the README's `commands` have set Blankroot up; all but those
-/// that install a package or make an initrd.
+/// that install a package or make an initrd. Kept paths are in their places, and it has been used since.
 pub fn make(
     suite: &str,
     initrd: Initrd,
@@ -70,7 +70,7 @@ pub fn make(
     };
     let script = format!(
         "set -ex\nmkdir -p /mnt /etc\nln -s /proc/self/mounts /etc/mtab\n{create}\n{FILL}\
-         chroot /mnt /bin/sh -exc '{}'\n{CLOSE}",
+         chroot /mnt /bin/sh -ex <<'END'\n{}\nblankroot apply\n{LIFE}\nEND\n{CLOSE}",
         commands.join("\n")
     );
     let name = format!("{suite}-{}-zfs{}", initrd.name(), if is_encrypted { "-key" } else { "" });

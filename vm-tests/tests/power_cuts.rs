@@ -37,7 +37,7 @@ fn results(command: &Path) -> &'static Results {
         let words: Vec<String> =
             env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
         let asked = |name: &str| {
-            let name = format!("ci::{name}");
+            let name = format!("together::ci::{name}");
             words.is_empty() || words.iter().any(|word| name.contains(word.as_str()))
         };
         let asked = PROMISES.iter().filter(|(name, _)| asked(name)).map(|(_, scenario)| *scenario);
@@ -79,11 +79,13 @@ fn cut_the_power(promise: &str) {
     }
 }
 
-/// Generates the tests.
+/// Generates the tests, in a module, so that one process runs them: they share what one guest recorded.
 macro_rules! promises {
     ($($name:ident)*) => {
-        mod ci {
-            $(#[test] fn $name() { super::cut_the_power(stringify!($name)); })*
+        mod together {
+            mod ci {
+                $(#[test] fn $name() { crate::cut_the_power(stringify!($name)); })*
+            }
         }
     };
 }
