@@ -1,4 +1,5 @@
 //! What every call of libbtrfsutil needs: a path below an open directory, and the errno of a failure.
+
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

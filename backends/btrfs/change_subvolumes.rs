@@ -1,4 +1,5 @@
 //! The changes that Btrfs makes: snapshot, exchange, default subvolume, and what precedes a deletion.
+
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io;

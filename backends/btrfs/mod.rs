@@ -11,6 +11,7 @@ mod tests;
 pub mod top_level;
 pub mod tree_items;
 pub mod tree_queries;
+
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 

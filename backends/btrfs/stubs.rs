@@ -3,6 +3,7 @@
 //!
 //! Which stubs blank has is found by a search of its tree, once, and written down in an attribute of
 //! the directory of old roots. A rollback reads that list, and neither walks nor lists anything.
+
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

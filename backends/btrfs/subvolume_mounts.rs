@@ -1,4 +1,5 @@
 //! Where subvolumes are mounted.
+
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 

@@ -1,4 +1,5 @@
 //! Reads what is on the file system: live, blank, old roots, half-done work, room.
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ffi::OsStr;

@@ -1,4 +1,5 @@
 //! The top level of a Btrfs file system (subvolume 5), opened where no mount can hide anything.
+
 use std::fs::{File, canonicalize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;

@@ -1,5 +1,6 @@
 //! Reads the items of a Btrfs tree (`linux/btrfs_tree.h`): pure functions of their bytes, which are
 //! little-endian and unaligned.
+
 use dirfd::FileType;
 use uuid::Uuid;
 

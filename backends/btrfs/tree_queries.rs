@@ -1,4 +1,5 @@
 //! Questions to the B-trees: what an inode is, what a directory holds, who is nested where.
+
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

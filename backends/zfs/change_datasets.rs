@@ -1,4 +1,5 @@
 //! The changes that ZFS makes: snapshot, clone, the exchange of two names, and what precedes a deletion.
+
 use std::os::fd::OwnedFd;
 
 use dirfd::fault::change;

@@ -5,6 +5,7 @@
 //! what has the same number on both sides, and is in no block of dnodes that was written, is the same file
 //! to the last bit: its content hangs on its dnode, as its owner, mode, times and extended attributes do.
 //! Names are read from directories, and never guessed from the one parent that ZFS notes for a file.
+
 use std::cell::Cell;
 use std::io;
 use std::ops::RangeInclusive;

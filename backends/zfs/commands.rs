@@ -1,5 +1,6 @@
 //! The room in which ZFS is asked and told: every `zfs` and `zpool` that is started, with what it prints
 //! read by `output`, and the calls of the kernel that are quicker than those.
+
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;

@@ -1,4 +1,5 @@
 //! Opens datasets and snapshots in mounts of their own, which are in no mount table.
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,4 +1,5 @@
 //! What ZFS calls things: names of datasets and of snapshots, in the characters that it allows.
+
 use std::ffi::OsStr;
 use std::fmt;
 

@@ -1,4 +1,5 @@
 //! What is on the pool under the names of a layout, and what of it a rollback has to look at.
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsStr;

@@ -12,6 +12,7 @@
 //! | | | the tree, by its record | give it live's name back: there is no copy |
 //! | its copy | | the tree | give it the record's name |
 //! | its copy | the tree, with blank | | promote live, so that blank is live's again |
+
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 

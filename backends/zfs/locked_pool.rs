@@ -1,4 +1,5 @@
 //! A pool under the lock that every change needs, with what an interrupted run left half done completed.
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

@@ -19,6 +19,7 @@ pub mod snapshots;
 pub mod survey_datasets;
 #[cfg(test)]
 mod tests;
+
 use std::os::fd::BorrowedFd;
 
 use dirfd::mount_tables::Patience;

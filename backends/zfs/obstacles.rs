@@ -1,4 +1,5 @@
 //! Why a pool is not one to roll back on.
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 

@@ -1,5 +1,6 @@
 //! Reads what `zfs` and `zpool` print with `-Hp`: pure functions of bytes that refuse what they do not
 //! understand.
+
 use crate::zfs::dataset_name::ZfsName;
 
 /// What `zfs list` is asked for, in this order, with `written@BLANK` behind it. None of these can hold a

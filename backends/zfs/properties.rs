@@ -1,4 +1,5 @@
 //! What a fresh copy has to have beside its content: the properties that were set on live.
+
 use dirfd::Result;
 
 use crate::TreeId;

@@ -1,4 +1,5 @@
 //! Makes blank: a snapshot of live, or of a dataset of its own that has nothing in it.
+
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 

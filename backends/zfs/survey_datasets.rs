@@ -1,4 +1,5 @@
 //! Reads what is on the pool: live, blank, old roots, half-done work, room.
+
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};

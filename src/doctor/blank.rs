@@ -1,5 +1,6 @@
 //! What is in blank that should not be in every copy of it, and what the next rollback needs beside it: the
 //! configuration, and room.
+
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -1,5 +1,6 @@
 //! The keep list by itself and against the accounts: entries in one another, users and groups that
 //! are not there, homes, modes.
+
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

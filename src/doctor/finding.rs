@@ -1,4 +1,5 @@
 //! One thing that a check found: what, why it matters, and what to do.
+
 use crate::doctor::checks::Check;
 
 /// How much a finding matters, what matters most first.

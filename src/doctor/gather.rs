@@ -1,4 +1,5 @@
 //! Gathers the facts: everything that `doctor` reads is read here, and what cannot be read is listed.
+
 use dirfd::path::Escaped;
 use std::collections::BTreeMap;
 

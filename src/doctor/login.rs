@@ -1,4 +1,5 @@
 //! Can anybody log in after the next boot, and with which password?
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 

@@ -1,6 +1,7 @@
 //! Reads what lets people in besides passwd and shadow: nsswitch.conf(5), authorized_keys (sshd(8));
 //! the memory of the machine (proc_meminfo(5)), and what fstab(5) mounts from it. Pure; the texts are
 //! foreign input.
+
 use std::collections::BTreeSet;
 
 use dirfd::TreePath;

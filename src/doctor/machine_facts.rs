@@ -1,4 +1,5 @@
 //! What the checks may know: the machine as it is, and as the next boot will make it. Plain data.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 

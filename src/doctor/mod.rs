@@ -20,6 +20,7 @@ pub(crate) mod storages;
 pub(crate) mod targets;
 #[cfg(test)]
 mod tests;
+
 use std::io;
 use std::process::ExitCode;
 
@@ -53,8 +54,6 @@ pub(crate) fn run_checks(facts: &Facts) -> Vec<Finding> {
     findings.sort_by_key(|finding| (finding.severity, order(finding)));
     findings
 }
-
-// `doctor`: is the set-up safe, and if not, what is to be done?
 
 pub(crate) fn run(cli: &Cli, args: &Doctor) -> Result<ExitCode, Failure> {
     let root_path = args.root.root.as_path();

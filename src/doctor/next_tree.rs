@@ -1,5 +1,6 @@
 //! The tree that the next boot will see: blank, with kept data from storages in its place, and with
 //! what is mounted from elsewhere.
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;

@@ -1,4 +1,5 @@
 //! `doctor`: findings with their hints, for people and for programs (JSON).
+
 use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;

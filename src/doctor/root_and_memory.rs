@@ -1,4 +1,5 @@
 //! What the next boot mounts as the root, and whether blank is of the same system.
+
 use std::os::fd::AsFd;
 
 use backends::Kinship;

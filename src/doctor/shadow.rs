@@ -1,4 +1,5 @@
 //! Reads shadow(5): who has which password, and until when. Pure; the text is foreign input.
+
 use std::collections::HashMap;
 
 /// The lines of a shadow(5) by account.

@@ -1,4 +1,5 @@
 //! What the facts are gathered from: live, blank, the configuration and the host, opened once.
+
 use dirfd::path::Escaped;
 use std::os::fd::AsFd;
 use std::path::Path;

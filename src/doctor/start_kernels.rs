@@ -1,5 +1,6 @@
 //! What the next boot starts, and the one after it: kernels without their modules, and an initrd of blank
 //! that cannot know the configuration.
+
 use std::os::fd::AsFd;
 
 use backends::View;

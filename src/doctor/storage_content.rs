@@ -1,5 +1,6 @@
 //! A bounded look through a storage, its top first: whose files these are, and which secrets are
 //! open to everybody.
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CString, OsString};
 use std::io::{self, Read};

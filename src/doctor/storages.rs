@@ -1,4 +1,5 @@
 //! Storages: do they survive, who may write there, whose are the files, and are secrets open?
+
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 

@@ -1,4 +1,5 @@
 //! Why is a kept path not what leads to its data?
+
 use std::io;
 use std::os::fd::AsFd;
 

@@ -1,4 +1,5 @@
 //! Which configuration a boot goes by, at a moment when storage may not be mounted yet.
+
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;

@@ -1,4 +1,5 @@
 //! What systemd starts before any unit: reads the configuration and writes the units.
+
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::os::fd::AsFd;

@@ -1,5 +1,6 @@
 //! What systemd runs in the initrd: the rollback before the root is mounted, and kept paths that
 //! have to be there before PID 1 of the root reads them. Pure.
+
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

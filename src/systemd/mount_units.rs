@@ -1,4 +1,5 @@
 //! The mount unit of one kept path.
+
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;

@@ -1,5 +1,6 @@
 //! What systemd runs, as units for the generator: for the keep list a mount for each path that is
 //! bound and the services around them; in an initrd the rollback, and kept paths that are early. Pure: what is written where is decided here, and written elsewhere.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use dirfd::TreePath;

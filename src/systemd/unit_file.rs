@@ -1,5 +1,6 @@
 //! The text of a unit file: one setting a line, with values that systemd reads back as they were
 //! meant.
+
 use dirfd::TreePath;
 
 /// A unit file in the making.

@@ -1,4 +1,5 @@
 //! What the generator writes, as data: units, what starts them, and the names that several of them share.
+
 use dirfd::TreePath;
 
 /// Makes sources and targets, so that mounts find them.

@@ -1,4 +1,5 @@
 //! Writes units into the directory that systemd gave: all of them, or none.
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
