@@ -44,14 +44,15 @@ fn diff_is_exact_after_histories(count: u32) {
 mod ci {
     use super::*;
 
+    // In two guests: one alone would be busy long after all others have ended.
     #[test]
     fn every_promise_holds_on_zfs() {
-        promises_hold(&[
-            "zfs::tests::blank_of_live",
-            "zfs::tests::own",
-            "zfs::tests::layouts",
-            "zfs::tests::diffing",
-        ]);
+        promises_hold(&["zfs::tests::blank_of_live"]);
+    }
+
+    #[test]
+    fn what_only_zfs_has_is_right() {
+        promises_hold(&["zfs::tests::own", "zfs::tests::layouts", "zfs::tests::diffing"]);
     }
 
     #[test]
