@@ -1,15 +1,17 @@
 //! The disk of a guest booted without a machine: its own systemd in namespaces, at this machine's speed. What an
 //! initrd or a kernel has to show needs a [`machine`](crate::machine).
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::cache;
 use crate::disk_copy::copy_disk;
 use crate::guest::{Guest, Root, read};
 use crate::programs;
@@ -31,6 +33,7 @@ pub struct Namespaces {
     /// Words of the next boot's kernel command line.
     words: String,
     boot: Option<Boot>,
+    _turn: Turn,
 }
 
 /// One boot. It ends with this value.
@@ -45,9 +48,10 @@ impl Namespaces {
     /// The system on a copy of a guest's disk, off.
     pub fn of(guest: &Guest) -> Self {
         assert_eq!(guest.root, Root::Btrfs, "this kernel mounts no other root");
+        let turn = Turn::wait();
         let dir = tempfile::tempdir().unwrap();
         copy_disk(&guest.file("disk.raw"), &dir.path().join("disk.raw"));
-        Self { dir, words: String::new(), boot: None }
+        Self { dir, words: String::new(), boot: None, _turn: turn }
     }
 
     /// What decides on how it boots.
@@ -155,6 +159,38 @@ impl System for Namespaces {
 
     fn initrd_said(&mut self) -> String {
         fs::read_to_string(self.state().join(INITRD)).unwrap_or_default()
+    }
+}
+
+/// This process's turn: systems of two processes at once were seen to miss their rollbacks. All of them have copies
+/// of one disk, and of file systems with one UUID the kernel gives each but the first another identity for as long
+/// as it is mounted. Those of one process follow one another, but for one that stays up.
+#[derive(Debug)]
+struct Turn;
+
+/// How many systems there are in this process, and the lock that they have.
+static TURNS: Mutex<(usize, Option<File>)> = Mutex::new((0, None));
+
+impl Turn {
+    fn wait() -> Self {
+        let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+        if turns.1.is_none() {
+            let lock = File::create(cache::directory().join("namespaces.lock")).unwrap();
+            lock.lock().unwrap();
+            turns.1 = Some(lock);
+        }
+        turns.0 += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.0 -= 1;
+        if turns.0 == 0 {
+            turns.1 = None;
+        }
     }
 }
 
