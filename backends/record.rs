@@ -14,6 +14,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use dirfd::atomic_file::{self, create_record_before_commit, replace_record};
+use dirfd::cause::Cause;
 use dirfd::error::describe;
 use dirfd::path::Escaped;
 use dirfd::{Error, Result, TreeName, directory_walker};
@@ -229,7 +230,7 @@ pub fn mark(old: BorrowedFd<'_>, record: &Record, tree: &TreeId) -> Result<()> {
     match replace_record(old, &record.file_name(), &text) {
         // Only deleting makes room again, and it must not wait for room. Without the mark, half of
         // it passes for an old root until the next run, which finds it as old as this one did.
-        Err(why) if atomic_file::is_full(&why) => Ok(()),
+        Err(why) if Cause::of(&why) == Cause::Full => Ok(()),
         marked => marked.map_err(|e| Error::io(action(), e)),
     }
 }

@@ -218,7 +218,7 @@ fn write_aside(
             Err(error) => return Err(error),
         };
         let written = match change("file: write", || file.write_all(content)) {
-            Err(why) if when_full == WhenFull::UseAttribute && is_full(&why) => {
+            Err(why) if when_full == WhenFull::UseAttribute && Cause::of(&why) == Cause::Full => {
                 change("file: write attribute", || write_attribute(&file, content))
             }
             written => written,
@@ -234,11 +234,6 @@ fn write_aside(
         };
     }
     Err(io::Error::from(io::ErrorKind::AlreadyExists))
-}
-
-/// Whether a call failed for want of room.
-pub fn is_full(why: &io::Error) -> bool {
-    Cause::of(why) == Cause::Full
 }
 
 /// Makes `content` an attribute of the file, which then has no data.

@@ -72,9 +72,12 @@ impl Config {
 
     /// Whether the file is still the one that was read, and was not written since.
     pub(crate) fn is_current(&self) -> bool {
+        let Some(seen) = &self.seen else { return false };
         let now = atomic_file::open_path(&self.file).and_then(|file| of_open(file.as_fd()));
-        let key = |stat: &Stat| (stat.identity(), stat.born, stat.changed, stat.facts.size);
-        now.is_ok_and(|now| self.seen.is_some_and(|seen| key(&seen) == key(&now)))
+        now.is_ok_and(|now| {
+            seen.is_same_file(&now)
+                && (seen.changed, seen.facts.size) == (now.changed, now.facts.size)
+        })
     }
 
     /// Checks `text`; `file` is only named in messages. All problems come back at once.

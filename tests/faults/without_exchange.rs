@@ -354,8 +354,8 @@ fn a_rename_that_fails_is_undone_and_the_next_run_finishes() {
     });
 }
 
-#[test]
-fn the_process_may_die_between_two_renames_and_the_next_run_finishes() {
+/// Lets each story die before and after each of its renames, and then looks at what is left.
+fn for_each_cut(look: impl Fn(&mut Case, Story, &str) + Sync) {
     on_fuse2fs(|top| {
         for story in STORIES {
             for (position, point) in renames_of(top, story) {
@@ -363,17 +363,8 @@ fn the_process_may_die_between_two_renames_and_the_next_run_finishes() {
                     let what = format!("{story:?}, {fault:?} ({point})");
                     let mut case = Case::build(top, story);
                     let (done, _) = case.run_with(Some(fault));
-                    done.expect_err(&what);
-                    case.check_nothing_lost(&what);
-                    case.run_again().unwrap_or_else(|why| panic!("{what}: the next run: {why}"));
-                    case.check_nothing_lost(&what);
-                    let sides = [case.live(), case.stored()];
-                    let places = if story == Story::Unkeep { &sides[..1] } else { &sides[..] };
-                    for place in places {
-                        let tree = oracle::walk(place);
-                        let lived = oracle::changes(&case.data[0], &tree).is_empty();
-                        assert!(lived, "{what}: {} is another", place.display());
-                    }
+                    assert!(done.is_err(), "{what}");
+                    look(&mut case, story, &what);
                 }
             }
         }
@@ -381,26 +372,32 @@ fn the_process_may_die_between_two_renames_and_the_next_run_finishes() {
 }
 
 #[test]
+fn the_process_may_die_between_two_renames_and_the_next_run_finishes() {
+    for_each_cut(|case, story, what| {
+        case.check_nothing_lost(what);
+        case.run_again().unwrap_or_else(|why| panic!("{what}: the next run: {why}"));
+        case.check_nothing_lost(what);
+        let sides = [case.live(), case.stored()];
+        let places = if story == Story::Unkeep { &sides[..1] } else { &sides[..] };
+        for place in places {
+            let tree = oracle::walk(place);
+            let lived = oracle::changes(&case.data[0], &tree).is_empty();
+            assert!(lived, "{what}: {} is another", place.display());
+        }
+    });
+}
+
+#[test]
 fn the_power_may_go_between_two_renames_and_the_next_boot_finds_the_data() {
-    on_fuse2fs(|top| {
-        for story in STORIES {
-            for (position, point) in renames_of(top, story) {
-                for fault in [Fault::CutBeforeNth(position), Fault::CutAfterNth(position)] {
-                    let what = format!("{story:?}, {fault:?} ({point}), then a boot");
-                    let mut case = Case::build(top, story);
-                    // What is in live alone goes with it, and is in an old root.
-                    let (done, _) = case.run_with(Some(fault));
-                    done.expect_err(&what);
-                    case.roll_back();
-                    // The entry is not written before the copy is whole.
-                    let declared = story != Story::Keep;
-                    let next = if declared { case.apply(Adopt::Nothing) } else { case.keep(false) };
-                    next.unwrap_or_else(|why| panic!("{what}: {why}"));
-                    for place in [case.live(), case.stored()] {
-                        assert!(case.has_data(&place), "{what}: {}", place.display());
-                    }
-                }
-            }
+    for_each_cut(|case, story, what| {
+        // What is in live alone goes with it, and is in an old root.
+        case.roll_back();
+        // The entry is not written before the copy is whole.
+        let declared = story != Story::Keep;
+        let next = if declared { case.apply(Adopt::Nothing) } else { case.keep(false) };
+        next.unwrap_or_else(|why| panic!("{what}, then a boot: {why}"));
+        for place in [case.live(), case.stored()] {
+            assert!(case.has_data(&place), "{what}, then a boot: {}", place.display());
         }
     });
 }
