@@ -10,7 +10,7 @@ use support::sandbox::unmount_below;
 
 use crate::field::Field;
 use crate::measure::{Measured, Run, seconds};
-use crate::table::Row;
+use crate::table::{FORMER, Row};
 use crate::{Options, Result, say};
 
 const ENTRIES: usize = 300;
@@ -32,10 +32,13 @@ pub fn measure(options: &Options, namespace: &PrivateNamespace) -> Result<Vec<Ro
         Measured::new(&options.blankroot, words.into_iter().chain(host))
     };
     let shell = Measured::new(Path::new("/bin/sh"), ["-eu".as_ref(), stage.script.as_path()]);
-    let (mut of_ours, mut of_shell) = (Vec::new(), Vec::new());
+    let former = options.former.as_ref().map(|former| ours.by(former));
+    let (mut of_ours, mut of_shell, mut of_former) = (Vec::new(), Vec::new(), Vec::new());
     // The first of each finds cold caches, and does not count.
     for round in 0..=options.rounds {
-        for (command, runs) in [(&ours, &mut of_ours), (&shell, &mut of_shell)] {
+        let former = former.as_ref().map(|former| (former, &mut of_former));
+        let both = [(&ours, &mut of_ours), (&shell, &mut of_shell)].into_iter();
+        for (command, runs) in both.chain(former) {
             let run = stage.run(command)?;
             if round > 0 {
                 runs.push(run);
@@ -44,7 +47,12 @@ pub fn measure(options: &Options, namespace: &PrivateNamespace) -> Result<Vec<Ro
     }
     let what = format!("{ENTRIES} kept paths put in their places");
     let peer = ("`mkdir`, `chown`, `chmod`, `mount --bind` in a loop", seconds(&of_shell));
-    Ok(vec![Row::times(&what, seconds(&of_ours), peer, LIMIT)])
+    let mut rows = vec![Row::times(&what, seconds(&of_ours), peer, LIMIT)];
+    if former.is_some() {
+        let former = (FORMER.0, seconds(&of_former));
+        rows.push(Row::times(&what, seconds(&of_ours), former, FORMER.1));
+    }
+    Ok(rows)
 }
 
 /// A file system with a blank tree, and a storage with data for each entry.

@@ -10,7 +10,7 @@ use crate::changes::Spread;
 use crate::field::Field;
 use crate::measure::{Measured, in_turns, peak, seconds};
 use crate::snapper::Snapper;
-use crate::table::Row;
+use crate::table::{FORMER, Row};
 use crate::tree::{self, Shape};
 use crate::{Options, Result, changes, say};
 
@@ -100,6 +100,7 @@ fn against_peers(
     // Those who walk take as long for any spread; the two who search take longer for the worst, and
     // there only what holds between them is promised.
     let walks = spread == Spread::Clustered;
+    let former = options.former.as_ref().map(|former| (FORMER.0, ours.by(former), FORMER.1, true));
     let peers = [
         ("`btrfs send --no-data -p`", Measured::new(Path::new("btrfs"), send), 0.35, true),
         ("`rsync -an --delete`", Measured::new(Path::new("rsync"), rsync), 1.0 / 50.0, walks),
@@ -108,7 +109,7 @@ fn against_peers(
     let what = format!("{} changes in 500,000 files{}", changes::COUNT, spread.words());
     let mut rows = Vec::new();
     let mut highest = 0;
-    for (name, peer, limit, is_promised) in peers {
+    for (name, peer, limit, is_promised) in peers.into_iter().chain(former) {
         say(&format!("diff and {name}"));
         let [our_runs, peer_runs] = in_turns(options.rounds, ours, &peer)?;
         highest = highest.max(peak(&our_runs));
@@ -120,7 +121,7 @@ fn against_peers(
 }
 
 /// `diff` of a tree that is new as a whole against `find`, which prints the same facts.
-fn all_new(options: &Options, field: &Field<'_>, shape: Shape) -> Result<[Row; 2]> {
+fn all_new(options: &Options, field: &Field<'_>, shape: Shape) -> Result<Vec<Row>> {
     let ours = ours(options, field, ALL_NEW, EMPTY)?;
     let changes = shape.names();
     expect_rows(&ours, changes)?;
@@ -132,10 +133,16 @@ fn all_new(options: &Options, field: &Field<'_>, shape: Shape) -> Result<[Row; 2
     let [our_runs, peer_runs] = in_turns(options.rounds, &ours, &find)?;
     let what = "500,000 new files in an empty tree";
     let peer = ("`find -printf`", seconds(&peer_runs));
-    Ok([
+    let mut rows = vec![
         Row::times(what, seconds(&our_runs), peer, 1.0),
         Row::memory(&format!("memory for {what}"), peak(&our_runs), changes),
-    ])
+    ];
+    if let Some(former) = &options.former {
+        let [our_runs, former_runs] = in_turns(options.rounds, &ours, &ours.by(former))?;
+        let former = (FORMER.0, seconds(&former_runs));
+        rows.push(Row::times(what, seconds(&our_runs), former, FORMER.1));
+    }
+    Ok(rows)
 }
 
 /// `diff` of the same changes in ten times as many files.

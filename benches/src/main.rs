@@ -36,6 +36,9 @@ struct Options {
     /// The command to measure
     #[arg(long, value_name = "FILE")]
     blankroot: PathBuf,
+    /// A former build of it, which then counts as one more peer
+    #[arg(long, value_name = "FILE")]
+    former: Option<PathBuf>,
     /// How often each command runs; the median counts
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,

@@ -36,6 +36,11 @@ impl Measured {
         Self(std::iter::once(program.into()).chain(args).collect())
     }
 
+    /// The same arguments for another program.
+    pub fn by(&self, program: &Path) -> Self {
+        Self::new(program, &self.0[1..])
+    }
+
     /// Runs it once, its output to `/dev/null`.
     #[expect(clippy::disallowed_methods, reason = "measuring processes is what this is for")]
     pub fn run(&self) -> Result<Run> {

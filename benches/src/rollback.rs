@@ -11,7 +11,7 @@ use support::needed_calls::{self, Trees};
 
 use crate::field::Field;
 use crate::measure::{Measured, median};
-use crate::table::Row;
+use crate::table::{FORMER, Row};
 use crate::tree::{self, Shape};
 use crate::{Options, Result, say};
 
@@ -33,6 +33,7 @@ const BLANK: &str = "blank";
 #[derive(Default)]
 struct Times {
     ours: Vec<f64>,
+    former: Vec<f64>,
     needed: Vec<f64>,
     bare: Vec<f64>,
 }
@@ -64,7 +65,8 @@ pub fn measure(options: &Options, namespace: &PrivateNamespace) -> Result<Vec<Ro
 
 fn rows(of_small: Times, of_large: Times) -> Vec<Row> {
     let added = [&of_small, &of_large].map(Times::added);
-    let [small, large] = [of_small, of_large].map(|t| [t.ours, t.needed, t.bare].map(median));
+    let [small, large] =
+        [of_small, of_large].map(|t| [t.ours, t.needed, t.bare, t.former].map(median));
     let mut rows = Vec::new();
     for (at, name, limit) in [
         (1, "mount, record, snapshot, exchange and sync", LIMIT),
@@ -72,6 +74,10 @@ fn rows(of_small: Times, of_large: Times) -> Vec<Row> {
     ] {
         rows.push(Row::times("rollback of 10,000 files", small[0], (name, small[at]), limit));
         rows.push(Row::times("rollback of 1,000,000 files", large[0], (name, large[at]), limit));
+    }
+    if large[3].is_finite() {
+        let (what, former) = ("rollback of 1,000,000 files", (FORMER.0, large[3]));
+        rows.push(Row::times(what, large[0], former, FORMER.1));
     }
     let what = "what rollback adds to its calls in 1,000,000 files";
     rows.push(Row::times(what, added[1], ("in 10,000 files", added[0]), NOISE));
@@ -87,6 +93,7 @@ struct Stage<'n> {
     field: Field<'n>,
     host: PathBuf,
     command: Measured,
+    former: Option<Measured>,
     runs: usize,
 }
 
@@ -111,7 +118,8 @@ impl<'n> Stage<'n> {
         let config = field.config(LIVE, BLANK)?;
         let args = [Path::new("rollback"), "--config".as_ref(), &config, "--host".as_ref(), &host];
         let command = Measured::new(&options.blankroot, args);
-        Ok(Self { field, host, command, runs: 0, _run: run })
+        let former = options.former.as_ref().map(|former| command.by(former));
+        Ok(Self { field, host, command, former, runs: 0, _run: run })
     }
 
     /// A live tree that was written to since blank, on a clean file system, in another boot.
@@ -125,16 +133,19 @@ impl<'n> Stage<'n> {
 
     /// Each once.
     fn round(&mut self, times: &mut Times) -> Result<()> {
-        times.ours.push(self.ours()?);
+        times.ours.push(self.whole(&self.command.clone())?);
+        if let Some(former) = self.former.clone() {
+            times.former.push(self.whole(&former)?);
+        }
         times.needed.push(self.needed()?);
         times.bare.push(self.bare()?);
         Ok(())
     }
 
     /// The whole command.
-    fn ours(&mut self) -> Result<f64> {
+    fn whole(&mut self, command: &Measured) -> Result<f64> {
         self.use_live()?;
-        let run = self.command.run()?;
+        let run = command.run()?;
         if self.field.tree(LIVE).join("used").exists() {
             return Err("rollback ended well, but live is no fresh copy of blank".into());
         }

@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+/// A former build, as a peer: how it is called, and how much longer than it the present one may take.
+pub const FORMER: (&str, f64) = ("the former build", 1.05);
+
 /// One comparison.
 #[derive(Clone, Debug)]
 pub struct Row {
