@@ -18,6 +18,7 @@
 //! | [`directory`], [`tmpfs`], `btrfs`, `zfs` | the file systems |
 //! | [`locked_backend`] | the guards of a change, and what a file system has to implement |
 //! | [`survey`](mod@survey), [`record`](mod@record), [`kinship`], [`old_roots`], [`hold`] | what is there, and what is half done |
+//! | [`old_root_files`] | what is written of an old root beside its record |
 //! | [`live_mounts`], [`lock`] | who has live mounted, and who may change trees |
 //! | [`sys`] | the unsafe code of the file systems |
 
@@ -31,6 +32,7 @@ pub mod kinship;
 pub mod live_mounts;
 pub mod lock;
 pub mod locked_backend;
+pub mod old_root_files;
 pub mod old_roots;
 pub mod record;
 pub mod survey;
@@ -46,6 +48,7 @@ use dirfd::{Changes, Result, TreeName, TreePath};
 pub use hold::{Held, Hold};
 pub use kinship::Kinship;
 pub use locked_backend::LockedBackend;
+pub use old_root_files::{Life, OpenFile};
 pub use record::{Record, Records};
 pub use survey::{
     LiveMount, Obstacle, OldRoot, SeenBy, Slot, Space, Stubs, Survey, Tree, TreeId, Unfinished,
@@ -147,6 +150,14 @@ pub trait Backend: Send + Sync {
     /// Fills in which snapshots somebody made of these; nothing where the backend has no such.
     fn look_for_snapshots(&self, _old_roots: &mut [OldRoot]) -> Result<()> {
         Ok(())
+    }
+    /// The old roots alone, the oldest first: without what a survey tells of live.
+    fn old_roots(&self) -> Result<Vec<OldRoot>> {
+        self.survey().map(|survey| survey.old_roots)
+    }
+    /// The directory of old roots, open for reading what is written of them; `None` where there is none.
+    fn old_dir(&self) -> Result<Option<OwnedFd>> {
+        Ok(None)
     }
     /// What this backend can do.
     fn abilities(&self) -> Abilities;

@@ -17,8 +17,8 @@ use dirfd::{Error, Result, TreeName, TreePath};
 use crate::old_roots::{Reach, name_in_old};
 use crate::survey::Mounts;
 use crate::{
-    Backend, Hold, Kinship, Layout, LiveMount, OldRoot, Origin, Record, Slot, Survey, Tree, TreeId,
-    Unfinished, View, hold, kinship, record,
+    Backend, Hold, Kinship, Layout, Life, LiveMount, OldRoot, Origin, Record, Slot, Survey, Tree,
+    TreeId, Unfinished, View, hold, kinship, old_root_files, record,
 };
 
 /// What a file system does with trees while its lock is held. Nobody else changes them meanwhile, and what is
@@ -212,6 +212,38 @@ impl<'a> LockedBackend<'a> {
         trees.make_blank(origin, &action)
     }
 
+    /// Writes the digest of an old root, in place of an older one; whole or not at all.
+    pub fn write_digest(&mut self, old_root: &OldRoot, digest: &[u8]) -> Result<()> {
+        let trees = self.trees()?;
+        let action = format!("write the digest of the old root {}", old_root.tree.name);
+        expect(trees, &old_root.tree, &action)?;
+        let old = trees.old_dir()?;
+        let file = record::file_name(&old_root.record.name);
+        if record::read_one(old.as_fd(), &file).ok().as_ref() != Some(&old_root.record) {
+            return Err(changed_meanwhile(&action, "it is no old root of this layout"));
+        }
+        old_root_files::write_digest(old.as_fd(), &old_root.record, digest)
+    }
+
+    /// Writes down what is known of the life of `live`, in place of what was; whole or not at all.
+    pub fn write_life(&mut self, live: &Tree, life: &Life) -> Result<()> {
+        let trees = self.trees()?;
+        let action = "write down what is known of the life of live";
+        expect(trees, live, action)?;
+        if life.tree != live.id || live.name != trees.layout().live {
+            return Err(changed_meanwhile(action, "it tells of another tree"));
+        }
+        life.write(trees.make_old_dir()?.as_fd())
+    }
+
+    /// The open directory of old roots, to read what is written of them.
+    pub fn old_dir(&self) -> Result<Option<OwnedFd>> {
+        match &self.0 {
+            Locked::Trees(trees) => trees.old_dir().map(Some),
+            Locked::Volatile(..) => Ok(None),
+        }
+    }
+
     /// Looks for the stubs of nested trees in `blank`, and writes down which it has, so that a rollback
     /// does not have to. May take as long as reading all names of blank does.
     pub fn list_stubs(&mut self, blank: &Tree) -> Result<()> {
@@ -334,7 +366,9 @@ impl<'a> LockedBackend<'a> {
             return Err(changed_meanwhile(&action, "it is not what it was any more"));
         }
         let trees = self.trees()?;
-        let Some(tree) = tree else { return record::remove(trees.old_dir()?.as_fd(), record) };
+        let Some(tree) = tree else {
+            return old_root_files::remove_with_record(trees.old_dir()?.as_fd(), record);
+        };
         if matches!(left, Unfinished::FreshCopy { .. }) && tree.copy_of.is_none() {
             expect_untouched(trees, &survey, tree, record, &action)?;
         }
@@ -443,7 +477,7 @@ fn delete(
         record::mark(old.as_fd(), record, &tree.id)?;
     }
     (deletion.destroy)()?;
-    record::remove(old.as_fd(), record)
+    old_root_files::remove_with_record(old.as_fd(), record)
 }
 
 /// Why nothing ever deletes what no record of ours names.

@@ -25,6 +25,9 @@ use serde::{Deserialize, Serialize};
 use crate::{TreeId, hold, kinship};
 
 const SUFFIX: &[u8] = b".json";
+/// What is written beside a record, by `old_root_files`.
+pub(crate) const DIGEST: &[u8] = b".digest";
+pub(crate) const LIFE: &[u8] = b".life";
 const VERSION: u32 = 1;
 
 /// What is known about an old root.
@@ -109,6 +112,13 @@ pub fn file_name(name: impl AsRef<OsStr>) -> OsString {
     file
 }
 
+/// Whether a file of this name is one of those that are written of an old root beside its record.
+fn is_beside_record(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    let of_ours = |stem: &[u8]| counter(OsStr::from_bytes(stem)).is_some();
+    name.strip_suffix(DIGEST).is_some_and(of_ours) || name.ends_with(LIFE)
+}
+
 /// The number that a name of ours starts with.
 fn counter(name: &OsStr) -> Option<u64> {
     let (number, _) = name.to_str()?.split_once('-')?;
@@ -142,6 +152,7 @@ impl Listing {
             match stem(&name) {
                 None if name == hold::NAME => listing.has_hold = true,
                 None if name == kinship::NAME => listing.has_adoption = true,
+                None if is_beside_record(&name) => {}
                 None if atomic_file::stem(&name).is_some() => listing.leftovers.push(name),
                 None => listing.entries.push(name),
                 Some(_) => listing.records.push(name),
@@ -335,6 +346,18 @@ mod tests {
         assert_eq!(Record::parse(&text), Ok(record));
         for bad in [&b""[..], b"{}", b"\xff", b"[1]"] {
             assert!(Record::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_beside_a_record_is_told_from_names_of_others() {
+        for (name, is_beside) in [
+            ("000001-3f2a1c9e.digest", true),
+            ("5.life", true),
+            ("notes.digest", false),
+            ("000001-3f2a1c9e", false),
+        ] {
+            assert_eq!(is_beside_record(OsStr::new(name)), is_beside, "{name}");
         }
     }
 

@@ -133,7 +133,12 @@ pub fn rewrite(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8]) -> io::Result<
 
 /// Reads the whole of a plain file below `dir` without following any link.
 pub fn read(dir: BorrowedFd<'_>, path: &Path) -> io::Result<Vec<u8>> {
-    read_open(open_beneath(dir, path)?, MAX_OWN)
+    read_up_to(dir, path, MAX_OWN)
+}
+
+/// The same for a file that may have up to `max` bytes.
+pub fn read_up_to(dir: BorrowedFd<'_>, path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    read_open(open_beneath(dir, path)?, max)
 }
 
 /// The same for a record, wherever its content found room.

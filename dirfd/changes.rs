@@ -3,7 +3,6 @@
 
 use std::cmp::Ordering;
 use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
 
 use crate::path_set::{PathId, Paths, Way};
 use crate::{FileType, TreePath};
@@ -107,22 +106,17 @@ impl Changes {
         &self,
         mut visit: impl FnMut(&[u8], ChangeKind, &Facts) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut path = Vec::new();
-        // Neighbours mostly share their directory: it stays in the buffer.
-        let (mut last, mut dir_len) = (PathId::ROOT, 0);
-        for row in &self.rows {
-            if row.path.is_beside(last) {
-                path.truncate(dir_len);
-            } else {
-                path.clear();
-                self.paths.write_dir(row.path, &mut path);
-                dir_len = path.len();
-            }
-            last = row.path;
-            path.extend_from_slice(self.paths.name(row.path));
-            visit(&path, row.kind, &row.facts)?;
+        let mut cursor = self.cursor();
+        while let Some((path, kind, facts)) = cursor.next_row() {
+            visit(path, kind, facts)?;
         }
         Ok(())
+    }
+
+    /// The same for who goes through two lists side by side.
+    pub fn cursor(&self) -> ChangesCursor<'_> {
+        let (path, last) = (Vec::new(), PathId::ROOT);
+        ChangesCursor { changes: self, next: 0, path, last, dir_len: 0 }
     }
 
     /// The same with more rows; of two for one path the one that is there stays.
@@ -135,21 +129,38 @@ impl Changes {
         rows.dedup_by(|later, first| later.path == first.path);
         let mut writer = ChangesWriter::new();
         for Change { path, kind, facts } in rows {
-            let Some(name) = path.name() else {
-                writer.record_root(kind, facts);
-                continue;
-            };
-            let parent = path.parent().unwrap_or_default();
-            while !parent.is_within(&writer.current_path()) {
-                writer.ascend();
-            }
-            let below = parent.below(&writer.current_path()).unwrap_or_default();
-            for name in below.as_bytes().split(|&b| b == b'/').filter(|name| !name.is_empty()) {
-                writer.descend(name);
-            }
-            writer.record(name.as_bytes(), kind, facts);
+            writer.record_path(path.as_bytes(), kind, facts);
         }
         writer.finish()
+    }
+}
+
+/// A place in [`Changes`], which moves on from row to row.
+#[derive(Debug)]
+pub struct ChangesCursor<'c> {
+    changes: &'c Changes,
+    next: usize,
+    path: Vec<u8>,
+    last: PathId,
+    dir_len: usize,
+}
+
+impl<'c> ChangesCursor<'c> {
+    /// The next row: its path as in [`TreePath::as_bytes`], how it differs, and what it is.
+    pub fn next_row(&mut self) -> Option<(&[u8], ChangeKind, &'c Facts)> {
+        let row = self.changes.rows.get(self.next)?;
+        self.next += 1;
+        // Neighbours mostly share their directory: it stays in the buffer.
+        if row.path.is_beside(self.last) {
+            self.path.truncate(self.dir_len);
+        } else {
+            self.path.clear();
+            self.changes.paths.write_dir(row.path, &mut self.path);
+            self.dir_len = self.path.len();
+        }
+        self.last = row.path;
+        self.path.extend_from_slice(self.changes.paths.name(row.path));
+        Some((&self.path, row.kind, &row.facts))
     }
 }
 
@@ -189,6 +200,25 @@ impl ChangesWriter {
     pub fn record(&mut self, name: &[u8], kind: ChangeKind, facts: Facts) {
         let path = self.way.record(name);
         self.rows.push(Row { path, kind, facts });
+    }
+
+    /// Writes a row for a whole path, as in [`TreePath::as_bytes`], which must come after all that were
+    /// written by the order of their bytes.
+    pub fn record_path(&mut self, path: &[u8], kind: ChangeKind, facts: Facts) {
+        if path.is_empty() {
+            return self.record_root(kind, facts);
+        }
+        let (dirs, name) = match path.iter().rposition(|&b| b == b'/') {
+            Some(at) => (&path[..at], &path[at + 1..]),
+            None => (&[][..], path),
+        };
+        let dirs: Vec<&[u8]> = dirs.split(|&b| b == b'/').filter(|dir| !dir.is_empty()).collect();
+        let shared = self.way.common_depth(&dirs);
+        while self.way.depth() > shared {
+            self.ascend();
+        }
+        dirs[shared..].iter().for_each(|dir| self.descend(dir));
+        self.record(name, kind, facts);
     }
 
     /// Whether no row was written yet.

@@ -56,6 +56,16 @@ impl InodeFlags {
         Self { flags: self.flags - LOCKS, ..self }
     }
 
+    /// In bytes that compare like the flags, as far as an owner set them; `None` where there are none. What
+    /// Btrfs says of compression may come and go by itself, see `comparable_flags`.
+    pub(crate) fn lasting(self) -> Option<[u8; 8]> {
+        let flags = (self.flags - (NOCOMP | IFlags::COMPRESSED)).bits();
+        let mut bytes = [0; 8];
+        bytes[..4].copy_from_slice(&flags.to_le_bytes());
+        bytes[4..].copy_from_slice(&self.project.to_le_bytes());
+        (bytes != [0; 8]).then_some(bytes)
+    }
+
     /// Those that forbid changes, which a copy gets last.
     pub fn locks(self) -> IFlags {
         self.flags & LOCKS

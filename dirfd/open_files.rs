@@ -229,6 +229,47 @@ pub fn find_users(proc: BorrowedFd<'_>, census: &Census, path: &[u8]) -> Result<
     Ok(found)
 }
 
+/// Finds the files of one file system, told by its device, that units have open to write to them: each file's
+/// path, as the kernel names it for this thread, with the unit.
+///
+/// `proc` is the open `/proc`. What cannot be looked at, what has ended meanwhile and what has no name any
+/// more is passed over: this is for telling whose a file may be, and nothing depends on it.
+pub fn find_written(proc: BorrowedFd<'_>, device: (u32, u32)) -> Vec<(Vec<u8>, Unit)> {
+    let mut written = Vec::new();
+    for pid in list_numbered(proc, Path::new(".")).unwrap_or_default() {
+        let process = PathBuf::from(pid.to_string());
+        let Ok(cgroup) = read_proc_file(proc, &process.join("cgroup")) else { continue };
+        let Some(unit) = process_unit::unit_of_cgroup(&cgroup) else { continue };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Ok(opened) = fs::openat(proc, process.join("fd"), flags, Mode::empty()) else {
+            continue;
+        };
+        let Ok(names) = fs::Dir::read_from(&opened) else { continue };
+        for name in names.flatten() {
+            if let Some(path) = path_if_written(opened.as_fd(), name.file_name(), device) {
+                written.push((path, unit.clone()));
+            }
+        }
+    }
+    written
+}
+
+/// Where an entry of `/proc/PID/fd` leads, if it leads to a regular file on this device that it can write to.
+fn path_if_written(dir: BorrowedFd<'_>, link: &CStr, device: (u32, u32)) -> Option<Vec<u8>> {
+    // The mode of the entry itself says what the file was opened for (proc(5)).
+    let entry = fs::statat(dir, link, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    if entry.st_mode & 0o200 == 0 {
+        return None;
+    }
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let stat = fs::statx(dir, link, flags, StatxFlags::BASIC_STATS).ok()?;
+    let is_file = FileType::from_mode(stat.stx_mode.into()) == Some(FileType::File);
+    if !is_file || device_of(&stat) != device || stat.stx_nlink == 0 {
+        return None;
+    }
+    Some(fs::readlinkat(dir, link, Vec::new()).ok()?.into_bytes())
+}
+
 struct Look<'a> {
     proc: BorrowedFd<'a>,
     census: &'a Census,

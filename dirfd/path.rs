@@ -63,7 +63,8 @@ impl TreeName {
     }
 }
 
-fn check_components(name: &[u8]) -> Result<(), &'static str> {
+/// Checks a relative path; the error says what is wrong with it, to follow "the name `…` ".
+pub fn check_components(name: &[u8]) -> Result<(), &'static str> {
     if name.is_empty() {
         return Err("is empty");
     }

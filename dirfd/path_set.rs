@@ -115,6 +115,16 @@ impl Way {
         self.stack.push(Level { name: name.to_vec(), dir: None });
     }
 
+    /// How many directories lead to where it is.
+    pub fn depth(&self) -> usize {
+        self.stack.len()
+    }
+
+    /// How many of them are the first ones of `dirs`, too.
+    pub fn common_depth(&self, dirs: &[&[u8]]) -> usize {
+        self.stack.iter().zip(dirs).take_while(|(level, dir)| level.name == **dir).count()
+    }
+
     /// Leaves the directory again; `false` at the root.
     pub fn ascend(&mut self) -> bool {
         self.stack.pop().is_some()

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod diff;
 pub mod doctor;
+pub mod evidence;
 pub mod host;
 pub(crate) mod log;
 pub mod persist;

@@ -12,18 +12,20 @@ pub mod top_level;
 pub mod tree_items;
 pub mod tree_queries;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use dirfd::path::shell_word;
 use dirfd::{Changes, Error, Result, TreePath};
 use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
 
 use crate::btrfs::top_level::{Access, Top};
 use crate::old_roots::Reach;
 use crate::survey::Mounts;
 use crate::{
-    Abilities, Backend, FastChanges, Layout, LockedBackend, Slot, Survey, Tree, TreeId, View,
+    Abilities, Backend, FastChanges, Layout, LockedBackend, OldRoot, Slot, Survey, Tree, TreeId,
+    View,
 };
 
 /// A Btrfs file system with the layout of a root on it.
@@ -97,6 +99,23 @@ impl Backend for Btrfs {
 
     fn nested_that_hold(&self, tree: &Tree) -> Result<Vec<TreePath>> {
         stubs::that_hold(&self.top, &self.top.subvolume(tree)?)
+    }
+
+    fn old_roots(&self) -> Result<Vec<OldRoot>> {
+        let mounts = Mounts::NotLookedFor;
+        survey_subvolumes::survey_subvolumes(&self.top, &self.layout, Reach::All, mounts)
+            .map(|survey| survey.old_roots)
+    }
+
+    fn old_dir(&self) -> Result<Option<OwnedFd>> {
+        match self.top.open_dir(&self.layout.old) {
+            Ok(old) => Ok(Some(old)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(why) => {
+                let action = format!("open the directory of old roots {}", self.layout.old);
+                Err(Error::io(action, why))
+            }
+        }
     }
 
     fn abilities(&self) -> Abilities {

@@ -3,6 +3,7 @@
 //! A backend's tests hold one line: `conformance_tests!(make_testbed);`, where `make_testbed` returns
 //! an `Option` of a [`Testbed`], and `None` after it has printed why the tests cannot run.
 
+pub mod digests;
 pub mod guards;
 pub mod listing;
 pub mod promises;
@@ -103,6 +104,15 @@ macro_rules! conformance_tests {
             prepare_refuses_a_record_that_names_other_trees,
             discard_refuses_live_and_blank,
             discard_refuses_a_record_that_is_another_by_now,
+        }
+        $crate::conformance::conformance_tests! { @each $make; digests;
+            a_digest_lies_beside_its_old_root_and_goes_with_it,
+            a_digest_of_another_tree_is_refused,
+            a_life_is_of_live_alone,
+        }
+        #[cfg(feature = "faults")]
+        $crate::conformance::conformance_tests! { @each $make; digests;
+            a_digest_is_whole_or_what_it_was_whatever_fails,
         }
         #[cfg(feature = "faults")]
         $crate::conformance::conformance_tests! { @each $make; guards;

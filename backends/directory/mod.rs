@@ -91,6 +91,17 @@ impl Backend for Directory {
         Ok(FastChanges::Unavailable(why.to_string()))
     }
 
+    fn old_dir(&self) -> Result<Option<OwnedFd>> {
+        match self.open_tree(&self.layout.old) {
+            Ok(old) => Ok(Some(old)),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(why) => {
+                let action = format!("open {}", self.place_of(&self.layout.old));
+                Err(Error::io(action, why))
+            }
+        }
+    }
+
     fn abilities(&self) -> Abilities {
         Abilities { needs_rollback: true, constant_time: false, fast_changes: false }
     }

@@ -20,7 +20,7 @@ pub mod survey_datasets;
 #[cfg(test)]
 mod tests;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use dirfd::mount_tables::Patience;
 use dirfd::{Error, Result};
@@ -104,6 +104,13 @@ impl Backend for Zfs {
 
     fn look_for_snapshots(&self, old_roots: &mut [OldRoot]) -> Result<()> {
         survey_datasets::look_for_snapshots(self, old_roots)
+    }
+
+    fn old_dir(&self) -> Result<Option<OwnedFd>> {
+        match commands::is_there(&self.names.old)? {
+            true => dataset_mounts::open(&self.names.old, Access::Read).map(Some),
+            false => Ok(None),
+        }
     }
 
     fn abilities(&self) -> Abilities {

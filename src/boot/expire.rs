@@ -10,6 +10,7 @@ use crate::boot::expire_plan::{ExpirePlan, ExpireRefusal, plan_expiry};
 use crate::boot::{execute_steps, facts};
 use crate::cli::arguments::{Cli, Expire};
 use crate::cli::invocation::{Failure, load_config};
+use crate::evidence::after_boot;
 use crate::host::HostRoot;
 use crate::ui;
 use crate::ui::progress::ProgressCounter;
@@ -33,7 +34,9 @@ pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
         return Ok(match plan_expiry(&survey, config.rollback.retention, Utc::now()) {
             Ok(mut plan) => {
                 plan.look_inside(|tree| backend.nested_that_hold(tree))?;
-                print_plan(&plan)
+                let code = print_plan(&plan);
+                after_boot::print_plan(backend.as_ref(), &survey)?;
+                code
             }
             Err(refusals) => report_refusals(&refusals),
         });
@@ -41,22 +44,25 @@ pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
     // Nobody waits for this, and whoever works meanwhile comes first. A kernel that knows no
     // priorities is no reason to keep old roots.
     let _ = process_calls::be_idle();
-    Ok(config.with_lock(root, ui::report_waiting, |locked| {
+    let (code, may_go_on) = config.with_lock(root, ui::report_waiting, |locked| {
         let mut survey = locked.survey()?;
         locked.look_for_snapshots(&mut survey.old_roots)?;
         let code = match plan_expiry(&survey, config.rollback.retention, Utc::now()) {
             Ok(mut plan) => {
                 plan.look_inside(|tree| locked.nested_that_hold(tree))?;
-                execute_plan(&plan, locked)
+                (execute_plan(&plan, locked), true)
             }
-            Err(refusals) => report_refusals(&refusals),
+            Err(refusals) => (report_refusals(&refusals), false),
         };
         // A blank that was adopted, or made by an older version: the rollback has no time to look.
         if let (None, Some(blank)) = (&survey.stubs, survey.blank.tree()) {
             locked.list_stubs(blank)?;
         }
         Ok(code)
-    })?)
+    })?;
+    // After what goes is gone: nothing is read of that.
+    let done = !may_go_on || after_boot::run(&config, root)?;
+    Ok(if done { code } else { ExitCode::from(1) })
 }
 
 fn print_plan(plan: &ExpirePlan) -> ExitCode {

@@ -66,7 +66,12 @@ pub enum Command {
     /// Show what appeared, changed or vanished since blank
     ///
     /// Each change has a verdict: `stray` will be gone at the next boot and nobody decided so,
-    /// `kept` is on the keep list, `forgotten` was declared disposable.
+    /// `kept` is on the keep list, `forgotten` was declared disposable, `regenerated` comes back by
+    /// itself: the last old roots all had it, the same in every byte.
+    ///
+    /// Beside a stray stands what the old roots tell of it: `new` (none had it), `some` (a few),
+    /// `changing` (all, in several versions), `same` (all, but live has another version today, or it
+    /// lies in a new directory that holds something new).
     ///
     /// With `--storage` it shows leftovers: the topmost paths in the storages that no entry declares.
     /// They are never deleted.
@@ -82,8 +87,9 @@ pub enum Command {
     ///
     /// The newest `at_least` stay whatever the clock says, by the file system's own order, and so does
     /// everything that is no more than `days` old. An old root that is mounted stays, and is told.
-    /// Nothing is deleted of which no record of Blankroot's tells. Run by the boot itself, once the
-    /// system is up; it refuses to run in an initrd.
+    /// Nothing is deleted of which no record of Blankroot's tells. Then a digest is made of each old root
+    /// that has none: what differed from blank in it, by which `diff` tells what comes back by itself. Run
+    /// by the boot itself, once the system is up; it refuses to run in an initrd.
     #[command(after_long_help = help::EXPIRE)]
     Expire(Later<Expire>),
     /// Put every kept path in its place: make, own, mount and link what is not there yet
@@ -189,6 +195,9 @@ pub struct Diff {
     /// Show instead what lies in the storages and nothing keeps, with size and age
     #[arg(long, conflicts_with = "stat")]
     pub(crate) storage: bool,
+    /// Show what comes back by itself, too: what the last old roots all have the same
+    #[arg(long, conflicts_with = "storage")]
+    pub(crate) all: bool,
     /// One line a change, nothing folded
     #[arg(long, conflicts_with_all = ["stat", "null"])]
     pub(crate) flat: bool,

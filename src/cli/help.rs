@@ -53,11 +53,11 @@ long_help!(ROLLBACK, ROLLBACK_EXAMPLES, ROLLBACK_CODES,
 long_help!(EXPIRE, EXPIRE_EXAMPLES, EXPIRE_CODES,
     examples {
         "blankroot expire --dry-run": "See which old roots would be deleted, and why the others stay",
-        "blankroot expire": "Make room now; at the end of each boot a unit does so",
+        "blankroot expire": "Make room and digests now; at the end of each boot a unit does so",
     }
     codes {
         0: "done, or nothing to do",
-        1: "some could not be deleted; each reason was told, and all others are gone",
+        1: "some could not be deleted, or have no digest; each reason was told, and all else is done",
         2: "nothing could be told or done",
     }
 );
@@ -114,6 +114,7 @@ long_help!(UNKEEP, UNKEEP_EXAMPLES, UNKEEP_CODES,
 long_help!(DIFF, DIFF_EXAMPLES, DIFF_CODES,
     examples {
         "blankroot diff": "Everything, new directories folded",
+        "blankroot diff --all": "What comes back by itself, too",
         "blankroot diff --stat": "Where there is how much",
         "blankroot diff --flat /etc": "Each change below /etc on a line of its own",
         "blankroot diff -0 /var/lib | xargs -0 ls -ld": "Hand the paths to another program",

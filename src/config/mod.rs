@@ -2,6 +2,7 @@
 
 pub mod edit;
 pub mod entry;
+pub mod evidence_options;
 pub(crate) mod forget_patterns;
 pub mod lock_and_write;
 pub(crate) mod other_root;
@@ -28,6 +29,7 @@ use dirfd::stat::{Stat, of_open};
 
 use toml::de::DeTable;
 
+use crate::config::evidence_options::EvidenceOptions;
 use crate::config::forget_patterns::ForgetList;
 use crate::config::reader::{ConfigError, Position, Problems, TableReader};
 use crate::config::rollback_options::RollbackOptions;
@@ -59,6 +61,8 @@ pub struct Config {
     pub storages: Vec<Storage>,
     /// What is declared disposable.
     pub forget: ForgetList,
+    /// What old roots are asked.
+    pub evidence: EvidenceOptions,
 }
 
 impl Config {
@@ -82,9 +86,9 @@ impl Config {
 
     /// Checks `text`; `file` is only named in messages. All problems come back at once.
     pub fn parse(file: &Path, text: &[u8]) -> Result<Self, ConfigError> {
-        let (root, rollback, storages, forget) = parse_document(file, text, read_parts)?;
+        let (root, rollback, storages, forget, evidence) = parse_document(file, text, read_parts)?;
         let (file, text) = (file.to_path_buf(), String::from_utf8_lossy(text).into_owned());
-        Ok(Self { file, text, seen: None, root, rollback, storages, forget })
+        Ok(Self { file, text, seen: None, root, rollback, storages, forget, evidence })
     }
 
     /// `(/etc/blankroot.toml:14)`, for rules that name what decided.
@@ -148,7 +152,7 @@ fn read_toml<'t>(text: &'t str, problems: &mut Problems<'_>) -> Option<DeTable<'
     problems.is_empty().then(|| table.into_inner())
 }
 
-type ConfigParts = (RootConfig, RollbackOptions, Vec<Storage>, ForgetList);
+type ConfigParts = (RootConfig, RollbackOptions, Vec<Storage>, ForgetList, EvidenceOptions);
 
 fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<ConfigParts> {
     let start = Position { line: 1, column: 1 };
@@ -173,10 +177,14 @@ fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Config
         .table("forget", "[forget]", problems)
         .map(|table| ForgetList::read(table, problems))
         .unwrap_or_default();
+    let evidence = top
+        .table("evidence", "[evidence]", problems)
+        .map(|table| EvidenceOptions::read(table, problems))
+        .unwrap_or_default();
     top.finish(problems);
     if let Some(root) = &root {
         rollback.check_against(root, problems);
     }
     validate::check_contradictions(&storages, &forget, problems);
-    Some((root?, rollback, storages, forget))
+    Some((root?, rollback, storages, forget, evidence))
 }

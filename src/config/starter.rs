@@ -80,4 +80,9 @@ retention = { at_least = 5, days = 30 }
 #
 # [forget]
 # paths = [\"/var/cache/**\", \"/var/tmp/**\", \"/root/.cache\"]
+
+# `diff` asks so many old roots whether they had the same: what all of them had comes back by itself.
+#
+# [evidence]
+# old_roots = 5
 ";

@@ -2,7 +2,8 @@
 //!
 //! A path is kept when it is on the keep list or below a kept directory, when it is a storage's
 //! mount point, or when it is a new directory that only leads to one of these. It is forgotten when
-//! a pattern names it or one of its parents, and it is not kept. Everything else is stray.
+//! a pattern names it or one of its parents, and it is not kept. Everything else is stray, until evidence says
+//! that it is regenerated.
 
 use std::collections::HashMap;
 
@@ -22,6 +23,8 @@ pub enum Verdict {
     Kept,
     /// It was declared disposable.
     Forgotten,
+    /// It comes back by itself: the last boots all made it, the same as it is now.
+    Regenerated,
 }
 
 impl Verdict {
@@ -31,6 +34,7 @@ impl Verdict {
             Self::Stray => "stray",
             Self::Kept => "kept",
             Self::Forgotten => "forgotten",
+            Self::Regenerated => "regenerated",
         }
     }
 }
@@ -52,6 +56,21 @@ impl Verdicts {
     pub(crate) fn add_rule(&mut self, text: String) -> u32 {
         self.rules.push(text);
         (self.rules.len() - 1) as u32
+    }
+
+    /// Gives the changes at which `regenerated` is true that verdict; `rule` says why.
+    pub(crate) fn mark_regenerated(&mut self, regenerated: &[bool], rule: String) {
+        if !regenerated.contains(&true) {
+            return;
+        }
+        let rule = self.add_rule(rule);
+        let marked = self.judged.iter_mut().zip(regenerated).filter(|(_, marked)| **marked);
+        marked.for_each(|(judged, _)| *judged = (Verdict::Regenerated, Some(rule)));
+    }
+
+    /// The verdict of the change at this place.
+    pub(crate) fn get(&self, at: usize) -> Option<Verdict> {
+        self.judged.get(at).map(|(verdict, _)| *verdict)
     }
 
     /// Each verdict with the rule that decided it, in the order of the changes.

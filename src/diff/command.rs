@@ -19,6 +19,7 @@ use crate::diff::{
     DiffReport, DiffRow, diff_flat, diff_json, diff_stat, diff_tree, diff_trees, leftovers_report,
     list_everything,
 };
+use crate::evidence::ask_old_roots::ask_old_roots;
 use crate::host::HostRoot;
 use crate::persist::create;
 use crate::persist::resolve::ancestors;
@@ -53,8 +54,30 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
         None => list_everything(backend.as_ref(), live, &|count| progress.set(count))?,
     };
     drop(progress);
-    let verdicts = classify(&found.changes, &config);
-    let mut report = DiffReport { blank, live, diff: &found, verdicts: &verdicts, only: &only };
+    let mut verdicts = classify(&found.changes, &config);
+    let most = config.evidence.old_roots as usize;
+    let classes = match blank {
+        Some(blank) => {
+            let asked = (most, |_: &[u8]| false);
+            Some(ask_old_roots(
+                backend.as_ref(),
+                (blank, live),
+                &found.changes,
+                &mut verdicts,
+                asked,
+            )?)
+        }
+        None => None,
+    };
+    let mut report = DiffReport {
+        blank,
+        live,
+        diff: &found,
+        verdicts: &verdicts,
+        classes: classes.as_ref(),
+        only: &only,
+        all: args.all,
+    };
     let trees: Vec<&Tree> = blank.into_iter().chain([live]).collect();
     let elsewhere = expect_comparable(backend.as_ref(), &trees, root, &report)?;
     for (path, place) in &elsewhere {

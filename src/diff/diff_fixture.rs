@@ -53,6 +53,7 @@ impl Fixture {
         let mut verdicts = Verdicts::default();
         let kept = verdicts.add_rule("/etc/machine-id".to_string());
         let forgotten = verdicts.add_rule("/var/cache/**".to_string());
+        let regenerated = verdicts.add_rule("the last 5 old roots had the same".to_string());
         for item in &items {
             verdicts.push(
                 item.verdict,
@@ -60,6 +61,7 @@ impl Fixture {
                     Verdict::Stray => None,
                     Verdict::Kept => Some(kept),
                     Verdict::Forgotten => Some(forgotten),
+                    Verdict::Regenerated => Some(regenerated),
                 },
             );
         }
@@ -74,7 +76,7 @@ impl Fixture {
 
     pub(crate) fn report(&self) -> DiffReport<'_> {
         let Self { blank, live, diff, verdicts, only } = self;
-        DiffReport { blank: Some(blank), live, diff, verdicts, only }
+        DiffReport { blank: Some(blank), live, diff, verdicts, only, classes: None, all: true }
     }
 }
 
@@ -99,23 +101,8 @@ pub(crate) fn text_of(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -
 
 fn changes(sorted: &[ExampleChange]) -> Changes {
     let mut writer = ChangesWriter::new();
-    let mut open: Vec<&[u8]> = Vec::new();
     for item in sorted {
-        if item.path.is_empty() {
-            writer.record_root(item.kind, item.facts);
-            continue;
-        }
-        let mut names: Vec<&[u8]> = item.path.split(|&b| b == b'/').collect();
-        let name = names.pop().unwrap();
-        let same = open.iter().zip(&names).take_while(|(a, b)| a == b).count();
-        for _ in same..open.len() {
-            writer.ascend();
-        }
-        for dir in &names[same..] {
-            writer.descend(dir);
-        }
-        open = names;
-        writer.record(name, item.kind, item.facts);
+        writer.record_path(&item.path, item.kind, item.facts);
     }
     writer.finish()
 }

@@ -8,6 +8,7 @@ use dirfd::{ChangeKind, FileType};
 use crate::diff::classify::Verdict;
 use crate::diff::summary::VERDICTS;
 use crate::diff::{DiffReport, DiffRow};
+use crate::evidence::classes::{CLASSES, Class};
 use crate::ui::colours::{ALERT, GOOD, PLAIN, QUIET, Style};
 use crate::ui::figures;
 
@@ -27,27 +28,32 @@ pub(crate) fn style_of_verdict(verdict: Verdict) -> anstyle::Style {
     match verdict {
         Verdict::Stray => ALERT,
         Verdict::Kept => GOOD.dimmed(),
-        Verdict::Forgotten => QUIET,
+        Verdict::Forgotten | Verdict::Regenerated => QUIET,
     }
 }
 
-/// Writes `+ file        1.2 MiB  stray      /path` for each change: mark, type, size of a regular
-/// file, verdict, escaped path; nothing else.
+/// Writes `+ file        1.2 MiB  stray        new       /path` for each change: mark, type, size of a regular
+/// file, verdict, class if old roots were asked, escaped path; nothing else.
 pub(crate) fn write_diff_flat(
     report: &DiffReport<'_>,
     style: &Style,
     out: impl Write,
 ) -> io::Result<()> {
     let mut out = BufWriter::new(out);
-    let width = VERDICTS.iter().map(|verdict| verdict.word().len()).max().unwrap_or(0);
-    report.for_each(|row| write_row(row, style, width, &mut out))?;
+    let asked = report.boots() > 0;
+    // Without old roots nothing can be known to come back by itself.
+    let verdicts = VERDICTS.into_iter().filter(|verdict| asked || *verdict != Verdict::Regenerated);
+    let verdict = verdicts.map(|verdict| verdict.word().len()).max().unwrap_or(0);
+    let class = CLASSES.map(str::len).into_iter().max().filter(|_| asked);
+    let widths = (verdict, class);
+    report.for_each(|row| write_row(row, style, widths, &mut out))?;
     out.flush()
 }
 
 fn write_row(
     row: &DiffRow<'_>,
     style: &Style,
-    width: usize,
+    (width, class_width): (usize, Option<usize>),
     out: &mut impl Write,
 ) -> io::Result<()> {
     let size = match row.facts.file_type {
@@ -61,9 +67,13 @@ fn write_row(
     } else {
         (QUIET, QUIET)
     };
+    let class = match class_width {
+        Some(width) => format!("{:<width$}  ", row.class.map_or("-", Class::word)),
+        None => String::new(),
+    };
     writeln!(
         out,
-        "{} {}  {}  {}",
+        "{} {}  {}  {class}{}",
         style.paint(paint, mark_of_change(row.kind)),
         style.paint(rest, format_args!("{:<9}  {size:>10}", row.facts.file_type.word())),
         style.paint(paint, format_args!("{:<width$}", row.verdict.word())),

@@ -6,8 +6,12 @@
 //! | `blank`, `live` | the trees: `id`, `name` (a path), `created` (RFC 3339, or null); `blank` is null where there is none |
 //! | `method` | how the changes were found: `fast` (what the file system knows was written since) or `walk` (both trees were walked) |
 //! | `because` | why both trees had to be walked, to follow "because …"; null otherwise |
-//! | `summary` | `total`; `changes` by kind; `verdicts`, each with `count` and `bytes` ([`Tally`]) |
+//! | `old_roots` | how many old roots tell of the classes; 0: none was asked |
+//! | `summary` | `total`; `changes` by kind; `verdicts`, each with `count` and `bytes` ([`Tally`]); `classes` by word |
 //! | `changes` | one object a change, sorted by path bytes |
+//!
+//! `class` is what old roots tell of a change: `new` (none had it), `some` (`boots` of them), `changing` (all, in
+//! two versions at least), `same` (all, in every byte), or null where none was asked; then `boots` is null, too.
 //!
 //! A path is `{"text": "/etc/x"}`, or `{"bytes": "<base64>"}` when it is not UTF-8. `mode` is a
 //! string of four octal digits (`"0644"`), since nobody reads decimal modes. `mtime` is RFC 3339 in
@@ -23,6 +27,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::diff::summary::{KINDS, Summary, Tally, VERDICTS};
 use crate::diff::{DiffMethod, DiffReport, DiffRow};
+use crate::evidence::classes::Class;
 use crate::ui::json_value::{JsonPath, Octal, timestamp, timestamp_of_seconds};
 
 const VERSION: u32 = 1;
@@ -42,6 +47,7 @@ pub(crate) fn write_diff_json(report: &DiffReport<'_>, out: impl Write) -> io::R
         live: JsonComparedTree::new(report.live),
         method,
         because,
+        old_roots: report.boots(),
         summary: JsonSummary::new(&Summary::of(report)?),
     };
     // The head is an object of its own until its closing brace makes way for the changes.
@@ -62,7 +68,7 @@ fn write_rows(report: &DiffReport<'_>, out: &mut impl Write) -> io::Result<()> {
         path.extend_from_slice(row.path);
         out.write_all(separator)?;
         separator = b",\n";
-        Ok(serde_json::to_writer(&mut *out, &JsonChange::new(row, &path))?)
+        Ok(serde_json::to_writer(&mut *out, &JsonChange::new(row, &path, report.boots()))?)
     })
 }
 
@@ -73,6 +79,7 @@ struct DiffHead<'a> {
     live: JsonComparedTree<'a>,
     method: &'a str,
     because: Option<&'a str>,
+    old_roots: u16,
     summary: JsonSummary,
 }
 
@@ -99,6 +106,7 @@ struct JsonSummary {
     total: u64,
     changes: Words<u64>,
     verdicts: Words<Tally>,
+    classes: Words<u64>,
 }
 
 impl JsonSummary {
@@ -107,6 +115,7 @@ impl JsonSummary {
             total: summary.total(),
             changes: Words(KINDS.map(|kind| (kind.word(), summary.kind(kind))).into()),
             verdicts: Words(VERDICTS.map(|v| (v.word(), summary.verdict(v))).into()),
+            classes: Words(summary.classes().iter().collect()),
         }
     }
 }
@@ -136,10 +145,12 @@ struct JsonChange<'a> {
     mtime: Option<String>,
     verdict: &'a str,
     rule: Option<&'a str>,
+    class: Option<&'a str>,
+    boots: Option<u16>,
 }
 
 impl<'a> JsonChange<'a> {
-    fn new(row: &DiffRow<'a>, path: &'a [u8]) -> Self {
+    fn new(row: &DiffRow<'a>, path: &'a [u8], asked: u16) -> Self {
         Self {
             path: JsonPath::new(path),
             change: row.kind.word(),
@@ -151,6 +162,8 @@ impl<'a> JsonChange<'a> {
             mtime: timestamp_of_seconds(row.facts.mtime, row.facts.mtime_nanos),
             verdict: row.verdict.word(),
             rule: row.rule,
+            class: row.class.map(Class::word),
+            boots: row.class.map(|class| class.boots(asked)),
         }
     }
 }
@@ -178,9 +191,9 @@ mod tests {
         ]);
         fixture.diff.method = DiffMethod::Walk("blank is not a snapshot".to_string());
         insta::assert_snapshot!(document(&fixture), @r#"
-        {"version":1,"blank":{"id":"9a0c-blank","name":{"text":"root-blank"},"created":"2026-11-18T11:06:40.000000000Z"},"live":{"id":"7f31-live","name":{"text":"root"},"created":null},"method":"walk","because":"blank is not a snapshot","summary":{"total":2,"changes":{"added":1,"modified":0,"metadata":0,"replaced":0,"removed":1},"verdicts":{"stray":{"count":1,"bytes":0},"kept":{"count":1,"bytes":1},"forgotten":{"count":0,"bytes":0}}},"changes":[
-        {"path":{"text":"/etc/a \"b\"\n\u001b"},"change":"added","type":"file","size":1,"mode":"0644","uid":0,"gid":0,"mtime":"2026-11-22T14:59:09.120000007Z","verdict":"kept","rule":"/etc/machine-id"},
-        {"path":{"bytes":"L2V0Yy//"},"change":"removed","type":"file","size":2,"mode":"0644","uid":0,"gid":0,"mtime":"2026-11-22T14:59:09.120000007Z","verdict":"stray","rule":null}]}
+        {"version":1,"blank":{"id":"9a0c-blank","name":{"text":"root-blank"},"created":"2026-11-18T11:06:40.000000000Z"},"live":{"id":"7f31-live","name":{"text":"root"},"created":null},"method":"walk","because":"blank is not a snapshot","old_roots":0,"summary":{"total":2,"changes":{"added":1,"modified":0,"metadata":0,"replaced":0,"removed":1},"verdicts":{"stray":{"count":1,"bytes":0},"kept":{"count":1,"bytes":1},"forgotten":{"count":0,"bytes":0},"regenerated":{"count":0,"bytes":0}},"classes":{"new":0,"some":0,"changing":0,"same":0}},"changes":[
+        {"path":{"text":"/etc/a \"b\"\n\u001b"},"change":"added","type":"file","size":1,"mode":"0644","uid":0,"gid":0,"mtime":"2026-11-22T14:59:09.120000007Z","verdict":"kept","rule":"/etc/machine-id","class":null,"boots":null},
+        {"path":{"bytes":"L2V0Yy//"},"change":"removed","type":"file","size":2,"mode":"0644","uid":0,"gid":0,"mtime":"2026-11-22T14:59:09.120000007Z","verdict":"stray","rule":null,"class":null,"boots":null}]}
         "#);
     }
 

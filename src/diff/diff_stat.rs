@@ -7,6 +7,7 @@ use dirfd::FileType;
 use dirfd::path::Escaped;
 use unicode_width::UnicodeWidthStr;
 
+use crate::diff::classify::Verdict;
 use crate::diff::diff_flat::style_of_verdict;
 use crate::diff::summary::{Summary, Tally, VERDICTS};
 use crate::diff::{DiffReport, DiffRow};
@@ -49,11 +50,17 @@ fn top_directory<'a>(row: &DiffRow<'a>) -> &'a [u8] {
 
 fn write_table(rows: &[(String, Summary)], style: &Style, out: &mut impl Write) -> io::Result<()> {
     let names = rows.iter().map(|(name, _)| name.width()).max().unwrap_or(0);
-    let columns = VERDICTS.map(|verdict| Column {
+    // Without old roots nothing can be known to come back by itself.
+    let is_told = |verdict: &Verdict| {
+        let count = |(_, summary): &(String, Summary)| summary.verdict(*verdict).count;
+        *verdict != Verdict::Regenerated || rows.iter().any(|row| count(row) > 0)
+    };
+    let columns = VERDICTS.into_iter().filter(is_told).map(|verdict| Column {
         word: verdict.word(),
         paint: style_of_verdict(verdict),
         cells: rows.iter().map(|(_, summary)| cells_of_tally(summary.verdict(verdict))).collect(),
     });
+    let columns: Vec<Column> = columns.collect();
     write!(out, "{:names$}", "")?;
     for column in &columns {
         let (count, size) = column.widths();

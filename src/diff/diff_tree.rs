@@ -13,6 +13,7 @@ use crate::diff::tree_fold::{
     self, ChangeCounts, ChangeSort, ChangeTree, Changed, FoldedLine, LineBody, NodeId,
 };
 use crate::diff::{DiffMethod, DiffReport};
+use crate::evidence::classes::{Class, ClassCounts};
 use crate::ui::colours::{PLAIN, Painted, QUIET, STRONG, Style, escaped_name};
 use crate::ui::figures;
 
@@ -27,7 +28,9 @@ pub(crate) fn write_diff_tree(
     let mut builder = tree_fold::ChangeTreeBuilder::new();
     report.for_each(|row| {
         summary.add(row);
-        builder.add(row);
+        if report.all || row.verdict != Verdict::Regenerated {
+            builder.add(row);
+        }
         Ok(())
     })?;
     if summary.total() == 0 {
@@ -35,9 +38,13 @@ pub(crate) fn write_diff_tree(
     } else {
         let nodes = builder.finish();
         let lines = tree_fold::fold_tree(&nodes);
-        write_lines(&nodes, &lines, style, &mut out)?;
-        writeln!(out)?;
+        let cells = LinesAsCells { nodes: &nodes, boots: report.boots() };
+        cells.write_lines(&lines, style, &mut out)?;
+        if !lines.is_empty() {
+            writeln!(out)?;
+        }
         write_summary(&summary, style, &mut out)?;
+        write_hidden(report, &summary, style, &mut out)?;
         if lines.iter().any(|line| line.covers() > 1) {
             writeln!(out, "{}", style.paint(QUIET, "--flat shows what is folded here"))?;
         }
@@ -89,6 +96,26 @@ fn write_summary(summary: &Summary, style: &Style, out: &mut impl Write) -> io::
     writeln!(out)
 }
 
+/// What comes back by itself takes one line.
+fn write_hidden(
+    report: &DiffReport<'_>,
+    summary: &Summary,
+    style: &Style,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let hidden = summary.verdict(Verdict::Regenerated).count;
+    if report.all || hidden == 0 {
+        return Ok(());
+    }
+    let paths = figures::count_noun(hidden, "path", "paths");
+    let old_roots = match report.boots() {
+        1 => "the last old root has".to_string(),
+        boots => format!("the last {boots} old roots all have"),
+    };
+    let note = format_args!("--all shows what comes back by itself: {paths} that {old_roots}, too");
+    writeln!(out, "{}", style.paint(QUIET, note))
+}
+
 fn write_method(report: &DiffReport<'_>, style: &Style, out: &mut impl Write) -> io::Result<()> {
     match &report.diff.method {
         DiffMethod::Fast => Ok(()),
@@ -117,30 +144,114 @@ struct ChangeCells {
     sort: ChangeSort,
     count: String,
     size: String,
+    /// What old roots tell of it; empty where that is nothing, or no news.
+    class: String,
 }
 
-/// Writes all lines in columns that fit them: mark, name, count, size, verdict.
-fn write_lines(
-    nodes: &ChangeTree,
-    lines: &[FoldedLine],
-    style: &Style,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    let cells: Vec<LineCells> = lines.iter().map(|line| cells_of_line(nodes, line)).collect();
-    let widths = LineWidths::of(lines, &cells);
-    for (line, cells) in lines.iter().zip(&cells) {
-        match &cells.change {
-            None => {
-                let name = style.paint(style.directory(), &cells.name);
-                writeln!(out, "  {}{name}", painted_guide(line, style))?;
+/// The tree, and what its lines need beside it.
+struct LinesAsCells<'t> {
+    nodes: &'t ChangeTree,
+    /// How many old roots were asked.
+    boots: u16,
+}
+
+impl LinesAsCells<'_> {
+    /// Writes all lines in columns that fit them: mark, name, count, size, verdict, class.
+    fn write_lines(
+        &self,
+        lines: &[FoldedLine],
+        style: &Style,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let cells: Vec<LineCells> = lines.iter().map(|line| self.cells_of_line(line)).collect();
+        let widths = LineWidths::of(lines, &cells);
+        for (line, cells) in lines.iter().zip(&cells) {
+            match &cells.change {
+                None => {
+                    let name = style.paint(style.directory(), &cells.name);
+                    writeln!(out, "  {}{name}", painted_guide(line, style))?;
+                }
+                Some(change) => {
+                    let name = name_style(self.nodes, &line.body, style);
+                    write_change(line, cells, change, &widths, (style, name), out)?;
+                }
             }
-            Some(change) => {
-                let name = name_style(nodes, &line.body, style);
-                write_change(line, cells, change, &widths, (style, name), out)?;
+        }
+        Ok(())
+    }
+
+    fn cells_of_line(&self, line: &FoldedLine) -> LineCells {
+        let nodes = self.nodes;
+        // The outermost names have the machine's root before them instead of a guide.
+        let root = if line.guide.is_empty() { "/" } else { "" };
+        let one = |id: NodeId, facts_type| {
+            format!("{root}{}", escaped_name(&nodes.get(id).name, facts_type))
+        };
+        let change = |sort: ChangeSort, count, size, classes: &ClassCounts| {
+            let class = self.words_of_classes(sort.1, classes);
+            Some(ChangeCells { sort, count, size, class })
+        };
+        match &line.body {
+            LineBody::Branch(chain) => {
+                LineCells { name: format!("{root}{}", join_chain(nodes, chain)), change: None }
+            }
+            LineBody::Single(id, it) => {
+                let (count, size) = match id {
+                    0 => Default::default(),
+                    id => (type_word(nodes, *id, it), own_size(it)),
+                };
+                let class = self.words_of_class(it);
+                LineCells {
+                    // The root's own name is empty: the slash before it is all.
+                    name: if *id == 0 { "/".to_string() } else { one(*id, it.facts.file_type) },
+                    change: Some(ChangeCells { sort: it.sort(), count, size, class }),
+                }
+            }
+            LineBody::Whole(id, it, below) => {
+                let mut classes = below.classes;
+                classes.add(ClassCounts::one(it.class));
+                let (count, size) = (whole_count(it, below), below_size(it.sort(), below));
+                LineCells {
+                    name: one(*id, it.facts.file_type),
+                    change: change(it.sort(), count, size, &classes),
+                }
+            }
+            LineBody::Within(chain, sort, below) => {
+                let (count, size) = (count_below(below), below_size(*sort, below));
+                LineCells {
+                    name: format!("{root}{}*", join_chain(nodes, chain)),
+                    change: change(*sort, count, size, &below.classes),
+                }
+            }
+            LineBody::More(sort, hidden, below) => LineCells {
+                name: format!("… and {} more", figures::format_count(*hidden)),
+                change: change(*sort, String::new(), below_size(*sort, below), &below.classes),
+            },
+        }
+    }
+
+    /// `some (2 of 5)`: the class of one stray. What is decided has none.
+    fn words_of_class(&self, change: &Changed) -> String {
+        match change.class.filter(|_| change.verdict == Verdict::Stray) {
+            None => String::new(),
+            Some(Class::Some(boots)) => format!("some ({boots} of {})", self.boots),
+            Some(class) => class.word().to_string(),
+        }
+    }
+
+    /// `new` where all are, else `3 new, 2 changing`.
+    fn words_of_classes(&self, verdict: Verdict, classes: &ClassCounts) -> String {
+        let there: Vec<_> = classes.iter().filter(|(_, count)| *count > 0).collect();
+        match &there[..] {
+            _ if verdict != Verdict::Stray => String::new(),
+            [(word, _)] => (*word).to_string(),
+            several => {
+                let words = several.iter();
+                let words = words.map(|(word, n)| format!("{} {word}", figures::format_count(*n)));
+                words.collect::<Vec<_>>().join(", ")
             }
         }
     }
-    Ok(())
 }
 
 fn write_change(
@@ -165,7 +276,11 @@ fn write_change(
             write!(out, "  {}", style.paint(figures, format_args!("{text:>width$}")))?;
         }
     }
-    writeln!(out, "  {}", style.paint(paint, verdict.word()))
+    write!(out, "  {}", style.paint(paint, verdict.word()))?;
+    if !change.class.is_empty() {
+        write!(out, "  {}", style.paint(figures, &change.class))?;
+    }
+    writeln!(out)
 }
 
 /// Nothing at all for the outermost lines: an empty pair of escapes is noise in a log.
@@ -192,40 +307,6 @@ impl LineWidths {
             widths.size = widths.size.max(change.size.len());
         }
         widths
-    }
-}
-
-fn cells_of_line(nodes: &ChangeTree, line: &FoldedLine) -> LineCells {
-    // The outermost names have the machine's root before them instead of a guide.
-    let root = if line.guide.is_empty() { "/" } else { "" };
-    let one =
-        |id: NodeId, facts_type| format!("{root}{}", escaped_name(&nodes.get(id).name, facts_type));
-    let change = |sort, count, size| Some(ChangeCells { sort, count, size });
-    match &line.body {
-        LineBody::Branch(chain) => {
-            LineCells { name: format!("{root}{}", join_chain(nodes, chain)), change: None }
-        }
-        // The root's own name is empty: the slash before it is all.
-        LineBody::Single(0, it) => LineCells {
-            name: "/".to_string(),
-            change: change(it.sort(), String::new(), String::new()),
-        },
-        LineBody::Single(id, it) => LineCells {
-            name: one(*id, it.facts.file_type),
-            change: change(it.sort(), type_word(nodes, *id, it), own_size(it)),
-        },
-        LineBody::Whole(id, it, below) => LineCells {
-            name: one(*id, it.facts.file_type),
-            change: change(it.sort(), whole_count(it, below), below_size(it.sort(), below)),
-        },
-        LineBody::Within(chain, sort, below) => LineCells {
-            name: format!("{root}{}*", join_chain(nodes, chain)),
-            change: change(*sort, count_below(below), below_size(*sort, below)),
-        },
-        LineBody::More(sort, hidden, below) => LineCells {
-            name: format!("… and {} more", figures::format_count(*hidden)),
-            change: change(*sort, String::new(), below_size(*sort, below)),
-        },
     }
 }
 

@@ -25,6 +25,7 @@ use dirfd::compare_trees::{compare_by_walk, walk_added};
 use dirfd::{ChangeKind, Changes, Facts, Result, TreePath};
 
 use crate::diff::classify::{Verdict, Verdicts};
+use crate::evidence::classes::{Class, Classes};
 
 /// How the changes were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,8 +85,12 @@ pub(crate) struct DiffReport<'a> {
     pub(crate) diff: &'a TreeDiff,
     /// One verdict for each change.
     pub(crate) verdicts: &'a Verdicts,
+    /// What old roots tell of each change; `None` where nobody asked them.
+    pub(crate) classes: Option<&'a Classes>,
     /// Shows and counts only changes at or below one of these; empty: all.
     pub(crate) only: &'a [TreePath],
+    /// Shows people what comes back by itself, too.
+    pub(crate) all: bool,
 }
 
 /// One change that is shown.
@@ -101,6 +106,8 @@ pub(crate) struct DiffRow<'a> {
     pub(crate) verdict: Verdict,
     /// The rule that decided so.
     pub(crate) rule: Option<&'a str>,
+    /// What old roots tell of it; `None` where there are none.
+    pub(crate) class: Option<Class>,
 }
 
 impl DiffReport<'_> {
@@ -110,14 +117,22 @@ impl DiffReport<'_> {
         mut see: impl FnMut(&DiffRow<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut verdicts = self.verdicts.iter();
+        let mut at = 0;
         self.diff.changes.for_each(|path, kind, facts| {
+            let class = self.classes.and_then(|classes| classes.class(at));
+            at += 1;
             // A change without a verdict is one that nobody decided about.
             let (verdict, rule) = verdicts.next().unwrap_or((Verdict::Stray, None));
             if self.shows(path) {
-                see(&DiffRow { path, kind, facts, verdict, rule })?;
+                see(&DiffRow { path, kind, facts, verdict, rule, class })?;
             }
             Ok(())
         })
+    }
+
+    /// How many old roots were asked.
+    pub(crate) fn boots(&self) -> u16 {
+        self.classes.map_or(0, Classes::boots)
     }
 
     /// Whether the narrowing lets `path` through.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::diff::classify::Verdict;
 use crate::diff::{DiffReport, DiffRow};
+use crate::evidence::classes::ClassCounts;
 
 /// Every kind of change, in the order of all output.
 pub(crate) const KINDS: [ChangeKind; 5] = [
@@ -18,7 +19,8 @@ pub(crate) const KINDS: [ChangeKind; 5] = [
 ];
 
 /// Every verdict, in the order of all output: what needs eyes comes first.
-pub(crate) const VERDICTS: [Verdict; 3] = [Verdict::Stray, Verdict::Kept, Verdict::Forgotten];
+pub(crate) const VERDICTS: [Verdict; 4] =
+    [Verdict::Stray, Verdict::Kept, Verdict::Forgotten, Verdict::Regenerated];
 
 /// How many changes, and how many bytes of content in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -35,6 +37,7 @@ pub(crate) struct Tally {
 pub(crate) struct Summary {
     kinds: [u64; KINDS.len()],
     verdicts: [Tally; VERDICTS.len()],
+    classes: ClassCounts,
 }
 
 impl Summary {
@@ -53,7 +56,13 @@ impl Summary {
         self.kinds[kind_slot(row.kind)] += 1;
         let tally = &mut self.verdicts[verdict_slot(row.verdict)];
         tally.count += 1;
+        self.classes.add(ClassCounts::one(row.class));
         tally.bytes += new_bytes(row.kind, row.facts);
+    }
+
+    /// How many of each class.
+    pub(crate) fn classes(&self) -> ClassCounts {
+        self.classes
     }
 
     /// How many changes in all.
@@ -100,6 +109,7 @@ fn verdict_slot(verdict: Verdict) -> usize {
         Verdict::Stray => 0,
         Verdict::Kept => 1,
         Verdict::Forgotten => 2,
+        Verdict::Regenerated => 3,
     }
 }
 

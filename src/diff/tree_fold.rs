@@ -8,6 +8,7 @@ use dirfd::{ChangeKind, Facts, FileType};
 use crate::diff::DiffRow;
 use crate::diff::classify::Verdict;
 use crate::diff::summary::content_bytes;
+use crate::evidence::classes::{Class, ClassCounts};
 
 /// The number of a node; 0 is the root.
 pub(crate) type NodeId = usize;
@@ -37,6 +38,8 @@ pub(crate) struct Changed {
     pub(crate) facts: Facts,
     /// What becomes of it.
     pub(crate) verdict: Verdict,
+    /// What old roots tell of it.
+    pub(crate) class: Option<Class>,
 }
 
 /// Rows of the same sort may be told in one line.
@@ -58,6 +61,8 @@ pub(crate) struct ChangeCounts {
     pub(crate) files: u64,
     /// Bytes of the regular files.
     pub(crate) bytes: u64,
+    /// How many of them are of which class.
+    pub(crate) classes: ClassCounts,
     /// Whether they are all alike.
     pub(crate) alike: Alike,
 }
@@ -82,6 +87,7 @@ impl ChangeCounts {
             dirs: u64::from(is_dir),
             files: u64::from(!is_dir),
             bytes: content_bytes(&change.facts),
+            classes: ClassCounts::one(change.class),
             // A nested subvolume is a tree of its own: it is never folded away.
             alike: match change.facts.file_type {
                 FileType::Subvolume => Alike::Mixed,
@@ -100,6 +106,7 @@ impl ChangeCounts {
         self.dirs += other.dirs;
         self.files += other.files;
         self.bytes += other.bytes;
+        self.classes.add(other.classes);
         self.alike = match (self.alike, other.alike) {
             (Alike::Nothing, alike) | (alike, Alike::Nothing) => alike,
             (a, b) if a == b => a,
@@ -142,7 +149,8 @@ impl ChangeTreeBuilder {
 
     /// Adds the next row, in the order of whole paths.
     pub(crate) fn add(&mut self, row: &DiffRow<'_>) {
-        let change = Changed { kind: row.kind, facts: *row.facts, verdict: row.verdict };
+        let (kind, facts, verdict, class) = (row.kind, *row.facts, row.verdict, row.class);
+        let change = Changed { kind, facts, verdict, class };
         if row.path.is_empty() {
             self.nodes[ROOT].change = Some(change);
             return;

@@ -223,11 +223,19 @@ impl<'s> Machine<'s> {
         ran
     }
 
-    /// The names below the top level and below the directory of old roots.
+    /// The names below the top level and below the directory of old roots, without what is written of those
+    /// beside their records.
     pub fn trees(&self) -> Vec<String> {
         let mut names = names(self.top());
         names.extend(names_below(self.top(), "old-roots"));
+        names.retain(|name| ![".digest", ".life"].iter().any(|end| name.ends_with(end)));
         names
+    }
+
+    /// What is written of old roots beside their records, by the end of the names.
+    pub fn beside_records(&self, end: &str) -> Vec<PathBuf> {
+        let names = names_below(self.top(), "old-roots").into_iter();
+        names.filter(|name| name.ends_with(end)).map(|name| self.top().join(name)).collect()
     }
 }
 

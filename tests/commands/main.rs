@@ -5,6 +5,7 @@ mod apply;
 mod boot_status;
 mod doctor;
 mod early;
+mod evidence;
 mod expire;
 mod hold;
 mod init;

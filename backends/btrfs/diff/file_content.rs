@@ -3,12 +3,11 @@
 use std::ffi::CString;
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use dirfd::TreePath;
-use dirfd::boundary::Boundary;
 use dirfd::compare::{self, Failure, Side};
-use dirfd::directory_walker::open_path;
+use dirfd::lookup_in_order::LookupInOrder;
 use dirfd::stat::{Place, Stat, is_gone};
 
 use crate::btrfs::tree_items::{FileExtent, Source, kind};
@@ -25,13 +24,13 @@ pub(crate) enum Contents {
 
 /// Both trees, for looking at files by their paths.
 pub struct Files<'a> {
-    older: Tree<'a>,
-    newer: Tree<'a>,
+    older: LookupInOrder<'a>,
+    newer: LookupInOrder<'a>,
 }
 
 impl<'a> Files<'a> {
     pub(crate) fn new(older: BorrowedFd<'a>, newer: BorrowedFd<'a>) -> io::Result<Self> {
-        Ok(Self { older: Tree::new(older)?, newer: Tree::new(newer)? })
+        Ok(Self { older: LookupInOrder::new(older)?, newer: LookupInOrder::new(newer)? })
     }
 
     /// Compares the regular files `name` in `dir`; each given as its tree, its inode and its size.
@@ -68,9 +67,8 @@ impl<'a> Files<'a> {
             Side::Older => &mut self.older,
             Side::Newer => &mut self.newer,
         };
-        let boundary = tree.boundary;
         let name = CString::new(name)?;
-        match tree.dir(dir).and_then(|dir| boundary.stat(Place { dir, name: &name })) {
+        match tree.stat(dir.as_bytes(), &name) {
             Ok(stat) => Ok(Some(stat)),
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(error),
@@ -84,8 +82,8 @@ impl<'a> Files<'a> {
         differ: impl FnOnce(Place<'_>, Place<'_>) -> Result<bool, Failure>,
     ) -> io::Result<Contents> {
         let name_c = CString::new(name)?;
-        let older = Place { dir: self.older.dir(dir)?, name: &name_c };
-        let newer = match self.newer.dir(dir) {
+        let older = Place { dir: self.older.open_dir(dir.as_bytes())?, name: &name_c };
+        let newer = match self.newer.open_dir(dir.as_bytes()) {
             Ok(dir) => Place { dir, name: &name_c },
             Err(error) if is_gone(&error) => return Ok(Contents::NewerGone),
             Err(error) => return Err(error),
@@ -98,30 +96,6 @@ impl<'a> Files<'a> {
             }
             Err(failure) => Err(io::Error::other(failure.at(&dir.join(name)))),
         }
-    }
-}
-
-/// One of the trees, with the directory open that was asked for last: files of one directory come
-/// one after the other.
-struct Tree<'a> {
-    root: BorrowedFd<'a>,
-    boundary: Boundary,
-    open: Option<(TreePath, OwnedFd)>,
-}
-
-impl<'a> Tree<'a> {
-    fn new(root: BorrowedFd<'a>) -> io::Result<Self> {
-        Ok(Self { root, boundary: Boundary::of(root)?, open: None })
-    }
-
-    fn dir(&mut self, path: &TreePath) -> io::Result<BorrowedFd<'_>> {
-        if self.open.as_ref().is_none_or(|(open, _)| open != path) {
-            let parts = path.as_bytes().split(|&b| b == b'/').filter(|part| !part.is_empty());
-            let names: Vec<CString> = parts.map(CString::new).collect::<Result<_, _>>()?;
-            let names: Vec<_> = names.iter().map(CString::as_c_str).collect();
-            self.open = open_path(self.root, &names)?.map(|fd| (path.clone(), fd));
-        }
-        Ok(self.open.as_ref().map_or(self.root, |(_, fd)| fd.as_fd()))
     }
 }
 

@@ -1,0 +1,204 @@
+//! What a file holds, in 16 bytes: its content, its extended attributes and its flags, so that versions of it
+//! in several trees are compared without reading any of them again.
+//!
+//! Owner, mode, size and link target are not part of it: they are told beside it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+
+use blake3::Hasher;
+
+use crate::inode_flags::InodeFlags;
+use crate::stat::{Place, Stat};
+use crate::{FileType, open_file, xattrs};
+
+/// Bytes that are read at a time.
+const CHUNK: usize = 64 << 10;
+
+/// What is known of what a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// Nothing beside what its facts and its link target tell: a directory, an empty file.
+    Nothing,
+    /// The first 16 bytes of the BLAKE3 hash of all of it.
+    Whole([u8; 16]),
+    /// It was not read, since it is larger than what is read of one file.
+    TooLarge,
+    /// It could not be read, or changed while it was.
+    Unreadable,
+}
+
+impl Content {
+    /// Whether two files are known to hold the same. What was not read is the same as nothing, itself included.
+    pub fn is_same_as(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Nothing, Self::Nothing) => true,
+            (Self::Whole(a), Self::Whole(b)) => a == b,
+            _ => false,
+        }
+    }
+
+    /// Whether all of it was read.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Self::Nothing | Self::Whole(_))
+    }
+}
+
+/// Reads what the file holds that `stat` tells of; nothing of a regular file with more than `limit` bytes.
+/// `buffer` is used for reading, and may be the same for many files.
+pub fn read_content(place: Place<'_>, stat: &Stat, limit: u64, buffer: &mut Vec<u8>) -> Content {
+    if stat.facts.file_type == FileType::File && stat.facts.size > limit {
+        return Content::TooLarge;
+    }
+    hash_content(place, stat, limit, buffer).unwrap_or(Content::Unreadable)
+}
+
+fn hash_content(
+    place: Place<'_>,
+    stat: &Stat,
+    limit: u64,
+    buffer: &mut Vec<u8>,
+) -> io::Result<Content> {
+    let mut hasher = Hasher::new();
+    let opened = open_file::open_expected(place, stat)?;
+    let of = opened.as_fd();
+    // Each part begins with a letter and its length, so that no two files with other parts hash alike.
+    for (name, value) in xattrs::of_open(of)? {
+        hash_part(&mut hasher, b'x', name.to_bytes());
+        hash_part(&mut hasher, b'=', &value);
+    }
+    match stat.facts.file_type {
+        FileType::File | FileType::Dir => {
+            let flags = InodeFlags::of(of)?.and_then(InodeFlags::lasting);
+            if let Some(flags) = flags {
+                hash_part(&mut hasher, b'f', &flags);
+            }
+        }
+        FileType::Block | FileType::Char => {
+            let (major, minor) = stat.stands_for;
+            let number = [major.to_le_bytes(), minor.to_le_bytes()].concat();
+            hash_part(&mut hasher, b'd', &number);
+        }
+        FileType::Symlink | FileType::Fifo | FileType::Socket | FileType::Subvolume => {}
+    }
+    if stat.facts.file_type == FileType::File && stat.facts.size > 0 {
+        hasher.update(b"c");
+        let read = hash_file(&File::from(opened), limit, &mut hasher, buffer)?;
+        if read != stat.facts.size {
+            return Ok(Content::Unreadable);
+        }
+    }
+    Ok(match hasher.count() {
+        0 => Content::Nothing,
+        _ => Content::Whole(first_half(hasher.finalize().as_bytes())),
+    })
+}
+
+fn hash_part(hasher: &mut Hasher, letter: u8, part: &[u8]) {
+    hasher.update(&[letter]).update(&(part.len() as u64).to_le_bytes()).update(part);
+}
+
+/// Adds the bytes of a file, and returns how many there were.
+fn hash_file(
+    mut file: &File,
+    limit: u64,
+    hasher: &mut Hasher,
+    buffer: &mut Vec<u8>,
+) -> io::Result<u64> {
+    buffer.resize(CHUNK, 0);
+    let mut total = 0;
+    loop {
+        match file.read(buffer) {
+            Ok(0) => return Ok(total),
+            Ok(len) => {
+                hasher.update(&buffer[..len]);
+                total += len as u64;
+                // It grows while it is read.
+                if total > limit {
+                    return Ok(total);
+                }
+            }
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            Err(why) => return Err(why),
+        }
+    }
+}
+
+fn first_half(hash: &[u8; 32]) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&hash[..16]);
+    half
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    fn content(dir: &Path, name: &str) -> Content {
+        let opened = fs::File::open(dir).unwrap();
+        let name = CString::new(name).unwrap();
+        let place = Place { dir: opened.as_fd(), name: &name };
+        read_content(place, &place.stat().unwrap(), 1 << 20, &mut Vec::new())
+    }
+
+    #[test]
+    fn the_same_bytes_under_two_names_are_the_same_and_other_bytes_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [("a", "one"), ("b", "one"), ("c", "two"), ("empty", "")] {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        let of = |name| content(dir.path(), name);
+        assert!(of("a").is_same_as(of("b")));
+        assert!(!of("a").is_same_as(of("c")));
+        assert!(!of("a").is_same_as(of("empty")));
+        assert!(of("a").is_whole() && of("empty").is_whole());
+    }
+
+    #[test]
+    fn what_was_not_read_is_never_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let large = fs::File::create(dir.path().join("large")).unwrap();
+        large.set_len((1 << 20) + 1).unwrap();
+        assert_eq!(content(dir.path(), "large"), Content::TooLarge);
+        for content in [Content::TooLarge, Content::Unreadable] {
+            assert!(!content.is_same_as(content) && !content.is_whole());
+        }
+    }
+
+    #[test]
+    fn attributes_count_and_a_link_is_told_by_its_target_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "b"] {
+            fs::write(dir.path().join(name), "one").unwrap();
+        }
+        symlink("a", dir.path().join("link")).unwrap();
+        let set = rustix::fs::setxattr(
+            dir.path().join("b"),
+            c"user.note",
+            b"1",
+            rustix::fs::XattrFlags::empty(),
+        );
+        if set.is_ok() {
+            assert!(!content(dir.path(), "a").is_same_as(content(dir.path(), "b")));
+        }
+        assert!(content(dir.path(), "link").is_whole());
+    }
+
+    #[test]
+    fn who_took_the_name_meanwhile_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), "one").unwrap();
+        let opened = fs::File::open(dir.path()).unwrap();
+        let place = Place { dir: opened.as_fd(), name: c"a" };
+        let stat = place.stat().unwrap();
+        fs::remove_file(dir.path().join("a")).unwrap();
+        fs::write(dir.path().join("a"), "one").unwrap();
+        let found = read_content(place, &stat, 1 << 20, &mut Vec::new());
+        assert_eq!(found, Content::Unreadable);
+    }
+}

@@ -1,0 +1,12 @@
+//! What old roots tell of a change: digests of them, and the class of a path that follows.
+
+pub(crate) mod after_boot;
+pub(crate) mod ask_old_roots;
+pub mod classes;
+pub mod digest;
+pub mod digest_format;
+#[cfg(test)]
+pub(crate) mod evidence_fixture;
+pub(crate) mod make_digest;
+pub(crate) mod path_template;
+pub(crate) mod regenerated;

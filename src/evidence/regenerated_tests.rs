@@ -1,0 +1,80 @@
+use super::*;
+use crate::evidence::evidence_fixture::{Made, changes_of, content_of, digest_of};
+use dirfd::fingerprint::Content;
+
+/// Answers from what was made: what is in `kept` is no stray, and of `stamp` the time counts.
+struct Answers<'a> {
+    live: &'a [Made<'a>],
+    kept: Vec<usize>,
+    read: Vec<String>,
+}
+
+impl Question for Answers<'_> {
+    fn is_stray(&self, at: usize) -> bool {
+        !self.kept.contains(&at)
+    }
+
+    fn version_in_live(&mut self, path: &[u8], kind: ChangeKind, facts: &Facts) -> Version {
+        self.read.push(String::from_utf8_lossy(path).into_owned());
+        let made = self.live.iter().find(|(name, _)| name.as_bytes() == path);
+        let content = made.map_or(Content::Nothing, |(_, number)| content_of(*number));
+        Version::new(kind, *facts, content, b"")
+    }
+}
+
+/// The paths that are regenerated after these boots, and those that were read for that.
+fn regenerated(
+    live: &[Made<'_>],
+    kept: &[usize],
+    boots: &[&[Made<'_>]],
+) -> (Vec<String>, Vec<String>) {
+    let changes = changes_of(live);
+    let mut classes = Classes::new(&changes);
+    for boot in boots {
+        classes.add(&changes, &digest_of(boot).unwrap());
+    }
+    classes.regard_mtimes(&changes, |path| path.ends_with(b"stamp"));
+    let mut answers = Answers { live, kept: kept.to_vec(), read: Vec::new() };
+    let found = find_regenerated(&changes, &classes, &mut answers);
+    let rows = changes.iter().zip(found).filter(|(_, regenerated)| *regenerated);
+    (rows.map(|(change, _)| change.path.to_string()).collect(), answers.read)
+}
+
+#[test]
+fn what_all_made_and_live_has_the_same_is_regenerated_and_nothing_else_is_read() {
+    let made: &[Made<'_>] = &[("-etc/motd", 0), ("etc/a", 1), ("etc/b", 1), ("var/stamp", 1)];
+    let live: &[Made<'_>] =
+        &[("-etc/motd", 0), ("etc/a", 1), ("etc/b", 2), ("etc/c", 3), ("var/stamp", 1)];
+    let (found, read) = regenerated(live, &[], &[made, made]);
+    assert_eq!(found, ["/etc/a", "/etc/motd"]);
+    assert_eq!(read, ["etc/a", "etc/b", "etc/motd"]);
+    let (found, read) = regenerated(live, &[1], &[made, made]);
+    assert_eq!((found, read.len()), (vec!["/etc/a".to_string(), "/etc/motd".to_string()], 2));
+}
+
+#[test]
+fn without_old_roots_nothing_is_regenerated() {
+    assert_eq!(regenerated(&[("etc/a", 1)], &[], &[]).0, [""; 0]);
+}
+
+#[test]
+fn an_added_directory_that_holds_something_new_is_told_as_a_whole() {
+    let made: &[Made<'_>] =
+        &[("db/", 0), ("db-log/", 0), ("db-log/x", 1), ("db/base/", 0), ("db/base/1", 1)];
+    let (found, _) = regenerated(made, &[], &[made]);
+    assert_eq!(found, ["/db", "/db-log", "/db-log/x", "/db/base", "/db/base/1"]);
+    let mut live = made.to_vec();
+    live.push(("db/base/2", 2));
+    let (found, _) = regenerated(&live, &[], &[made]);
+    assert_eq!(found, ["/db-log", "/db-log/x"]);
+    // Unless what is new is kept: then nothing of it is lost.
+    let (found, _) = regenerated(&live, &[5], &[made]);
+    assert_eq!(found.len(), 5, "{found:?}");
+}
+
+#[test]
+fn a_directory_of_blank_is_no_whole() {
+    let made: &[Made<'_>] = &[("etc/a", 1)];
+    let live: &[Made<'_>] = &[("etc/a", 1), ("etc/new", 2)];
+    assert_eq!(regenerated(live, &[], &[made]).0, ["/etc/a"]);
+}
