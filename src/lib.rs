@@ -5,6 +5,7 @@
 //! mechanism. ARCHITECTURE.md has the map.
 
 pub mod boot;
+pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod diff;

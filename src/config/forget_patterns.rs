@@ -20,13 +20,6 @@ pub struct ForgetPattern {
     pub place: Position,
 }
 
-impl ForgetPattern {
-    /// The pattern, to be matched against paths without their leading slash.
-    pub(crate) fn relative(&self) -> &str {
-        self.text.trim_matches('/')
-    }
-}
-
 /// All patterns, compiled together.
 #[derive(Clone, Debug, Default)]
 pub struct ForgetList {
@@ -99,7 +92,7 @@ fn read_pattern(
         return None;
     };
     let pattern = ForgetPattern { text: text.to_string(), place };
-    match compile_pattern(&pattern) {
+    match compile_pattern(&pattern.text) {
         Ok(glob) => Some((pattern, glob)),
         Err((why, hint)) => {
             problems.add(place, format!("the pattern {} {why}", quoted(text)), hint);
@@ -108,8 +101,10 @@ fn read_pattern(
     }
 }
 
-fn compile_pattern(pattern: &ForgetPattern) -> Result<Glob, (String, String)> {
-    let text = pattern.text.as_str();
+/// Compiles an absolute pattern, to be matched against paths without their leading slash; else why it cannot be used,
+/// to follow "the pattern …", and a hint.
+pub(crate) fn compile_pattern(text: &str) -> Result<Glob, (String, String)> {
+    let relative = text.trim_matches('/');
     let wrong = |why: &str, hint: &str| Err((why.to_string(), hint.to_string()));
     if !text.starts_with('/') {
         return Err((
@@ -117,7 +112,7 @@ fn compile_pattern(pattern: &ForgetPattern) -> Result<Glob, (String, String)> {
             format!("write {}", quoted(&format!("/{text}"))),
         ));
     }
-    if pattern.relative().is_empty() {
+    if relative.is_empty() {
         return wrong("forgets the whole root", "write `/**` if that is what you want");
     }
     if text.contains('\0') {
@@ -126,7 +121,7 @@ fn compile_pattern(pattern: &ForgetPattern) -> Result<Glob, (String, String)> {
     if text.split('/').any(|part| part == "." || part == "..") {
         return wrong("has a component `.` or `..`", "write the path without it");
     }
-    if pattern.relative().contains("//") {
+    if relative.contains("//") {
         return wrong("has an empty component (`//`)", "write one slash");
     }
     // The pattern compiler recurses once for each brace, and its memory grows with the length.
@@ -136,7 +131,7 @@ fn compile_pattern(pattern: &ForgetPattern) -> Result<Glob, (String, String)> {
             "write several patterns of 4096 bytes and 32 braces at the most",
         );
     }
-    let glob = GlobBuilder::new(pattern.relative()).literal_separator(true).build();
+    let glob = GlobBuilder::new(relative).literal_separator(true).build();
     let checked = glob.and_then(|glob| GlobSet::new([glob.clone()]).map(|_| glob));
     checked.map_err(|error| {
         let hint = "put `\\\\` (in TOML's double quotes) before a special character that is meant \

@@ -12,6 +12,8 @@ use dirfd::stat::Place;
 use dirfd::{Error, FileType, Result, TreePath};
 
 use crate::boot::nested_trees;
+use crate::catalogue::Catalogue;
+use crate::catalogue::path_pattern::{PathPattern, PatternPart};
 use crate::doctor::checks;
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::login_sources::is_private_key;
@@ -19,7 +21,7 @@ use crate::doctor::machine_facts::{BlankFacts, Facts, OwnConfig, Secret};
 use crate::doctor::next_tree::{self, Look};
 use crate::doctor::sources::tree_path;
 use crate::doctor::storage_content::{is_public, read_head};
-use crate::persist::known_state::{self, ALL};
+use crate::persist::known_state;
 use crate::persist::list::Home;
 
 pub(crate) fn check(facts: &Facts) -> Vec<Finding> {
@@ -257,7 +259,7 @@ pub(crate) fn gather(
     let mut secrets = Vec::new();
     for (path, home) in known_places(tree)? {
         let Some(known) = known_state::find_known_path(&path, home.as_ref().map(|home| &home.path))
-            .filter(|known| known.secret)
+            .filter(|known| known.is_secret())
         else {
             continue;
         };
@@ -320,28 +322,46 @@ fn known_places(tree: BorrowedFd<'_>) -> Result<Vec<(TreePath, Option<Home>)>> {
         homes.push(home("", tree_path("home").join(name.as_bytes())));
     }
     let mut places = Vec::new();
-    for known in ALL.iter().filter(|known| known.secret) {
-        match known.pattern.strip_prefix("~/") {
-            Some(below) => places.extend(
-                homes
-                    .iter()
-                    .map(|home| (home.path.join_path(&tree_path(below)), Some(home.clone()))),
-            ),
-            None => {
-                places.extend(expand_pattern(tree, known.pattern)?.into_iter().map(|p| (p, None)))
+    for known in Catalogue::well_known().entries().iter().filter(|known| known.is_secret()) {
+        for pattern in PathPattern::parse(&known.path).unwrap_or_default() {
+            if !pattern.in_home {
+                let found = expand_pattern(tree, TreePath::root(), &pattern)?;
+                places.extend(found.into_iter().map(|path| (path, None)));
+                continue;
+            }
+            for home in &homes {
+                let found = expand_pattern(tree, home.path.clone(), &pattern)?;
+                places.extend(found.into_iter().map(|path| (path, Some(home.clone()))));
             }
         }
     }
     Ok(places)
 }
 
-/// A pattern itself, or with a `*` the names in its directory; what they are is told by `known`.
-fn expand_pattern(tree: BorrowedFd<'_>, pattern: &str) -> Result<Vec<TreePath>> {
-    let Some((dir, _)) = pattern.rsplit_once('/').filter(|(_, last)| last.contains('*')) else {
-        return Ok(vec![tree_path(pattern)]);
-    };
-    let dir = tree_path(dir);
-    Ok(list_names_of(tree, &dir)?.iter().map(|name| dir.join(name.as_bytes())).collect())
+/// Every place that a pattern may mean below `start`; what they are is told by `known`. No secret's path has `**`,
+/// which would mean the whole tree.
+fn expand_pattern(
+    tree: BorrowedFd<'_>,
+    start: TreePath,
+    pattern: &PathPattern,
+) -> Result<Vec<TreePath>> {
+    let mut places = vec![start];
+    for part in &pattern.parts {
+        let mut below = Vec::new();
+        for place in places {
+            match part {
+                PatternPart::Name(name) => below.push(place.join(name)),
+                PatternPart::Wildcards(meant) => {
+                    let names = list_names_of(tree, &place)?;
+                    let meant = names.iter().filter(|name| meant.matches(name.as_bytes()));
+                    below.extend(meant.map(|name| place.join(name.as_bytes())));
+                }
+                PatternPart::AnyDepth => {}
+            }
+        }
+        places = below;
+    }
+    Ok(places)
 }
 
 /// Whether there is content at `path`: in a file, or in one that is at most two directories deep.

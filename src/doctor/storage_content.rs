@@ -131,7 +131,9 @@ impl Survey<'_> {
         };
         here.open |= self.is_open_in_live(&entry.path);
         let known = entry.known;
-        here.secret = here.secret.or(known.filter(|known| known.secret).map(|known| known.what));
+        here.secret = here
+            .secret
+            .or(known.filter(|known| known.is_secret()).map(|known| known.what.as_ref()));
         here
     }
 

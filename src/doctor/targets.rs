@@ -199,7 +199,7 @@ fn replaced_link(entry: &EntryFacts) -> Finding {
 }
 
 fn renamed_over(facts: &Facts, entry: &EntryFacts) -> Option<Finding> {
-    let known = entry.entry.known.filter(|known| known.renamed_over && !known.early)?;
+    let known = entry.entry.known.filter(|known| known.is_renamed_over() && !known.early)?;
     if entry.entry.how != Some(PlacementMethod::Bind) || entry.entry.kind != EntryKind::File {
         return None;
     }

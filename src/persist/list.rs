@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use dirfd::TreePath;
 
+use crate::catalogue::catalogue_entry::CatalogueEntry;
 use crate::config::entry::{DeclaredEntry, EntryKind, PlacementMethod};
 use crate::config::ownership::Ownership;
 use crate::config::reader::Position;
 use crate::config::storage::{Storage, UserEntries};
 use crate::config::{Config, is_own_file};
-use crate::persist::known_state::{self, KnownPath};
+use crate::persist::known_state;
 
 /// One kept path, with the settings of its storage filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct KeepEntry {
     /// The same for parents that have to be made.
     pub parent: Ownership,
     /// What is known of its path.
-    pub(crate) known: Option<&'static KnownPath>,
+    pub(crate) known: Option<&'static CatalogueEntry>,
     /// How the data comes to its place; `None` leaves the choice to `apply`.
     pub how: Option<PlacementMethod>,
     /// Make an empty target in storage where there is none.
@@ -130,7 +131,7 @@ fn resolve_settings(
         owner: entry.owner.clone(),
         parent: entry.parent.clone(),
         // What a program renames over another is a file.
-        known: known.filter(|known| entry.kind == EntryKind::File || !known.renamed_over),
+        known: known.filter(|known| entry.kind == EntryKind::File || !known.is_renamed_over()),
         how: entry.how,
         // An empty directory harms nobody; an empty file may be taken for a broken one.
         create: entry.create.unwrap_or(entry.kind == EntryKind::Dir),

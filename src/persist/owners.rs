@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use dirfd::TreePath;
 use dirfd::path::Escaped;
 
+use crate::catalogue::catalogue_entry::CatalogueEntry;
 use crate::config::entry::EntryKind;
 use crate::config::ownership::{Mode, Ownership};
 use crate::persist::WhyAndHint;
@@ -69,7 +70,7 @@ impl<'p> OwnerResolver<'p> {
     /// Whose an entry is.
     pub(crate) fn of(&self, one: &ResolvedEntry) -> Result<OwnerAndMode, WhyAndHint> {
         let default = self.default_owner(one)?;
-        let secret = one.entry.known.is_some_and(|known| known.secret);
+        let secret = one.entry.known.is_some_and(CatalogueEntry::is_secret);
         let mode = match (one.entry.kind, secret) {
             (EntryKind::Dir, true) => PRIVATE_DIR_MODE,
             (EntryKind::Dir, false) => {

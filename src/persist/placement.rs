@@ -3,14 +3,14 @@
 
 use dirfd::FileType;
 
+use crate::catalogue::catalogue_entry::CatalogueEntry;
 use crate::config::entry::{EntryKind, PlacementMethod};
-use crate::persist::known_state::KnownPath;
 use crate::persist::list::KeepEntry;
 
 impl KeepEntry {
     /// What its list says, or else what is known of its path.
     pub(crate) fn stated_placement(&self) -> Option<PlacementMethod> {
-        self.how.or_else(|| self.known.and_then(KnownPath::how))
+        self.how.or_else(|| self.known.and_then(CatalogueEntry::how))
     }
 
     /// The same, and a mount for a directory: what does not depend on what is there.

@@ -3,6 +3,7 @@
 use dirfd::stat::Stat;
 use dirfd::{FileType, TreePath};
 
+use crate::catalogue::catalogue_entry::CatalogueEntry;
 use crate::config::entry::{EntryKind, PlacementMethod};
 use crate::persist::WhyAndHint;
 use crate::persist::observed::{FoundFile, PathState};
@@ -44,8 +45,10 @@ impl Planner<'_> {
 
     fn make_source(&mut self, one: &ResolvedEntry, ownership: OwnerAndMode) {
         let OwnerAndMode { owner, mode, .. } = ownership;
-        if one.entry.known.is_some_and(|known| known.secret) && ownership.declared_mode.is_none() {
-            let what = one.entry.known.map_or("", |known| known.what);
+        if one.entry.known.is_some_and(CatalogueEntry::is_secret)
+            && ownership.declared_mode.is_none()
+        {
+            let what = one.entry.known.map_or("", |known| known.what.as_ref());
             let path = &one.entry.path;
             self.plan.notes.push(format!("{path} ({what}): made for its owner alone to look into"));
         }
