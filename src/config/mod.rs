@@ -6,6 +6,7 @@ pub mod evidence_options;
 pub(crate) mod forget_patterns;
 pub mod lock_and_write;
 pub(crate) mod other_root;
+pub(crate) mod own_catalogue;
 pub mod ownership;
 pub mod reader;
 pub mod rollback_options;
@@ -19,6 +20,7 @@ mod tests;
 pub mod users_list;
 pub(crate) mod validate;
 
+use std::borrow::Cow;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,8 @@ use dirfd::stat::{Stat, of_open};
 use toml::de::DeTable;
 
 use crate::config::evidence_options::EvidenceOptions;
+use crate::catalogue::Catalogue;
+use crate::catalogue::catalogue_entry::CatalogueEntry;
 use crate::config::forget_patterns::ForgetList;
 use crate::config::reader::{ConfigError, Position, Problems, TableReader};
 use crate::config::rollback_options::RollbackOptions;
@@ -63,6 +67,8 @@ pub struct Config {
     pub forget: ForgetList,
     /// What old roots are asked.
     pub evidence: EvidenceOptions,
+    /// What its owner knows of state, beside the catalogue that comes with the program.
+    pub catalogue_entries: Vec<CatalogueEntry>,
 }
 
 impl Config {
@@ -86,9 +92,20 @@ impl Config {
 
     /// Checks `text`; `file` is only named in messages. All problems come back at once.
     pub fn parse(file: &Path, text: &[u8]) -> Result<Self, ConfigError> {
-        let (root, rollback, storages, forget, evidence) = parse_document(file, text, read_parts)?;
+        let ConfigParts { root, rollback, storages, forget, evidence, catalogue_entries } =
+            parse_document(file, text, read_parts)?;
         let (file, text) = (file.to_path_buf(), String::from_utf8_lossy(text).into_owned());
-        Ok(Self { file, text, seen: None, root, rollback, storages, forget, evidence })
+        let seen = None;
+        Ok(Self { file, text, seen, root, rollback, storages, forget, evidence, catalogue_entries })
+    }
+
+    /// The catalogue that comes with the program, with the entries of this configuration.
+    pub fn catalogue(&self) -> Cow<'static, Catalogue> {
+        let well_known = Catalogue::well_known();
+        match self.catalogue_entries.as_slice() {
+            [] => Cow::Borrowed(well_known),
+            own => Cow::Owned(well_known.with_more(own.iter().cloned())),
+        }
     }
 
     /// `(/etc/blankroot.toml:14)`, for rules that name what decided.
@@ -152,7 +169,15 @@ fn read_toml<'t>(text: &'t str, problems: &mut Problems<'_>) -> Option<DeTable<'
     problems.is_empty().then(|| table.into_inner())
 }
 
-type ConfigParts = (RootConfig, RollbackOptions, Vec<Storage>, ForgetList, EvidenceOptions);
+/// What the text alone says.
+struct ConfigParts {
+    root: RootConfig,
+    rollback: RollbackOptions,
+    storages: Vec<Storage>,
+    forget: ForgetList,
+    evidence: EvidenceOptions,
+    catalogue_entries: Vec<CatalogueEntry>,
+}
 
 fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<ConfigParts> {
     let start = Position { line: 1, column: 1 };
@@ -181,10 +206,11 @@ fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Config
         .table("evidence", "[evidence]", problems)
         .map(|table| EvidenceOptions::read(table, problems))
         .unwrap_or_default();
+    let catalogue_entries = own_catalogue::read_own_catalogue(&mut top, problems);
     top.finish(problems);
     if let Some(root) = &root {
         rollback.check_against(root, problems);
     }
     validate::check_contradictions(&storages, &forget, problems);
-    Some((root?, rollback, storages, forget, evidence))
+    Some(ConfigParts { root: root?, rollback, storages, forget, evidence, catalogue_entries })
 }

@@ -120,6 +120,39 @@ impl<'a> TableReader<'a> {
         }
     }
 
+    /// The tables of `[[key]]`; none where the key is absent. Messages call one of them `one`.
+    pub(crate) fn tables(
+        &mut self,
+        key: &'static str,
+        one: &str,
+        problems: &mut Problems<'_>,
+    ) -> Vec<TableReader<'a>> {
+        let list = match self.value(key, problems) {
+            None => return Vec::new(),
+            Some((DeValue::Array(list), _)) => list,
+            Some((other, place)) => {
+                let what =
+                    format!("`{key}` must be a list of tables, but is {}", type_words(other));
+                problems.add(place, what, format!("write `[[{key}]]`, in two pairs of brackets"));
+                return Vec::new();
+            }
+        };
+        let mut tables = Vec::new();
+        for value in list {
+            let place = problems.place(&value.span());
+            match value.get_ref() {
+                DeValue::Table(table) => {
+                    tables.push(TableReader::new(format!("[[{key}]]"), place, table));
+                }
+                other => {
+                    let what = format!("{one} must be a table, but is {}", type_words(other));
+                    problems.add(place, what, format!("write `[[{key}]]` and its keys below it"));
+                }
+            }
+        }
+        tables
+    }
+
     pub(crate) fn table(
         &mut self,
         key: &'static str,

@@ -85,4 +85,12 @@ retention = { at_least = 5, days = 30 }
 #
 # [evidence]
 # old_roots = 5
+
+# What is well known is in Blankroot's catalogue already. Here you say what else is on this machine, and
+# what to do with it; `man blankroot.toml` has the words for that.
+#
+# [[catalogue]]
+# path = \"/var/lib/shop\"
+# what = \"the orders of our shop\"
+# advice = \"keep\"
 ";

@@ -56,37 +56,14 @@ pub struct UserEntries {
     pub entries: Vec<DeclaredEntry>,
 }
 
-const TITLE: &str = "[[storage]]";
-
 /// Reads all storages, each with `read`.
 pub(crate) fn read_storage_list(
     root: &mut TableReader<'_>,
     problems: &mut Problems<'_>,
     read: impl Fn(TableReader<'_>, &mut Problems<'_>) -> Option<Storage>,
 ) -> Vec<Storage> {
-    let list = match root.value("storage", problems) {
-        None => return Vec::new(),
-        Some((DeValue::Array(list), _)) => list,
-        Some((other, place)) => {
-            let what = format!("`storage` must be a list of tables, but is {}", type_words(other));
-            problems.add(place, what, "write `[[storage]]`, in two pairs of brackets");
-            return Vec::new();
-        }
-    };
-    let mut storages = Vec::new();
-    for value in list {
-        let place = problems.place(&value.span());
-        match value.get_ref() {
-            DeValue::Table(table) => {
-                storages.extend(read(TableReader::new(TITLE, place, table), problems));
-            }
-            other => {
-                let what = format!("a storage must be a table, but is {}", type_words(other));
-                problems.add(place, what, "write `[[storage]]` and its keys below it");
-            }
-        }
-    }
-    storages
+    let tables = root.tables("storage", "a storage", problems);
+    tables.into_iter().filter_map(|table| read(table, problems)).collect()
 }
 
 /// The `path` of a storage, which it must say.

@@ -16,7 +16,7 @@ use crate::config::{DEFAULT_FILE, parse_document, read_file, validate};
 use crate::persist::list::{self, KeepEntry};
 
 /// The parts of the system's configuration that a user's own file cannot have.
-const SYSTEM_TABLES: &[&str] = &["root", "rollback", "forget"];
+const SYSTEM_TABLES: &[&str] = &["root", "rollback", "forget", "catalogue"];
 /// The keys of a storage that are about mounts or about other users.
 const MOUNT_KEYS: &[&str] = &["hide_mounts", "allow_trash", "allow_other", "options", "users"];
 /// Where a user's own file is unless the command line says otherwise: `blankroot.toml` in

@@ -1,6 +1,7 @@
 //! The configuration as a whole: what it means, what is wrong with it, and how it is edited.
 
 pub mod bad;
+pub mod describing;
 pub mod editing;
 pub mod good;
 pub mod lists_of_users;

@@ -38,6 +38,7 @@ fn the_starter_declares_the_root_and_nothing_else() {
         assert_eq!(config.root, root);
         assert_eq!(config.rollback.retention, Retention::default());
         assert!(config.storages.is_empty() && config.forget.patterns().is_empty());
+        assert!(config.catalogue_entries.is_empty());
     }
 }
 
@@ -54,6 +55,7 @@ fn the_examples_of_the_starter_are_valid_too() {
     let config = parse(&whole).unwrap_or_else(|error| panic!("{error}\n{whole}"));
     assert_eq!(config.storages.len(), 1);
     assert_eq!(config.forget.patterns().len(), 3);
+    assert_eq!(config.catalogue_entries.len(), 1);
 }
 
 #[test]
