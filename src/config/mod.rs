@@ -31,9 +31,9 @@ use dirfd::stat::{Stat, of_open};
 
 use toml::de::DeTable;
 
-use crate::config::evidence_options::EvidenceOptions;
 use crate::catalogue::Catalogue;
 use crate::catalogue::catalogue_entry::CatalogueEntry;
+use crate::config::evidence_options::EvidenceOptions;
 use crate::config::forget_patterns::ForgetList;
 use crate::config::reader::{ConfigError, Position, Problems, TableReader};
 use crate::config::rollback_options::RollbackOptions;

@@ -58,7 +58,10 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     let most = config.evidence.old_roots as usize;
     let classes = match blank {
         Some(blank) => {
-            let asked = (most, |_: &[u8]| false);
+            let catalogue = config.catalogue();
+            let is_stamp =
+                |path: &[u8]| catalogue.find(path).is_some_and(|found| found.entry.mtime);
+            let asked = (most, is_stamp);
             Some(ask_old_roots(
                 backend.as_ref(),
                 (blank, live),

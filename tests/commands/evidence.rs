@@ -36,6 +36,12 @@ fn ordinary_life(machine: &Machine<'_>, number: u32) {
     write(machine, "var/lib/made/always", "the same\n");
     symlink("always", machine.live().join("var/lib/made/link")).unwrap();
     write(machine, "var/lib/seed", &format!("seed {number}\n"));
+    // An empty file each time, whose time of writing is all that it says.
+    write(machine, "var/lib/systemd/timers/stamp-logrotate.timer", "");
+    let stamp = machine.live().join("var/lib/systemd/timers/stamp-logrotate.timer");
+    let time =
+        std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000 * u64::from(number));
+    fs::File::options().write(true).open(stamp).unwrap().set_modified(time).unwrap();
     if number.is_multiple_of(2) {
         write(machine, "var/lib/sometimes", "now\n");
     }
@@ -73,6 +79,7 @@ fn old_roots_tell_what_is_new_what_changes_and_what_comes_back_by_itself() {
             ("/var/lib/made/link", "same", "regenerated"),
             ("/etc/conf.d/07.conf", "same", "regenerated"),
             ("/var/lib/seed", "changing", "stray"),
+            ("/var/lib/systemd/timers/stamp-logrotate.timer", "changing", "stray"),
             ("/var/log/journal/00000000000000000000000000000005", "same", "regenerated"),
             (
                 "/var/log/journal/00000000000000000000000000000005/system.journal",
