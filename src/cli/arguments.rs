@@ -77,6 +77,14 @@ pub enum Command {
     /// They are never deleted.
     #[command(after_long_help = help::DIFF)]
     Diff(Later<Diff>),
+    /// Tell what each former root lost, or which versions of a path there are
+    ///
+    /// Goes through all old roots, the oldest first, and live: how long each lived and in how many boots,
+    /// how much it held that was neither kept nor declared disposable, how much of that no root before
+    /// had, what of that is notable, and what grew. With paths it tells what each root had there; what is
+    /// equal in every byte is one version.
+    #[command(after_long_help = help::HISTORY)]
+    History(Later<History>),
     /// Keep the next boot from being rolled back; the one after it is again
     ///
     /// The hold lies beside the old roots. The rollback that meets it leaves the root as it is, and
@@ -210,6 +218,19 @@ pub struct Diff {
     /// For whom to write
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     #[arg(conflicts_with_all = ["flat", "stat", "null"])]
+    pub(crate) format: Format,
+}
+
+/// The arguments of `history`.
+#[derive(Args, Debug)]
+pub struct History {
+    /// Tell the versions of PATH, as named on the running machine
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) root: Root,
+    /// For whom to write
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub(crate) format: Format,
 }
 

@@ -128,6 +128,18 @@ long_help!(DIFF, DIFF_EXAMPLES, DIFF_CODES,
     }
 );
 
+long_help!(HISTORY, HISTORY_EXAMPLES, HISTORY_CODES,
+    examples {
+        "blankroot history": "The lives of the root, and what each of them lost",
+        "blankroot history /etc/hosts": "Which versions of a file there are, and where",
+        "blankroot history --format json | jq '.roots[-2].lost'": "What the last one lost, for programs",
+    }
+    codes {
+        0: "it was told",
+        2: "it could not be told",
+    }
+);
+
 long_help!(APPLY, APPLY_EXAMPLES, APPLY_CODES,
     examples {
         "blankroot apply --dry-run": "See what is not in its place, and what would be done",
@@ -190,6 +202,7 @@ pub(crate) const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
     ("forget", FORGET_CODES),
     ("unkeep", UNKEEP_CODES),
     ("diff", DIFF_CODES),
+    ("history", HISTORY_CODES),
     ("status", STATUS_CODES),
     ("doctor", DOCTOR_CODES),
     ("demo", DEMO_CODES),
@@ -205,6 +218,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("forget", FORGET_EXAMPLES),
     ("unkeep", UNKEEP_EXAMPLES),
     ("diff", DIFF_EXAMPLES),
+    ("history", HISTORY_EXAMPLES),
     ("status", STATUS_EXAMPLES),
     ("doctor", DOCTOR_EXAMPLES),
     ("demo", DEMO_EXAMPLES),

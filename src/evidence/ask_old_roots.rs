@@ -1,7 +1,7 @@
 //! Asks old roots about the changes of live, by their digests: which class each has, and which come back by
 //! themselves.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use backends::old_root_files::read_digest;
 use backends::{Backend, OldRoot, Tree};
@@ -29,22 +29,24 @@ pub(crate) fn read_digests(
     }) else {
         return Ok(());
     };
-    let mut seen = 0;
     let old_roots = backend.old_roots()?;
-    for old_root in old_roots.iter().rev().filter(|old_root| is_of(old_root, live)) {
-        // One that cannot be read is none: it is a cache.
-        let Ok(Some(bytes)) = read_digest(old_dir.as_fd(), old_root) else { continue };
-        let Ok(digest) = Digest::decode(&bytes) else { continue };
-        let header = digest.header();
-        if header.tree == old_root.tree.id && header.blank == blank.id && header.cut.is_none() {
-            see(&digest);
-            seen += 1;
-        }
-        if seen == most {
-            break;
-        }
-    }
+    let own = old_roots.iter().rev().filter(|old_root| is_of(old_root, live));
+    let digests = own.filter_map(|old_root| read_digest_of(old_dir.as_fd(), old_root, blank));
+    digests.filter(|digest| digest.header().cut.is_none()).take(most).for_each(|d| see(&d));
     Ok(())
+}
+
+/// The digest of an old root against this blank; `None` if there is none that can be believed.
+pub(crate) fn read_digest_of(
+    old_dir: BorrowedFd<'_>,
+    old_root: &OldRoot,
+    blank: &Tree,
+) -> Option<Digest> {
+    // One that cannot be read is none: it is a cache.
+    let bytes = read_digest(old_dir, old_root).ok()??;
+    let digest = Digest::decode(&bytes).ok()?;
+    let header = digest.header();
+    (header.tree == old_root.tree.id && header.blank == blank.id).then_some(digest)
 }
 
 /// Whether an old root was this live, by its name; one without a word of that is.

@@ -76,6 +76,11 @@ impl Digest {
         &self.header
     }
 
+    /// Its paths, each with how it differed and what it was.
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
     /// Shows each path in the order of its bytes. Stops at an error.
     pub fn for_each<E>(
         &self,

@@ -4,12 +4,13 @@ use std::os::fd::AsFd;
 
 use backends::old_root_files::Boot;
 use backends::{Backend, Life, OpenFile, Tree};
+use dirfd::changes::ChangesWriter;
 use dirfd::fingerprint::{Content, read_content};
 use dirfd::lookup_in_order::LookupInOrder;
 use dirfd::stat::{Place, Stat};
-use dirfd::{ChangeKind, Changes, Error, FileType, Result};
+use dirfd::{ChangeKind, Changes, Error, FileType, Result, TreePath};
 
-use crate::diff::diff_trees;
+use crate::diff::{diff_trees, is_within};
 use crate::evidence::digest::{CONTENT_LIMIT, Digest, DigestHeader};
 
 /// What each changed file holds, and what each link says, in the order of the changes.
@@ -28,7 +29,20 @@ pub(crate) fn make_digest(
     life: Option<Life>,
     progress: &dyn Fn(u64),
 ) -> Result<Digest> {
+    make_digest_within(backend, blank, tree, life, &[], progress)
+}
+
+/// The same of what is at or below one of these paths alone; of all, if there are none.
+pub(crate) fn make_digest_within(
+    backend: &dyn Backend,
+    blank: &Tree,
+    tree: &Tree,
+    life: Option<Life>,
+    only: &[TreePath],
+    progress: &dyn Fn(u64),
+) -> Result<Digest> {
     let changes = diff_trees(backend, blank, tree, progress)?.changes;
+    let changes = if only.is_empty() { changes } else { narrow(&changes, only) };
     let view = backend.view(tree)?;
     let held = read_held(&changes, &mut LookupInOrder::new(view.as_fd()).map_err(cannot(tree))?);
     let (boots, open): (Vec<Boot>, Vec<OpenFile>) =
@@ -44,6 +58,17 @@ pub(crate) fn make_digest(
     };
     Digest::new(header, changes, held.contents, held.targets)
         .ok_or_else(|| Error::new(action(tree), "not every path has its content"))
+}
+
+fn narrow(changes: &Changes, only: &[TreePath]) -> Changes {
+    let mut writer = ChangesWriter::new();
+    let mut cursor = changes.cursor();
+    while let Some((path, kind, facts)) = cursor.next_row() {
+        if only.iter().any(|dir| is_within(path, dir.as_bytes())) {
+            writer.record_path(path, kind, *facts);
+        }
+    }
+    writer.finish()
 }
 
 fn action(tree: &Tree) -> String {

@@ -10,3 +10,4 @@ pub(crate) mod evidence_fixture;
 pub(crate) mod make_digest;
 pub(crate) mod path_template;
 pub(crate) mod regenerated;
+pub(crate) mod topmost_added;

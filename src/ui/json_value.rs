@@ -38,6 +38,14 @@ pub(crate) fn as_absolute<S: Serializer>(
     Absolute(path).serialize(serializer)
 }
 
+/// The same of bytes as in [`TreePath::as_bytes`].
+pub(crate) fn as_machine_path<S: Serializer>(
+    path: &[u8],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    JsonPath::new(&[b"/", path].concat()).serialize(serializer)
+}
+
 impl Serialize for Absolute<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         JsonPath::new(&[b"/", self.0.as_bytes()].concat()).serialize(serializer)

@@ -232,3 +232,63 @@ fn the_boots_that_a_root_has_lived_are_counted() {
         assert_eq!(ids, ["a", "b", "c"]);
     });
 }
+
+#[test]
+fn history_tells_what_each_root_lost_and_what_of_it_was_new() {
+    on_initialised(|machine| {
+        machine.mount();
+        for number in 1..=3 {
+            machine.boot(&format!("3f2a1c9e-7a01-4b6e-9d0a-{number:012}"));
+            ordinary_life(machine, number);
+            if number == 3 {
+                write(machine, "var/lib/postgresql/17/main/base/16389", "orders");
+                write(machine, "home/alice/thesis", &"precious".repeat(100));
+                write(machine, "var/cache/apt/archives/x.deb", "a package");
+            }
+            machine.run(&["expire"]).expect(0);
+            machine.roll_back().expect(0);
+        }
+        // The digest of the last one is made on the way.
+        let ran = machine.run(&["history", "--format", "json"]).expect(0);
+        let document: Value = serde_json::from_str(&ran.out).unwrap();
+        let roots = document["roots"].as_array().unwrap();
+        assert_eq!(roots.len(), 4);
+        assert!(roots[3]["name"].is_null() && roots[3]["ended"].is_null());
+        let new: Vec<_> = roots.iter().map(|root| root["lost"]["new"].clone()).collect();
+        assert!(new[0].is_null(), "{new:?}");
+        let notable = roots[2]["lost"]["notable"].as_array().unwrap();
+        let paths: Vec<_> =
+            notable.iter().map(|one| one["path"]["text"].as_str().unwrap()).collect();
+        // What the catalogue knows comes first, and a cache is no news.
+        assert_eq!(paths, ["/var/lib/postgresql", "/home/alice"], "{ran:#?}");
+        assert_eq!(notable[0]["what"], "the databases of PostgreSQL");
+        assert_eq!(roots[2]["boots"], 1);
+
+        let text = machine.run(&["history"]).expect(0);
+        assert!(text.out.contains("000003-3f2a1c9e  "), "{text:#?}");
+        assert!(text.out.contains("  new   /home/alice (2 paths, 800 B)"), "{text:#?}");
+        assert!(text.out.contains("\nlive  since "), "{text:#?}");
+    });
+}
+
+#[test]
+fn history_of_a_path_counts_equal_content_as_one_version() {
+    after_boots(3, |machine| {
+        write(machine, "var/lib/seed", "seed 2\n");
+        let states = |path: &str| -> Vec<String> {
+            let ran = machine.run(&["history", path]).expect(0);
+            let lines = ran.out.lines().skip(1);
+            // After name and time.
+            let state = |line: &str| line[2 + 15 + 2 + 16 + 2..].to_string();
+            lines.map(state).map(|s| s.split(',').next().unwrap().to_string()).collect()
+        };
+        let added = |number| format!("version {number}: added");
+        assert_eq!(states("/var/lib/seed"), [added(1), added(2), added(3), added(2)]);
+        let always = states("/var/lib/made");
+        assert_eq!(always, [added(1), added(1), added(1), "as in blank".to_string()]);
+        assert_eq!(states("/etc/inline"), ["as in blank"; 4]);
+        let parent = machine.run(&["history", "/var/lib"]).expect(0);
+        assert!(parent.out.contains("changed paths below"), "{parent:#?}");
+        machine.run(&["history", "/var/lib", "--format", "json"]).expect(0).says("\"below\":");
+    });
+}

@@ -1,0 +1,45 @@
+//! The directories that are new as a whole: each holds nothing that blank had, and lies in none that is new
+//! itself. Pure.
+
+use dirfd::{ChangeKind, Facts, FileType};
+
+/// The added directories that are in no other one, on the way through sorted paths.
+#[derive(Debug, Default)]
+pub(crate) struct TopmostAdded {
+    /// Those that what comes may still lie in, with their places.
+    open: Vec<(Vec<u8>, usize)>,
+}
+
+impl TopmostAdded {
+    /// Goes on to the change at `at`, and returns the place of the one that it lies in, or is.
+    pub(crate) fn enter(
+        &mut self,
+        at: usize,
+        path: &[u8],
+        kind: ChangeKind,
+        facts: &Facts,
+    ) -> Option<usize> {
+        // `a-b` comes between `a` and what is in it: only past `a/…` nothing lies in `a` any more.
+        while self.open.last().is_some_and(|(dir, _)| is_past(path, dir)) {
+            self.open.pop();
+        }
+        let within = self.open.iter().find(|(dir, _)| is_below(path, dir)).map(|(_, at)| *at);
+        if within.is_none()
+            && kind == ChangeKind::Added
+            && facts.file_type == FileType::Dir
+            && !path.is_empty()
+        {
+            self.open.push((path.to_vec(), at));
+            return Some(at);
+        }
+        within
+    }
+}
+
+fn is_below(path: &[u8], dir: &[u8]) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.first() == Some(&b'/'))
+}
+
+fn is_past(path: &[u8], dir: &[u8]) -> bool {
+    !is_below(path, dir) && path.iter().gt(dir.iter().chain([&b'/']))
+}

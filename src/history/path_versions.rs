@@ -1,0 +1,123 @@
+//! The versions of one path over all roots: roots in which it was the same, in every byte and with all that is
+//! below it, have one version of it. Pure.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+
+use chrono::{DateTime, Utc};
+use dirfd::fingerprint::Content;
+use dirfd::{ChangeKind, Facts, FileType, TreePath};
+
+use crate::diff::is_within;
+use crate::diff::summary::content_bytes;
+use crate::evidence::digest::{Digest, DigestRow};
+
+/// What one root had at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PathState {
+    /// What blank has there, or nothing, as in blank.
+    AsInBlank,
+    /// Something else.
+    Differs(PathVersion),
+}
+
+/// One version of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PathVersion {
+    /// Counted from one, in the order in which they were met.
+    pub(crate) number: usize,
+    /// How the path itself differed from blank, and what it was; `None` where only something below it did.
+    pub(crate) own: Option<(ChangeKind, Facts)>,
+    /// What it said, if it was a link.
+    pub(crate) target: Vec<u8>,
+    /// How many paths below it differed.
+    pub(crate) below: u64,
+    /// Bytes of the regular files, its own and those below.
+    pub(crate) bytes: u64,
+    /// Whether something of it was not read, so that it is no version of any other root.
+    pub(crate) is_unread: bool,
+}
+
+/// What one path was in each root.
+#[derive(Debug)]
+pub(crate) struct PathHistory {
+    pub(crate) path: TreePath,
+    /// In the order of the roots that it is told with.
+    pub(crate) states: Vec<PathState>,
+}
+
+/// A root, by what tells it from all others.
+#[derive(Debug)]
+pub(crate) struct RootOfHistory {
+    /// The name of the old root; `None` of live.
+    pub(crate) name: Option<String>,
+    /// When it was set aside.
+    pub(crate) ended: Option<DateTime<Utc>>,
+}
+
+/// Goes through the roots and gives each version its number.
+#[derive(Debug, Default)]
+pub(crate) struct VersionCounter {
+    /// By the hash of all rows.
+    known: HashMap<[u8; 32], usize>,
+    met: usize,
+}
+
+impl VersionCounter {
+    /// What the next root had at `path`.
+    pub(crate) fn next_root(&mut self, digest: &Digest, path: &TreePath) -> PathState {
+        let (mut hasher, mut is_unread) = (blake3::Hasher::new(), false);
+        let (mut own, mut target, mut below, mut bytes) = (None, Vec::new(), 0, 0);
+        let all: Result<(), Infallible> = digest.for_each(|row| {
+            if !is_within(row.path, path.as_bytes()) {
+                return Ok(());
+            }
+            is_unread |= row.kind != ChangeKind::Removed && !row.content.is_whole();
+            hash_row(&mut hasher, row);
+            if row.kind != ChangeKind::Removed {
+                bytes += content_bytes(&row.facts);
+            }
+            if row.path == path.as_bytes() {
+                own = Some((row.kind, row.facts));
+                target = row.target.to_vec();
+            } else {
+                below += 1;
+            }
+            Ok(())
+        });
+        match all {
+            Ok(()) => {}
+        }
+        if own.is_none() && below == 0 {
+            return PathState::AsInBlank;
+        }
+        let known = self.known.get(hasher.finalize().as_bytes()).filter(|_| !is_unread).copied();
+        let number = known.unwrap_or_else(|| {
+            self.met += 1;
+            self.known.insert(*hasher.finalize().as_bytes(), self.met);
+            self.met
+        });
+        PathState::Differs(PathVersion { number, own, target, below, bytes, is_unread })
+    }
+}
+
+/// Adds all that makes a version; times do not.
+fn hash_row(hasher: &mut blake3::Hasher, row: &DigestRow<'_>) {
+    let facts = &row.facts;
+    let size = if facts.file_type == FileType::File { facts.size } else { 0 };
+    let mut add = |bytes: &[u8]| {
+        hasher.update(bytes);
+    };
+    for text in [row.path, b"\0", row.kind.word().as_bytes(), facts.file_type.word().as_bytes()] {
+        add(text);
+    }
+    for number in [u64::from(facts.mode), facts.uid.into(), facts.gid.into(), size] {
+        add(&number.to_le_bytes());
+    }
+    add(row.target);
+    add(b"\0");
+    match row.content {
+        Content::Whole(hash) => add(&hash),
+        Content::Nothing | Content::TooLarge | Content::Unreadable => add(b"-"),
+    }
+}

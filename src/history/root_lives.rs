@@ -1,0 +1,188 @@
+//! What each former root lost when it was set aside: how much, how much of it no root before had, what of that
+//! somebody may miss, and what grew. Pure.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+
+use chrono::{DateTime, Utc};
+use dirfd::{ChangeKind, Changes, FileType};
+use serde::Serialize;
+
+use crate::catalogue::Catalogue;
+use crate::catalogue::catalogue_entry::Advice;
+use crate::config::Config;
+use crate::diff::classify::{Verdict, classify};
+use crate::diff::summary::content_bytes;
+use crate::evidence::classes::{Class, Classes};
+use crate::evidence::digest::Digest;
+use crate::evidence::path_template::template_of;
+use crate::evidence::topmost_added::TopmostAdded;
+use crate::ui::json_value::as_machine_path;
+
+/// One life of the root: from when a fresh copy of blank became live until it was set aside.
+#[derive(Debug, Serialize)]
+pub(crate) struct RootLife {
+    /// The name of the old root; `None` of live.
+    pub(crate) name: Option<String>,
+    /// When it was made, as far as that is known.
+    pub(crate) began: Option<DateTime<Utc>>,
+    /// When it was set aside; `None` of live.
+    pub(crate) ended: Option<DateTime<Utc>>,
+    /// The boots in which it was live; `None` where none was written down.
+    pub(crate) boots: Option<usize>,
+    /// What it lost, or live has to lose.
+    pub(crate) lost: Loss,
+}
+
+/// Strays of one root: what was neither kept nor declared disposable.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Loss {
+    /// How many paths.
+    pub(crate) paths: u64,
+    /// Bytes of the regular files that the root had and blank has not.
+    pub(crate) bytes: u64,
+    /// How many of the paths none of the roots before had; `None` for the first one.
+    pub(crate) new: Option<u64>,
+    /// The new ones that say most, each directory that is new as a whole once.
+    pub(crate) notable: Vec<NewPath>,
+    /// What grew most since the root before.
+    pub(crate) grew: Vec<Growth>,
+}
+
+/// Something that no root before had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct NewPath {
+    /// As in [`TreePath::as_bytes`](dirfd::TreePath::as_bytes).
+    #[serde(serialize_with = "as_machine_path")]
+    pub(crate) path: Vec<u8>,
+    /// How many paths: itself, and what is in it.
+    pub(crate) paths: u64,
+    /// Bytes of the regular files in it.
+    pub(crate) bytes: u64,
+    /// What the catalogue says that it is.
+    pub(crate) what: Option<String>,
+    #[serde(skip)]
+    rank: Rank,
+}
+
+/// How much somebody may miss it, the most first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    ToKeep,
+    #[default]
+    Unknown,
+    Disposable,
+}
+
+/// A file that the root before had, too, and that had fewer bytes there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Growth {
+    /// As in [`TreePath::as_bytes`](dirfd::TreePath::as_bytes).
+    #[serde(serialize_with = "as_machine_path")]
+    pub(crate) path: Vec<u8>,
+    /// By so many.
+    pub(crate) bytes: u64,
+}
+
+/// Maximum number of things that are named of one root.
+const NAMED: usize = 3;
+/// Growth by less is no news.
+const WORTH_TELLING: u64 = 64 << 10;
+
+/// Looks at one root after the other, the oldest first.
+pub(crate) struct LossFinder<'c> {
+    config: &'c Config,
+    catalogue: &'c Catalogue,
+    /// The digests of the roots before, the youngest first: as many as a change is compared with.
+    before: VecDeque<Digest>,
+    most: usize,
+}
+
+impl<'c> LossFinder<'c> {
+    /// For this configuration.
+    pub(crate) fn new(config: &'c Config, catalogue: &'c Catalogue) -> Self {
+        let most = (config.evidence.old_roots as usize).max(1);
+        Self { config, catalogue, before: VecDeque::new(), most }
+    }
+
+    /// What the next root lost.
+    pub(crate) fn next_root(&mut self, digest: Digest) -> Loss {
+        let loss = self.loss_of(digest.changes());
+        self.before.push_front(digest);
+        self.before.truncate(self.most);
+        loss
+    }
+
+    /// What a root with these changes has to lose, after those that were looked at.
+    pub(crate) fn loss_of(&self, changes: &Changes) -> Loss {
+        let verdicts = classify(changes, self.config);
+        let mut classes = Classes::new(changes);
+        self.before.iter().for_each(|before| classes.add(changes, before));
+        let sizes = self.before.front().map(sizes_of).unwrap_or_default();
+        let mut loss = Loss { new: (classes.boots() > 0).then_some(0), ..Loss::default() };
+        let (mut new_paths, mut dirs): (HashMap<usize, NewPath>, _) =
+            (HashMap::new(), TopmostAdded::default());
+        let mut at = 0;
+        let all: Result<(), Infallible> = changes.for_each(|path, kind, facts| {
+            let top = dirs.enter(at, path, kind, facts);
+            if verdicts.get(at) == Some(Verdict::Stray) {
+                let bytes = if kind == ChangeKind::Removed { 0 } else { content_bytes(facts) };
+                loss.paths += 1;
+                loss.bytes += bytes;
+                if classes.class(at) == Some(Class::New) {
+                    loss.new = loss.new.map(|new| new + 1);
+                    // A new directory is named once, and comes before what is in it.
+                    let whole = top.filter(|top| classes.class(*top) == Some(Class::New));
+                    let one =
+                        new_paths.entry(whole.unwrap_or(at)).or_insert_with(|| self.named(path));
+                    one.paths += 1;
+                    one.bytes += bytes;
+                }
+                let before = sizes.get(template_of(path).as_ref()).copied();
+                let more = before.and_then(|before| bytes.checked_sub(before)).unwrap_or(0);
+                if facts.file_type == FileType::File && more >= WORTH_TELLING {
+                    loss.grew.push(Growth { path: path.to_vec(), bytes: more });
+                }
+            }
+            at += 1;
+            Ok(())
+        });
+        match all {
+            Ok(()) => {}
+        }
+        loss.notable = new_paths.into_values().filter(|new| new.rank < Rank::Disposable).collect();
+        let key = |new: &NewPath| (new.rank, std::cmp::Reverse(new.bytes), new.path.clone());
+        loss.notable.sort_by_cached_key(key);
+        loss.notable.truncate(NAMED);
+        loss.grew.sort_by_cached_key(|one| (std::cmp::Reverse(one.bytes), one.path.clone()));
+        loss.grew.truncate(NAMED);
+        loss
+    }
+
+    /// A new path with what is known of it.
+    fn named(&self, path: &[u8]) -> NewPath {
+        let found = self.catalogue.find(path);
+        let rank = match found.map(|found| found.entry.advice) {
+            Some(Advice::Keep | Advice::Secret | Advice::Link) => Rank::ToKeep,
+            Some(Advice::Forget | Advice::Never) => Rank::Disposable,
+            None => Rank::Unknown,
+        };
+        let what = found.map(|found| found.entry.what.clone().into_owned());
+        NewPath { path: path.to_vec(), paths: 0, bytes: 0, what, rank }
+    }
+}
+
+/// The size of each regular file of a root, by the template of its path; of several, the largest.
+fn sizes_of(digest: &Digest) -> HashMap<Vec<u8>, u64> {
+    let mut sizes: HashMap<Vec<u8>, u64> = HashMap::new();
+    let all: Result<(), Infallible> = digest.changes().for_each(|path, kind, facts| {
+        if facts.file_type == FileType::File && kind != ChangeKind::Removed {
+            let size = sizes.entry(template_of(path).into_owned()).or_default();
+            *size = facts.size.max(*size);
+        }
+        Ok(())
+    });
+    match all {
+        Ok(()) => sizes,
+    }
+}
