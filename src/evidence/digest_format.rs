@@ -135,7 +135,12 @@ impl Digest {
         let mut unpacked = Vec::new();
         let decoder = zstd::stream::read::Decoder::new(columns).map_err(|e| e.to_string())?;
         decoder.take(MAX_COLUMNS).read_to_end(&mut unpacked).map_err(|e| e.to_string())?;
-        let columns: Columns = postcard::from_bytes(&unpacked)
+        Self::decode_columns(header, &unpacked)
+    }
+
+    /// The same of columns that are not compressed.
+    pub fn decode_columns(header: DigestHeader, columns: &[u8]) -> Result<Self, String> {
+        let columns: Columns = postcard::from_bytes(columns)
             .map_err(|e| format!("its columns cannot be read: {e}"))?;
         columns.into_digest(header).ok_or_else(|| "its columns do not fit together".to_string())
     }
