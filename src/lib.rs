@@ -14,6 +14,7 @@ pub mod evidence;
 pub(crate) mod history;
 pub mod host;
 pub(crate) mod log;
+pub mod owners;
 pub mod persist;
 pub(crate) mod steps;
 pub mod systemd;

@@ -1,0 +1,13 @@
+//! To which package, unit or user a path belongs, and how sure that is: told by the package databases, units,
+//! tmpfiles.d, maintainer scripts and accounts of the tree itself.
+//!
+//! Everything is read below one open root directory ([`read_tree`]); each format is a pure parser in a file of
+//! its own, and [`join`] puts together what they tell. So blank, live and an old root are asked in the same way,
+//! and no package manager is started.
+
+pub mod claims;
+pub mod owner;
+pub mod package_files;
+pub mod usr_merge;
+
+pub use owner::{Certainty, How, Owner, OwnerFacts, Ownership};
