@@ -6,6 +6,9 @@
 //! and no package manager is started.
 
 pub mod claims;
+pub mod derived_names;
+pub mod dpkg;
+pub mod maintainer_scripts;
 pub mod owner;
 pub mod package_files;
 pub mod usr_merge;
