@@ -11,6 +11,7 @@ pub mod dpkg;
 pub mod maintainer_scripts;
 pub mod owner;
 pub mod package_files;
+pub mod rpm;
 pub mod usr_merge;
 
 pub use owner::{Certainty, How, Owner, OwnerFacts, Ownership};
