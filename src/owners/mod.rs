@@ -9,8 +9,10 @@ pub mod claims;
 pub mod derived_names;
 pub mod dpkg;
 pub mod maintainer_scripts;
+pub mod nix_store;
 pub mod owner;
 pub mod package_files;
+pub mod pacman;
 pub mod rpm;
 pub mod usr_merge;
 
