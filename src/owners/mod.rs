@@ -14,6 +14,9 @@ pub mod owner;
 pub mod package_files;
 pub mod pacman;
 pub mod rpm;
+pub mod systemd_words;
+pub mod tmpfiles;
+pub mod unit_directories;
 pub mod usr_merge;
 
 pub use owner::{Certainty, How, Owner, OwnerFacts, Ownership};
