@@ -37,6 +37,11 @@ impl HostRoot {
         Ok(Self { root })
     }
 
+    /// Of a root directory that is open already.
+    pub(crate) fn of_open(root: BorrowedFd<'_>) -> io::Result<Self> {
+        Ok(Self { root: root.try_clone_to_owned()? })
+    }
+
     /// Reads a whole plain file.
     pub(crate) fn read(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
         atomic_file::read_open(self.plain_file(path.as_ref())?, atomic_file::MAX_SYSTEM)
@@ -113,7 +118,7 @@ impl HostRoot {
 
     /// Opens a plain file. Of anything else only the path is opened: a link of a user's may lead to a
     /// device, and opening that may have effects.
-    fn plain_file(&self, path: &Path) -> io::Result<File> {
+    pub(crate) fn plain_file(&self, path: &Path) -> io::Result<File> {
         let found = self.open_path(path)?;
         if of_open(found.as_fd())?.facts.file_type != FileType::File {
             return Err(io::Error::other("it is not a plain file"));

@@ -8,15 +8,22 @@
 pub mod claims;
 pub mod derived_names;
 pub mod dpkg;
+pub mod installed_since;
+pub mod join;
+pub mod known_writers;
 pub mod maintainer_scripts;
 pub mod nix_store;
 pub mod owner;
 pub mod package_files;
 pub mod pacman;
+pub mod read_tree;
 pub mod rpm;
+pub mod rpm_database;
 pub mod systemd_words;
 pub mod tmpfiles;
 pub mod unit_directories;
 pub mod usr_merge;
 
+pub use installed_since::{InstalledSince, installed_since};
+pub use join::Owners;
 pub use owner::{Certainty, How, Owner, OwnerFacts, Ownership};
