@@ -13,7 +13,7 @@ use super::nix_store::{StoreOwner, owner_of_target};
 use super::owner::{Certainty, How, Owner, OwnerFacts, Ownership};
 use super::package_files::{Listed, PackageFiles, PackageId};
 use super::pacman;
-use super::unit_directories::UNIT_DIRECTORIES;
+use super::unit_directories::{UNIT_DIRECTORIES, USER_UNIT_DIRECTORY};
 use super::usr_merge::{Aliases, lexical_target};
 use crate::persist::accounts::Accounts;
 
@@ -167,7 +167,7 @@ impl Owners {
             return Some(package(id, How::DatabaseRecord));
         }
         self.agreed(path, |how| how.certainty() == Certainty::Exact)
-            .or_else(|| self.enablement(path))
+            .or_else(|| self.unit_record(path))
             .or_else(|| self.by_target(path, facts.link_target?))
             .or_else(|| self.own_unit(path, facts))
     }
@@ -191,12 +191,19 @@ impl Owners {
         self.files.only_owner(&self.aliases.canonical(&target))
     }
 
-    /// What deb-systemd-helper(1) notes of a unit: that it was enabled, and by which links.
-    fn enablement(&self, path: &[u8]) -> Option<Claim> {
-        let rest = path.strip_prefix(b"var/lib/systemd/deb-systemd-")?;
+    /// What is noted of a unit: when it ran last, and, by deb-systemd-helper(1), that it was enabled by which
+    /// links.
+    fn unit_record(&self, path: &[u8]) -> Option<Claim> {
+        let rest = path.strip_prefix(b"var/lib/systemd/")?;
+        if let Some(timer) = rest.strip_prefix(b"timers/stamp-") {
+            return Some(Claim { claimant: self.unit_claimant(timer)?, how: How::TimerStamp });
+        }
+        let rest = rest.strip_prefix(b"deb-systemd-")?;
         let name = rest.rsplit(|&b| b == b'/').next()?;
         let unit = name.strip_suffix(b".dsh-also").unwrap_or(name);
-        let id = self.unit_package(unit)?;
+        // The directories themselves are the helper's.
+        let helper = || self.files.find(b"init-system-helpers");
+        let id = self.unit_package(unit).or_else(helper)?;
         Some(Claim { claimant: Claimant::Package(id), how: How::EnablementRecord })
     }
 
@@ -230,8 +237,10 @@ impl Owners {
         let is_alone = parts.next().is_none();
         let unit = match first.strip_suffix(b".d") {
             Some(unit) => unit,
-            None if is_alone && facts.file_type != FileType::Dir => first,
-            None => return None,
+            None if !is_alone => return None,
+            None if facts.file_type != FileType::Dir => first,
+            // The directory of links to what the unit wants.
+            None => ENABLING.iter().find_map(|end| first.strip_suffix(*end))?,
         };
         Some(Claim { claimant: self.unit_claimant(unit)?, how: How::UnitFile })
     }
@@ -242,7 +251,7 @@ impl Owners {
 
     fn unit_package(&self, unit: &[u8]) -> Option<PackageId> {
         let listed = |name: &[u8]| {
-            let mut dirs = UNIT_DIRECTORIES.iter();
+            let mut dirs = UNIT_DIRECTORIES.iter().chain(&[USER_UNIT_DIRECTORY]);
             dirs.find_map(|dir| {
                 let path = [dir.as_bytes(), b"/", name].concat();
                 self.files.only_owner(&self.aliases.canonical(&path))
@@ -265,6 +274,10 @@ impl Owners {
         for dir in parents(path) {
             if is_shared(dir) {
                 break;
+            }
+            // What a user has at home is his, although base-files lists `/root`.
+            if let Some(home) = self.agreed(dir, |how| how == How::Home) {
+                return Some(home);
             }
             let listed = self.files.listed(dir);
             if let Some(Listed::ByOne(id)) = listed {
@@ -301,7 +314,8 @@ impl Owners {
 
     fn by_likely_claim(&self, path: &[u8], how: How) -> Option<Claim> {
         for place in std::iter::once(path).chain(parents(path)) {
-            if is_shared(place) {
+            // What is said of a shared directory holds for itself alone.
+            if place != path && is_shared(place) {
                 break;
             }
             let claim = self.agreed(place, |other| other == how);
@@ -380,18 +394,20 @@ fn holds_below(how: How) -> bool {
     !matches!(how, How::OpenFile | How::Ucf | How::DatabaseRecord)
 }
 
+/// How the directories end in which links enable units.
+const ENABLING: [&[u8]; 3] = [b".wants", b".requires", b".upholds"];
+
 /// Whether a link here only says that what it leads to is enabled.
 fn is_enablement(path: &[u8]) -> bool {
     let Some(slash) = path.iter().rposition(|&b| b == b'/') else { return false };
     let dir = &path[..slash];
-    let ends: [&[u8]; 3] = [b".wants", b".requires", b".upholds"];
     let is_runlevel =
         dir.strip_prefix(b"etc/rc").is_some_and(|rest| rest.len() == 3 && rest.ends_with(b".d"));
     is_runlevel
         || dir == b"etc/alternatives"
         || dir == b"etc/systemd/system"
         || dir == b"etc/systemd/user"
-        || ends.iter().any(|end| dir.ends_with(end))
+        || ENABLING.iter().any(|end| dir.ends_with(end))
 }
 
 /// `getty@.service` for `getty@tty1.service`.

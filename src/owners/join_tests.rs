@@ -40,7 +40,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("var/lib/dpkg/info/nginx-common.postinst", "mkdir -p /var/cache/ng-x\n# /var/cache/no\n"),
     (
         "var/lib/dpkg/info/vim:amd64.list",
-        "/.\n/bin/vim\n/usr/bin/x\n/etc/default\n/usr/lib/python3/six.py\n/usr/lib/python3\n",
+        "/.\n/root\n/bin/vim\n/usr/bin/x\n/etc/default\n/usr/lib/python3/six.py\n/usr/lib/python3\n",
     ),
     ("var/lib/dpkg/info/other.list", "/.\n/usr/bin/x\n/usr/lib/python3\n"),
     ("var/lib/dpkg/info/docker.io.list", "/.\n/usr/lib/systemd/system/docker.service\n"),
@@ -57,6 +57,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ),
     ("usr/lib/systemd/system/docker.service", "[Service]\n"),
     ("usr/lib/systemd/system/systemd-update-done.service", ""),
+    ("usr/lib/systemd/system/a.timer", ""),
     ("usr/lib/systemd/system/alias.service", "->nginx.service"),
     ("etc/systemd/system/own.service", "[Service]\nDynamicUser=1\nStateDirectory=own\n"),
     ("etc/systemd/system/own.service.d/a.conf", "[Service]\nLogsDirectory=own2\n"),
@@ -100,10 +101,12 @@ fn each_source_tells_its_owner_and_how_sure_that_is() {
         ("etc/default/vim", "package vim, exact: Ucf"),
         ("etc/systemd/system/own.service", "unit own.service, exact: UnitFile"),
         ("etc/systemd/system/nginx.service.d/x.conf", "unit nginx.service, exact: UnitFile"),
+        ("var/lib/systemd/deb-systemd-helper-enabled", "nobody"),
         (
             "var/lib/systemd/deb-systemd-helper-enabled/x.wants/nginx.service",
             "package nginx-common, exact: EnablementRecord",
         ),
+        ("var/lib/systemd/timers/stamp-a.timer", "unit a.timer, exact: TimerStamp"),
         ("var/cache/ng", "unit nginx.service, exact: CacheDirectory"),
         ("var/cache/ng/a/b", "unit nginx.service, directory: CacheDirectory"),
         ("var/lib/private/own/x", "unit own.service, directory: StateDirectory"),
@@ -113,6 +116,7 @@ fn each_source_tells_its_owner_and_how_sure_that_is() {
         ("etc/nginx/sites/x", "package nginx-common, directory: Listed"),
         ("home/alice", "user alice, exact: Home"),
         ("home/alice/.cache/x", "user alice, directory: Home"),
+        ("root", "package vim, exact: Listed"),
         ("root/.bash_history", "user root, directory: Home"),
         ("etc/default/vim.dpkg-old", "package vim, likely: Named"),
         ("etc/nginx/nginx.conf.dpkg-old", "package nginx-common, directory: Listed"),
@@ -159,6 +163,15 @@ fn a_link_that_enables_belongs_to_what_it_points_to() {
     }
     assert_eq!(owners.package_of_unit("nginx.service"), Some("nginx-common"));
     assert_eq!(owners.package_of_unit("own.service"), None);
+}
+
+#[test]
+fn a_directory_of_links_belongs_to_the_unit_that_wants_what_they_lead_to() {
+    let dir = tree(DEBIAN);
+    let owners = read(dir.path());
+    let facts = OwnerFacts { file_type: FileType::Dir, ..OwnerFacts::UNKNOWN };
+    let path = "etc/systemd/system/nginx.service.wants";
+    assert_eq!(told(&owners, path, &facts), "unit nginx.service, exact: UnitFile");
 }
 
 #[test]

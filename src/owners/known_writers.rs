@@ -26,7 +26,7 @@ const SSH_KEYS: &[Writer] =
     &[Package("openssh-server"), Package("openssh"), Unit("sshd.service"), Unit("ssh.service")];
 const SYSLOG: &[Writer] = &[Package("rsyslog"), Package("syslog-ng"), Package("syslog-ng-core")];
 
-const KNOWN: [KnownPath; 39] = [
+const KNOWN: [KnownPath; 42] = [
     // systemd-update-done.service(8)
     ("etc/.updated", &[Unit("systemd-update-done.service")]),
     ("var/.updated", &[Unit("systemd-update-done.service")]),
@@ -57,6 +57,10 @@ const KNOWN: [KnownPath; 39] = [
     ("etc/ld.so.cache", LIBC),
     ("var/cache/ldconfig", LIBC),
     ("usr/lib/locale/locale-archive", LIBC),
+    ("etc/nsswitch.conf", LIBC),
+    // add-shell(8)
+    ("etc/shells", &[Package("debianutils"), Package("setup"), Package("filesystem")]),
+    ("var/lib/shells.state", &[Package("debianutils")]),
     // hwclock(8), tzselect(8)
     ("etc/adjtime", &[Package("util-linux-extra"), Package("util-linux")]),
     ("etc/localtime", &[Package("tzdata")]),

@@ -73,6 +73,8 @@ pub enum How {
     UnitFile,
     /// A record of deb-systemd-helper that a unit is enabled.
     EnablementRecord,
+    /// The file whose time says when a timer ran last (`Persistent=`, systemd.timer(5)).
+    TimerStamp,
     /// A link in `*.wants`, `rc?.d` or `etc/alternatives`.
     EnabledLink,
     /// A link into the Nix store.
@@ -125,6 +127,7 @@ impl How {
             Self::Ucf => "was installed for it by ucf",
             Self::UnitFile => "is its unit file or a drop-in of it",
             Self::EnablementRecord => "is the record that it is enabled",
+            Self::TimerStamp => "is the stamp of its last run",
             Self::EnabledLink => "is a link that enables it or chooses it",
             Self::NixStore => "is a link to it in the Nix store",
             Self::StateDirectory => "is its StateDirectory=",

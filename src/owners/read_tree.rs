@@ -356,11 +356,7 @@ fn claim(owners: &mut Owners, path: &[u8], claimant: Claimant, how: How) {
 }
 
 fn add_script(owners: &mut Owners, id: PackageId, script: &[u8]) {
-    named_paths(script, |path| {
-        if !is_shared(path) {
-            claim(owners, path, Claimant::Package(id), How::Script);
-        }
-    });
+    named_paths(script, |path| claim(owners, path, Claimant::Package(id), How::Script));
 }
 
 fn add_rpm_package(owners: &mut Owners, header: &Header<'_>) {

@@ -13,6 +13,9 @@ pub const UNIT_DIRECTORIES: [&str; 4] = [
     "lib/systemd/system",
 ];
 
+/// Where packages have the units of users' own managers.
+pub const USER_UNIT_DIRECTORY: &str = "usr/lib/systemd/user";
+
 /// The kinds of unit that start processes, and so have directories.
 const KINDS_WITH_PROCESSES: [&[u8]; 4] = [b".service", b".socket", b".mount", b".swap"];
 
