@@ -21,6 +21,11 @@ fn made_path(line: &[u8], specifiers: Specifiers<'_>) -> Option<Vec<u8>> {
     // Most of a line is not needed, and its last field may have quotes that are part of it.
     let end = line.iter().position(u8::is_ascii_whitespace)?;
     let kind = *line.first().filter(|kind| MAKING.contains(kind))?;
+    // What a credential would make, where one is passed: systemd's provision.conf names `/etc/hosts` so, which is
+    // otherwise somebody else's.
+    if line[..end].contains(&b'^') {
+        return None;
+    }
     let words = split_words(line.get(end..)?);
     let path = words.first().filter(|path| path.starts_with(b"/") || path.starts_with(b"%"))?;
     // `e` takes patterns.
@@ -50,7 +55,7 @@ mod tests {
     #[test]
     fn lines_that_make_something_name_it() {
         let text = "# d /comment\nd /var/lib/dbus 0755 - - -\nL+ /etc/mtab - - - - ../proc/self/mounts\n\
-            f^ \"/etc/a b\" - - - - x\nd /var/log/journal/%m\nQ %S/machines\nf! /run/x - - - - \"quoted\n\
+            f+ \"/etc/a b\" - - - - x\nf^ /etc/hosts - - - - network.hosts\nd /var/log/journal/%m\nQ %S/machines\nf! /run/x - - - - \"quoted\n\
             z /sys/x 0600\nr! /forcefsck\nh /var/log/journal - - - - +C\ne /var/cache/*/x\nd /x/%b\nd rel\nd\n";
         assert_eq!(
             made(text),
