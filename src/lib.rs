@@ -11,6 +11,7 @@ pub mod config;
 pub mod diff;
 pub mod doctor;
 pub mod evidence;
+pub(crate) mod explain;
 pub(crate) mod history;
 pub mod host;
 pub(crate) mod log;

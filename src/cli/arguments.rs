@@ -46,6 +46,13 @@ pub(crate) enum Format {
     Json,
 }
 
+/// What strays are put together by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GroupBy {
+    /// The package, unit or user that they belong to.
+    Owner,
+}
+
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -77,6 +84,11 @@ pub enum Command {
     /// They are never deleted.
     #[command(after_long_help = help::DIFF)]
     Diff(Later<Diff>),
+    /// Tell why a path has its verdict, whose it is, what earlier boots had there, and what to do
+    ///
+    /// Works for any path: removed, kept, forgotten, a directory as a whole, and one that is nowhere.
+    #[command(after_long_help = help::EXPLAIN)]
+    Explain(Later<Explain>),
     /// Tell what each former root lost, or which versions of a path there are
     ///
     /// Goes through all old roots, the oldest first, and live: how long each lived and in how many boots,
@@ -206,6 +218,9 @@ pub struct Diff {
     /// Show what comes back by itself, too: what the last old roots all have the same
     #[arg(long, conflicts_with = "storage")]
     pub(crate) all: bool,
+    /// Group the strays by what they belong to: packages, units, users
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["storage", "flat", "stat", "null", "format"])]
+    pub(crate) by: Option<GroupBy>,
     /// One line a change, nothing folded
     #[arg(long, conflicts_with_all = ["stat", "null"])]
     pub(crate) flat: bool,
@@ -218,6 +233,19 @@ pub struct Diff {
     /// For whom to write
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     #[arg(conflicts_with_all = ["flat", "stat", "null"])]
+    pub(crate) format: Format,
+}
+
+/// The arguments of `explain`.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// Explain PATH, as named on the running machine
+    #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) root: Root,
+    /// For whom to write
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub(crate) format: Format,
 }
 

@@ -115,6 +115,7 @@ long_help!(DIFF, DIFF_EXAMPLES, DIFF_CODES,
     examples {
         "blankroot diff": "Everything, new directories folded",
         "blankroot diff --all": "What comes back by itself, too",
+        "blankroot diff --by owner": "Whose the strays are: a group for each package, unit and user",
         "blankroot diff --stat": "Where there is how much",
         "blankroot diff --flat /etc": "Each change below /etc on a line of its own",
         "blankroot diff -0 /var/lib | xargs -0 ls -ld": "Hand the paths to another program",
@@ -125,6 +126,17 @@ long_help!(DIFF, DIFF_EXAMPLES, DIFF_CODES,
     codes {
         0: "the changes were shown, or the leftovers, however many there are",
         2: "they could not be told, neither tree has a path that was named, or a storage is not there",
+    }
+);
+
+long_help!(EXPLAIN, EXPLAIN_EXAMPLES, EXPLAIN_CODES,
+    examples {
+        "blankroot explain /var/lib/postgresql": "What it is, whose, since when, and what to do",
+        "blankroot explain /etc/hosts --format json | jq '.paths[].advice'": "For programs",
+    }
+    codes {
+        0: "it was told",
+        2: "it could not be told",
     }
 );
 
@@ -202,6 +214,7 @@ pub(crate) const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
     ("forget", FORGET_CODES),
     ("unkeep", UNKEEP_CODES),
     ("diff", DIFF_CODES),
+    ("explain", EXPLAIN_CODES),
     ("history", HISTORY_CODES),
     ("status", STATUS_CODES),
     ("doctor", DOCTOR_CODES),
@@ -218,6 +231,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("forget", FORGET_EXAMPLES),
     ("unkeep", UNKEEP_EXAMPLES),
     ("diff", DIFF_EXAMPLES),
+    ("explain", EXPLAIN_EXAMPLES),
     ("history", HISTORY_EXAMPLES),
     ("status", STATUS_EXAMPLES),
     ("doctor", DOCTOR_EXAMPLES),

@@ -15,6 +15,7 @@ use crate::boot::{expire, hold_next, init, rollback, status};
 use crate::cli::arguments::{Cli, Command};
 use crate::cli::invocation::Failure;
 use crate::diff::command;
+use crate::explain::explain_command;
 use crate::history::history_command;
 use crate::persist::{apply, forget, keep, unkeep};
 use crate::{doctor, ui};
@@ -31,6 +32,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Forget(args) => forget::run(cli, args),
         Command::Unkeep(args) => unkeep::run(cli, args),
         Command::Diff(args) => command::run(cli, args),
+        Command::Explain(args) => explain_command::run(cli, args),
         Command::History(args) => history_command::run(cli, args),
         Command::Status(args) => status::run(cli, args),
         Command::Doctor(args) => doctor::run(cli, args),

@@ -12,12 +12,13 @@ use dirfd::path::Escaped;
 use dirfd::{Error, TreePath};
 use rustix::fs::OFlags;
 
-use crate::cli::arguments::{Cli, Diff, Format};
+use crate::cli::arguments::{Cli, Diff, Format, GroupBy};
 use crate::cli::invocation::{Failure, in_tree, load_config};
 use crate::diff::classify::classify;
+use crate::diff::ownerships::find_owners;
 use crate::diff::{
-    DiffReport, DiffRow, diff_flat, diff_json, diff_stat, diff_tree, diff_trees, leftovers_report,
-    list_everything,
+    DiffReport, DiffRow, diff_flat, diff_json, diff_owners, diff_stat, diff_tree, diff_trees,
+    leftovers_report, list_everything,
 };
 use crate::evidence::ask_old_roots::ask_old_roots;
 use crate::host::HostRoot;
@@ -94,6 +95,13 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     }
     if !only.is_empty() {
         report.only = &only;
+    }
+    if args.by == Some(GroupBy::Owner) {
+        let owners = find_owners(backend.as_ref(), blank, live, &found.changes)?;
+        owners.warnings.iter().for_each(ui::report_warning);
+        let (out, style) = (io::stdout().lock(), ui::style_of_output(cli));
+        diff_owners::write_diff_by_owner(&report, &owners, &style, out)?;
+        return Ok(ExitCode::SUCCESS);
     }
     write_report(cli, args, &report)?;
     Ok(ExitCode::SUCCESS)

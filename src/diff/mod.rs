@@ -9,11 +9,13 @@ pub(crate) mod command;
 pub(crate) mod diff_fixture;
 pub(crate) mod diff_flat;
 pub(crate) mod diff_json;
+pub(crate) mod diff_owners;
 pub(crate) mod diff_stat;
 pub(crate) mod diff_tree;
 pub(crate) mod leftovers;
 pub(crate) mod leftovers_json;
 pub(crate) mod leftovers_report;
+pub(crate) mod ownerships;
 pub(crate) mod summary;
 pub(crate) mod tree_fold;
 
@@ -108,6 +110,8 @@ pub(crate) struct DiffRow<'a> {
     pub(crate) rule: Option<&'a str>,
     /// What old roots tell of it; `None` where there are none.
     pub(crate) class: Option<Class>,
+    /// Its place among all changes, those that are not shown included.
+    pub(crate) at: usize,
 }
 
 impl DiffReport<'_> {
@@ -120,11 +124,12 @@ impl DiffReport<'_> {
         let mut at = 0;
         self.diff.changes.for_each(|path, kind, facts| {
             let class = self.classes.and_then(|classes| classes.class(at));
+            let own = at;
             at += 1;
             // A change without a verdict is one that nobody decided about.
             let (verdict, rule) = verdicts.next().unwrap_or((Verdict::Stray, None));
             if self.shows(path) {
-                see(&DiffRow { path, kind, facts, verdict, rule, class })?;
+                see(&DiffRow { path, kind, facts, verdict, rule, class, at: own })?;
             }
             Ok(())
         })

@@ -59,7 +59,7 @@ struct JsonHistory<'a> {
 }
 
 #[derive(Serialize)]
-struct JsonRoot<'a> {
+pub(crate) struct JsonRoot<'a> {
     name: Option<&'a str>,
     ended: Option<String>,
     state: Option<JsonVersion<'a>>,
@@ -80,7 +80,7 @@ struct JsonVersion<'a> {
 }
 
 impl<'a> JsonRoot<'a> {
-    fn new((root, state): (&'a RootOfHistory, &'a PathState)) -> Self {
+    pub(crate) fn new((root, state): (&'a RootOfHistory, &'a PathState)) -> Self {
         let state = match state {
             PathState::AsInBlank => None,
             PathState::Differs(version) => Some(JsonVersion::new(version)),

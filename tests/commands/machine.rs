@@ -198,7 +198,10 @@ impl<'s> Machine<'s> {
         let words: Vec<&OsStr> = by.iter().map(AsRef::as_ref).chain([program]).collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).args(args).env_clear().stdin(Stdio::null());
-        if !["diff", "forget", "history", "unkeep"].iter().any(|without| name == *without) {
+        if !["diff", "explain", "forget", "history", "unkeep"]
+            .iter()
+            .any(|without| name == *without)
+        {
             command.arg("--host").arg(self.host.path());
         }
         let of_live = !["rollback", "expire", "hold"].iter().any(|without| name == *without);

@@ -7,6 +7,7 @@ mod doctor;
 mod early;
 mod evidence;
 mod expire;
+mod explaining;
 mod hold;
 mod init;
 mod interrupted;

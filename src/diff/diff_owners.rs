@@ -1,0 +1,236 @@
+//! `diff --by owner`: the strays in groups, each owner once, and what one entry would keep of a group.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufWriter, Write};
+
+use dirfd::ChangeKind;
+use dirfd::path::Escaped;
+
+use crate::diff::classify::Verdict;
+use crate::diff::ownerships::Ownerships;
+use crate::diff::summary::content_bytes;
+use crate::diff::{DiffReport, DiffRow};
+use crate::evidence::classes::ClassCounts;
+use crate::owners::installed_since::PackageChange;
+use crate::owners::{Certainty, Owner};
+use crate::ui::colours::{QUIET, STRONG, Style};
+use crate::ui::figures;
+
+/// What a group is of, in the order of the output: what somebody has done, and then what the system did.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum GroupOf {
+    /// All packages to which the same happened since blank.
+    Packages(u8, &'static str),
+    /// One owner.
+    Owner(Owner),
+    /// Nothing tells whose these are.
+    Nobody,
+}
+
+/// Strays of one owner.
+#[derive(Debug, Default)]
+struct Group {
+    paths: Vec<Vec<u8>>,
+    bytes: u64,
+    classes: ClassCounts,
+    certainties: BTreeSet<Certainty>,
+    packages: BTreeSet<String>,
+}
+
+/// Paths that are named of a group.
+const NAMED: usize = 3;
+/// Packages that are named of those that came, went or changed.
+const NAMED_PACKAGES: usize = 8;
+
+/// Writes each group with its size and its first paths.
+pub(crate) fn write_diff_by_owner(
+    report: &DiffReport<'_>,
+    owners: &Ownerships,
+    style: &Style,
+    out: impl Write,
+) -> io::Result<()> {
+    let mut out = BufWriter::new(out);
+    let groups = group_strays(report, owners)?;
+    if groups.is_empty() {
+        writeln!(out, "No strays: nothing will be gone that nobody decided about.")?;
+    }
+    for (of, group) in &groups {
+        let count = figures::count_noun(group.paths.len() as u64, "path", "paths");
+        let mut facts = vec![count, figures::format_size(group.bytes)];
+        facts.extend(words_of_classes(&group.classes));
+        facts.extend(words_of_certainties(of, &group.certainties));
+        let facts = style.paint(QUIET, facts.join(", "));
+        writeln!(out, "{}  {facts}", style.paint(STRONG, title(of, group)))?;
+        if matches!(of, GroupOf::Packages(..)) {
+            continue;
+        }
+        let tops = topmost(&group.paths);
+        for (path, below) in tops.iter().take(NAMED) {
+            let more = match below {
+                0 => String::new(),
+                below => format!(" and {} below", figures::format_count(*below)),
+            };
+            writeln!(out, "  /{}{more}", Escaped(path))?;
+        }
+        if tops.len() > NAMED {
+            let more = figures::format_count((tops.len() - NAMED) as u64);
+            writeln!(out, "  {}", style.paint(QUIET, format_args!("… and {more} more")))?;
+        }
+        if let Some(dir) = common_directory(&group.paths) {
+            let count = figures::format_count(group.paths.len() as u64);
+            let hint = format_args!("one entry for /{} keeps all {count}", Escaped(&dir));
+            writeln!(out, "  {}", style.paint(QUIET, hint))?;
+        }
+    }
+    out.flush()
+}
+
+fn group_strays(
+    report: &DiffReport<'_>,
+    owners: &Ownerships,
+) -> io::Result<BTreeMap<GroupOf, Group>> {
+    let mut groups: BTreeMap<GroupOf, Group> = BTreeMap::new();
+    report.for_each(|row: &DiffRow<'_>| {
+        if row.verdict != Verdict::Stray {
+            return Ok(());
+        }
+        let ownership = owners.get(row.at);
+        let change = ownership.and_then(|ownership| owners.package_change(ownership));
+        let of = match (change, ownership) {
+            (Some(change), _) => GroupOf::Packages(order_of(change), change.word()),
+            (None, Some(ownership)) => GroupOf::Owner(ownership.owner.clone()),
+            (None, None) => GroupOf::Nobody,
+        };
+        let group = groups.entry(of).or_default();
+        group.paths.push(row.path.to_vec());
+        group.bytes += if row.kind == ChangeKind::Removed { 0 } else { content_bytes(row.facts) };
+        group.classes.add(ClassCounts::one(row.class));
+        if let Some(ownership) = ownership {
+            group.certainties.insert(ownership.certainty);
+            if change.is_some() {
+                group.packages.insert(ownership.owner.name().to_string());
+            }
+        }
+        Ok(())
+    })?;
+    Ok(groups)
+}
+
+fn order_of(change: PackageChange) -> u8 {
+    match change {
+        PackageChange::Installed => 0,
+        PackageChange::Updated => 1,
+        PackageChange::Removed => 2,
+    }
+}
+
+/// `5 packages installed: curl, jq, …`, `package nginx`, `of nobody that is known`.
+fn title(of: &GroupOf, group: &Group) -> String {
+    match of {
+        GroupOf::Packages(_, word) => {
+            let count = group.packages.len();
+            let named = group.packages.iter().take(NAMED_PACKAGES);
+            let named = named.map(|name| Escaped(name.as_bytes()).to_string());
+            let named = named.collect::<Vec<_>>().join(", ");
+            let more = if count > NAMED_PACKAGES { ", …" } else { "" };
+            let noun = figures::count_noun(count as u64, "package", "packages");
+            format!("{noun} {word}: {named}{more}")
+        }
+        GroupOf::Owner(owner) => owner.to_string(),
+        GroupOf::Nobody => "of nobody that is known".to_string(),
+    }
+}
+
+fn words_of_classes(classes: &ClassCounts) -> Option<String> {
+    let there: Vec<_> = classes.iter().filter(|(_, count)| *count > 0).collect();
+    match &there[..] {
+        [] => None,
+        [(word, _)] => Some((*word).to_string()),
+        several => {
+            let words =
+                several.iter().map(|(word, n)| format!("{} {word}", figures::format_count(*n)));
+            Some(words.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// How sure it is, unless that is a matter of course.
+fn words_of_certainties(of: &GroupOf, certainties: &BTreeSet<Certainty>) -> Option<String> {
+    let is_owner = matches!(of, GroupOf::Owner(_));
+    let words: Vec<_> = certainties.iter().map(|certainty| certainty.word()).collect();
+    (is_owner && !words.is_empty()).then(|| words.join(" or "))
+}
+
+/// The paths that lie in no other one of them, each with how many do lie in it.
+fn topmost(sorted: &[Vec<u8>]) -> Vec<(&[u8], u64)> {
+    let mut tops: Vec<(&[u8], u64)> = Vec::new();
+    for path in sorted {
+        // The one that it lies in is among the last few: only names that begin alike come between.
+        let near = tops
+            .iter_mut()
+            .rev()
+            .take_while(|(top, _)| path.starts_with(top) || top.len() >= path.len());
+        let within = near.into_iter().find(|(top, _)| crate::diff::is_within(path, top));
+        match within {
+            Some((_, below)) => *below += 1,
+            None => tops.push((path, 0)),
+        }
+    }
+    tops
+}
+
+/// The directory that holds all of them, if there are several and it is one that an entry may keep: deep enough
+/// not to be everybody's.
+fn common_directory(paths: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let first = paths.first()?;
+    if paths.len() < 4 {
+        return None;
+    }
+    let shared = paths.iter().fold(first.len(), |shared, path| {
+        first.iter().zip(path).take_while(|(a, b)| a == b).count().min(shared)
+    });
+    let is_itself = paths.iter().any(|path| path.len() == shared);
+    let end = match is_itself {
+        true => shared,
+        false => first[..shared].iter().rposition(|&b| b == b'/')?,
+    };
+    let dir = &first[..end];
+    let depth = dir.split(|&b| b == b'/').count();
+    let least = if dir.starts_with(b"var/") || dir.starts_with(b"home/") { 3 } else { 2 };
+    (depth >= least).then(|| dir.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(paths: &[&str]) -> Vec<Vec<u8>> {
+        paths.iter().map(|path| path.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn one_entry_is_told_where_one_directory_holds_all_and_is_not_everybodys() {
+        for (held, expected) in [
+            (
+                &["var/lib/db/a", "var/lib/db/b", "var/lib/db/c/d", "var/lib/db/e"][..],
+                Some("var/lib/db"),
+            ),
+            (&["var/lib/db", "var/lib/db/b", "var/lib/db/c", "var/lib/db/e"], Some("var/lib/db")),
+            (&["var/lib/da", "var/lib/db", "var/lib/dc", "var/lib/de"], None),
+            (&["var/lib/db/a", "var/lib/db/b"], None),
+            (&["etc/x/a", "etc/x/b", "etc/x/c", "etc/x/d"], Some("etc/x")),
+            (&["etc/a", "etc/b", "etc/c", "etc/d"], None),
+        ] {
+            let found = common_directory(&paths(held));
+            assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{held:?}");
+        }
+    }
+
+    #[test]
+    fn what_lies_in_another_one_is_counted_there() {
+        let paths = paths(&["a", "a-b", "a-b/x", "a/c", "a/d/e", "b/f"]);
+        let tops = topmost(&paths);
+        let expected: [(&[u8], u64); 3] = [(b"a", 2), (b"a-b", 1), (b"b/f", 0)];
+        assert_eq!(tops, expected);
+    }
+}

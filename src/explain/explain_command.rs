@@ -1,0 +1,191 @@
+//! `explain`: gathers what is known of each path.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::ExitCode;
+
+use backends::{Backend, Tree};
+use chrono::Local;
+use dirfd::cause::Cause;
+use dirfd::changes::ChangesWriter;
+use dirfd::lookup_in_order::LookupInOrder;
+use dirfd::{ChangeKind, Changes, Error, Facts, FileType, Result, TreePath};
+
+use crate::catalogue::Catalogue;
+use crate::cli::arguments::{Cli, Explain, Format};
+use crate::cli::invocation::{Failure, in_tree, load_config};
+use crate::config::Config;
+use crate::diff::classify::{Verdict, Verdicts, classify};
+use crate::diff::ownerships::OwnersOfTrees;
+use crate::diff::summary::{Tally, VERDICTS, content_bytes};
+use crate::diff::{diff_trees, is_within};
+use crate::evidence::ask_old_roots::ask_old_roots;
+use crate::evidence::classes::Classes;
+use crate::explain::explanation::{Explanation, Here, Known};
+use crate::explain::{explanation_json, explanation_text};
+use crate::history::all_roots::AllRoots;
+use crate::history::path_versions::PathHistory;
+use crate::ui;
+
+pub(crate) fn run(cli: &Cli, args: &Explain) -> Result<ExitCode, Failure> {
+    let root = &args.root.root;
+    let paths = args.paths.iter().map(|path| in_tree(path, root, "explain"));
+    let paths = paths.collect::<Result<Vec<_>, Error>>()?;
+    let config = load_config(cli, root)?;
+    let backend = config.open_backend(root)?;
+    if !backend.abilities().needs_rollback {
+        let why = "this root starts empty at every boot, so that there is nothing to compare with";
+        return Err(Error::new("explain what changed", why).into());
+    }
+    let roots = AllRoots::gather(backend.as_ref(), &config)?;
+    let (of, histories) = roots.histories(&paths)?;
+    let catalogue = config.catalogue();
+    let explainer = Explainer::new(backend.as_ref(), &config, &catalogue, &roots)?;
+    let explanations = histories.into_iter().map(|history| explainer.explain(history));
+    let explanations = explanations.collect::<Result<Vec<_>>>()?;
+    let (out, style) = (io::stdout().lock(), ui::style_of_output(cli));
+    match args.format {
+        Format::Json => explanation_json::write_explanations_json(&explanations, &of, out)?,
+        Format::Human => {
+            explanation_text::write_explanations(&explanations, &of, &style, &Local::now(), out)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What all explanations are made from.
+struct Explainer<'a> {
+    backend: &'a dyn Backend,
+    config: &'a Config,
+    catalogue: &'a Catalogue,
+    blank: &'a Tree,
+    live: &'a Tree,
+    changes: Changes,
+    verdicts: Verdicts,
+    classes: Classes,
+    owners: OwnersOfTrees,
+}
+
+/// What the changes at and below a path are.
+#[derive(Default)]
+struct Around {
+    own: Option<(usize, ChangeKind, Facts)>,
+    below: [Tally; VERDICTS.len()],
+}
+
+impl<'a> Explainer<'a> {
+    fn new(
+        backend: &'a dyn Backend,
+        config: &'a Config,
+        catalogue: &'a Catalogue,
+        roots: &'a AllRoots<'_>,
+    ) -> Result<Self> {
+        let (blank, live) = (roots.blank(), roots.live());
+        let changes = diff_trees(backend, blank, live, &|_| ())?.changes;
+        let mut verdicts = classify(&changes, config);
+        let most = config.evidence.old_roots as usize;
+        let is_stamp = |path: &[u8]| catalogue.find(path).is_some_and(|found| found.entry.mtime);
+        let asked = (most, is_stamp);
+        let classes = ask_old_roots(backend, (blank, live), &changes, &mut verdicts, asked)?;
+        let (owners, warnings) = OwnersOfTrees::read(backend, Some(blank), live)?;
+        warnings.iter().for_each(ui::report_warning);
+        Ok(Self { backend, config, catalogue, blank, live, changes, verdicts, classes, owners })
+    }
+
+    fn explain(&self, history: PathHistory) -> Result<Explanation> {
+        let path = history.path.clone();
+        let Around { own, below } = self.look_around(&path);
+        let (here, target) = self.look_here(&path, own.map(|(_, kind, facts)| (kind, facts)))?;
+        let verdict = match own {
+            Some((at, ..)) => {
+                let (verdict, rule) =
+                    self.verdicts.iter().nth(at).unwrap_or((Verdict::Stray, None));
+                Some((verdict, rule.map(str::to_string)))
+            }
+            None => self.verdict_without_change(&path),
+        };
+        let facts = match here {
+            Here::Changed(kind, facts) => (kind, facts),
+            Here::Same | Here::Nowhere => (ChangeKind::Added, NO_FACTS),
+        };
+        let owner = self.owners.owner_of(path.as_bytes(), facts.0, &facts.1, &target);
+        let class = own.and_then(|(at, ..)| self.classes.class(at));
+        Ok(Explanation {
+            here,
+            verdict,
+            below,
+            owner,
+            class: class.map(|class| (class, self.classes.boots())),
+            history,
+            known: Known::of(self.catalogue, &path),
+            path,
+        })
+    }
+
+    fn look_around(&self, path: &TreePath) -> Around {
+        let mut around = Around::default();
+        let mut cursor = self.changes.cursor();
+        let mut at = 0;
+        while let Some((row, kind, facts)) = cursor.next_row() {
+            if row == path.as_bytes() {
+                around.own = Some((at, kind, *facts));
+            } else if is_within(row, path.as_bytes()) {
+                let verdict = self.verdicts.get(at).unwrap_or(Verdict::Stray);
+                let tally = VERDICTS.iter().zip(&mut around.below).find(|(v, _)| **v == verdict);
+                if let Some((_, tally)) = tally {
+                    tally.count += 1;
+                    tally.bytes +=
+                        if kind == ChangeKind::Removed { 0 } else { content_bytes(facts) };
+                }
+            }
+            at += 1;
+        }
+        around
+    }
+
+    /// What is there, and what it says if it is a link.
+    fn look_here(
+        &self,
+        path: &TreePath,
+        own: Option<(ChangeKind, Facts)>,
+    ) -> Result<(Here, Vec<u8>)> {
+        let look = |tree: &Tree| -> Result<Option<Vec<u8>>> {
+            let view = self.backend.view(tree)?;
+            target_of(view.as_fd(), path)
+                .map_err(|why| Error::io(format!("look at {path} in {}", tree.name), why))
+        };
+        let in_live = look(self.live)?;
+        Ok(match (own, in_live) {
+            (Some((kind, facts)), target) => {
+                (Here::Changed(kind, facts), target.unwrap_or_default())
+            }
+            (None, Some(target)) => (Here::Same, target),
+            (None, None) if look(self.blank)?.is_some() => (Here::Same, Vec::new()),
+            (None, None) => (Here::Nowhere, Vec::new()),
+        })
+    }
+
+    /// What would become of the path if something were there: for kept and forgotten ones the rule.
+    fn verdict_without_change(&self, path: &TreePath) -> Option<(Verdict, Option<String>)> {
+        let mut writer = ChangesWriter::new();
+        writer.record_path(path.as_bytes(), ChangeKind::Modified, NO_FACTS);
+        let verdicts = classify(&writer.finish(), self.config);
+        let (verdict, rule) = verdicts.iter().next()?;
+        (verdict != Verdict::Stray).then(|| (verdict, rule.map(str::to_string)))
+    }
+}
+
+/// Those of a path of which nothing is known.
+const NO_FACTS: Facts =
+    Facts { file_type: FileType::File, mode: 0, uid: 0, gid: 0, size: 0, mtime: 0, mtime_nanos: 0 };
+
+/// What a tree has at a path: the target if it is a link, else nothing; `None` if there is nothing.
+fn target_of(tree: BorrowedFd<'_>, path: &TreePath) -> io::Result<Option<Vec<u8>>> {
+    let looked = LookupInOrder::new(tree)?
+        .look_at(path.as_bytes(), |place, _| Ok(place.link_target()?.unwrap_or_default()));
+    match looked {
+        Ok(target) => target.map(Some),
+        Err(why) if Cause::of(&why).leads_nowhere() => Ok(None),
+        Err(why) => Err(why),
+    }
+}

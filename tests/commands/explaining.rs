@@ -1,0 +1,127 @@
+//! `explain` and `diff --by owner`: whose a change is, what it is, and what to do about it.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::machine::{Machine, Ran, on_initialised};
+
+fn write(machine: &Machine<'_>, path: &str, text: &str) {
+    let path = machine.live().join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// Tells `story` of a machine on which a package was installed since blank, a service has made its state, a user
+/// has come, and something is there that nobody knows.
+fn on_used_machine(story: impl FnOnce(&mut Machine<'_>) + Send) {
+    on_initialised(|machine| {
+        machine.mount();
+        let status =
+            "Package: jq\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.7\n\n";
+        write(machine, "var/lib/dpkg/status", status);
+        write(machine, "var/lib/dpkg/info/jq.list", "/.\n/usr\n/usr/bin\n/usr/bin/jq\n");
+        write(machine, "usr/bin/jq", "a program");
+        let unit = "[Service]\nExecStart=/bin/orders\nStateDirectory=orders\n";
+        write(machine, "etc/systemd/system/orders.service", unit);
+        for number in 0..5 {
+            write(machine, &format!("var/lib/orders/{number}.db"), "an order");
+        }
+        let passwd = "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n";
+        write(machine, "etc/passwd", passwd);
+        write(machine, "home/alice/thesis", "precious");
+        write(machine, "var/lib/postgresql/17/main/PG_VERSION", "17\n");
+        write(machine, "strange/thing", "?");
+        story(machine);
+    });
+}
+
+#[track_caller]
+fn has_line(ran: &Ran, beginning: &str) {
+    let found = ran.out.lines().any(|line| line.starts_with(beginning));
+    assert!(found, "no line `{beginning}` in {ran:#?}");
+}
+
+#[test]
+fn strays_are_grouped_by_owner_and_one_entry_is_offered_for_many() {
+    on_used_machine(|machine| {
+        let ran = machine.run(&["diff", "--by", "owner"]).expect(0);
+        has_line(&ran, "1 package installed: jq  ");
+        has_line(&ran, "unit orders.service  7 paths, ");
+        has_line(&ran, "user alice  ");
+        has_line(&ran, "of nobody that is known  ");
+        has_line(&ran, "  /strange and 1 below");
+        assert_eq!(ran.err, "");
+        let refused = machine.run(&["diff", "--by", "owner", "--flat"]);
+        assert_eq!(refused.code, 2, "{refused:#?}");
+    });
+}
+
+#[test]
+fn a_path_is_explained_with_owner_catalogue_boots_and_the_command_to_run() {
+    on_used_machine(|machine| {
+        let ran = machine.run(&["explain", "/var/lib/postgresql/17/main"]).expect(0);
+        has_line(&ran, "/var/lib/postgresql/17/main");
+        has_line(&ran, "  is        new since blank: a dir");
+        has_line(&ran, "  verdict   stray: nobody has decided about it");
+        has_line(&ran, "  below     1 stray");
+        has_line(&ran, "  known as  in /var/lib/postgresql, the databases of PostgreSQL");
+        assert!(ran.out.contains("run `blankroot keep /var/lib/postgresql`"), "{ran:#?}");
+        let ran = machine.run(&["explain", "/var/lib/orders/1.db"]).expect(0);
+        has_line(
+            &ran,
+            "  owner     unit orders.service (directory: a directory around it is its StateDirectory=",
+        );
+        machine.roll_back().expect(0);
+        machine.run(&["expire"]).expect(0);
+        let ran = machine.run(&["explain", "/var/lib/orders/1.db"]).expect(0);
+        has_line(&ran, "  is        neither in live nor in blank");
+        has_line(&ran, "  000001-3f2a1c9e");
+        assert!(ran.out.contains("version 1: added, file 0644 0:0, 8 B"), "{ran:#?}");
+        has_line(&ran, "  live             now               as in blank");
+    });
+}
+
+#[test]
+fn what_is_kept_forgotten_removed_unchanged_or_nowhere_is_explained_too() {
+    on_used_machine(|machine| {
+        let file = machine.live().join("etc/blankroot.toml");
+        let text = fs::read_to_string(machine.config()).unwrap();
+        let lists = "\n[forget]\npaths = [\"/var/cache/**\"]\n[[storage]]\npath = \"/persist\"\n\
+                     directories = [\"/var/lib/orders\"]\n";
+        fs::write(&file, text + lists).unwrap();
+        fs::remove_file(machine.live().join("etc/conf.d/07.conf")).unwrap();
+        let paths = [
+            "/var/lib/orders/1.db",
+            "/var/cache/x",
+            "/etc/conf.d/07.conf",
+            "/etc/inline",
+            "/nowhere",
+        ];
+        let args: Vec<&str> = ["explain", "--format", "json"].into_iter().chain(paths).collect();
+        let ran = machine.run(&args).expect(0);
+        let document: Value = serde_json::from_str(&ran.out).unwrap();
+        let told: Vec<String> = document["paths"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| {
+                let word = |value: &Value| value.as_str().unwrap_or("-").to_string();
+                [word(&one["is"]), word(&one["verdict"]), word(&one["advice"]["do"])].join(" ")
+            })
+            .collect();
+        let expected = [
+            "changed kept nothing",
+            "nowhere forgotten nothing",
+            "changed stray decide",
+            "same - nothing",
+            "nowhere - nothing",
+        ];
+        assert_eq!(told, expected, "{ran:#?}");
+        let rule = document["paths"][0]["rule"].as_str().unwrap();
+        assert!(rule.starts_with("keep /var/lib/orders (") && rule.contains(".toml:"), "{rule}");
+        for paths in [&["explain"][..], &["explain", "relative/../.."]] {
+            assert_eq!(machine.run(paths).code, 2);
+        }
+    });
+}
