@@ -1,7 +1,6 @@
 //! Paths that a program writes and neither package nor unit names: what its manual says of them. Pure.
 //!
-//! This is for the few that nothing of the tree itself tells; a line here is for a path that was found without
-//! an owner on a machine as it was installed.
+//! This is for the few of which nothing in the tree itself tells.
 
 /// Who writes a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -112,14 +112,14 @@ impl Reading {
         self.found(path.as_bytes(), listed)
     }
 
-    /// The content of a plain file in a directory; `Ok(None)` of anything else.
+    /// The content of a plain file in a directory.
     fn plain_file(&mut self, dir: &Listing<'_>, name: &CStr, max: u64) -> Option<Vec<u8>> {
         let read = dir.place(name).open_file().and_then(|file| read_open(file, max));
-        match read {
-            // A link or a fifo, or it was removed meanwhile.
-            Err(error) if is_gone(&error) => None,
-            read => self.found(&dir.path_of(name), read),
-        }
+        let read = read.map_err(|error| match is_gone(&error) && !is_not_found(&error) {
+            true => io::Error::other("it is not a plain file"),
+            false => error,
+        });
+        self.found(&dir.path_of(name), read)
     }
 
     /// The same, also through a link that gives a file its own name: so NixOS has its units.

@@ -206,6 +206,7 @@ fn what_cannot_be_read_is_told_and_hides_nothing_else() {
         owners.warnings(),
         [
             "cannot read /var/lib/dpkg/info/huge.list: it has 4294967296 bytes, and at most 16777216 are read",
+            "cannot read /var/lib/dpkg/info/link.list: it is not a plain file",
             "cannot read /var/lib/rpm/Packages.db: it is in a format other than SQLite, which is not read",
         ]
     );
