@@ -141,6 +141,10 @@ impl UnitSettings {
                     else {
                         continue;
                     };
+                    // systemd takes names relative to the base alone, and never the base itself.
+                    if name.path.starts_with(b"/") || !is_directory_name(&name.path) {
+                        continue;
+                    }
                     let bases = [Some(known.base), known.private.filter(|_| self.has_dynamic_user)];
                     for base in bases.into_iter().flatten() {
                         push_path(&mut paths, &[base, b"/", &name.path].concat(), known.how);
@@ -170,6 +174,10 @@ fn add_words(list: &mut Vec<Vec<u8>>, value: &[u8]) {
         list.clear();
     }
     list.extend(split_words(value));
+}
+
+fn is_directory_name(name: &[u8]) -> bool {
+    dirfd::TreePath::parse(name).is_ok_and(|path| path.depth() > 0)
 }
 
 fn push_path(paths: &mut Vec<UnitPath>, path: &[u8], how: How) {
@@ -240,7 +248,7 @@ mod tests {
     fn a_unit_has_the_directories_that_it_names() {
         let text = "[Unit]\nRequiresMountsFor=/var/lib/a \"/srv/b c\"\nStateDirectory=no\n[Service]\n\
             # StateDirectory=comment\nStateDirectory = foo \\\n; between\n  foo/%p\nCacheDirectory=%N\n\
-            LogsDirectory=../odd\nReadWritePaths=-/etc/foo +/inner\n";
+            LogsDirectory=../odd / . /odd\nReadWritePaths=-/etc/foo +/inner\n";
         let path = |path: &str, how| (path.to_string(), how);
         assert_eq!(
             paths("foo.service", &[text]),

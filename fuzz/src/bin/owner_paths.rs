@@ -15,7 +15,10 @@ fuzz_target!(|input: &[u8]| {
         assert!(!name.is_empty() && !name.contains(&b'/'));
         assert!(target.starts_with(b"/nix/store/"));
     }
-    if let Some(led) = lexical_target(path, target) {
+    // A path of a tree is clean, and no target has a NUL.
+    let Ok(clean) = dirfd::TreePath::parse(path) else { return };
+    let path = clean.as_bytes();
+    if let Some(led) = lexical_target(path, target).filter(|led| !led.contains(&0)) {
         assert_eq!(dirfd::TreePath::parse(&led).map(|led| led.as_bytes().to_vec()), Ok(led));
     }
     if let Some(origin) = origin(path) {
