@@ -64,9 +64,11 @@ fn hash_content(
     let opened = open_file::open_expected(place, stat)?;
     let of = opened.as_fd();
     // Each part begins with a letter and its length, so that no two files with other parts hash alike.
-    for (name, value) in xattrs::of_open(of)? {
-        hash_part(&mut hasher, b'x', name.to_bytes());
-        hash_part(&mut hasher, b'=', &value);
+    if !xattrs::has_none(of) {
+        for (name, value) in xattrs::of_open(of)? {
+            hash_part(&mut hasher, b'x', name.to_bytes());
+            hash_part(&mut hasher, b'=', &value);
+        }
     }
     match stat.facts.file_type {
         FileType::File | FileType::Dir => {
@@ -84,7 +86,8 @@ fn hash_content(
     }
     if stat.facts.file_type == FileType::File && stat.facts.size > 0 {
         hasher.update(b"c");
-        let read = hash_file(&File::from(opened), limit, &mut hasher, buffer)?;
+        let size = stat.facts.size.min(limit);
+        let read = hash_file(&File::from(opened), size, &mut hasher, buffer)?;
         if read != stat.facts.size {
             return Ok(Content::Unreadable);
         }
@@ -99,30 +102,28 @@ fn hash_part(hasher: &mut Hasher, letter: u8, part: &[u8]) {
     hasher.update(&[letter]).update(&(part.len() as u64).to_le_bytes()).update(part);
 }
 
-/// Adds the bytes of a file, and returns how many there were.
+/// Adds the first `size` bytes of a file, and returns how many there were.
 fn hash_file(
     mut file: &File,
-    limit: u64,
+    size: u64,
     hasher: &mut Hasher,
     buffer: &mut Vec<u8>,
 ) -> io::Result<u64> {
     buffer.resize(CHUNK, 0);
     let mut total = 0;
-    loop {
-        match file.read(buffer) {
-            Ok(0) => return Ok(total),
+    while total < size {
+        let most = usize::try_from(size - total).unwrap_or(CHUNK).min(CHUNK);
+        match file.read(&mut buffer[..most]) {
+            Ok(0) => break,
             Ok(len) => {
                 hasher.update(&buffer[..len]);
                 total += len as u64;
-                // It grows while it is read.
-                if total > limit {
-                    return Ok(total);
-                }
             }
             Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
             Err(why) => return Err(why),
         }
     }
+    Ok(total)
 }
 
 fn first_half(hash: &[u8; 32]) -> [u8; 16] {

@@ -104,6 +104,12 @@ pub fn has_too_many(place: Place<'_>) -> bool {
     fs::llistxattr_query(path_of(place)).is_ok_and(|length| length > MOST)
 }
 
+/// Whether an open file has no attribute at all, where that can be told at once: not of one that is open as a
+/// path alone.
+pub fn has_none(file: BorrowedFd<'_>) -> bool {
+    fs::flistxattr_query(file) == Ok(0)
+}
+
 /// Names with their values.
 pub type Values = Vec<(CString, Vec<u8>)>;
 

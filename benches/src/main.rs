@@ -15,6 +15,7 @@ use scratch::file_systems::Throwaway;
 mod apply;
 mod changes;
 mod diff;
+mod evidence;
 mod field;
 mod machine;
 mod measure;
@@ -42,9 +43,9 @@ struct Options {
     /// How often each command runs; the median counts
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
-    /// Only these parts: a, 1,900 changes; b, in ten times the files; c, everything is new; e,
-    /// rollback; f, a week's history; g, apply. Memory is told with a and c
-    #[arg(long, value_name = "LETTERS", default_value = "abcefg")]
+    /// Only these parts: a, 1,900 changes; b, in ten times the files; c, everything is new; d,
+    /// old roots are asked; e, rollback; f, a week's history; g, apply. Memory is told with a and c
+    #[arg(long, value_name = "LETTERS", default_value = "abcdefg")]
     only: String,
     /// Put the table into FILE, between its markers, too
     #[arg(long, value_name = "FILE")]
@@ -80,6 +81,9 @@ fn compare(options: &Options) -> Result<ExitCode> {
     let mut rows = Vec::new();
     if ['a', 'b', 'c'].into_iter().any(|part| options.wants(part)) {
         rows.extend(diff::measure(options, &namespace)?);
+    }
+    if options.wants('d') {
+        rows.extend(evidence::measure(options, &namespace)?);
     }
     if options.wants('e') {
         rows.extend(rollback::measure(options, &namespace)?);

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use chrono::{DateTime, TimeZone};
 use dirfd::path::shell_word;
-use dirfd::{ChangeKind, TreePath};
+use dirfd::{ChangeKind, FileType, TreePath};
 
 use crate::diff::classify::Verdict;
 use crate::diff::diff_flat::style_of_verdict;
@@ -104,11 +104,15 @@ fn describe_here(here: Here) -> String {
         Here::Same => "the same in live and in blank".to_string(),
         Here::Changed(kind, facts) => {
             let file_type = facts.file_type.word();
-            let size = figures::format_size(facts.size);
+            // Of all else, the size is a matter of the file system's.
+            let size = match facts.file_type {
+                FileType::File => format!(", {}", figures::format_size(facts.size)),
+                _ => String::new(),
+            };
             match kind {
-                ChangeKind::Added => format!("new since blank: a {file_type}, {size}"),
-                ChangeKind::Removed => format!("gone since blank: a {file_type}, {size}"),
-                ChangeKind::Modified => format!("another {file_type} than in blank, {size}"),
+                ChangeKind::Added => format!("new since blank: a {file_type}{size}"),
+                ChangeKind::Removed => format!("gone since blank: a {file_type}{size}"),
+                ChangeKind::Modified => format!("another {file_type} than in blank{size}"),
                 ChangeKind::Metadata => {
                     format!(
                         "the same {file_type} as in blank with another owner, mode or attribute"
@@ -152,11 +156,11 @@ fn describe_next_step(next: &NextStep) -> String {
     };
     match next {
         NextStep::Nothing(why) => format!("nothing to do: {why}"),
-        NextStep::Keep(path, why) => format!("{why}: run `blankroot keep {}`", word(path)),
-        NextStep::Forget(path, why) => format!("{why}: run `blankroot forget {}`", word(path)),
+        NextStep::Keep(path, why) => format!("{why}; run `blankroot keep {}`", word(path)),
+        NextStep::Forget(path, why) => format!("{why}; run `blankroot forget {}`", word(path)),
         NextStep::Decide(path, why) => {
             let path = word(path);
-            format!("{why}: run `blankroot keep {path}` or `blankroot forget {path}`")
+            format!("{why}; run `blankroot keep {path}` or `blankroot forget {path}`")
         }
     }
 }
