@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use dirfd::error::describe;
 use dirfd::fault::change;
 use dirfd::path::Escaped;
-use dirfd::{Error, Result, atomic_file};
+use dirfd::{Error, Result, atomic_file, directory_walker};
 use rustix::fs::{AtFlags, statat, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,14 @@ impl Life {
         atomic_file::replace(old, &life_name(&self.tree), &text, MODE)
             .map_err(|e| Error::io(action, e))
     }
+}
+
+/// Whether there is any digest in the open directory of old roots: if not, nobody has to look at old roots for
+/// theirs.
+pub fn has_digests(old: BorrowedFd<'_>) -> Result<bool> {
+    let names = directory_walker::list_names(old)
+        .map_err(|e| Error::io("list the directory of old roots", e))?;
+    Ok(names.iter().any(|name| name.to_bytes().ends_with(DIGEST)))
 }
 
 /// The bytes of the digest of `old_root`, which lies in the open directory of old roots; `None` if there is

@@ -9,18 +9,20 @@ use std::{fmt, io};
 use backends::{Backend, Slot, Tree};
 use dirfd::cause::Cause;
 use dirfd::path::Escaped;
-use dirfd::{Error, TreePath};
+use dirfd::{Changes, Error, TreePath};
 use rustix::fs::OFlags;
 
 use crate::cli::arguments::{Cli, Diff, Format, GroupBy};
 use crate::cli::invocation::{Failure, in_tree, load_config};
-use crate::diff::classify::classify;
+use crate::config::Config;
+use crate::diff::classify::{Verdicts, classify};
 use crate::diff::ownerships::find_owners;
 use crate::diff::{
     DiffReport, DiffRow, diff_flat, diff_json, diff_owners, diff_stat, diff_tree, diff_trees,
     leftovers_report, list_everything,
 };
 use crate::evidence::ask_old_roots::ask_old_roots;
+use crate::evidence::classes::Classes;
 use crate::host::HostRoot;
 use crate::persist::create;
 use crate::persist::resolve::ancestors;
@@ -56,23 +58,10 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     };
     drop(progress);
     let mut verdicts = classify(&found.changes, &config);
-    let most = config.evidence.old_roots as usize;
-    let classes = match blank {
-        Some(blank) => {
-            let catalogue = config.catalogue();
-            let is_stamp =
-                |path: &[u8]| catalogue.find(path).is_some_and(|found| found.entry.mtime);
-            let asked = (most, is_stamp);
-            Some(ask_old_roots(
-                backend.as_ref(),
-                (blank, live),
-                &found.changes,
-                &mut verdicts,
-                asked,
-            )?)
-        }
-        None => None,
-    };
+    let classes = blank.and_then(|blank| {
+        let trees = (blank, live);
+        ask_if_possible(backend.as_ref(), trees, &found.changes, &mut verdicts, &config)
+    });
     let mut report = DiffReport {
         blank,
         live,
@@ -105,6 +94,26 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     }
     write_report(cli, args, &report)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What old roots tell. Without that the changes are told all the same, and why it is missing.
+fn ask_if_possible(
+    backend: &dyn Backend,
+    trees: (&Tree, &Tree),
+    changes: &Changes,
+    verdicts: &mut Verdicts,
+    config: &Config,
+) -> Option<Classes> {
+    let catalogue = config.catalogue();
+    let is_stamp = |path: &[u8]| catalogue.find(path).is_some_and(|found| found.entry.mtime);
+    let asked = (config.evidence.old_roots as usize, is_stamp);
+    match ask_old_roots(backend, trees, changes, verdicts, asked) {
+        Ok(classes) => Some(classes),
+        Err(why) => {
+            ui::report_warning(format_args!("no old root is asked about the changes: {why}"));
+            None
+        }
+    }
 }
 
 /// Where a path lies that is no part of live or blank.

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use backends::old_root_files::read_digest;
+use backends::old_root_files::{has_digests, read_digest};
 use backends::{Backend, OldRoot, Tree};
 use dirfd::lookup_in_order::LookupInOrder;
 use dirfd::{ChangeKind, Changes, Error, Facts, Result};
@@ -29,6 +29,9 @@ pub(crate) fn read_digests(
     }) else {
         return Ok(());
     };
+    if !has_digests(old_dir.as_fd())? {
+        return Ok(());
+    }
     let old_roots = backend.old_roots()?;
     let own = old_roots.iter().rev().filter(|old_root| is_of(old_root, live));
     let digests = own.filter_map(|old_root| read_digest_of(old_dir.as_fd(), old_root, blank));

@@ -292,3 +292,18 @@ fn history_of_a_path_counts_equal_content_as_one_version() {
         machine.run(&["history", "/var/lib", "--format", "json"]).expect(0).says("\"below\":");
     });
 }
+
+#[test]
+fn where_old_roots_cannot_be_asked_the_changes_are_told_all_the_same() {
+    after_boots(1, |machine| {
+        ordinary_life(machine, 2);
+        machine.rename("old-roots", "elsewhere");
+        symlink("elsewhere", machine.top().join("old-roots")).unwrap();
+        let ran = machine.run(&["diff"]).expect(0).says("seed");
+        assert!(
+            ran.err.contains("no old root is asked about the changes: cannot open"),
+            "{ran:#?}"
+        );
+        assert!(!ran.out.contains("regenerated"), "{ran:#?}");
+    });
+}
