@@ -11,6 +11,7 @@ use crate::diff::ownerships::Ownerships;
 use crate::diff::summary::content_bytes;
 use crate::diff::{DiffReport, DiffRow};
 use crate::evidence::classes::ClassCounts;
+use crate::evidence::topmost_added::{is_below, is_past};
 use crate::owners::installed_since::PackageChange;
 use crate::owners::{Certainty, Owner};
 use crate::ui::colours::{QUIET, STRONG, Style};
@@ -164,16 +165,16 @@ fn words_of_certainties(of: &GroupOf, certainties: &BTreeSet<Certainty>) -> Opti
 /// The paths that lie in no other one of them, each with how many do lie in it.
 fn topmost(sorted: &[Vec<u8>]) -> Vec<(&[u8], u64)> {
     let mut tops: Vec<(&[u8], u64)> = Vec::new();
+    // The places of those that what comes may still lie in.
+    let mut open: Vec<usize> = Vec::new();
     for path in sorted {
-        // The one that it lies in is among the last few: only names that begin alike come between.
-        let near = tops
-            .iter_mut()
-            .rev()
-            .take_while(|(top, _)| path.starts_with(top) || top.len() >= path.len());
-        let within = near.into_iter().find(|(top, _)| crate::diff::is_within(path, top));
-        match within {
-            Some((_, below)) => *below += 1,
-            None => tops.push((path, 0)),
+        open.retain(|&top| !is_past(path, tops[top].0));
+        match open.iter().find(|&&top| is_below(path, tops[top].0)) {
+            Some(&top) => tops[top].1 += 1,
+            None => {
+                open.push(tops.len());
+                tops.push((path, 0));
+            }
         }
     }
     tops

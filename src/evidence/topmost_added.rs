@@ -36,10 +36,12 @@ impl TopmostAdded {
     }
 }
 
-fn is_below(path: &[u8], dir: &[u8]) -> bool {
+/// Whether `path` lies in `dir`, at whatever depth.
+pub(crate) fn is_below(path: &[u8], dir: &[u8]) -> bool {
     path.strip_prefix(dir).is_some_and(|rest| rest.first() == Some(&b'/'))
 }
 
-fn is_past(path: &[u8], dir: &[u8]) -> bool {
+/// Whether `path`, and so all that follows it in the order of bytes, comes after whatever lies in `dir`.
+pub(crate) fn is_past(path: &[u8], dir: &[u8]) -> bool {
     !is_below(path, dir) && path.iter().gt(dir.iter().chain([&b'/']))
 }
