@@ -193,7 +193,8 @@ fn known_flags() -> IFlags {
     LETTERS.into_iter().fold(IFlags::empty(), |all, (flag, _)| all | flag)
 }
 
-fn flag_letters(flags: IFlags) -> String {
+/// The letters of flags in chattr(1).
+pub fn flag_letters(flags: IFlags) -> String {
     LETTERS
         .into_iter()
         .filter(|(flag, _)| flags.contains(*flag))

@@ -23,12 +23,18 @@ pub struct Handle<'a> {
 /// Opens what has this name, if it is still the one that `expected` tells of. `ESTALE` if it is
 /// another one by now.
 pub fn open_expected(place: Place<'_>, expected: &Stat) -> io::Result<OwnedFd> {
+    open_and_look(place, expected).map(|(opened, _)| opened)
+}
+
+/// The same, and what the kernel tells of it now.
+pub(crate) fn open_and_look(place: Place<'_>, expected: &Stat) -> io::Result<(OwnedFd, Stat)> {
     let opened = match expected.facts.file_type {
-        FileType::File => place.open_file()?.into(),
+        FileType::File => place.open_to_read()?,
         FileType::Dir | FileType::Subvolume => open_dir(place.dir, place.name)?,
         _ => open_path(place)?,
     };
-    if of_open(opened.as_fd())?.is_same_file(expected) { Ok(opened) } else { Err(stale_handle()) }
+    let found = of_open(opened.as_fd())?;
+    if found.is_same_file(expected) { Ok((opened, found)) } else { Err(stale_handle()) }
 }
 
 /// Opens a link or a special file that this process made a moment ago in a directory that nobody else

@@ -1,7 +1,7 @@
 //! What the kernel tells of one file that is named in an open directory.
 
 use std::ffi::CStr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::{fmt, io};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, Statx, StatxFlags};
@@ -151,6 +151,12 @@ impl Place<'_> {
     ///
     /// `ESTALE` if the name leads to something else by now.
     pub fn open_file(self) -> io::Result<std::fs::File> {
+        let file = std::fs::File::from(self.open_to_read()?);
+        if file.metadata()?.is_file() { Ok(file) } else { Err(Errno::STALE.into()) }
+    }
+
+    /// The same of what may be no regular file by now, so that the caller has to look.
+    pub(crate) fn open_to_read(self) -> io::Result<OwnedFd> {
         // Should the name lead to a fifo by now, then opening it must not wait for a writer.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let open = |flags| fs::openat(self.dir, self.name, flags, Mode::empty());
@@ -159,12 +165,11 @@ impl Place<'_> {
             Err(Errno::PERM) => open(flags),
             opened => opened,
         };
-        let file = match opened {
-            Ok(fd) => std::fs::File::from(fd),
-            Err(Errno::LOOP | Errno::NXIO) => return Err(Errno::STALE.into()),
-            Err(error) => return Err(error.into()),
-        };
-        if file.metadata()?.is_file() { Ok(file) } else { Err(Errno::STALE.into()) }
+        match opened {
+            Ok(opened) => Ok(opened),
+            Err(Errno::LOOP | Errno::NXIO) => Err(Errno::STALE.into()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -118,10 +118,24 @@ pub type Values = Vec<(CString, Vec<u8>)>;
 /// Whoever owns a file can give it more names than the kernel lists (`E2BIG`, listxattr(2)). Then
 /// these are the ones that say who gets in.
 pub fn of_open(file: BorrowedFd<'_>) -> io::Result<Values> {
+    read_open(file).map(|(values, _)| values)
+}
+
+/// The same, and whether they are all that the file has.
+pub(crate) fn read_open(file: BorrowedFd<'_>) -> io::Result<(Values, bool)> {
     let path = path_of_open(file);
-    let mut names: Vec<CString> = match read_growing(|buffer| fs::listxattr(&path, buffer)) {
-        Err(Errno::NOTSUP) => return Ok(Vec::new()),
-        Err(Errno::TOOBIG) => ACCESS.map(CStr::to_owned).to_vec(),
+    // By the descriptor where it is open for more than its path: the way through /proc takes longer.
+    let list = match read_growing(|buffer| fs::flistxattr(file, buffer)) {
+        Err(Errno::BADF) => read_growing(|buffer| fs::listxattr(&path, buffer)),
+        list => list,
+    };
+    let mut is_all = true;
+    let mut names: Vec<CString> = match list {
+        Err(Errno::NOTSUP) => return Ok((Vec::new(), true)),
+        Err(Errno::TOOBIG) => {
+            is_all = false;
+            ACCESS.map(CStr::to_owned).to_vec()
+        }
         list => list?.split_inclusive(|&b| b == 0).filter_map(own_name).collect(),
     };
     names.retain(|name| ![REPLACED, PRIVATE].contains(&name.as_c_str()));
@@ -134,7 +148,7 @@ pub fn of_open(file: BorrowedFd<'_>) -> io::Result<Values> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(values)
+    Ok((values, is_all))
 }
 
 /// Gives an open file these attributes, and takes away those that it got from its directory.

@@ -4,15 +4,18 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use blankroot::cli::COMPLETION_VARIABLE;
 use blankroot::cli::arguments::Cli;
 use blankroot::cli::help::{examples, exit_status};
 use clap::{Command, CommandFactory};
-use clap_complete::{Shell, generate_to};
+use clap_complete::env::Shells;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 /// The page on the configuration, which is written by hand.
 const CONFIGURATION: &str = include_str!("../docs/man/blankroot.toml.5");
+
+const NAME: &str = "blankroot";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let Some(dir) = env::args_os().nth(1).map(PathBuf::from) else {
@@ -23,8 +26,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     man_pages(&command, &make(&dir, "man1")?)?;
     fs::write(make(&dir, "man5")?.join("blankroot.toml.5"), CONFIGURATION)?;
     let completions = make(&dir, "completions")?;
-    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        generate_to(shell, &mut Cli::command(), "blankroot", &completions)?;
+    // Each asks the command itself, which alone knows the old roots and what they have.
+    for (shell, file) in
+        [("bash", "blankroot.bash"), ("zsh", "_blankroot"), ("fish", "blankroot.fish")]
+    {
+        let shells = Shells::builtins();
+        let shell = shells.completer(shell).ok_or("a shell that is not known")?;
+        let mut script = Vec::new();
+        shell.write_registration(COMPLETION_VARIABLE, NAME, NAME, NAME, &mut script)?;
+        fs::write(completions.join(file), script)?;
     }
     Ok(())
 }

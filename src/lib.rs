@@ -17,6 +17,7 @@ pub mod host;
 pub(crate) mod log;
 pub mod owners;
 pub mod persist;
+pub mod restore;
 pub(crate) mod steps;
 pub mod systemd;
 pub mod ui;

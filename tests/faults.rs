@@ -17,6 +17,8 @@ mod init;
 mod keep;
 #[path = "faults/kept.rs"]
 mod kept;
+#[path = "faults/restore.rs"]
+mod restore;
 #[path = "faults/scenario.rs"]
 mod scenario;
 #[path = "faults/stage.rs"]

@@ -19,6 +19,7 @@ mod evidence;
 mod field;
 mod machine;
 mod measure;
+mod restore;
 mod rollback;
 mod snapper;
 mod table;
@@ -44,8 +45,9 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
     /// Only these parts: a, 1,900 changes; b, in ten times the files; c, everything is new; d,
-    /// old roots are asked; e, rollback; f, a week's history; g, apply. Memory is told with a and c
-    #[arg(long, value_name = "LETTERS", default_value = "abcdefg")]
+    /// old roots are asked; e, rollback; f, a week's history; g, apply; h, restore. Memory is told with
+    /// a and c
+    #[arg(long, value_name = "LETTERS", default_value = "abcdefgh")]
     only: String,
     /// Put the table into FILE, between its markers, too
     #[arg(long, value_name = "FILE")]
@@ -90,6 +92,9 @@ fn compare(options: &Options) -> Result<ExitCode> {
     }
     if options.wants('g') {
         rows.extend(apply::measure(options, &namespace)?);
+    }
+    if options.wants('h') {
+        rows.extend(restore::measure(options, &namespace)?);
     }
     if !rows.is_empty() {
         report.push('\n');

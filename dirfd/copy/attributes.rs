@@ -12,24 +12,33 @@ use crate::open_file::Handle;
 use crate::stat::{Moment, Place, SET_ID, Stat, mount_of};
 use crate::{Error, Facts, FileType, Result, TreePath, boundary, xattrs};
 
+/// What a copy does not get of its original's attributes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NotGiven {
+    /// Set-user-ID bits, set-group-ID bits or capabilities, which are not allowed.
+    pub(crate) privileges: bool,
+    /// Extended attributes that are too many to be listed.
+    pub(crate) unlisted: bool,
+}
+
 /// The order matters: a new owner drops setuid bits and capabilities, some attributes need the
 /// owner's permission to write, an ACL sets permission bits, and all of it changes times.
 ///
-/// Returns whether there were privileges, which the copy does not get.
+/// Returns what the copy did not get.
 pub(crate) fn copy_attributes(
     from: Handle<'_>,
     stat: &Stat,
     to: Handle<'_>,
     limits: &Limits,
-) -> io::Result<bool> {
+) -> io::Result<NotGiven> {
     let mut wanted = stat.facts;
-    let mut attributes = xattrs::of_open(from.fd())?;
-    let mut dropped = false;
+    let (mut attributes, is_all) = xattrs::read_open(from.fd())?;
+    let mut privileges = false;
     if limits.no_privileges {
         let all = attributes.len();
         attributes.retain(|(name, _)| name.as_c_str() != xattrs::CAPABILITY);
         let has_mode = wanted.file_type != FileType::Symlink;
-        dropped = all > attributes.len() || (has_mode && wanted.mode & SET_ID != 0);
+        privileges = all > attributes.len() || (has_mode && wanted.mode & SET_ID != 0);
         wanted.mode &= !SET_ID;
     }
     set(&wanted, attributes, to)?;
@@ -38,7 +47,7 @@ pub(crate) fn copy_attributes(
         last_modification: as_timespec((wanted.mtime, wanted.mtime_nanos)),
     };
     change("copy: set times", || to.set_times(&times))?;
-    Ok(dropped)
+    Ok(NotGiven { privileges, unlisted: !is_all })
 }
 
 /// The same without times: owner, extended attributes and mode.

@@ -16,17 +16,17 @@ const CHUNK: usize = 256 * 1024;
 /// Bytes that the kernel copies at a time, so that there is something to tell meanwhile.
 const PIECE: usize = 64 << 20;
 
-/// Copies what is in one open regular file to an empty one. `can_clone` is cleared when sharing extents is not possible
+/// Copies what is in one open regular file of `size` bytes to an empty one. `can_clone` is cleared when sharing extents is not possible
 /// between these file systems, so that it is not tried for every file.
 ///
 /// `progress` is told of bytes as they are copied.
 pub(crate) fn copy_data(
     source: &File,
+    size: u64,
     target: &File,
     can_clone: &mut bool,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<()> {
-    let size = source.metadata()?.len();
     if size == 0 {
         return Ok(());
     }

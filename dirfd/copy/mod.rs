@@ -15,7 +15,7 @@ use rustix::fs::{self, AtFlags, IFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::boundary::Boundary;
-use crate::copy::attributes::Limits;
+use crate::copy::attributes::{Limits, NotGiven};
 use crate::directory_walker::{self, Descent, Reached, open_dir};
 use crate::fault::change;
 use crate::inode_flags::{self, InodeFlags};
@@ -51,9 +51,12 @@ impl Copied {
         }
     }
 
-    fn note_privileges(&mut self, path: impl FnOnce() -> TreePath, dropped: bool) {
-        if dropped {
-            self.privileges.push(path);
+    fn note_not_given(&mut self, path: impl Fn() -> TreePath, not_given: NotGiven) {
+        if not_given.privileges {
+            self.privileges.push(&path);
+        }
+        if not_given.unlisted {
+            self.unlisted.push(&path);
         }
     }
 }
@@ -92,7 +95,7 @@ pub fn copy_tree_or_file(
         copied.linked_outside.push(|| shown.clone());
     }
     copied.note(|| shown.clone(), flags.refused);
-    copied.note_privileges(|| shown.clone(), flags.privileges);
+    copied.note_not_given(|| shown.clone(), flags.not_given);
     Ok(copied)
 }
 
@@ -234,7 +237,7 @@ impl Copier<'_> {
         }
         let path = || self.shown.join_path(&self.way.path_of(name));
         self.told.note(path, flags.refused);
-        self.told.note_privileges(path, flags.privileges);
+        self.told.note_not_given(path, flags.not_given);
         if stat.links > 1 {
             let first = self.way.record(name.to_bytes());
             let linked = Linked { first, missing: stat.links - 1 };
@@ -318,10 +321,10 @@ impl Copier<'_> {
             Ok(dir) => {
                 let flags = Flags::give(dir, to)?;
                 let (dir, to) = (Handle::of_data(dir), Handle::of_data(to));
-                let dropped = attributes::copy_attributes(dir, stat, to, self.limits)?;
+                let not_given = attributes::copy_attributes(dir, stat, to, self.limits)?;
                 let way = || self.shown.join_path(&self.way.here());
                 self.told.note(way, flags.refused);
-                self.told.note_privileges(way, dropped);
+                self.told.note_not_given(way, not_given);
                 match (self.way.is_at_root(), flags.locks) {
                     (true, locks) => self.told.locks = locks,
                     (false, Some(locks)) => self.locked.push((self.way.record_here(), locks)),
@@ -380,8 +383,8 @@ pub(crate) struct Flags {
     pub refused: String,
     /// Those that forbid changes.
     pub locks: Option<IFlags>,
-    /// Whether the original has set-user-ID bits or capabilities that the copy must not have.
-    pub privileges: bool,
+    /// What the copy has not of the attributes.
+    pub not_given: NotGiven,
 }
 
 impl Flags {
@@ -389,7 +392,7 @@ impl Flags {
     pub fn give(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<Self> {
         let Some(flags) = InodeFlags::of(from)? else { return Ok(Self::default()) };
         let locks = Some(flags.locks()).filter(|locks| !locks.is_empty());
-        Ok(Self { refused: flags.give(to)?, locks, privileges: false })
+        Ok(Self { refused: flags.give(to)?, locks, not_given: NotGiven::default() })
     }
 }
 
@@ -405,18 +408,20 @@ pub(crate) fn copy_single_file(
 ) -> Result<Flags, Failure> {
     let file_type = stat.facts.file_type;
     limits.check(file_type)?;
-    let source = open_file::open_expected(from, stat).map_err(Failure::reading)?;
-    let mut stat = *stat;
-    if file_type != FileType::Subvolume {
-        stat = of_open(source.as_fd())?;
-    }
+    let opened = open_file::open_and_look(from, stat).map_err(Failure::reading)?;
+    let (source, stat) = match file_type {
+        FileType::Subvolume => (opened.0, *stat),
+        _ => opened,
+    };
     let from = Handle::new(source.as_fd(), file_type);
     let mut flags = Flags::default();
     let made: OwnedFd = match file_type {
         FileType::File => {
             let (source, target) = (source.try_clone()?.into(), make_file(to)?);
             flags = Flags::give(from.fd(), target.as_fd())?;
-            data::copy_data(&source, &target, can_clone, &mut |bytes| progress(0, bytes))?;
+            data::copy_data(&source, stat.facts.size, &target, can_clone, &mut |bytes| {
+                progress(0, bytes)
+            })?;
             target.into()
         }
         FileType::Symlink => {
@@ -433,7 +438,7 @@ pub(crate) fn copy_single_file(
         }
     };
     let made = Handle::new(made.as_fd(), file_type);
-    flags.privileges = attributes::copy_attributes(from, &stat, made, limits)?;
+    flags.not_given = attributes::copy_attributes(from, &stat, made, limits)?;
     progress(1, 0);
     Ok(flags)
 }

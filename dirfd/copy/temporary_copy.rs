@@ -16,6 +16,7 @@ use crate::copy::private_directory::PrivateDir;
 use crate::copy::{Copied, Progress, copy_tree_or_file};
 use crate::directory_walker::{self, Reached, open_dir};
 use crate::fault::change;
+use crate::inode_flags::InodeFlags;
 use crate::path_set::Told;
 use crate::remove::remove_if_same;
 use crate::stat::{Place, Stat, is_gone};
@@ -47,7 +48,7 @@ impl Aside {
         progress: Progress<'_>,
     ) -> Result<Self> {
         let limits = Limits::of(from, shown.0)?;
-        Self::make_within(limits, from, to, base, shown, progress)
+        Self::make_within(limits, true, from, to, base, shown, progress)
     }
 
     /// The same from a view of an old root, which is mounted by ourselves, with limits that say nothing
@@ -59,11 +60,24 @@ impl Aside {
         shown: (&TreePath, &TreePath),
         progress: Progress<'_>,
     ) -> Result<Self> {
-        Self::make_within(Limits::default(), from, to, base, shown, progress)
+        Self::make_within(Limits::default(), true, from, to, base, shown, progress)
+    }
+
+    /// The same without comparing the two, which takes as long as the copy: for what stays where it is, so
+    /// that a copy that is made again differs in nothing, and what is lost with it is the copy alone.
+    pub fn make_of_what_stays(
+        from: Place<'_>,
+        to: Place<'_>,
+        base: BorrowedFd<'_>,
+        shown: (&TreePath, &TreePath),
+        progress: Progress<'_>,
+    ) -> Result<Self> {
+        Self::make_within(Limits::default(), false, from, to, base, shown, progress)
     }
 
     fn make_within(
         limits: Limits,
+        compares: bool,
         from: Place<'_>,
         to: Place<'_>,
         base: BorrowedFd<'_>,
@@ -88,7 +102,9 @@ impl Aside {
                         inode_flags::lock_changes(file.as_fd(), *locks).map_err(failed)?;
                     copied.note(|| shown.0.clone(), refused);
                 }
-                expect_same(from, there, shown, &limits, &mut copied)?;
+                if compares {
+                    expect_same(from, there, shown, &limits, &mut copied)?;
+                }
                 if let Some((file, _)) = &locked {
                     inode_flags::unlock_changes(file.as_fd()).map_err(failed)?;
                 }
@@ -236,6 +252,38 @@ pub fn difference(one: Place<'_>, other: Place<'_>, shown: &TreePath) -> Result<
     })
 }
 
+/// The flags that forbid changes to a file or directory and that its copy, which is the same in all else, has
+/// not; `None` where that is not so. A copy gets them last, after its name.
+pub fn missing_locks(of: Place<'_>, copy: Place<'_>, shown: &TreePath) -> Result<Option<IFlags>> {
+    let failed = |why| Error::io(format!("compare {shown} with its copy"), why);
+    let (a, b) = (of.stat().map_err(failed)?, copy.stat().map_err(failed)?);
+    let owner_and_mode = |stat: &Stat| (stat.facts.uid, stat.facts.gid, stat.facts.mode);
+    let file_type = a.facts.file_type;
+    if file_type != b.facts.file_type
+        || owner_and_mode(&a) != owner_and_mode(&b)
+        || !matches!(file_type, FileType::File | FileType::Dir)
+    {
+        return Ok(None);
+    }
+    let one = open_file::open_expected(of, &a).map_err(failed)?;
+    let other = open_file::open_expected(copy, &b).map_err(failed)?;
+    let flags = |file: &OwnedFd| InodeFlags::of(file.as_fd()).map_err(failed);
+    let (Some(wanted), Some(found)) = (flags(&one)?, flags(&other)?) else { return Ok(None) };
+    let lacks_locks = !wanted.locks().is_empty() && found.locks().is_empty();
+    if !lacks_locks || wanted.without_locks() != found.without_locks() {
+        return Ok(None);
+    }
+    let attributes = |file: &OwnedFd| xattrs::of_open(file.as_fd()).map_err(failed);
+    let is_same = attributes(&one)? == attributes(&other)?
+        && match file_type {
+            FileType::File => !compare::content_differs(of, copy).map_err(|why| why.at(shown))?,
+            _ => compare_by_walk(one.as_fd(), other.as_fd(), &|_| {})?
+                .iter()
+                .all(|row| row.path.as_bytes().is_empty()),
+        };
+    Ok(is_same.then_some(wanted.locks()))
+}
+
 /// How two files differ, or what two directories have below that does.
 enum Differing<T> {
     Below(T),
@@ -275,6 +323,7 @@ fn expect_same(
 ) -> Result<()> {
     // One that was empty when it was copied may hold something by now.
     copied.left_out = Told::default();
+    copied.unlisted = Told::default();
     let mut judge = |below: &TreePath, kind| {
         let path = || shown.0.join_path(below);
         let pair = Pair::reach(from, to, below);

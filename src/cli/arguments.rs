@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::builder::Resettable;
 use clap::{ArgMatches, Args, Error, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::engine::ArgValueCompleter;
 
 use crate::cli::help::{self};
+use crate::restore::complete_restore;
 
 /// Erase your darlings, and never lose one you wanted: restores the root to a blank snapshot at
 /// every boot, and tells exactly what appeared since.
@@ -132,6 +134,19 @@ pub enum Command {
     /// Stop keeping paths: move their data back to live, or leave it in storage
     #[command(after_long_help = help::UNKEEP)]
     Unkeep(Later<Unkeep>),
+    /// Bring paths back from an old root: files and whole directories
+    ///
+    /// A path goes where it was, or below the directory of `--to`, as a copy that shares its data with the
+    /// old root where the file system can; owner, mode, times, extended attributes, access control lists,
+    /// hard links, holes and flags are the same. Missing parents are made as the old root has them. No link
+    /// is followed on the way. What is there and differs stays, unless `--overwrite` sets it aside; a
+    /// directory is restored as a whole and never merged with one that is there.
+    ///
+    /// Without `--from` there must be one version alone: one old root that has the path, or several that all
+    /// have the same. The copy gets its name once it is whole and on the disk. Whatever interrupts that,
+    /// nothing is lost, and the same command goes on.
+    #[command(after_long_help = help::RESTORE)]
+    Restore(Later<Restore>),
     /// Tell whether this boot was rolled back, and what is wrong with the set-up
     ///
     /// Also tells what the next rollback would meet, and lists the old roots with their sizes.
@@ -418,6 +433,33 @@ pub struct Unkeep {
     /// would write is lost
     #[arg(long)]
     pub(crate) even_if_unseen: bool,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// The arguments of `restore`.
+#[derive(Args, Debug)]
+pub struct Restore {
+    /// What to restore, by its path on the machine
+    #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
+    #[arg(add = ArgValueCompleter::new(complete_restore::complete_path))]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) root: Root,
+    /// Take it from this old root: its name as `status` lists it (000012-3f2a1c9e), its number (12), the id of
+    /// the boot that set it aside, the beginning of any of them, or `last` for the youngest
+    #[arg(long, value_name = "BOOT")]
+    #[arg(add = ArgValueCompleter::new(complete_restore::complete_old_root))]
+    pub(crate) from: Option<String>,
+    /// Restore into the directory DIR, which must be there, instead: PATH becomes DIR/NAME, as with
+    /// `cp -a PATH DIR`
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) to: Option<PathBuf>,
+    /// Where something else is already, set it aside in the same directory, as NAME.before-restore-1 or with
+    /// the next number that nothing has
+    #[arg(long)]
+    pub(crate) overwrite: bool,
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

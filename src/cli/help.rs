@@ -111,6 +111,20 @@ long_help!(UNKEEP, UNKEEP_EXAMPLES, UNKEEP_CODES,
     }
 );
 
+long_help!(RESTORE, RESTORE_EXAMPLES, RESTORE_CODES,
+    examples {
+        "blankroot restore /etc/hosts": "The only version that old roots have",
+        "blankroot restore --from last /var/lib/notes": "A directory, as the last boot left it",
+        "blankroot restore --from 12 --to /root /etc/hosts": "To /root/hosts, to compare the two",
+        "blankroot restore --from 12 --overwrite --dry-run /etc/hosts": "See what would be set aside",
+    }
+    codes {
+        0: "they are restored, by now or already",
+        1: "something was refused or failed; the reason was told, and nothing is lost",
+        2: "it could not be told what to do",
+    }
+);
+
 long_help!(DIFF, DIFF_EXAMPLES, DIFF_CODES,
     examples {
         "blankroot diff": "Everything, new directories folded",
@@ -213,6 +227,7 @@ pub(crate) const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
     ("keep", KEEP_CODES),
     ("forget", FORGET_CODES),
     ("unkeep", UNKEEP_CODES),
+    ("restore", RESTORE_CODES),
     ("diff", DIFF_CODES),
     ("explain", EXPLAIN_CODES),
     ("history", HISTORY_CODES),
@@ -230,6 +245,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("keep", KEEP_EXAMPLES),
     ("forget", FORGET_EXAMPLES),
     ("unkeep", UNKEEP_EXAMPLES),
+    ("restore", RESTORE_EXAMPLES),
     ("diff", DIFF_EXAMPLES),
     ("explain", EXPLAIN_EXAMPLES),
     ("history", HISTORY_EXAMPLES),

@@ -18,7 +18,11 @@ use crate::diff::command;
 use crate::explain::explain_command;
 use crate::history::history_command;
 use crate::persist::{apply, forget, keep, unkeep};
+use crate::restore::restore_command;
 use crate::{doctor, ui};
+
+/// By this variable of the environment a shell says that it completes a command line, and which shell it is.
+pub const COMPLETION_VARIABLE: &str = "BLANKROOT_COMPLETE";
 
 /// Runs what the command line asks for, and returns the exit code that is documented there.
 pub fn run(cli: &Cli) -> ExitCode {
@@ -31,6 +35,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Keep(args) => keep::run(cli, args),
         Command::Forget(args) => forget::run(cli, args),
         Command::Unkeep(args) => unkeep::run(cli, args),
+        Command::Restore(args) => restore_command::run(cli, args),
         Command::Diff(args) => command::run(cli, args),
         Command::Explain(args) => explain_command::run(cli, args),
         Command::History(args) => history_command::run(cli, args),

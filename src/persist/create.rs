@@ -267,8 +267,19 @@ pub(crate) fn exchange_with_backup(
     parent: BorrowedFd<'_>,
     name: &OsStr,
 ) -> io::Result<OsString> {
+    let names = (1..=atomic_file::ATTEMPTS).map(|number| backup_name(name, number));
+    exchange_setting_aside(copy, parent, name, names)
+}
+
+/// The same; what was there gets the first of `names` that nothing has.
+pub(crate) fn exchange_setting_aside(
+    copy: Place<'_>,
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    names: impl IntoIterator<Item = OsString>,
+) -> io::Result<OsString> {
     let made = copy.stat()?;
-    let aside = rename_to_backup(parent, copy, name)?;
+    let aside = rename_to_unused_of(parent, copy, names)?;
     let beside = CString::new(aside.as_bytes())?;
     let beside = Place { dir: parent, name: &beside };
     let named = CString::new(name.as_bytes())?;
@@ -284,9 +295,12 @@ pub(crate) fn exchange_with_backup(
     Ok(aside)
 }
 
-fn rename_to_backup(parent: BorrowedFd<'_>, copy: Place<'_>, name: &OsStr) -> io::Result<OsString> {
-    for number in 1..=atomic_file::ATTEMPTS {
-        let aside = backup_name(name, number);
+fn rename_to_unused_of(
+    parent: BorrowedFd<'_>,
+    copy: Place<'_>,
+    names: impl IntoIterator<Item = OsString>,
+) -> io::Result<OsString> {
+    for aside in names {
         let beside = CString::new(aside.as_bytes())?;
         let beside = Place { dir: parent, name: &beside };
         match change("apply: name beside", || rename_noreplace(copy, beside)) {

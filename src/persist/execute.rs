@@ -331,7 +331,7 @@ fn copy_aside(
 }
 
 /// The two sides may be on two file systems: it is told which one has no room.
-fn with_space_hint(why: Error, parent: &TreePath) -> Error {
+pub(crate) fn with_space_hint(why: Error, parent: &TreePath) -> Error {
     match why.cause() {
         Cause::Full => why.hint(format!(
             "make room on the file system of {parent}, and run this again; until then all is as it \

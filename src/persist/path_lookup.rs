@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use dirfd::boundary::Boundary;
 use dirfd::manifest::Census;
@@ -11,6 +11,7 @@ use dirfd::{Error, FileType, Result, TreePath, atomic_file};
 use rustix::fs::{self, OFlags};
 
 use crate::host::{Machine, is_not_found};
+use crate::persist::create;
 use crate::persist::real_path::LinkOnTheWay;
 
 /// Something that has a path.
@@ -50,23 +51,50 @@ impl Dentry {
 pub(crate) fn look_up(machine: &Machine, path: &TreePath) -> Result<Option<Dentry>> {
     let failed = |why: io::Error| {
         let action = format!("look at {path}");
-        match find_link_on_the_way(machine, path) {
-            Some(link) => Error::new(action, link.reason()).hint(link.hint()),
-            None => Error::io(action, why),
-        }
+        find_link_on_the_way(machine, path).map_or_else(
+            || Error::io(action.clone(), why),
+            |link| Error::new(action.clone(), link.reason()).hint(link.hint()),
+        )
     };
-    let parent = match machine.parent_of(path) {
-        Ok(parent) => parent,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(why) => return Err(failed(why)),
+    match machine.parent_of(path) {
+        Ok(parent) => look_up_in(parent, path).map_err(failed),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(failed(why)),
+    }
+}
+
+/// The same in the tree that is open as `root` and is called `shown`, where a file on the way is nothing,
+/// too.
+pub(crate) fn look_up_in_tree(
+    root: BorrowedFd<'_>,
+    path: &TreePath,
+    shown: &str,
+) -> Result<Option<Dentry>> {
+    let failed = |why: io::Error| {
+        let action = format!("look at {path} of {shown}");
+        let open = |place: &TreePath, flags| create::open_beneath(root, place.as_path(), flags);
+        LinkOnTheWay::find(path, |place| link_target(|flags| open(place, flags))).map_or_else(
+            || Error::io(action.clone(), why),
+            |link| Error::new(action.clone(), link.reason()).hint(link.hint()),
+        )
     };
+    let parent = path.parent().unwrap_or_default();
+    match create::open_beneath(root, parent.as_path(), OFlags::PATH | OFlags::DIRECTORY) {
+        Ok(parent) => look_up_in(parent, path).map_err(failed),
+        Err(why) if is_not_found(&why) => Ok(None),
+        Err(why) => Err(failed(why)),
+    }
+}
+
+/// What has the last name of `path` in the open directory `parent`.
+fn look_up_in(parent: OwnedFd, path: &TreePath) -> io::Result<Option<Dentry>> {
     let name = path.name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
-    let name = CString::new(name).map_err(|why| failed(why.into()))?;
-    let boundary = Boundary::of(parent.as_fd()).map_err(failed)?;
+    let name = CString::new(name)?;
+    let boundary = Boundary::of(parent.as_fd())?;
     let stat = match boundary.stat(Place { dir: parent.as_fd(), name: &name }) {
         Ok(stat) => stat,
         Err(why) if is_not_found(&why) => return Ok(None),
-        Err(why) => return Err(failed(why)),
+        Err(why) => return Err(why),
     };
     let is_mount = boundary.is_beyond_mount(&stat);
     Ok(Some(Dentry { parent, name, stat, is_mount }))
@@ -96,10 +124,13 @@ pub(crate) fn find_unnamed(machine: &Machine, source: &TreePath) -> io::Result<O
 
 /// The first link on the way to `path`.
 pub(crate) fn find_link_on_the_way(machine: &Machine, path: &TreePath) -> Option<LinkOnTheWay> {
-    LinkOnTheWay::find(path, |place| {
-        let opened = machine.open_at(place, OFlags::PATH | OFlags::NOFOLLOW).ok()?;
-        let is_link = of_open(opened.as_fd()).ok()?.facts.file_type == FileType::Symlink;
-        let target = fs::readlinkat(&opened, c"", Vec::new()).ok().filter(|_| is_link)?;
-        Some(target.into_bytes())
-    })
+    LinkOnTheWay::find(path, |place| link_target(|flags| machine.open_at(place, flags)))
+}
+
+/// What a link says that `open` opens; `None` of anything else.
+fn link_target(open: impl Fn(OFlags) -> io::Result<OwnedFd>) -> Option<Vec<u8>> {
+    let opened = open(OFlags::PATH | OFlags::NOFOLLOW).ok()?;
+    let is_link = of_open(opened.as_fd()).ok()?.facts.file_type == FileType::Symlink;
+    let target = fs::readlinkat(&opened, c"", Vec::new()).ok().filter(|_| is_link)?;
+    Some(target.into_bytes())
 }

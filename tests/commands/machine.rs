@@ -198,10 +198,8 @@ impl<'s> Machine<'s> {
         let words: Vec<&OsStr> = by.iter().map(AsRef::as_ref).chain([program]).collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).args(args).env_clear().stdin(Stdio::null());
-        if !["diff", "explain", "forget", "history", "unkeep"]
-            .iter()
-            .any(|without| name == *without)
-        {
+        let without_host = ["diff", "explain", "forget", "history", "restore", "unkeep"];
+        if !without_host.iter().any(|without| name == *without) {
             command.arg("--host").arg(self.host.path());
         }
         let of_live = !["rollback", "expire", "hold"].iter().any(|without| name == *without);

@@ -22,6 +22,7 @@ mod own_list;
 mod reading;
 mod refusals;
 mod renaming;
+mod restore;
 mod rollback;
 mod running;
 mod status;
