@@ -58,14 +58,17 @@ impl Verdicts {
         (self.rules.len() - 1) as u32
     }
 
-    /// Gives the changes at which `regenerated` is true that verdict; `rule` says why.
-    pub(crate) fn mark_regenerated(&mut self, regenerated: &[bool], rule: String) {
-        if !regenerated.contains(&true) {
+    /// Gives the changes at these places that verdict; `rule` says why.
+    pub(crate) fn mark_regenerated(&mut self, places: &[usize], rule: String) {
+        if places.is_empty() {
             return;
         }
         let rule = self.add_rule(rule);
-        let marked = self.judged.iter_mut().zip(regenerated).filter(|(_, marked)| **marked);
-        marked.for_each(|(judged, _)| *judged = (Verdict::Regenerated, Some(rule)));
+        for &at in places {
+            if let Some(judged) = self.judged.get_mut(at) {
+                *judged = (Verdict::Regenerated, Some(rule));
+            }
+        }
     }
 
     /// The verdict of the change at this place.

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::process::ExitCode;
-use std::{fmt, io};
+use std::sync::mpsc;
+use std::{fmt, io, thread};
 
 use backends::{Backend, Slot, Tree};
 use dirfd::cause::Cause;
 use dirfd::path::Escaped;
-use dirfd::{Changes, Error, TreePath};
+use dirfd::{Error, TreePath};
 use rustix::fs::OFlags;
 
 use crate::cli::arguments::{Cli, Diff, Format, GroupBy};
@@ -18,10 +19,10 @@ use crate::config::Config;
 use crate::diff::classify::{Verdicts, classify};
 use crate::diff::ownerships::find_owners;
 use crate::diff::{
-    DiffReport, DiffRow, diff_flat, diff_json, diff_owners, diff_stat, diff_tree, diff_trees,
-    leftovers_report, list_everything,
+    DiffReport, DiffRow, TreeDiff, diff_flat, diff_json, diff_owners, diff_stat, diff_tree,
+    diff_trees, leftovers_report, list_everything,
 };
-use crate::evidence::ask_old_roots::ask_old_roots;
+use crate::evidence::ask_old_roots::{ask_old_roots, read_digests};
 use crate::evidence::classes::Classes;
 use crate::host::HostRoot;
 use crate::persist::create;
@@ -51,17 +52,7 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     } else {
         None
     };
-    let progress = ProgressCounter::of_names("comparing");
-    let found = match blank {
-        Some(blank) => diff_trees(backend.as_ref(), blank, live, &|count| progress.set(count))?,
-        None => list_everything(backend.as_ref(), live, &|count| progress.set(count))?,
-    };
-    drop(progress);
-    let mut verdicts = classify(&found.changes, &config);
-    let classes = blank.and_then(|blank| {
-        let trees = (blank, live);
-        ask_if_possible(backend.as_ref(), trees, &found.changes, &mut verdicts, &config)
-    });
+    let (found, verdicts, classes) = find_and_judge(backend.as_ref(), (blank, live), &config)?;
     let mut report = DiffReport {
         blank,
         live,
@@ -96,24 +87,41 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What old roots tell. Without that the changes are told all the same, and why it is missing.
-fn ask_if_possible(
+/// The changes, with their verdicts and what old roots tell of them.
+fn find_and_judge(
     backend: &dyn Backend,
-    trees: (&Tree, &Tree),
-    changes: &Changes,
-    verdicts: &mut Verdicts,
+    (blank, live): (Option<&Tree>, &Tree),
     config: &Config,
-) -> Option<Classes> {
-    let catalogue = config.catalogue();
-    let is_stamp = |path: &[u8]| catalogue.find(path).is_some_and(|found| found.entry.mtime);
-    let asked = (config.evidence.old_roots as usize, is_stamp);
-    match ask_old_roots(backend, trees, changes, verdicts, asked) {
-        Ok(classes) => Some(classes),
-        Err(why) => {
+) -> Result<(TreeDiff, Verdicts, Option<Classes>), Error> {
+    let progress = ProgressCounter::of_names("comparing");
+    let tell = |count| progress.set(count);
+    let Some(blank) = blank else {
+        let found = list_everything(backend, live, &tell)?;
+        let verdicts = classify(&found.changes, config);
+        return Ok((found, verdicts, None));
+    };
+    thread::scope(|scope| {
+        // Digests are read while the trees are compared, but for one no further than they are asked.
+        let (send, digests) = mpsc::sync_channel(1);
+        scope.spawn(move || {
+            let most = config.evidence.old_roots as usize;
+            let see = |digest| send.send(Ok(digest)).is_ok();
+            if let Err(why) = read_digests(backend, (blank, live), most, see) {
+                // Nobody listens any more where the trees could not be compared.
+                let _ = send.send(Err(why));
+            }
+        });
+        let found = diff_trees(backend, blank, live, &tell)?;
+        let mut verdicts = classify(&found.changes, config);
+        let catalogue = config.catalogue();
+        let is_stamp = |path: &[u8]| catalogue.find(path).is_some_and(|found| found.entry.mtime);
+        let asked = ask_old_roots(backend, live, &found.changes, &mut verdicts, digests, is_stamp);
+        // The changes are told without that, too, and why it is missing.
+        let classes = asked.inspect_err(|why| {
             ui::report_warning(format_args!("no old root is asked about the changes: {why}"));
-            None
-        }
-    }
+        });
+        Ok((found, verdicts, classes.ok()))
+    })
 }
 
 /// Where a path lies that is no part of live or blank.

@@ -2,40 +2,36 @@
 //! themselves.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::{io, thread};
 
 use backends::old_root_files::{has_digests, read_digest};
 use backends::{Backend, OldRoot, Tree};
 use dirfd::lookup_in_order::LookupInOrder;
-use dirfd::{ChangeKind, Changes, Error, Facts, Result};
+use dirfd::{Changes, Error, Result};
 
 use crate::diff::classify::{Verdict, Verdicts};
 use crate::evidence::classes::{Classes, Version};
 use crate::evidence::digest::Digest;
 use crate::evidence::make_digest::read_changed;
-use crate::evidence::regenerated::{Question, find_regenerated};
+use crate::evidence::regenerated::{Candidate, find_candidates};
 
-/// The digests of the youngest old roots of `live`, as many as `most`, the youngest first. An old root without a
-/// digest against this blank is passed over, and so is a digest that was cut.
+/// Shows the digests of the youngest old roots of `live` to `see`, as many as `most`, the youngest first, until that
+/// says `false`. An old root without a digest against this blank is passed over, and so is a digest that was cut.
 pub(crate) fn read_digests(
     backend: &dyn Backend,
-    blank: &Tree,
-    live: &Tree,
+    (blank, live): (&Tree, &Tree),
     most: usize,
-    mut see: impl FnMut(&Digest),
+    see: impl FnMut(Digest) -> bool,
 ) -> Result<()> {
-    let Some(old_dir) = (match most {
-        0 => None,
-        _ => backend.old_dir()?,
-    }) else {
-        return Ok(());
-    };
+    let old_dir = if most > 0 { backend.old_dir()? } else { None };
+    let Some(old_dir) = old_dir else { return Ok(()) };
     if !has_digests(old_dir.as_fd())? {
         return Ok(());
     }
     let old_roots = backend.old_roots()?;
     let own = old_roots.iter().rev().filter(|old_root| is_of(old_root, live));
     let digests = own.filter_map(|old_root| read_digest_of(old_dir.as_fd(), old_root, blank));
-    digests.filter(|digest| digest.header().cut.is_none()).take(most).for_each(|d| see(&d));
+    digests.filter(|digest| digest.header().cut.is_none()).take(most).all(see);
     Ok(())
 }
 
@@ -57,26 +53,30 @@ pub(crate) fn is_of(old_root: &OldRoot, live: &Tree) -> bool {
     old_root.record.live_name.as_ref().is_none_or(|name| *name == live.name.to_string())
 }
 
-/// The class of each change, and which strays are regenerated, which `verdicts` then say. `mtime_counts` tells
-/// of a path whether the time of writing is what it is there for.
+/// The class of each change, and which strays are regenerated, which `verdicts` then say, by the digests of the
+/// youngest old roots. `mtime_counts` tells of a path whether the time of writing is what it is there for.
 pub(crate) fn ask_old_roots(
     backend: &dyn Backend,
-    (blank, live): (&Tree, &Tree),
+    live: &Tree,
     changes: &Changes,
     verdicts: &mut Verdicts,
-    (most, mtime_counts): (usize, impl Fn(&[u8]) -> bool),
+    digests: impl IntoIterator<Item = Result<Digest>>,
+    mtime_counts: impl Fn(&[u8]) -> bool,
 ) -> Result<Classes> {
     let mut classes = Classes::new(changes);
-    read_digests(backend, blank, live, most, |digest| classes.add(changes, digest))?;
+    // One at a time: they may be large.
+    for digest in digests {
+        classes.add(changes, &digest?);
+    }
     if classes.boots() == 0 {
         return Ok(classes);
     }
     classes.regard_mtimes(changes, mtime_counts);
+    let is_stray = |at| verdicts.get(at) == Some(Verdict::Stray);
+    let candidates = find_candidates(changes, &classes, is_stray);
     let view = backend.view(live)?;
-    let lookup = LookupInOrder::new(view.as_fd())
+    let regenerated = find_same(view.as_fd(), &candidates)
         .map_err(|why| Error::io(format!("read what is in {}", live.name), why))?;
-    let mut question = InLive { verdicts, lookup, buffer: Vec::new() };
-    let regenerated = find_regenerated(changes, &classes, &mut question);
     let rule = match classes.boots() {
         1 => "the last old root has the same".to_string(),
         boots => format!("the last {boots} old roots have the same"),
@@ -85,20 +85,34 @@ pub(crate) fn ask_old_roots(
     Ok(classes)
 }
 
-/// Live, open for reading.
-struct InLive<'a> {
-    verdicts: &'a Verdicts,
-    lookup: LookupInOrder<'a>,
-    buffer: Vec<u8>,
+/// Candidates that one thread reads at least: to start one takes as long as reading some.
+const SHARE: usize = 256;
+/// Maximum number of threads that read.
+const THREADS: usize = 4;
+
+/// The places of those candidates of which live has the same, ascending.
+fn find_same(live: BorrowedFd<'_>, candidates: &[Candidate]) -> io::Result<Vec<usize>> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+    let share = candidates.len().div_ceil(threads).max(SHARE);
+    let shares = thread::scope(|scope| {
+        let started: Vec<_> = candidates
+            .chunks(share)
+            .map(|share| scope.spawn(move || find_same_in_turn(live, share)))
+            .collect();
+        // One that panicked found nothing, and says so.
+        let ended = started.into_iter().map(|thread| {
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread came to grief")))
+        });
+        ended.collect::<io::Result<Vec<Vec<usize>>>>()
+    })?;
+    Ok(shares.concat())
 }
 
-impl Question for InLive<'_> {
-    fn is_stray(&self, at: usize) -> bool {
-        self.verdicts.get(at) == Some(Verdict::Stray)
-    }
-
-    fn version_in_live(&mut self, path: &[u8], kind: ChangeKind, facts: &Facts) -> Version {
-        let (content, target) = read_changed(&mut self.lookup, path, kind, &mut self.buffer);
-        Version::new(kind, *facts, content, &target)
-    }
+fn find_same_in_turn(live: BorrowedFd<'_>, candidates: &[Candidate]) -> io::Result<Vec<usize>> {
+    let (mut lookup, mut buffer) = (LookupInOrder::new(live)?, Vec::new());
+    let is_same = |one: &&Candidate| {
+        let (content, target) = read_changed(&mut lookup, &one.path, one.kind, &mut buffer);
+        one.version.is_same_as(&Version::new(one.kind, one.facts, content, &target))
+    };
+    Ok(candidates.iter().filter(is_same).map(|one| one.at).collect())
 }

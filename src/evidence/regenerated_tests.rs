@@ -2,27 +2,8 @@ use super::*;
 use crate::evidence::evidence_fixture::{Made, changes_of, content_of, digest_of};
 use dirfd::fingerprint::Content;
 
-/// Answers from what was made: what is in `kept` is no stray, and of `stamp` the time counts.
-struct Answers<'a> {
-    live: &'a [Made<'a>],
-    kept: Vec<usize>,
-    read: Vec<String>,
-}
-
-impl Question for Answers<'_> {
-    fn is_stray(&self, at: usize) -> bool {
-        !self.kept.contains(&at)
-    }
-
-    fn version_in_live(&mut self, path: &[u8], kind: ChangeKind, facts: &Facts) -> Version {
-        self.read.push(String::from_utf8_lossy(path).into_owned());
-        let made = self.live.iter().find(|(name, _)| name.as_bytes() == path);
-        let content = made.map_or(Content::Nothing, |(_, number)| content_of(*number));
-        Version::new(kind, *facts, content, b"")
-    }
-}
-
-/// The paths that are regenerated after these boots, and those that were read for that.
+/// The paths that are regenerated after these boots, and those that were to be read for that. The changes of live
+/// at the places `kept` are no strays, and of `stamp` the time counts.
 fn regenerated(
     live: &[Made<'_>],
     kept: &[usize],
@@ -34,10 +15,15 @@ fn regenerated(
         classes.add(&changes, &digest_of(boot).unwrap());
     }
     classes.regard_mtimes(&changes, |path| path.ends_with(b"stamp"));
-    let mut answers = Answers { live, kept: kept.to_vec(), read: Vec::new() };
-    let found = find_regenerated(&changes, &classes, &mut answers);
-    let rows = changes.iter().zip(found).filter(|(_, regenerated)| *regenerated);
-    (rows.map(|(change, _)| change.path.to_string()).collect(), answers.read)
+    let candidates = find_candidates(&changes, &classes, |at| !kept.contains(&at));
+    let is_same = |one: &&Candidate| {
+        let made = live.iter().find(|(name, _)| name.as_bytes() == one.path);
+        let content = made.map_or(Content::Nothing, |(_, number)| content_of(*number));
+        one.version.is_same_as(&Version::new(one.kind, one.facts, content, b""))
+    };
+    let path = |one: &Candidate| String::from_utf8_lossy(&one.path).into_owned();
+    let found = candidates.iter().filter(is_same).map(|one| format!("/{}", path(one)));
+    (found.collect(), candidates.iter().map(path).collect())
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::diff::classify::{Verdict, Verdicts, classify};
 use crate::diff::ownerships::OwnersOfTrees;
 use crate::diff::summary::{Tally, VERDICTS, content_bytes};
 use crate::diff::{diff_trees, is_within};
-use crate::evidence::ask_old_roots::ask_old_roots;
+use crate::evidence::ask_old_roots::{ask_old_roots, read_digests};
 use crate::evidence::classes::Classes;
 use crate::explain::explanation::{Explanation, Here, Known};
 use crate::explain::{explanation_json, explanation_text};
@@ -85,8 +85,12 @@ impl<'a> Explainer<'a> {
         let mut verdicts = classify(&changes, config);
         let most = config.evidence.old_roots as usize;
         let is_stamp = |path: &[u8]| catalogue.find(path).is_some_and(|found| found.entry.mtime);
-        let asked = (most, is_stamp);
-        let classes = ask_old_roots(backend, (blank, live), &changes, &mut verdicts, asked)?;
+        let mut digests = Vec::new();
+        read_digests(backend, (blank, live), most, |digest| {
+            digests.push(Ok(digest));
+            true
+        })?;
+        let classes = ask_old_roots(backend, live, &changes, &mut verdicts, digests, is_stamp)?;
         let (owners, warnings) = OwnersOfTrees::read(backend, Some(blank), live)?;
         warnings.iter().for_each(ui::report_warning);
         Ok(Self { backend, config, catalogue, blank, live, changes, verdicts, classes, owners })
