@@ -312,6 +312,11 @@ fn expect_one_old_root(system: &mut dyn System) {
         "systemctl show -p ActiveState --value blankroot-expire.service | grep -qE 'inactive|failed'",
     );
     assert!(!system.holds("systemctl is-failed --quiet blankroot-expire.service"));
+    // It has its digest, which the unit wrote with what little it may do.
+    let plan = system.run("blankroot expire --dry-run");
+    assert!(!plan.contains("the digest of"), "{plan}");
+    let changes = system.run("blankroot diff --format json");
+    assert!(changes.contains("\"old_roots\":1,"), "{changes}");
     system.mount_old_roots();
     assert_eq!(system.run("ls -d /tmp/top/old-roots/*/ | wc -l").trim(), "1");
 }
