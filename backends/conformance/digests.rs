@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use crate::conformance::promises::capture;
-use crate::conformance::{Testbed, live, rollback, survey};
+use crate::conformance::{Testbed, live, rollback, survey, with_lock};
 use crate::lock::patiently;
 use crate::old_root_files::read_digest;
 use crate::{Life, OldRoot, TreeId};
@@ -14,8 +14,7 @@ fn digest(testbed: &dyn Testbed, old_root: &OldRoot) -> Option<Vec<u8>> {
 }
 
 fn write(testbed: &dyn Testbed, old_root: &OldRoot, digest: &[u8]) -> dirfd::Result<()> {
-    let backend = testbed.backend();
-    patiently(|| backend.lock(), || ()).unwrap().write_digest(old_root, digest)
+    with_lock(testbed, |locked| locked.write_digest(old_root, digest))
 }
 
 fn life_of_live(testbed: &dyn Testbed) -> Option<Life> {

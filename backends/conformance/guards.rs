@@ -7,13 +7,12 @@ use dirfd::TreeName;
 
 use crate::conformance::listing::listing;
 use crate::conformance::promises::{blank_path, capture, live_path};
-use crate::conformance::{Testbed, blank, live, name_of, next_record, rollback, survey};
+use crate::conformance::{Testbed, blank, live, name_of, next_record, rollback, survey, with_lock};
 use crate::lock::patiently;
 use crate::{Backend, Layout, OldRoot, Record, Tree, TreeId, Unfinished, record};
 
 fn prepare(testbed: &dyn Testbed, blank: &Tree, record: &Record) -> dirfd::Result<Tree> {
-    let backend = testbed.backend();
-    patiently(|| backend.lock(), || ()).unwrap().prepare(blank, record)
+    with_lock(testbed, |locked| locked.prepare(blank, record))
 }
 
 /// A copy for the live of now.

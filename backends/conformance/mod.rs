@@ -19,7 +19,7 @@ use dirfd::TreeName;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::lock::patiently;
-use crate::{Backend, Layout, OldRoot, Record, Records, Survey, Tree};
+use crate::{Backend, Layout, LockedBackend, OldRoot, Record, Records, Survey, Tree};
 
 /// A file system with an empty live tree, nothing under the names of blank and old roots, and
 /// nobody else who uses it. Dropping it leaves nothing behind.
@@ -134,6 +134,14 @@ macro_rules! conformance_tests {
     };
 }
 
+/// Does `work` under the lock. A process that another test forks has the lock's file, too, until it runs its
+/// program.
+fn with_lock<T>(testbed: &dyn Testbed, work: impl FnOnce(&mut LockedBackend<'_>) -> T) -> T {
+    let backend = testbed.backend();
+    let mut locked = patiently(|| backend.lock(), || ()).unwrap();
+    work(&mut locked)
+}
+
 /// The survey as it is now.
 fn survey(testbed: &dyn Testbed) -> Survey {
     testbed.backend().survey().unwrap()
@@ -166,12 +174,11 @@ fn name_of(testbed: &dyn Testbed, record: &Record) -> TreeName {
 pub(crate) fn rollback(testbed: &dyn Testbed) -> OldRoot {
     let record = next_record(testbed);
     let (live, blank) = (live(testbed), blank(testbed));
-    let backend = testbed.backend();
-    // A process that another test forks has the lock's file, too, until it runs its program.
-    let mut locked = patiently(|| backend.lock(), || ()).unwrap();
-    locked.prepare(&blank, &record).unwrap();
-    locked.swap(&live, &name_of(testbed, &record)).unwrap();
-    let found = locked.survey().unwrap();
+    let found = with_lock(testbed, |locked| {
+        locked.prepare(&blank, &record).unwrap();
+        locked.swap(&live, &name_of(testbed, &record)).unwrap();
+        locked.survey().unwrap()
+    });
     found.old_roots.into_iter().find(|old| old.record == record).unwrap()
 }
 

@@ -12,14 +12,14 @@ use support::every_kind_of_file::fill;
 use support::own_mounts::own_mounts;
 
 use crate::conformance::listing::listing;
-use crate::conformance::{Testbed, blank, live, name_of, next_record, rollback, survey};
+use crate::conformance::{Testbed, blank, live, name_of, next_record, rollback, survey, with_lock};
 use crate::hold::NAME;
 use crate::{FastChanges, Held, Hold, Origin, Slot, Survey, TreeId, Unfinished, record};
 
 /// Fills live and takes blank from it.
 pub(crate) fn capture(testbed: &dyn Testbed) {
     fill(&testbed.path(&testbed.layout().live));
-    testbed.backend().lock().unwrap().capture(Origin::Live).unwrap();
+    with_lock(testbed, |locked| locked.capture(Origin::Live)).unwrap();
 }
 
 pub(crate) fn live_path(testbed: &dyn Testbed) -> std::path::PathBuf {
@@ -32,7 +32,7 @@ pub(crate) fn blank_path(testbed: &dyn Testbed) -> std::path::PathBuf {
 
 pub(crate) fn capture_makes_a_blank_that_equals_live(testbed: &dyn Testbed) {
     fill(&live_path(testbed));
-    let made = testbed.backend().lock().unwrap().capture(Origin::Live).unwrap();
+    let made = with_lock(testbed, |locked| locked.capture(Origin::Live)).unwrap();
     assert_eq!(made.name, testbed.layout().blank);
     assert!(made.read_only);
     assert_ne!(made.id, live(testbed).id);
@@ -44,13 +44,13 @@ pub(crate) fn capture_makes_a_blank_that_equals_live(testbed: &dyn Testbed) {
 pub(crate) fn capture_leaves_live_untouched(testbed: &dyn Testbed) {
     fill(&live_path(testbed));
     let (id, before) = (live(testbed).id, listing(&live_path(testbed)));
-    testbed.backend().lock().unwrap().capture(Origin::Live).unwrap();
+    with_lock(testbed, |locked| locked.capture(Origin::Live)).unwrap();
     assert_eq!((live(testbed).id, listing(&live_path(testbed))), (id, before));
 }
 
 pub(crate) fn capture_of_nothing_makes_an_empty_tree(testbed: &dyn Testbed) {
     fill(&live_path(testbed));
-    let made = testbed.backend().lock().unwrap().capture(Origin::Empty).unwrap();
+    let made = with_lock(testbed, |locked| locked.capture(Origin::Empty)).unwrap();
     assert!(made.read_only);
     let mode = fs::metadata(blank_path(testbed)).unwrap().permissions().mode();
     assert_eq!((listing(&blank_path(testbed)).len(), mode & 0o7777), (1, 0o755));
@@ -61,7 +61,7 @@ pub(crate) fn a_second_capture_fails_and_changes_nothing(testbed: &dyn Testbed) 
     fs::write(live_path(testbed).join("new"), "").unwrap();
     let before = (survey(testbed), listing(&blank_path(testbed)));
     for origin in [Origin::Live, Origin::Empty] {
-        assert!(testbed.backend().lock().unwrap().capture(origin).is_err());
+        assert!(with_lock(testbed, |locked| locked.capture(origin)).is_err());
     }
     let after = (survey(testbed), listing(&blank_path(testbed)));
     assert_eq!((after.0.blank, after.0.old_roots), (before.0.blank, before.0.old_roots));
@@ -80,7 +80,7 @@ pub(crate) fn prepare_copies_blank_and_leaves_live_untouched(testbed: &dyn Testb
     let (id, before) = (live(testbed).id, listing(&live_path(testbed)));
     let record = next_record(testbed);
     let blank = blank(testbed);
-    let copy = testbed.backend().lock().unwrap().prepare(&blank, &record).unwrap();
+    let copy = with_lock(testbed, |locked| locked.prepare(&blank, &record)).unwrap();
     assert_eq!(copy.name, name_of(testbed, &record));
     assert!(!copy.read_only);
     assert_eq!(listing(&testbed.path(&copy.name)), listing(&blank_path(testbed)));
@@ -94,7 +94,7 @@ pub(crate) fn prepare_refuses_a_name_that_something_else_has(testbed: &dyn Testb
     fs::create_dir(&taken).unwrap();
     fs::write(taken.join("mine"), "").unwrap();
     let blank = blank(testbed);
-    assert!(testbed.backend().lock().unwrap().prepare(&blank, &record).is_err());
+    assert!(with_lock(testbed, |locked| locked.prepare(&blank, &record)).is_err());
     // And no record was written that would make it ours.
     let foreign = Unfinished::Foreign(name_of(testbed, &record));
     assert_eq!(survey(testbed).unfinished, [foreign]);
@@ -106,12 +106,12 @@ pub(crate) fn prepare_refuses_a_blank_that_is_another_tree(testbed: &dyn Testbed
     let record = next_record(testbed);
     let mut other = blank(testbed);
     other.id = TreeId::new("another");
-    assert!(testbed.backend().lock().unwrap().prepare(&other, &record).is_err());
+    assert!(with_lock(testbed, |locked| locked.prepare(&other, &record)).is_err());
     assert_eq!(survey(testbed).unfinished, []);
 }
 
 pub(crate) fn swap_puts_blank_in_the_place_of_live_and_loses_nothing(testbed: &dyn Testbed) {
-    testbed.backend().lock().unwrap().capture(Origin::Empty).unwrap();
+    with_lock(testbed, |locked| locked.capture(Origin::Empty)).unwrap();
     fill(&live_path(testbed));
     let before = listing(&live_path(testbed));
     let old_root = rollback(testbed);
@@ -167,7 +167,7 @@ pub(crate) fn a_copy_that_was_not_swapped_in_is_told_from_an_old_root(testbed: &
     capture(testbed);
     let record = next_record(testbed);
     let blank = blank(testbed);
-    let copy = testbed.backend().lock().unwrap().prepare(&blank, &record).unwrap();
+    let copy = with_lock(testbed, |locked| locked.prepare(&blank, &record)).unwrap();
     let found = survey(testbed);
     assert_eq!(found.old_roots, []);
     let [Unfinished::FreshCopy { tree, record: kept }] = &found.unfinished[..] else {
@@ -180,7 +180,7 @@ pub(crate) fn an_unfinished_rollback_does_not_stop_the_next(testbed: &dyn Testbe
     capture(testbed);
     let left = next_record(testbed);
     let blank = blank(testbed);
-    testbed.backend().lock().unwrap().prepare(&blank, &left).unwrap();
+    with_lock(testbed, |locked| locked.prepare(&blank, &left)).unwrap();
     fs::write(live_path(testbed).join("new"), "").unwrap();
     let old_root = rollback(testbed);
     assert!(old_root.record.name > left.name);
@@ -193,11 +193,11 @@ pub(crate) fn a_copy_that_was_left_behind_can_still_be_swapped_in(testbed: &dyn 
     capture(testbed);
     let record = next_record(testbed);
     let blank = blank(testbed);
-    testbed.backend().lock().unwrap().prepare(&blank, &record).unwrap();
+    with_lock(testbed, |locked| locked.prepare(&blank, &record)).unwrap();
     fs::write(live_path(testbed).join("new"), "").unwrap();
     let was_live = live(testbed);
     let aside = name_of(testbed, &record);
-    testbed.backend().lock().unwrap().swap(&was_live, &aside).unwrap();
+    with_lock(testbed, |locked| locked.swap(&was_live, &aside)).unwrap();
     let found = survey(testbed);
     assert_eq!((found.old_roots.len(), found.unfinished.len()), (1, 0));
     assert_eq!(found.old_roots[0].tree.id, was_live.id);
@@ -218,11 +218,11 @@ pub(crate) fn swap_refuses_another_live(testbed: &dyn Testbed) {
     let record = next_record(testbed);
     let blank = blank(testbed);
     let mut other = live(testbed);
-    testbed.backend().lock().unwrap().prepare(&blank, &record).unwrap();
+    with_lock(testbed, |locked| locked.prepare(&blank, &record)).unwrap();
     let before = live(testbed).id;
     other.id = TreeId::new("another");
     let aside = name_of(testbed, &record);
-    assert!(testbed.backend().lock().unwrap().swap(&other, &aside).is_err());
+    assert!(with_lock(testbed, |locked| locked.swap(&other, &aside)).is_err());
     assert_eq!(live(testbed).id, before);
 }
 
@@ -233,7 +233,7 @@ pub(crate) fn swap_refuses_what_has_no_record(testbed: &dyn Testbed) {
     fs::create_dir(testbed.path(&foreign)).unwrap();
     let absent = testbed.layout().old.child("000009-3f2a1c9e").unwrap();
     for aside in [&foreign, &absent, &testbed.layout().blank] {
-        let swapped = testbed.backend().lock().unwrap().swap(&was_live, aside);
+        let swapped = with_lock(testbed, |locked| locked.swap(&was_live, aside));
         assert!(swapped.is_err(), "{aside}");
         assert_eq!(live(testbed).id, was_live.id);
     }
@@ -255,7 +255,7 @@ pub(crate) fn discard_deletes_one_old_root_alone(testbed: &dyn Testbed) {
     let made = [rollback(testbed), rollback(testbed), rollback(testbed)];
     let keep = [&made[0], &made[2]].map(|old| listing(&testbed.path(&old.tree.name)));
     let before = (listing(&live_path(testbed)), listing(&blank_path(testbed)));
-    testbed.backend().lock().unwrap().discard(&made[1]).unwrap();
+    with_lock(testbed, |locked| locked.discard(&made[1])).unwrap();
     let found = survey(testbed);
     let names: Vec<&str> = found.old_roots.iter().map(|old| old.record.name.as_str()).collect();
     assert_eq!(names, [&made[0].record.name, &made[2].record.name]);
@@ -276,7 +276,7 @@ pub(crate) fn discard_refuses_what_the_record_does_not_name(testbed: &dyn Testbe
     of_live.tree = live(testbed);
     of_live.record.live = live(testbed).id;
     for wrong in [other_id, other_record, of_live] {
-        let discarded = testbed.backend().lock().unwrap().discard(&wrong);
+        let discarded = with_lock(testbed, |locked| locked.discard(&wrong));
         assert!(discarded.is_err(), "{wrong:?}");
     }
     assert_eq!(survey(testbed).old_roots.len(), 2);
@@ -288,9 +288,9 @@ pub(crate) fn discard_refuses_a_copy_that_was_never_live(testbed: &dyn Testbed) 
     let mut made = rollback(testbed);
     let record = next_record(testbed);
     let blank = blank(testbed);
-    made.tree = testbed.backend().lock().unwrap().prepare(&blank, &record).unwrap();
+    made.tree = with_lock(testbed, |locked| locked.prepare(&blank, &record)).unwrap();
     made.record = record;
-    assert!(testbed.backend().lock().unwrap().discard(&made).is_err());
+    assert!(with_lock(testbed, |locked| locked.discard(&made)).is_err());
     assert!(matches!(survey(testbed).unfinished[..], [Unfinished::FreshCopy { .. }]));
 }
 
@@ -301,7 +301,7 @@ pub(crate) fn foreign_entries_are_reported_and_never_touched(testbed: &dyn Testb
     fs::write(old.join("000007-not ours/file"), "").unwrap();
     fs::write(old.join("notes"), "mine").unwrap();
     let made = rollback(testbed);
-    testbed.backend().lock().unwrap().discard(&made).unwrap();
+    with_lock(testbed, |locked| locked.discard(&made)).unwrap();
     let foreign = ["000007-not ours", "notes"]
         .map(|name| Unfinished::Foreign(testbed.layout().old.child(name).unwrap()));
     assert_eq!(survey(testbed).unfinished, foreign);
@@ -326,7 +326,7 @@ pub(crate) fn what_a_power_cut_left_unfinished_is_reported_and_never_touched(
     }
     assert_eq!(survey(testbed).unfinished, left.clone().map(Unfinished::Leftover));
     let made = rollback(testbed);
-    testbed.backend().lock().unwrap().discard(&made).unwrap();
+    with_lock(testbed, |locked| locked.discard(&made)).unwrap();
     assert_eq!(survey(testbed).unfinished, left.clone().map(Unfinished::Leftover));
     assert!(left.iter().all(|name| testbed.path(name).join("half").exists()));
 }
@@ -342,7 +342,7 @@ pub(crate) fn a_record_that_cannot_be_read_is_reported(testbed: &dyn Testbed) {
         panic!("{:?}", found.unfinished);
     };
     assert_eq!(testbed.path(name), record);
-    assert!(testbed.backend().lock().unwrap().discard(&made).is_err());
+    assert!(with_lock(testbed, |locked| locked.discard(&made)).is_err());
     assert!(testbed.path(&made.tree.name).exists());
     assert!(rollback(testbed).record.name > made.record.name);
 }
@@ -412,7 +412,7 @@ pub(crate) fn changes_are_exact_or_unavailable(testbed: &dyn Testbed) {
 // The promise that a rollback makes by itself: what it asks for is enough, and no more with time.
 
 pub(crate) fn what_a_rollback_needs_is_told_without_the_older_old_roots(testbed: &dyn Testbed) {
-    testbed.backend().lock().unwrap().capture(Origin::Live).unwrap();
+    with_lock(testbed, |locked| locked.capture(Origin::Live)).unwrap();
     let made: Vec<_> = ["one", "two", "three"]
         .into_iter()
         .map(|boot| {
@@ -426,7 +426,7 @@ pub(crate) fn what_a_rollback_needs_is_told_without_the_older_old_roots(testbed:
 
     // What an interrupted run left, and what somebody else did.
     let (copy, old) = (next_record(testbed), testbed.path(&testbed.layout().old));
-    testbed.backend().lock().unwrap().prepare(&blank(testbed), &copy).unwrap();
+    with_lock(testbed, |locked| locked.prepare(&blank(testbed), &copy)).unwrap();
     fs::write(old.join("000007-broken.json"), "{").unwrap();
     fs::create_dir(old.join("000008-not ours")).unwrap();
     let found = brief(testbed);
@@ -438,7 +438,7 @@ pub(crate) fn what_a_rollback_needs_is_told_without_the_older_old_roots(testbed:
 }
 
 fn brief(testbed: &dyn Testbed) -> Survey {
-    testbed.backend().lock().unwrap().survey_for_rollback().unwrap()
+    with_lock(testbed, |locked| locked.survey_for_rollback()).unwrap()
 }
 
 /// And without the room, which others take and give back.
@@ -452,20 +452,20 @@ pub(crate) fn a_hold_is_found_until_it_is_released(testbed: &dyn Testbed) {
     capture(testbed);
     assert_eq!(survey(testbed).hold, None);
     let mut hold = Hold::new("3f2a1c9e-7a01-4b6e-9d0a-000000000000", DateTime::UNIX_EPOCH);
-    testbed.backend().lock().unwrap().hold(&hold).unwrap();
+    with_lock(testbed, |locked| locked.hold(&hold)).unwrap();
     assert_eq!(survey(testbed).hold, Some(Held::By(hold.clone())));
     hold.used_by = Some("another boot".into());
-    testbed.backend().lock().unwrap().hold(&hold).unwrap();
+    with_lock(testbed, |locked| locked.hold(&hold)).unwrap();
     assert_eq!(survey(testbed).hold, Some(Held::By(hold)));
-    testbed.backend().lock().unwrap().release().unwrap();
+    with_lock(testbed, |locked| locked.release()).unwrap();
     assert_eq!(survey(testbed).hold, None);
-    assert!(testbed.backend().lock().unwrap().release().is_err());
+    assert!(with_lock(testbed, |locked| locked.release()).is_err());
 }
 
 pub(crate) fn a_hold_is_no_old_root_and_outlives_rollbacks(testbed: &dyn Testbed) {
     capture(testbed);
     let hold = Hold::new("a boot", DateTime::UNIX_EPOCH);
-    testbed.backend().lock().unwrap().hold(&hold).unwrap();
+    with_lock(testbed, |locked| locked.hold(&hold)).unwrap();
     let was_live = live(testbed).id;
     assert_eq!(rollback(testbed).tree.id, was_live);
     let found = survey(testbed);

@@ -7,7 +7,7 @@ use dirfd::atomic_file;
 
 use crate::conformance::listing::listing;
 use crate::conformance::promises::{blank_path, capture, live_path};
-use crate::conformance::{Testbed, blank, live, name_of, next_record, rollback, survey};
+use crate::conformance::{Testbed, blank, live, name_of, next_record, rollback, survey, with_lock};
 use crate::{Record, TreeId, Unfinished, kinship, record};
 
 fn old_dir(testbed: &dyn Testbed) -> File {
@@ -21,7 +21,7 @@ fn write_record(testbed: &dyn Testbed, record: &Record) {
 /// A copy that was never swapped in.
 fn prepare(testbed: &dyn Testbed) -> Unfinished {
     let record = next_record(testbed);
-    let tree = testbed.backend().lock().unwrap().prepare(&blank(testbed), &record).unwrap();
+    let tree = with_lock(testbed, |locked| locked.prepare(&blank(testbed), &record)).unwrap();
     let found = survey(testbed).unfinished;
     let is_it = |left: &&Unfinished| left.name() == Some(&tree.name);
     found.iter().find(is_it).unwrap().clone()
@@ -29,7 +29,7 @@ fn prepare(testbed: &dyn Testbed) -> Unfinished {
 
 #[track_caller]
 fn refused(testbed: &dyn Testbed, left: &Unfinished) {
-    let refused = testbed.backend().lock().unwrap().discard_unfinished(left).unwrap_err();
+    let refused = with_lock(testbed, |locked| locked.discard_unfinished(left)).unwrap_err();
     assert!(refused.hint_text().is_some(), "{refused}");
 }
 
@@ -46,9 +46,9 @@ pub(crate) fn what_interrupted_runs_left_is_deleted_alone(testbed: &dyn Testbed)
     let before = kept();
     let record = Unfinished::RecordOnly(record);
     assert_eq!(survey(testbed).unfinished, [copy.clone(), record.clone()]);
-    testbed.backend().lock().unwrap().discard_unfinished(&copy).unwrap();
+    with_lock(testbed, |locked| locked.discard_unfinished(&copy)).unwrap();
     assert_eq!(survey(testbed).unfinished, std::slice::from_ref(&record));
-    testbed.backend().lock().unwrap().discard_unfinished(&record).unwrap();
+    with_lock(testbed, |locked| locked.discard_unfinished(&record)).unwrap();
     let found = survey(testbed);
     assert_eq!((found.old_roots, found.unfinished), (vec![old_root.clone()], Vec::new()));
     let left = fs::read_dir(testbed.path(&testbed.layout().old)).unwrap();
@@ -64,7 +64,7 @@ pub(crate) fn a_copy_that_became_live_is_no_leftover(testbed: &dyn Testbed) {
     capture(testbed);
     let copy = prepare(testbed);
     let aside = copy.name().unwrap().clone();
-    testbed.backend().lock().unwrap().swap(&live(testbed), &aside).unwrap();
+    with_lock(testbed, |locked| locked.swap(&live(testbed), &aside)).unwrap();
     refused(testbed, &copy);
     let Unfinished::FreshCopy { tree, .. } = &copy else { panic!("{copy:?}") };
     assert_eq!(live(testbed).id, tree.id);
@@ -119,10 +119,10 @@ pub(crate) fn a_tree_whose_deletion_was_begun_is_no_old_root_and_its_rest_is_del
         panic!("{:?}", found.unfinished);
     };
     assert_eq!((&tree.id, &record.name), (&old_root.tree.id, &old_root.record.name));
-    assert!(testbed.backend().lock().unwrap().discard(&old_root).is_err());
+    assert!(with_lock(testbed, |locked| locked.discard(&old_root)).is_err());
     assert!(path.exists());
     assert!(next_record(testbed).name > stays.record.name);
-    testbed.backend().lock().unwrap().discard_unfinished(left).unwrap();
+    with_lock(testbed, |locked| locked.discard_unfinished(left)).unwrap();
     assert!(!path.exists());
     assert_eq!((survey(testbed).old_roots, survey(testbed).unfinished), (vec![stays], Vec::new()));
 }
