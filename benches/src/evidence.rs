@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dirfd::private_namespace::{MountPoint, PrivateNamespace};
+use dirfd::private_namespace::PrivateNamespace;
 use support::kernel::create_subvolume;
 
 use crate::field::Field;
+use crate::host::Host;
 use crate::measure::{Measured, Run, in_turns, seconds};
 use crate::table::Row;
 use crate::tree::{self, Shape, file};
@@ -70,10 +71,9 @@ pub fn measure(options: &Options, namespace: &PrivateNamespace) -> Result<Vec<Ro
 
 /// A machine that has lived so many boots, and is in the next one.
 struct Stage<'n> {
-    /// `/run`, in memory as on any machine. Goes first.
-    _run: MountPoint,
+    // Goes first.
+    host: Host,
     field: Field<'n>,
-    host: PathBuf,
     config: PathBuf,
 }
 
@@ -87,14 +87,9 @@ impl<'n> Stage<'n> {
         field.snapshot("start", BLANK, true)?;
         field.snapshot(BLANK, LIVE, false)?;
         field.remount()?;
-        let host = field.outside().join("host");
-        for dir in ["proc/sys/kernel/random", "sys/class/block", "run", "dev"] {
-            fs::create_dir_all(host.join(dir))?;
-        }
-        fs::write(host.join("proc/cmdline"), "quiet noresume\n")?;
-        let run = namespace.mount(Path::new("tmpfs"), "tmpfs", &host.join("run"), b"mode=0755")?;
+        let host = Host::new(&field, namespace)?;
         let config = field.config(LIVE, BLANK)?;
-        let mut stage = Self { _run: run, field, host, config };
+        let mut stage = Self { host, field, config };
         for boot in 0..BOOTS {
             say(&format!("boot {} of {BOOTS}", boot + 1));
             stage.live_through(boot)?;
@@ -107,8 +102,7 @@ impl<'n> Stage<'n> {
 
     /// What one boot does.
     fn live_through(&mut self, boot: usize) -> Result<()> {
-        let id = format!("00000000-0000-4000-8000-{boot:012}\n");
-        fs::write(self.host.join("proc/sys/kernel/random/boot_id"), id)?;
+        self.host.boot(boot)?;
         let live = self.field.tree(LIVE);
         // Clustered, as programs write.
         for number in 0..SAME {
@@ -125,8 +119,13 @@ impl<'n> Stage<'n> {
     }
 
     fn command(&self, options: &Options, name: &str) -> Measured {
-        let args =
-            [Path::new(name), "--config".as_ref(), &self.config, "--host".as_ref(), &self.host];
+        let args = [
+            Path::new(name),
+            "--config".as_ref(),
+            &self.config,
+            "--host".as_ref(),
+            self.host.path(),
+        ];
         Measured::new(&options.blankroot, args)
     }
 

@@ -17,6 +17,7 @@ mod changes;
 mod diff;
 mod evidence;
 mod field;
+mod host;
 mod machine;
 mod measure;
 mod restore;

@@ -7,6 +7,7 @@ use dirfd::private_namespace::{MountPoint, PrivateNamespace};
 use support::kernel::{create_subvolume, delete_subvolume};
 
 use crate::field::Field;
+use crate::host::Host;
 use crate::measure::{Measured, Run, seconds};
 use crate::table::{FORMER, Row};
 use crate::tree::{self, Shape};
@@ -85,19 +86,12 @@ impl<'n> Stage<'n> {
             fs::write(data.join(tree::file(number)), LARGE)?;
         }
         field.sync()?;
-        let [root, host] = ["root", "host"].map(|name| field.outside().join(name));
+        let root = field.outside().join("root");
         fs::create_dir_all(&root)?;
-        fs::create_dir_all(host.join("proc/sys/kernel/random"))?;
-        for dir in ["sys/class/block", "run", "dev", "etc"] {
-            fs::create_dir_all(host.join(dir))?;
-        }
-        fs::write(
-            host.join("proc/sys/kernel/random/boot_id"),
-            "3f2a1c9e-7a01-4b6e-9d0a-000000000000",
-        )?;
-        fs::write(host.join("proc/cmdline"), "quiet\n")?;
+        let host = Host::new(&field, namespace)?;
         let config = field.config(LIVE, BLANK)?;
-        let words = [Path::new("rollback"), "--config".as_ref(), &config, "--host".as_ref(), &host];
+        let words =
+            [Path::new("rollback"), "--config".as_ref(), &config, "--host".as_ref(), host.path()];
         Measured::new(&options.blankroot, words).run()?;
         let old_roots = fs::read_dir(field.tree("old-roots"))?;
         let dirs =

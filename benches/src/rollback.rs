@@ -1,15 +1,16 @@
 //! `rollback` of a small and of a large tree, and the bare system calls that it cannot do without.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use dirfd::private_namespace::{MountPoint, PrivateNamespace};
+use dirfd::private_namespace::PrivateNamespace;
 use rustix::fs::{CWD, RenameFlags, renameat_with, syncfs};
 use support::kernel::{create_subvolume, snapshot};
 use support::needed_calls::{self, Trees};
 
 use crate::field::Field;
+use crate::host::Host;
 use crate::measure::{Measured, median};
 use crate::table::{FORMER, Row};
 use crate::tree::{self, Shape};
@@ -88,10 +89,9 @@ fn rows(of_small: Times, of_large: Times) -> Vec<Row> {
 
 /// A file system with a live tree that is rolled back again and again.
 struct Stage<'n> {
-    /// `/run`, in memory as on any machine: what is written to it costs no disk. Goes first.
-    _run: MountPoint,
+    // Goes first.
+    host: Host,
     field: Field<'n>,
-    host: PathBuf,
     command: Measured,
     former: Option<Measured>,
     runs: usize,
@@ -109,25 +109,20 @@ impl<'n> Stage<'n> {
         // For the bare calls, apart from what ours keeps its records of.
         fs::create_dir(field.tree("bare"))?;
         field.remount()?;
-        let host = field.outside().join("host");
-        for dir in ["proc/sys/kernel/random", "sys/class/block", "run", "dev"] {
-            fs::create_dir_all(host.join(dir))?;
-        }
-        fs::write(host.join("proc/cmdline"), "quiet noresume\n")?;
-        let run = namespace.mount(Path::new("tmpfs"), "tmpfs", &host.join("run"), b"mode=0755")?;
+        let host = Host::new(&field, namespace)?;
         let config = field.config(LIVE, BLANK)?;
-        let args = [Path::new("rollback"), "--config".as_ref(), &config, "--host".as_ref(), &host];
+        let args =
+            [Path::new("rollback"), "--config".as_ref(), &config, "--host".as_ref(), host.path()];
         let command = Measured::new(&options.blankroot, args);
         let former = options.former.as_ref().map(|former| command.by(former));
-        Ok(Self { field, host, command, former, runs: 0, _run: run })
+        Ok(Self { host, field, command, former, runs: 0 })
     }
 
     /// A live tree that was written to since blank, on a clean file system, in another boot.
     fn use_live(&mut self) -> Result<()> {
         self.runs += 1;
         fs::write(self.field.tree(LIVE).join("used"), format!("{}\n", self.runs))?;
-        let boot = format!("00000000-0000-4000-8000-{:012}\n", self.runs);
-        fs::write(self.host.join("proc/sys/kernel/random/boot_id"), boot)?;
+        self.host.boot(self.runs)?;
         self.field.sync()
     }
 

@@ -6,12 +6,6 @@ use serde_json::Value;
 
 use crate::machine::{Machine, Ran, on_initialised};
 
-fn write(machine: &Machine<'_>, path: &str, text: &str) {
-    let path = machine.live().join(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-}
-
 /// Tells `story` of a machine on which a package was installed since blank, a service has made its state, a user
 /// has come, and something is there that nobody knows.
 fn on_used_machine(story: impl FnOnce(&mut Machine<'_>) + Send) {
@@ -19,19 +13,19 @@ fn on_used_machine(story: impl FnOnce(&mut Machine<'_>) + Send) {
         machine.mount();
         let status =
             "Package: jq\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.7\n\n";
-        write(machine, "var/lib/dpkg/status", status);
-        write(machine, "var/lib/dpkg/info/jq.list", "/.\n/usr\n/usr/bin\n/usr/bin/jq\n");
-        write(machine, "usr/bin/jq", "a program");
+        machine.write("var/lib/dpkg/status", status);
+        machine.write("var/lib/dpkg/info/jq.list", "/.\n/usr\n/usr/bin\n/usr/bin/jq\n");
+        machine.write("usr/bin/jq", "a program");
         let unit = "[Service]\nExecStart=/bin/orders\nStateDirectory=orders\n";
-        write(machine, "etc/systemd/system/orders.service", unit);
+        machine.write("etc/systemd/system/orders.service", unit);
         for number in 0..5 {
-            write(machine, &format!("var/lib/orders/{number}.db"), "an order");
+            machine.write(&format!("var/lib/orders/{number}.db"), "an order");
         }
         let passwd = "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n";
-        write(machine, "etc/passwd", passwd);
-        write(machine, "home/alice/thesis", "precious");
-        write(machine, "var/lib/postgresql/17/main/PG_VERSION", "17\n");
-        write(machine, "strange/thing", "?");
+        machine.write("etc/passwd", passwd);
+        machine.write("home/alice/thesis", "precious");
+        machine.write("var/lib/postgresql/17/main/PG_VERSION", "17\n");
+        machine.write("strange/thing", "?");
         story(machine);
     });
 }

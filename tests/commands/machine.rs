@@ -100,6 +100,13 @@ impl<'s> Machine<'s> {
         self.live.path()
     }
 
+    /// Writes a file of live, and makes the directories that it lies in.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.live().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
     /// The file system's top level.
     pub fn top(&self) -> &Path {
         self.sandbox.top()
