@@ -16,8 +16,8 @@ const CHUNK: usize = 256 * 1024;
 /// Bytes that the kernel copies at a time, so that there is something to tell meanwhile.
 const PIECE: usize = 64 << 20;
 
-/// Copies what is in one open regular file of `size` bytes to an empty one. `can_clone` is cleared when sharing extents is not possible
-/// between these file systems, so that it is not tried for every file.
+/// Copies what is in one open regular file of `size` bytes to an empty one. `can_clone` is cleared when sharing
+/// extents is not possible between these file systems, so that it is not tried for every file.
 ///
 /// `progress` is told of bytes as they are copied.
 pub(crate) fn copy_data(

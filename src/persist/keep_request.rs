@@ -10,8 +10,8 @@ use dirfd::copy::temporary_copy::difference;
 use dirfd::manifest::Census;
 use dirfd::path::shell_path;
 use dirfd::stat::Place;
-use dirfd::{Error, FileType, Result, TreePath, inode_flags};
-use rustix::fs::{IFlags, OFlags};
+use dirfd::{Error, FileType, Result, TreePath};
+use rustix::fs::OFlags;
 
 use crate::config::entry::{EntryKind, PlacementMethod};
 use crate::config::{Config, edit};
@@ -20,7 +20,7 @@ use crate::persist::create;
 use crate::persist::keep_plan::{KeepPlan, KeepStep, MovedPath, PathSituation};
 use crate::persist::keepable::{self, Declaration, KeepChecker};
 use crate::persist::list::{self, KeepEntry};
-use crate::persist::path_lookup::{Dentry, look_up, look_up_data};
+use crate::persist::path_lookup::{Dentry, look_up, look_up_data, refuse_locked};
 use crate::persist::persistence::Persistence;
 use crate::persist::plan::{Adopt, ApplyOptions, ApplyPlan};
 use crate::persist::resolve::{ResolvedEntry, resolve_entries};
@@ -201,16 +201,7 @@ fn refuse_locked_dir(machine: &Machine, step: &KeepStep) -> Result<()> {
     // A parent that is not there yet is made by an earlier step.
     let Ok(dir) = machine.open_at(&path.parent().unwrap_or_default(), flags) else { return Ok(()) };
     let parent = path.parent().unwrap_or_default();
-    let action = || format!("keep {path}");
-    let found = inode_flags::read_flags(&dir).map_err(|why| Error::io(action(), why))?;
-    let found = found.unwrap_or(IFlags::empty());
-    let (letter, word) = match () {
-        () if found.contains(IFlags::IMMUTABLE) => ("i", "immutable"),
-        () if found.contains(IFlags::APPEND) => ("a", "append-only"),
-        () => return Ok(()),
-    };
-    let why = format!("its directory {parent} is {word} (`chattr +{letter}`)");
-    Err(Error::new(action(), why).hint(format!("`chattr -{letter} {}`", shell_path(&parent))))
+    refuse_locked(&dir, &format!("keep {path}"), ("its directory ", &parent))
 }
 
 /// An entry that is there already is not changed.

@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use dirfd::boundary::Boundary;
 use dirfd::manifest::Census;
+use dirfd::path::shell_path;
 use dirfd::stat::{Place, Stat, of_open};
-use dirfd::{Error, FileType, Result, TreePath, atomic_file};
-use rustix::fs::{self, OFlags};
+use dirfd::{Error, FileType, Result, TreePath, atomic_file, inode_flags};
+use rustix::fs::{self, IFlags, OFlags};
 
 use crate::host::{Machine, is_not_found};
 use crate::persist::create;
@@ -120,6 +121,24 @@ pub(crate) fn find_unnamed(machine: &Machine, source: &TreePath) -> io::Result<O
         Err(why) if is_not_found(&why) => Ok(None),
         Err(why) => Err(why),
     }
+}
+
+/// Refuses to do `action` while `path`, which is open and called `shown`, has a flag that forbids to rename it, or to
+/// make and rename in it, to everybody.
+pub(crate) fn refuse_locked(
+    open: impl AsFd,
+    action: &str,
+    (shown, path): (&str, &TreePath),
+) -> Result<()> {
+    let found = inode_flags::read_flags(open).map_err(|why| Error::io(action, why))?;
+    let found = found.unwrap_or(IFlags::empty());
+    let (letter, word) = match () {
+        () if found.contains(IFlags::IMMUTABLE) => ("i", "immutable"),
+        () if found.contains(IFlags::APPEND) => ("a", "append-only"),
+        () => return Ok(()),
+    };
+    let why = format!("{shown}{path} is {word} (`chattr +{letter}`)");
+    Err(Error::new(action, why).hint(format!("`chattr -{letter} {}`", shell_path(path))))
 }
 
 /// The first link on the way to `path`.

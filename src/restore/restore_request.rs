@@ -10,12 +10,12 @@ use dirfd::compare_trees::first_difference;
 use dirfd::copy::temporary_copy::{difference, missing_locks};
 use dirfd::path::shell_path;
 use dirfd::stat::{Place, Stat, of_open};
-use dirfd::{Error, FileType, Result, TreePath, atomic_file, directory_walker, inode_flags};
-use rustix::fs::{IFlags, OFlags};
+use dirfd::{Error, FileType, Result, TreePath, atomic_file, directory_walker};
+use rustix::fs::OFlags;
 
 use crate::host::{Machine, is_not_found};
 use crate::persist::create::{self, InodeAttributes};
-use crate::persist::path_lookup::{Dentry, find_unnamed, look_up};
+use crate::persist::path_lookup::{Dentry, find_unnamed, look_up, refuse_locked};
 use crate::persist::step::{ApplyStep, FileSpec, Owner};
 use crate::restore::find_versions::{OldRoots, Version, describe_time};
 use crate::restore::restore_plan::{RestorePlan, RestoreStep};
@@ -294,7 +294,7 @@ impl RestorePlanner<'_> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         // A parent that is not there yet is made by an earlier step.
         let Ok(dir) = self.machine.open_at(&parent, flags) else { return Ok(()) };
-        refuse_locks(&dir, &format!("restore {to}"), &parent)
+        refuse_locked(&dir, &format!("restore {to}"), ("", &parent))
     }
 }
 
@@ -323,19 +323,7 @@ fn expect_movable(present: &Dentry, to: &TreePath) -> Result<()> {
     }
     let opened = dirfd::open_file::open_expected(present.place(), &present.stat)
         .map_err(|why| Error::io(format!("open {to}"), why))?;
-    refuse_locks(&opened, &format!("set {to} aside"), to)
-}
-
-fn refuse_locks(of: impl AsFd, action: &str, shown: &TreePath) -> Result<()> {
-    let found = inode_flags::read_flags(of).map_err(|why| Error::io(action, why))?;
-    let found = found.unwrap_or(IFlags::empty());
-    let (letter, word) = match () {
-        () if found.contains(IFlags::IMMUTABLE) => ("i", "immutable"),
-        () if found.contains(IFlags::APPEND) => ("a", "append-only"),
-        () => return Ok(()),
-    };
-    let why = format!("{shown} is {word} (`chattr +{letter}`)");
-    Err(Error::new(action, why).hint(format!("`chattr -{letter} {}`", shell_path(shown))))
+    refuse_locked(&opened, &format!("set {to} aside"), ("", to))
 }
 
 /// Why what is there is left alone, and the hint. `at` is a path at which the two differ.
