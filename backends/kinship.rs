@@ -135,6 +135,12 @@ pub fn of_other_systems(survey: &Survey) -> HashSet<&TreeId> {
     }
 }
 
+/// All others, the oldest first: those of the system of live.
+pub fn own_old_roots(survey: &Survey) -> Vec<&OldRoot> {
+    let others = of_other_systems(survey);
+    survey.old_roots.iter().filter(|old| !others.contains(&old.tree.id)).collect()
+}
+
 /// Reads it in `old`, the open directory of old roots, whose listing has its name.
 pub(crate) fn read(old: BorrowedFd<'_>) -> Found {
     let text = atomic_file::read(old, Path::new(NAME)).map_err(|e| describe(&e))?;

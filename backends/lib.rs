@@ -151,9 +151,9 @@ pub trait Backend: Send + Sync {
     fn look_for_snapshots(&self, _old_roots: &mut [OldRoot]) -> Result<()> {
         Ok(())
     }
-    /// The old roots alone, the oldest first: without what a survey tells of live.
-    fn old_roots(&self) -> Result<Vec<OldRoot>> {
-        self.survey().map(|survey| survey.old_roots)
+    /// The same without looking where live is mounted, for who asks about its old roots alone.
+    fn survey_without_mounts(&self) -> Result<Survey> {
+        self.survey()
     }
     /// The directory of old roots, open for reading what is written of them; `None` where there is none.
     fn old_dir(&self) -> Result<Option<OwnedFd>> {

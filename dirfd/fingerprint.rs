@@ -39,6 +39,15 @@ impl Content {
         }
     }
 
+    /// That of a whole that consists of these parts.
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut hasher = Hasher::new();
+        for part in parts {
+            hasher.update(part);
+        }
+        Self::Whole(short_hash(&hasher))
+    }
+
     /// Whether all of it was read.
     pub fn is_whole(self) -> bool {
         matches!(self, Self::Nothing | Self::Whole(_))
@@ -94,7 +103,7 @@ fn hash_content(
     }
     Ok(match hasher.count() {
         0 => Content::Nothing,
-        _ => Content::Whole(first_half(hasher.finalize().as_bytes())),
+        _ => Content::Whole(short_hash(&hasher)),
     })
 }
 
@@ -126,10 +135,11 @@ fn hash_file(
     Ok(total)
 }
 
-fn first_half(hash: &[u8; 32]) -> [u8; 16] {
-    let mut half = [0; 16];
-    half.copy_from_slice(&hash[..16]);
-    half
+/// The first 16 bytes of the hash of what was added.
+pub fn short_hash(hasher: &Hasher) -> [u8; 16] {
+    let mut short = [0; 16];
+    hasher.finalize_xof().fill(&mut short);
+    short
 }
 
 #[cfg(test)]

@@ -24,8 +24,7 @@ use crate::btrfs::top_level::{Access, Top};
 use crate::old_roots::Reach;
 use crate::survey::Mounts;
 use crate::{
-    Abilities, Backend, FastChanges, Layout, LockedBackend, OldRoot, Slot, Survey, Tree, TreeId,
-    View,
+    Abilities, Backend, FastChanges, Layout, LockedBackend, Slot, Survey, Tree, TreeId, View,
 };
 
 /// A Btrfs file system with the layout of a root on it.
@@ -101,10 +100,9 @@ impl Backend for Btrfs {
         stubs::that_hold(&self.top, &self.top.subvolume(tree)?)
     }
 
-    fn old_roots(&self) -> Result<Vec<OldRoot>> {
+    fn survey_without_mounts(&self) -> Result<Survey> {
         let mounts = Mounts::NotLookedFor;
         survey_subvolumes::survey_subvolumes(&self.top, &self.layout, Reach::All, mounts)
-            .map(|survey| survey.old_roots)
     }
 
     fn old_dir(&self) -> Result<Option<OwnedFd>> {

@@ -72,6 +72,10 @@ impl Backend for Directory {
         survey_directories::survey_directories(self, Reach::All, Mounts::OfLive(&self.patience))
     }
 
+    fn survey_without_mounts(&self) -> Result<Survey> {
+        survey_directories::survey_directories(self, Reach::All, Mounts::NotLookedFor)
+    }
+
     fn file_system(&self) -> Result<String> {
         survey_directories::file_system(self)
     }

@@ -68,6 +68,11 @@ impl Backend for Zfs {
         survey_datasets::survey_datasets(self, &pool, Reach::All, Mounts::OfLive(&self.patience))
     }
 
+    fn survey_without_mounts(&self) -> Result<Survey> {
+        let pool = commands::pool(self.names.top.pool())?;
+        survey_datasets::survey_datasets(self, &pool, Reach::All, Mounts::NotLookedFor)
+    }
+
     fn live_and_blank(&self) -> Result<(Slot, Slot)> {
         // One list, and nothing of what is beside them.
         let rows = commands::look(&[&self.names.live, &self.names.blank], &self.names.blank)?;

@@ -107,6 +107,11 @@ impl Catalogue {
         self.find_in_homes(path, &Homes::Usual)
     }
 
+    /// Whether the time of writing is what the file at `path` is there for, so that the same bytes are not the same.
+    pub(crate) fn mtime_counts(&self, path: &[u8]) -> bool {
+        self.find(path).is_some_and(|found| found.entry.mtime)
+    }
+
     /// The same where homes are elsewhere.
     pub fn find_in_homes(&self, path: &[u8], homes: &Homes) -> Option<Found<'_>> {
         let mut best: Option<PatternMatch> = None;

@@ -76,6 +76,12 @@ impl Verdicts {
         self.judged.get(at).map(|(verdict, _)| *verdict)
     }
 
+    /// The rule that decided so.
+    pub(crate) fn rule(&self, at: usize) -> Option<&str> {
+        let (_, rule) = self.judged.get(at)?;
+        self.rules.get((*rule)? as usize).map(String::as_str)
+    }
+
     /// Each verdict with the rule that decided it, in the order of the changes.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Verdict, Option<&str>)> {
         self.judged.iter().map(|&(verdict, rule)| {

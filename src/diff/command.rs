@@ -1,5 +1,6 @@
 //! `diff`: what appeared, changed or vanished since blank, each with its verdict.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -106,21 +107,22 @@ fn find_and_judge(
         scope.spawn(move || {
             let most = config.evidence.old_roots as usize;
             let see = |digest| send.send(Ok(digest)).is_ok();
-            if let Err(why) = read_digests(backend, (blank, live), most, see) {
+            if let Err(why) = read_digests(backend, blank, most, see) {
                 // Nobody listens any more where the trees could not be compared.
                 let _ = send.send(Err(why));
             }
         });
         let found = diff_trees(backend, blank, live, &tell)?;
         let mut verdicts = classify(&found.changes, config);
-        let catalogue = config.catalogue();
-        let is_stamp = |path: &[u8]| catalogue.find(path).is_some_and(|found| found.entry.mtime);
+        // Read when the first path is looked up: most are not.
+        let catalogue = LazyCell::new(|| config.catalogue());
+        let is_stamp = |path: &[u8]| catalogue.mtime_counts(path);
         let asked = ask_old_roots(backend, live, &found.changes, &mut verdicts, digests, is_stamp);
         // The changes are told without that, too, and why it is missing.
         let classes = asked.inspect_err(|why| {
             ui::report_warning(format_args!("no old root is asked about the changes: {why}"));
         });
-        Ok((found, verdicts, classes.ok()))
+        Ok((found, verdicts, classes.ok().flatten()))
     })
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn write_diff_by_owner(
     for (of, group) in &groups {
         let count = figures::count_noun(group.paths.len() as u64, "path", "paths");
         let mut facts = vec![count, figures::format_size(group.bytes)];
-        facts.extend(words_of_classes(&group.classes));
+        facts.extend(group.classes.describe());
         facts.extend(words_of_certainties(of, &group.certainties));
         let facts = style.paint(QUIET, facts.join(", "));
         writeln!(out, "{}  {facts}", style.paint(STRONG, title(of, group)))?;
@@ -139,19 +139,6 @@ fn title(of: &GroupOf, group: &Group) -> String {
         }
         GroupOf::Owner(owner) => owner.to_string(),
         GroupOf::Nobody => "of nobody that is known".to_string(),
-    }
-}
-
-fn words_of_classes(classes: &ClassCounts) -> Option<String> {
-    let there: Vec<_> = classes.iter().filter(|(_, count)| *count > 0).collect();
-    match &there[..] {
-        [] => None,
-        [(word, _)] => Some((*word).to_string()),
-        several => {
-            let words =
-                several.iter().map(|(word, n)| format!("{} {word}", figures::format_count(*n)));
-            Some(words.collect::<Vec<_>>().join(", "))
-        }
     }
 }
 

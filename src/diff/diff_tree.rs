@@ -188,7 +188,8 @@ impl LinesAsCells<'_> {
             format!("{root}{}", escaped_name(&nodes.get(id).name, facts_type))
         };
         let change = |sort: ChangeSort, count, size, classes: &ClassCounts| {
-            let class = self.words_of_classes(sort.1, classes);
+            // What is decided has none.
+            let class = classes.describe().filter(|_| sort.1 == Verdict::Stray).unwrap_or_default();
             Some(ChangeCells { sort, count, size, class })
         };
         match &line.body {
@@ -236,20 +237,6 @@ impl LinesAsCells<'_> {
             None => String::new(),
             Some(Class::Some(boots)) => format!("some ({boots} of {})", self.boots),
             Some(class) => class.word().to_string(),
-        }
-    }
-
-    /// `new` where all are, else `3 new, 2 changing`.
-    fn words_of_classes(&self, verdict: Verdict, classes: &ClassCounts) -> String {
-        let there: Vec<_> = classes.iter().filter(|(_, count)| *count > 0).collect();
-        match &there[..] {
-            _ if verdict != Verdict::Stray => String::new(),
-            [(word, _)] => (*word).to_string(),
-            several => {
-                let words = several.iter();
-                let words = words.map(|(word, n)| format!("{} {word}", figures::format_count(*n)));
-                words.collect::<Vec<_>>().join(", ")
-            }
         }
     }
 }

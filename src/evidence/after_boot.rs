@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use backends::old_root_files::{OpenFile, read_digest};
-use backends::{Backend, Life, OldRoot, Survey, Tree};
+use backends::{Backend, Life, OldRoot, Survey, Tree, kinship};
 use chrono::Utc;
 use dirfd::error::describe;
 use dirfd::open_files;
@@ -19,7 +19,6 @@ use dirfd::{Error, Result};
 
 use crate::boot::facts;
 use crate::config::Config;
-use crate::evidence::ask_old_roots::is_of;
 use crate::evidence::digest::DigestHeader;
 use crate::evidence::make_digest::make_digest;
 use crate::host::HostRoot;
@@ -49,8 +48,7 @@ pub(crate) fn find_missing(
     survey: &Survey,
     blank: &Tree,
 ) -> Vec<MissingDigest> {
-    let Some(live) = survey.live.tree() else { return Vec::new() };
-    let own = survey.old_roots.iter().rev().filter(|old_root| is_of(old_root, live));
+    let own = kinship::own_old_roots(survey).into_iter().rev();
     let missing = own.filter_map(|old_root| {
         let why = why_missing(old_dir, old_root, blank)?;
         Some(MissingDigest { old_root: old_root.clone(), why })
@@ -87,7 +85,7 @@ pub(crate) fn print_plan(backend: &dyn Backend, survey: &Survey) -> Result<()> {
 /// done is returned.
 pub(crate) fn run(config: &Config, root: &Path) -> Result<bool> {
     let backend = config.open_backend(root)?;
-    let survey = backend.survey()?;
+    let survey = backend.survey_without_mounts()?;
     let (Some(live), Some(blank)) = (survey.live.tree(), survey.blank.tree()) else {
         return Ok(true);
     };

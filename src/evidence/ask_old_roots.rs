@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::{io, thread};
 
 use backends::old_root_files::{has_digests, read_digest};
-use backends::{Backend, OldRoot, Tree};
+use backends::{Backend, OldRoot, Tree, kinship};
 use dirfd::lookup_in_order::LookupInOrder;
 use dirfd::{Changes, Error, Result};
 
@@ -15,11 +15,11 @@ use crate::evidence::digest::Digest;
 use crate::evidence::make_digest::read_changed;
 use crate::evidence::regenerated::{Candidate, find_candidates};
 
-/// Shows the digests of the youngest old roots of `live` to `see`, as many as `most`, the youngest first, until that
-/// says `false`. An old root without a digest against this blank is passed over, and so is a digest that was cut.
+/// Shows the digests of the youngest old roots to `see`, as many as `most`, the youngest first, until that says
+/// `false`. An old root without a digest against this blank is passed over, and so is a digest that was cut.
 pub(crate) fn read_digests(
     backend: &dyn Backend,
-    (blank, live): (&Tree, &Tree),
+    blank: &Tree,
     most: usize,
     see: impl FnMut(Digest) -> bool,
 ) -> Result<()> {
@@ -28,8 +28,8 @@ pub(crate) fn read_digests(
     if !has_digests(old_dir.as_fd())? {
         return Ok(());
     }
-    let old_roots = backend.old_roots()?;
-    let own = old_roots.iter().rev().filter(|old_root| is_of(old_root, live));
+    let survey = backend.survey_without_mounts()?;
+    let own = kinship::own_old_roots(&survey).into_iter().rev();
     let digests = own.filter_map(|old_root| read_digest_of(old_dir.as_fd(), old_root, blank));
     digests.filter(|digest| digest.header().cut.is_none()).take(most).all(see);
     Ok(())
@@ -48,13 +48,8 @@ pub(crate) fn read_digest_of(
     (header.tree == old_root.tree.id && header.blank == blank.id).then_some(digest)
 }
 
-/// Whether an old root was this live, by its name; one without a word of that is.
-pub(crate) fn is_of(old_root: &OldRoot, live: &Tree) -> bool {
-    old_root.record.live_name.as_ref().is_none_or(|name| *name == live.name.to_string())
-}
-
 /// The class of each change, and which strays are regenerated, which `verdicts` then say, by the digests of the
-/// youngest old roots. `mtime_counts` tells of a path whether the time of writing is what it is there for.
+/// youngest old roots. `mtime_counts` tells of a path whether the time of writing is what it is there for. `None` if there are no digests.
 pub(crate) fn ask_old_roots(
     backend: &dyn Backend,
     live: &Tree,
@@ -62,15 +57,13 @@ pub(crate) fn ask_old_roots(
     verdicts: &mut Verdicts,
     digests: impl IntoIterator<Item = Result<Digest>>,
     mtime_counts: impl Fn(&[u8]) -> bool,
-) -> Result<Classes> {
-    let mut classes = Classes::new(changes);
-    // One at a time: they may be large.
+) -> Result<Option<Classes>> {
+    let mut asked = None;
+    // One at a time: they may be large. Without any, nothing is made of the changes.
     for digest in digests {
-        classes.add(changes, &digest?);
+        asked.get_or_insert_with(|| Classes::new(changes)).add(changes, &digest?);
     }
-    if classes.boots() == 0 {
-        return Ok(classes);
-    }
+    let Some(mut classes) = asked else { return Ok(None) };
     classes.regard_mtimes(changes, mtime_counts);
     let is_stray = |at| verdicts.get(at) == Some(Verdict::Stray);
     let candidates = find_candidates(changes, &classes, is_stray);
@@ -82,7 +75,7 @@ pub(crate) fn ask_old_roots(
         boots => format!("the last {boots} old roots have the same"),
     };
     verdicts.mark_regenerated(&regenerated, rule);
-    Ok(classes)
+    Ok(Some(classes))
 }
 
 /// Candidates that one thread reads at least: to start one takes as long as reading some.

@@ -4,6 +4,7 @@
 //! byte, comes back by itself; one that has several versions is identity, cache or a database. Identifiers in
 //! paths are replaced first, so that a log below the id of the machine is the same path in each boot.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use dirfd::fingerprint::Content;
@@ -11,6 +12,7 @@ use dirfd::{ChangeKind, Changes, Facts, FileType};
 
 use crate::evidence::digest::{Digest, DigestRow};
 use crate::evidence::path_template::template_of;
+use crate::ui::figures;
 
 /// What old roots tell of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +74,20 @@ impl ClassCounts {
         self.counts.iter_mut().zip(other.counts).for_each(|(count, more)| *count += more);
     }
 
+    /// `new` where all are, else `3 new, 2 changing`; `None` where there are none.
+    pub(crate) fn describe(&self) -> Option<String> {
+        let there: Vec<_> = self.iter().filter(|(_, count)| *count > 0).collect();
+        match &there[..] {
+            [] => None,
+            [(word, _)] => Some((*word).to_string()),
+            several => {
+                let words = several.iter();
+                let words = words.map(|(word, n)| format!("{} {word}", figures::format_count(*n)));
+                Some(words.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
     /// Each word with its count.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         CLASSES.into_iter().zip(self.counts)
@@ -90,8 +106,8 @@ impl Version {
     /// The version that a tree has now; `target` is what it says if it is a link, else empty.
     pub(crate) fn new(kind: ChangeKind, facts: Facts, content: Content, target: &[u8]) -> Self {
         let content = match (facts.file_type, content) {
-            (FileType::Symlink, Content::Nothing) => hash_of(&[target]),
-            (FileType::Symlink, Content::Whole(hash)) => hash_of(&[&hash, target]),
+            (FileType::Symlink, Content::Nothing) => Content::of_parts(&[target]),
+            (FileType::Symlink, Content::Whole(hash)) => Content::of_parts(&[&hash, target]),
             (_, content) => content,
         };
         Self { kind, facts, content }
@@ -115,16 +131,6 @@ impl Version {
         let is_removed = self.kind == ChangeKind::Removed;
         self.looks_like(other) && (is_removed || self.content.is_same_as(other.content))
     }
-}
-
-fn hash_of(parts: &[&[u8]]) -> Content {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    let mut half = [0; 16];
-    half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    Content::Whole(half)
 }
 
 /// What is known of one change, from the digests that were looked at so far.
@@ -179,7 +185,7 @@ impl Classes {
         let mut cursor = changes.cursor();
         let mut at = 0;
         while let Some((path, ..)) = cursor.next_row() {
-            if let std::borrow::Cow::Owned(template) = template_of(path) {
+            if let Cow::Owned(template) = template_of(path) {
                 templated.push((at, template));
             }
             at += 1;
@@ -196,27 +202,24 @@ impl Classes {
         let mut by_template: HashMap<Vec<u8>, Option<Version>> = HashMap::new();
         let (mut cursor, mut at) = (changes.cursor(), 0);
         let mut here = cursor.next_row().map(|(path, ..)| path.to_vec());
-        let all: Result<(), std::convert::Infallible> = digest.for_each(|row| {
+        let mut rows = digest.cursor();
+        while let Some(row) = rows.next_row() {
             while here.as_deref().is_some_and(|path| path < row.path) {
                 at += 1;
                 advance(&mut here, cursor.next_row().map(|(path, ..)| path));
             }
             if here.as_deref() == Some(row.path) {
-                self.tracks[at].add(number, Version::of_row(row));
+                self.tracks[at].add(number, Version::of_row(&row));
             }
             if !self.templated.is_empty()
-                && let std::borrow::Cow::Owned(template) = template_of(row.path)
+                && let Cow::Owned(template) = template_of(row.path)
             {
-                let version = Version::of_row(row);
+                let version = Version::of_row(&row);
                 by_template
                     .entry(template)
                     .and_modify(|only| *only = None)
                     .or_insert(Some(version));
             }
-            Ok(())
-        });
-        match all {
-            Ok(()) => {}
         }
         for (at, template) in &self.templated {
             let track = &mut self.tracks[*at];

@@ -5,6 +5,7 @@
 
 use backends::old_root_files::Boot;
 use backends::{OpenFile, TreeId};
+use dirfd::changes::ChangesCursor;
 use dirfd::fingerprint::Content;
 use dirfd::{ChangeKind, Changes, Facts};
 use serde::{Deserialize, Serialize};
@@ -81,17 +82,27 @@ impl Digest {
         &self.changes
     }
 
-    /// Shows each path in the order of its bytes. Stops at an error.
-    pub fn for_each<E>(
-        &self,
-        mut see: impl FnMut(&DigestRow<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut held = self.contents.iter().zip(&self.targets);
-        self.changes.for_each(|path, kind, facts| match held.next() {
-            Some((&content, target)) => {
-                see(&DigestRow { path, kind, facts: *facts, content, target })
-            }
-            None => Ok(()),
-        })
+    /// Its paths in the order of their bytes, one after the other.
+    pub fn cursor(&self) -> DigestCursor<'_> {
+        DigestCursor { digest: self, changes: self.changes.cursor(), next: 0 }
+    }
+}
+
+/// A place in a digest, which moves on from path to path.
+#[derive(Debug)]
+pub struct DigestCursor<'d> {
+    digest: &'d Digest,
+    changes: ChangesCursor<'d>,
+    next: usize,
+}
+
+impl DigestCursor<'_> {
+    /// The next path.
+    pub fn next_row(&mut self) -> Option<DigestRow<'_>> {
+        let (path, kind, facts) = self.changes.next_row()?;
+        let (content, target) =
+            (*self.digest.contents.get(self.next)?, self.digest.targets.get(self.next)?);
+        self.next += 1;
+        Some(DigestRow { path, kind, facts: *facts, content, target })
     }
 }

@@ -8,7 +8,7 @@
 use std::io::Read;
 
 use dirfd::changes::ChangesWriter;
-use dirfd::fingerprint::Content;
+use dirfd::fingerprint::{Content, short_hash};
 use dirfd::path::{Escaped, check_components};
 use dirfd::{ChangeKind, Facts, FileType};
 use serde::{Deserialize, Serialize};
@@ -95,7 +95,8 @@ impl Digest {
     fn columns(&self) -> Result<Columns, String> {
         let mut columns = Columns::default();
         let (mut before, mut mtime) = (Vec::new(), 0_i64);
-        self.for_each(|row| {
+        let mut rows = self.cursor();
+        while let Some(row) = rows.next_row() {
             let shared = before.iter().zip(row.path).take_while(|(a, b)| a == b).count();
             let shared = shared.min(usize::from(u16::MAX));
             columns.shared.push(shared as u16);
@@ -124,8 +125,7 @@ impl Digest {
                 columns.targets.extend_from_slice(row.target);
                 columns.targets.push(0);
             }
-            Ok::<(), String>(())
-        })?;
+        }
         Ok(columns)
     }
 
@@ -248,9 +248,7 @@ fn place_in<T: PartialEq>(known: &[T], value: &T) -> Result<u8, String> {
 }
 
 fn checksum(content: &[u8]) -> [u8; CHECKSUM] {
-    let mut checksum = [0; CHECKSUM];
-    checksum.copy_from_slice(&blake3::hash(content).as_bytes()[..CHECKSUM]);
-    checksum
+    short_hash(blake3::Hasher::new().update(content))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::evidence::digest::{CONTENT_LIMIT, Digest, DigestHeader};
 
 /// What each changed file holds, and what each link says, in the order of the changes.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+struct Held {
     contents: Vec<Content>,
     targets: Vec<Box<[u8]>>,
 }
@@ -29,20 +29,18 @@ pub(crate) fn make_digest(
     life: Option<Life>,
     progress: &dyn Fn(u64),
 ) -> Result<Digest> {
-    make_digest_within(backend, blank, tree, life, &[], progress)
+    let changes = diff_trees(backend, blank, tree, progress)?.changes;
+    digest_of_changes(backend, blank, tree, life, changes)
 }
 
-/// The same of what is at or below one of these paths alone; of all, if there are none.
-pub(crate) fn make_digest_within(
+/// The same of these changes of it, or of some of them.
+pub(crate) fn digest_of_changes(
     backend: &dyn Backend,
     blank: &Tree,
     tree: &Tree,
     life: Option<Life>,
-    only: &[TreePath],
-    progress: &dyn Fn(u64),
+    changes: Changes,
 ) -> Result<Digest> {
-    let changes = diff_trees(backend, blank, tree, progress)?.changes;
-    let changes = if only.is_empty() { changes } else { narrow(&changes, only) };
     let view = backend.view(tree)?;
     let held = read_held(&changes, &mut LookupInOrder::new(view.as_fd()).map_err(cannot(tree))?);
     let (boots, open): (Vec<Boot>, Vec<OpenFile>) =
@@ -60,7 +58,8 @@ pub(crate) fn make_digest_within(
         .ok_or_else(|| Error::new(action(tree), "not every path has its content"))
 }
 
-fn narrow(changes: &Changes, only: &[TreePath]) -> Changes {
+/// Those of the changes that are at or below one of these paths.
+pub(crate) fn changes_within(changes: &Changes, only: &[TreePath]) -> Changes {
     let mut writer = ChangesWriter::new();
     let mut cursor = changes.cursor();
     while let Some((path, kind, facts)) = cursor.next_row() {
@@ -82,19 +81,15 @@ fn cannot(tree: &Tree) -> impl Fn(std::io::Error) -> Error {
 
 /// Reads what each file of the newer tree holds. What cannot be read is a value of its own, and no error: one
 /// file must not keep all others from being told.
-pub(crate) fn read_held(changes: &Changes, newer: &mut LookupInOrder<'_>) -> Held {
-    let mut held = Held::default();
-    let mut buffer = Vec::new();
-    let all: std::result::Result<(), std::convert::Infallible> =
-        changes.for_each(|path, kind, _| {
-            let (content, target) = read_changed(newer, path, kind, &mut buffer);
-            held.contents.push(content);
-            held.targets.push(target.into_boxed_slice());
-            Ok(())
-        });
-    match all {
-        Ok(()) => held,
+fn read_held(changes: &Changes, newer: &mut LookupInOrder<'_>) -> Held {
+    let (mut held, mut buffer) = (Held::default(), Vec::new());
+    let mut cursor = changes.cursor();
+    while let Some((path, kind, _)) = cursor.next_row() {
+        let (content, target) = read_changed(newer, path, kind, &mut buffer);
+        held.contents.push(content);
+        held.targets.push(target.into_boxed_slice());
     }
+    held
 }
 
 /// What the file of a change holds in the newer tree, and what it says if it is a link; nothing, if it is gone.

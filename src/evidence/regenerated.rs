@@ -30,9 +30,6 @@ pub(crate) fn find_candidates(
     is_stray: impl Fn(usize) -> bool,
 ) -> Vec<Candidate> {
     let mut candidates = Vec::new();
-    if classes.boots() == 0 {
-        return candidates;
-    }
     let holds_new = find_holding_new(changes, classes, &is_stray);
     let mut dirs = TopmostAdded::default();
     let (mut cursor, mut at) = (changes.cursor(), 0);

@@ -3,6 +3,8 @@
 
 use dirfd::{ChangeKind, Facts, FileType};
 
+use crate::diff::is_within;
+
 /// The added directories that are in no other one, on the way through sorted paths.
 #[derive(Debug, Default)]
 pub(crate) struct TopmostAdded {
@@ -38,7 +40,7 @@ impl TopmostAdded {
 
 /// Whether `path` lies in `dir`, at whatever depth.
 pub(crate) fn is_below(path: &[u8], dir: &[u8]) -> bool {
-    path.strip_prefix(dir).is_some_and(|rest| rest.first() == Some(&b'/'))
+    path.len() > dir.len() && is_within(path, dir)
 }
 
 /// Whether `path`, and so all that follows it in the order of bytes, comes after whatever lies in `dir`.

@@ -16,9 +16,9 @@ use crate::cli::arguments::{Cli, Explain, Format};
 use crate::cli::invocation::{Failure, in_tree, load_config};
 use crate::config::Config;
 use crate::diff::classify::{Verdict, Verdicts, classify};
+use crate::diff::is_within;
 use crate::diff::ownerships::OwnersOfTrees;
 use crate::diff::summary::{Tally, VERDICTS, content_bytes};
-use crate::diff::{diff_trees, is_within};
 use crate::evidence::ask_old_roots::{ask_old_roots, read_digests};
 use crate::evidence::classes::Classes;
 use crate::explain::explanation::{Explanation, Here, Known};
@@ -38,9 +38,10 @@ pub(crate) fn run(cli: &Cli, args: &Explain) -> Result<ExitCode, Failure> {
         return Err(Error::new("explain what changed", why).into());
     }
     let roots = AllRoots::gather(backend.as_ref(), &config)?;
-    let (of, histories) = roots.histories(&paths)?;
+    let changes = roots.changes_in_live()?;
+    let (of, histories) = roots.histories(&paths, &changes)?;
     let catalogue = config.catalogue();
-    let explainer = Explainer::new(backend.as_ref(), &config, &catalogue, &roots)?;
+    let explainer = Explainer::new(backend.as_ref(), &config, &catalogue, &roots, changes)?;
     let explanations = histories.into_iter().map(|history| explainer.explain(history));
     let explanations = explanations.collect::<Result<Vec<_>>>()?;
     let (out, style) = (io::stdout().lock(), ui::style_of_output(cli));
@@ -62,7 +63,7 @@ struct Explainer<'a> {
     live: &'a Tree,
     changes: Changes,
     verdicts: Verdicts,
-    classes: Classes,
+    classes: Option<Classes>,
     owners: OwnersOfTrees,
 }
 
@@ -79,17 +80,16 @@ impl<'a> Explainer<'a> {
         config: &'a Config,
         catalogue: &'a Catalogue,
         roots: &'a AllRoots<'_>,
+        changes: Changes,
     ) -> Result<Self> {
         let (blank, live) = (roots.blank(), roots.live());
-        let changes = diff_trees(backend, blank, live, &|_| ())?.changes;
         let mut verdicts = classify(&changes, config);
-        let most = config.evidence.old_roots as usize;
-        let is_stamp = |path: &[u8]| catalogue.find(path).is_some_and(|found| found.entry.mtime);
         let mut digests = Vec::new();
-        read_digests(backend, (blank, live), most, |digest| {
+        read_digests(backend, blank, config.evidence.old_roots as usize, |digest| {
             digests.push(Ok(digest));
             true
         })?;
+        let is_stamp = |path: &[u8]| catalogue.mtime_counts(path);
         let classes = ask_old_roots(backend, live, &changes, &mut verdicts, digests, is_stamp)?;
         let (owners, warnings) = OwnersOfTrees::read(backend, Some(blank), live)?;
         warnings.iter().for_each(ui::report_warning);
@@ -102,9 +102,8 @@ impl<'a> Explainer<'a> {
         let (here, target) = self.look_here(&path, own.map(|(_, kind, facts)| (kind, facts)))?;
         let verdict = match own {
             Some((at, ..)) => {
-                let (verdict, rule) =
-                    self.verdicts.iter().nth(at).unwrap_or((Verdict::Stray, None));
-                Some((verdict, rule.map(str::to_string)))
+                let verdict = self.verdicts.get(at).unwrap_or(Verdict::Stray);
+                Some((verdict, self.verdicts.rule(at).map(str::to_string)))
             }
             None => self.verdict_without_change(&path),
         };
@@ -113,13 +112,15 @@ impl<'a> Explainer<'a> {
             Here::Same | Here::Nowhere => (ChangeKind::Added, NO_FACTS),
         };
         let owner = self.owners.owner_of(path.as_bytes(), facts.0, &facts.1, &target);
-        let class = own.and_then(|(at, ..)| self.classes.class(at));
+        let class = own
+            .zip(self.classes.as_ref())
+            .and_then(|((at, ..), classes)| Some((classes.class(at)?, classes.boots())));
         Ok(Explanation {
             here,
             verdict,
             below,
             owner,
-            class: class.map(|class| (class, self.classes.boots())),
+            class,
             history,
             known: Known::of(self.catalogue, &path),
             path,

@@ -13,8 +13,8 @@ use crate::diff::diff_flat::style_of_verdict;
 use crate::diff::summary::VERDICTS;
 use crate::evidence::classes::Class;
 use crate::explain::explanation::{Explanation, Here, NextStep};
-use crate::history::history_text::describe_version;
-use crate::history::path_versions::{PathState, RootOfHistory};
+use crate::history::history_text::{describe_end, describe_state, name_of};
+use crate::history::path_versions::RootOfHistory;
 use crate::owners::Certainty;
 use crate::ui::colours::{QUIET, STRONG, Style};
 use crate::ui::figures;
@@ -77,7 +77,7 @@ where
     out.flush()
 }
 
-/// What each root had there, equal ones that follow each other in one line.
+/// What each root had there.
 fn write_roots<Tz: TimeZone<Offset: Display>>(
     explanation: &Explanation,
     of: &[RootOfHistory],
@@ -86,13 +86,8 @@ fn write_roots<Tz: TimeZone<Offset: Display>>(
     out: &mut impl Write,
 ) -> io::Result<()> {
     for (root, state) in of.iter().zip(&explanation.history.states) {
-        let name = root.name.as_deref().unwrap_or("live");
-        let time = root.ended.map(|ended| figures::format_local_time(ended, now));
-        let time = time.unwrap_or_else(|| "now".to_string());
-        let state = match state {
-            PathState::AsInBlank => "as in blank".to_string(),
-            PathState::Differs(version) => describe_version(version),
-        };
+        let (name, time) = (name_of(root), describe_end(root, now));
+        let state = describe_state(state);
         writeln!(out, "  {}  {state}", style.paint(QUIET, format_args!("{name:<15}  {time:<16}")))?;
     }
     Ok(())

@@ -1,15 +1,15 @@
 //! All roots that there were and are, with a digest of each: the one that is there, or one that is made on the way.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use backends::{Backend, Life, OldRoot, Survey, Tree};
-use dirfd::{Error, Result, TreePath};
+use backends::{Backend, Life, OldRoot, Tree, kinship};
+use dirfd::{Changes, Error, Result, TreePath};
 
 use crate::config::Config;
 use crate::diff::diff_trees;
-use crate::evidence::ask_old_roots::{is_of, read_digest_of};
+use crate::evidence::ask_old_roots::read_digest_of;
 use crate::evidence::digest::Digest;
-use crate::evidence::make_digest::{make_digest, make_digest_within};
+use crate::evidence::make_digest::{changes_within, digest_of_changes, make_digest};
 use crate::history::path_versions::{PathHistory, RootOfHistory, VersionCounter};
 use crate::history::root_lives::{LossFinder, RootLife};
 use crate::ui::progress::ProgressCounter;
@@ -20,8 +20,10 @@ pub(crate) struct AllRoots<'a> {
     config: &'a Config,
     live: Tree,
     blank: Tree,
-    /// Those of this live, the oldest first.
+    /// Those of this system, the oldest first.
     old_roots: Vec<OldRoot>,
+    /// The directory that they are in.
+    old_dir: Option<OwnedFd>,
 }
 
 impl<'a> AllRoots<'a> {
@@ -37,24 +39,30 @@ impl<'a> AllRoots<'a> {
 
     /// Looks which there are.
     pub(crate) fn gather(backend: &'a dyn Backend, config: &'a Config) -> Result<Self> {
-        let survey: Survey = backend.survey()?;
+        let survey = backend.survey_without_mounts()?;
         let (Some(live), Some(blank)) = (survey.live.tree(), survey.blank.tree()) else {
             return Err(Error::new("tell the root's history", "live or blank is missing")
                 .hint("look at `blankroot status`"));
         };
-        let own = survey.old_roots.iter().filter(|old_root| is_of(old_root, live));
-        let (live, blank, old_roots) = (live.clone(), blank.clone(), own.cloned().collect());
-        Ok(Self { backend, config, live, blank, old_roots })
+        let old_roots = kinship::own_old_roots(&survey).into_iter().cloned().collect();
+        let (live, blank, old_dir) = (live.clone(), blank.clone(), backend.old_dir()?);
+        Ok(Self { backend, config, live, blank, old_roots, old_dir })
+    }
+
+    /// What differs in live.
+    pub(crate) fn changes_in_live(&self) -> Result<Changes> {
+        let progress = ProgressCounter::of_names("comparing");
+        let tell = |count| progress.set(count);
+        Ok(diff_trees(self.backend, &self.blank, &self.live, &tell)?.changes)
     }
 
     /// The digest that is there, or one that is made now.
-    pub(crate) fn digest(&self, old_root: &OldRoot) -> Result<Digest> {
-        let old_dir = self.backend.old_dir()?;
-        let found = old_dir.and_then(|dir| read_digest_of(dir.as_fd(), old_root, &self.blank));
+    fn digest(&self, old_root: &OldRoot) -> Result<Digest> {
+        let found = self.old_dir().and_then(|dir| read_digest_of(dir, old_root, &self.blank));
         match found {
             Some(digest) => Ok(digest),
             None => {
-                let life = self.life(&old_root.tree)?;
+                let life = self.life(&old_root.tree);
                 let progress = ProgressCounter::of_names("making a digest");
                 let tell = |count| progress.set(count);
                 make_digest(self.backend, &self.blank, &old_root.tree, life, &tell)
@@ -62,10 +70,13 @@ impl<'a> AllRoots<'a> {
         }
     }
 
-    fn life(&self, tree: &Tree) -> Result<Option<Life>> {
-        let old_dir = self.backend.old_dir()?;
+    fn old_dir(&self) -> Option<BorrowedFd<'_>> {
+        self.old_dir.as_ref().map(AsFd::as_fd)
+    }
+
+    fn life(&self, tree: &Tree) -> Option<Life> {
         // One that cannot be read tells nothing.
-        Ok(old_dir.and_then(|dir| Life::read(dir.as_fd(), &tree.id).ok().flatten()))
+        Life::read(self.old_dir()?, &tree.id).ok().flatten()
     }
 
     /// What each root lost, the oldest first, and what live has to lose.
@@ -83,23 +94,21 @@ impl<'a> AllRoots<'a> {
             lives.push(RootLife { name, began, ended, boots, lost: finder.next_root(digest) });
             began_before = ended;
         }
-        let life = self.life(&self.live)?;
-        let boots = life.as_ref().map(|life| life.boots.len()).filter(|boots| *boots > 0);
-        let progress = ProgressCounter::of_names("comparing");
-        let tell = |count| progress.set(count);
+        let life = self.life(&self.live);
+        let boots = life.map(|life| life.boots.len()).filter(|boots| *boots > 0);
         // No later root is compared with live, so that nothing in it has to be read.
-        let changes = diff_trees(self.backend, &self.blank, &self.live, &tell)?.changes;
-        drop(progress);
+        let changes = self.changes_in_live()?;
         let began = self.live.created.or(began_before);
         let lost = finder.loss_of(&changes);
         lives.push(RootLife { name: None, began, ended: None, boots, lost });
         Ok(lives)
     }
 
-    /// What each root had at these paths, live last.
+    /// What each root had at these paths, live last, whose changes are given.
     pub(crate) fn histories(
         &self,
         paths: &[TreePath],
+        in_live: &Changes,
     ) -> Result<(Vec<RootOfHistory>, Vec<PathHistory>)> {
         let mut counters: Vec<VersionCounter> = paths.iter().map(|_| Default::default()).collect();
         let mut histories: Vec<PathHistory> =
@@ -115,7 +124,8 @@ impl<'a> AllRoots<'a> {
             let (name, ended) = (Some(old_root.record.name.clone()), Some(old_root.record.time));
             add(RootOfHistory { name, ended }, &self.digest(old_root)?);
         }
-        let live = make_digest_within(self.backend, &self.blank, &self.live, None, paths, &|_| ())?;
+        let changes = changes_within(in_live, paths);
+        let live = digest_of_changes(self.backend, &self.blank, &self.live, None, changes)?;
         add(RootOfHistory { name: None, ended: None }, &live);
         Ok((of, histories))
     }

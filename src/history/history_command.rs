@@ -32,7 +32,7 @@ pub(crate) fn run(cli: &Cli, args: &History) -> Result<ExitCode, Failure> {
             Format::Human => history_text::write_lives(&lives, &style, &Local::now(), out)?,
         }
     } else {
-        let (of, histories) = roots.histories(&paths)?;
+        let (of, histories) = roots.histories(&paths, &roots.changes_in_live()?)?;
         match args.format {
             Format::Json => history_json::write_versions_json(&of, &histories, out)?,
             Format::Human => {

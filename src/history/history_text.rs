@@ -88,28 +88,44 @@ where
     Tz: TimeZone<Offset: Display>,
 {
     let mut out = BufWriter::new(out);
-    let names: Vec<&str> = of.iter().map(|root| root.name.as_deref().unwrap_or(LIVE)).collect();
+    let names: Vec<&str> = of.iter().map(name_of).collect();
     let width = names.iter().map(|name| name.len()).max().unwrap_or(0);
     for history in histories {
         writeln!(out, "{}", style.paint(STRONG, &history.path))?;
         for ((root, name), state) in of.iter().zip(&names).zip(&history.states) {
-            let time = match root.ended {
-                Some(ended) => figures::format_local_time(ended, now),
-                None => "now".to_string(),
-            };
-            let time = style.paint(QUIET, format!("{time:<16}"));
-            let (paint, state) = match state {
-                PathState::AsInBlank => (QUIET, "as in blank".to_string()),
-                PathState::Differs(version) => (PLAIN, describe_version(version)),
-            };
-            writeln!(out, "  {name:<width$}  {time}  {}", style.paint(paint, state))?;
+            let time = style.paint(QUIET, format!("{:<16}", describe_end(root, now)));
+            let paint = if *state == PathState::AsInBlank { QUIET } else { PLAIN };
+            let state = style.paint(paint, describe_state(state));
+            writeln!(out, "  {name:<width$}  {time}  {state}")?;
         }
     }
     out.flush()
 }
 
+/// The name of an old root, or `live`.
+pub(crate) fn name_of(root: &RootOfHistory) -> &str {
+    root.name.as_deref().unwrap_or(LIVE)
+}
+
+/// When a root was set aside.
+pub(crate) fn describe_end<Tz: TimeZone<Offset: Display>>(
+    root: &RootOfHistory,
+    now: &DateTime<Tz>,
+) -> String {
+    let ended = root.ended.map(|ended| figures::format_local_time(ended, now));
+    ended.unwrap_or_else(|| "now".to_string())
+}
+
+/// What a root had at a path.
+pub(crate) fn describe_state(state: &PathState) -> String {
+    match state {
+        PathState::AsInBlank => "as in blank".to_string(),
+        PathState::Differs(version) => describe_version(version),
+    }
+}
+
 /// `version 2: modified, 0644 0:0, 312 B`.
-pub(crate) fn describe_version(version: &PathVersion) -> String {
+fn describe_version(version: &PathVersion) -> String {
     let mut parts = Vec::new();
     if let Some((kind, facts)) = &version.own {
         parts.push(kind.word().to_string());

@@ -2,7 +2,6 @@
 //! below it, have one version of it. Pure.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 
 use chrono::{DateTime, Utc};
 use dirfd::fingerprint::Content;
@@ -68,12 +67,13 @@ impl VersionCounter {
     pub(crate) fn next_root(&mut self, digest: &Digest, path: &TreePath) -> PathState {
         let (mut hasher, mut is_unread) = (blake3::Hasher::new(), false);
         let (mut own, mut target, mut below, mut bytes) = (None, Vec::new(), 0, 0);
-        let all: Result<(), Infallible> = digest.for_each(|row| {
+        let mut rows = digest.cursor();
+        while let Some(row) = rows.next_row() {
             if !is_within(row.path, path.as_bytes()) {
-                return Ok(());
+                continue;
             }
             is_unread |= row.kind != ChangeKind::Removed && !row.content.is_whole();
-            hash_row(&mut hasher, row);
+            hash_row(&mut hasher, &row);
             if row.kind != ChangeKind::Removed {
                 bytes += content_bytes(&row.facts);
             }
@@ -83,10 +83,6 @@ impl VersionCounter {
             } else {
                 below += 1;
             }
-            Ok(())
-        });
-        match all {
-            Ok(()) => {}
         }
         if own.is_none() && below == 0 {
             return PathState::AsInBlank;

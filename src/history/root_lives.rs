@@ -2,7 +2,6 @@
 //! somebody may miss, and what grew. Pure.
 
 use std::collections::{HashMap, VecDeque};
-use std::convert::Infallible;
 
 use chrono::{DateTime, Utc};
 use dirfd::{ChangeKind, Changes, FileType};
@@ -122,8 +121,8 @@ impl<'c> LossFinder<'c> {
         let mut loss = Loss { new: (classes.boots() > 0).then_some(0), ..Loss::default() };
         let (mut new_paths, mut dirs): (HashMap<usize, NewPath>, _) =
             (HashMap::new(), TopmostAdded::default());
-        let mut at = 0;
-        let all: Result<(), Infallible> = changes.for_each(|path, kind, facts| {
+        let (mut cursor, mut at) = (changes.cursor(), 0);
+        while let Some((path, kind, facts)) = cursor.next_row() {
             let top = dirs.enter(at, path, kind, facts);
             if verdicts.get(at) == Some(Verdict::Stray) {
                 let bytes = if kind == ChangeKind::Removed { 0 } else { content_bytes(facts) };
@@ -145,10 +144,6 @@ impl<'c> LossFinder<'c> {
                 }
             }
             at += 1;
-            Ok(())
-        });
-        match all {
-            Ok(()) => {}
         }
         loss.notable = new_paths.into_values().filter(|new| new.rank < Rank::Disposable).collect();
         let key = |new: &NewPath| (new.rank, std::cmp::Reverse(new.bytes), new.path.clone());
@@ -175,14 +170,12 @@ impl<'c> LossFinder<'c> {
 /// The size of each regular file of a root, by the template of its path; of several, the largest.
 fn sizes_of(digest: &Digest) -> HashMap<Vec<u8>, u64> {
     let mut sizes: HashMap<Vec<u8>, u64> = HashMap::new();
-    let all: Result<(), Infallible> = digest.changes().for_each(|path, kind, facts| {
+    let mut cursor = digest.changes().cursor();
+    while let Some((path, kind, facts)) = cursor.next_row() {
         if facts.file_type == FileType::File && kind != ChangeKind::Removed {
             let size = sizes.entry(template_of(path).into_owned()).or_default();
             *size = facts.size.max(*size);
         }
-        Ok(())
-    });
-    match all {
-        Ok(()) => sizes,
     }
+    sizes
 }

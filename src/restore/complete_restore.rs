@@ -85,7 +85,7 @@ fn with_old_roots(
         };
         config.root.layout()?;
         let backend = config.open_backend(root).ok()?;
-        let old_roots = backend.old_roots().ok()?;
+        let old_roots = backend.survey_without_mounts().ok()?.old_roots;
         Some(list(&OldRoots::new(old_roots, &|tree| backend.view(tree))))
     };
     found().unwrap_or_default()

@@ -32,7 +32,9 @@ pub(crate) fn run(cli: &Cli, args: &Restore) -> Result<ExitCode, Failure> {
     }
     if args.dry_run {
         let backend = config.open_backend(root)?;
-        return restore_from(args, &config, backend.old_roots()?, &|tree| backend.view(tree));
+        return restore_from(args, &config, backend.survey_without_mounts()?.old_roots, &|tree| {
+            backend.view(tree)
+        });
     }
     // Nobody deletes an old root meanwhile.
     config.with_lock(root, ui::report_waiting, |trees| {

@@ -25,28 +25,22 @@ fn after_boots(boots: u32, story: impl FnOnce(&mut Machine<'_>) + Send) {
     });
 }
 
-fn write(machine: &Machine<'_>, path: &str, text: &str) {
-    let path = machine.live().join(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-}
-
 /// A life: what each boot makes again, what changes each time, what comes and goes.
 fn ordinary_life(machine: &Machine<'_>, number: u32) {
-    write(machine, "var/lib/made/always", "the same\n");
+    machine.write("var/lib/made/always", "the same\n");
     symlink("always", machine.live().join("var/lib/made/link")).unwrap();
-    write(machine, "var/lib/seed", &format!("seed {number}\n"));
+    machine.write("var/lib/seed", &format!("seed {number}\n"));
     // An empty file each time, whose time of writing is all that it says.
-    write(machine, "var/lib/systemd/timers/stamp-logrotate.timer", "");
+    machine.write("var/lib/systemd/timers/stamp-logrotate.timer", "");
     let stamp = machine.live().join("var/lib/systemd/timers/stamp-logrotate.timer");
     let time =
         std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000 * u64::from(number));
     fs::File::options().write(true).open(stamp).unwrap().set_modified(time).unwrap();
     if number.is_multiple_of(2) {
-        write(machine, "var/lib/sometimes", "now\n");
+        machine.write("var/lib/sometimes", "now\n");
     }
     let id = format!("{number:032x}");
-    write(machine, &format!("var/log/journal/{id}/system.journal"), &format!("{number}"));
+    machine.write(&format!("var/log/journal/{id}/system.journal"), &format!("{number}"));
     fs::remove_file(machine.live().join("etc/conf.d/07.conf")).unwrap();
 }
 
@@ -70,7 +64,7 @@ fn old_roots_tell_what_is_new_what_changes_and_what_comes_back_by_itself() {
     after_boots(3, |machine| {
         assert_eq!(digests(machine).len(), 3);
         ordinary_life(machine, 5);
-        write(machine, "home/alice/thesis", "precious");
+        machine.write("home/alice/thesis", "precious");
         let (classes, asked) = classes(machine);
         assert_eq!(asked, 3);
         for (path, class, verdict) in [
@@ -108,10 +102,10 @@ fn old_roots_tell_what_is_new_what_changes_and_what_comes_back_by_itself() {
 fn what_differs_from_all_boots_today_is_no_longer_regenerated_however_small_the_difference() {
     after_boots(2, |machine| {
         ordinary_life(machine, 7);
-        write(machine, "var/lib/sometimes", "now\n");
+        machine.write("var/lib/sometimes", "now\n");
         assert_eq!(classes(machine).0["/var/lib/made/always"].1, "regenerated");
         // Of the same size.
-        write(machine, "var/lib/made/always", "the sane\n");
+        machine.write("var/lib/made/always", "the sane\n");
         let (found, _) = classes(machine);
         assert_eq!(found["/var/lib/made/always"], ("same".to_string(), "stray".to_string()));
         assert_eq!(found["/var/lib/made/link"].1, "regenerated");
@@ -119,8 +113,8 @@ fn what_differs_from_all_boots_today_is_no_longer_regenerated_however_small_the_
         let tree = machine.run(&["diff"]).expect(0);
         assert!(tree.out.contains("stray  some (1 of 2)"), "{tree:#?}");
         // A new directory in which something is new is somebody's as a whole.
-        write(machine, "var/lib/made/always", "the same\n");
-        write(machine, "var/lib/made/new", "precious");
+        machine.write("var/lib/made/always", "the same\n");
+        machine.write("var/lib/made/new", "precious");
         let (found, _) = classes(machine);
         for path in ["/var/lib/made", "/var/lib/made/always", "/var/lib/made/link"] {
             assert_eq!(found[path].1, "stray", "{path}");
@@ -171,14 +165,14 @@ fn with_another_blank_all_digests_are_made_against_that() {
     after_boots(2, |machine| {
         assert_eq!(classes(machine).1, 2);
         // As an administrator does who made the root better and wants to keep that.
-        write(machine, "var/lib/made/always", "the same\n");
+        machine.write("var/lib/made/always", "the same\n");
         machine.rename("root-blank", "former-blank");
         machine.run(&["init"]).expect(0);
         assert_eq!(classes(machine).1, 0);
         let dry = machine.run(&["expire", "--dry-run"]).expect(0);
         assert_eq!(dry.out.matches("it is of another blank").count(), 2, "{dry:#?}");
         machine.run(&["expire"]).expect(0);
-        write(machine, "var/lib/seed", "seed");
+        machine.write("var/lib/seed", "seed");
         let (found, asked) = classes(machine);
         assert_eq!((asked, found["/var/lib/seed"].0.as_str()), (2, "changing"));
     });
@@ -241,9 +235,9 @@ fn history_tells_what_each_root_lost_and_what_of_it_was_new() {
             machine.boot(&format!("3f2a1c9e-7a01-4b6e-9d0a-{number:012}"));
             ordinary_life(machine, number);
             if number == 3 {
-                write(machine, "var/lib/postgresql/17/main/base/16389", "orders");
-                write(machine, "home/alice/thesis", &"precious".repeat(100));
-                write(machine, "var/cache/apt/archives/x.deb", "a package");
+                machine.write("var/lib/postgresql/17/main/base/16389", "orders");
+                machine.write("home/alice/thesis", &"precious".repeat(100));
+                machine.write("var/cache/apt/archives/x.deb", "a package");
             }
             machine.run(&["expire"]).expect(0);
             machine.roll_back().expect(0);
@@ -274,7 +268,7 @@ fn history_tells_what_each_root_lost_and_what_of_it_was_new() {
 #[test]
 fn history_of_a_path_counts_equal_content_as_one_version() {
     after_boots(3, |machine| {
-        write(machine, "var/lib/seed", "seed 2\n");
+        machine.write("var/lib/seed", "seed 2\n");
         let states = |path: &str| -> Vec<String> {
             let ran = machine.run(&["history", path]).expect(0);
             let lines = ran.out.lines().skip(1);
@@ -305,5 +299,26 @@ fn where_old_roots_cannot_be_asked_the_changes_are_told_all_the_same() {
             "{ran:#?}"
         );
         assert!(!ran.out.contains("regenerated"), "{ran:#?}");
+    });
+}
+
+#[test]
+fn a_live_that_got_another_name_is_still_asked_about_its_own_old_roots() {
+    after_boots(2, |machine| {
+        assert_eq!(classes(machine).1, 2);
+        machine.unmount();
+        machine.rename("root", "main");
+        machine.edit_config(|text| {
+            let line = |line: &str| match line.starts_with("live") {
+                true => "live = \"main\"".to_string(),
+                false => line.to_string(),
+            };
+            text.lines().map(line).collect::<Vec<_>>().join("\n")
+        });
+        let config = machine.config();
+        let args = ["diff".as_ref(), "--format".as_ref(), "json".as_ref(), "--config".as_ref()];
+        let args: Vec<&std::ffi::OsStr> = args.into_iter().chain([config.as_os_str()]).collect();
+        let document: Value = serde_json::from_str(&machine.run(&args).expect(0).out).unwrap();
+        assert_eq!(document["old_roots"], 2, "{document}");
     });
 }
