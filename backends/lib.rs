@@ -41,9 +41,11 @@ pub mod tmpfs;
 #[cfg(feature = "zfs")]
 pub mod zfs;
 
+use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use dirfd::{Changes, Result, TreeName, TreePath};
+use dirfd::fingerprint::FileContent;
+use dirfd::{Changes, Facts, Result, TreeName, TreePath};
 
 pub use hold::{Held, Hold};
 pub use kinship::Kinship;
@@ -114,6 +116,15 @@ pub enum FastChanges {
     Unavailable(String),
 }
 
+/// An inode that a comparison came across.
+#[derive(Clone, Copy, Debug)]
+pub struct FoundInode {
+    /// Its number.
+    pub number: NonZero<u64>,
+    /// What it was.
+    pub facts: Facts,
+}
+
 /// Where swap is to be, whatever holds the root.
 pub const PLACE_FOR_SWAP: &str =
     "make a new one on a partition or a file system of its own, that fstab names";
@@ -137,6 +148,14 @@ pub trait Backend: Send + Sync {
     /// The same where it takes no walk of names, and no reading of what was not written; else `None`.
     fn changes_without_walk(&self, _from: &Tree, _to: &Tree) -> Result<Option<Changes>> {
         Ok(None)
+    }
+    /// What each of these files of `tree` holds, where the file system tells it without opening them; else `None`.
+    fn known_contents(
+        &self,
+        _tree: &Tree,
+        files: &[Option<FoundInode>],
+    ) -> Result<Vec<Option<FileContent>>> {
+        Ok(vec![None; files.len()])
     }
     /// Bytes of data in `tree` that were written since it was copied from its origin; `None` where
     /// the backend cannot tell without a walk.

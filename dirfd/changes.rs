@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 use std::ffi::CString;
+use std::num::NonZero;
 
 use crate::path_set::{PathId, Paths, Way};
 use crate::{FileType, TreePath};
@@ -70,7 +71,11 @@ struct Row {
     path: PathId,
     kind: ChangeKind,
     facts: Facts,
+    inode: InodeNumber,
 }
+
+/// The number of an inode, where whoever compared came across it; no inode has the number 0.
+pub type InodeNumber = Option<NonZero<u64>>;
 
 /// All differences between two trees, sorted by path bytes.
 ///
@@ -124,12 +129,14 @@ impl Changes {
         if more.is_empty() {
             return self;
         }
-        let mut rows: Vec<Change> = self.iter().chain(more).collect();
-        rows.sort_by(|a, b| a.path.cmp(&b.path));
-        rows.dedup_by(|later, first| later.path == first.path);
+        let own = self.iter().zip(self.rows.iter().map(|row| row.inode));
+        let mut rows: Vec<_> = own.chain(more.into_iter().map(|row| (row, None))).collect();
+        rows.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
+        rows.dedup_by(|(later, _), (first, _)| later.path == first.path);
         let mut writer = ChangesWriter::new();
-        for Change { path, kind, facts } in rows {
+        for (Change { path, kind, facts }, inode) in rows {
             writer.record_path(path.as_bytes(), kind, facts);
+            writer.set_inode(inode);
         }
         writer.finish()
     }
@@ -162,6 +169,11 @@ impl<'c> ChangesCursor<'c> {
         self.path.extend_from_slice(self.changes.paths.name(row.path));
         Some((&self.path, row.kind, &row.facts))
     }
+
+    /// The inode of the row that was told last, in the tree that the facts are of.
+    pub fn inode(&self) -> InodeNumber {
+        self.changes.rows.get(self.next.checked_sub(1)?)?.inode
+    }
 }
 
 /// Builds [`Changes`] during a descent through both trees.
@@ -173,6 +185,8 @@ impl<'c> ChangesCursor<'c> {
 pub struct ChangesWriter {
     way: Way,
     rows: Vec<Row>,
+    /// The current directory, where a whole path led there.
+    dir: Option<Vec<u8>>,
 }
 
 impl ChangesWriter {
@@ -183,23 +197,32 @@ impl ChangesWriter {
 
     /// Goes into the directory `name`.
     pub fn descend(&mut self, name: &[u8]) {
+        self.dir = None;
         self.way.descend(name);
     }
 
     /// Leaves the directory again.
     pub fn ascend(&mut self) {
+        self.dir = None;
         self.way.ascend();
     }
 
     /// Writes a row for the tree's root itself; before any other.
     pub fn record_root(&mut self, kind: ChangeKind, facts: Facts) {
-        self.rows.push(Row { path: PathId::ROOT, kind, facts });
+        self.rows.push(Row { path: PathId::ROOT, kind, facts, inode: None });
     }
 
     /// Writes a row for `name` in the current directory.
     pub fn record(&mut self, name: &[u8], kind: ChangeKind, facts: Facts) {
         let path = self.way.record(name);
-        self.rows.push(Row { path, kind, facts });
+        self.rows.push(Row { path, kind, facts, inode: None });
+    }
+
+    /// Says which inode the last row is of, in the tree that its facts are of.
+    pub fn set_inode(&mut self, inode: InodeNumber) {
+        if let Some(row) = self.rows.last_mut() {
+            row.inode = inode;
+        }
     }
 
     /// Writes a row for a whole path, as in [`TreePath::as_bytes`], which must come after all that were
@@ -212,13 +235,21 @@ impl ChangesWriter {
             Some(at) => (&path[..at], &path[at + 1..]),
             None => (&[][..], path),
         };
-        let dirs: Vec<&[u8]> = dirs.split(|&b| b == b'/').filter(|dir| !dir.is_empty()).collect();
+        // Neighbours mostly share their directory.
+        if self.dir.as_deref() != Some(dirs) {
+            self.go_to(dirs);
+            self.dir = Some(dirs.to_vec());
+        }
+        self.record(name, kind, facts);
+    }
+
+    fn go_to(&mut self, dir: &[u8]) {
+        let dirs: Vec<&[u8]> = dir.split(|&b| b == b'/').filter(|dir| !dir.is_empty()).collect();
         let shared = self.way.common_depth(&dirs);
         while self.way.depth() > shared {
-            self.ascend();
+            self.way.ascend();
         }
-        dirs[shared..].iter().for_each(|dir| self.descend(dir));
-        self.record(name, kind, facts);
+        dirs[shared..].iter().for_each(|dir| self.way.descend(dir));
     }
 
     /// Whether no row was written yet.

@@ -54,6 +54,15 @@ impl Content {
     }
 }
 
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileContent {
+    /// All but what it says if it is a link.
+    pub content: Content,
+    /// What it says if it is a link; else empty.
+    pub target: Vec<u8>,
+}
+
 /// Reads what the file holds that `stat` tells of; nothing of a regular file with more than `limit` bytes.
 /// `buffer` is used for reading, and may be the same for many files.
 pub fn read_content(place: Place<'_>, stat: &Stat, limit: u64, buffer: &mut Vec<u8>) -> Content {
@@ -69,46 +78,75 @@ fn hash_content(
     limit: u64,
     buffer: &mut Vec<u8>,
 ) -> io::Result<Content> {
-    let mut hasher = Hasher::new();
+    let mut hasher = ContentHasher::default();
     let opened = open_file::open_expected(place, stat)?;
     let of = opened.as_fd();
-    // Each part begins with a letter and its length, so that no two files with other parts hash alike.
     if !xattrs::has_none(of) {
         for (name, value) in xattrs::of_open(of)? {
-            hash_part(&mut hasher, b'x', name.to_bytes());
-            hash_part(&mut hasher, b'=', &value);
+            hasher.add_xattr(name.to_bytes(), &value);
         }
     }
     match stat.facts.file_type {
         FileType::File | FileType::Dir => {
             let flags = InodeFlags::of(of)?.and_then(InodeFlags::lasting);
             if let Some(flags) = flags {
-                hash_part(&mut hasher, b'f', &flags);
+                hasher.add_part(b'f', &flags);
             }
         }
         FileType::Block | FileType::Char => {
             let (major, minor) = stat.stands_for;
             let number = [major.to_le_bytes(), minor.to_le_bytes()].concat();
-            hash_part(&mut hasher, b'd', &number);
+            hasher.add_part(b'd', &number);
         }
         FileType::Symlink | FileType::Fifo | FileType::Socket | FileType::Subvolume => {}
     }
     if stat.facts.file_type == FileType::File && stat.facts.size > 0 {
-        hasher.update(b"c");
+        hasher.start_bytes();
         let size = stat.facts.size.min(limit);
-        let read = hash_file(&File::from(opened), size, &mut hasher, buffer)?;
+        let read = hash_file(&File::from(opened), size, &mut hasher.hasher, buffer)?;
         if read != stat.facts.size {
             return Ok(Content::Unreadable);
         }
     }
-    Ok(match hasher.count() {
-        0 => Content::Nothing,
-        _ => Content::Whole(short_hash(&hasher)),
-    })
+    Ok(hasher.finish())
 }
 
-fn hash_part(hasher: &mut Hasher, letter: u8, part: &[u8]) {
-    hasher.update(&[letter]).update(&(part.len() as u64).to_le_bytes()).update(part);
+/// Puts together what a file holds, in this order: extended attributes by their names, flags, the number of a
+/// device, bytes.
+#[derive(Debug, Default)]
+pub struct ContentHasher {
+    hasher: Hasher,
+}
+
+impl ContentHasher {
+    /// Adds an extended attribute.
+    pub fn add_xattr(&mut self, name: &[u8], value: &[u8]) {
+        self.add_part(b'x', name);
+        self.add_part(b'=', value);
+    }
+
+    /// Adds all bytes of a file that has some; nothing comes after them.
+    pub fn add_bytes(&mut self, bytes: &[u8]) {
+        self.start_bytes();
+        self.hasher.update(bytes);
+    }
+
+    /// What the file holds.
+    pub fn finish(self) -> Content {
+        match self.hasher.count() {
+            0 => Content::Nothing,
+            _ => Content::Whole(short_hash(&self.hasher)),
+        }
+    }
+
+    /// Each part begins with a letter and its length, so that no two files with other parts hash alike.
+    fn add_part(&mut self, letter: u8, part: &[u8]) {
+        self.hasher.update(&[letter]).update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+
+    fn start_bytes(&mut self) {
+        self.hasher.update(b"c");
+    }
 }
 
 /// Adds the first `size` bytes of a file, and returns how many there were.

@@ -3,6 +3,7 @@
 pub mod btrfsutil_calls;
 pub mod change_subvolumes;
 pub mod diff;
+pub(crate) mod small_files;
 pub mod stubs;
 pub mod subvolume_mounts;
 pub mod survey_subvolumes;
@@ -12,9 +13,11 @@ pub mod top_level;
 pub mod tree_items;
 pub mod tree_queries;
 
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use dirfd::fingerprint::FileContent;
 use dirfd::path::shell_word;
 use dirfd::{Changes, Error, Result, TreePath};
 use rustix::fs::{Mode, OFlags, openat};
@@ -24,7 +27,8 @@ use crate::btrfs::top_level::{Access, Top};
 use crate::old_roots::Reach;
 use crate::survey::Mounts;
 use crate::{
-    Abilities, Backend, FastChanges, Layout, LockedBackend, Slot, Survey, Tree, TreeId, View,
+    Abilities, Backend, FastChanges, FoundInode, Layout, LockedBackend, Slot, Survey, Tree, TreeId,
+    View,
 };
 
 /// A Btrfs file system with the layout of a root on it.
@@ -90,6 +94,20 @@ impl Backend for Btrfs {
             FastChanges::Exact(changes) => Some(changes),
             FastChanges::Unavailable(_) => None,
         })
+    }
+
+    fn known_contents(
+        &self,
+        tree: &Tree,
+        files: &[Option<FoundInode>],
+    ) -> Result<Vec<Option<FileContent>>> {
+        match small_files::read_small_files(&self.top, &self.top.subvolume(tree)?, files) {
+            // Only root may search trees.
+            Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
+                Ok(vec![None; files.len()])
+            }
+            held => held.map_err(|e| Error::io(format!("search the subvolume {}", tree.name), e)),
+        }
     }
 
     fn own_bytes(&self, tree: &Tree) -> Result<Option<u64>> {

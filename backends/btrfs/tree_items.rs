@@ -47,6 +47,14 @@ fn u64_at(data: &[u8], at: usize) -> Option<u64> {
     bytes_at(data, at).map(u64::from_le_bytes)
 }
 
+/// `BTRFS_INODE_NOCOMPRESS`, linux/btrfs_tree.h.
+const NO_COMPRESSION: u64 = 1 << 3;
+/// `BTRFS_INODE_COMPRESS`, likewise.
+const COMPRESSION: u64 = 1 << 11;
+/// The flags that an owner sets (chattr(1)): `NODATACOW`, `NOCOMPRESS`, `SYNC`, `IMMUTABLE`, `APPEND`, `NODUMP`,
+/// `NOATIME`, `DIRSYNC`, `COMPRESS`.
+const SET_BY_OWNERS: u64 = 1 << 1 | NO_COMPRESSION | 0b11_1111 << 5 | COMPRESSION;
+
 /// `struct btrfs_inode_item`, what of it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InodeItem {
@@ -80,18 +88,21 @@ impl InodeItem {
         FileType::from_mode(self.mode) == Some(FileType::Dir)
     }
 
-    /// Whether two differ in the flags that an owner sets (chattr(1)): `NODATACOW`, `NOCOMPRESS`, `SYNC`,
-    /// `IMMUTABLE`, `APPEND`, `NODUMP`, `NOATIME`, `DIRSYNC`, `COMPRESS`. Btrfs itself gives files the
-    /// second, which hides the last.
+    /// Whether two differ in the flags that an owner sets. Btrfs itself gives files the one against
+    /// compression, which hides the one for it.
     pub fn flags_differ(&self, other: &Self) -> bool {
-        const NO_COMPRESSION: u64 = 1 << 3;
-        const COMPRESSION: u64 = 1 << 11;
-        const SET_BY_OWNERS: u64 = 1 << 1 | NO_COMPRESSION | 0b11_1111 << 5 | COMPRESSION;
         let is_file = FileType::from_mode(self.mode) == Some(FileType::File);
         let hidden = (self.flags | other.flags) & NO_COMPRESSION != 0;
         let ignored = if is_file && hidden { NO_COMPRESSION | COMPRESSION } else { 0 };
         let is_data = is_file || self.is_directory();
         is_data && (self.flags ^ other.flags) & SET_BY_OWNERS & !ignored != 0
+    }
+
+    /// Whether it has any of the flags that an owner sets. Those of compression do not count: Btrfs itself gives
+    /// and takes them.
+    pub fn has_owners_flags(&self) -> bool {
+        let is_data = self.is_directory() || FileType::from_mode(self.mode) == Some(FileType::File);
+        is_data && self.flags & SET_BY_OWNERS & !(NO_COMPRESSION | COMPRESSION) != 0
     }
 
     /// Reads the item; `None` if it is cut short.

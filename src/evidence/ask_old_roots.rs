@@ -2,18 +2,16 @@
 //! themselves.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::{io, thread};
 
 use backends::old_root_files::{has_digests, read_digest};
 use backends::{Backend, OldRoot, Tree, kinship};
-use dirfd::lookup_in_order::LookupInOrder;
-use dirfd::{Changes, Error, Result};
+use dirfd::{Changes, Result};
 
 use crate::diff::classify::{Verdict, Verdicts};
-use crate::evidence::classes::{Classes, Version};
+use crate::evidence::classes::Classes;
 use crate::evidence::digest::Digest;
-use crate::evidence::make_digest::read_changed;
-use crate::evidence::regenerated::{Candidate, find_candidates};
+use crate::evidence::read_files::{ChangedFile, read_files};
+use crate::evidence::regenerated::find_candidates;
 
 /// Shows the digests of the youngest old roots to `see`, as many as `most`, the youngest first, until that says
 /// `false`. An old root without a digest against this blank is passed over, and so is a digest that was cut.
@@ -67,45 +65,14 @@ pub(crate) fn ask_old_roots(
     classes.regard_mtimes(changes, mtime_counts);
     let is_stray = |at| verdicts.get(at) == Some(Verdict::Stray);
     let candidates = find_candidates(changes, &classes, is_stray);
-    let view = backend.view(live)?;
-    let regenerated = find_same(view.as_fd(), &candidates)
-        .map_err(|why| Error::io(format!("read what is in {}", live.name), why))?;
+    let files: Vec<&ChangedFile> = candidates.iter().map(|one| &one.file).collect();
+    let held = read_files(backend, live, &files)?;
+    let same = candidates.iter().zip(&held).filter(|(one, held)| one.is_regenerated(held));
+    let regenerated: Vec<usize> = same.map(|(one, _)| one.at).collect();
     let rule = match classes.boots() {
         1 => "the last old root has the same".to_string(),
         boots => format!("the last {boots} old roots have the same"),
     };
     verdicts.mark_regenerated(&regenerated, rule);
     Ok(Some(classes))
-}
-
-/// Candidates that one thread reads at least: to start one takes as long as reading some.
-const SHARE: usize = 256;
-/// Maximum number of threads that read.
-const THREADS: usize = 4;
-
-/// The places of those candidates of which live has the same, ascending.
-fn find_same(live: BorrowedFd<'_>, candidates: &[Candidate]) -> io::Result<Vec<usize>> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
-    let share = candidates.len().div_ceil(threads).max(SHARE);
-    let shares = thread::scope(|scope| {
-        let started: Vec<_> = candidates
-            .chunks(share)
-            .map(|share| scope.spawn(move || find_same_in_turn(live, share)))
-            .collect();
-        // One that panicked found nothing, and says so.
-        let ended = started.into_iter().map(|thread| {
-            thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread came to grief")))
-        });
-        ended.collect::<io::Result<Vec<Vec<usize>>>>()
-    })?;
-    Ok(shares.concat())
-}
-
-fn find_same_in_turn(live: BorrowedFd<'_>, candidates: &[Candidate]) -> io::Result<Vec<usize>> {
-    let (mut lookup, mut buffer) = (LookupInOrder::new(live)?, Vec::new());
-    let is_same = |one: &&Candidate| {
-        let (content, target) = read_changed(&mut lookup, &one.path, one.kind, &mut buffer);
-        one.version.is_same_as(&Version::new(one.kind, one.facts, content, &target))
-    };
-    Ok(candidates.iter().filter(is_same).map(|one| one.at).collect())
 }

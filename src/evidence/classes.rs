@@ -251,7 +251,8 @@ impl Classes {
         for track in &mut self.tracks {
             let Some((path, ..)) = cursor.next_row() else { return };
             // Of all others the answer would change nothing.
-            track.mtime_counts = track.boots == self.boots && !track.differs && mtime_counts(path);
+            let is_same = track.boots == self.boots && !track.differs;
+            track.mtime_counts = is_same && mtime_counts(path);
         }
     }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::evidence::evidence_fixture::{Made, changes_of, digest_of};
+use dirfd::fingerprint::FileContent;
 
 /// The class of each change of `live` after these boots, the youngest first, with `%` for identifiers.
 fn classes_of(live: &[Made<'_>], boots: &[&[Made<'_>]]) -> Vec<(String, Option<Class>)> {
@@ -88,8 +89,8 @@ fn where_the_time_counts_the_same_bytes_of_another_time_are_another_version() {
         let facts = Facts { mtime, ..crate::evidence::evidence_fixture::facts_of(FileType::File) };
         writer.record_path(b"var/stamp", ChangeKind::Added, facts);
         let header = digest_of(&[("var/stamp", 1)]).unwrap().header().clone();
-        let contents = vec![Content::Whole([1; 16])];
-        let digest = Digest::new(header, writer.finish(), contents, vec![Box::default()]);
+        let held = FileContent { content: Content::Whole([1; 16]), target: Vec::new() };
+        let digest = Digest::new(header, &writer.finish(), [held]);
         classes.add(&changes, &digest.unwrap());
     }
     assert_eq!(classes.class(0), Some(Class::Same));

@@ -5,10 +5,13 @@
 
 use backends::old_root_files::Boot;
 use backends::{OpenFile, TreeId};
-use dirfd::changes::ChangesCursor;
-use dirfd::fingerprint::Content;
-use dirfd::{ChangeKind, Changes, Facts};
+use dirfd::Changes;
+use dirfd::changes::ChangesWriter;
+use dirfd::fingerprint::FileContent;
 use serde::{Deserialize, Serialize};
+
+pub use crate::evidence::digest_columns::DigestRow;
+use crate::evidence::digest_columns::{ColumnsCursor, ColumnsWriter, DigestColumns};
 
 /// Maximum size in bytes of a file whose content is read for a digest. Larger ones are told by their facts.
 pub const CONTENT_LIMIT: u64 = 64 << 20;
@@ -35,41 +38,34 @@ pub struct DigestHeader {
 
 /// What differed from blank in one old root.
 ///
-/// Invariant: `contents` and `targets` have one row for each change, in the same order.
+/// Invariant: the columns fit the header.
 #[derive(Debug)]
 pub struct Digest {
     header: DigestHeader,
-    changes: Changes,
-    contents: Vec<Content>,
-    targets: Vec<Box<[u8]>>,
-}
-
-/// One path of a digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DigestRow<'d> {
-    /// As in [`TreePath::as_bytes`](dirfd::TreePath::as_bytes).
-    pub path: &'d [u8],
-    /// How it differed.
-    pub kind: ChangeKind,
-    /// What it was; what blank has, if it was removed. Without the fraction of a second of its time.
-    pub facts: Facts,
-    /// What it held; nothing, if it was removed.
-    pub content: Content,
-    /// What it said, if it was a link; else empty.
-    pub target: &'d [u8],
+    columns: DigestColumns,
 }
 
 impl Digest {
-    /// Puts a digest together; `None` unless there are as many contents and targets as changes.
+    /// Puts a digest together; `None` unless there is what each of the changes held, in their order.
     pub fn new(
         header: DigestHeader,
-        changes: Changes,
-        contents: Vec<Content>,
-        targets: Vec<Box<[u8]>>,
+        changes: &Changes,
+        held: impl IntoIterator<Item = FileContent>,
     ) -> Option<Self> {
-        let rows = changes.len();
-        let complete = header.paths == rows && contents.len() == rows && targets.len() == rows;
-        complete.then_some(Self { header, changes, contents, targets })
+        let (mut writer, mut held) = (ColumnsWriter::default(), held.into_iter());
+        let mut cursor = changes.cursor();
+        while let Some((path, kind, facts)) = cursor.next_row() {
+            let FileContent { content, target } = held.next()?;
+            let facts = *facts;
+            writer.push(&DigestRow { path, kind, facts, content, target: &target });
+        }
+        let is_all = held.next().is_none() && header.paths == changes.len();
+        is_all.then(|| Self { header, columns: writer.finish() })
+    }
+
+    /// The same of columns that somebody else wrote; `None` if they do not fit.
+    pub(crate) fn of_columns(header: DigestHeader, columns: DigestColumns) -> Option<Self> {
+        columns.fit(header.paths).then_some(Self { header, columns })
     }
 
     /// What it is of.
@@ -77,32 +73,33 @@ impl Digest {
         &self.header
     }
 
+    pub(crate) fn columns(&self) -> &DigestColumns {
+        &self.columns
+    }
+
     /// Its paths, each with how it differed and what it was.
-    pub(crate) fn changes(&self) -> &Changes {
-        &self.changes
+    pub(crate) fn changes(&self) -> Changes {
+        let mut writer = ChangesWriter::new();
+        let mut rows = self.cursor();
+        while let Some(row) = rows.next_row() {
+            writer.record_path(row.path, row.kind, row.facts);
+        }
+        writer.finish()
     }
 
     /// Its paths in the order of their bytes, one after the other.
     pub fn cursor(&self) -> DigestCursor<'_> {
-        DigestCursor { digest: self, changes: self.changes.cursor(), next: 0 }
+        DigestCursor(self.columns.cursor())
     }
 }
 
 /// A place in a digest, which moves on from path to path.
 #[derive(Debug)]
-pub struct DigestCursor<'d> {
-    digest: &'d Digest,
-    changes: ChangesCursor<'d>,
-    next: usize,
-}
+pub struct DigestCursor<'d>(ColumnsCursor<'d>);
 
 impl DigestCursor<'_> {
     /// The next path.
     pub fn next_row(&mut self) -> Option<DigestRow<'_>> {
-        let (path, kind, facts) = self.changes.next_row()?;
-        let (content, target) =
-            (*self.digest.contents.get(self.next)?, self.digest.targets.get(self.next)?);
-        self.next += 1;
-        Some(DigestRow { path, kind, facts: *facts, content, target })
+        self.0.next_row()
     }
 }

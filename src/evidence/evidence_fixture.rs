@@ -2,7 +2,7 @@
 
 use backends::TreeId;
 use dirfd::changes::ChangesWriter;
-use dirfd::fingerprint::Content;
+use dirfd::fingerprint::{Content, FileContent};
 use dirfd::{ChangeKind, Changes, Facts, FileType};
 
 use crate::evidence::digest::{Digest, DigestHeader};
@@ -62,6 +62,6 @@ pub(crate) fn digest_of(made: &[Made<'_>]) -> Option<Digest> {
         paths: made.len(),
         content_limit: 0,
     };
-    let targets = made.iter().map(|_| Box::default()).collect();
-    Digest::new(header, changes_of(made), contents.collect(), targets)
+    let held = contents.map(|content| FileContent { content, target: Vec::new() });
+    Digest::new(header, &changes_of(made), held)
 }

@@ -4,10 +4,12 @@ pub(crate) mod after_boot;
 pub(crate) mod ask_old_roots;
 pub mod classes;
 pub mod digest;
+pub(crate) mod digest_columns;
 pub mod digest_format;
 #[cfg(test)]
 pub(crate) mod evidence_fixture;
 pub(crate) mod make_digest;
 pub(crate) mod path_template;
+pub(crate) mod read_files;
 pub(crate) mod regenerated;
 pub(crate) mod topmost_added;

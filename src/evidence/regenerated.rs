@@ -4,9 +4,11 @@
 //! What is in a directory that is new as a whole is told as a whole: where something in it is of the class
 //! `new`, none of it is regenerated. Half of a database is no comfort.
 
-use dirfd::{ChangeKind, Changes, Facts};
+use dirfd::Changes;
+use dirfd::fingerprint::FileContent;
 
 use crate::evidence::classes::{Class, Classes, Version};
+use crate::evidence::read_files::ChangedFile;
 use crate::evidence::topmost_added::TopmostAdded;
 
 /// A stray that is regenerated if live has this version of it.
@@ -14,12 +16,18 @@ use crate::evidence::topmost_added::TopmostAdded;
 pub(crate) struct Candidate {
     /// Its place among the changes.
     pub(crate) at: usize,
-    /// As in [`TreePath::as_bytes`](dirfd::TreePath::as_bytes).
-    pub(crate) path: Vec<u8>,
-    pub(crate) kind: ChangeKind,
-    pub(crate) facts: Facts,
+    /// What live has.
+    pub(crate) file: ChangedFile,
     /// What all old roots had there.
     pub(crate) version: Version,
+}
+
+impl Candidate {
+    /// Whether it is regenerated, where live has this in it.
+    pub(crate) fn is_regenerated(&self, held: &FileContent) -> bool {
+        let now = Version::new(self.file.kind, self.file.facts, held.content, &held.target);
+        self.version.is_same_as(&now)
+    }
 }
 
 /// The candidates, in the order of the changes. `is_stray` tells of a change by its place whether nobody has
@@ -40,8 +48,9 @@ pub(crate) fn find_candidates(
             && is_stray(at)
             && let Some(version) = classes.version_to_read_for(at, kind, facts)
         {
-            let (path, version) = (path.to_vec(), *version);
-            candidates.push(Candidate { at, path, kind, facts: *facts, version });
+            let (path, facts, version) = (path.to_vec(), *facts, *version);
+            let file = ChangedFile { path, kind, facts, inode: cursor.inode() };
+            candidates.push(Candidate { at, file, version });
         }
         at += 1;
     }

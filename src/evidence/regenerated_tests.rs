@@ -17,11 +17,11 @@ fn regenerated(
     classes.regard_mtimes(&changes, |path| path.ends_with(b"stamp"));
     let candidates = find_candidates(&changes, &classes, |at| !kept.contains(&at));
     let is_same = |one: &&Candidate| {
-        let made = live.iter().find(|(name, _)| name.as_bytes() == one.path);
+        let made = live.iter().find(|(name, _)| name.as_bytes() == one.file.path);
         let content = made.map_or(Content::Nothing, |(_, number)| content_of(*number));
-        one.version.is_same_as(&Version::new(one.kind, one.facts, content, b""))
+        one.is_regenerated(&FileContent { content, target: Vec::new() })
     };
-    let path = |one: &Candidate| String::from_utf8_lossy(&one.path).into_owned();
+    let path = |one: &Candidate| String::from_utf8_lossy(&one.file.path).into_owned();
     let found = candidates.iter().filter(is_same).map(|one| format!("/{}", path(one)));
     (found.collect(), candidates.iter().map(path).collect())
 }

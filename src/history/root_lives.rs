@@ -106,7 +106,7 @@ impl<'c> LossFinder<'c> {
 
     /// What the next root lost.
     pub(crate) fn next_root(&mut self, digest: Digest) -> Loss {
-        let loss = self.loss_of(digest.changes());
+        let loss = self.loss_of(&digest.changes());
         self.before.push_front(digest);
         self.before.truncate(self.most);
         loss
@@ -170,11 +170,11 @@ impl<'c> LossFinder<'c> {
 /// The size of each regular file of a root, by the template of its path; of several, the largest.
 fn sizes_of(digest: &Digest) -> HashMap<Vec<u8>, u64> {
     let mut sizes: HashMap<Vec<u8>, u64> = HashMap::new();
-    let mut cursor = digest.changes().cursor();
-    while let Some((path, kind, facts)) = cursor.next_row() {
-        if facts.file_type == FileType::File && kind != ChangeKind::Removed {
-            let size = sizes.entry(template_of(path).into_owned()).or_default();
-            *size = facts.size.max(*size);
+    let mut cursor = digest.cursor();
+    while let Some(row) = cursor.next_row() {
+        if row.facts.file_type == FileType::File && row.kind != ChangeKind::Removed {
+            let size = sizes.entry(template_of(row.path).into_owned()).or_default();
+            *size = row.facts.size.max(*size);
         }
     }
     sizes

@@ -1,8 +1,9 @@
 //! Writes the rows: what is there, and how what both trees have differs.
 
 use std::io;
+use std::num::NonZero;
 
-use dirfd::changes::ChangesWriter;
+use dirfd::changes::{ChangesWriter, InodeNumber};
 use dirfd::compare::Side as Which;
 use dirfd::{ChangeKind, Facts, FileType};
 
@@ -29,12 +30,12 @@ impl Rows<'_> {
             None => None,
         };
         match (newer.zip(new), older) {
-            (Some((_, (facts, _))), None) => self.writer.record(name, ChangeKind::Added, facts),
+            (Some((a, (facts, _))), None) => self.record(name, ChangeKind::Added, facts, a),
             (Some((a, (facts, _))), Some(b)) if a.file_type != b.file_type => {
                 if self.holds(Which::Newer, pair, name, a)?
                     || self.holds(Which::Older, pair, name, b)?
                 {
-                    self.writer.record(name, ChangeKind::Replaced, facts);
+                    self.record(name, ChangeKind::Replaced, facts, a);
                 }
             }
             (Some((a, (facts, new))), Some(b)) => {
@@ -44,17 +45,22 @@ impl Rows<'_> {
                     && let Some(kind) =
                         self.compare(pair, name, a, (new_ino, &new), (old_ino, &old))?
                 {
-                    self.writer.record(name, kind, facts);
+                    self.record(name, kind, facts, a);
                 }
             }
             (None, Some(b)) => {
                 if let Some((facts, _)) = self.facts_of(Which::Older, pair, name, b)? {
-                    self.writer.record(name, ChangeKind::Removed, facts);
+                    self.record(name, ChangeKind::Removed, facts, b);
                 }
             }
             (None, None) => {}
         }
         Ok(())
+    }
+
+    fn record(&mut self, name: &[u8], kind: ChangeKind, facts: Facts, entry: &Entry) {
+        self.writer.record(name, kind, facts);
+        self.writer.set_inode(inode_number(entry.target));
     }
 
     /// Whether it is anything else than an empty directory or subvolume.
@@ -130,6 +136,13 @@ impl Rows<'_> {
             Contents::Same if pair.metadata_differs(newer, older)? => Some(ChangeKind::Metadata),
             Contents::Same => None,
         })
+    }
+}
+
+fn inode_number(target: Target) -> InodeNumber {
+    match target {
+        Target::Inode(ino) => NonZero::new(ino),
+        Target::Subvolume(_) => None,
     }
 }
 

@@ -111,7 +111,7 @@ fn within_budget(open: &[(u64, u64)]) -> Vec<u64> {
 }
 
 /// Does `work` on runs of `all` at once; the results come in their order.
-fn in_threads<I: Sync, T: Send>(
+pub(crate) fn in_threads<I: Sync, T: Send>(
     all: &[I],
     work: impl Fn(&[I]) -> io::Result<T> + Sync,
 ) -> io::Result<Vec<T>> {

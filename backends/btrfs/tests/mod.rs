@@ -12,6 +12,7 @@ pub mod lineage;
 pub mod opening;
 pub mod properties_elsewhere;
 pub mod settling;
+pub mod small_contents;
 pub mod trees;
 
 use crate::btrfs::tests::btrfs_fixture::Bed;
