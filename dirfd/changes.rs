@@ -124,6 +124,11 @@ impl Changes {
         ChangesCursor { changes: self, next: 0, path, last, dir_len: 0 }
     }
 
+    /// Leaves out all but the first `len`.
+    pub fn truncate(&mut self, len: usize) {
+        self.rows.truncate(len);
+    }
+
     /// The same with more rows; of two for one path the one that is there stays.
     pub fn with(self, more: Vec<Change>) -> Self {
         if more.is_empty() {

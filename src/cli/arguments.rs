@@ -114,6 +114,14 @@ pub enum Command {
     /// by the boot itself, once the system is up; it refuses to run in an initrd.
     #[command(after_long_help = help::EXPIRE)]
     Expire(Later<Expire>),
+    /// Write down what this boot made, where the root starts empty at every boot
+    ///
+    /// Of a tmpfs nothing stays that could be read later. So before the machine goes down, the unit of
+    /// Blankroot writes a digest into the first storage, by which later boots tell what comes back by
+    /// itself: whole, cut when half of the time is over, or not at all. The last 20 stay. On other roots
+    /// there is nothing to do: `expire` makes a digest of each old root.
+    #[command(after_long_help = help::DIGEST)]
+    Digest(Later<MakeDigest>),
     /// Put every kept path in its place: make, own, mount and link what is not there yet
     ///
     /// Nothing that is there is hidden or lost: data at a place that neither blank nor the storage
@@ -359,6 +367,16 @@ pub struct Expire {
     /// Print what would be deleted and what stays, with the reasons, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) host: Host,
+}
+
+/// The arguments of `digest`.
+#[derive(Args, Debug)]
+pub struct MakeDigest {
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    pub(crate) within: u64,
     #[command(flatten)]
     pub(crate) host: Host,
 }

@@ -50,6 +50,18 @@ long_help!(ROLLBACK, ROLLBACK_EXAMPLES, ROLLBACK_CODES,
     }
 );
 
+long_help!(DIGEST, DIGEST_EXAMPLES, DIGEST_CODES,
+    examples {
+        "blankroot digest": "What the unit runs before the machine goes down",
+        "blankroot digest --within 60": "Take more time for it",
+    }
+    codes {
+        0: "done, or nothing to do",
+        1: "the time was up, and nothing was written",
+        2: "nothing could be read or written",
+    }
+);
+
 long_help!(EXPIRE, EXPIRE_EXAMPLES, EXPIRE_CODES,
     examples {
         "blankroot expire --dry-run": "See which old roots would be deleted, and why the others stay",
@@ -223,6 +235,7 @@ pub(crate) const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
     ("rollback", ROLLBACK_CODES),
     ("hold", HOLD_CODES),
     ("expire", EXPIRE_CODES),
+    ("digest", DIGEST_CODES),
     ("apply", APPLY_CODES),
     ("keep", KEEP_CODES),
     ("forget", FORGET_CODES),
@@ -241,6 +254,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("rollback", ROLLBACK_EXAMPLES),
     ("hold", HOLD_EXAMPLES),
     ("expire", EXPIRE_EXAMPLES),
+    ("digest", DIGEST_EXAMPLES),
     ("apply", APPLY_EXAMPLES),
     ("keep", KEEP_EXAMPLES),
     ("forget", FORGET_EXAMPLES),

@@ -15,6 +15,7 @@ use crate::boot::{expire, hold_next, init, rollback, status};
 use crate::cli::arguments::{Cli, Command};
 use crate::cli::invocation::Failure;
 use crate::diff::command;
+use crate::evidence::digest_command;
 use crate::explain::explain_command;
 use crate::history::history_command;
 use crate::persist::{apply, forget, keep, unkeep};
@@ -31,6 +32,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Rollback(args) => return rollback::run(cli, args).into(),
         Command::Hold(args) => hold_next::run(cli, args),
         Command::Expire(args) => expire::run(cli, args),
+        Command::Digest(args) => digest_command::run(cli, args),
         Command::Apply(args) => apply::run(cli, args),
         Command::Keep(args) => keep::run(cli, args),
         Command::Forget(args) => forget::run(cli, args),

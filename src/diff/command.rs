@@ -14,6 +14,7 @@ use dirfd::path::Escaped;
 use dirfd::{Error, TreePath};
 use rustix::fs::OFlags;
 
+use crate::boot::facts;
 use crate::cli::arguments::{Cli, Diff, Format, GroupBy};
 use crate::cli::invocation::{Failure, in_tree, load_config};
 use crate::config::Config;
@@ -25,6 +26,8 @@ use crate::diff::{
 };
 use crate::evidence::ask_old_roots::{ask_old_roots, read_digests};
 use crate::evidence::classes::Classes;
+use crate::evidence::digest::Digest;
+use crate::evidence::stored_digests::read_stored;
 use crate::host::HostRoot;
 use crate::persist::create;
 use crate::persist::resolve::ancestors;
@@ -53,7 +56,8 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     } else {
         None
     };
-    let (found, verdicts, classes) = find_and_judge(backend.as_ref(), (blank, live), &config)?;
+    let (found, verdicts, classes) =
+        find_and_judge(backend.as_ref(), (blank, live), &config, root)?;
     let mut report = DiffReport {
         blank,
         live,
@@ -93,13 +97,17 @@ fn find_and_judge(
     backend: &dyn Backend,
     (blank, live): (Option<&Tree>, &Tree),
     config: &Config,
+    root: &Path,
 ) -> Result<(TreeDiff, Verdicts, Option<Classes>), Error> {
     let progress = ProgressCounter::of_names("comparing");
     let tell = |count| progress.set(count);
     let Some(blank) = blank else {
         let found = list_everything(backend, live, &tell)?;
-        let verdicts = classify(&found.changes, config);
-        return Ok((found, verdicts, None));
+        let digests = match read_boots(config, root) {
+            Ok(digests) => digests.into_iter().map(Ok).collect(),
+            Err(why) => vec![Err(why)],
+        };
+        return Ok(judge(backend, live, found, config, digests));
     };
     thread::scope(|scope| {
         // Digests are read while the trees are compared, but for one no further than they are asked.
@@ -113,17 +121,40 @@ fn find_and_judge(
             }
         });
         let found = diff_trees(backend, blank, live, &tell)?;
-        let mut verdicts = classify(&found.changes, config);
-        // Read when the first path is looked up: most are not.
-        let catalogue = LazyCell::new(|| config.catalogue());
-        let is_stamp = |path: &[u8]| catalogue.mtime_counts(path);
-        let asked = ask_old_roots(backend, live, &found.changes, &mut verdicts, digests, is_stamp);
-        // The changes are told without that, too, and why it is missing.
-        let classes = asked.inspect_err(|why| {
-            ui::report_warning(format_args!("no old root is asked about the changes: {why}"));
-        });
-        Ok((found, verdicts, classes.ok().flatten()))
+        Ok(judge(backend, live, found, config, digests))
     })
+}
+
+/// The digests of the boots before this one, of a root that starts empty.
+fn read_boots(config: &Config, root: &Path) -> Result<Vec<Digest>, Error> {
+    let host = HostRoot::open(root)?;
+    // A root that is not of this machine has no boot of its own.
+    let boot = facts::boot_id(&host).ok();
+    let (mut digests, most) = (Vec::new(), config.evidence.old_roots as usize);
+    read_stored(config, &host, boot.as_deref(), most, |digest| {
+        digests.push(digest);
+        true
+    })?;
+    Ok(digests)
+}
+
+fn judge(
+    backend: &dyn Backend,
+    live: &Tree,
+    found: TreeDiff,
+    config: &Config,
+    digests: impl IntoIterator<Item = Result<Digest, Error>>,
+) -> (TreeDiff, Verdicts, Option<Classes>) {
+    let mut verdicts = classify(&found.changes, config);
+    // Read when the first path is looked up: most are not.
+    let catalogue = LazyCell::new(|| config.catalogue());
+    let is_stamp = |path: &[u8]| catalogue.mtime_counts(path);
+    let asked = ask_old_roots(backend, live, &found.changes, &mut verdicts, digests, is_stamp);
+    // The changes are told without that, too, and why it is missing.
+    let classes = asked.inspect_err(|why| {
+        ui::report_warning(format_args!("no old root is asked about the changes: {why}"));
+    });
+    (found, verdicts, classes.ok().flatten())
 }
 
 /// Where a path lies that is no part of live or blank.

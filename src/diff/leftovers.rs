@@ -13,6 +13,7 @@ use rustix::fs::OFlags;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::evidence::stored_digests::OWN_DIR;
 use crate::host::HostRoot;
 use crate::persist::create;
 use crate::ui::json_value;
@@ -175,7 +176,9 @@ struct LeftoverSearch<'a> {
 impl LeftoverSearch<'_> {
     /// Goes through the directories that lead to declared data; all beside those are leftovers.
     fn run(mut self, claims: &ClaimNode) -> Result<u64> {
-        let names = self.scales.names()?.into_iter();
+        let mut names = self.scales.names()?;
+        names.retain(|name| name.to_bytes() != OWN_DIR.as_bytes());
+        let names = names.into_iter();
         let mut levels = vec![OpenDirectory { names, claims, not_enabled: None }];
         while let Some(level) = levels.last_mut() {
             let Some(name) = level.names.next() else {

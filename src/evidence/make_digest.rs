@@ -1,7 +1,7 @@
 //! Makes the digest of a tree: what differs from blank, and what each of these files holds.
 
 use backends::old_root_files::Boot;
-use backends::{Backend, Life, OpenFile, Tree};
+use backends::{Backend, Life, OpenFile, Tree, TreeId};
 use dirfd::changes::ChangesWriter;
 use dirfd::fingerprint::FileContent;
 use dirfd::{Changes, Error, Result, TreePath};
@@ -31,18 +31,35 @@ pub(crate) fn digest_of_changes(
     life: Option<Life>,
     changes: Changes,
 ) -> Result<Digest> {
-    let held = read_contents(backend, tree, &changes)?;
-    let (boots, open): (Vec<Boot>, Vec<OpenFile>) =
-        life.map_or_else(Default::default, |life| (life.boots, life.open));
-    let header = DigestHeader {
-        tree: tree.id.clone(),
-        blank: blank.id.clone(),
-        boots,
-        open,
-        cut: None,
-        paths: changes.len(),
-        content_limit: CONTENT_LIMIT,
-    };
+    let (boots, open) = life.map_or_else(Default::default, |life| (life.boots, life.open));
+    let of = DigestOf { tree: tree.id.clone(), blank: blank.id.clone(), boots, open };
+    digest_until(backend, tree, of, changes, &|| false)
+}
+
+/// What a digest is of.
+#[derive(Debug)]
+pub(crate) struct DigestOf {
+    pub(crate) tree: TreeId,
+    pub(crate) blank: TreeId,
+    pub(crate) boots: Vec<Boot>,
+    pub(crate) open: Vec<OpenFile>,
+}
+
+/// The digest of these changes of `tree`, of which those are left out that were not read when the time is up.
+pub(crate) fn digest_until(
+    backend: &dyn Backend,
+    tree: &Tree,
+    of: DigestOf,
+    mut changes: Changes,
+    is_over: &dyn Fn() -> bool,
+) -> Result<Digest> {
+    let held = read_contents(backend, tree, &changes, is_over)?;
+    let (paths, all) = (held.len(), changes.len());
+    changes.truncate(paths);
+    let cut = (paths < all).then(|| format!("the time was up after {paths} of {all} paths"));
+    let DigestOf { tree: id, blank, boots, open } = of;
+    let content_limit = CONTENT_LIMIT;
+    let header = DigestHeader { tree: id, blank, boots, open, cut, paths, content_limit };
     Digest::new(header, &changes, held)
         .ok_or_else(|| Error::new(action(tree), "not every path has its content"))
 }
@@ -63,14 +80,15 @@ fn action(tree: &Tree) -> String {
     format!("make the digest of {}", tree.name)
 }
 
-/// Files that are read at a time, so that their paths take little room.
-const CHUNK: usize = 1 << 14;
+/// Files that are read at a time, so that their paths take little room, and little time passes unnoticed.
+const CHUNK: usize = 1 << 10;
 
-/// What each changed file holds, in the order of the changes.
+/// What each changed file holds, in the order of the changes, as far as it was read when the time was up.
 fn read_contents(
     backend: &dyn Backend,
     tree: &Tree,
     changes: &Changes,
+    is_over: &dyn Fn() -> bool,
 ) -> Result<Vec<FileContent>> {
     let (mut held, mut cursor) = (Vec::with_capacity(changes.len()), changes.cursor());
     loop {
@@ -81,7 +99,7 @@ fn read_contents(
             let (path, facts) = (path.to_vec(), *facts);
             chunk.push(ChangedFile { path, kind, facts, inode: cursor.inode() });
         }
-        if chunk.is_empty() {
+        if chunk.is_empty() || is_over() {
             return Ok(held);
         }
         held.extend(read_files(backend, tree, &chunk.iter().collect::<Vec<_>>())?);

@@ -59,6 +59,20 @@ fn an_added_directory_that_holds_something_new_is_told_as_a_whole() {
 }
 
 #[test]
+fn a_directory_that_all_share_is_no_whole_where_blank_is_empty() {
+    let made: &[Made<'_>] = &[
+        ("var/", 0),
+        ("var/lib/", 0),
+        ("var/lib/db/", 0),
+        ("var/lib/db/1", 1),
+        ("var/lib/seed", 1),
+    ];
+    let live = [made, &[("var/lib/db/2", 2)]].concat();
+    let (found, _) = regenerated(&live, &[], &[made]);
+    assert_eq!(found, ["/var", "/var/lib", "/var/lib/seed"]);
+}
+
+#[test]
 fn a_directory_of_blank_is_no_whole() {
     let made: &[Made<'_>] = &[("etc/a", 1)];
     let live: &[Made<'_>] = &[("etc/a", 1), ("etc/new", 2)];

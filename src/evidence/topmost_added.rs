@@ -1,9 +1,30 @@
 //! The directories that are new as a whole: each holds nothing that blank had, and lies in none that is new
-//! itself. Pure.
+//! itself, beside those that every program shares. Pure.
 
 use dirfd::{ChangeKind, Facts, FileType};
 
 use crate::diff::is_within;
+
+/// What many programs have something in (file-hierarchy(7)). Where blank is empty these are new at each boot, and
+/// what one program made says nothing of the others.
+const SHARED: [&[u8]; 16] = [
+    b"etc",
+    b"home",
+    b"opt",
+    b"srv",
+    b"usr",
+    b"usr/bin",
+    b"usr/lib",
+    b"usr/local",
+    b"usr/share",
+    b"var",
+    b"var/cache",
+    b"var/lib",
+    b"var/log",
+    b"var/opt",
+    b"var/spool",
+    b"var/tmp",
+];
 
 /// The added directories that are in no other one, on the way through sorted paths.
 #[derive(Debug, Default)]
@@ -30,6 +51,7 @@ impl TopmostAdded {
             && kind == ChangeKind::Added
             && facts.file_type == FileType::Dir
             && !path.is_empty()
+            && !SHARED.contains(&path)
         {
             self.open.push((path.to_vec(), at));
             return Some(at);

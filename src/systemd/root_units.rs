@@ -11,7 +11,7 @@ use crate::config::entry::PlacementMethod;
 use crate::persist::list::{self, KeepEntry};
 use crate::systemd::mount_units;
 use crate::systemd::unit_file::{self, UnitText, Value};
-use crate::systemd::unit_set::{ADOPT, APPLY, Left, Link, PREPARE, Unit, Units};
+use crate::systemd::unit_set::{ADOPT, APPLY, DIGEST, Left, Link, PREPARE, Unit, Units};
 
 /// What starts all of it. Each unit is wanted, not required: see docs/decisions/0010.
 const WANTED_BY: &str = "local-fs.target.wants";
@@ -39,7 +39,10 @@ impl Units {
         let by_fstab: BTreeMap<&TreePath, FstabMount> =
             list.iter().filter_map(|entry| Some((&entry.path, mounts.at(&entry.path)?))).collect();
         let first = fstab_mounts_first(&list, &by_fstab);
-        let files = service_units(&storages, &first, &command, &origin);
+        let mut files = service_units(&storages, &first, &command, &origin);
+        if live.is_none() {
+            files.push(digest_unit(&mounts_of(&storages), &command, &origin));
+        }
         let mut units = Self { files, ..Self::default() };
         let homes = all_homes(config, &list);
         for entry in &list {
@@ -174,6 +177,19 @@ fn adopt_unit(storages: &str, command: &Value, origin: &Value) -> Unit {
         .value("ExecStop", &command_line_of(command, "apply --adopt-replaced --no-mounts"))
         .set("TimeoutStopSec", "10min");
     Unit { name: ADOPT.to_string(), text: text.finish() }
+}
+
+/// As the unit that adopts: it stops when all services have, and before the storage goes.
+fn digest_unit(storages: &str, command: &Value, origin: &Value) -> Unit {
+    let text = start_service("Write Down What This Boot Made", storages, origin)
+        .set("After", APPLY)
+        .set("Before", "local-fs.target")
+        .section("Service")
+        .set("Type", "oneshot")
+        .set("RemainAfterExit", "yes")
+        .value("ExecStop", &command_line_of(command, "digest"))
+        .set("TimeoutStopSec", "5s");
+    Unit { name: DIGEST.to_string(), text: text.finish() }
 }
 
 /// What is made or looked at before a mount of fstab's is there would be hidden by it.

@@ -8,6 +8,8 @@ pub(crate) const PREPARE: &str = "blankroot-prepare.service";
 pub(crate) const APPLY: &str = "blankroot-apply.service";
 /// Adopts at shutdown.
 pub(crate) const ADOPT: &str = "blankroot-adopt.service";
+/// Writes down at shutdown what the boot made, where the root starts empty.
+pub(crate) const DIGEST: &str = "blankroot-digest.service";
 /// Restores the root, in the initrd.
 pub(crate) const ROLLBACK: &str = "blankroot-rollback.service";
 /// Completes what a rollback that was interrupted had begun, in the initrd, before it looks for a root.

@@ -23,7 +23,7 @@ fn names(units: &Units) -> Vec<&str> {
     units.files.iter().map(|unit| unit.name.as_str()).collect()
 }
 
-const SERVICES: [&str; 3] = [PREPARE, APPLY, ADOPT];
+const SERVICES: [&str; 4] = [PREPARE, APPLY, ADOPT, DIGEST];
 
 #[test]
 fn a_directory() {

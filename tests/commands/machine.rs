@@ -205,11 +205,12 @@ impl<'s> Machine<'s> {
         let words: Vec<&OsStr> = by.iter().map(AsRef::as_ref).chain([program]).collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).args(args).env_clear().stdin(Stdio::null());
-        let without_host = ["diff", "explain", "forget", "history", "restore", "unkeep"];
+        let without_host = ["diff", "digest", "explain", "forget", "history", "restore", "unkeep"];
         if !without_host.iter().any(|without| name == *without) {
             command.arg("--host").arg(self.host.path());
         }
-        let of_live = !["rollback", "expire", "hold"].iter().any(|without| name == *without);
+        let of_live =
+            !["rollback", "expire", "hold", "digest"].iter().any(|without| name == *without);
         if of_live && !args.iter().any(|arg| arg.as_ref() == "--root") {
             command.arg("--root").arg(self.live());
         }

@@ -58,6 +58,58 @@ fn a_tmpfs_needs_a_configuration_and_no_blank() {
     });
 }
 
+#[test]
+fn of_a_tmpfs_each_boot_leaves_a_digest_by_which_the_next_tells_what_comes_back() {
+    on_machine(|machine| {
+        machine.unmount();
+        let storage = machine.top().join("storage");
+        fs::create_dir(&storage).unwrap();
+        let namespace = machine.sandbox.namespace();
+        let none = std::path::Path::new("none");
+        for boot in 1..=4 {
+            let root = namespace.mount(none, "tmpfs", machine.live(), b"").unwrap();
+            for dir in ["etc", "persist", "var/lib", "proc/sys/kernel/random"] {
+                fs::create_dir_all(machine.live().join(dir)).unwrap();
+            }
+            let text = "[root]\nbackend = \"tmpfs\"\n[[storage]]\npath = \"/persist\"\n";
+            machine.write("etc/blankroot.toml", text);
+            let id = format!("{boot}f2a1c9e-7a01-4b6e-9d0a-000000000000\n");
+            machine.write("proc/sys/kernel/random/boot_id", &id);
+            let bind = nix::mount::MsFlags::MS_BIND;
+            let persist = machine.live().join("persist");
+            nix::mount::mount(Some(&storage), &persist, None::<&str>, bind, None::<&str>).unwrap();
+            machine.write("var/lib/made", "the same");
+            machine.write("var/lib/seed", &format!("seed {boot}"));
+            if boot == 4 {
+                machine.write("var/lib/thesis", "precious");
+                let ran = machine.run(&["diff", "--format", "json"]).expect(0);
+                let document: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+                assert_eq!(document["old_roots"], 3);
+                let class_of = |path: &str| {
+                    let rows = document["changes"].as_array().unwrap();
+                    let row = rows.iter().find(|row| row["path"]["text"] == path).unwrap();
+                    [&row["class"], &row["verdict"]].map(|word| word.as_str().unwrap().to_string())
+                };
+                assert_eq!(class_of("/var/lib/made"), ["same", "regenerated"]);
+                assert_eq!(class_of("/var/lib/seed"), ["changing", "stray"]);
+                assert_eq!(class_of("/var/lib/thesis"), ["new", "stray"]);
+                let ran = machine.run(&["diff", "--storage"]).expect(0);
+                assert!(!ran.out.contains(".blankroot"), "{}", ran.out);
+            }
+            let live = machine.live().as_os_str();
+            let digest = ["digest".as_ref(), "--host".as_ref(), live];
+            let late = [&digest[..], &["--within".as_ref(), "0".as_ref()]].concat();
+            machine.run(&late).expect(1).complains("not ready within 0 s, so there is none");
+            machine
+                .run(&digest)
+                .expect(0)
+                .says("done: write the digest of this boot into /persist");
+            nix::mount::umount(&persist).unwrap();
+            root.unmount().unwrap();
+        }
+    });
+}
+
 #[cfg(not(feature = "zfs"))]
 #[test]
 fn zfs_is_told_to_be_missing() {

@@ -1,0 +1,165 @@
+//! Digests of boots of a root that starts empty. No old root stays that could be read later, so each digest is made
+//! before the machine goes down, and lies in a storage: `<storage>/.blankroot/<number>-<boot>.digest`.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use backends::TreeId;
+use backends::old_root_files::MAX_DIGEST;
+use dirfd::cause::Cause;
+use dirfd::fault::change;
+use dirfd::path::Escaped;
+use dirfd::stat::of_open;
+use dirfd::{Error, Result, TreePath, atomic_file, directory_walker};
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
+use rustix::io::Errno;
+
+use crate::config::Config;
+use crate::evidence::digest::Digest;
+use crate::host::HostRoot;
+use crate::persist::create::open_beneath;
+
+/// What Blankroot itself has in a storage.
+pub(crate) const OWN_DIR: &str = ".blankroot";
+/// So many boots are remembered.
+const BOOTS: usize = 20;
+const END: &[u8] = b".digest";
+const MODE: u32 = 0o600;
+
+/// The tree of a boot.
+pub(crate) fn tree_of_boot(boot: &str) -> TreeId {
+    TreeId::new(format!("boot {boot}"))
+}
+
+/// What a root that starts empty is compared with.
+pub(crate) fn empty_tree() -> TreeId {
+    TreeId::new("empty")
+}
+
+/// The storage that digests lie in: the first that is in force.
+pub(crate) fn storage_for_digests(config: &Config) -> Option<&TreePath> {
+    config.storages.iter().find(|storage| storage.enable).map(|storage| &storage.path)
+}
+
+/// Shows the digests of the last boots but this one to `see`, at most `most`, the youngest first, until that says
+/// `false`. What cannot be believed is passed over, and so is what was cut.
+pub(crate) fn read_stored(
+    config: &Config,
+    host: &HostRoot,
+    boot: Option<&str>,
+    most: usize,
+    see: impl FnMut(Digest) -> bool,
+) -> Result<()> {
+    let Some(storage) = storage_for_digests(config) else { return Ok(()) };
+    let action = || format!("read the digests in {storage}");
+    let Some(dir) = open_dir(host, storage).map_err(|why| Error::io(action(), why))? else {
+        return Ok(());
+    };
+    let own = boot.map(tree_of_boot);
+    let names = digests_in(&dir).map_err(|why| Error::io(action(), why))?;
+    let digests = names.iter().rev().filter_map(|name| {
+        let bytes = atomic_file::read_up_to(dir.as_fd(), Path::new(name), MAX_DIGEST).ok()?;
+        let digest = Digest::decode(&bytes).ok()?;
+        let header = digest.header();
+        let is_other = own.as_ref() != Some(&header.tree);
+        (is_other && header.blank == empty_tree() && header.cut.is_none()).then_some(digest)
+    });
+    digests.take(most).all(see);
+    Ok(())
+}
+
+/// Puts the digest of a boot into a storage, whole or not at all, and forgets the oldest.
+pub(crate) fn store(host: &HostRoot, storage: &TreePath, boot: &str, digest: &[u8]) -> Result<()> {
+    let action = || format!("write the digest of this boot into {storage}");
+    store_in(host, storage, boot, digest).map_err(|why| match Cause::of(&why) {
+        Cause::NotFound => Error::new(action(), "the storage is not there")
+            .hint("`findmnt` lists what is mounted; the unit that mounts it may have failed"),
+        _ => Error::io(action(), why),
+    })
+}
+
+fn store_in(host: &HostRoot, storage: &TreePath, boot: &str, digest: &[u8]) -> io::Result<()> {
+    let root = open_beneath(host.as_fd(), storage.as_path(), OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let made = change("stored digests: mkdir", || Ok(mkdirat(&root, OWN_DIR, Mode::RWXU)?));
+    match made {
+        Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return Err(why),
+        _ => drop(root),
+    }
+    let Some(dir) = open_dir(host, storage)? else { return Err(Errno::NOENT.into()) };
+    let names = digests_in(&dir)?;
+    let of_this_boot = end_of_name(boot);
+    let same = names.iter().find(|name| name.as_bytes().ends_with(&of_this_boot));
+    let name = same.cloned().unwrap_or_else(|| {
+        let last = names.last().and_then(|name| number_of(name)).unwrap_or(0);
+        let of_this_boot = Escaped(&of_this_boot).to_string();
+        OsString::from(format!("{:06}{of_this_boot}", last + 1))
+    });
+    atomic_file::replace(dir.as_fd(), &name, digest, MODE)?;
+    forget_oldest(&dir)
+}
+
+/// `-1a2b3c4d.digest`: enough of the boot's id, without what no file name should have.
+fn end_of_name(boot: &str) -> Vec<u8> {
+    let id: String = boot.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    [b"-", id.as_bytes(), END].concat()
+}
+
+fn number_of(name: &OsString) -> Option<u64> {
+    std::str::from_utf8(name.as_bytes()).ok()?.split('-').next()?.parse().ok()
+}
+
+/// Opens the directory of digests; `None` if there is none. One that others may write in is not ours.
+fn open_dir(host: &HostRoot, storage: &TreePath) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let root = match open_beneath(host.as_fd(), storage.as_path(), flags) {
+        Ok(root) => root,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(why) => return Err(why),
+    };
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = match openat(&root, OWN_DIR, flags, Mode::empty()) {
+        Ok(dir) => dir,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(why) => return Err(why.into()),
+    };
+    let facts = of_open(dir.as_fd())?.facts;
+    if facts.uid != rustix::process::geteuid().as_raw() || facts.mode & 0o022 != 0 {
+        return Err(io::Error::other(format!("others may write in its directory {OWN_DIR}")));
+    }
+    Ok(Some(dir))
+}
+
+/// The names of the digests, the oldest first.
+fn digests_in(dir: &OwnedFd) -> io::Result<Vec<OsString>> {
+    let names = directory_walker::list_names(dir.as_fd())?;
+    let mut names: Vec<OsString> = names
+        .iter()
+        .map(|name| std::ffi::OsStr::from_bytes(name.to_bytes()).to_os_string())
+        .filter(|name| name.as_bytes().ends_with(END) && number_of(name).is_some())
+        .collect();
+    names.sort_by_key(number_of);
+    Ok(names)
+}
+
+/// Removes what is more than is remembered, and what was cut off while it was written.
+fn forget_oldest(dir: &OwnedFd) -> io::Result<()> {
+    let names = digests_in(dir)?;
+    let oldest = names.iter().take(names.len().saturating_sub(BOOTS)).cloned();
+    let all = directory_walker::list_names(dir.as_fd())?;
+    let unfinished = all.iter().map(|name| std::ffi::OsStr::from_bytes(name.to_bytes()));
+    let unfinished = unfinished.filter(|name| atomic_file::stem(name).is_some());
+    let unfinished: Vec<OsString> = unfinished.map(std::ffi::OsStr::to_os_string).collect();
+    for name in oldest.chain(unfinished) {
+        change("stored digests: unlink", || {
+            Ok(unlinkat(dir, name.as_os_str(), AtFlags::empty())?)
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "stored_digests_tests.rs"]
+mod tests;
