@@ -1,4 +1,4 @@
-//! Whose each change is: live's own databases tell of what is there, blank's of what is gone.
+//! Whose each change is: live's own databases and links tell of what is there, blank's of what is gone.
 
 use std::os::fd::AsFd;
 
@@ -51,10 +51,11 @@ impl OwnersOfTrees {
             None => None,
         };
         let open = life.map(|life| life.open).unwrap_or_default();
-        let open = open.iter().map(|open| (open.path.as_bytes(), open.unit.as_str()));
-        let of_live = Owners::read(view.as_fd()).with_open_files(open);
+        let open = || open.iter().map(|open| (open.path.as_bytes(), open.unit.as_str()));
+        let of_live = Owners::read(view.as_fd()).with_open_files(open());
+        // Who has files open around what is gone has removed it.
         let blank = match blank {
-            Some(blank) => Some(Owners::read(backend.view(blank)?.as_fd())),
+            Some(blank) => Some(Owners::read(backend.view(blank)?.as_fd()).with_open_files(open())),
             None => None,
         };
         let warnings = of_live.warnings().to_vec();
@@ -88,22 +89,30 @@ pub(crate) fn find_owners(
     changes: &Changes,
 ) -> Result<Ownerships> {
     let (trees, warnings) = OwnersOfTrees::read(backend, blank, live)?;
+    let cannot = |tree: &Tree| {
+        let action = format!("read what is in {}", tree.name);
+        move |why| Error::io(action, why)
+    };
     let view = backend.view(live)?;
-    let mut lookup = LookupInOrder::new(view.as_fd())
-        .map_err(|why| Error::io(format!("read what is in {}", live.name), why))?;
+    let mut in_live = LookupInOrder::new(view.as_fd()).map_err(cannot(live))?;
+    let former = blank.map(|blank| Ok((blank, backend.view(blank)?))).transpose()?;
+    let mut in_blank = match &former {
+        Some((blank, view)) => Some(LookupInOrder::new(view.as_fd()).map_err(cannot(blank))?),
+        None => None,
+    };
     let mut owners = Vec::with_capacity(changes.len());
     let mut cursor = changes.cursor();
     while let Some((path, kind, facts)) = cursor.next_row() {
-        let target = match (kind, facts.file_type) {
-            (ChangeKind::Removed, _) => Vec::new(),
-            // A link that is gone by now says nothing.
-            (_, FileType::Symlink) => lookup
-                .look_at(path, |place, _| place.link_target().ok().flatten())
-                .ok()
-                .flatten()
-                .unwrap_or_default(),
-            _ => Vec::new(),
+        let lookup = match kind {
+            ChangeKind::Removed => in_blank.as_mut(),
+            _ => Some(&mut in_live),
         };
+        let lookup = lookup.filter(|_| facts.file_type == FileType::Symlink);
+        // A link that is gone by now says nothing.
+        let target = lookup.and_then(|tree| {
+            tree.look_at(path, |place, _| place.link_target().ok().flatten()).ok().flatten()
+        });
+        let target = target.unwrap_or_default();
         owners.push(trees.owner_of(path, kind, facts, &target));
     }
     let installed = match &trees.blank {

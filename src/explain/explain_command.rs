@@ -161,6 +161,10 @@ impl<'a> Explainer<'a> {
         };
         let in_live = look(self.live)?;
         Ok(match (own, in_live) {
+            // A link is gone: what it said tells whose it was.
+            (Some((kind @ ChangeKind::Removed, facts)), _) => {
+                (Here::Changed(kind, facts), look(self.blank)?.unwrap_or_default())
+            }
             (Some((kind, facts)), target) => {
                 (Here::Changed(kind, facts), target.unwrap_or_default())
             }

@@ -1,10 +1,11 @@
 //! `explain` and `diff --by owner`: whose a change is, what it is, and what to do about it.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use serde_json::Value;
 
-use crate::machine::{Machine, Ran, on_initialised};
+use crate::machine::{Machine, Ran, on_initialised, on_machine};
 
 /// Tells `story` of a machine on which a package was installed since blank, a service has made its state, a user
 /// has come, and something is there that nobody knows.
@@ -48,6 +49,26 @@ fn strays_are_grouped_by_owner_and_one_entry_is_offered_for_many() {
         assert_eq!(ran.err, "");
         let refused = machine.run(&["diff", "--by", "owner", "--flat"]);
         assert_eq!(refused.code, 2, "{refused:#?}");
+    });
+}
+
+#[test]
+fn what_is_gone_belongs_to_whose_it_was_by_what_it_led_to() {
+    on_machine(|machine| {
+        let link = "etc/systemd/system/multi-user.target.wants/cups.path";
+        machine.write("usr/lib/systemd/system/cups.path", "[Path]\n");
+        machine.write("var/lib/dpkg/info/cups-daemon.list", "/usr/lib/systemd/system/cups.path\n");
+        fs::create_dir_all(machine.live().join(link).parent().unwrap()).unwrap();
+        symlink("/usr/lib/systemd/system/cups.path", machine.live().join(link)).unwrap();
+        machine.initialise();
+        machine.mount();
+        fs::remove_file(machine.live().join(link)).unwrap();
+        has_line(
+            &machine.run(&["diff", "--by", "owner"]).expect(0),
+            "package cups-daemon  1 path, ",
+        );
+        let ran = machine.run(&["explain", &format!("/{link}")]).expect(0);
+        has_line(&ran, "  owner     package cups-daemon (exact: ");
     });
 }
 
