@@ -34,6 +34,8 @@ pub struct Owners {
     pub(super) units: Vec<String>,
     /// Numbers in `units`.
     pub(super) unit_numbers: HashMap<String, u32>,
+    /// The units that links of other names lead to, by those: `Alias=`, systemd.unit(5).
+    pub(super) unit_aliases: HashMap<Vec<u8>, Vec<u8>>,
     /// Names of packages and of services without `.service`, in lower case.
     pub(super) names: HashMap<Vec<u8>, Claimant>,
     pub(super) accounts: Accounts,
@@ -261,7 +263,8 @@ impl Owners {
             let name = unit.strip_suffix(b".service")?;
             self.files.only_owner(&[b"etc/init.d/", name].concat())
         };
-        listed(unit).or_else(|| listed(&template_of(unit)?)).or_else(script)
+        let alias = || listed(self.unit_aliases.get(unit)?);
+        listed(unit).or_else(|| listed(&template_of(unit)?)).or_else(script).or_else(alias)
     }
 
     // The nearest directory that has one owner.

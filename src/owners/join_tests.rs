@@ -106,6 +106,10 @@ fn each_source_tells_its_owner_and_how_sure_that_is() {
             "var/lib/systemd/deb-systemd-helper-enabled/x.wants/nginx.service",
             "package nginx-common, exact: EnablementRecord",
         ),
+        (
+            "var/lib/systemd/deb-systemd-helper-enabled/alias.service",
+            "package nginx-common, exact: EnablementRecord",
+        ),
         ("var/lib/systemd/timers/stamp-a.timer", "unit a.timer, exact: TimerStamp"),
         ("var/cache/ng", "unit nginx.service, exact: CacheDirectory"),
         ("var/cache/ng/a/b", "unit nginx.service, directory: CacheDirectory"),

@@ -258,7 +258,9 @@ impl Reading {
                     self.read_drop_ins(&dir, &entry.name, unit, &mut drop_ins);
                 } else if !is_unit_name(name) || !seen.insert(entry.name.clone()) {
                     continue;
-                } else if !has_processes(name) {
+                }
+                self.read_unit_alias(&dir, &entry.name);
+                if !has_processes(name) {
                     self.add_unit(name);
                 } else if let Some(text) = self.file_or_same_name(&dir, &entry.name) {
                     self.add_unit(name);
@@ -274,6 +276,16 @@ impl Reading {
             for found in settings.paths(&unit) {
                 self.claim(&found.path, Claimant::Unit(number), found.how);
             }
+        }
+    }
+
+    /// Notes which unit a link of another name leads to.
+    fn read_unit_alias(&mut self, dir: &Listing<'_>, name: &CStr) {
+        let read = dir.place(name).link_target();
+        let Some(target) = self.found(&dir.path_of(name), read).flatten() else { return };
+        let unit = target.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        if is_unit_name(unit) && unit != name.to_bytes() {
+            self.owners.unit_aliases.insert(name.to_bytes().to_vec(), unit.to_vec());
         }
     }
 
