@@ -1,4 +1,7 @@
 //! `diff --by owner`: the strays in groups, each owner once, and what one entry would keep of a group.
+//!
+//! What packages brought that are not the same in blank is one group, whose paths are not named: they come again with
+//! the packages. What such a package has written since does not, so it stands in the group of its owner.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, Write};
@@ -13,7 +16,7 @@ use crate::diff::{DiffReport, DiffRow};
 use crate::evidence::classes::ClassCounts;
 use crate::evidence::topmost_added::{is_below, is_past};
 use crate::owners::installed_since::PackageChange;
-use crate::owners::{Certainty, Owner};
+use crate::owners::{Certainty, How, Owner, Ownership};
 use crate::ui::colours::{QUIET, STRONG, Style};
 use crate::ui::figures;
 
@@ -24,6 +27,8 @@ enum GroupOf {
     Packages(u8, &'static str),
     /// One owner.
     Owner(Owner),
+    /// When timers elapsed last, of all timers: they lie in one directory, and one decision is about all.
+    TimerStamps,
     /// Nothing tells whose these are.
     Nobody,
 }
@@ -35,13 +40,14 @@ struct Group {
     bytes: u64,
     classes: ClassCounts,
     certainties: BTreeSet<Certainty>,
-    packages: BTreeSet<String>,
+    /// Of packages or timers that are told as one.
+    names: BTreeSet<String>,
 }
 
 /// Paths that are named of a group.
 const NAMED: usize = 3;
-/// Packages that are named of those that came, went or changed.
-const NAMED_PACKAGES: usize = 8;
+/// Packages or timers that are named of those that are told as one.
+const NAMED_OWNERS: usize = 8;
 
 /// Writes each group with its size and its first paths.
 pub(crate) fn write_diff_by_owner(
@@ -65,7 +71,11 @@ pub(crate) fn write_diff_by_owner(
         if matches!(of, GroupOf::Packages(..)) {
             continue;
         }
-        let tops = topmost(&group.paths);
+        let tops = match of {
+            // Their names are in the title.
+            GroupOf::TimerStamps => Vec::new(),
+            _ => topmost(&group.paths),
+        };
         for (path, below) in tops.iter().take(NAMED) {
             let more = match below {
                 0 => String::new(),
@@ -96,25 +106,55 @@ fn group_strays(
             return Ok(());
         }
         let ownership = owners.get(row.at);
-        let change = ownership.and_then(|ownership| owners.package_change(ownership));
-        let of = match (change, ownership) {
-            (Some(change), _) => GroupOf::Packages(order_of(change), change.word()),
-            (None, Some(ownership)) => GroupOf::Owner(ownership.owner.clone()),
-            (None, None) => GroupOf::Nobody,
+        let of = match ownership {
+            Some(ownership) => group_of(row, ownership, owners.package_change(ownership)),
+            None => GroupOf::Nobody,
         };
+        let is_of_several = matches!(of, GroupOf::Packages(..) | GroupOf::TimerStamps);
         let group = groups.entry(of).or_default();
         group.paths.push(row.path.to_vec());
         group.bytes += if row.kind == ChangeKind::Removed { 0 } else { content_bytes(row.facts) };
         group.classes.add(ClassCounts::one(row.class));
         if let Some(ownership) = ownership {
             group.certainties.insert(ownership.certainty);
-            if change.is_some() {
-                group.packages.insert(ownership.owner.name().to_string());
+            if is_of_several {
+                group.names.insert(ownership.owner.name().to_string());
             }
         }
         Ok(())
     })?;
     Ok(groups)
+}
+
+fn group_of(row: &DiffRow<'_>, ownership: &Ownership, change: Option<PackageChange>) -> GroupOf {
+    match change {
+        Some(change) if came_with_package(row.path, row.kind, ownership, change) => {
+            GroupOf::Packages(order_of(change), change.word())
+        }
+        _ if ownership.how == How::TimerStamp => GroupOf::TimerStamps,
+        _ => GroupOf::Owner(ownership.owner.clone()),
+    }
+}
+
+/// Whether a path of a package to which this happened is a part of that, and not what somebody, or a program of it,
+/// has written.
+fn came_with_package(
+    path: &[u8],
+    kind: ChangeKind,
+    ownership: &Ownership,
+    change: PackageChange,
+) -> bool {
+    if kind == ChangeKind::Removed {
+        return true;
+    }
+    // An update leaves configuration alone that was edited, and either is a file that is not as in blank.
+    if change == PackageChange::Updated && path.starts_with(b"etc/") {
+        return false;
+    }
+    // What is compiled beside a program (`__pycache__`) is in no list.
+    let is_program = path.starts_with(b"usr/") && !path.starts_with(b"usr/local/");
+    let is_noted = ownership.certainty == Certainty::Exact && ownership.how.comes_with_package();
+    is_program || is_noted
 }
 
 fn order_of(change: PackageChange) -> u8 {
@@ -125,21 +165,27 @@ fn order_of(change: PackageChange) -> u8 {
     }
 }
 
-/// `5 packages installed: curl, jq, …`, `package nginx`, `of nobody that is known`.
+/// `5 packages installed: curl, jq, …`, `package nginx`, `stamps of 2 timers: …`, `of nobody that is known`.
 fn title(of: &GroupOf, group: &Group) -> String {
     match of {
         GroupOf::Packages(_, word) => {
-            let count = group.packages.len();
-            let named = group.packages.iter().take(NAMED_PACKAGES);
-            let named = named.map(|name| Escaped(name.as_bytes()).to_string());
-            let named = named.collect::<Vec<_>>().join(", ");
-            let more = if count > NAMED_PACKAGES { ", …" } else { "" };
-            let noun = figures::count_noun(count as u64, "package", "packages");
-            format!("{noun} {word}: {named}{more}")
+            let count = figures::count_noun(group.names.len() as u64, "package", "packages");
+            format!("{count} {word}: {}", list_names(&group.names))
+        }
+        GroupOf::TimerStamps => {
+            let count = figures::count_noun(group.names.len() as u64, "timer", "timers");
+            format!("stamps of {count}: {}", list_names(&group.names))
         }
         GroupOf::Owner(owner) => owner.to_string(),
         GroupOf::Nobody => "of nobody that is known".to_string(),
     }
+}
+
+fn list_names(names: &BTreeSet<String>) -> String {
+    let named = names.iter().take(NAMED_OWNERS).map(|name| Escaped(name.as_bytes()).to_string());
+    let named = named.collect::<Vec<_>>().join(", ");
+    let more = if names.len() > NAMED_OWNERS { ", …" } else { "" };
+    format!("{named}{more}")
 }
 
 /// How sure it is, unless that is a matter of course.
@@ -211,6 +257,35 @@ mod tests {
         ] {
             let found = common_directory(&paths(held));
             assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{held:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_changed_package_brought_is_told_apart_from_what_was_written_since() {
+        use PackageChange::{Installed, Removed, Updated};
+        let listed = (Certainty::Exact, How::Listed);
+        let below = (Certainty::Directory, How::Listed);
+        let added = ChangeKind::Added;
+        for (path, kind, told, change, came) in [
+            ("usr/bin/jq", added, listed, Installed, true),
+            ("usr/lib/jq/__pycache__/x.pyc", added, below, Installed, true),
+            ("etc/jq.conf", added, listed, Installed, true),
+            ("etc/rc2.d/S01jq", added, (Certainty::Exact, How::EnabledLink), Installed, true),
+            ("var/lib/jq", added, listed, Installed, true),
+            ("var/lib/jq/data", added, below, Installed, false),
+            ("var/lib/jq/data", added, (Certainty::Likely, How::Named), Installed, false),
+            ("etc/jq/own.conf", added, below, Installed, false),
+            ("usr/local/lib/jq/x", added, below, Installed, false),
+            ("usr/bin/jq", ChangeKind::Modified, listed, Updated, true),
+            ("etc/jq.conf", ChangeKind::Modified, listed, Updated, false),
+            ("var/lib/jq/data", ChangeKind::Modified, below, Updated, false),
+            ("var/lib/jq/data", ChangeKind::Removed, below, Removed, true),
+            ("etc/jq.conf", ChangeKind::Modified, below, Removed, false),
+        ] {
+            let (certainty, how) = told;
+            let ownership = Ownership { owner: Owner::Package("jq".into()), certainty, how };
+            let found = came_with_package(path.as_bytes(), kind, &ownership, change);
+            assert_eq!(found, came, "{path} {kind:?} {told:?} {change:?}");
         }
     }
 

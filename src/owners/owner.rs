@@ -151,6 +151,19 @@ impl How {
         }
     }
 
+    /// Whether what this tells of came with its package, and comes again with it.
+    pub fn comes_with_package(self) -> bool {
+        matches!(
+            self,
+            Self::Listed
+                | Self::DatabaseRecord
+                | Self::Ucf
+                | Self::EnablementRecord
+                | Self::EnabledLink
+                | Self::NixStore
+        )
+    }
+
     /// How sure is what this tells of the very path that it names; below it a directory's word is as good as
     /// [`Directory`](Certainty::Directory), and what is likely stays so.
     pub fn certainty(self) -> Certainty {

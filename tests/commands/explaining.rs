@@ -17,6 +17,7 @@ fn on_used_machine(story: impl FnOnce(&mut Machine<'_>) + Send) {
         machine.write("var/lib/dpkg/status", status);
         machine.write("var/lib/dpkg/info/jq.list", "/.\n/usr\n/usr/bin\n/usr/bin/jq\n");
         machine.write("usr/bin/jq", "a program");
+        machine.write("var/lib/jq/modules", "what somebody wrote for it");
         let unit = "[Service]\nExecStart=/bin/orders\nStateDirectory=orders\n";
         machine.write("etc/systemd/system/orders.service", unit);
         for number in 0..5 {
@@ -41,7 +42,9 @@ fn has_line(ran: &Ran, beginning: &str) {
 fn strays_are_grouped_by_owner_and_one_entry_is_offered_for_many() {
     on_used_machine(|machine| {
         let ran = machine.run(&["diff", "--by", "owner"]).expect(0);
-        has_line(&ran, "1 package installed: jq  ");
+        has_line(&ran, "1 package installed: jq  4 paths, ");
+        has_line(&ran, "package jq  2 paths, ");
+        has_line(&ran, "  /var/lib/jq and 1 below");
         has_line(&ran, "unit orders.service  7 paths, ");
         has_line(&ran, "user alice  ");
         has_line(&ran, "of nobody that is known  ");
