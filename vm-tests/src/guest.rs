@@ -13,6 +13,10 @@ use crate::{programs, readme, zfs_root};
 const DEBIAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/debian");
 /// Makes one with dracut of that.
 const DRACUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/dracut");
+/// Makes a server of that.
+const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/server");
+/// Sets Blankroot up in one that was never booted.
+const SET_UP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/set-up");
 /// Takes the kernel and the initrd out of its disk.
 const TAKE_OUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/take-out");
 /// What users read.
@@ -179,6 +183,34 @@ impl Guest {
         Self { dir, root: Root::Btrfs }
     }
 
+    /// A Debian with services that keep state, which was never booted: a disk alone.
+    pub fn server(suite: &str) -> Self {
+        let base = Self::debian(suite, Initrd::InitramfsTools).dir;
+        let base = base.as_os_str();
+        let inputs = [&read(SERVER)[..], base.as_encoded_bytes()];
+        let dir = artefact(&format!("{suite}-server"), &inputs, |dir| {
+            in_namespace(&[SERVER.as_ref(), dir.as_os_str(), base]);
+        });
+        Self { dir, root: Root::Btrfs }
+    }
+
+    /// The same with the package `deb` set up by the README's commands, but nothing kept: all that a boot makes is
+    /// new then, and vanishes.
+    pub fn server_set_up(suite: &str, deb: &Path) -> Self {
+        let base = Self::server(suite).dir;
+        let base = base.as_os_str();
+        let commands = readme::commands(&String::from_utf8_lossy(&read(README)), "debian");
+        let (_, commands) = commands.split_last().expect("the README has commands");
+        let commands: Vec<_> = commands.iter().map(|line| without_keeps(line)).collect();
+        let commands = commands.join("\n");
+        let inputs = [&read(SET_UP)[..], base.as_encoded_bytes(), &read(deb), commands.as_bytes()];
+        let dir = artefact(&format!("{suite}-server-blankroot"), &inputs, |dir| {
+            let (dir, deb) = (dir.as_os_str(), deb.as_os_str());
+            in_namespace(&[SET_UP.as_ref(), dir, base, deb, commands.as_ref()]);
+        });
+        Self { dir, root: Root::Btrfs }
+    }
+
     /// The same on a disk that is encrypted, by LUKS or by ZFS itself; both ask at the console.
     pub fn encrypted(suite: &str, kind: Kind, deb: &Path) -> Self {
         let initrd = kind.initrd;
@@ -200,6 +232,14 @@ impl Guest {
     }
 }
 
+/// A command of the README without the paths that it keeps.
+fn without_keeps(command: &str) -> String {
+    let mut parts = command.split(" --keep ");
+    let first = parts.next().unwrap_or_default().to_string();
+    let rest = parts.filter_map(|part| part.split_once(' ')).map(|(_, rest)| format!(" {rest}"));
+    first + &rest.collect::<String>()
+}
+
 /// Runs a script in a mount namespace, so that nothing of it stays mounted.
 pub(crate) fn in_namespace(command: &[&std::ffi::OsStr]) {
     let options = ["--mount", "--propagation", "private", "--"].map(std::ffi::OsStr::new);
@@ -209,4 +249,17 @@ pub(crate) fn in_namespace(command: &[&std::ffi::OsStr]) {
 pub(crate) fn read(file: impl AsRef<Path>) -> Vec<u8> {
     let file = file.as_ref();
     std::fs::read(file).unwrap_or_else(|why| panic!("cannot read {}: {why}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_left_out_of_a_command() {
+        let command =
+            "blankroot init --no-blank --keep /a/b --storage /persist --keep /c --keep /d";
+        assert_eq!(without_keeps(command), "blankroot init --no-blank --storage /persist");
+        assert_eq!(without_keeps("reboot"), "reboot");
+    }
 }

@@ -58,6 +58,11 @@ fn in_namespaces(kind: Kind) -> Option<Namespaces> {
     Some(system)
 }
 
+/// A server on which nothing is kept, off: no boot has seen its blank.
+pub fn server() -> Option<Namespaces> {
+    Some(Namespaces::of(&Guest::server_set_up(SUITE, &package(Root::Btrfs)?)))
+}
+
 /// The package under test, which `tools/vm-test` names; `None`, after it has said so, where no machine
 /// can be started.
 pub fn package(root: Root) -> Option<PathBuf> {

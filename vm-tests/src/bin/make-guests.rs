@@ -13,4 +13,5 @@ fn main() {
     Minimal::of(SUITE);
     Minimal::with_zfs(SUITE);
     Guest::debian(SUITE, Initrd::Dracut);
+    Guest::server(SUITE);
 }
