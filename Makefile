@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` shows it, `make test` proves it. Both
 # install the system packages they miss (see tools/setup). CI calls the same targets.
 
-.PHONY: demo test check bench fuzz setup help install uninstall deb vm-guests vm-test
+.PHONY: demo test check schemas bench fuzz setup help install uninstall deb vm-guests vm-test
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -9,6 +9,7 @@ help:
 	@echo "make demo    the whole story on a throwaway file system"
 	@echo "make test    every test, then each fuzz target for FUZZ_SECONDS (60)"
 	@echo "make check   format, lints, documentation, licences"
+	@echo "make schemas writes docs/reference/*.schema.json anew; make test fails while they are not current"
 	@echo "make fuzz    the fuzz targets alone, each for FUZZ_SECONDS (60)"
 	@echo "make bench   against peers, side by side; BENCH_LARGE=0 leaves out 5 million files"
 	@echo "make install DESTDIR=... PREFIX=/usr   everything where distributions expect it; make uninstall"
@@ -42,6 +43,11 @@ check:
 	else echo "check: shell scripts not checked, shellcheck is not installed"; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
 	else echo "check: licences and sources not checked, cargo-deny is not installed"; fi
+
+# Each schema is written by the test that compares it.
+schemas:
+	@tools/setup build
+	SNAPSHOTS=overwrite cargo test --quiet -p blankroot --lib the_published_schema
 
 bench:
 	@tools/setup bench

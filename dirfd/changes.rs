@@ -24,6 +24,10 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
+    /// Each one, in the order of all output.
+    pub const ALL: [Self; 5] =
+        [Self::Added, Self::Modified, Self::Metadata, Self::Replaced, Self::Removed];
+
     /// The word for it in all output.
     pub fn word(self) -> &'static str {
         match self {

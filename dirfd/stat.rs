@@ -233,6 +233,18 @@ pub enum FileType {
 }
 
 impl FileType {
+    /// Each one.
+    pub const ALL: [Self; 8] = [
+        Self::File,
+        Self::Dir,
+        Self::Symlink,
+        Self::Fifo,
+        Self::Socket,
+        Self::Block,
+        Self::Char,
+        Self::Subvolume,
+    ];
+
     /// The word for it in all output.
     pub fn word(self) -> &'static str {
         match self {

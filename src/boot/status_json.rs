@@ -11,7 +11,7 @@ use backends::{Held, LiveMount, OldRoot, SeenBy, Slot, Space, Tree, Unfinished};
 use serde::Serialize;
 
 use crate::boot::status_report::{BootState, StatusProblem, StatusReport};
-use crate::ui::json_value::{JsonPath, timestamp};
+use crate::ui::json_value::{JsonPath, JsonTime, timestamp};
 
 /// Writes the document, and a newline after it.
 pub(crate) fn write_status_json(report: &StatusReport<'_>, out: impl Write) -> io::Result<()> {
@@ -47,7 +47,7 @@ pub(crate) fn write_status_json(report: &StatusReport<'_>, out: impl Write) -> i
     out.flush()
 }
 
-fn time_of_pending_hold(hold: Option<&Held>) -> Option<String> {
+fn time_of_pending_hold(hold: Option<&Held>) -> Option<JsonTime> {
     match hold {
         Some(Held::By(hold)) if hold.used_by.is_none() => timestamp(hold.time),
         _ => None,
@@ -68,7 +68,7 @@ struct StatusDocument<'a> {
     nested: Vec<JsonPath<'a>>,
     stubs: Option<JsonStubs>,
     live_is_default: bool,
-    hold: Option<String>,
+    hold: Option<JsonTime>,
     old_dir: bool,
     old_roots: Vec<JsonOldRoot<'a>>,
     unfinished: Vec<JsonUnfinished<'a>>,
@@ -105,7 +105,7 @@ impl<'a> JsonSlot<'a> {
 struct JsonTree<'a> {
     id: &'a str,
     name: JsonPath<'a>,
-    created: Option<String>,
+    created: Option<JsonTime>,
     read_only: bool,
     copy_of: Option<&'a str>,
     pristine: Option<bool>,
@@ -150,7 +150,7 @@ impl<'a> JsonMount<'a> {
 struct JsonOldRoot<'a> {
     old_root: &'a str,
     boot_id: &'a str,
-    time: Option<String>,
+    time: Option<JsonTime>,
     own_bytes: Option<u64>,
     tree: JsonTree<'a>,
 }

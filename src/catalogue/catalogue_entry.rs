@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::ui::json_value::impl_has_word;
+
 /// What to do with state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Advice {
@@ -37,6 +39,8 @@ impl Advice {
         Self::ALL.into_iter().find(|advice| advice.word() == word)
     }
 }
+
+impl_has_word!(Advice, Self::ALL);
 
 /// What is known of one path, and of what lies below it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,94 +1,101 @@
 //! `diff --format json`: one document for programs, streamed row by row.
 //!
-//! | key | value |
-//! | --- | --- |
-//! | `version` | 1 |
-//! | `blank`, `live` | the trees: `id`, `name` (a path), `created` (RFC 3339, or null); `blank` is null where there is none |
-//! | `method` | how the changes were found: `fast` (what the file system knows was written since) or `walk` (both trees were walked) |
-//! | `because` | why both trees had to be walked, to follow "because …"; null otherwise |
-//! | `old_roots` | how many old roots tell of the classes; 0: none was asked |
-//! | `summary` | `total`; `changes` by kind; `verdicts`, each with `count` and `bytes` ([`Tally`]); `classes` by word |
-//! | `changes` | one object a change, sorted by path bytes |
-//!
-//! `class` is what old roots tell of a change: `new` (none had it), `some` (`boots` of them), `changing` (all, in
-//! two versions at least), `same` (all, in every byte), or null where none was asked; then `boots` is null, too.
-//!
-//! A path is `{"text": "/etc/x"}`, or `{"bytes": "<base64>"}` when it is not UTF-8. `mode` is a
-//! string of four octal digits (`"0644"`), since nobody reads decimal modes. `mtime` is RFC 3339 in
-//! UTC with nanoseconds, or null for a year that RFC 3339 cannot tell. `size`, `mode`, `uid`, `gid`
-//! and `mtime` are those of live; of blank where the file was removed. The summary counts what the
-//! document lists.
+//! The doc comments of its types are the descriptions in `docs/reference/diff.schema.json`.
 
 use std::io::{self, BufWriter, Write};
 
 use backends::Tree;
+use dirfd::{ChangeKind, FileType};
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::{SerializeSeq as _, Serializer};
+use serde_json::ser::Formatter;
 
-use crate::diff::summary::{KINDS, Summary, Tally, VERDICTS};
+use crate::diff::classify::Verdict;
+use crate::diff::summary::{Summary, Tally, VERDICTS};
 use crate::diff::{DiffMethod, DiffReport, DiffRow};
 use crate::evidence::classes::Class;
-use crate::ui::json_value::{JsonPath, Octal, timestamp, timestamp_of_seconds};
+use crate::ui::json_value::{
+    ByWord, JsonPath, JsonTime, Octal, Word, timestamp, timestamp_of_seconds,
+};
 
 const VERSION: u32 = 1;
 const NO_BLANK: &str = "there is no blank, so that everything is new";
 
 /// Writes the document, and a newline after it. One row is one line, all else is on the first.
 pub(crate) fn write_diff_json(report: &DiffReport<'_>, out: impl Write) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 16, out);
     let (method, because) = match &report.diff.method {
-        DiffMethod::Fast => ("fast", None),
-        DiffMethod::Walk(why) => ("walk", Some(why.as_str())),
-        DiffMethod::Alone => ("walk", Some(NO_BLANK)),
+        DiffMethod::Fast => (JsonMethod::Fast, None),
+        DiffMethod::Walk(why) => (JsonMethod::Walk, Some(why.as_str())),
+        DiffMethod::Alone => (JsonMethod::Walk, Some(NO_BLANK)),
     };
-    let head = DiffHead {
+    let document = DiffDocument {
         version: VERSION,
         blank: report.blank.map(JsonComparedTree::new),
         live: JsonComparedTree::new(report.live),
         method,
         because,
         old_roots: report.boots(),
-        summary: JsonSummary::new(&Summary::of(report)?),
+        summary: JsonSummary::new(&Summary::of(report)),
+        changes: JsonChanges(report),
     };
-    // The head is an object of its own until its closing brace makes way for the changes.
-    let head = serde_json::to_vec(&head)?;
-    out.write_all(head.strip_suffix(b"}").unwrap_or(&head))?;
-    out.write_all(b",\"changes\":[")?;
-    write_rows(report, &mut out)?;
-    out.write_all(b"]}\n")?;
+    let mut out = BufWriter::with_capacity(1 << 16, out);
+    document.serialize(&mut serde_json::Serializer::with_formatter(&mut out, LineForEachRow))?;
+    out.write_all(b"\n")?;
     out.flush()
 }
 
-fn write_rows(report: &DiffReport<'_>, out: &mut impl Write) -> io::Result<()> {
-    let mut separator: &[u8] = b"\n";
-    let mut path = Vec::new();
-    report.for_each(|row| {
-        path.clear();
-        path.push(b'/');
-        path.extend_from_slice(row.path);
-        out.write_all(separator)?;
-        separator = b",\n";
-        Ok(serde_json::to_writer(&mut *out, &JsonChange::new(row, &path, report.boots()))?)
-    })
+/// Begins each value of an array on a line of its own; the changes are the only array.
+struct LineForEachRow;
+
+impl Formatter for LineForEachRow {
+    fn begin_array_value<W: Write + ?Sized>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        out.write_all(if first { b"\n" } else { b",\n" })
+    }
+}
+
+/// What differs between blank and live, and what becomes of it at the next boot.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct DiffDocument<'a> {
+    /// Counts up when a key goes or gets another meaning; new keys may come without that.
+    #[cfg_attr(test, schemars(extend("const" = VERSION)))]
+    version: u32,
+    /// The older tree; null where there is none, so that everything is new.
+    blank: Option<JsonComparedTree<'a>>,
+    /// The newer tree.
+    live: JsonComparedTree<'a>,
+    /// How the changes were found. `fast`: the file system told what was written since; `walk`: both trees were
+    /// walked.
+    method: JsonMethod,
+    /// Why both trees had to be walked, to follow "because …"; null otherwise.
+    because: Option<&'a str>,
+    /// How many old roots tell of the classes; 0: none was asked.
+    old_roots: u16,
+    /// Counts of what `changes` lists.
+    summary: JsonSummary,
+    /// One object for each change, sorted by the bytes of the paths.
+    #[cfg_attr(test, schemars(with = "Vec<JsonChange<'a>>"))]
+    changes: JsonChanges<'a>,
 }
 
 #[derive(Serialize)]
-struct DiffHead<'a> {
-    version: u32,
-    blank: Option<JsonComparedTree<'a>>,
-    live: JsonComparedTree<'a>,
-    method: &'a str,
-    because: Option<&'a str>,
-    old_roots: u16,
-    summary: JsonSummary,
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
+enum JsonMethod {
+    Fast,
+    Walk,
 }
 
 /// One of the two trees.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ComparedTree"))]
 struct JsonComparedTree<'a> {
+    /// What tells it from all other trees, whatever its name: on Btrfs the UUID of the subvolume.
     id: &'a str,
+    /// Its name in its file system.
     name: JsonPath<'a>,
-    created: Option<String>,
+    /// When it was made; null where the file system does not tell.
+    created: Option<JsonTime>,
 }
 
 impl<'a> JsonComparedTree<'a> {
@@ -101,51 +108,83 @@ impl<'a> JsonComparedTree<'a> {
     }
 }
 
+/// The changes, counted.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Summary"))]
 struct JsonSummary {
+    /// How many changes there are.
     total: u64,
-    changes: Words<u64>,
-    verdicts: Words<Tally>,
-    classes: Words<u64>,
+    /// How many of each kind.
+    changes: ByWord<ChangeKind, u64>,
+    /// How many have each verdict, and their bytes.
+    verdicts: ByWord<Verdict, Tally>,
+    /// How many are of each class; all are 0 where no old root was asked.
+    classes: ByWord<Class, u64>,
 }
 
 impl JsonSummary {
     fn new(summary: &Summary) -> Self {
         Self {
             total: summary.total(),
-            changes: Words(KINDS.map(|kind| (kind.word(), summary.kind(kind))).into()),
-            verdicts: Words(VERDICTS.map(|v| (v.word(), summary.verdict(v))).into()),
-            classes: Words(summary.classes().iter().collect()),
+            changes: ChangeKind::ALL
+                .map(|kind| (kind.word(), summary.kind(kind)))
+                .into_iter()
+                .collect(),
+            verdicts: VERDICTS.map(|v| (v.word(), summary.verdict(v))).into_iter().collect(),
+            classes: summary.classes().iter().collect(),
         }
     }
 }
 
-/// An object whose keys are words of ours, in the order given.
-struct Words<T>(Vec<(&'static str, T)>);
+/// All changes, each of which is made when its turn has come.
+struct JsonChanges<'a>(&'a DiffReport<'a>);
 
-impl<T: Serialize> Serialize for Words<T> {
+impl Serialize for JsonChanges<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (word, value) in &self.0 {
-            map.serialize_entry(word, value)?;
-        }
-        map.end()
+        let mut rows = serializer.serialize_seq(None)?;
+        let (mut path, asked) = (Vec::new(), self.0.boots());
+        self.0.for_each(|row| {
+            path.clear();
+            path.push(b'/');
+            path.extend_from_slice(row.path);
+            rows.serialize_element(&JsonChange::new(row, &path, asked))
+        })?;
+        rows.end()
     }
 }
 
+/// One path that differs. `size`, `mode`, `uid`, `gid` and `mtime` are those of live; of blank where it was removed.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Change"))]
 struct JsonChange<'a> {
+    /// Where it is on the machine, from `/` on.
     path: JsonPath<'a>,
-    change: &'a str,
-    r#type: &'a str,
+    /// How it differs. `added`: only live has it; `modified`: other content, link target or device number;
+    /// `metadata`: the same content, but another owner, mode, extended attribute or ACL; `replaced`: another type of
+    /// file; `removed`: only blank has it.
+    change: Word<ChangeKind>,
+    /// What kind of file it is.
+    r#type: Word<FileType>,
+    /// Its length in bytes, as `lstat` tells it.
     size: u64,
+    /// Its permission bits.
     mode: Octal,
+    /// The number of its user.
     uid: u32,
+    /// The number of its group.
     gid: u32,
-    mtime: Option<String>,
-    verdict: &'a str,
+    /// When its content was last written; null for a year that RFC 3339 cannot tell.
+    mtime: Option<JsonTime>,
+    /// What becomes of it at the next boot. `stray`: it is gone, and nobody decided so; `kept`: it is on the keep
+    /// list; `forgotten`: it was declared disposable; `regenerated`: it comes back by itself, since the last old
+    /// roots all had the same.
+    verdict: Word<Verdict>,
+    /// The rule that decided so; null for a stray. For people, the words may change.
     rule: Option<&'a str>,
-    class: Option<&'a str>,
+    /// What the old roots tell of it. `new`: none had it; `some`: `boots` of them; `changing`: all, in two versions at
+    /// least; `same`: all, in every byte. Null where none was asked.
+    class: Option<Word<Class>>,
+    /// How many of the old roots that were asked had it; null where none was asked.
     boots: Option<u16>,
 }
 
@@ -153,16 +192,16 @@ impl<'a> JsonChange<'a> {
     fn new(row: &DiffRow<'a>, path: &'a [u8], asked: u16) -> Self {
         Self {
             path: JsonPath::new(path),
-            change: row.kind.word(),
-            r#type: row.facts.file_type.word(),
+            change: Word(row.kind),
+            r#type: Word(row.facts.file_type),
             size: row.facts.size,
             mode: Octal(row.facts.mode),
             uid: row.facts.uid,
             gid: row.facts.gid,
             mtime: timestamp_of_seconds(row.facts.mtime, row.facts.mtime_nanos),
-            verdict: row.verdict.word(),
+            verdict: Word(row.verdict),
             rule: row.rule,
-            class: row.class.map(Class::word),
+            class: row.class.map(Word),
             boots: row.class.map(|class| class.boots(asked)),
         }
     }
@@ -175,12 +214,18 @@ mod tests {
     use crate::diff::diff_fixture::{
         Fixture, example_change, file_facts, text_of, week_of_changes,
     };
-    use dirfd::{ChangeKind, TreePath};
+    use crate::ui::json_schema::assert_published;
+    use dirfd::TreePath;
     use serde_json::{Value, json};
     use std::collections::BTreeSet;
 
     fn document(fixture: &Fixture) -> String {
         text_of(|out| write_diff_json(&fixture.report(), out))
+    }
+
+    #[test]
+    fn the_published_schema_is_that_of_the_document() {
+        assert_published::<DiffDocument<'_>>("blankroot diff --format json", "diff");
     }
 
     #[test]

@@ -4,15 +4,16 @@
 //! the packages. What such a package has written since does not, so it stands in the group of its owner.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::io::{self, BufWriter, Write};
 
 use dirfd::ChangeKind;
 use dirfd::path::Escaped;
 
+use crate::diff::DiffReport;
 use crate::diff::classify::Verdict;
 use crate::diff::ownerships::Ownerships;
 use crate::diff::summary::content_bytes;
-use crate::diff::{DiffReport, DiffRow};
 use crate::evidence::classes::ClassCounts;
 use crate::evidence::topmost_added::{is_below, is_past};
 use crate::owners::installed_since::PackageChange;
@@ -57,7 +58,7 @@ pub(crate) fn write_diff_by_owner(
     out: impl Write,
 ) -> io::Result<()> {
     let mut out = BufWriter::new(out);
-    let groups = group_strays(report, owners)?;
+    let groups = group_strays(report, owners);
     if groups.is_empty() {
         writeln!(out, "No strays: nothing will be gone that nobody decided about.")?;
     }
@@ -96,12 +97,9 @@ pub(crate) fn write_diff_by_owner(
     out.flush()
 }
 
-fn group_strays(
-    report: &DiffReport<'_>,
-    owners: &Ownerships,
-) -> io::Result<BTreeMap<GroupOf, Group>> {
+fn group_strays(report: &DiffReport<'_>, owners: &Ownerships) -> BTreeMap<GroupOf, Group> {
     let mut groups: BTreeMap<GroupOf, Group> = BTreeMap::new();
-    report.for_each(|row: &DiffRow<'_>| {
+    let Ok(()) = report.for_each::<Infallible>(|row| {
         if row.verdict != Verdict::Stray {
             return Ok(());
         }
@@ -122,8 +120,8 @@ fn group_strays(
             }
         }
         Ok(())
-    })?;
-    Ok(groups)
+    });
+    groups
 }
 
 fn group_of(row: &DiffRow<'_>, ownership: &Ownership, change: Option<PackageChange>) -> GroupOf {

@@ -1,6 +1,7 @@
 //! `diff --stat`: counts and bytes per verdict for each directory at the top of the tree.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io::{self, BufWriter, Write};
 
 use dirfd::FileType;
@@ -23,7 +24,7 @@ pub(crate) fn write_diff_stat(
     let mut out = BufWriter::new(out);
     let mut places: BTreeMap<Vec<u8>, Summary> = BTreeMap::new();
     let mut total = Summary::default();
-    report.for_each(|row| {
+    let Ok(()) = report.for_each::<Infallible>(|row| {
         total.add(row);
         let place = top_directory(row);
         match places.get_mut(place) {
@@ -31,7 +32,7 @@ pub(crate) fn write_diff_stat(
             None => places.entry(place.to_vec()).or_default().add(row),
         }
         Ok(())
-    })?;
+    });
     let mut rows: Vec<(String, Summary)> =
         places.iter().map(|(place, summary)| (format!("/{}", Escaped(place)), *summary)).collect();
     rows.push(("total".to_string(), total));

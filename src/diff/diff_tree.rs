@@ -1,5 +1,6 @@
 //! `diff` for people: a tree in which whatever came or went as a whole takes one line.
 
+use std::convert::Infallible;
 use std::io::{self, BufWriter, Write};
 
 use dirfd::path::Escaped;
@@ -8,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::diff::classify::Verdict;
 use crate::diff::diff_flat::{mark_of_change, style_of_verdict};
-use crate::diff::summary::{KINDS, Summary, VERDICTS, content_bytes};
+use crate::diff::summary::{Summary, VERDICTS, content_bytes};
 use crate::diff::tree_fold::{
     self, ChangeCounts, ChangeSort, ChangeTree, Changed, FoldedLine, LineBody, NodeId,
 };
@@ -26,13 +27,13 @@ pub(crate) fn write_diff_tree(
     let mut out = BufWriter::new(out);
     let mut summary = Summary::default();
     let mut builder = tree_fold::ChangeTreeBuilder::new();
-    report.for_each(|row| {
+    let Ok(()) = report.for_each::<Infallible>(|row| {
         summary.add(row);
         if report.all || row.verdict != Verdict::Regenerated {
             builder.add(row);
         }
         Ok(())
-    })?;
+    });
     if summary.total() == 0 {
         write_nothing(report, &mut out)?;
     } else {
@@ -69,7 +70,7 @@ fn write_nothing(report: &DiffReport<'_>, out: &mut impl Write) -> io::Result<()
 /// `+ 14 added, ~ 3 modified: 12 stray (1.2 MiB), 4 kept`: the legend of the marks is in it.
 fn write_summary(summary: &Summary, style: &Style, out: &mut impl Write) -> io::Result<()> {
     let mut separator = "";
-    for kind in KINDS {
+    for kind in ChangeKind::ALL {
         let count = summary.kind(kind);
         if count > 0 {
             let mark = style.paint(STRONG, mark_of_change(kind));

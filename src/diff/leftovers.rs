@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::evidence::stored_digests::OWN_DIR;
 use crate::host::HostRoot;
 use crate::persist::create;
-use crate::ui::json_value;
+use crate::ui::json_value::{self, HasWord};
 
 /// What the storages hold beside what is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,11 +39,13 @@ impl Leftovers {
 
 /// A storage that was looked into.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Storage"))]
 pub(crate) struct DeclaredStorage {
     /// Where it is on the machine.
     #[serde(serialize_with = "json_value::as_absolute")]
+    #[cfg_attr(test, schemars(with = "json_value::Absolute<'_>"))]
     pub(crate) path: TreePath,
-    /// The line that declares it.
+    /// The line of the configuration that declares it, from 1.
     pub(crate) line: u32,
     /// Whether it is in force.
     pub(crate) enabled: bool,
@@ -103,6 +105,25 @@ impl LeftoverReason {
             Self::Unnamed { .. } => "unnamed",
             Self::Temporary { .. } => "temporary",
         }
+    }
+}
+
+impl HasWord for &LeftoverReason {
+    fn word(&self) -> &'static str {
+        LeftoverReason::word(self)
+    }
+
+    #[cfg(test)]
+    fn all_words() -> Vec<&'static str> {
+        let of = Vec::new;
+        let all = [
+            LeftoverReason::Undeclared,
+            LeftoverReason::NotEnabled { line: 0 },
+            LeftoverReason::SetAside { of: of() },
+            LeftoverReason::Unnamed { of: of() },
+            LeftoverReason::Temporary { of: of() },
+        ];
+        all.iter().map(LeftoverReason::word).collect()
     }
 }
 

@@ -19,12 +19,11 @@ pub(crate) mod ownerships;
 pub(crate) mod summary;
 pub(crate) mod tree_fold;
 
-use std::io;
 use std::os::fd::AsFd;
 
 use backends::{Backend, FastChanges, Tree};
 use dirfd::compare_trees::{compare_by_walk, walk_added};
-use dirfd::{ChangeKind, Changes, Facts, Result, TreePath};
+use dirfd::{ChangeKind, Changes, Facts, TreePath};
 
 use crate::diff::classify::{Verdict, Verdicts};
 use crate::evidence::classes::{Class, Classes};
@@ -55,7 +54,7 @@ pub(crate) fn diff_trees(
     blank: &Tree,
     live: &Tree,
     progress: &dyn Fn(u64),
-) -> Result<TreeDiff> {
+) -> dirfd::Result<TreeDiff> {
     let why = match backend.changes(blank, live)? {
         FastChanges::Exact(changes) => return Ok(TreeDiff { changes, method: DiffMethod::Fast }),
         FastChanges::Unavailable(why) => why,
@@ -70,7 +69,7 @@ pub(crate) fn list_everything(
     backend: &dyn Backend,
     live: &Tree,
     progress: &dyn Fn(u64),
-) -> Result<TreeDiff> {
+) -> dirfd::Result<TreeDiff> {
     let view = backend.view(live)?;
     let changes = walk_added(view.as_fd(), progress)?;
     Ok(TreeDiff { changes, method: DiffMethod::Alone })
@@ -116,10 +115,10 @@ pub(crate) struct DiffRow<'a> {
 
 impl DiffReport<'_> {
     /// Shows each change that passes the narrowing to `see`, in order.
-    pub(crate) fn for_each(
+    pub(crate) fn for_each<E>(
         &self,
-        mut see: impl FnMut(&DiffRow<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
+        mut see: impl FnMut(&DiffRow<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut verdicts = self.verdicts.iter();
         let mut at = 0;
         self.diff.changes.for_each(|path, kind, facts| {

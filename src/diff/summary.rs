@@ -1,6 +1,6 @@
 //! Counts what a report shows: per kind of change and per verdict.
 
-use std::io;
+use std::convert::Infallible;
 
 use dirfd::{ChangeKind, Facts, FileType};
 use serde::Serialize;
@@ -8,22 +8,17 @@ use serde::Serialize;
 use crate::diff::classify::Verdict;
 use crate::diff::{DiffReport, DiffRow};
 use crate::evidence::classes::ClassCounts;
-
-/// Every kind of change, in the order of all output.
-pub(crate) const KINDS: [ChangeKind; 5] = [
-    ChangeKind::Added,
-    ChangeKind::Modified,
-    ChangeKind::Metadata,
-    ChangeKind::Replaced,
-    ChangeKind::Removed,
-];
+use crate::ui::json_value::impl_has_word;
 
 /// Every verdict, in the order of all output: what needs eyes comes first.
 pub(crate) const VERDICTS: [Verdict; 4] =
     [Verdict::Stray, Verdict::Kept, Verdict::Forgotten, Verdict::Regenerated];
 
+impl_has_word!(Verdict, VERDICTS);
+
 /// How many changes, and how many bytes of content in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Tally {
     /// How many changes.
     pub(crate) count: u64,
@@ -35,20 +30,20 @@ pub(crate) struct Tally {
 /// What a report shows, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
-    kinds: [u64; KINDS.len()],
+    kinds: [u64; ChangeKind::ALL.len()],
     verdicts: [Tally; VERDICTS.len()],
     classes: ClassCounts,
 }
 
 impl Summary {
     /// Counts what `report` shows.
-    pub(crate) fn of(report: &DiffReport<'_>) -> io::Result<Self> {
+    pub(crate) fn of(report: &DiffReport<'_>) -> Self {
         let mut summary = Self::default();
-        report.for_each(|row| {
+        let Ok(()) = report.for_each::<Infallible>(|row| {
             summary.add(row);
             Ok(())
-        })?;
-        Ok(summary)
+        });
+        summary
     }
 
     /// Counts one more.
@@ -119,7 +114,7 @@ mod tests {
 
     #[test]
     fn each_slot_is_where_the_lists_have_it() {
-        assert!(KINDS.iter().enumerate().all(|(at, &kind)| kind_slot(kind) == at));
+        assert!(ChangeKind::ALL.iter().enumerate().all(|(at, &kind)| kind_slot(kind) == at));
         assert!(VERDICTS.iter().enumerate().all(|(at, &verdict)| verdict_slot(verdict) == at));
     }
 }

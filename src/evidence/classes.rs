@@ -13,6 +13,7 @@ use dirfd::{ChangeKind, Changes, Facts, FileType};
 use crate::evidence::digest::{Digest, DigestRow};
 use crate::evidence::path_template::template_of;
 use crate::ui::figures;
+use crate::ui::json_value::HasWord;
 
 /// What old roots tell of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +58,17 @@ pub(crate) struct ClassCounts {
 
 /// The words of all classes, in the order of all output: what needs eyes comes first.
 pub(crate) const CLASSES: [&str; 4] = ["new", "some", "changing", "same"];
+
+impl HasWord for Class {
+    fn word(&self) -> &'static str {
+        Class::word(*self)
+    }
+
+    #[cfg(test)]
+    fn all_words() -> Vec<&'static str> {
+        CLASSES.to_vec()
+    }
+}
 
 impl ClassCounts {
     /// The count of one.

@@ -17,48 +17,56 @@ use crate::evidence::digest::Digest;
 use crate::evidence::path_template::template_of;
 use crate::evidence::topmost_added::TopmostAdded;
 use crate::ui::json_value::as_machine_path;
+#[cfg(test)]
+use crate::ui::json_value::{JsonPath, JsonTime};
 
 /// One life of the root: from when a fresh copy of blank became live until it was set aside.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct RootLife {
-    /// The name of the old root; `None` of live.
+    /// The name of the old root; null of live.
     pub(crate) name: Option<String>,
-    /// When it was made, as far as that is known.
+    /// When it was made: RFC 3339, in UTC; null where that is not known.
+    #[cfg_attr(test, schemars(with = "Option<JsonTime>"))]
     pub(crate) began: Option<DateTime<Utc>>,
-    /// When it was set aside; `None` of live.
+    /// When it was set aside: RFC 3339, in UTC; null of live.
+    #[cfg_attr(test, schemars(with = "Option<JsonTime>"))]
     pub(crate) ended: Option<DateTime<Utc>>,
-    /// The boots in which it was live; `None` where none was written down.
+    /// How many boots it was live in; null where none was written down.
     pub(crate) boots: Option<usize>,
-    /// What it lost, or live has to lose.
+    /// What it lost, or what live has to lose.
     pub(crate) lost: Loss,
 }
 
 /// Strays of one root: what was neither kept nor declared disposable.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Loss {
     /// How many paths.
     pub(crate) paths: u64,
-    /// Bytes of the regular files that the root had and blank has not.
+    /// Bytes in the regular files that the root had and blank has not.
     pub(crate) bytes: u64,
-    /// How many of the paths none of the roots before had; `None` for the first one.
+    /// How many of the paths none of the roots before had; null where there was no root before.
     pub(crate) new: Option<u64>,
-    /// The new ones that say most, each directory that is new as a whole once.
+    /// At most 3 of the new ones, what somebody may miss first; a directory that is new as a whole is one.
     pub(crate) notable: Vec<NewPath>,
-    /// What grew most since the root before.
+    /// At most 3 files that grew by 64 KiB or more since the root before, the most first.
     pub(crate) grew: Vec<Growth>,
 }
 
 /// Something that no root before had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct NewPath {
-    /// As in [`TreePath::as_bytes`](dirfd::TreePath::as_bytes).
+    /// Where it is on the machine; here without the slash at its beginning.
     #[serde(serialize_with = "as_machine_path")]
+    #[cfg_attr(test, schemars(with = "JsonPath<'_>"))]
     pub(crate) path: Vec<u8>,
     /// How many paths: itself, and what is in it.
     pub(crate) paths: u64,
-    /// Bytes of the regular files in it.
+    /// Bytes in its regular files.
     pub(crate) bytes: u64,
-    /// What the catalogue says that it is.
+    /// What the catalogue says that it is; null where it says nothing.
     pub(crate) what: Option<String>,
     #[serde(skip)]
     rank: Rank,
@@ -75,11 +83,13 @@ enum Rank {
 
 /// A file that the root before had, too, and that had fewer bytes there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Growth {
-    /// As in [`TreePath::as_bytes`](dirfd::TreePath::as_bytes).
+    /// Where it is on the machine; here without the slash at its beginning.
     #[serde(serialize_with = "as_machine_path")]
+    #[cfg_attr(test, schemars(with = "JsonPath<'_>"))]
     pub(crate) path: Vec<u8>,
-    /// By so many.
+    /// How many bytes more it has.
     pub(crate) bytes: u64,
 }
 

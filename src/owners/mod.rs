@@ -14,6 +14,7 @@ pub mod known_writers;
 pub mod maintainer_scripts;
 pub mod nix_store;
 pub mod owner;
+pub(crate) mod owner_json;
 pub mod package_files;
 pub mod pacman;
 pub mod read_tree;

@@ -45,16 +45,20 @@ impl Owner {
             Self::Package(name) | Self::Unit(name) | Self::User(name) => name,
         }
     }
+
+    /// The word for what it is in all output.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Package(_) => "package",
+            Self::Unit(_) => "unit",
+            Self::User(_) => "user",
+        }
+    }
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self {
-            Self::Package(_) => "package",
-            Self::Unit(_) => "unit",
-            Self::User(_) => "user",
-        };
-        write!(f, "{kind} {}", Escaped(self.name().as_bytes()))
+        write!(f, "{} {}", self.kind(), Escaped(self.name().as_bytes()))
     }
 }
 

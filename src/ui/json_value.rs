@@ -1,19 +1,22 @@
 //! The values that all JSON output shares: paths that may not be UTF-8, and points in time.
 
+use std::marker::PhantomData;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
-use dirfd::TreePath;
+use dirfd::{ChangeKind, FileType, TreePath};
 use serde::{Serialize, Serializer};
 
 /// A path or a name: `{"text": "…"}`, or `{"bytes": "<base64>"}` when it is not UTF-8.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Path"))]
 pub(crate) enum JsonPath<'a> {
     /// It is UTF-8.
     Text(&'a str),
-    /// It is not: base64 with padding, in the standard alphabet.
-    Bytes(String),
+    /// It is not UTF-8: base64 with padding, in the standard alphabet.
+    Bytes(#[cfg_attr(test, schemars(extend("contentEncoding" = "base64")))] String),
 }
 
 impl<'a> JsonPath<'a> {
@@ -62,17 +65,21 @@ impl Serialize for Octal {
     }
 }
 
-/// A point in time in RFC 3339, in UTC, with nanoseconds; `None` for a time that RFC 3339 cannot tell: its
-/// years are 0 to 9999.
-pub(crate) fn timestamp(time: DateTime<Utc>) -> Option<String> {
+/// A point in time: RFC 3339, in UTC.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct JsonTime(String);
+
+/// A point in time with nanoseconds; `None` for a time that RFC 3339 cannot tell: its years are 0 to 9999.
+pub(crate) fn timestamp(time: DateTime<Utc>) -> Option<JsonTime> {
     timestamp_of_seconds(time.timestamp(), time.timestamp_subsec_nanos())
 }
 
 /// The same of seconds since 1970 and nanoseconds.
-pub(crate) fn timestamp_of_seconds(seconds: i64, nanos: u32) -> Option<String> {
+pub(crate) fn timestamp_of_seconds(seconds: i64, nanos: u32) -> Option<JsonTime> {
     // More nanoseconds than that are a leap second, which not every reader of RFC 3339 knows.
     let time = DateTime::from_timestamp(seconds, nanos.min(999_999_999))?;
-    (0..=9999).contains(&time.year()).then(|| time.to_rfc3339_opts(SecondsFormat::Nanos, true))
+    let is_told = (0..=9999).contains(&time.year());
+    is_told.then(|| JsonTime(time.to_rfc3339_opts(SecondsFormat::Nanos, true)))
 }
 
 /// [`timestamp`], for a field of a structure that is written as it is.
@@ -81,6 +88,63 @@ pub(crate) fn as_timestamp<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     timestamp(*time).serialize(serializer)
+}
+
+/// What all output has one word for.
+pub(crate) trait HasWord {
+    /// The word.
+    fn word(&self) -> &'static str;
+
+    /// Every word that there is.
+    #[cfg(test)]
+    fn all_words() -> Vec<&'static str>;
+}
+
+/// Implements [`HasWord`] for a type that has a method `word`: the type, and all its values.
+macro_rules! impl_has_word {
+    ($type:ty, $all:expr) => {
+        impl $crate::ui::json_value::HasWord for $type {
+            fn word(&self) -> &'static str {
+                <$type>::word(*self)
+            }
+
+            #[cfg(test)]
+            fn all_words() -> Vec<&'static str> {
+                let all: &[$type] = &$all;
+                all.iter().map(|value| <$type>::word(*value)).collect()
+            }
+        }
+    };
+}
+pub(crate) use impl_has_word;
+
+impl_has_word!(FileType, FileType::ALL);
+impl_has_word!(ChangeKind, ChangeKind::ALL);
+
+/// One of the words of `T`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word<T>(pub T);
+
+impl<T: HasWord> Serialize for Word<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.word())
+    }
+}
+
+/// An object that has each word of `T` as a key, in the order given.
+#[derive(Debug)]
+pub(crate) struct ByWord<T, V>(Vec<(&'static str, V)>, PhantomData<T>);
+
+impl<T, V> FromIterator<(&'static str, V)> for ByWord<T, V> {
+    fn from_iter<I: IntoIterator<Item = (&'static str, V)>>(values: I) -> Self {
+        Self(values.into_iter().collect(), PhantomData)
+    }
+}
+
+impl<T: HasWord, V: Serialize> Serialize for ByWord<T, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(word, value)| (word, value)))
+    }
 }
 
 #[cfg(test)]
@@ -99,7 +163,7 @@ mod tests {
             let expected = DateTime::from_timestamp(seconds, nanos)
                 .unwrap()
                 .to_rfc3339_opts(chrono::SecondsFormat::Nanos, true);
-            assert_eq!(timestamp_of_seconds(seconds, nanos), Some(expected));
+            assert_eq!(timestamp_of_seconds(seconds, nanos), Some(JsonTime(expected)));
         }
         for beyond in [i64::MIN, i64::MAX, 253_402_300_800, -62_167_219_201] {
             assert_eq!(timestamp_of_seconds(beyond, 0), None, "{beyond}");

@@ -3,6 +3,8 @@
 
 pub mod colours;
 pub(crate) mod figures;
+#[cfg(test)]
+pub(crate) mod json_schema;
 pub(crate) mod json_value;
 pub(crate) mod progress;
 

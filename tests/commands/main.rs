@@ -19,6 +19,7 @@ mod links_on_the_way;
 mod machine;
 mod other_backends;
 mod own_list;
+mod published_schemas;
 mod reading;
 mod refusals;
 mod renaming;
