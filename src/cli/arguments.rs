@@ -241,8 +241,8 @@ pub struct Diff {
     /// Show what comes back by itself, too: what the last old roots all have the same
     #[arg(long, conflicts_with = "storage")]
     pub(crate) all: bool,
-    /// Group the strays by what they belong to: packages, units, users
-    #[arg(long, value_name = "WHAT", conflicts_with_all = ["storage", "flat", "stat", "null", "format"])]
+    /// Group the strays by what they belong to: packages, units, users; in JSON each change has its owner
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["storage", "flat", "stat", "null"])]
     pub(crate) by: Option<GroupBy>,
     /// One line a change, nothing folded
     #[arg(long, conflicts_with_all = ["stat", "null"])]

@@ -20,7 +20,7 @@ use crate::cli::arguments::{Cli, Diff, Format, GroupBy};
 use crate::cli::invocation::{Failure, in_tree, load_config};
 use crate::config::Config;
 use crate::diff::classify::{Verdicts, classify};
-use crate::diff::ownerships::find_owners;
+use crate::diff::ownerships::Ownerships;
 use crate::diff::{
     DiffReport, DiffRow, TreeDiff, diff_flat, diff_json, diff_owners, diff_stat, diff_tree,
     diff_trees, leftovers_report, list_everything,
@@ -83,10 +83,16 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
         report.only = &only;
     }
     if args.by == Some(GroupBy::Owner) {
-        let owners = find_owners(backend.as_ref(), blank, live, &found.changes)?;
-        owners.warnings.iter().for_each(ui::report_warning);
+        let (view, former) = (backend.view(live)?, blank.map(|blank| backend.view(blank)));
+        let former = former.transpose()?;
+        let former = blank.zip(former.as_ref().map(AsFd::as_fd));
+        let (owners, warnings) = Ownerships::read(backend.as_ref(), former, (live, view.as_fd()))?;
+        warnings.iter().for_each(ui::report_warning);
         let (out, style) = (io::stdout().lock(), ui::style_of_output(cli));
-        diff_owners::write_diff_by_owner(&report, &owners, &style, out)?;
+        match args.format {
+            Format::Json => diff_json::write_diff_json(&report, Some(&owners), out)?,
+            Format::Human => diff_owners::write_diff_by_owner(&report, &owners, &style, out)?,
+        }
         return Ok(ExitCode::SUCCESS);
     }
     write_report(cli, args, &report)?;
@@ -293,7 +299,7 @@ fn mount_on_the_way(root: &HostRoot, path: &TreePath) -> io::Result<Option<TreeP
 fn write_report(cli: &Cli, args: &Diff, report: &DiffReport<'_>) -> io::Result<()> {
     let (out, style) = (io::stdout().lock(), ui::style_of_output(cli));
     match args.format {
-        Format::Json => diff_json::write_diff_json(report, out),
+        Format::Json => diff_json::write_diff_json(report, None, out),
         Format::Human if args.null => diff_flat::write_diff_nul(report, out),
         Format::Human if args.flat => diff_flat::write_diff_flat(report, &style, out),
         Format::Human if args.stat => diff_stat::write_diff_stat(report, &style, out),

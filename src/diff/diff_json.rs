@@ -11,9 +11,12 @@ use serde::ser::{SerializeSeq as _, Serializer};
 use serde_json::ser::Formatter;
 
 use crate::diff::classify::Verdict;
+use crate::diff::ownerships::Ownerships;
 use crate::diff::summary::{Summary, Tally, VERDICTS};
 use crate::diff::{DiffMethod, DiffReport, DiffRow};
 use crate::evidence::classes::Class;
+use crate::owners::installed_since::PackageChange;
+use crate::owners::owner_json::JsonOwner;
 use crate::ui::json_value::{
     ByWord, JsonPath, JsonTime, Octal, Word, timestamp, timestamp_of_seconds,
 };
@@ -21,8 +24,13 @@ use crate::ui::json_value::{
 const VERSION: u32 = 1;
 const NO_BLANK: &str = "there is no blank, so that everything is new";
 
-/// Writes the document, and a newline after it. One row is one line, all else is on the first.
-pub(crate) fn write_diff_json(report: &DiffReport<'_>, out: impl Write) -> io::Result<()> {
+/// Writes the document, and a newline after it. One row is one line, all else is on the first. With `owners` each
+/// row has its owner.
+pub(crate) fn write_diff_json(
+    report: &DiffReport<'_>,
+    owners: Option<&Ownerships<'_>>,
+    out: impl Write,
+) -> io::Result<()> {
     let (method, because) = match &report.diff.method {
         DiffMethod::Fast => (JsonMethod::Fast, None),
         DiffMethod::Walk(why) => (JsonMethod::Walk, Some(why.as_str())),
@@ -36,7 +44,7 @@ pub(crate) fn write_diff_json(report: &DiffReport<'_>, out: impl Write) -> io::R
         because,
         old_roots: report.boots(),
         summary: JsonSummary::new(&Summary::of(report)),
-        changes: JsonChanges(report),
+        changes: JsonChanges { report, owners },
     };
     let mut out = BufWriter::with_capacity(1 << 16, out);
     document.serialize(&mut serde_json::Serializer::with_formatter(&mut out, LineForEachRow))?;
@@ -56,7 +64,7 @@ impl Formatter for LineForEachRow {
 /// What differs between blank and live, and what becomes of it at the next boot.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct DiffDocument<'a> {
+struct DiffDocument<'a, 'v> {
     /// Counts up when a key goes or gets another meaning; new keys may come without that.
     #[cfg_attr(test, schemars(extend("const" = VERSION)))]
     version: u32,
@@ -75,7 +83,7 @@ struct DiffDocument<'a> {
     summary: JsonSummary,
     /// One object for each change, sorted by the bytes of the paths.
     #[cfg_attr(test, schemars(with = "Vec<JsonChange<'a>>"))]
-    changes: JsonChanges<'a>,
+    changes: JsonChanges<'a, 'v>,
 }
 
 #[derive(Serialize)]
@@ -137,17 +145,29 @@ impl JsonSummary {
 }
 
 /// All changes, each of which is made when its turn has come.
-struct JsonChanges<'a>(&'a DiffReport<'a>);
+struct JsonChanges<'a, 'v> {
+    report: &'a DiffReport<'a>,
+    owners: Option<&'a Ownerships<'v>>,
+}
 
-impl Serialize for JsonChanges<'_> {
+impl Serialize for JsonChanges<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut rows = serializer.serialize_seq(None)?;
-        let (mut path, asked) = (Vec::new(), self.0.boots());
-        self.0.for_each(|row| {
+        let (mut path, asked) = (Vec::new(), self.report.boots());
+        self.report.for_each(|row| {
             path.clear();
             path.push(b'/');
             path.extend_from_slice(row.path);
-            rows.serialize_element(&JsonChange::new(row, &path, asked))
+            let change = JsonChange::new(row, &path, asked);
+            let Some(owners) = self.owners else {
+                return rows.serialize_element(&change);
+            };
+            let ownership = owners.owner_of(row);
+            let owner = ownership.as_ref().map(|ownership| JsonOwnerOfChange {
+                owner: JsonOwner::new(ownership),
+                since_blank: owners.package_change(ownership).map(Word),
+            });
+            rows.serialize_element(&JsonChange { owner: Some(owner), ..change })
         })?;
         rows.end()
     }
@@ -186,6 +206,19 @@ struct JsonChange<'a> {
     class: Option<Word<Class>>,
     /// How many of the old roots that were asked had it; null where none was asked.
     boots: Option<u16>,
+    /// Whose it is; null where nothing tells. This key is there with `--by owner` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<Option<JsonOwnerOfChange<'a>>>,
+}
+
+/// Whose a change is: what live tells of what is there, and blank of what was removed.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OwnerOfChange"))]
+struct JsonOwnerOfChange<'a> {
+    #[serde(flatten)]
+    owner: JsonOwner<'a>,
+    /// What happened to the package since blank; null if nothing did, and for units and users.
+    since_blank: Option<Word<PackageChange>>,
 }
 
 impl<'a> JsonChange<'a> {
@@ -203,6 +236,7 @@ impl<'a> JsonChange<'a> {
             rule: row.rule,
             class: row.class.map(Word),
             boots: row.class.map(|class| class.boots(asked)),
+            owner: None,
         }
     }
 }
@@ -220,12 +254,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn document(fixture: &Fixture) -> String {
-        text_of(|out| write_diff_json(&fixture.report(), out))
+        text_of(|out| write_diff_json(&fixture.report(), None, out))
     }
 
     #[test]
     fn the_published_schema_is_that_of_the_document() {
-        assert_published::<DiffDocument<'_>>("blankroot diff --format json", "diff");
+        assert_published::<DiffDocument<'_, '_>>("blankroot diff --format json", "diff");
     }
 
     #[test]

@@ -10,10 +10,10 @@ use std::io::{self, BufWriter, Write};
 use dirfd::ChangeKind;
 use dirfd::path::Escaped;
 
-use crate::diff::DiffReport;
 use crate::diff::classify::Verdict;
 use crate::diff::ownerships::Ownerships;
 use crate::diff::summary::content_bytes;
+use crate::diff::{DiffReport, DiffRow};
 use crate::evidence::classes::ClassCounts;
 use crate::evidence::topmost_added::{is_below, is_past};
 use crate::owners::installed_since::PackageChange;
@@ -53,7 +53,7 @@ const NAMED_OWNERS: usize = 8;
 /// Writes each group with its size and its first paths.
 pub(crate) fn write_diff_by_owner(
     report: &DiffReport<'_>,
-    owners: &Ownerships,
+    owners: &Ownerships<'_>,
     style: &Style,
     out: impl Write,
 ) -> io::Result<()> {
@@ -103,8 +103,8 @@ fn group_strays(report: &DiffReport<'_>, owners: &Ownerships) -> BTreeMap<GroupO
         if row.verdict != Verdict::Stray {
             return Ok(());
         }
-        let ownership = owners.get(row.at);
-        let of = match ownership {
+        let ownership = owners.owner_of(row);
+        let of = match &ownership {
             Some(ownership) => group_of(row, ownership, owners.package_change(ownership)),
             None => GroupOf::Nobody,
         };

@@ -109,8 +109,6 @@ pub(crate) struct DiffRow<'a> {
     pub(crate) rule: Option<&'a str>,
     /// What old roots tell of it; `None` where there are none.
     pub(crate) class: Option<Class>,
-    /// Its place among all changes, those that are not shown included.
-    pub(crate) at: usize,
 }
 
 impl DiffReport<'_> {
@@ -123,12 +121,11 @@ impl DiffReport<'_> {
         let mut at = 0;
         self.diff.changes.for_each(|path, kind, facts| {
             let class = self.classes.and_then(|classes| classes.class(at));
-            let own = at;
             at += 1;
             // A change without a verdict is one that nobody decided about.
             let (verdict, rule) = verdicts.next().unwrap_or((Verdict::Stray, None));
             if self.shows(path) {
-                see(&DiffRow { path, kind, facts, verdict, rule, class, at: own })?;
+                see(&DiffRow { path, kind, facts, verdict, rule, class })?;
             }
             Ok(())
         })

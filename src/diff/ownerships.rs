@@ -1,31 +1,56 @@
 //! Whose each change is: live's own databases and links tell of what is there, blank's of what is gone.
 
-use std::os::fd::AsFd;
+use std::cell::RefCell;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use backends::{Backend, Life, Tree};
 use dirfd::lookup_in_order::LookupInOrder;
-use dirfd::{ChangeKind, Changes, Error, Facts, FileType, Result};
+use dirfd::{ChangeKind, Error, Facts, FileType, Result};
 
+use crate::diff::DiffRow;
 use crate::owners::installed_since::PackageChange;
 use crate::owners::{InstalledSince, OwnerFacts, Owners, Ownership, installed_since};
 
-/// The owners of a diff's changes.
-#[derive(Debug)]
-pub(crate) struct Ownerships {
-    /// One for each change, in their order.
-    owners: Vec<Option<Ownership>>,
+/// Tells whose the changes of a diff are, of each when it is asked.
+pub(crate) struct Ownerships<'v> {
+    trees: OwnersOfTrees,
     installed: InstalledSince,
-    /// What could not be read, and why.
-    pub(crate) warnings: Vec<String>,
+    live: RefCell<LookupInOrder<'v>>,
+    blank: Option<RefCell<LookupInOrder<'v>>>,
 }
 
-impl Ownerships {
-    /// Whose the change at this place is.
-    pub(crate) fn get(&self, at: usize) -> Option<&Ownership> {
-        self.owners.get(at)?.as_ref()
+impl<'v> Ownerships<'v> {
+    /// Reads both trees, each given with its view. Also returns what could not be read, and why.
+    pub(crate) fn read(
+        backend: &dyn Backend,
+        blank: Option<(&Tree, BorrowedFd<'v>)>,
+        live: (&Tree, BorrowedFd<'v>),
+    ) -> Result<(Self, Vec<String>)> {
+        let (trees, warnings) = OwnersOfTrees::read(backend, blank.map(|(tree, _)| tree), live.0)?;
+        let installed = trees.blank.as_ref().map(|blank| installed_since(blank, &trees.live));
+        let lookup = |(tree, view): (&Tree, BorrowedFd<'v>)| match LookupInOrder::new(view) {
+            Ok(lookup) => Ok(RefCell::new(lookup)),
+            Err(why) => Err(Error::io(format!("read what is in {}", tree.name), why)),
+        };
+        let (live, blank) = (lookup(live)?, blank.map(lookup).transpose()?);
+        Ok((Self { trees, installed: installed.unwrap_or_default(), live, blank }, warnings))
     }
 
-    /// What happened since blank to the package that owns it.
+    /// Whose a change is.
+    pub(crate) fn owner_of(&self, row: &DiffRow<'_>) -> Option<Ownership> {
+        let tree = match row.kind {
+            ChangeKind::Removed => self.blank.as_ref(),
+            _ => Some(&self.live),
+        };
+        // A link that is gone by now says nothing.
+        let target = tree.filter(|_| row.facts.file_type == FileType::Symlink).and_then(|tree| {
+            let mut tree = tree.borrow_mut();
+            tree.look_at(row.path, |place, _| place.link_target().ok().flatten()).ok().flatten()
+        });
+        self.trees.owner_of(row.path, row.kind, row.facts, &target.unwrap_or_default())
+    }
+
+    /// What happened since blank to the package that owns a change.
     pub(crate) fn package_change(&self, ownership: &Ownership) -> Option<PackageChange> {
         self.installed.change_of(&ownership.owner)
     }
@@ -79,45 +104,4 @@ impl OwnersOfTrees {
         };
         owners.owner_of(path, &facts)
     }
-}
-
-/// The owner of each change.
-pub(crate) fn find_owners(
-    backend: &dyn Backend,
-    blank: Option<&Tree>,
-    live: &Tree,
-    changes: &Changes,
-) -> Result<Ownerships> {
-    let (trees, warnings) = OwnersOfTrees::read(backend, blank, live)?;
-    let cannot = |tree: &Tree| {
-        let action = format!("read what is in {}", tree.name);
-        move |why| Error::io(action, why)
-    };
-    let view = backend.view(live)?;
-    let mut in_live = LookupInOrder::new(view.as_fd()).map_err(cannot(live))?;
-    let former = blank.map(|blank| Ok((blank, backend.view(blank)?))).transpose()?;
-    let mut in_blank = match &former {
-        Some((blank, view)) => Some(LookupInOrder::new(view.as_fd()).map_err(cannot(blank))?),
-        None => None,
-    };
-    let mut owners = Vec::with_capacity(changes.len());
-    let mut cursor = changes.cursor();
-    while let Some((path, kind, facts)) = cursor.next_row() {
-        let lookup = match kind {
-            ChangeKind::Removed => in_blank.as_mut(),
-            _ => Some(&mut in_live),
-        };
-        let lookup = lookup.filter(|_| facts.file_type == FileType::Symlink);
-        // A link that is gone by now says nothing.
-        let target = lookup.and_then(|tree| {
-            tree.look_at(path, |place, _| place.link_target().ok().flatten()).ok().flatten()
-        });
-        let target = target.unwrap_or_default();
-        owners.push(trees.owner_of(path, kind, facts, &target));
-    }
-    let installed = match &trees.blank {
-        Some(blank) => installed_since(blank, &trees.live),
-        None => InstalledSince::default(),
-    };
-    Ok(Ownerships { owners, installed, warnings })
 }

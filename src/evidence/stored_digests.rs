@@ -93,7 +93,7 @@ fn store_in(host: &HostRoot, storage: &TreePath, boot: &str, digest: &[u8]) -> i
     let of_this_boot = end_of_name(boot);
     let same = names.iter().find(|name| name.as_bytes().ends_with(&of_this_boot));
     let name = same.cloned().unwrap_or_else(|| {
-        let last = names.last().and_then(|name| number_of(name)).unwrap_or(0);
+        let last = names.last().and_then(number_of).unwrap_or(0);
         let of_this_boot = Escaped(&of_this_boot).to_string();
         OsString::from(format!("{:06}{of_this_boot}", last + 1))
     });

@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use super::installed_since::PackageChange;
 use super::owner::{Certainty, Owner, Ownership};
 use crate::ui::json_value::{HasWord, Word, impl_has_word};
 
 impl_has_word!(Certainty, [Self::Exact, Self::Directory, Self::Likely]);
+impl_has_word!(PackageChange, [Self::Installed, Self::Removed, Self::Updated]);
 
 impl HasWord for &Owner {
     fn word(&self) -> &'static str {
@@ -30,7 +32,8 @@ pub(crate) struct JsonOwner<'a> {
     /// `exact`: a package's list or a unit names the path itself; `directory`: the directory around it belongs to
     /// nobody else; `likely`: a name, a script or an account speaks for it.
     certainty: Word<Certainty>,
-    /// What told of the owner, to complete "the path …": for people, the words may change.
+    /// What told of the owner, to complete "the path …", or, where the certainty is `directory`, "a directory around
+    /// it …". For people, the words may change.
     how: &'static str,
 }
 

@@ -76,6 +76,65 @@ fn what_is_gone_belongs_to_whose_it_was_by_what_it_led_to() {
 }
 
 #[test]
+fn programs_get_each_change_with_its_owner_where_they_ask_for_that() {
+    on_used_machine(|machine| {
+        fs::remove_file(machine.live().join("etc/conf.d/07.conf")).unwrap();
+        let read = |args: &[&str]| -> Value {
+            let ran = machine.run(args).expect(0);
+            assert_eq!(ran.err, "");
+            serde_json::from_str(&ran.out).unwrap()
+        };
+        let told = read(&["diff", "--by", "owner", "--format", "json"]);
+        let of = |path: &str| {
+            let rows = told["changes"].as_array().unwrap();
+            let row = rows.iter().find(|row| row["path"]["text"] == path).unwrap();
+            let word = |key: &str| row["owner"][key].as_str().unwrap_or("-").to_string();
+            ["kind", "name", "certainty", "since_blank"].map(word).join(" ")
+        };
+        for (path, expected) in [
+            ("/usr/bin/jq", "package jq exact installed"),
+            ("/etc/systemd/system/orders.service", "unit orders.service exact -"),
+            ("/var/lib/orders", "unit orders.service exact -"),
+            ("/var/lib/orders/1.db", "unit orders.service directory -"),
+            ("/home/alice/thesis", "user alice directory -"),
+            ("/strange/thing", "- - - -"),
+            ("/etc/conf.d/07.conf", "- - - -"),
+        ] {
+            assert_eq!(of(path), expected, "{path} in {told:#}");
+        }
+        // But for that key it is the document that others get.
+        let mut without = told.clone();
+        for row in without["changes"].as_array_mut().unwrap() {
+            assert!(row.as_object_mut().unwrap().remove("owner").is_some(), "{row}");
+        }
+        assert_eq!(without, read(&["diff", "--format", "json"]));
+    });
+}
+
+#[test]
+fn what_was_removed_belongs_to_its_owner_in_blank() {
+    on_machine(|machine| {
+        let status =
+            "Package: ed\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n\n";
+        machine.write("var/lib/dpkg/status", status);
+        machine.write("var/lib/dpkg/info/ed.list", "/.\n/usr\n/usr/bin\n/usr/bin/ed\n");
+        machine.write("usr/bin/ed", "a program");
+        machine.initialise();
+        machine.mount();
+        machine.write("var/lib/dpkg/status", "");
+        for path in ["var/lib/dpkg/info/ed.list", "usr/bin/ed"] {
+            fs::remove_file(machine.live().join(path)).unwrap();
+        }
+        let args = ["diff", "--by", "owner", "--format", "json", "/usr/bin/ed"];
+        let ran = machine.run(&args).expect(0);
+        let told: Value = serde_json::from_str(&ran.out).unwrap();
+        let row = &told["changes"][0];
+        assert_eq!((&row["change"], &row["owner"]["name"]), (&"removed".into(), &"ed".into()));
+        assert_eq!(row["owner"]["since_blank"], "removed", "{told:#}");
+    });
+}
+
+#[test]
 fn a_path_is_explained_with_owner_catalogue_boots_and_the_command_to_run() {
     on_used_machine(|machine| {
         let ran = machine.run(&["explain", "/var/lib/postgresql/17/main"]).expect(0);

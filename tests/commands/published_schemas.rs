@@ -121,6 +121,10 @@ fn diff_writes_what_its_schema_says() {
         for args in [&["diff"][..], &["diff", "--all"], &["diff", "/etc"], &["diff", "/empty"]] {
             document(machine, &schema, args);
         }
+        let by_owner = document(machine, &schema, &["diff", "--by", "owner"]);
+        let of_jq = |row: &&Value| row["owner"]["name"] == "jq";
+        let first = by_owner["changes"].as_array().unwrap().iter().find(of_jq).unwrap();
+        assert_eq!(first["owner"]["since_blank"], "installed");
         let changes = &document(machine, &schema, &["diff"])["changes"];
         let kinds = set("added modified metadata replaced removed");
         assert_eq!(values(changes, "change"), kinds, "{changes:#}");
