@@ -25,7 +25,7 @@ pub(crate) fn complete_old_root(typed: &OsStr) -> Vec<CompletionCandidate> {
     let mut candidates = with_old_roots(|old_roots| {
         let labels = old_roots.labels().rev();
         labels
-            .map(|label| CompletionCandidate::new(&label.name).help(Some(label.to_string().into())))
+            .map(|label| CompletionCandidate::new(&label.name).help(Some(label.when().into())))
             .collect()
     });
     if !candidates.is_empty() {

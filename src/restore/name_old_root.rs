@@ -31,6 +31,11 @@ impl OldRootLabel {
         Self { name, boot_id: record.boot_id.clone(), time: record.time }
     }
 
+    /// `set aside 2026-08-01 12:00`.
+    pub(crate) fn when(&self) -> String {
+        format!("set aside {}", format_local_time(self.time, &Local::now()))
+    }
+
     fn number(&self) -> Option<u64> {
         self.name.split_once('-')?.0.parse().ok()
     }
@@ -38,7 +43,7 @@ impl OldRootLabel {
 
 impl fmt::Display for OldRootLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, set aside {}", self.name, format_local_time(self.time, &Local::now()))
+        write!(f, "{}, {}", self.name, self.when())
     }
 }
 

@@ -538,3 +538,40 @@ fn plain_directories_have_old_roots_too() {
         }
     });
 }
+
+/// What a shell offers for the last of these words.
+#[expect(clippy::disallowed_methods, reason = "the command under test")]
+fn offered(words: &[&str]) -> Vec<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blankroot"));
+    command.env_clear().env("BLANKROOT_COMPLETE", "fish").current_dir("/");
+    let ran = command.args(["--", "blankroot", "restore"]).args(words).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    String::from_utf8(ran.stdout).unwrap().lines().map(str::to_string).collect()
+}
+
+#[test]
+fn a_shell_is_offered_old_roots_and_the_paths_that_they_have() {
+    on_ready(|machine| {
+        boots_with(machine, &["one"]);
+        live_and_boot(machine, 2, |live| {
+            fs::create_dir(live.join("srv/later")).unwrap();
+            fs::write(live.join("srv/.hidden"), "").unwrap();
+        });
+        // What is offered is about the machine itself: for this one test, `/etc` has its configuration alone.
+        let etc = tempfile::tempdir().unwrap();
+        fs::copy(machine.config(), etc.path().join("blankroot.toml")).unwrap();
+        let (bind, none) = (nix::mount::MsFlags::MS_BIND, None::<&str>);
+        nix::mount::mount(Some(etc.path()), "/etc", none, bind, none).unwrap();
+        let names = |words: &[&str]| -> Vec<String> {
+            let words = offered(words).into_iter();
+            words.map(|line| line.split('\t').next().unwrap().to_string()).collect()
+        };
+        assert_eq!(names(&["/srv/"]), ["/srv/file", "/srv/later/"]);
+        assert_eq!(names(&["/srv/f"]), ["/srv/file"]);
+        assert_eq!(names(&["/srv/."]), ["/srv/.hidden"]);
+        assert_eq!(names(&["/srv/file", "--from", ""]), [SECOND, FIRST, "last"]);
+        let told = offered(&["/srv/file", "--from", "000001"]);
+        assert!(told[0].starts_with(&format!("{FIRST}\tset aside 20")), "{told:?}");
+        nix::mount::umount("/etc").unwrap();
+    });
+}
