@@ -5,7 +5,53 @@ use std::path::Path;
 use support::histories;
 use vm_tests::console::quoted;
 use vm_tests::stories::{SUITE, is_skipped};
-use vm_tests::zfs::{Guest, histories as histories_program, tests_of_backends};
+use vm_tests::zfs::{Guest, command, histories as histories_program, tests_of_backends};
+
+/// Three boots that make one file again, change another and lose a third; then what is told of them, and what comes
+/// back.
+const BOOTS: &str = r#"
+mkdir -p /live /host/run /host/dev /host/etc /host/sys/class/block /host/proc/sys/kernel/random
+echo quiet noresume >/host/proc/cmdline
+zfs create -o mountpoint=legacy -o xattr=sa -o acltype=posix tests/root
+mount -t zfs tests/root /live
+mkdir -p /live/etc /live/var/lib /live/home
+printf '[root]\nbackend = "zfs"\ndataset = "tests"\nlive = "root"\nblank = "root@blank"\nold = "old"\n' \
+    >/host/etc/blankroot.toml
+cp /host/etc/blankroot.toml /live/etc/blankroot.toml
+run() {
+    command=$1; shift
+    echo "running $command $*"
+    blankroot $command --config /host/etc/blankroot.toml "$@" || echo "failed: $command $*"
+}
+live() {
+    echo same >/live/var/lib/made
+    echo "seed $1" >/live/var/lib/seed
+}
+run init --root /live
+for boot in 1 2 3; do
+    printf '%08x-7a01-4b6e-9d0a-000000000000\n' $boot >/host/proc/sys/kernel/random/boot_id
+    live $boot
+    mkdir -p /live/home/lost
+    echo "version $boot" >/live/home/lost/thesis
+    ln /live/home/lost/thesis /live/home/lost/again
+    chmod 640 /live/home/lost/thesis
+    umount /live
+    run rollback --host /host
+    run expire --host /host
+    mount -t zfs tests/root /live
+done
+live 4
+echo new >/live/home/new
+run diff --flat --all --root /live
+run explain --root /live /var/lib/made
+run history --root /live /home/lost/thesis
+run restore --root /live /home/lost --from 2
+echo "restored: $(cat /live/home/lost/thesis), $(stat -c '%h %a' /live/home/lost/again)"
+run restore --root /live /home/lost/thesis --from last
+run restore --root /live /home/lost/thesis --from last --overwrite
+echo "restored: $(cat /live/home/lost/thesis)"
+umount /live
+"#;
 
 /// Runs what any of these filters chooses of a program's tests, in one guest.
 fn in_guest(program: &Path, filters: &[&str], variables: &str) {
@@ -53,6 +99,24 @@ mod ci {
     #[test]
     fn what_only_zfs_has_is_right() {
         promises_hold(&["zfs::tests::own", "zfs::tests::layouts", "zfs::tests::diffing"]);
+    }
+
+    #[test]
+    fn old_roots_tell_what_comes_back_and_give_back_what_was_lost_on_zfs() {
+        if is_skipped() {
+            return;
+        }
+        let said = Guest::of(SUITE, &command("dev")).run(BOOTS);
+        print!("{}", quoted(&said));
+        for line in [
+            "/var/lib/made",
+            "regenerated",
+            "the last 3 old roots",
+            "restored: version 2, 2 640",
+            "restored: version 3",
+        ] {
+            assert!(said.contains(line), "no {line:?}");
+        }
     }
 
     #[test]
