@@ -24,6 +24,21 @@ const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
 /// Makes an encrypted one of that.
 const ENCRYPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/encrypt");
 
+/// Commands that set up a system whose root is filled from this disk at each boot: what is kept is in the storage
+/// alone. Nothing of it is in an initrd.
+const INTO_MEMORY: &str = r#"dpkg --no-triggers --install ./blankroot_*.deb
+rm ./blankroot_*.deb
+blankroot init --no-blank --storage /persist --keep /var/log --keep /home
+sed -i 's/^backend = .*/backend = "tmpfs"/; /^\(device\|live\|blank\|old\) = /d' /etc/blankroot.toml
+mkdir /persist/etc /persist/var
+mv /etc/blankroot.toml /persist/etc/
+ln -s /persist/etc/blankroot.toml /etc/
+mv /home /persist/home
+mv /var/log /persist/var/log
+mkdir /home /var/log
+systemd-machine-id-setup
+sed -i 's|^.* / .*|root / tmpfs mode=0755 0 0|' /etc/fstab"#;
+
 /// What makes the initrd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initrd {
@@ -205,6 +220,19 @@ impl Guest {
         let commands = commands.join("\n");
         let inputs = [&read(SET_UP)[..], base.as_encoded_bytes(), &read(deb), commands.as_bytes()];
         let dir = artefact(&format!("{suite}-server-blankroot"), &inputs, |dir| {
+            let (dir, deb) = (dir.as_os_str(), deb.as_os_str());
+            in_namespace(&[SET_UP.as_ref(), dir, base, deb, commands.as_ref()]);
+        });
+        Self { dir, root: Root::Btrfs }
+    }
+
+    /// A Debian whose root is to be a tmpfs, with the package `deb` and what `more` commands do.
+    pub fn in_memory(suite: &str, deb: &Path, more: &str) -> Self {
+        let base = Self::debian(suite, Initrd::InitramfsTools).dir;
+        let base = base.as_os_str();
+        let commands = format!("{INTO_MEMORY}\n{more}");
+        let inputs = [&read(SET_UP)[..], base.as_encoded_bytes(), &read(deb), commands.as_bytes()];
+        let dir = artefact(&format!("{suite}-in-memory"), &inputs, |dir| {
             let (dir, deb) = (dir.as_os_str(), deb.as_os_str());
             in_namespace(&[SET_UP.as_ref(), dir, base, deb, commands.as_ref()]);
         });

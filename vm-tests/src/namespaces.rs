@@ -32,6 +32,8 @@ pub struct Namespaces {
     dir: TempDir,
     /// Words of the next boot's kernel command line.
     words: String,
+    /// Words of each boot's.
+    root_words: &'static str,
     boot: Option<Boot>,
     _turn: Turn,
 }
@@ -51,7 +53,12 @@ impl Namespaces {
         let turn = Turn::wait();
         let dir = tempfile::tempdir().unwrap();
         copy_disk(&guest.file("disk.raw"), &dir.path().join("disk.raw"));
-        Self { dir, words: String::new(), boot: None, _turn: turn }
+        Self { dir, words: String::new(), root_words: "", boot: None, _turn: turn }
+    }
+
+    /// The same with a root in memory, which each boot fills from the disk.
+    pub fn in_memory(guest: &Guest) -> Self {
+        Self { root_words: "root=tmpfs", ..Self::of(guest) }
     }
 
     /// What decides on how it boots.
@@ -109,7 +116,8 @@ impl System for Namespaces {
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap();
         let words = std::mem::take(&mut self.words);
         let arguments = ["--mount".into(), NAMESPACES.into(), self.disk(), boot_id.trim().into()];
-        let words = words.split_whitespace().map(PathBuf::from);
+        let words = self.root_words.split_whitespace().chain(words.split_whitespace());
+        let words = words.map(PathBuf::from);
         let arguments = arguments.into_iter().chain([state]).chain(words);
         let child = programs::start_tidy("unshare", arguments);
         let boot = self.boot.insert(Boot { child, pid: None });

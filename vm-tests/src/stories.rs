@@ -63,6 +63,12 @@ pub fn server() -> Option<Namespaces> {
     Some(Namespaces::of(&Guest::server_set_up(SUITE, &package(Root::Btrfs)?)))
 }
 
+/// A system whose root is in memory, set up by these commands, too, off.
+pub fn in_memory(commands: &str) -> Option<Namespaces> {
+    let guest = Guest::in_memory(SUITE, &package(Root::Btrfs)?, commands);
+    Some(Namespaces::in_memory(&guest))
+}
+
 /// The package under test, which `tools/vm-test` names; `None`, after it has said so, where no machine
 /// can be started.
 pub fn package(root: Root) -> Option<PathBuf> {
