@@ -22,10 +22,12 @@ fn it_writes_units_and_links_where_it_is_told_and_says_nothing() {
         [
             "blankroot-adopt.service",
             "blankroot-apply.service",
+            "blankroot-digest.service",
             "blankroot-prepare.service",
             "etc-machine\\x2did.mount",
             "local-fs.target.wants/blankroot-adopt.service",
             "local-fs.target.wants/blankroot-apply.service",
+            "local-fs.target.wants/blankroot-digest.service",
             "local-fs.target.wants/blankroot-prepare.service",
             "local-fs.target.wants/etc-machine\\x2did.mount",
             "local-fs.target.wants/srv.mount",

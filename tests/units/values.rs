@@ -35,7 +35,7 @@ fn nasty_names_are_read_as_they_are() {
             paths.join(", ")
         ));
         let generated = root.generate().unwrap();
-        assert_eq!(generated, Generated { units: NASTY.len() + 3, warnings: Vec::new() });
+        assert_eq!(generated, Generated { units: NASTY.len() + 4, warnings: Vec::new() });
         let Some(systemd) = Systemd::with(root.units()) else { return };
         assert_eq!(systemd.complaints(&["blankroot", "Refusing", "/tmp/", "Kept"]), [""; 0]);
         let read = systemd.read();
