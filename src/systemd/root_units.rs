@@ -8,6 +8,7 @@ use dirfd::TreePath;
 use crate::boot::fstab::{self, FstabMount, FstabMounts};
 use crate::config::Config;
 use crate::config::entry::PlacementMethod;
+use crate::evidence::stored_digests::storage_for_digests;
 use crate::persist::list::{self, KeepEntry};
 use crate::systemd::mount_units;
 use crate::systemd::unit_file::{self, UnitText, Value};
@@ -41,6 +42,8 @@ impl Units {
         let first = fstab_mounts_first(&list, &by_fstab);
         let mut files = service_units(&storages, &first, &command, &origin);
         if live.is_none() {
+            // The storage of digests may be one in which nothing is kept.
+            let storages = storages.iter().copied().chain(storage_for_digests(config)).collect();
             files.push(digest_unit(&mounts_of(&storages), &command, &origin));
         }
         let mut units = Self { files, ..Self::default() };
@@ -59,10 +62,13 @@ impl Units {
     }
 
     /// Where the list cannot be read before its own storage is mounted: the services alone, which
-    /// read it then and do everything. `file` is where it will be.
+    /// read it then and do everything. `file` is where it will be. What kind of root it is nobody knows
+    /// yet: if it does not start empty, there is no digest to write at shutdown, and nothing is done then.
     pub(crate) fn without_list(file: &TreePath, command: &str) -> Result<Self, &'static str> {
         let (command, origin) = (Value::new(command)?, Value::path(file)?);
-        let files = service_units(&BTreeSet::from([file]), &BTreeSet::new(), &command, &origin);
+        let storages = BTreeSet::from([file]);
+        let mut files = service_units(&storages, &BTreeSet::new(), &command, &origin);
+        files.push(digest_unit(&mounts_of(&storages), &command, &origin));
         Ok(Self { links: wants_links(&files), files, ..Self::default() })
     }
 

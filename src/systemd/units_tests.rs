@@ -202,6 +202,37 @@ fn the_services_around_the_mounts() {
     "#);
 }
 
+/// The first storage has the digests, whether anything is kept in it or not.
+#[test]
+fn a_digest_is_written_before_its_storage_goes() {
+    let units = units(
+        "[[storage]]\npath = \"/first\"\n\
+         [[storage]]\npath = \"/persist\"\ndirectories = [\"/var/lib/x\"]",
+    );
+    insta::assert_snapshot!(text(&units, DIGEST), @r#"
+    # Made by blankroot-generator from /etc/blankroot.toml.
+
+    [Unit]
+    Description=Write Down What This Boot Made
+    Documentation=man:blankroot-apply(1)
+    SourcePath=/etc/blankroot.toml
+    DefaultDependencies=no
+    Conflicts=shutdown.target
+    Before=shutdown.target
+    Wants=first.mount persist.mount
+    After=first.mount persist.mount
+    After=blankroot-apply.service
+    Before=local-fs.target
+
+    [Service]
+    Type=oneshot
+    RemainAfterExit=yes
+    ExecStop="/usr/bin/blankroot" digest
+    TimeoutStopSec=5s
+    "#);
+    assert!(!text(&units, ADOPT).contains("first.mount"));
+}
+
 #[test]
 fn a_kept_machine_id_is_not_committed_once_more() {
     let kept = units("[[storage]]\npath = \"/persist\"\nfiles = [\"/etc/machine-id\"]");
