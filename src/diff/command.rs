@@ -15,7 +15,6 @@ use dirfd::path::Escaped;
 use dirfd::{Error, TreePath};
 use rustix::fs::OFlags;
 
-use crate::boot::facts;
 use crate::cli::arguments::{Cli, Diff, Format, GroupBy};
 use crate::cli::invocation::{Failure, in_tree, load_config};
 use crate::config::Config;
@@ -28,7 +27,7 @@ use crate::diff::{
 use crate::evidence::ask_old_roots::{ask_old_roots, read_digests};
 use crate::evidence::classes::Classes;
 use crate::evidence::digest::Digest;
-use crate::evidence::stored_digests::read_stored;
+use crate::evidence::stored_digests::read_boots;
 use crate::host::HostRoot;
 use crate::persist::create;
 use crate::persist::resolve::ancestors;
@@ -110,8 +109,8 @@ fn find_and_judge(
     let tell = |count| progress.set(count);
     let Some(blank) = blank else {
         let found = list_everything(backend, live, &tell)?;
-        let digests = match read_boots(config, root) {
-            Ok(digests) => digests.into_iter().map(Ok).collect(),
+        let digests = match read_boots(config, root, config.evidence.old_roots as usize) {
+            Ok(boots) => boots.into_iter().map(|(_, digest)| Ok(digest)).collect(),
             Err(why) => vec![Err(why)],
         };
         return Ok(judge(backend, live, found, config, digests));
@@ -130,19 +129,6 @@ fn find_and_judge(
         let found = diff_trees(backend, blank, live, &tell)?;
         Ok(judge(backend, live, found, config, digests))
     })
-}
-
-/// The digests of the boots before this one, of a root that starts empty.
-fn read_boots(config: &Config, root: &Path) -> Result<Vec<Digest>, Error> {
-    let host = HostRoot::open(root)?;
-    // A root that is not of this machine has no boot of its own.
-    let boot = facts::boot_id(&host).ok();
-    let (mut digests, most) = (Vec::new(), config.evidence.old_roots as usize);
-    read_stored(config, &host, boot.as_deref(), most, |digest| {
-        digests.push(digest);
-        true
-    })?;
-    Ok(digests)
 }
 
 fn judge(

@@ -20,19 +20,19 @@ pub(crate) fn make_digest(
     progress: &dyn Fn(u64),
 ) -> Result<Digest> {
     let changes = diff_trees(backend, blank, tree, progress)?.changes;
-    digest_of_changes(backend, blank, tree, life, changes)
+    digest_of_changes(backend, &blank.id, tree, life, changes)
 }
 
 /// The same of these changes of it, or of some of them.
 pub(crate) fn digest_of_changes(
     backend: &dyn Backend,
-    blank: &Tree,
+    blank: &TreeId,
     tree: &Tree,
     life: Option<Life>,
     changes: Changes,
 ) -> Result<Digest> {
     let (boots, open) = life.map_or_else(Default::default, |life| (life.boots, life.open));
-    let of = DigestOf { tree: tree.id.clone(), blank: blank.id.clone(), boots, open };
+    let of = DigestOf { tree: tree.id.clone(), blank: blank.clone(), boots, open };
     digest_until(backend, tree, of, changes, &|| false)
 }
 

@@ -17,6 +17,7 @@ use dirfd::{Error, Result, TreePath, atomic_file, directory_walker};
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
+use crate::boot::facts;
 use crate::config::Config;
 use crate::evidence::digest::Digest;
 use crate::host::HostRoot;
@@ -25,7 +26,7 @@ use crate::persist::create::open_beneath;
 /// What Blankroot itself has in a storage.
 pub(crate) const OWN_DIR: &str = ".blankroot";
 /// So many boots are remembered.
-const BOOTS: usize = 20;
+pub(crate) const BOOTS: usize = 20;
 const END: &[u8] = b".digest";
 const MODE: u32 = 0o600;
 
@@ -44,14 +45,29 @@ pub(crate) fn storage_for_digests(config: &Config) -> Option<&TreePath> {
     config.storages.iter().find(|storage| storage.enable).map(|storage| &storage.path)
 }
 
-/// Shows the digests of the last boots but this one to `see`, at most `most`, the youngest first, until that says
-/// `false`. What cannot be believed is passed over, and so is what was cut.
-pub(crate) fn read_stored(
+/// The digests of the last boots before this one, at most `most`, the youngest first, each with its name. `root` is
+/// the host's.
+pub(crate) fn read_boots(
+    config: &Config,
+    root: &Path,
+    most: usize,
+) -> Result<Vec<(String, Digest)>> {
+    let host = HostRoot::open(root)?;
+    // A root that is not of this machine has no boot of its own.
+    let boot = facts::boot_id(&host).ok();
+    let mut boots = Vec::new();
+    read_stored(config, &host, boot.as_deref(), most, |name, digest| boots.push((name, digest)))?;
+    Ok(boots)
+}
+
+/// Shows the digests of the last boots but this one to `see`, at most `most`, the youngest first, each with its name:
+/// `000001-1a2b3c4d`. What cannot be believed is passed over, and so is what was cut.
+fn read_stored(
     config: &Config,
     host: &HostRoot,
     boot: Option<&str>,
     most: usize,
-    see: impl FnMut(Digest) -> bool,
+    mut see: impl FnMut(String, Digest),
 ) -> Result<()> {
     let Some(storage) = storage_for_digests(config) else { return Ok(()) };
     let action = || format!("read the digests in {storage}");
@@ -65,9 +81,11 @@ pub(crate) fn read_stored(
         let digest = Digest::decode(&bytes).ok()?;
         let header = digest.header();
         let is_other = own.as_ref() != Some(&header.tree);
-        (is_other && header.blank == empty_tree() && header.cut.is_none()).then_some(digest)
+        let counts = is_other && header.blank == empty_tree() && header.cut.is_none();
+        let stem = name.as_bytes().strip_suffix(END)?;
+        counts.then(|| (Escaped(stem).to_string(), digest))
     });
-    digests.take(most).all(see);
+    digests.take(most).for_each(|(name, digest)| see(name, digest));
     Ok(())
 }
 

@@ -34,9 +34,8 @@ fn store_boot(host: &HostRoot, config: &Config, boot: &str) {
 
 fn stored(host: &HostRoot, config: &Config, boot: Option<&str>, most: usize) -> Vec<String> {
     let mut trees = Vec::new();
-    read_stored(config, host, boot, most, |digest| {
+    read_stored(config, host, boot, most, |_, digest| {
         trees.push(digest.header().tree.to_string());
-        true
     })
     .unwrap();
     trees
@@ -103,12 +102,12 @@ fn a_directory_that_others_may_write_in_is_refused() {
     let storage = storage_for_digests(&config).unwrap();
     let why = store(&host, storage, "a", b"x").unwrap_err().to_string();
     assert!(why.contains("others may write in its directory .blankroot"), "{why}");
-    let why = read_stored(&config, &host, None, 5, |_| true).unwrap_err().to_string();
+    let why = read_stored(&config, &host, None, 5, |_, _| ()).unwrap_err().to_string();
     assert!(why.starts_with("cannot read the digests in /persist"), "{why}");
     fs::remove_dir(&own).unwrap();
     std::os::unix::fs::symlink("/tmp", &own).unwrap();
     assert!(store(&host, storage, "a", b"x").is_err());
-    assert!(read_stored(&config, &host, None, 5, |_| true).is_err());
+    assert!(read_stored(&config, &host, None, 5, |_, _| ()).is_err());
 }
 
 #[test]

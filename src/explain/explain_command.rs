@@ -19,7 +19,7 @@ use crate::diff::classify::{Verdict, Verdicts, classify};
 use crate::diff::is_within;
 use crate::diff::ownerships::OwnersOfTrees;
 use crate::diff::summary::{Tally, VERDICTS, content_bytes};
-use crate::evidence::ask_old_roots::{ask_old_roots, read_digests};
+use crate::evidence::ask_old_roots::ask_old_roots;
 use crate::evidence::classes::Classes;
 use crate::explain::explanation::{Explanation, Here, Known};
 use crate::explain::{explanation_json, explanation_text};
@@ -33,11 +33,7 @@ pub(crate) fn run(cli: &Cli, args: &Explain) -> Result<ExitCode, Failure> {
     let paths = paths.collect::<Result<Vec<_>, Error>>()?;
     let config = load_config(cli, root)?;
     let backend = config.open_backend(root)?;
-    if !backend.abilities().needs_rollback {
-        let why = "this root starts empty at every boot, so that there is nothing to compare with";
-        return Err(Error::new("explain what changed", why).into());
-    }
-    let roots = AllRoots::gather(backend.as_ref(), &config)?;
+    let roots = AllRoots::gather(backend.as_ref(), &config, root)?;
     let changes = roots.changes_in_live()?;
     let (of, histories) = roots.histories(&paths, &changes)?;
     let catalogue = config.catalogue();
@@ -59,7 +55,8 @@ struct Explainer<'a> {
     backend: &'a dyn Backend,
     config: &'a Config,
     catalogue: &'a Catalogue,
-    blank: &'a Tree,
+    /// `None` where the root starts empty.
+    blank: Option<&'a Tree>,
     live: &'a Tree,
     changes: Changes,
     verdicts: Verdicts,
@@ -84,14 +81,11 @@ impl<'a> Explainer<'a> {
     ) -> Result<Self> {
         let (blank, live) = (roots.blank(), roots.live());
         let mut verdicts = classify(&changes, config);
-        let mut digests = Vec::new();
-        read_digests(backend, blank, config.evidence.old_roots as usize, |digest| {
-            digests.push(Ok(digest));
-            true
-        })?;
+        let digests = roots.last_digests(config.evidence.old_roots as usize)?;
+        let digests = digests.into_iter().map(Ok);
         let is_stamp = |path: &[u8]| catalogue.mtime_counts(path);
         let classes = ask_old_roots(backend, live, &changes, &mut verdicts, digests, is_stamp)?;
-        let (owners, warnings) = OwnersOfTrees::read(backend, Some(blank), live)?;
+        let (owners, warnings) = OwnersOfTrees::read(backend, blank, live)?;
         warnings.iter().for_each(ui::report_warning);
         Ok(Self { backend, config, catalogue, blank, live, changes, verdicts, classes, owners })
     }
@@ -159,17 +153,18 @@ impl<'a> Explainer<'a> {
             target_of(view.as_fd(), path)
                 .map_err(|why| Error::io(format!("look at {path} in {}", tree.name), why))
         };
+        let in_blank = || Ok(self.blank.map(look).transpose()?.flatten());
         let in_live = look(self.live)?;
         Ok(match (own, in_live) {
             // A link is gone: what it said tells whose it was.
             (Some((kind @ ChangeKind::Removed, facts)), _) => {
-                (Here::Changed(kind, facts), look(self.blank)?.unwrap_or_default())
+                (Here::Changed(kind, facts), in_blank()?.unwrap_or_default())
             }
             (Some((kind, facts)), target) => {
                 (Here::Changed(kind, facts), target.unwrap_or_default())
             }
             (None, Some(target)) => (Here::Same, target),
-            (None, None) if look(self.blank)?.is_some() => (Here::Same, Vec::new()),
+            (None, None) if in_blank()?.is_some() => (Here::Same, Vec::new()),
             (None, None) => (Here::Nowhere, Vec::new()),
         })
     }

@@ -1,15 +1,19 @@
 //! All roots that there were and are, with a digest of each: the one that is there, or one that is made on the way.
+//! Of a root that starts empty they are its boots.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use backends::{Backend, Life, OldRoot, Tree, kinship};
+use backends::{Backend, Life, OldRoot, Tree, TreeId, kinship};
+use chrono::{DateTime, Utc};
 use dirfd::{Changes, Error, Result, TreePath};
 
 use crate::config::Config;
-use crate::diff::diff_trees;
-use crate::evidence::ask_old_roots::read_digest_of;
+use crate::diff::{diff_trees, list_everything};
+use crate::evidence::ask_old_roots::{read_digest_of, read_digests};
 use crate::evidence::digest::Digest;
 use crate::evidence::make_digest::{changes_within, digest_of_changes, make_digest};
+use crate::evidence::stored_digests::{BOOTS, empty_tree, read_boots};
 use crate::history::path_versions::{PathHistory, RootOfHistory, VersionCounter};
 use crate::history::root_lives::{LossFinder, RootLife};
 use crate::ui::progress::ProgressCounter;
@@ -19,17 +23,37 @@ pub(crate) struct AllRoots<'a> {
     backend: &'a dyn Backend,
     config: &'a Config,
     live: Tree,
-    blank: Tree,
-    /// Those of this system, the oldest first.
-    old_roots: Vec<OldRoot>,
-    /// The directory that they are in.
-    old_dir: Option<OwnedFd>,
+    before: Before<'a>,
+}
+
+/// The roots before live.
+enum Before<'a> {
+    OldRoots {
+        /// The tree that all others are compared with.
+        blank: Tree,
+        /// Those of this system, the oldest first.
+        old_roots: Vec<OldRoot>,
+        /// The directory that they are in.
+        old_dir: Option<OwnedFd>,
+    },
+    /// Boots of a root that starts empty, by the digests that they left in a storage of this host.
+    Boots(&'a Path),
+}
+
+/// A root before live.
+struct FormerRoot {
+    name: String,
+    began: Option<DateTime<Utc>>,
+    ended: Option<DateTime<Utc>>,
 }
 
 impl<'a> AllRoots<'a> {
-    /// The tree that all others are compared with.
-    pub(crate) fn blank(&self) -> &Tree {
-        &self.blank
+    /// The tree that all others are compared with; `None` where the root starts empty.
+    pub(crate) fn blank(&self) -> Option<&Tree> {
+        match &self.before {
+            Before::OldRoots { blank, .. } => Some(blank),
+            Before::Boots(_) => None,
+        }
     }
 
     /// The root of now.
@@ -37,41 +61,97 @@ impl<'a> AllRoots<'a> {
         &self.live
     }
 
-    /// Looks which there are.
-    pub(crate) fn gather(backend: &'a dyn Backend, config: &'a Config) -> Result<Self> {
-        let survey = backend.survey_without_mounts()?;
-        let (Some(live), Some(blank)) = (survey.live.tree(), survey.blank.tree()) else {
-            return Err(Error::new("tell the root's history", "live or blank is missing")
-                .hint("look at `blankroot status`"));
+    /// Looks which there are. `host` is where storages are found.
+    pub(crate) fn gather(
+        backend: &'a dyn Backend,
+        config: &'a Config,
+        host: &'a Path,
+    ) -> Result<Self> {
+        let missing = |what: &str| {
+            Error::new("tell the root's history", format!("{what} is missing"))
+                .hint("look at `blankroot status`")
         };
-        let old_roots = kinship::own_old_roots(&survey).into_iter().cloned().collect();
-        let (live, blank, old_dir) = (live.clone(), blank.clone(), backend.old_dir()?);
-        Ok(Self { backend, config, live, blank, old_roots, old_dir })
+        let survey = backend.survey_without_mounts()?;
+        let live = survey.live.tree().ok_or_else(|| missing("live"))?.clone();
+        let before = if backend.abilities().needs_rollback {
+            let blank = survey.blank.tree().ok_or_else(|| missing("blank"))?.clone();
+            let old_roots = kinship::own_old_roots(&survey).into_iter().cloned().collect();
+            Before::OldRoots { blank, old_roots, old_dir: backend.old_dir()? }
+        } else {
+            Before::Boots(host)
+        };
+        Ok(Self { backend, config, live, before })
     }
 
     /// What differs in live.
     pub(crate) fn changes_in_live(&self) -> Result<Changes> {
         let progress = ProgressCounter::of_names("comparing");
         let tell = |count| progress.set(count);
-        Ok(diff_trees(self.backend, &self.blank, &self.live, &tell)?.changes)
+        let found = match self.blank() {
+            Some(blank) => diff_trees(self.backend, blank, &self.live, &tell)?,
+            None => list_everything(self.backend, &self.live, &tell)?,
+        };
+        Ok(found.changes)
+    }
+
+    /// The digests of the last roots before live that have one, at most `most`, the youngest first.
+    pub(crate) fn last_digests(&self, most: usize) -> Result<Vec<Digest>> {
+        let mut digests = Vec::new();
+        match &self.before {
+            Before::OldRoots { blank, .. } => read_digests(self.backend, blank, most, |digest| {
+                digests.push(digest);
+                true
+            })?,
+            Before::Boots(host) => {
+                let boots = read_boots(self.config, host, most)?;
+                digests.extend(boots.into_iter().map(|(_, digest)| digest));
+            }
+        }
+        Ok(digests)
+    }
+
+    /// Shows each root before live to `see`, the oldest first.
+    fn go_through_former(&self, mut see: impl FnMut(FormerRoot, Digest)) -> Result<()> {
+        match &self.before {
+            Before::OldRoots { blank, old_roots, .. } => {
+                let mut began_before = None;
+                for old_root in old_roots {
+                    let (name, ended) = (old_root.record.name.clone(), Some(old_root.record.time));
+                    let began = old_root.tree.created.or(began_before);
+                    see(FormerRoot { name, began, ended }, self.digest(blank, old_root)?);
+                    began_before = ended;
+                }
+            }
+            Before::Boots(host) => {
+                for (name, digest) in read_boots(self.config, host, BOOTS)?.into_iter().rev() {
+                    // It was written when the boot ended.
+                    let ended = digest.header().boots.last().map(|boot| boot.time);
+                    see(FormerRoot { name, began: None, ended }, digest);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The digest that is there, or one that is made now.
-    fn digest(&self, old_root: &OldRoot) -> Result<Digest> {
-        let found = self.old_dir().and_then(|dir| read_digest_of(dir, old_root, &self.blank));
+    fn digest(&self, blank: &Tree, old_root: &OldRoot) -> Result<Digest> {
+        let found = self.old_dir().and_then(|dir| read_digest_of(dir, old_root, blank));
         match found {
             Some(digest) => Ok(digest),
             None => {
                 let life = self.life(&old_root.tree);
                 let progress = ProgressCounter::of_names("making a digest");
                 let tell = |count| progress.set(count);
-                make_digest(self.backend, &self.blank, &old_root.tree, life, &tell)
+                make_digest(self.backend, blank, &old_root.tree, life, &tell)
             }
         }
     }
 
     fn old_dir(&self) -> Option<BorrowedFd<'_>> {
-        self.old_dir.as_ref().map(AsFd::as_fd)
+        match &self.before {
+            Before::OldRoots { old_dir, .. } => old_dir.as_ref().map(AsFd::as_fd),
+            Before::Boots(_) => None,
+        }
     }
 
     fn life(&self, tree: &Tree) -> Option<Life> {
@@ -83,22 +163,24 @@ impl<'a> AllRoots<'a> {
     pub(crate) fn lives(&self) -> Result<Vec<RootLife>> {
         let catalogue = self.config.catalogue();
         let mut finder = LossFinder::new(self.config, &catalogue);
-        let mut lives = Vec::new();
-        let mut began_before = None;
-        for old_root in &self.old_roots {
-            let ended = Some(old_root.record.time);
-            let digest = self.digest(old_root)?;
+        let (mut lives, mut ended_before) = (Vec::new(), None);
+        self.go_through_former(|FormerRoot { name, began, ended }, digest| {
             let boots = Some(digest.header().boots.len()).filter(|boots| *boots > 0);
-            let name = Some(old_root.record.name.clone());
-            let began = old_root.tree.created.or(began_before);
-            lives.push(RootLife { name, began, ended, boots, lost: finder.next_root(digest) });
-            began_before = ended;
-        }
-        let life = self.life(&self.live);
-        let boots = life.map(|life| life.boots.len()).filter(|boots| *boots > 0);
+            let (name, lost) = (Some(name), finder.next_root(digest));
+            lives.push(RootLife { name, began, ended, boots, lost });
+            ended_before = ended;
+        })?;
+        let boots = match self.before {
+            Before::OldRoots { .. } => self.life(&self.live).map(|life| life.boots.len()),
+            // It ends with this one.
+            Before::Boots(_) => Some(1),
+        };
+        let boots = boots.filter(|boots| *boots > 0);
         // No later root is compared with live, so that nothing in it has to be read.
         let changes = self.changes_in_live()?;
-        let began = self.live.created.or(began_before);
+        // A machine may have been off between two boots.
+        let set_aside = ended_before.filter(|_| self.blank().is_some());
+        let began = self.live.created.or(set_aside);
         let lost = finder.loss_of(&changes);
         lives.push(RootLife { name: None, began, ended: None, boots, lost });
         Ok(lives)
@@ -120,12 +202,12 @@ impl<'a> AllRoots<'a> {
                 history.states.push(counter.next_root(digest, &history.path));
             }
         };
-        for old_root in &self.old_roots {
-            let (name, ended) = (Some(old_root.record.name.clone()), Some(old_root.record.time));
-            add(RootOfHistory { name, ended }, &self.digest(old_root)?);
-        }
+        self.go_through_former(|FormerRoot { name, ended, .. }, digest| {
+            add(RootOfHistory { name: Some(name), ended }, &digest);
+        })?;
         let changes = changes_within(in_live, paths);
-        let live = digest_of_changes(self.backend, &self.blank, &self.live, None, changes)?;
+        let blank: TreeId = self.blank().map_or_else(empty_tree, |blank| blank.id.clone());
+        let live = digest_of_changes(self.backend, &blank, &self.live, None, changes)?;
         add(RootOfHistory { name: None, ended: None }, &live);
         Ok((of, histories))
     }

@@ -19,11 +19,7 @@ pub(crate) fn run(cli: &Cli, args: &History) -> Result<ExitCode, Failure> {
     let paths = paths.collect::<Result<Vec<_>, Error>>()?;
     let config = load_config(cli, root)?;
     let backend = config.open_backend(root)?;
-    if !backend.abilities().needs_rollback {
-        let why = "this root starts empty at every boot, and has no old roots";
-        return Err(Error::new("tell its history", why).into());
-    }
-    let roots = AllRoots::gather(backend.as_ref(), &config)?;
+    let roots = AllRoots::gather(backend.as_ref(), &config, root)?;
     let (out, style) = (io::stdout().lock(), ui::style_of_output(cli));
     if paths.is_empty() {
         let lives = roots.lives()?;

@@ -120,7 +120,7 @@ struct JsonVersion<'a> {
 impl<'a> JsonRoot<'a> {
     pub(crate) fn new((root, state): (&'a RootOfHistory, &'a PathState)) -> Self {
         let state = match state {
-            PathState::AsInBlank => None,
+            PathState::AsInBlank | PathState::Absent => None,
             PathState::Differs(version) => Some(JsonVersion::new(version)),
         };
         Self { name: root.name.as_deref(), ended: root.ended.and_then(timestamp), state }

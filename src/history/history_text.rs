@@ -94,7 +94,10 @@ where
         writeln!(out, "{}", style.paint(STRONG, &history.path))?;
         for ((root, name), state) in of.iter().zip(&names).zip(&history.states) {
             let time = style.paint(QUIET, format!("{:<16}", describe_end(root, now)));
-            let paint = if *state == PathState::AsInBlank { QUIET } else { PLAIN };
+            let paint = match state {
+                PathState::AsInBlank | PathState::Absent => QUIET,
+                PathState::Differs(_) => PLAIN,
+            };
             let state = style.paint(paint, describe_state(state));
             writeln!(out, "  {name:<width$}  {time}  {state}")?;
         }
@@ -120,6 +123,7 @@ pub(crate) fn describe_end<Tz: TimeZone<Offset: Display>>(
 pub(crate) fn describe_state(state: &PathState) -> String {
     match state {
         PathState::AsInBlank => "as in blank".to_string(),
+        PathState::Absent => "not there".to_string(),
         PathState::Differs(version) => describe_version(version),
     }
 }

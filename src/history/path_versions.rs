@@ -10,12 +10,15 @@ use dirfd::{ChangeKind, Facts, FileType, TreePath};
 use crate::diff::is_within;
 use crate::diff::summary::content_bytes;
 use crate::evidence::digest::{Digest, DigestRow};
+use crate::evidence::stored_digests::empty_tree;
 
 /// What one root had at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PathState {
     /// What blank has there, or nothing, as in blank.
     AsInBlank,
+    /// Nothing, in a root that starts empty.
+    Absent,
     /// Something else.
     Differs(PathVersion),
 }
@@ -85,7 +88,8 @@ impl VersionCounter {
             }
         }
         if own.is_none() && below == 0 {
-            return PathState::AsInBlank;
+            let starts_empty = digest.header().blank == empty_tree();
+            return if starts_empty { PathState::Absent } else { PathState::AsInBlank };
         }
         let known = self.known.get(hasher.finalize().as_bytes()).filter(|_| !is_unread).copied();
         let number = known.unwrap_or_else(|| {

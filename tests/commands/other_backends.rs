@@ -93,6 +93,31 @@ fn of_a_tmpfs_each_boot_leaves_a_digest_by_which_the_next_tells_what_comes_back(
                 assert_eq!(class_of("/var/lib/made"), ["same", "regenerated"]);
                 assert_eq!(class_of("/var/lib/seed"), ["changing", "stray"]);
                 assert_eq!(class_of("/var/lib/thesis"), ["new", "stray"]);
+                let ran = machine.run(&["history", "/var/lib/thesis", "/var/lib/seed"]).expect(0);
+                let after_time = |line: &str| line.split("  ").last().unwrap().trim().to_string();
+                let states: Vec<String> = ran.out.lines().map(after_time).collect();
+                let version = |n: u32, size| format!("version {n}: added, file 0644 0:0, {size} B");
+                let absent = "not there".to_string();
+                let thesis = ["/var/lib/thesis".into(), absent.clone(), absent.clone(), absent];
+                let thesis = thesis.into_iter().chain([version(1, 8)]);
+                let seed =
+                    ["/var/lib/seed".into()].into_iter().chain((1..=4).map(|n| version(n, 6)));
+                assert_eq!(states, thesis.chain(seed).collect::<Vec<_>>(), "{ran:#?}");
+                machine
+                    .run(&["explain", "/var/lib/thesis"])
+                    .expect(0)
+                    .says("class     new: none of the last 3 old roots had it")
+                    .says("000003-3f2a1c9e  ")
+                    .says("not there\n")
+                    .says("version 1: added");
+                machine
+                    .run(&["history"])
+                    .expect(0)
+                    .says("000001-1f2a1c9e  until ")
+                    .says(", with no root before it to compare with")
+                    .says("\nlive  1 boot\n")
+                    .says(", 1 of them new\n")
+                    .says("/var/lib/thesis (8 B)");
                 let ran = machine.run(&["diff", "--storage"]).expect(0);
                 assert!(!ran.out.contains(".blankroot"), "{}", ran.out);
             }

@@ -47,6 +47,7 @@ fn each_boot_leaves_a_digest_by_which_later_ones_tell_what_comes_back() {
     begin_boot(&mut system, BOOTS);
     assert_eq!(system.run("cat /home/alice/note"), "feed the cat\n");
     expect_classes(&mut system);
+    expect_history(&mut system);
 }
 
 /// Boots, after so many boots before.
@@ -124,5 +125,18 @@ fn expect_classes(system: &mut Namespaces) {
         let line = changes.lines().find(|line| line.ends_with(&format!(" {path}")));
         let words: Vec<&str> = line.unwrap_or_default().split_whitespace().rev().collect();
         assert_eq!(words.get(1..3), Some(&[expected[1], expected[0]][..]), "{path}: {line:?}");
+    }
+}
+
+/// Each boot before is told, and had its own version of what the service wrote when it stopped.
+fn expect_history(system: &mut Namespaces) {
+    let lives = system.run("blankroot history");
+    print!("{}", quoted(&lives));
+    assert_eq!(lives.matches("  until ").count(), BOOTS, "{lives}");
+    assert!(lives.contains("\nlive  1 boot\n") && lives.contains("/root/mine"), "{lives}");
+    let explained = system.run("blankroot explain /var/lib/words/boot");
+    print!("{}", quoted(&explained));
+    for version in 1..=BOOTS + 1 {
+        assert!(explained.contains(&format!("version {version}: added, file 0644 0:0, ")));
     }
 }
