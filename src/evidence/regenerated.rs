@@ -42,7 +42,8 @@ pub(crate) fn find_candidates(
     let mut dirs = TopmostAdded::default();
     let (mut cursor, mut at) = (changes.cursor(), 0);
     while let Some((path, kind, facts)) = cursor.next_row() {
-        let within = dirs.enter(at, path, kind, facts);
+        let is_new = classes.class(at) == Some(Class::New);
+        let within = dirs.enter(at, path, kind, facts, is_new);
         let is_told_as_whole = within.is_some_and(|dir| holds_new.binary_search(&dir).is_ok());
         if !is_told_as_whole
             && is_stray(at)
@@ -67,9 +68,9 @@ fn find_holding_new(
     let mut dirs = TopmostAdded::default();
     let (mut cursor, mut at) = (changes.cursor(), 0);
     while let Some((path, kind, facts)) = cursor.next_row() {
-        let within = dirs.enter(at, path, kind, facts);
-        let is_new = classes.class(at) == Some(Class::New) && is_stray(at);
-        holding.extend(within.filter(|_| is_new));
+        let is_new = classes.class(at) == Some(Class::New);
+        let within = dirs.enter(at, path, kind, facts, is_new);
+        holding.extend(within.filter(|_| is_new && is_stray(at)));
         at += 1;
     }
     holding.sort_unstable();

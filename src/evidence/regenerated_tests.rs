@@ -73,6 +73,32 @@ fn a_directory_that_all_share_is_no_whole_where_blank_is_empty() {
 }
 
 #[test]
+fn a_new_file_in_a_home_says_nothing_of_the_other_files_there() {
+    let made: &[Made<'_>] = &[
+        ("home/", 0),
+        ("home/alice/", 0),
+        ("home/alice/.bashrc", 1),
+        ("home/alice/.config/", 0),
+        ("home/alice/.config/mail/", 0),
+        ("home/alice/.config/mail/rules", 1),
+        ("root/", 0),
+        ("root/.profile", 1),
+    ];
+    let new: &[Made<'_>] =
+        &[("home/alice/.config/mail/account", 2), ("home/alice/thesis", 2), ("root/mine", 2)];
+    let (found, _) = regenerated(&[made, new].concat(), &[], &[made]);
+    let expected = [
+        "/home",
+        "/home/alice",
+        "/home/alice/.bashrc",
+        "/home/alice/.config",
+        "/root",
+        "/root/.profile",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn a_directory_of_blank_is_no_whole() {
     let made: &[Made<'_>] = &[("etc/a", 1)];
     let live: &[Made<'_>] = &[("etc/a", 1), ("etc/new", 2)];

@@ -1,5 +1,5 @@
 //! The directories that are new as a whole: each holds nothing that blank had, and lies in none that is new
-//! itself, beside those that every program shares. Pure.
+//! itself, beside those that every program shares and old roots had. Pure.
 
 use dirfd::{ChangeKind, Facts, FileType};
 
@@ -7,10 +7,11 @@ use crate::diff::is_within;
 
 /// What many programs have something in (file-hierarchy(7)). Where blank is empty these are new at each boot, and
 /// what one program made says nothing of the others.
-const SHARED: [&[u8]; 16] = [
+const SHARED: [&[u8]; 17] = [
     b"etc",
     b"home",
     b"opt",
+    b"root",
     b"srv",
     b"usr",
     b"usr/bin",
@@ -26,6 +27,19 @@ const SHARED: [&[u8]; 16] = [
     b"var/tmp",
 ];
 
+/// The same in a home, which lies in `/home` or is `/root`.
+const SHARED_IN_HOMES: [&[u8]; 5] =
+    [b".cache", b".config", b".local", b".local/share", b".local/state"];
+
+fn is_shared(path: &[u8]) -> bool {
+    let below_home = path.strip_prefix(b"root/").or_else(|| {
+        let rest = path.strip_prefix(b"home/")?;
+        Some(rest.iter().position(|&b| b == b'/').map_or(&[][..], |slash| &rest[slash + 1..]))
+    });
+    SHARED.contains(&path)
+        || below_home.is_some_and(|name| name.is_empty() || SHARED_IN_HOMES.contains(&name))
+}
+
 /// The added directories that are in no other one, on the way through sorted paths.
 #[derive(Debug, Default)]
 pub(crate) struct TopmostAdded {
@@ -34,13 +48,15 @@ pub(crate) struct TopmostAdded {
 }
 
 impl TopmostAdded {
-    /// Goes on to the change at `at`, and returns the place of the one that it lies in, or is.
+    /// Goes on to the change at `at`, which no old root had if it `is_new`, and returns the place of the one that
+    /// it lies in, or is.
     pub(crate) fn enter(
         &mut self,
         at: usize,
         path: &[u8],
         kind: ChangeKind,
         facts: &Facts,
+        is_new: bool,
     ) -> Option<usize> {
         // `a-b` comes between `a` and what is in it: only past `a/…` nothing lies in `a` any more.
         while self.open.last().is_some_and(|(dir, _)| is_past(path, dir)) {
@@ -51,7 +67,7 @@ impl TopmostAdded {
             && kind == ChangeKind::Added
             && facts.file_type == FileType::Dir
             && !path.is_empty()
-            && !SHARED.contains(&path)
+            && (is_new || !is_shared(path))
         {
             self.open.push((path.to_vec(), at));
             return Some(at);

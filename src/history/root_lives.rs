@@ -133,12 +133,13 @@ impl<'c> LossFinder<'c> {
             (HashMap::new(), TopmostAdded::default());
         let (mut cursor, mut at) = (changes.cursor(), 0);
         while let Some((path, kind, facts)) = cursor.next_row() {
-            let top = dirs.enter(at, path, kind, facts);
+            let is_new = classes.class(at) == Some(Class::New);
+            let top = dirs.enter(at, path, kind, facts, is_new);
             if verdicts.get(at) == Some(Verdict::Stray) {
                 let bytes = if kind == ChangeKind::Removed { 0 } else { content_bytes(facts) };
                 loss.paths += 1;
                 loss.bytes += bytes;
-                if classes.class(at) == Some(Class::New) {
+                if is_new {
                     loss.new = loss.new.map(|new| new + 1);
                     // A new directory is named once, and comes before what is in it.
                     let whole = top.filter(|top| classes.class(*top) == Some(Class::New));
