@@ -203,9 +203,12 @@ impl Owners {
         let rest = rest.strip_prefix(b"deb-systemd-")?;
         let name = rest.rsplit(|&b| b == b'/').next()?;
         let unit = name.strip_suffix(b".dsh-also").unwrap_or(name);
-        // The directories themselves are the helper's.
+        // The directories themselves are the helper's, although a package may list one of the same name among its
+        // units.
         let helper = || self.files.find(b"init-system-helpers");
-        let id = self.unit_package(unit).or_else(helper)?;
+        let is_directory = ENABLING.iter().any(|end| unit.ends_with(end));
+        let of_unit = if is_directory { None } else { self.unit_package(unit) };
+        let id = of_unit.or_else(helper)?;
         Some(Claim { claimant: Claimant::Package(id), how: How::EnablementRecord })
     }
 
@@ -247,8 +250,11 @@ impl Owners {
         Some(Claim { claimant: self.unit_claimant(unit)?, how: How::UnitFile })
     }
 
+    /// The unit of this name; of an alias, the one that it leads to.
     fn unit_claimant(&self, name: &[u8]) -> Option<Claimant> {
-        self.unit_numbers.get(std::str::from_utf8(name).ok()?).copied().map(Claimant::Unit)
+        let number = |name: &[u8]| self.unit_numbers.get(std::str::from_utf8(name).ok()?).copied();
+        let found = number(name).or_else(|| number(self.unit_aliases.get(name)?))?;
+        Some(Claimant::Unit(found))
     }
 
     fn unit_package(&self, unit: &[u8]) -> Option<PackageId> {

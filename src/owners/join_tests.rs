@@ -174,8 +174,39 @@ fn a_directory_of_links_belongs_to_the_unit_that_wants_what_they_lead_to() {
     let dir = tree(DEBIAN);
     let owners = read(dir.path());
     let facts = OwnerFacts { file_type: FileType::Dir, ..OwnerFacts::UNKNOWN };
-    let path = "etc/systemd/system/nginx.service.wants";
-    assert_eq!(told(&owners, path, &facts), "unit nginx.service, exact: UnitFile");
+    for path in ["etc/systemd/system/nginx.service.wants", "etc/systemd/system/alias.service.wants"]
+    {
+        assert_eq!(told(&owners, path, &facts), "unit nginx.service, exact: UnitFile", "{path}");
+    }
+}
+
+#[test]
+fn what_masks_a_unit_is_that_units() {
+    let mask = ("etc/systemd/system/docker.service", "->/dev/null");
+    let dir = tree(&[DEBIAN, &[mask]].concat());
+    let owners = read(dir.path());
+    let expected = "unit docker.service, exact: UnitFile";
+    assert_eq!(link_told(&owners, mask.0, "/dev/null"), expected);
+}
+
+#[test]
+fn a_directory_of_records_of_what_is_enabled_is_the_helpers() {
+    let files = [
+        ("var/lib/dpkg/info/init-system-helpers.list", "/usr/bin/deb-systemd-helper\n"),
+        (
+            "var/lib/dpkg/info/systemd.list",
+            "/usr/lib/systemd/system/timers.target.wants\n/usr/lib/systemd/system/a.timer\n",
+        ),
+    ];
+    let dir = tree(&files);
+    let owners = read(dir.path());
+    let records = "var/lib/systemd/deb-systemd-helper-enabled/timers.target.wants";
+    for (path, owner) in
+        [(records, "init-system-helpers"), (&*format!("{records}/a.timer"), "systemd")]
+    {
+        let expected = format!("package {owner}, exact: EnablementRecord");
+        assert_eq!(told(&owners, path, &OwnerFacts::UNKNOWN), expected, "{path}");
+    }
 }
 
 #[test]

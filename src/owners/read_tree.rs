@@ -259,12 +259,15 @@ impl Reading {
                 } else if !is_unit_name(name) || !seen.insert(entry.name.clone()) {
                     continue;
                 }
-                self.read_unit_alias(&dir, &entry.name);
+                let is_alias = self.read_unit_alias(&dir, &entry.name);
                 if !has_processes(name) {
                     self.add_unit(name);
                 } else if let Some(text) = self.file_or_same_name(&dir, &entry.name) {
                     self.add_unit(name);
                     settings.entry(name.to_vec()).or_default().read(&text);
+                } else if !is_alias {
+                    // What masks a unit is that unit's, too, and hides the file of its name that says what it does.
+                    self.add_unit(name);
                 }
             }
         }
@@ -279,14 +282,16 @@ impl Reading {
         }
     }
 
-    /// Notes which unit a link of another name leads to.
-    fn read_unit_alias(&mut self, dir: &Listing<'_>, name: &CStr) {
+    /// Notes which unit a link of another name leads to; `false` if it is no such link.
+    fn read_unit_alias(&mut self, dir: &Listing<'_>, name: &CStr) -> bool {
         let read = dir.place(name).link_target();
-        let Some(target) = self.found(&dir.path_of(name), read).flatten() else { return };
+        let Some(target) = self.found(&dir.path_of(name), read).flatten() else { return false };
         let unit = target.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        if is_unit_name(unit) && unit != name.to_bytes() {
+        let is_alias = is_unit_name(unit) && unit != name.to_bytes();
+        if is_alias {
             self.owners.unit_aliases.insert(name.to_bytes().to_vec(), unit.to_vec());
         }
+        is_alias
     }
 
     fn read_drop_ins(
