@@ -6,6 +6,7 @@ use std::path::Path;
 
 use dirfd::private_namespace::PrivateNamespace;
 
+use crate::aide::Aide;
 use crate::changes::Spread;
 use crate::field::Field;
 use crate::measure::{Measured, in_turns, peak, seconds};
@@ -27,6 +28,9 @@ const FROZEN: &str = "frozen";
 /// A live tree that is new as a whole, and its empty blank.
 const ALL_NEW: &str = "all-new";
 const EMPTY: &str = "empty";
+
+/// AIDE reads every file in each run, most of a minute, so that one run counts.
+const ROUNDS_OF_AIDE: usize = 1;
 
 /// Our command for these trees.
 fn ours(options: &Options, field: &Field<'_>, live: &str, blank: &str) -> Result<Measured> {
@@ -73,11 +77,23 @@ fn changed(
 ) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let snapper = Snapper::prepare(&field, namespace, LIVE)?;
+    // Whatever the spread, it takes as long.
+    let has_aide = options.wants('a') && spread == Spread::Clustered;
+    let aide = match Aide::unavailable() {
+        None if has_aide => {
+            say("AIDE's database");
+            Some(Aide::prepare(&field.tree(LIVE), field.outside())?)
+        }
+        _ => None,
+    };
     change(&field, Shape::of(FILES), spread)?;
     let ours = ours(options, &field, LIVE, BLANK)?;
     expect_rows(&ours, changes::ROWS)?;
     if options.wants('a') {
         rows.extend(against_peers(options, &field, (&snapper, spread), &ours)?);
+    }
+    if has_aide {
+        rows.push(against_aide(options, aide.as_ref(), &ours)?);
     }
     drop(snapper);
     if options.wants('b') && spread == Spread::Clustered {
@@ -118,6 +134,18 @@ fn against_peers(
     }
     rows.push(Row::memory(&format!("memory for {what}"), highest, changes::ROWS));
     Ok(rows)
+}
+
+/// `diff` of live with its changes against AIDE's check of the same.
+fn against_aide(options: &Options, aide: Option<&Aide>, ours: &Measured) -> Result<Row> {
+    let (what, name) = (format!("{} changes in 500,000 files", changes::COUNT), "`aide --check`");
+    let Some(aide) = aide else {
+        return Ok(Row::skipped(&what, name, Aide::unavailable().unwrap_or_default()));
+    };
+    say(&format!("diff and {name}"));
+    let rounds = options.rounds.min(ROUNDS_OF_AIDE);
+    let [our_runs, peer_runs] = in_turns(rounds, ours, &aide.check())?;
+    Ok(Row::times(&what, seconds(&our_runs), (name, seconds(&peer_runs)), 1.0 / 100.0))
 }
 
 /// `diff` of a tree that is new as a whole against `find`, which prints the same facts.

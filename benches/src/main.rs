@@ -12,6 +12,7 @@ use clap::Parser;
 use dirfd::private_namespace::PrivateNamespace;
 use scratch::file_systems::Throwaway;
 
+mod aide;
 mod apply;
 mod changes;
 mod diff;

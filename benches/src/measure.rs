@@ -18,7 +18,11 @@ pub const ARGUMENT: &str = "--measure";
 
 /// A program and its arguments.
 #[derive(Clone, Debug)]
-pub struct Measured(Vec<OsString>);
+pub struct Measured {
+    command: Vec<OsString>,
+    /// The highest exit status that is no failure.
+    highest_status: i32,
+}
 
 /// What one run took.
 #[derive(Clone, Copy, Debug)]
@@ -33,20 +37,26 @@ impl Measured {
     /// `program` with `args`.
     pub fn new<A: AsRef<OsStr>>(program: &Path, args: impl IntoIterator<Item = A>) -> Self {
         let args = args.into_iter().map(|arg| arg.as_ref().to_owned());
-        Self(std::iter::once(program.into()).chain(args).collect())
+        let command = std::iter::once(program.into()).chain(args).collect();
+        Self { command, highest_status: 0 }
+    }
+
+    /// The same where statuses up to this one tell a result and no failure.
+    pub fn may_end_with(self, highest_status: i32) -> Self {
+        Self { highest_status, ..self }
     }
 
     /// The same arguments for another program.
     pub fn by(&self, program: &Path) -> Self {
-        Self::new(program, &self.0[1..])
+        Self::new(program, &self.command[1..])
     }
 
     /// Runs it once, its output to `/dev/null`.
     #[expect(clippy::disallowed_methods, reason = "measuring processes is what this is for")]
     pub fn run(&self) -> Result<Run> {
         let output = Command::new(env::current_exe()?)
-            .arg(ARGUMENT)
-            .args(&self.0)
+            .args([ARGUMENT, &self.highest_status.to_string()])
+            .args(&self.command)
             .stdin(Stdio::null())
             .output()?;
         let text = String::from_utf8_lossy(&output.stdout);
@@ -57,7 +67,7 @@ impl Measured {
             }
             _ => {
                 let stderr = String::from_utf8_lossy(&output.stderr);
-                Err(format!("cannot run {:?}: {}: {stderr}", self.0, output.status).into())
+                Err(format!("cannot run {:?}: {}: {stderr}", self.command, output.status).into())
             }
         }
     }
@@ -65,13 +75,13 @@ impl Measured {
     /// Runs it once and returns its output.
     #[expect(clippy::disallowed_methods, reason = "measuring processes is what this is for")]
     pub fn output(&self) -> Result<Vec<u8>> {
-        let (program, args) = self.0.split_first().ok_or("there is no command to run")?;
+        let (program, args) = self.command.split_first().ok_or("there is no command to run")?;
         let output = Command::new(program).args(args).stdin(Stdio::null()).output()?;
-        if output.status.success() {
+        if output.status.code().is_some_and(|status| status <= self.highest_status) {
             return Ok(output.stdout);
         }
         let stderr = String::from_utf8_lossy(&output.stderr);
-        Err(format!("cannot run {:?}: {}: {stderr}", self.0, output.status).into())
+        Err(format!("cannot run {:?}: {}: {stderr}", self.command, output.status).into())
     }
 }
 
@@ -109,10 +119,19 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
+/// Whether a program is installed.
+pub fn has_program(name: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|dir| dir.join(name).is_file())
+}
+
 /// The other end of [`Measured::run`]: prints nanoseconds and KiB.
 #[expect(clippy::disallowed_methods, reason = "measuring processes is what this is for")]
 pub fn in_this_process(command: &[OsString]) -> Result<ExitCode> {
-    let (program, args) = command.split_first().ok_or("there is no command to measure")?;
+    let [highest_status, program, args @ ..] = command else {
+        return Err("there is no command to measure".into());
+    };
+    let highest_status: i32 = highest_status.to_string_lossy().parse()?;
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::null());
     let started = Instant::now();
@@ -120,7 +139,8 @@ pub fn in_this_process(command: &[OsString]) -> Result<ExitCode> {
     let took = started.elapsed().as_nanos();
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss();
     println!("{took} {peak}");
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_success = status.code().is_some_and(|status| status <= highest_status);
+    Ok(if is_success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[cfg(test)]

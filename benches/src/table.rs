@@ -18,6 +18,8 @@ pub struct Row {
     pub ratio: f64,
     /// The highest ratio that is promised, if one is.
     pub limit: Option<f64>,
+    /// Why nothing was measured, if nothing was.
+    pub skipped: Option<&'static str>,
 }
 
 impl Row {
@@ -29,6 +31,7 @@ impl Row {
             peer: format!("{name}: {}", duration(peer)),
             ratio: ours / peer,
             limit: Some(limit),
+            skipped: None,
         }
     }
 
@@ -41,7 +44,14 @@ impl Row {
             peer: format!("64 MiB and 250 bytes a change: {}", mebibytes(allowed)),
             ratio: peak as f64 / allowed as f64,
             limit: Some(1.0),
+            skipped: None,
         }
+    }
+
+    /// A comparison with a peer that is not there.
+    pub fn skipped(what: &str, peer: &str, why: &'static str) -> Self {
+        let (what, ours, peer) = (what.to_string(), String::new(), peer.to_string());
+        Self { what, ours, peer, ratio: f64::NAN, limit: None, skipped: Some(why) }
     }
 
     /// The same with nothing promised: it is told, and not judged.
@@ -61,6 +71,10 @@ pub fn markdown(rows: &[Row]) -> String {
     text.push_str("| --- | ---: | ---: | ---: | ---: | --- |\n");
     for row in rows {
         let Row { what, ours, peer, .. } = row;
+        if let Some(why) = row.skipped {
+            let _ = writeln!(text, "| {what} | {ours} | {peer} | | | SKIPPED: {why} |");
+            continue;
+        }
         let (ratio, limit) = (figure(row.ratio), row.limit.map_or("none".into(), figure));
         let verdict = match row.limit {
             None => "",
@@ -109,6 +123,14 @@ mod tests {
         assert!(row.is_ok());
         let text = markdown(&[row]);
         assert!(text.ends_with("| the worst case | 1.00 s | peer: 2.00 s | 0.50 | none |  |\n"));
+    }
+
+    #[test]
+    fn a_peer_that_is_not_there_is_told() {
+        let row = Row::skipped("a tree", "peer", "it is not installed");
+        assert!(row.is_ok());
+        let text = markdown(&[row]);
+        assert!(text.ends_with("| a tree |  | peer | | | SKIPPED: it is not installed |\n"));
     }
 
     #[test]
