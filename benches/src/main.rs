@@ -21,6 +21,8 @@ mod field;
 mod host;
 mod machine;
 mod measure;
+mod owners;
+mod owners_judged;
 mod restore;
 mod rollback;
 mod snapper;
@@ -47,9 +49,9 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
     /// Only these parts: a, 1,900 changes; b, in ten times the files; c, everything is new; d,
-    /// old roots are asked; e, rollback; f, a week's history; g, apply; h, restore. Memory is told with
-    /// a and c
-    #[arg(long, value_name = "LETTERS", default_value = "abcdefgh")]
+    /// old roots are asked; e, rollback; f, a week's history; g, apply; h, restore; i, owners.
+    /// Memory is told with a and c
+    #[arg(long, value_name = "LETTERS", default_value = "abcdefghi")]
     only: String,
     /// Put the table into FILE, between its markers, too
     #[arg(long, value_name = "FILE")]
@@ -98,12 +100,21 @@ fn compare(options: &Options) -> Result<ExitCode> {
     if options.wants('h') {
         rows.extend(restore::measure(options, &namespace)?);
     }
+    let mut owners = String::new();
+    if options.wants('i') {
+        let (of_owners, text) = owners::measure(options, &namespace)?;
+        rows.extend(of_owners);
+        owners = text;
+    }
     if !rows.is_empty() {
         report.push('\n');
         report.push_str(&table::markdown(&rows));
     }
     if let Some(week) = week {
         report.push_str(&format!("\n{week}\n"));
+    }
+    if !owners.is_empty() {
+        report.push_str(&format!("\n{owners}"));
     }
     println!("{report}");
     if let Some(file) = &options.write {

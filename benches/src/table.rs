@@ -48,6 +48,18 @@ impl Row {
         }
     }
 
+    /// Compares two counts of what should not be.
+    pub fn counts(what: &str, ours: usize, (peer, count): (&str, usize)) -> Self {
+        Self {
+            what: what.to_string(),
+            ours: ours.to_string(),
+            peer: format!("{peer}: {count}"),
+            ratio: ours as f64 / count as f64,
+            limit: Some(1.0),
+            skipped: None,
+        }
+    }
+
     /// A comparison with a peer that is not there.
     pub fn skipped(what: &str, peer: &str, why: &'static str) -> Self {
         let (what, ours, peer) = (what.to_string(), String::new(), peer.to_string());

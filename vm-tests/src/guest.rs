@@ -15,6 +15,8 @@ const DEBIAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/debian");
 const DRACUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/dracut");
 /// Makes a server of that.
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/server");
+/// Installs cruft-ng in a copy of that.
+const CRUFT_NG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/cruft-ng");
 /// Sets Blankroot up in one that was never booted.
 const SET_UP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/set-up");
 /// Takes the kernel and the initrd out of its disk.
@@ -205,6 +207,17 @@ impl Guest {
         let inputs = [&read(SERVER)[..], base.as_encoded_bytes()];
         let dir = artefact(&format!("{suite}-server"), &inputs, |dir| {
             in_namespace(&[SERVER.as_ref(), dir.as_os_str(), base]);
+        });
+        Self { dir, root: Root::Btrfs }
+    }
+
+    /// The same with cruft-ng installed, which tells whose the paths of its own system are.
+    pub fn server_with_cruft_ng(suite: &str) -> Self {
+        let base = Self::server(suite).dir;
+        let base = base.as_os_str();
+        let inputs = [&read(CRUFT_NG)[..], base.as_encoded_bytes()];
+        let dir = artefact(&format!("{suite}-server-cruft-ng"), &inputs, |dir| {
+            in_namespace(&[CRUFT_NG.as_ref(), dir.as_os_str(), base]);
         });
         Self { dir, root: Root::Btrfs }
     }
