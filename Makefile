@@ -37,7 +37,7 @@ check:
 	cargo clippy -p blankroot -p backends -p scratch --all-targets --no-default-features --features blankroot/zfs -- -D warnings
 	cargo clippy -p blankroot -p backends -p scratch --all-targets --features blankroot/zfs -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features backends/faults
-	@if command -v shellcheck >/dev/null; then shellcheck -S warning tools/* benches/run fuzz/run .ci/run \
+	@if command -v shellcheck >/dev/null; then shellcheck -S warning $$(find tools -maxdepth 1 -type f) benches/run fuzz/run .ci/run \
 	boot/initramfs-tools/* boot/dracut/* findings/*.sh && shellcheck -S warning -s bash boot/mkinitcpio/*install && \
 	shellcheck -S warning -s dash boot/mkinitcpio/hook; \
 	else echo "check: shell scripts not checked, shellcheck is not installed"; fi
