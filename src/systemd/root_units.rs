@@ -169,33 +169,30 @@ fn apply_unit(storages: &str, first: &str, command: &Value, origin: &Value) -> U
     Unit { name: APPLY.to_string(), text: text.finish() }
 }
 
-/// A unit of its own: a service that failed to start, be it for one entry, is never stopped.
-///
-/// It starts after all mounts, and so stops before the first of them goes: what they cover would
-/// look like data that has to be saved. For the same reason it makes no mounts.
+/// What the mounts cover would look like data that has to be saved. So it makes none itself, either.
 fn adopt_unit(storages: &str, command: &Value, origin: &Value) -> Unit {
-    let text = start_service("Save What Replaced Links of Kept Paths", storages, origin)
-        .set("After", APPLY)
-        .set("Before", "local-fs.target")
-        .section("Service")
-        .set("Type", "oneshot")
-        .set("RemainAfterExit", "yes")
-        .value("ExecStop", &command_line_of(command, "apply --adopt-replaced --no-mounts"))
-        .set("TimeoutStopSec", "10min");
-    Unit { name: ADOPT.to_string(), text: text.finish() }
+    let text = start_service("Save What Replaced Links of Kept Paths", storages, origin);
+    let stop = command_line_of(command, "apply --adopt-replaced --no-mounts");
+    stop_unit(ADOPT, text, &stop, "10min")
 }
 
-/// As the unit that adopts: it stops when all services have, and before the storage goes.
 fn digest_unit(storages: &str, command: &Value, origin: &Value) -> Unit {
-    let text = start_service("Write Down What This Boot Made", storages, origin)
+    let text = start_service("Write Down What This Boot Made", storages, origin);
+    stop_unit(DIGEST, text, &command_line_of(command, "digest"), "5s")
+}
+
+/// What is done when all services have stopped, and before the first mount goes: it starts after all mounts. A
+/// unit of its own: a service that failed to start, be it for one entry, is never stopped.
+fn stop_unit(name: &str, text: UnitText, stop: &Value, patience: &str) -> Unit {
+    let text = text
         .set("After", APPLY)
         .set("Before", "local-fs.target")
         .section("Service")
         .set("Type", "oneshot")
         .set("RemainAfterExit", "yes")
-        .value("ExecStop", &command_line_of(command, "digest"))
-        .set("TimeoutStopSec", "5s");
-    Unit { name: DIGEST.to_string(), text: text.finish() }
+        .value("ExecStop", stop)
+        .set("TimeoutStopSec", patience);
+    Unit { name: name.to_string(), text: text.finish() }
 }
 
 /// What is made or looked at before a mount of fstab's is there would be hidden by it.
