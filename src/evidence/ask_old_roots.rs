@@ -66,7 +66,8 @@ pub(crate) fn ask_old_roots(
     let is_stray = |at| verdicts.get(at) == Some(Verdict::Stray);
     let candidates = find_candidates(changes, &classes, is_stray);
     let files: Vec<&ChangedFile> = candidates.iter().map(|one| &one.file).collect();
-    let held = read_files(backend, live, &files)?;
+    let view = backend.view(live)?;
+    let held = read_files(backend, (live, view.as_fd()), &files)?;
     let same = candidates.iter().zip(&held).filter(|(one, held)| one.is_regenerated(held));
     let regenerated: Vec<usize> = same.map(|(one, _)| one.at).collect();
     let rule = match classes.boots() {

@@ -1,5 +1,7 @@
 //! Makes the digest of a tree: what differs from blank, and what each of these files holds.
 
+use std::os::fd::AsFd;
+
 use backends::old_root_files::Boot;
 use backends::{Backend, Life, OpenFile, Tree, TreeId};
 use dirfd::changes::ChangesWriter;
@@ -91,6 +93,8 @@ fn read_contents(
     is_over: &dyn Fn() -> bool,
 ) -> Result<Vec<FileContent>> {
     let (mut held, mut cursor) = (Vec::with_capacity(changes.len()), changes.cursor());
+    // Once for all: on some file systems a view is a mount of its own.
+    let view = backend.view(tree)?;
     loop {
         let mut chunk = Vec::new();
         while chunk.len() < CHUNK
@@ -102,6 +106,6 @@ fn read_contents(
         if chunk.is_empty() || is_over() {
             return Ok(held);
         }
-        held.extend(read_files(backend, tree, &chunk.iter().collect::<Vec<_>>())?);
+        held.extend(read_files(backend, (tree, view.as_fd()), &chunk.iter().collect::<Vec<_>>())?);
     }
 }

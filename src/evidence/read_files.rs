@@ -1,6 +1,6 @@
 //! What changed files hold: as their file system knows it at once, and the others are opened.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::{io, thread};
 
 use backends::{Backend, FoundInode, Tree};
@@ -30,11 +30,11 @@ pub(crate) struct ChangedFile {
     pub(crate) inode: InodeNumber,
 }
 
-/// What each of these files holds in `tree`; nothing, if it was removed. What cannot be read is a value of its
+/// What each of these files holds in `tree`, which is given with its view; nothing, if it was removed. What cannot be read is a value of its
 /// own, and no error: one file must not keep all others from being told.
 pub(crate) fn read_files(
     backend: &dyn Backend,
-    tree: &Tree,
+    (tree, view): (&Tree, BorrowedFd<'_>),
     files: &[&ChangedFile],
 ) -> Result<Vec<FileContent>> {
     let inode_of = |file: &&ChangedFile| {
@@ -45,8 +45,7 @@ pub(crate) fn read_files(
     let known = backend.known_contents(tree, &inodes)?;
     let unknown = files.iter().zip(&known).filter(|(_, known)| known.is_none());
     let unknown: Vec<&ChangedFile> = unknown.map(|(file, _)| *file).collect();
-    let view = backend.view(tree)?;
-    let opened = open_files(view.as_fd(), &unknown)
+    let opened = open_files(view, &unknown)
         .map_err(|why| Error::io(format!("read what is in {}", tree.name), why))?;
     let mut opened = opened.into_iter();
     let nothing = FileContent { content: Content::Unreadable, target: Vec::new() };
