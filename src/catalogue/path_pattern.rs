@@ -1,8 +1,8 @@
-//! The grammar of paths in the catalogue, which is that of `[forget]` and of homes beside it.
+//! The grammar of paths with wildcards, in the catalogue, in `[forget]` and where homes are left out.
 //!
-//! `globset` has that grammar, and judges what users write; but it makes one regular expression of each pattern,
-//! and hundreds of them take longer to compile than the rest of a boot's work takes. So braces become patterns of
-//! their own here, and each name of a path is matched by itself. A test compares both.
+//! Names are bytes, and only `**` crosses a slash: a class in brackets is one byte of a name, as POSIX has it. Braces
+//! become patterns of their own, and each name of a path is matched by itself, without a regular expression: hundreds
+//! of those would take longer to compile than the rest of a boot's work takes. A test compares all this to `globset`.
 
 /// A pattern without braces, name by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ enum Token {
     AnyByte,
     /// `*`
     AnyBytes,
+    /// `**` where it is written as a whole name; what braces put beside it makes it one `*`.
+    AnyDepth,
     /// `[a-z]` and `[!a-z]`.
     Class {
         negated: bool,
@@ -44,10 +46,13 @@ enum Token {
 }
 
 const EMPTY_COMPONENT: &str = "has an empty component";
+const TOO_MANY: &str = "stands for more than 256 paths";
 /// How many patterns the braces of one may stand for.
-const MAX_ALTERNATIVES: usize = 64;
-/// How deep braces may lie in braces.
-const MAX_DEPTH: usize = 8;
+const MAX_ALTERNATIVES: usize = 256;
+/// How many braces a pattern may have.
+const MAX_BRACES: usize = 32;
+/// How many bytes a pattern may have.
+const MAX_LENGTH: usize = 4096;
 
 impl PathPattern {
     /// The patterns that `text` stands for, one for each choice in its braces; or what is wrong with it, to follow
@@ -58,6 +63,9 @@ impl PathPattern {
             (None, Some(below)) => (false, below),
             (None, None) => return Err("is neither absolute nor below `~/`"),
         };
+        if below.len() > MAX_LENGTH || below.matches('{').count() > MAX_BRACES {
+            return Err("has more than 4096 bytes or 32 braces");
+        }
         let below = below.trim_end_matches('/').as_bytes();
         // Most patterns are plain paths, and are read at each boot.
         if !below.iter().any(|byte| b"*?[]{}\\".contains(byte)) {
@@ -71,6 +79,34 @@ impl PathPattern {
         let mut choices = Choices { text: below, at: 0 };
         let parse = |tokens: Vec<Token>| Ok(Self { in_home, parts: parts_of(&tokens)? });
         choices.read(0)?.into_iter().map(parse).collect()
+    }
+
+    /// Whether this very path is meant, which begins where the pattern does.
+    pub(crate) fn matches(&self, path: &[u8]) -> bool {
+        let (mut part, mut rest) = (0, Some(path));
+        // Where the last `**` stands, and how far it reaches; an earlier one never needs to reach further.
+        let mut star: Option<(usize, Option<&[u8]>)> = None;
+        while let Some(names) = rest {
+            let (name, after) = split_name(names);
+            match self.parts.get(part) {
+                Some(PatternPart::AnyDepth) if part + 1 == self.parts.len() => return true,
+                Some(PatternPart::AnyDepth) => {
+                    star = Some((part, rest));
+                    part += 1;
+                }
+                Some(meant) if meant.matches(name) => {
+                    part += 1;
+                    rest = after;
+                }
+                _ => {
+                    let Some((at, reach)) = star else { return false };
+                    rest = reach.and_then(|names| split_name(names).1);
+                    star = Some((at, rest));
+                    part = at + 1;
+                }
+            }
+        }
+        part == self.parts.len()
     }
 
     /// How much it says of a path, as if its `**` stood for nothing.
@@ -127,7 +163,26 @@ impl PartialOrd for Specificity {
     }
 }
 
+impl PatternPart {
+    /// Whether a path's one name is meant.
+    fn matches(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Name(own) => own == name,
+            Self::Wildcards(own) => own.matches(name),
+            Self::AnyDepth => true,
+        }
+    }
+}
+
 impl NamePattern {
+    fn new(tokens: &[Token]) -> Self {
+        let within_name = |token: &Token| match token {
+            Token::AnyDepth => Token::AnyBytes,
+            token => token.clone(),
+        };
+        Self(tokens.iter().map(within_name).collect())
+    }
+
     /// Whether `name` is meant. Takes at most as many steps as the product of both lengths.
     pub(crate) fn matches(&self, name: &[u8]) -> bool {
         let (mut token, mut byte) = (0, 0);
@@ -164,7 +219,7 @@ impl Token {
             Self::Class { negated, ranges } => {
                 ranges.iter().any(|&(first, last)| (first..=last).contains(&byte)) != *negated
             }
-            Self::AnyBytes | Self::Slash => false,
+            Self::AnyBytes | Self::AnyDepth | Self::Slash => false,
         }
     }
 }
@@ -178,7 +233,6 @@ struct Choices<'t> {
 impl Choices<'_> {
     /// Reads up to the end of the text, or of the braces that it is in.
     fn read(&mut self, depth: usize) -> Result<Vec<Vec<Token>>, &'static str> {
-        const TOO_MANY: &str = "stands for more than 64 paths, or has braces in braces in braces";
         let (mut done, mut open) = (Vec::new(), vec![Vec::new()]);
         loop {
             let Some(byte) = self.next_byte() else {
@@ -196,7 +250,6 @@ impl Choices<'_> {
                     return Ok(done);
                 }
                 b'}' => return Err("has braces that are not opened"),
-                b'{' if depth == MAX_DEPTH => return Err(TOO_MANY),
                 b'{' => {
                     let mut inner = self.read(depth + 1)?;
                     // As globset has it: an empty choice is none.
@@ -214,9 +267,12 @@ impl Choices<'_> {
                 }
                 b'[' => self.read_class()?,
                 b'?' => Token::AnyByte,
-                b'*' => Token::AnyBytes,
+                b'*' => self.read_stars(depth > 0),
                 b'/' => Token::Slash,
-                b'\\' => Token::Byte(self.next_byte().ok_or("ends in a backslash")?),
+                b'\\' => match self.next_byte().ok_or("ends in a backslash")? {
+                    b'/' => Token::Slash,
+                    byte => Token::Byte(byte),
+                },
                 byte => Token::Byte(byte),
             };
             open.iter_mut().for_each(|choice| choice.push(token.clone()));
@@ -224,6 +280,23 @@ impl Choices<'_> {
                 return Err(TOO_MANY);
             }
         }
+    }
+
+    /// Reads what is after `*`: nothing, or one more where both are a name.
+    fn read_stars(&mut self, in_braces: bool) -> Token {
+        let ends_name = |byte: Option<&u8>| match byte {
+            None | Some(b'/') => true,
+            Some(byte) => in_braces && b"{,}".contains(byte),
+        };
+        let before = self.at.checked_sub(2).and_then(|at| self.text.get(at));
+        let is_whole_name = ends_name(before)
+            && self.text.get(self.at) == Some(&b'*')
+            && ends_name(self.text.get(self.at + 1));
+        if !is_whole_name {
+            return Token::AnyBytes;
+        }
+        self.at += 1;
+        Token::AnyDepth
     }
 
     /// Reads what is after `[`, up to its `]`.
@@ -264,6 +337,14 @@ impl Choices<'_> {
     }
 }
 
+/// A path's first name, and the names below it.
+fn split_name(path: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match path.iter().position(|&b| b == b'/') {
+        Some(end) => (&path[..end], Some(&path[end + 1..])),
+        None => (path, None),
+    }
+}
+
 fn parts_of(tokens: &[Token]) -> Result<Vec<PatternPart>, &'static str> {
     let mut parts: Vec<PatternPart> = Vec::new();
     for name in tokens.split(|token| *token == Token::Slash) {
@@ -273,9 +354,9 @@ fn parts_of(tokens: &[Token]) -> Result<Vec<PatternPart>, &'static str> {
             .collect();
         let part = match (name, literal) {
             ([], _) => return Err(EMPTY_COMPONENT),
-            ([Token::AnyBytes, Token::AnyBytes], _) => PatternPart::AnyDepth,
+            ([Token::AnyDepth], _) => PatternPart::AnyDepth,
             (_, Some(literal)) => PatternPart::Name(literal),
-            (name, None) => PatternPart::Wildcards(NamePattern(name.to_vec())),
+            (name, None) => PatternPart::Wildcards(NamePattern::new(name)),
         };
         if part != PatternPart::AnyDepth || parts.last() != Some(&PatternPart::AnyDepth) {
             parts.push(part);

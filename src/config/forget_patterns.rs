@@ -1,14 +1,14 @@
 //! `[forget]`: patterns for paths that are declared disposable.
 //!
 //! A pattern is an absolute path with wildcards as in `.gitignore`: `?` is one byte, `*` and `[…]`
-//! stop at slashes, `**` crosses them, `{a,b}` is either. It matches what it names and everything
+//! stop at slashes, `**` crosses them, `{a,b}` is either ([`path_pattern`](crate::catalogue::path_pattern)). It matches what it names and everything
 //! below that: `/root/.cache` forgets the directory with its content, `/var/cache/**` only what is
 //! below `/var/cache`. Names are matched as bytes.
 
-use globset::{Candidate, Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use toml::Spanned;
 use toml::de::DeValue;
 
+use crate::catalogue::path_pattern::PathPattern;
 use crate::config::reader::{Position, Problems, TableReader, quoted, type_words};
 
 /// One pattern as it was declared.
@@ -20,11 +20,12 @@ pub struct ForgetPattern {
     pub place: Position,
 }
 
-/// All patterns, compiled together.
+/// All patterns.
 #[derive(Clone, Debug, Default)]
 pub struct ForgetList {
     patterns: Vec<ForgetPattern>,
-    globs: GlobSet,
+    /// What each of them stands for, one for each choice in its braces, with its place in `patterns`.
+    choices: Vec<(PathPattern, usize)>,
 }
 
 impl ForgetList {
@@ -38,15 +39,10 @@ impl ForgetList {
     /// A path is forgotten too when one of its parents is named; see
     /// [`covers`](Self::covers) for one path, and `classify` for many.
     pub fn names(&self, path: &[u8]) -> Option<usize> {
-        if path.is_empty() || self.patterns.is_empty() {
+        if path.is_empty() {
             return None;
         }
-        let path = Candidate::from_bytes(path);
-        // Most paths match nothing, and this answer allocates nothing.
-        if !self.globs.is_match_candidate(&path) {
-            return None;
-        }
-        self.globs.matches_candidate(&path).into_iter().min()
+        self.choices.iter().find(|(choice, _)| choice.matches(path)).map(|&(_, index)| index)
     }
 
     /// The index of the pattern that names this path or the outermost of its parents that is named.
@@ -57,31 +53,23 @@ impl ForgetList {
 
     /// Reads the table.
     pub(crate) fn read(mut table: TableReader<'_>, problems: &mut Problems<'_>) -> Self {
-        let mut patterns = Vec::new();
-        let mut globs = GlobSetBuilder::new();
+        let mut list = Self::default();
         for value in table.list("paths", problems) {
-            if let Some((pattern, glob)) = read_pattern(value, problems) {
-                patterns.push(pattern);
-                globs.add(glob);
+            if let Some((pattern, choices)) = read_pattern(value, problems) {
+                let index = list.patterns.len();
+                list.choices.extend(choices.into_iter().map(|choice| (choice, index)));
+                list.patterns.push(pattern);
             }
         }
-        let place = table.key_place("paths", problems).unwrap_or(table.place);
         table.finish(problems);
-        match globs.build() {
-            Ok(globs) => Self { patterns, globs },
-            Err(error) => {
-                let what = format!("the patterns of [forget] cannot be used together: {error}");
-                problems.add(place, what, "write fewer or simpler patterns");
-                Self::default()
-            }
-        }
+        list
     }
 }
 
 fn read_pattern(
     value: &Spanned<DeValue<'_>>,
     problems: &mut Problems<'_>,
-) -> Option<(ForgetPattern, Glob)> {
+) -> Option<(ForgetPattern, Vec<PathPattern>)> {
     let place = problems.place(&value.span());
     let DeValue::String(text) = value.get_ref() else {
         let what = format!(
@@ -92,8 +80,8 @@ fn read_pattern(
         return None;
     };
     let pattern = ForgetPattern { text: text.to_string(), place };
-    match compile_pattern(&pattern.text) {
-        Ok(glob) => Some((pattern, glob)),
+    match parse_pattern(&pattern.text) {
+        Ok(choices) => Some((pattern, choices)),
         Err((why, hint)) => {
             problems.add(place, format!("the pattern {} {why}", quoted(text)), hint);
             None
@@ -101,9 +89,8 @@ fn read_pattern(
     }
 }
 
-/// Compiles an absolute pattern, to be matched against paths without their leading slash; else why it cannot be used,
-/// to follow "the pattern …", and a hint.
-pub(crate) fn compile_pattern(text: &str) -> Result<Glob, (String, String)> {
+/// Reads an absolute pattern; else why it cannot be used, to follow "the pattern …", and a hint.
+pub(crate) fn parse_pattern(text: &str) -> Result<Vec<PathPattern>, (String, String)> {
     let relative = text.trim_matches('/');
     let wrong = |why: &str, hint: &str| Err((why.to_string(), hint.to_string()));
     if !text.starts_with('/') {
@@ -124,19 +111,10 @@ pub(crate) fn compile_pattern(text: &str) -> Result<Glob, (String, String)> {
     if relative.contains("//") {
         return wrong("has an empty component (`//`)", "write one slash");
     }
-    // The pattern compiler recurses once for each brace, and its memory grows with the length.
-    if text.len() > 4096 || text.matches('{').count() > 32 {
-        return wrong(
-            "is too long or has too many braces",
-            "write several patterns of 4096 bytes and 32 braces at the most",
-        );
-    }
-    let glob = GlobBuilder::new(relative).literal_separator(true).build();
-    let checked = glob.and_then(|glob| GlobSet::new([glob.clone()]).map(|_| glob));
-    checked.map_err(|error| {
+    PathPattern::parse(&format!("/{relative}")).map_err(|why| {
         let hint = "put `\\\\` (in TOML's double quotes) before a special character that is meant \
-                    literally";
-        (format!("is not valid: {}", error.kind()), hint.to_string())
+                    literally, or write several patterns";
+        (why.to_string(), hint.to_string())
     })
 }
 
@@ -173,6 +151,21 @@ mod tests {
         ] {
             assert_eq!(forget.covers(path.as_bytes()), pattern, "{path}");
         }
+    }
+
+    #[test]
+    fn a_class_in_brackets_is_no_slash() {
+        let forget = list(&["/home/a[!b]c", "/srv/x[+-9]*"]);
+        for (path, pattern) in
+            [("home/axc", Some(0)), ("home/a/c", None), ("srv/x1y", Some(1)), ("srv/x/y", None)]
+        {
+            assert_eq!(forget.covers(path.as_bytes()), pattern, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_escaped_slash_is_a_slash() {
+        assert_eq!(list(&["/home\\/*"]).covers(b"home/alice"), Some(0));
     }
 
     #[test]

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use crate::catalogue::Catalogue;
 use crate::catalogue::catalogue_entry::{Advice, CatalogueEntry};
-use crate::catalogue::path_pattern::PathPattern;
-use crate::config::forget_patterns::compile_pattern;
+use crate::config::forget_patterns::parse_pattern;
 use crate::config::reader::{PlacedText, Problems, TableReader, quoted};
 
 /// Reads all entries, in the order of the file.
@@ -83,13 +82,7 @@ fn check_path(PlacedText { text, place }: PlacedText<'_>, problems: &mut Problem
         );
         Err(("is neither absolute nor below `~/`".to_string(), hint))
     } else {
-        let simpler = "write a simpler pattern, or several entries";
-        compile_pattern(absolute)
-            .and_then(|_| {
-                let parsed = PathPattern::parse(text);
-                parsed.map_err(|why| (why.to_string(), simpler.to_string()))
-            })
-            .map(drop)
+        parse_pattern(absolute).map(drop)
     };
     let problem = checked.err();
     let is_pattern = problem.is_none();

@@ -176,8 +176,9 @@ fn a_problem_names_what_is_wrong_with_the_lists() {
         ),
         (
             "[forget]\npaths = [\"/a[\"]".to_string(),
-            "4:10: the pattern `/a[` is not valid: unclosed character class; missing ']' | put \
-             `\\\\` (in TOML's double quotes) before a special character that is meant literally",
+            "4:10: the pattern `/a[` has a bracket that is not closed | put `\\\\` (in TOML's \
+             double quotes) before a special character that is meant literally, or write several \
+             patterns",
         ),
         (
             "[rollback]\nretention = { days = -1 }".to_string(),

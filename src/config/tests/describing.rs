@@ -86,13 +86,15 @@ fn a_problem_names_what_is_wrong_with_an_entry() {
         ),
         (
             entry("\"~/a[\"", ""),
-            "4:8: the pattern `~/a[` is not valid: unclosed character class; missing ']' | put \
-             `\\\\` (in TOML's double quotes) before a special character that is meant literally",
+            "4:8: the pattern `~/a[` has a bracket that is not closed | put `\\\\` (in TOML's \
+             double quotes) before a special character that is meant literally, or write several \
+             patterns",
         ),
         (
             entry("\"/a[b/]c\"", ""),
-            "4:8: the pattern `/a[b/]c` has a slash in brackets | write a simpler pattern, or \
-             several entries",
+            "4:8: the pattern `/a[b/]c` has a slash in brackets | put `\\\\` (in TOML's \
+             double quotes) before a special character that is meant literally, or write several \
+             patterns",
         ),
         (
             entry("7", ""),

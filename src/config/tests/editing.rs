@@ -138,7 +138,7 @@ fn an_edit_that_would_not_be_valid_is_refused() {
          one of the two entries"
     );
     let error = add_forget(EXAMPLE, "/a[").unwrap_err();
-    assert!(error.to_string().contains("is not valid: unclosed character class"), "{error}");
+    assert!(error.to_string().contains("has a bracket that is not closed"), "{error}");
     let path = TreePath::parse(b"/a/\xff").unwrap();
     let error = add_entry(EXAMPLE, Path::new("/persist"), &path, EntryKind::Dir, None).unwrap_err();
     assert_eq!(
