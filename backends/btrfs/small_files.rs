@@ -34,11 +34,10 @@ pub(crate) fn read_small_files(
         Some((file.number.get(), at))
     }));
     wanted.sort_unstable();
-    let runs: Vec<&[(u64, usize)]> = wanted.chunk_by(|a, b| b.0 - a.0 <= GAP).collect();
-    let found = in_threads(&runs, |runs| {
+    let found = in_threads(&wanted, |share| {
         let mut search = Searcher::subvolume(tree.fd.as_fd(), top);
         let mut found = Vec::new();
-        for run in runs {
+        for run in share.chunk_by(|a, b| b.0 - a.0 <= GAP) {
             read_run(&mut search, run, files, &mut found)?;
         }
         Ok(found)
