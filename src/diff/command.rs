@@ -15,6 +15,7 @@ use dirfd::path::Escaped;
 use dirfd::{Error, TreePath};
 use rustix::fs::OFlags;
 
+use crate::catalogue::Catalogue;
 use crate::cli::arguments::{Cli, Diff, Format, GroupBy};
 use crate::cli::invocation::{Failure, in_tree, load_config};
 use crate::config::Config;
@@ -85,7 +86,9 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
         let (view, former) = (backend.view(live)?, blank.map(|blank| backend.view(blank)));
         let former = former.transpose()?;
         let former = blank.zip(former.as_ref().map(AsFd::as_fd));
-        let (owners, warnings) = Ownerships::read(backend.as_ref(), former, (live, view.as_fd()))?;
+        let live_view = (live, view.as_fd());
+        let (owners, warnings) =
+            Ownerships::read(backend.as_ref(), former, live_view, &found.changes)?;
         warnings.iter().for_each(ui::report_warning);
         let (out, style) = (io::stdout().lock(), ui::style_of_output(cli));
         match args.format {
@@ -120,7 +123,12 @@ fn find_and_judge(
         let (send, digests) = mpsc::sync_channel(1);
         scope.spawn(move || {
             let most = config.evidence.old_roots as usize;
-            let see = |digest| send.send(Ok(digest)).is_ok();
+            let see = |digest| {
+                let is_asked = send.send(Ok(digest)).is_ok();
+                // The catalogue is asked about what digests agree on: it is read while nobody waits for it.
+                Catalogue::well_known();
+                is_asked
+            };
             if let Err(why) = read_digests(backend, blank, most, see) {
                 // Nobody listens any more where the trees could not be compared.
                 let _ = send.send(Err(why));
