@@ -7,11 +7,13 @@ use std::thread;
 
 use backends::{Backend, Life, Tree};
 use dirfd::lookup_in_order::LookupInOrder;
-use dirfd::{ChangeKind, Error, Facts, FileType, Result};
+use dirfd::{ChangeKind, Changes, Error, Facts, FileType, Result};
 
 use crate::diff::DiffRow;
 use crate::owners::installed_since::PackageChange;
-use crate::owners::{InstalledSince, OwnerFacts, Owners, Ownership, installed_since};
+use crate::owners::{
+    InstalledSince, OwnerFacts, Owners, Ownership, installed_since, is_in_package_database,
+};
 
 /// Tells whose the changes of a diff are, of each when it is asked.
 pub(crate) struct Ownerships<'v> {
@@ -22,13 +24,16 @@ pub(crate) struct Ownerships<'v> {
 }
 
 impl<'v> Ownerships<'v> {
-    /// Reads both trees, each given with its view. Also returns what could not be read, and why.
+    /// Reads what tells of the owners of these changes in both trees, each given with its view. Also returns what
+    /// could not be read, and why.
     pub(crate) fn read(
         backend: &dyn Backend,
         blank: Option<(&Tree, BorrowedFd<'v>)>,
         live: (&Tree, BorrowedFd<'v>),
+        changes: &Changes,
     ) -> Result<(Self, Vec<String>)> {
-        let (trees, warnings) = OwnersOfTrees::read(backend, blank.map(|(tree, _)| tree), live.0)?;
+        let blank_tree = blank.map(|(tree, _)| tree);
+        let (trees, warnings) = OwnersOfTrees::read(backend, blank_tree, live.0, changes)?;
         let installed = trees.blank.as_ref().map(|blank| installed_since(blank, &trees.live));
         let lookup = |(tree, view): (&Tree, BorrowedFd<'v>)| match LookupInOrder::new(view) {
             Ok(lookup) => Ok(RefCell::new(lookup)),
@@ -61,16 +66,19 @@ impl<'v> Ownerships<'v> {
 /// What tells of the owners of both trees.
 pub(crate) struct OwnersOfTrees {
     live: Owners,
+    /// `None` too where no change asks for it.
     blank: Option<Owners>,
 }
 
 impl OwnersOfTrees {
-    /// Reads both trees. Who had files open in live when somebody looked is written down beside the old roots.
+    /// Reads live, and blank if any of the changes asks for it. Who had files open in live when somebody looked is written down beside the old roots.
     pub(crate) fn read(
         backend: &dyn Backend,
         blank: Option<&Tree>,
         live: &Tree,
+        changes: &Changes,
     ) -> Result<(Self, Vec<String>)> {
+        let blank = blank.filter(|_| asks_blank(changes));
         let view = backend.view(live)?;
         let life = match backend.old_dir()? {
             // One that cannot be read tells nothing.
@@ -114,4 +122,15 @@ impl OwnersOfTrees {
         };
         owners.owner_of(path, &facts)
     }
+}
+
+/// Whether blank tells more than live does: of what is gone, and of packages that were not as they are.
+fn asks_blank(changes: &Changes) -> bool {
+    let mut cursor = changes.cursor();
+    while let Some((path, kind, _)) = cursor.next_row() {
+        if kind == ChangeKind::Removed || is_in_package_database(path) {
+            return true;
+        }
+    }
+    false
 }

@@ -85,7 +85,7 @@ impl<'a> Explainer<'a> {
         let digests = digests.into_iter().map(Ok);
         let is_stamp = |path: &[u8]| catalogue.mtime_counts(path);
         let classes = ask_old_roots(backend, live, &changes, &mut verdicts, digests, is_stamp)?;
-        let (owners, warnings) = OwnersOfTrees::read(backend, blank, live)?;
+        let (owners, warnings) = OwnersOfTrees::read(backend, blank, live, &changes)?;
         warnings.iter().for_each(ui::report_warning);
         Ok(Self { backend, config, catalogue, blank, live, changes, verdicts, classes, owners })
     }

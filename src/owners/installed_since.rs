@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::join::Owners;
 use super::owner::Owner;
+use super::{dpkg, pacman, rpm};
 
 /// What happened to a package between blank and live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +53,13 @@ impl InstalledSince {
     }
 }
 
+/// Whether a path belongs to a package database. Where nothing did change there, no package came, went or changed.
+pub fn is_in_package_database(path: &[u8]) -> bool {
+    let [first_rpm, second_rpm] = rpm::DATABASES;
+    let databases = [dpkg::DIRECTORY, pacman::DIRECTORY, first_rpm, second_rpm];
+    databases.iter().any(|database| path.starts_with(database.as_bytes()))
+}
+
 /// Compares the package databases of two trees. Only packages that are installed count: of one that was removed,
 /// the configuration may be left.
 pub fn installed_since(blank: &Owners, live: &Owners) -> InstalledSince {
@@ -72,4 +80,23 @@ pub fn installed_since(blank: &Owners, live: &Owners) -> InstalledSince {
         changes.insert(name, PackageChange::Removed);
     }
     InstalledSince { changes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_a_database_belong_to_it() {
+        for path in [
+            "var/lib/dpkg/status",
+            "var/lib/dpkg/info/a.list",
+            "var/lib/pacman/local/a-1-1/desc",
+            "usr/lib/sysimage/rpm/rpmdb.sqlite-wal",
+            "var/lib/rpm/rpmdb.sqlite",
+        ] {
+            assert!(is_in_package_database(path.as_bytes()), "{path}");
+        }
+        assert!(!is_in_package_database(b"var/lib/postgresql"));
+    }
 }

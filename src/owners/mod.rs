@@ -25,6 +25,6 @@ pub mod tmpfiles;
 pub mod unit_directories;
 pub mod usr_merge;
 
-pub use installed_since::{InstalledSince, installed_since};
+pub use installed_since::{InstalledSince, installed_since, is_in_package_database};
 pub use join::Owners;
 pub use owner::{Certainty, How, Owner, OwnerFacts, Ownership};
