@@ -1,9 +1,9 @@
 //! `[forget]`: patterns for paths that are declared disposable.
 //!
 //! A pattern is an absolute path with wildcards as in `.gitignore`: `?` is one byte, `*` and `[…]`
-//! stop at slashes, `**` crosses them, `{a,b}` is either ([`path_pattern`](crate::catalogue::path_pattern)). It matches what it names and everything
-//! below that: `/root/.cache` forgets the directory with its content, `/var/cache/**` only what is
-//! below `/var/cache`. Names are matched as bytes.
+//! stop at slashes, `**` crosses them, `{a,b}` is either ([`path_pattern`](crate::catalogue::path_pattern)).
+//! It matches what it names and everything below that: `/root/.cache` forgets the directory with its
+//! content, `/var/cache/**` only what is below `/var/cache`. Names are matched as bytes.
 
 use toml::Spanned;
 use toml::de::DeValue;

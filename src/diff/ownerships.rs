@@ -71,7 +71,8 @@ pub(crate) struct OwnersOfTrees {
 }
 
 impl OwnersOfTrees {
-    /// Reads live, and blank if any of the changes asks for it. Who had files open in live when somebody looked is written down beside the old roots.
+    /// Reads live, and blank if any of the changes asks for it. Who had files open in live when somebody looked is
+    /// written down beside the old roots.
     pub(crate) fn read(
         backend: &dyn Backend,
         blank: Option<&Tree>,

@@ -47,7 +47,8 @@ pub(crate) fn read_digest_of(
 }
 
 /// The class of each change, and which strays are regenerated, which `verdicts` then say, by the digests of the
-/// youngest old roots. `mtime_counts` tells of a path whether the time of writing is what it is there for. `None` if there are no digests.
+/// youngest old roots. `mtime_counts` tells of a path whether the time of writing is what it is there for. `None` if
+/// there are no digests.
 pub(crate) fn ask_old_roots(
     backend: &dyn Backend,
     live: &Tree,

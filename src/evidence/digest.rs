@@ -32,8 +32,6 @@ pub struct DigestHeader {
     pub cut: Option<String>,
     /// How many paths it has.
     pub paths: usize,
-    /// Files with more bytes were not read.
-    pub content_limit: u64,
 }
 
 /// What differed from blank in one old root.

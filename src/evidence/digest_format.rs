@@ -1,10 +1,11 @@
-//! A digest as bytes: one line of JSON that says what it is of, the paths in compressed columns, and a checksum.
+//! A digest as bytes: a line of JSON with the version of the format, what zstd made of the rest, and a checksum.
 //! Pure.
 //!
-//! The columns are in postcard's encoding, and all of them go through zstd. The checksum, 16 bytes of BLAKE3 of
-//! all that is before it, is looked at first: a digest that was cut or in which a bit flipped is refused.
+//! The rest is one more line of JSON, which says what the digest is of, and the paths in columns, in postcard's
+//! encoding. Both are compressed together: of a boot that changed little, that line is a fourth. The checksum, 16 bytes
+//! of BLAKE3 of all that is before it, is looked at first: a digest that was cut or in which a bit flipped is refused.
 
-use std::io::Read;
+use std::io::{self, BufRead, BufReader, Read};
 
 use dirfd::fingerprint::short_hash;
 use dirfd::path::Escaped;
@@ -12,32 +13,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::digest::{Digest, DigestHeader};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const CHECKSUM: usize = 16;
 /// The best of zstd's fast levels: nobody waits for a digest to be written, and who reads one takes as long.
 const LEVEL: i32 = 9;
 /// How much smaller zstd makes most columns: room for so much is made at once.
 const USUAL_RATIO: usize = 4;
-/// Maximum size of the columns in bytes, before compression.
-const MAX_COLUMNS: u64 = 1 << 30;
+/// Maximum size in bytes of what is compressed.
+const MAX_UNPACKED: u64 = 1 << 30;
 
 /// The first line.
 #[derive(Debug, Serialize, Deserialize)]
 struct FirstLine {
     /// The version of this format.
     digest: u32,
-    #[serde(flatten)]
-    header: DigestHeader,
 }
 
 impl Digest {
     /// The bytes of the digest; the error says why there are none.
     pub fn encode(&self) -> Result<Vec<u8>, String> {
-        let first = FirstLine { digest: VERSION, header: self.header().clone() };
-        let mut bytes = serde_json::to_vec(&first).map_err(|e| e.to_string())?;
+        let json = |e: serde_json::Error| e.to_string();
+        let mut bytes = serde_json::to_vec(&FirstLine { digest: VERSION }).map_err(json)?;
         bytes.push(b'\n');
-        let columns = postcard::to_stdvec(self.columns()).map_err(|e| e.to_string())?;
-        bytes.extend(zstd::bulk::compress(&columns, LEVEL).map_err(|e| e.to_string())?);
+        let mut packed = serde_json::to_vec(self.header()).map_err(json)?;
+        packed.push(b'\n');
+        let packed = postcard::to_extend(self.columns(), packed).map_err(|e| e.to_string())?;
+        bytes.extend(zstd::bulk::compress(&packed, LEVEL).map_err(|e| e.to_string())?);
         let checksum = checksum(&bytes);
         bytes.extend(checksum);
         Ok(bytes)
@@ -45,11 +46,12 @@ impl Digest {
 
     /// Reads a digest; the error says what is wrong with it, in one line.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let (header, columns) = split(bytes)?;
-        let mut unpacked = Vec::with_capacity(columns.len().saturating_mul(USUAL_RATIO));
-        let decoder = zstd::stream::read::Decoder::new(columns).map_err(|e| e.to_string())?;
-        decoder.take(MAX_COLUMNS).read_to_end(&mut unpacked).map_err(|e| e.to_string())?;
-        Self::decode_columns(header, &unpacked)
+        let packed = packed_part(bytes)?;
+        let mut columns = Vec::with_capacity(packed.len().saturating_mul(USUAL_RATIO));
+        let mut unpacked = unpack(packed).map_err(|e| e.to_string())?;
+        let header = read_header(&mut unpacked)?;
+        unpacked.read_to_end(&mut columns).map_err(|e| e.to_string())?;
+        Self::decode_columns(header, &columns)
     }
 
     /// The same of columns that are not compressed.
@@ -64,29 +66,38 @@ impl Digest {
 impl DigestHeader {
     /// Reads what a digest is of, and nothing of its paths; the error says what is wrong with it, in one line.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        Ok(split(bytes)?.0)
+        read_header(&mut unpack(packed_part(bytes)?).map_err(|e| e.to_string())?)
     }
 }
 
-/// What a digest is of, and its compressed columns; an error unless all of it is what was written.
-fn split(bytes: &[u8]) -> Result<(DigestHeader, &[u8]), String> {
+/// The part of a digest that is compressed; an error unless all of it is what was written, in this version.
+fn packed_part(bytes: &[u8]) -> Result<&[u8], String> {
     let (content, found) = bytes.split_last_chunk::<CHECKSUM>().ok_or("it is cut short")?;
     if checksum(content) != *found {
         return Err("it is damaged: its checksum is another one".to_string());
     }
     let end = content.iter().position(|&b| b == b'\n').ok_or("it has no first line")?;
-    // The message may quote the text.
-    let quoted = |e: serde_json::Error| Escaped(e.to_string().as_bytes()).to_string();
-    #[derive(Deserialize)]
-    struct Version {
-        digest: u32,
-    }
-    let Version { digest } = serde_json::from_slice(&content[..end]).map_err(quoted)?;
+    let FirstLine { digest } = serde_json::from_slice(&content[..end]).map_err(quoted)?;
     if digest != VERSION {
         return Err(format!("it has version {digest}, and this program knows {VERSION}"));
     }
-    let first: FirstLine = serde_json::from_slice(&content[..end]).map_err(quoted)?;
-    Ok((first.header, &content[end + 1..]))
+    Ok(&content[end + 1..])
+}
+
+fn unpack(packed: &[u8]) -> io::Result<impl BufRead> {
+    Ok(BufReader::new(zstd::stream::read::Decoder::new(packed)?.take(MAX_UNPACKED)))
+}
+
+/// Reads what a digest is of, which comes first.
+fn read_header(unpacked: &mut impl BufRead) -> Result<DigestHeader, String> {
+    let mut line = Vec::new();
+    unpacked.read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
+    serde_json::from_slice(&line).map_err(quoted)
+}
+
+/// The message may quote the text.
+fn quoted(why: serde_json::Error) -> String {
+    Escaped(why.to_string().as_bytes()).to_string()
 }
 
 fn checksum(content: &[u8]) -> [u8; CHECKSUM] {

@@ -25,7 +25,6 @@ fn header(paths: usize) -> DigestHeader {
         open: Vec::new(),
         cut: None,
         paths,
-        content_limit: 7,
     }
 }
 
@@ -159,9 +158,9 @@ fn with_checksum(content: &[u8]) -> Vec<u8> {
 
 #[test]
 fn another_version_is_refused_by_its_number_whatever_follows() {
-    let why = Digest::decode(&with_checksum(b"{\"digest\":2}\nnew")).unwrap_err();
-    assert_eq!(why, "it has version 2, and this program knows 1");
-    let why = Digest::decode(&with_checksum(b"{\"digest\":1,\"tr\\nee\":1}\n")).unwrap_err();
+    let why = Digest::decode(&with_checksum(b"{\"digest\":3,\"b\":1}\nnew")).unwrap_err();
+    assert_eq!(why, "it has version 3, and this program knows 2");
+    let why = Digest::decode(&with_checksum(b"{\"digest\":2,\"digest\":\"a\\n\"}\n")).unwrap_err();
     assert_eq!(why.lines().count(), 1, "{why}");
 }
 

@@ -60,7 +60,6 @@ pub(crate) fn digest_of(made: &[Made<'_>]) -> Option<Digest> {
         open: Vec::new(),
         cut: None,
         paths: made.len(),
-        content_limit: 0,
     };
     let held = contents.map(|content| FileContent { content, target: Vec::new() });
     Digest::new(header, &changes_of(made), held)

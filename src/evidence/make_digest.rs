@@ -9,7 +9,7 @@ use dirfd::fingerprint::FileContent;
 use dirfd::{Changes, Error, Result, TreePath};
 
 use crate::diff::{diff_trees, is_within};
-use crate::evidence::digest::{CONTENT_LIMIT, Digest, DigestHeader};
+use crate::evidence::digest::{Digest, DigestHeader};
 use crate::evidence::read_files::{ChangedFile, read_files};
 
 /// Compares `tree`, of whose life this is known, with `blank`, and reads what is new in it. `progress` is told
@@ -60,8 +60,7 @@ pub(crate) fn digest_until(
     changes.truncate(paths);
     let cut = (paths < all).then(|| format!("the time was up after {paths} of {all} paths"));
     let DigestOf { tree: id, blank, boots, open } = of;
-    let content_limit = CONTENT_LIMIT;
-    let header = DigestHeader { tree: id, blank, boots, open, cut, paths, content_limit };
+    let header = DigestHeader { tree: id, blank, boots, open, cut, paths };
     Digest::new(header, &changes, held)
         .ok_or_else(|| Error::new(action(tree), "not every path has its content"))
 }

@@ -30,8 +30,8 @@ pub(crate) struct ChangedFile {
     pub(crate) inode: InodeNumber,
 }
 
-/// What each of these files holds in `tree`, which is given with its view; nothing, if it was removed. What cannot be read is a value of its
-/// own, and no error: one file must not keep all others from being told.
+/// What each of these files holds in `tree`, which is given with its view; nothing, if it was removed. What cannot be
+/// read is a value of its own, and no error: one file must not keep all others from being told.
 pub(crate) fn read_files(
     backend: &dyn Backend,
     (tree, view): (&Tree, BorrowedFd<'_>),

@@ -22,7 +22,6 @@ fn digest(boot: &str, blank: TreeId, cut: Option<&str>) -> Vec<u8> {
         open: Vec::new(),
         cut: cut.map(str::to_string),
         paths: 0,
-        content_limit: 0,
     };
     Digest::new(header, &dirfd::Changes::default(), []).unwrap().encode().unwrap()
 }

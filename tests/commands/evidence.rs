@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
+use blankroot::evidence::digest::DigestHeader;
 use serde_json::Value;
 
 use crate::machine::{Machine, on_initialised};
@@ -219,10 +220,8 @@ fn the_boots_that_a_root_has_lived_are_counted() {
         machine.roll_back().expect(0);
         machine.run(&["expire"]).expect(0);
         let digest = fs::read(&digests(machine)[0]).unwrap();
-        let line = digest.split(|&b| b == b'\n').next().unwrap();
-        let header: Value = serde_json::from_slice(line).unwrap();
-        let boots = header["boots"].as_array().unwrap();
-        let ids: Vec<_> = boots.iter().map(|boot| boot["id"].as_str().unwrap()).collect();
+        let boots = DigestHeader::decode(&digest).unwrap().boots;
+        let ids: Vec<_> = boots.iter().map(|boot| boot.id.as_str()).collect();
         assert_eq!(ids, ["a", "b", "c"]);
     });
 }

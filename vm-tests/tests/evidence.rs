@@ -90,8 +90,17 @@ fn settle(system: &mut Namespaces) {
     let said = system.run("journalctl -b -u blankroot-expire.service -o cat -g digest || true");
     assert_eq!(result, "success\n", "{said}");
     print!("{}", quoted(&said));
+    said.lines().filter_map(paths_and_bytes).for_each(|(paths, bytes)| {
+        assert!(bytes <= 30 * paths, "a path takes more than 30 bytes: {said}");
+    });
     let plan = system.run("blankroot expire --dry-run");
     assert!(!plan.contains("the digest of"), "{plan}");
+}
+
+/// `done: make the digest of …: 89 paths, 2600 bytes`
+fn paths_and_bytes(line: &str) -> Option<(usize, usize)> {
+    let (paths, bytes) = line.strip_suffix(" bytes")?.rsplit_once(" paths, ")?;
+    Some((paths.rsplit_once(' ')?.1.parse().ok()?, bytes.parse().ok()?))
 }
 
 /// Boots, with a rollback.

@@ -3,7 +3,7 @@
 #![no_main]
 
 use backends::TreeId;
-use blankroot::evidence::digest::{CONTENT_LIMIT, Digest, DigestHeader};
+use blankroot::evidence::digest::{Digest, DigestHeader};
 use libfuzzer_sys::fuzz_target;
 
 fn rows_of(digest: &Digest) -> Vec<String> {
@@ -26,7 +26,6 @@ fuzz_target!(|data: &[u8]| {
         open: Vec::new(),
         cut: None,
         paths: paths.into(),
-        content_limit: CONTENT_LIMIT,
     };
     let digest = match Digest::decode_columns(header, columns) {
         Ok(digest) => digest,
