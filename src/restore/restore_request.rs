@@ -158,16 +158,23 @@ impl RestorePlanner<'_> {
         self.expect_writable_dir(to)?;
         expect_movable(&present, to)?;
         let (copy, unused) = self.find_set_aside(&present, to, old, path)?;
-        match copy {
-            Some(copy) => {
-                let found = look_up(self.machine, &copy)?;
-                let locks = found.map(|found| missing_locks(old, found.place(), path));
-                self.plan.steps.push(RestoreStep::Exchange { to: to.clone(), copy });
-                if let Some(locks) = locks.transpose()?.flatten() {
-                    self.plan.steps.push(RestoreStep::Lock { to: to.clone(), locks });
-                }
+        let (found, copy) = match (copy, self.find_unnamed_copy(to, old, path)?) {
+            (Some(copy), _) => (look_up(self.machine, &copy)?, copy),
+            (None, Some(unnamed)) => {
+                let found = look_up(self.machine, &unnamed)?;
+                let step = ApplyStep::Name { path: unnamed, source: unused.clone() };
+                self.plan.steps.push(RestoreStep::Prepare(step));
+                (found, unused)
             }
-            None => self.push_copy(path, to, version, Some(unused)),
+            (None, None) => {
+                self.push_copy(path, to, version, Some(unused));
+                return Ok(());
+            }
+        };
+        let locks = found.map(|found| missing_locks(old, found.place(), path));
+        self.plan.steps.push(RestoreStep::Exchange { to: to.clone(), copy });
+        if let Some(locks) = locks.transpose()?.flatten() {
+            self.plan.steps.push(RestoreStep::Lock { to: to.clone(), locks });
         }
         Ok(())
     }
@@ -211,7 +218,7 @@ impl RestorePlanner<'_> {
         self.plan.steps.push(RestoreStep::Copy { old_root, path, to, set_aside });
     }
 
-    /// The whole copy that lacks its name since an exchange without a call for it was cut short.
+    /// The whole copy that lacks its name, or waits for it, since an exchange without a call for it was cut short.
     fn find_unnamed_copy(
         &self,
         to: &TreePath,

@@ -18,7 +18,9 @@ use dirfd::{TreeName, TreePath};
 use support::kernel::create_subvolume;
 use support::oracle;
 use support::sandbox::on_btrfs;
+use support::without_exchange::on_fuse2fs;
 
+use crate::without_exchange::RENAMES;
 use crate::{ERRNOS, check_disk, cut_everywhere, small_disk};
 
 /// What is restored, and what is there.
@@ -97,17 +99,24 @@ fn walk(path: &Path) -> Option<oracle::Tree> {
 }
 
 fn build(top: &Path, variant: Variant) -> Setup {
+    build_in(top, variant, |tree| create_subvolume(tree).unwrap())
+}
+
+/// The same where a tree is made otherwise.
+fn build_in(top: &Path, variant: Variant, make_tree: impl Fn(&Path)) -> Setup {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let case = top.join(format!("restore {}", NEXT.fetch_add(1, Ordering::Relaxed)));
     fs::create_dir(&case).unwrap();
     for tree in ["root", "old"] {
-        create_subvolume(&case.join(tree)).unwrap();
+        make_tree(&case.join(tree));
     }
     let dir = case.join("old/srv/deep/a b");
     fs::create_dir_all(&dir).unwrap();
     fill(&dir);
     fs::write(case.join("old/srv/deep/locked"), "old").unwrap();
-    set_flags(&case.join("old/srv/deep/locked"), rustix::fs::IFlags::IMMUTABLE);
+    if variant == Variant::Locked {
+        set_flags(&case.join("old/srv/deep/locked"), rustix::fs::IFlags::IMMUTABLE);
+    }
     if variant != Variant::Missing {
         let dir = case.join("root/srv/deep/a b");
         fs::create_dir_all(&dir).unwrap();
@@ -204,6 +213,15 @@ impl Setup {
         assert!(self.is(&self.case.join("old").join(self.variant.path()), &self.old), "{what}");
     }
 
+    /// The same where between two renames nothing has the name.
+    fn check_nothing_lost(&self, what: &str) {
+        let present = self.present.as_ref().unwrap();
+        let dir = fs::read_dir(self.live().parent().unwrap()).unwrap();
+        let paths: Vec<PathBuf> = dir.map(|entry| entry.unwrap().path()).collect();
+        let is_there = paths.iter().any(|path| self.is(path, present));
+        assert!(is_there, "{what}: the present one is lost; there is {paths:?}");
+    }
+
     fn check_done(&self, what: &str) {
         self.check_safe(what);
         let found = walk(&self.live()).unwrap();
@@ -261,6 +279,37 @@ fn whatever_fails_in_a_restore_nothing_is_lost_and_the_next_run_finishes() {
                     let (result, _) = run_with(Some(fault), None, || setup.restore());
                     assert!(result.is_err(), "{what}: nobody noticed");
                     setup.check_safe(&what);
+                    setup.restore_again(&what);
+                    setup.check_done(&what);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn where_nothing_can_be_exchanged_nothing_is_lost_and_the_next_run_finishes() {
+    on_fuse2fs(|top| {
+        let build = |variant| build_in(top, variant, |tree| fs::create_dir(tree).unwrap());
+        for variant in [Variant::Dir, Variant::File] {
+            let setup = build(variant);
+            let (result, passed) = run_with(None, None, || setup.restore());
+            result.unwrap();
+            setup.check_done("undisturbed");
+            let renames = passed.iter().enumerate().filter(|(_, at)| at.starts_with("exchange: "));
+            let renames: Vec<(usize, &&str)> = renames.collect();
+            assert_eq!(renames.iter().map(|(_, point)| **point).collect::<Vec<_>>(), RENAMES);
+            for (position, point) in renames {
+                for fault in [
+                    Fault::FailNth(position, crate::ENOSPC),
+                    Fault::CutBeforeNth(position),
+                    Fault::CutAfterNth(position),
+                ] {
+                    let what = format!("restore {variant:?}, {fault:?} ({point})");
+                    let setup = build(variant);
+                    let (result, _) = run_with(Some(fault), None, || setup.restore());
+                    assert!(result.is_err(), "{what}: nobody noticed");
+                    setup.check_nothing_lost(&what);
                     setup.restore_again(&what);
                     setup.check_done(&what);
                 }

@@ -31,7 +31,8 @@ use crate::ENOSPC;
 use crate::keep::patiently;
 
 /// What takes the place of one call.
-const RENAMES: [&str; 3] = ["exchange: name beside", "exchange: set aside", "exchange: name"];
+pub(crate) const RENAMES: [&str; 3] =
+    ["exchange: name beside", "exchange: set aside", "exchange: name"];
 
 fn place<'d>(dir: &'d File, name: &'d CStr) -> Place<'d> {
     Place { dir: dir.as_fd(), name }
