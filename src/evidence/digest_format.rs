@@ -2,7 +2,7 @@
 //! Pure.
 //!
 //! The rest is one more line of JSON, which says what the digest is of, and the paths in columns, in postcard's
-//! encoding. Both are compressed together: of a boot that changed little, that line is a fourth. The checksum, 16 bytes
+//! encoding. Both are compressed together: of a boot that changed little, that line is a third. The checksum, 16 bytes
 //! of BLAKE3 of all that is before it, is looked at first: a digest that was cut or in which a bit flipped is refused.
 
 use std::io::{self, BufRead, BufReader, Read};

@@ -90,7 +90,9 @@ fn settle(system: &mut Namespaces) {
     let said = system.run("journalctl -b -u blankroot-expire.service -o cat -g digest || true");
     assert_eq!(result, "success\n", "{said}");
     print!("{}", quoted(&said));
-    said.lines().filter_map(paths_and_bytes).for_each(|(paths, bytes)| {
+    // What the digest is of takes room, too: the first, of the installed system, has no path at all.
+    let made = said.lines().filter_map(paths_and_bytes).filter(|(paths, _)| *paths > 50);
+    made.for_each(|(paths, bytes)| {
         assert!(bytes <= 30 * paths, "a path takes more than 30 bytes: {said}");
     });
     let plan = system.run("blankroot expire --dry-run");
