@@ -158,23 +158,19 @@ impl RestorePlanner<'_> {
         self.expect_writable_dir(to)?;
         expect_movable(&present, to)?;
         let (copy, unused) = self.find_set_aside(&present, to, old, path)?;
-        let (found, copy) = match (copy, self.find_unnamed_copy(to, old, path)?) {
-            (Some(copy), _) => (look_up(self.machine, &copy)?, copy),
-            (None, Some(unnamed)) => {
-                let found = look_up(self.machine, &unnamed)?;
-                let step = ApplyStep::Name { path: unnamed, source: unused.clone() };
-                self.plan.steps.push(RestoreStep::Prepare(step));
-                (found, unused)
+        if let Some(copy) = copy {
+            let found = look_up(self.machine, &copy)?;
+            let locks = found.map(|found| missing_locks(old, found.place(), path));
+            self.plan.steps.push(RestoreStep::Exchange { to: to.clone(), copy });
+            if let Some(locks) = locks.transpose()?.flatten() {
+                self.plan.steps.push(RestoreStep::Lock { to: to.clone(), locks });
             }
-            (None, None) => {
-                self.push_copy(path, to, version, Some(unused));
-                return Ok(());
-            }
-        };
-        let locks = found.map(|found| missing_locks(old, found.place(), path));
-        self.plan.steps.push(RestoreStep::Exchange { to: to.clone(), copy });
-        if let Some(locks) = locks.transpose()?.flatten() {
-            self.plan.steps.push(RestoreStep::Lock { to: to.clone(), locks });
+        } else if let Some(unnamed) = self.find_unnamed_copy(to, old, path)? {
+            let step = ApplyStep::Name { path: unnamed, source: unused.clone() };
+            self.plan.steps.push(RestoreStep::Prepare(step));
+            self.plan.steps.push(RestoreStep::Exchange { to: to.clone(), copy: unused });
+        } else {
+            self.push_copy(path, to, version, Some(unused));
         }
         Ok(())
     }
