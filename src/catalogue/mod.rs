@@ -3,7 +3,7 @@
 
 pub mod catalogue_entry;
 pub(crate) mod path_pattern;
-mod pattern_tree;
+pub(crate) mod pattern_tree;
 mod well_known;
 
 use std::collections::HashSet;

@@ -1,8 +1,9 @@
-//! The grammar of paths with wildcards, in the catalogue, in `[forget]` and where homes are left out.
+//! The grammar of paths with wildcards, in the catalogue and, without homes, in `[forget]`.
 //!
 //! Names are bytes, and only `**` crosses a slash: a class in brackets is one byte of a name, as POSIX has it. Braces
-//! become patterns of their own, and each name of a path is matched by itself, without a regular expression: hundreds
-//! of those would take longer to compile than the rest of a boot's work takes. A test compares all this to `globset`.
+//! become patterns of their own, and a [`PatternTree`](super::pattern_tree) matches each name of a path by itself,
+//! without a regular expression: hundreds of those would take longer to compile than the rest of a boot's work takes.
+//! A test compares all this to `globset`.
 
 /// A pattern without braces, name by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,34 +82,6 @@ impl PathPattern {
         choices.read(0)?.into_iter().map(parse).collect()
     }
 
-    /// Whether this very path is meant, which begins where the pattern does.
-    pub(crate) fn matches(&self, path: &[u8]) -> bool {
-        let (mut part, mut rest) = (0, Some(path));
-        // Where the last `**` stands, and how far it reaches; an earlier one never needs to reach further.
-        let mut star: Option<(usize, Option<&[u8]>)> = None;
-        while let Some(names) = rest {
-            let (name, after) = split_name(names);
-            match self.parts.get(part) {
-                Some(PatternPart::AnyDepth) if part + 1 == self.parts.len() => return true,
-                Some(PatternPart::AnyDepth) => {
-                    star = Some((part, rest));
-                    part += 1;
-                }
-                Some(meant) if meant.matches(name) => {
-                    part += 1;
-                    rest = after;
-                }
-                _ => {
-                    let Some((at, reach)) = star else { return false };
-                    rest = reach.and_then(|names| split_name(names).1);
-                    star = Some((at, rest));
-                    part = at + 1;
-                }
-            }
-        }
-        part == self.parts.len()
-    }
-
     /// How much it says of a path, as if its `**` stood for nothing.
     pub(crate) fn specificity(&self) -> Specificity {
         let mut specificity = Specificity::default();
@@ -160,17 +133,6 @@ impl Ord for Specificity {
 impl PartialOrd for Specificity {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
-    }
-}
-
-impl PatternPart {
-    /// Whether a path's one name is meant.
-    fn matches(&self, name: &[u8]) -> bool {
-        match self {
-            Self::Name(own) => own == name,
-            Self::Wildcards(own) => own.matches(name),
-            Self::AnyDepth => true,
-        }
     }
 }
 
@@ -334,14 +296,6 @@ impl Choices<'_> {
         let byte = self.text.get(self.at).copied();
         self.at += usize::from(byte.is_some());
         byte
-    }
-}
-
-/// A path's first name, and the names below it.
-fn split_name(path: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match path.iter().position(|&b| b == b'/') {
-        Some(end) => (&path[..end], Some(&path[end + 1..])),
-        None => (path, None),
     }
 }
 

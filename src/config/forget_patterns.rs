@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::catalogue::path_pattern::PathPattern;
+use crate::catalogue::pattern_tree::PatternTree;
 use crate::config::reader::{Position, Problems, TableReader, quoted, type_words};
 
 /// One pattern as it was declared.
@@ -24,8 +25,8 @@ pub struct ForgetPattern {
 #[derive(Clone, Debug, Default)]
 pub struct ForgetList {
     patterns: Vec<ForgetPattern>,
-    /// What each of them stands for, one for each choice in its braces, with its place in `patterns`.
-    choices: Vec<(PathPattern, usize)>,
+    /// What each of them stands for, one for each choice in its braces, as the entry of its place in `patterns`.
+    choices: PatternTree,
 }
 
 impl ForgetList {
@@ -39,10 +40,17 @@ impl ForgetList {
     /// A path is forgotten too when one of its parents is named; see
     /// [`covers`](Self::covers) for one path, and `classify` for many.
     pub fn names(&self, path: &[u8]) -> Option<usize> {
-        if path.is_empty() {
+        // Most machines have none, and this answer allocates nothing.
+        if self.patterns.is_empty() {
             return None;
         }
-        self.choices.iter().find(|(choice, _)| choice.matches(path)).map(|&(_, index)| index)
+        let mut first: Option<usize> = None;
+        self.choices.walk(path, 0, &mut |found| {
+            if found.named_bytes == path.len() {
+                first = Some(first.map_or(found.entry(), |first| first.min(found.entry())));
+            }
+        });
+        first
     }
 
     /// The index of the pattern that names this path or the outermost of its parents that is named.
@@ -57,7 +65,7 @@ impl ForgetList {
         for value in table.list("paths", problems) {
             if let Some((pattern, choices)) = read_pattern(value, problems) {
                 let index = list.patterns.len();
-                list.choices.extend(choices.into_iter().map(|choice| (choice, index)));
+                choices.iter().for_each(|choice| list.choices.insert(choice, index, false));
                 list.patterns.push(pattern);
             }
         }
@@ -151,6 +159,15 @@ mod tests {
         ] {
             assert_eq!(forget.covers(path.as_bytes()), pattern, "{path}");
         }
+    }
+
+    #[test]
+    fn of_several_patterns_the_first_is_told_and_the_outermost_place() {
+        let forget = list(&["/a/*", "/a/b", "/{a,c}/b/**", "/c"]);
+        for (path, pattern) in [("a/b", 0), ("a/b/d", 0), ("c/b/d", 3)] {
+            assert_eq!(forget.covers(path.as_bytes()), Some(pattern), "{path}");
+        }
+        assert_eq!((forget.names(b"a/b/d"), forget.names(b"c/b")), (Some(2), None));
     }
 
     #[test]
