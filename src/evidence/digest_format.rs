@@ -19,8 +19,10 @@ const CHECKSUM: usize = 16;
 const LEVEL: i32 = 9;
 /// How much smaller zstd makes most columns: room for so much is made at once.
 const USUAL_RATIO: usize = 4;
-/// Maximum size in bytes of what is compressed.
-const MAX_UNPACKED: u64 = 1 << 30;
+/// Maximum size in bytes of the line that says what a digest is of, uncompressed.
+const MAX_HEADER: u64 = 64 << 20;
+/// Maximum size in bytes of the columns, uncompressed.
+const MAX_COLUMNS: u64 = 1 << 30;
 
 /// The first line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,7 +52,7 @@ impl Digest {
         let mut columns = Vec::with_capacity(packed.len().saturating_mul(USUAL_RATIO));
         let mut unpacked = unpack(packed).map_err(|e| e.to_string())?;
         let header = read_header(&mut unpacked)?;
-        unpacked.read_to_end(&mut columns).map_err(|e| e.to_string())?;
+        unpacked.take(MAX_COLUMNS).read_to_end(&mut columns).map_err(|e| e.to_string())?;
         Self::decode_columns(header, &columns)
     }
 
@@ -85,13 +87,13 @@ fn packed_part(bytes: &[u8]) -> Result<&[u8], String> {
 }
 
 fn unpack(packed: &[u8]) -> io::Result<impl BufRead> {
-    Ok(BufReader::new(zstd::stream::read::Decoder::new(packed)?.take(MAX_UNPACKED)))
+    Ok(BufReader::new(zstd::stream::read::Decoder::new(packed)?))
 }
 
 /// Reads what a digest is of, which comes first.
 fn read_header(unpacked: &mut impl BufRead) -> Result<DigestHeader, String> {
     let mut line = Vec::new();
-    unpacked.read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
+    unpacked.take(MAX_HEADER).read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
     serde_json::from_slice(&line).map_err(quoted)
 }
 

@@ -74,6 +74,16 @@ impl SourceFile {
         found
     }
 
+    /// Statements that read a file to its end and do not say how much of it at most.
+    pub fn statements_that_read_to_the_end(&self) -> Vec<&str> {
+        let reads = ["fs::read(", "read_to_string(", "read_to_end("];
+        let statements = self.production_code().split([';', '{', '}']).map(str::trim);
+        statements
+            .filter(|statement| reads.iter().any(|read| statement.contains(read)))
+            .filter(|statement| !statement.contains(".take("))
+            .collect()
+    }
+
     /// The code up to the tests, which stand last in a file.
     fn production_code(&self) -> &str {
         let tests = self.code.find("#[cfg(test)]\nmod ").or(self.code.find("#[cfg(test)]\n#[path"));
@@ -248,5 +258,15 @@ mod tests {
         let text = "//! Doc.\n\nfn f() {\n    // why\n    let s = \"two\n\n      lines\";\n}\n/* a\n b */\n\
                     #[cfg(test)]\nmod tests {\n}\n";
         assert_eq!(SourceFile::new("src/log.rs", text).production_lines(), 4);
+    }
+
+    #[test]
+    fn a_read_to_the_end_needs_a_bound_in_its_own_statement() {
+        let text = "fn f() {\n    one.read_to_end(&mut bytes)?;\n    two\n        .take(5)\n        \
+                    .read_to_end(&mut bytes)?;\n    if true { fs::read(path) } else { // fs::read(\n    }\n}\n\
+                    #[cfg(test)]\nmod tests { fn g() { fs::read_to_string(path); } }";
+        let file = SourceFile::new("src/log.rs", text);
+        let found = file.statements_that_read_to_the_end();
+        assert_eq!(found, ["one.read_to_end(&mut bytes)?", "fs::read(path)"]);
     }
 }
