@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::catalogue::catalogue_entry::Advice;
 use crate::catalogue::path_pattern::PatternPart;
-use crate::config::forget_patterns::parse_pattern;
+use crate::config::pattern_list::parse_pattern;
 
 fn find(path: &str) -> Option<(&'static str, bool)> {
     let path = path.strip_prefix('/').unwrap();

@@ -3,11 +3,11 @@
 pub mod edit;
 pub mod entry;
 pub mod evidence_options;
-pub(crate) mod forget_patterns;
 pub mod lock_and_write;
 pub(crate) mod other_root;
 pub(crate) mod own_catalogue;
 pub mod ownership;
+pub(crate) mod pattern_list;
 pub mod reader;
 pub mod rollback_options;
 pub mod root;
@@ -34,7 +34,7 @@ use toml::de::DeTable;
 use crate::catalogue::Catalogue;
 use crate::catalogue::catalogue_entry::CatalogueEntry;
 use crate::config::evidence_options::EvidenceOptions;
-use crate::config::forget_patterns::ForgetList;
+use crate::config::pattern_list::PatternList;
 use crate::config::reader::{ConfigError, Position, Problems, TableReader};
 use crate::config::rollback_options::RollbackOptions;
 use crate::config::root::RootConfig;
@@ -64,7 +64,7 @@ pub struct Config {
     /// Where kept state lives, and what is kept.
     pub storages: Vec<Storage>,
     /// What is declared disposable.
-    pub forget: ForgetList,
+    pub forget: PatternList,
     /// What old roots are asked.
     pub evidence: EvidenceOptions,
     /// What its owner knows of state, beside the catalogue that comes with the program.
@@ -92,11 +92,18 @@ impl Config {
 
     /// Checks `text`; `file` is only named in messages. All problems come back at once.
     pub fn parse(file: &Path, text: &[u8]) -> Result<Self, ConfigError> {
-        let ConfigParts { root, rollback, storages, forget, evidence, catalogue_entries } =
-            parse_document(file, text, read_parts)?;
-        let (file, text) = (file.to_path_buf(), String::from_utf8_lossy(text).into_owned());
-        let seen = None;
-        Ok(Self { file, text, seen, root, rollback, storages, forget, evidence, catalogue_entries })
+        let parts = parse_document(file, text, read_parts)?;
+        Ok(Self {
+            file: file.to_path_buf(),
+            text: String::from_utf8_lossy(text).into_owned(),
+            seen: None,
+            root: parts.root,
+            rollback: parts.rollback,
+            storages: parts.storages,
+            forget: parts.forget,
+            evidence: parts.evidence,
+            catalogue_entries: parts.catalogue_entries,
+        })
     }
 
     /// The catalogue that comes with the program, with the entries of this configuration.
@@ -174,7 +181,7 @@ struct ConfigParts {
     root: RootConfig,
     rollback: RollbackOptions,
     storages: Vec<Storage>,
-    forget: ForgetList,
+    forget: PatternList,
     evidence: EvidenceOptions,
     catalogue_entries: Vec<CatalogueEntry>,
 }
@@ -200,7 +207,7 @@ fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Config
     let storages = storage::read_storage_list(&mut top, problems, storage::read_storage);
     let forget = top
         .table("forget", "[forget]", problems)
-        .map(|table| ForgetList::read(table, problems))
+        .map(|table| PatternList::read_forget(table, problems))
         .unwrap_or_default();
     let evidence = top
         .table("evidence", "[evidence]", problems)
@@ -212,5 +219,6 @@ fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Config
         rollback.check_against(root, problems);
     }
     validate::check_contradictions(&storages, &forget, problems);
-    Some(ConfigParts { root: root?, rollback, storages, forget, evidence, catalogue_entries })
+    let root = root?;
+    Some(ConfigParts { root, rollback, storages, forget, evidence, catalogue_entries })
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::catalogue::Catalogue;
 use crate::catalogue::catalogue_entry::{Advice, CatalogueEntry};
-use crate::config::forget_patterns::parse_pattern;
+use crate::config::pattern_list::parse_pattern;
 use crate::config::reader::{PlacedText, Problems, TableReader, quoted};
 
 /// Reads all entries, in the order of the file.

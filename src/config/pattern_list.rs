@@ -1,8 +1,8 @@
-//! `[forget]`: patterns for paths that are declared disposable.
+//! Lists of patterns: what is declared disposable (`[forget]`), and what an audit fails for.
 //!
 //! A pattern is an absolute path with wildcards as in `.gitignore`: `?` is one byte, `*` and `[…]`
 //! stop at slashes, `**` crosses them, `{a,b}` is either ([`path_pattern`](crate::catalogue::path_pattern)).
-//! It matches what it names and everything below that: `/root/.cache` forgets the directory with its
+//! It matches what it names and everything below that: `/root/.cache` covers the directory with its
 //! content, `/var/cache/**` only what is below `/var/cache`. Names are matched as bytes.
 
 use toml::Spanned;
@@ -14,7 +14,7 @@ use crate::config::reader::{Position, Problems, TableReader, quoted, type_words}
 
 /// One pattern as it was declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForgetPattern {
+pub struct ListedPattern {
     /// As it stands in the configuration.
     pub text: String,
     /// Where it was declared.
@@ -23,21 +23,21 @@ pub struct ForgetPattern {
 
 /// All patterns.
 #[derive(Clone, Debug, Default)]
-pub struct ForgetList {
-    patterns: Vec<ForgetPattern>,
+pub struct PatternList {
+    patterns: Vec<ListedPattern>,
     /// What each of them stands for, one for each choice in its braces, as the entry of its place in `patterns`.
     choices: PatternTree,
 }
 
-impl ForgetList {
+impl PatternList {
     /// The patterns in the order of the file.
-    pub fn patterns(&self) -> &[ForgetPattern] {
+    pub fn patterns(&self) -> &[ListedPattern] {
         &self.patterns
     }
 
     /// The index of the first pattern that names this very path, given without its leading slash.
     ///
-    /// A path is forgotten too when one of its parents is named; see
+    /// A path is covered too when one of its parents is named; see
     /// [`covers`](Self::covers) for one path, and `classify` for many.
     pub fn names(&self, path: &[u8]) -> Option<usize> {
         // Most machines have none, and this answer allocates nothing.
@@ -59,35 +59,47 @@ impl ForgetList {
         ends.chain([path.len()]).find_map(|end| self.names(&path[..end]))
     }
 
-    /// Reads the table.
-    pub(crate) fn read(mut table: TableReader<'_>, problems: &mut Problems<'_>) -> Self {
+    /// Reads `[forget]`.
+    pub(crate) fn read_forget(mut table: TableReader<'_>, problems: &mut Problems<'_>) -> Self {
+        let list = Self::read("paths", &mut table, problems);
+        table.finish(problems);
+        list
+    }
+
+    /// Reads the list that is the value of `key`; empty where the key is absent.
+    pub(crate) fn read(
+        key: &'static str,
+        table: &mut TableReader<'_>,
+        problems: &mut Problems<'_>,
+    ) -> Self {
         let mut list = Self::default();
-        for value in table.list("paths", problems) {
-            if let Some((pattern, choices)) = read_pattern(value, problems) {
+        for value in table.list(key, problems) {
+            if let Some((pattern, choices)) = read_pattern(value, key, &table.title, problems) {
                 let index = list.patterns.len();
                 choices.iter().for_each(|choice| list.choices.insert(choice, index, false));
                 list.patterns.push(pattern);
             }
         }
-        table.finish(problems);
         list
     }
 }
 
 fn read_pattern(
     value: &Spanned<DeValue<'_>>,
+    key: &str,
+    title: &str,
     problems: &mut Problems<'_>,
-) -> Option<(ForgetPattern, Vec<PathPattern>)> {
+) -> Option<(ListedPattern, Vec<PathPattern>)> {
     let place = problems.place(&value.span());
     let DeValue::String(text) = value.get_ref() else {
         let what = format!(
-            "an entry of `paths` in [forget] must be a string, but is {}",
+            "an entry of `{key}` in {title} must be a string, but is {}",
             type_words(value.get_ref())
         );
         problems.add(place, what, "put quotes around it");
         return None;
     };
-    let pattern = ForgetPattern { text: text.to_string(), place };
+    let pattern = ListedPattern { text: text.to_string(), place };
     match parse_pattern(&pattern.text) {
         Ok(choices) => Some((pattern, choices)),
         Err((why, hint)) => {
@@ -108,7 +120,7 @@ pub(crate) fn parse_pattern(text: &str) -> Result<Vec<PathPattern>, (String, Str
         ));
     }
     if relative.is_empty() {
-        return wrong("forgets the whole root", "write `/**` if that is what you want");
+        return wrong("is the whole root", "write `/**` if that is what you want");
     }
     if text.contains('\0') {
         return wrong("contains a NUL byte", "no file's name can have one");
@@ -130,13 +142,13 @@ pub(crate) fn parse_pattern(text: &str) -> Result<Vec<PathPattern>, (String, Str
 mod tests {
     use super::*;
 
-    fn list(patterns: &[&str]) -> ForgetList {
+    fn list(patterns: &[&str]) -> PatternList {
         let array: toml_edit::Array = patterns.iter().copied().collect();
         let text = format!("paths = {array}");
         let table = toml::de::DeTable::parse(&text).unwrap();
         let mut problems = Problems::new(&text);
         let reader = TableReader::new("[forget]", Position::default(), table.get_ref());
-        let read = ForgetList::read(reader, &mut problems);
+        let read = PatternList::read_forget(reader, &mut problems);
         problems.into_result(std::path::Path::new("f"), Some(read)).unwrap()
     }
 

@@ -8,7 +8,7 @@ use dirfd::TreePath;
 use toml::de::DeTable;
 
 use crate::config::entry::{ListDefaults, PlacementMethod, parse_path};
-use crate::config::forget_patterns::ForgetList;
+use crate::config::pattern_list::PatternList;
 use crate::config::reader::{ConfigError, PlacedText, Position, Problems, TableReader, quoted};
 use crate::config::root_only_keys::{key_place_if_given, refuse_keys};
 use crate::config::storage::{Storage, UserEntries, path_text, read_entries, read_storage_list};
@@ -75,7 +75,7 @@ fn read_storages(
         read_storage(table, home, user, problems)
     });
     top.finish(problems);
-    validate::check_contradictions(&storages, &ForgetList::default(), problems);
+    validate::check_contradictions(&storages, &PatternList::default(), problems);
     storages
 }
 

@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use dirfd::TreePath;
 
 use crate::config::entry::{DeclaredEntry, EntryKind};
-use crate::config::forget_patterns::ForgetList;
 use crate::config::ownership::Ownership;
+use crate::config::pattern_list::PatternList;
 use crate::config::reader::{Position, Problems};
 use crate::config::storage::Storage;
 
 /// Reports what contradicts another declaration; what is not enabled contradicts nothing.
 pub(crate) fn check_contradictions(
     storages: &[Storage],
-    forget: &ForgetList,
+    forget: &PatternList,
     problems: &mut Problems<'_>,
 ) {
     let all = storages;
@@ -125,7 +125,7 @@ fn storages_and_entries(
     }
 }
 
-fn kept_and_forgotten(by_path: &ByPath<'_>, forget: &ForgetList, problems: &mut Problems<'_>) {
+fn kept_and_forgotten(by_path: &ByPath<'_>, forget: &PatternList, problems: &mut Problems<'_>) {
     for pattern in forget.patterns() {
         let Ok(path) = TreePath::parse(pattern.text.as_bytes()) else { continue };
         if let Some(entry) = by_path.get(&path) {

@@ -1,39 +1,30 @@
 //! `diff`: what appeared, changed or vanished since blank, each with its verdict.
 
-use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::mpsc;
-use std::{fmt, io, thread};
+use std::{fmt, io};
 
-use backends::{Backend, Slot, Tree};
+use backends::{Backend, Tree};
 use dirfd::cause::Cause;
 use dirfd::path::Escaped;
 use dirfd::{Error, TreePath};
 use rustix::fs::OFlags;
 
-use crate::catalogue::Catalogue;
 use crate::cli::arguments::{Cli, Diff, Format, GroupBy};
 use crate::cli::invocation::{Failure, in_tree, load_config};
-use crate::config::Config;
-use crate::diff::classify::{Verdicts, classify};
+use crate::diff::judge::{ComparedTrees, JudgedDiff, find_and_judge};
 use crate::diff::ownerships::Ownerships;
 use crate::diff::{
-    DiffReport, DiffRow, TreeDiff, diff_flat, diff_json, diff_owners, diff_stat, diff_tree,
-    diff_trees, leftovers_report, list_everything,
+    DiffReport, DiffRow, diff_flat, diff_json, diff_owners, diff_stat, diff_tree, leftovers_report,
 };
-use crate::evidence::ask_old_roots::{ask_old_roots, read_digests};
-use crate::evidence::classes::Classes;
-use crate::evidence::digest::Digest;
-use crate::evidence::stored_digests::read_boots;
+use crate::evidence::ask_old_roots::AskedRoots;
 use crate::host::HostRoot;
 use crate::persist::create;
 use crate::persist::resolve::ancestors;
 use crate::ui;
-use crate::ui::progress::ProgressCounter;
 
 pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     let root = &args.root.root;
@@ -47,22 +38,21 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
         return leftovers_report::run(cli, args, &config, &only);
     }
     let backend = config.open_backend(root)?;
-    let (live, blank) = backend.live_and_blank()?;
-    let live =
-        expect_tree("live", &live, "set `live` in the configuration to the name of the root")?;
+    let trees = ComparedTrees::find(backend.as_ref())?;
+    let ComparedTrees { blank, live } = &trees;
     warn_if_elsewhere(backend.as_ref(), live, root);
-    let needs_blank = backend.abilities().needs_rollback;
-    let blank = if needs_blank {
-        Some(expect_tree("blank", &blank, "make it with `blankroot init`")?)
-    } else {
-        None
-    };
-    let (found, verdicts, classes) =
-        find_and_judge(backend.as_ref(), (blank, live), &config, root)?;
+    let asked = AskedRoots::last(config.evidence.old_roots);
+    let JudgedDiff { diff, verdicts, classes, evidence_problem } =
+        find_and_judge(backend.as_ref(), &trees, &config, root, &asked)?;
+    // The changes are told without that, too, and why it is missing.
+    if let Some(why) = evidence_problem {
+        ui::report_warning(format_args!("no old root is asked about the changes: {why}"));
+    }
+    let blank = blank.as_ref();
     let mut report = DiffReport {
         blank,
         live,
-        diff: &found,
+        diff: &diff,
         verdicts: &verdicts,
         classes: classes.as_ref(),
         only: &only,
@@ -88,7 +78,7 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
         let former = blank.zip(former.as_ref().map(AsFd::as_fd));
         let live_view = (live, view.as_fd());
         let (owners, warnings) =
-            Ownerships::read(backend.as_ref(), former, live_view, &found.changes)?;
+            Ownerships::read(backend.as_ref(), former, live_view, &diff.changes)?;
         warnings.iter().for_each(ui::report_warning);
         let (out, style) = (io::stdout().lock(), ui::style_of_output(cli));
         match args.format {
@@ -99,63 +89,6 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     }
     write_report(cli, args, &report)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The changes, with their verdicts and what old roots tell of them.
-fn find_and_judge(
-    backend: &dyn Backend,
-    (blank, live): (Option<&Tree>, &Tree),
-    config: &Config,
-    root: &Path,
-) -> Result<(TreeDiff, Verdicts, Option<Classes>), Error> {
-    let progress = ProgressCounter::of_names("comparing");
-    let tell = |count| progress.set(count);
-    let Some(blank) = blank else {
-        let found = list_everything(backend, live, &tell)?;
-        let digests = match read_boots(config, root, config.evidence.old_roots as usize) {
-            Ok(boots) => boots.into_iter().map(|(_, digest)| Ok(digest)).collect(),
-            Err(why) => vec![Err(why)],
-        };
-        return Ok(judge(backend, live, found, config, digests));
-    };
-    thread::scope(|scope| {
-        // Digests are read while the trees are compared, but for one no further than they are asked.
-        let (send, digests) = mpsc::sync_channel(1);
-        scope.spawn(move || {
-            let most = config.evidence.old_roots as usize;
-            let see = |digest| {
-                let is_asked = send.send(Ok(digest)).is_ok();
-                // The catalogue is asked about what digests agree on: it is read while nobody waits for it.
-                Catalogue::well_known();
-                is_asked
-            };
-            if let Err(why) = read_digests(backend, blank, most, see) {
-                // Nobody listens any more where the trees could not be compared.
-                let _ = send.send(Err(why));
-            }
-        });
-        let found = diff_trees(backend, blank, live, &tell)?;
-        Ok(judge(backend, live, found, config, digests))
-    })
-}
-
-fn judge(
-    backend: &dyn Backend,
-    live: &Tree,
-    found: TreeDiff,
-    config: &Config,
-    digests: impl IntoIterator<Item = Result<Digest, Error>>,
-) -> (TreeDiff, Verdicts, Option<Classes>) {
-    let mut verdicts = classify(&found.changes, config);
-    // Read when the first path is looked up: most are not.
-    let catalogue = LazyCell::new(|| config.catalogue());
-    let is_stamp = |path: &[u8]| catalogue.mtime_counts(path);
-    let asked = ask_old_roots(backend, live, &found.changes, &mut verdicts, digests, is_stamp);
-    // The changes are told without that, too, and why it is missing.
-    let classes = asked.inspect_err(|why| {
-        ui::report_warning(format_args!("no old root is asked about the changes: {why}"));
-    });
-    (found, verdicts, classes.ok().flatten())
 }
 
 /// Where a path lies that is no part of live or blank.
@@ -299,15 +232,6 @@ fn write_report(cli: &Cli, args: &Diff, report: &DiffReport<'_>) -> io::Result<(
         Format::Human if args.stat => diff_stat::write_diff_stat(report, &style, out),
         Format::Human => diff_tree::write_diff_tree(report, &style, out),
     }
-}
-
-fn expect_tree<'s>(what: &str, slot: &'s Slot, hint: &str) -> Result<&'s Tree, Error> {
-    let why = match slot {
-        Slot::Present(tree) => return Ok(tree),
-        Slot::Missing => format!("{what} is missing"),
-        Slot::NotATree(found) => format!("{what} is {found}"),
-    };
-    Err(Error::new("compare live with blank", why).hint(hint))
 }
 
 /// What is shown is live as configured; the reader may think of what is mounted.

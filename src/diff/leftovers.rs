@@ -13,9 +13,9 @@ use rustix::fs::OFlags;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::evidence::stored_digests::OWN_DIR;
 use crate::host::HostRoot;
 use crate::persist::create;
+use crate::persist::own_directory::OWN_DIR;
 use crate::ui::json_value::{self, HasWord};
 
 /// What the storages hold beside what is kept.

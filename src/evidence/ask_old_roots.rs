@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use backends::old_root_files::{has_digests, read_digest};
-use backends::{Backend, OldRoot, Tree, kinship};
+use backends::{Backend, OldRoot, Tree, TreeId, kinship};
 use dirfd::{Changes, Result};
 
 use crate::diff::classify::{Verdict, Verdicts};
@@ -13,23 +13,45 @@ use crate::evidence::digest::Digest;
 use crate::evidence::read_files::{ChangedFile, read_files};
 use crate::evidence::regenerated::find_candidates;
 
-/// Shows the digests of the youngest old roots to `see`, as many as `most`, the youngest first, until that says
-/// `false`. An old root without a digest against this blank is passed over, and so is a digest that was cut.
+/// Which old roots are asked about a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AskedRoots {
+    /// Maximum number of them.
+    pub(crate) most: usize,
+    /// The youngest that is asked; `None`: the youngest that there is.
+    pub(crate) from: Option<TreeId>,
+}
+
+impl AskedRoots {
+    /// The youngest ones.
+    pub(crate) fn last(most: u32) -> Self {
+        Self { most: most as usize, from: None }
+    }
+
+    /// Whether this old root is not the one from which on they are asked.
+    pub(crate) fn begins_later(&self, id: &TreeId) -> bool {
+        self.from.as_ref().is_some_and(|from| from != id)
+    }
+}
+
+/// Shows the digests of old roots to `see`, the youngest first, until that says `false`. An old root without a digest
+/// against this blank is passed over, and so is a digest that was cut.
 pub(crate) fn read_digests(
     backend: &dyn Backend,
     blank: &Tree,
-    most: usize,
+    asked: &AskedRoots,
     see: impl FnMut(Digest) -> bool,
 ) -> Result<()> {
-    let old_dir = if most > 0 { backend.old_dir()? } else { None };
+    let old_dir = if asked.most > 0 { backend.old_dir()? } else { None };
     let Some(old_dir) = old_dir else { return Ok(()) };
     if !has_digests(old_dir.as_fd())? {
         return Ok(());
     }
     let survey = backend.survey_without_mounts()?;
     let own = kinship::own_old_roots(&survey).into_iter().rev();
+    let own = own.skip_while(|old_root| asked.begins_later(&old_root.tree.id));
     let digests = own.filter_map(|old_root| read_digest_of(old_dir.as_fd(), old_root, blank));
-    digests.filter(|digest| digest.header().cut.is_none()).take(most).all(see);
+    digests.filter(|digest| digest.header().cut.is_none()).take(asked.most).all(see);
     Ok(())
 }
 

@@ -16,8 +16,9 @@ use crate::cli::invocation::{Failure, load_config};
 use crate::config::Config;
 use crate::diff::list_everything;
 use crate::evidence::make_digest::{DigestOf, digest_until};
-use crate::evidence::stored_digests::{empty_tree, storage_for_digests, store, tree_of_boot};
+use crate::evidence::stored_digests::{empty_tree, store, tree_of_boot};
 use crate::host::HostRoot;
+use crate::persist::own_directory::storage_of_own_directory;
 use crate::ui;
 
 pub(crate) fn run(cli: &Cli, args: &MakeDigest) -> Result<ExitCode, Failure> {
@@ -27,7 +28,7 @@ pub(crate) fn run(cli: &Cli, args: &MakeDigest) -> Result<ExitCode, Failure> {
         ui::print_text("nothing to do: `blankroot expire` makes a digest of each old root\n");
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(storage) = storage_for_digests(&config).cloned() else {
+    let Some(storage) = storage_of_own_directory(&config).cloned() else {
         return Err(Error::new("write the digest of this boot", "no storage is declared")
             .hint("declare one in the configuration: what is written into the root is gone at the next boot")
             .into());

@@ -12,19 +12,18 @@ use backends::old_root_files::MAX_DIGEST;
 use dirfd::cause::Cause;
 use dirfd::fault::change;
 use dirfd::path::Escaped;
-use dirfd::stat::of_open;
 use dirfd::{Error, Result, TreePath, atomic_file, directory_walker};
-use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, unlinkat};
 
 use crate::boot::facts;
 use crate::config::Config;
+use crate::evidence::ask_old_roots::AskedRoots;
 use crate::evidence::digest::Digest;
 use crate::host::HostRoot;
-use crate::persist::create::open_beneath;
+use crate::persist::own_directory::{
+    make_own_directory, open_own_directory, storage_of_own_directory,
+};
 
-/// What Blankroot itself has in a storage.
-pub(crate) const OWN_DIR: &str = ".blankroot";
 /// So many boots are remembered.
 pub(crate) const BOOTS: usize = 20;
 const END: &[u8] = b".digest";
@@ -40,38 +39,32 @@ pub(crate) fn empty_tree() -> TreeId {
     TreeId::new("empty")
 }
 
-/// The storage that digests lie in: the first that is in force.
-pub(crate) fn storage_for_digests(config: &Config) -> Option<&TreePath> {
-    config.storages.iter().find(|storage| storage.enable).map(|storage| &storage.path)
-}
-
-/// The digests of the last boots before this one, at most `most`, the youngest first, each with its name. `root` is
-/// the host's.
+/// The digests of boots before this one that are asked, the youngest first, each with its name. `root` is the host's.
 pub(crate) fn read_boots(
     config: &Config,
     root: &Path,
-    most: usize,
+    asked: &AskedRoots,
 ) -> Result<Vec<(String, Digest)>> {
     let host = HostRoot::open(root)?;
     // A root that is not of this machine has no boot of its own.
     let boot = facts::boot_id(&host).ok();
     let mut boots = Vec::new();
-    read_stored(config, &host, boot.as_deref(), most, |name, digest| boots.push((name, digest)))?;
+    read_stored(config, &host, boot.as_deref(), asked, |name, digest| boots.push((name, digest)))?;
     Ok(boots)
 }
 
-/// Shows the digests of the last boots but this one to `see`, at most `most`, the youngest first, each with its name:
-/// `000001-1a2b3c4d`. What cannot be believed is passed over, and so is what was cut.
+/// Shows the digests of boots but this one to `see`, the youngest first, each with its name: `000001-1a2b3c4d`. What cannot be believed is passed over, and so is what was cut.
 fn read_stored(
     config: &Config,
     host: &HostRoot,
     boot: Option<&str>,
-    most: usize,
+    asked: &AskedRoots,
     mut see: impl FnMut(String, Digest),
 ) -> Result<()> {
-    let Some(storage) = storage_for_digests(config) else { return Ok(()) };
+    let Some(storage) = storage_of_own_directory(config) else { return Ok(()) };
     let action = || format!("read the digests in {storage}");
-    let Some(dir) = open_dir(host, storage).map_err(|why| Error::io(action(), why))? else {
+    let Some(dir) = open_own_directory(host, storage).map_err(|why| Error::io(action(), why))?
+    else {
         return Ok(());
     };
     let own = boot.map(tree_of_boot);
@@ -85,7 +78,8 @@ fn read_stored(
         let stem = name.as_bytes().strip_suffix(END)?;
         counts.then(|| (Escaped(stem).to_string(), digest))
     });
-    digests.take(most).for_each(|(name, digest)| see(name, digest));
+    let digests = digests.skip_while(|(_, digest)| asked.begins_later(&digest.header().tree));
+    digests.take(asked.most).for_each(|(name, digest)| see(name, digest));
     Ok(())
 }
 
@@ -100,13 +94,7 @@ pub(crate) fn store(host: &HostRoot, storage: &TreePath, boot: &str, digest: &[u
 }
 
 fn store_in(host: &HostRoot, storage: &TreePath, boot: &str, digest: &[u8]) -> io::Result<()> {
-    let root = open_beneath(host.as_fd(), storage.as_path(), OFlags::RDONLY | OFlags::DIRECTORY)?;
-    let made = change("stored digests: mkdir", || Ok(mkdirat(&root, OWN_DIR, Mode::RWXU)?));
-    match made {
-        Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return Err(why),
-        _ => drop(root),
-    }
-    let Some(dir) = open_dir(host, storage)? else { return Err(Errno::NOENT.into()) };
+    let dir = make_own_directory(host, storage)?;
     let names = digests_in(&dir)?;
     let of_this_boot = end_of_name(boot);
     let same = names.iter().find(|name| name.as_bytes().ends_with(&of_this_boot));
@@ -127,27 +115,6 @@ fn end_of_name(boot: &str) -> Vec<u8> {
 
 fn number_of(name: &OsString) -> Option<u64> {
     std::str::from_utf8(name.as_bytes()).ok()?.split('-').next()?.parse().ok()
-}
-
-/// Opens the directory of digests; `None` if there is none. One that others may write in is not ours.
-fn open_dir(host: &HostRoot, storage: &TreePath) -> io::Result<Option<OwnedFd>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let root = match open_beneath(host.as_fd(), storage.as_path(), flags) {
-        Ok(root) => root,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(why) => return Err(why),
-    };
-    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = match openat(&root, OWN_DIR, flags, Mode::empty()) {
-        Ok(dir) => dir,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(why) => return Err(why.into()),
-    };
-    let facts = of_open(dir.as_fd())?.facts;
-    if facts.uid != rustix::process::geteuid().as_raw() || facts.mode & 0o022 != 0 {
-        return Err(io::Error::other(format!("others may write in its directory {OWN_DIR}")));
-    }
-    Ok(Some(dir))
 }
 
 /// The names of the digests, the oldest first.

@@ -27,13 +27,13 @@ fn digest(boot: &str, blank: TreeId, cut: Option<&str>) -> Vec<u8> {
 }
 
 fn store_boot(host: &HostRoot, config: &Config, boot: &str) {
-    let storage = storage_for_digests(config).unwrap();
+    let storage = storage_of_own_directory(config).unwrap();
     store(host, storage, boot, &digest(boot, empty_tree(), None)).unwrap();
 }
 
 fn stored(host: &HostRoot, config: &Config, boot: Option<&str>, most: usize) -> Vec<String> {
     let mut trees = Vec::new();
-    read_stored(config, host, boot, most, |_, digest| {
+    read_stored(config, host, boot, &AskedRoots { most, from: None }, |_, digest| {
         trees.push(digest.header().tree.to_string());
     })
     .unwrap();
@@ -98,22 +98,23 @@ fn a_directory_that_others_may_write_in_is_refused() {
     let own = dir.path().join("persist/.blankroot");
     fs::create_dir(&own).unwrap();
     fs::set_permissions(&own, fs::Permissions::from_mode(0o777)).unwrap();
-    let storage = storage_for_digests(&config).unwrap();
+    let storage = storage_of_own_directory(&config).unwrap();
     let why = store(&host, storage, "a", b"x").unwrap_err().to_string();
     assert!(why.contains("others may write in its directory .blankroot"), "{why}");
-    let why = read_stored(&config, &host, None, 5, |_, _| ()).unwrap_err().to_string();
+    let why =
+        read_stored(&config, &host, None, &AskedRoots::last(5), |_, _| ()).unwrap_err().to_string();
     assert!(why.starts_with("cannot read the digests in /persist"), "{why}");
     fs::remove_dir(&own).unwrap();
     std::os::unix::fs::symlink("/tmp", &own).unwrap();
     assert!(store(&host, storage, "a", b"x").is_err());
-    assert!(read_stored(&config, &host, None, 5, |_, _| ()).is_err());
+    assert!(read_stored(&config, &host, None, &AskedRoots::last(5), |_, _| ()).is_err());
 }
 
 #[test]
 fn a_storage_that_is_not_there_is_named() {
     let (dir, host, config) = host();
     fs::remove_dir(dir.path().join("persist")).unwrap();
-    let why = store(&host, storage_for_digests(&config).unwrap(), "a", b"x").unwrap_err();
+    let why = store(&host, storage_of_own_directory(&config).unwrap(), "a", b"x").unwrap_err();
     assert!(why.to_string().contains("the storage is not there"), "{why}");
     assert_eq!(stored(&host, &config, None, 5), [""; 0]);
 }

@@ -21,9 +21,10 @@ use crate::diff::ownerships::OwnersOfTrees;
 use crate::diff::summary::{Tally, VERDICTS, content_bytes};
 use crate::evidence::ask_old_roots::ask_old_roots;
 use crate::evidence::classes::Classes;
+use crate::evidence::digest::Digest;
 use crate::explain::explanation::{Explanation, Here, Known};
 use crate::explain::{explanation_json, explanation_text};
-use crate::history::all_roots::AllRoots;
+use crate::history::all_roots::{AllRoots, Histories};
 use crate::history::path_versions::PathHistory;
 use crate::ui;
 
@@ -35,10 +36,12 @@ pub(crate) fn run(cli: &Cli, args: &Explain) -> Result<ExitCode, Failure> {
     let backend = config.open_backend(root)?;
     let roots = AllRoots::gather(backend.as_ref(), &config, root)?;
     let changes = roots.changes_in_live()?;
-    let (of, histories) = roots.histories(&paths, &changes)?;
+    let most = config.evidence.old_roots as usize;
+    let Histories { of, of_paths, last_digests } = roots.histories(&paths, &changes, most)?;
+    let asked = (&roots, last_digests);
     let catalogue = config.catalogue();
-    let explainer = Explainer::new(backend.as_ref(), &config, &catalogue, &roots, changes)?;
-    let explanations = histories.into_iter().map(|history| explainer.explain(history));
+    let explainer = Explainer::new(backend.as_ref(), &config, &catalogue, asked, changes)?;
+    let explanations = of_paths.into_iter().map(|history| explainer.explain(history));
     let explanations = explanations.collect::<Result<Vec<_>>>()?;
     let (out, style) = (io::stdout().lock(), ui::style_of_output(cli));
     match args.format {
@@ -76,13 +79,12 @@ impl<'a> Explainer<'a> {
         backend: &'a dyn Backend,
         config: &'a Config,
         catalogue: &'a Catalogue,
-        roots: &'a AllRoots<'_>,
+        (roots, last_digests): (&'a AllRoots<'_>, Vec<Digest>),
         changes: Changes,
     ) -> Result<Self> {
         let (blank, live) = (roots.blank(), roots.live());
         let mut verdicts = classify(&changes, config);
-        let digests = roots.last_digests(config.evidence.old_roots as usize)?;
-        let digests = digests.into_iter().map(Ok);
+        let digests = last_digests.into_iter().map(Ok);
         let is_stamp = |path: &[u8]| catalogue.mtime_counts(path);
         let classes = ask_old_roots(backend, live, &changes, &mut verdicts, digests, is_stamp)?;
         let (owners, warnings) = OwnersOfTrees::read(backend, blank, live, &changes)?;

@@ -1,6 +1,7 @@
 //! All roots that there were and are, with a digest of each: the one that is there, or one that is made on the way.
 //! Of a root that starts empty they are its boots.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use dirfd::{Changes, Error, Result, TreePath};
 
 use crate::config::Config;
 use crate::diff::{diff_trees, list_everything};
-use crate::evidence::ask_old_roots::{read_digest_of, read_digests};
+use crate::evidence::ask_old_roots::{AskedRoots, read_digest_of};
 use crate::evidence::digest::Digest;
 use crate::evidence::make_digest::{changes_within, digest_of_changes, make_digest};
 use crate::evidence::stored_digests::{BOOTS, empty_tree, read_boots};
@@ -45,6 +46,18 @@ struct FormerRoot {
     name: String,
     began: Option<DateTime<Utc>>,
     ended: Option<DateTime<Utc>>,
+    /// Whether its digest was there, so that `diff` asks it too.
+    has_digest: bool,
+}
+
+/// What each root had at some paths.
+pub(crate) struct Histories {
+    /// The roots, the oldest first, live last.
+    pub(crate) of: Vec<RootOfHistory>,
+    /// One for each path, in their order.
+    pub(crate) of_paths: Vec<PathHistory>,
+    /// The digests of the youngest roots before live that have a whole one, the youngest first.
+    pub(crate) last_digests: Vec<Digest>,
 }
 
 impl<'a> AllRoots<'a> {
@@ -94,22 +107,6 @@ impl<'a> AllRoots<'a> {
         Ok(found.changes)
     }
 
-    /// The digests of the last roots before live that have one, at most `most`, the youngest first.
-    pub(crate) fn last_digests(&self, most: usize) -> Result<Vec<Digest>> {
-        let mut digests = Vec::new();
-        match &self.before {
-            Before::OldRoots { blank, .. } => read_digests(self.backend, blank, most, |digest| {
-                digests.push(digest);
-                true
-            })?,
-            Before::Boots(host) => {
-                let boots = read_boots(self.config, host, most)?;
-                digests.extend(boots.into_iter().map(|(_, digest)| digest));
-            }
-        }
-        Ok(digests)
-    }
-
     /// Shows each root before live to `see`, the oldest first.
     fn go_through_former(&self, mut see: impl FnMut(FormerRoot, Digest)) -> Result<()> {
         match &self.before {
@@ -118,33 +115,31 @@ impl<'a> AllRoots<'a> {
                 for old_root in old_roots {
                     let (name, ended) = (old_root.record.name.clone(), Some(old_root.record.time));
                     let began = old_root.tree.created.or(began_before);
-                    see(FormerRoot { name, began, ended }, self.digest(blank, old_root)?);
+                    let stored =
+                        self.old_dir().and_then(|dir| read_digest_of(dir, old_root, blank));
+                    let has_digest = stored.is_some();
+                    let digest = stored.map_or_else(|| self.make_digest(blank, old_root), Ok)?;
+                    see(FormerRoot { name, began, ended, has_digest }, digest);
                     began_before = ended;
                 }
             }
             Before::Boots(host) => {
-                for (name, digest) in read_boots(self.config, host, BOOTS)?.into_iter().rev() {
+                let all = AskedRoots { most: BOOTS, from: None };
+                for (name, digest) in read_boots(self.config, host, &all)?.into_iter().rev() {
                     // It was written when the boot ended.
                     let ended = digest.header().boots.last().map(|boot| boot.time);
-                    see(FormerRoot { name, began: None, ended }, digest);
+                    see(FormerRoot { name, began: None, ended, has_digest: true }, digest);
                 }
             }
         }
         Ok(())
     }
 
-    /// The digest that is there, or one that is made now.
-    fn digest(&self, blank: &Tree, old_root: &OldRoot) -> Result<Digest> {
-        let found = self.old_dir().and_then(|dir| read_digest_of(dir, old_root, blank));
-        match found {
-            Some(digest) => Ok(digest),
-            None => {
-                let life = self.life(&old_root.tree);
-                let progress = ProgressCounter::of_names("making a digest");
-                let tell = |count| progress.set(count);
-                make_digest(self.backend, blank, &old_root.tree, life, &tell)
-            }
-        }
+    fn make_digest(&self, blank: &Tree, old_root: &OldRoot) -> Result<Digest> {
+        let life = self.life(&old_root.tree);
+        let progress = ProgressCounter::of_names("making a digest");
+        let tell = |count| progress.set(count);
+        make_digest(self.backend, blank, &old_root.tree, life, &tell)
     }
 
     fn old_dir(&self) -> Option<BorrowedFd<'_>> {
@@ -164,7 +159,7 @@ impl<'a> AllRoots<'a> {
         let catalogue = self.config.catalogue();
         let mut finder = LossFinder::new(self.config, &catalogue);
         let (mut lives, mut ended_before) = (Vec::new(), None);
-        self.go_through_former(|FormerRoot { name, began, ended }, digest| {
+        self.go_through_former(|FormerRoot { name, began, ended, .. }, digest| {
             let boots = Some(digest.header().boots.len()).filter(|boots| *boots > 0);
             let (name, lost) = (Some(name), finder.next_root(digest));
             lives.push(RootLife { name, began, ended, boots, lost });
@@ -186,29 +181,34 @@ impl<'a> AllRoots<'a> {
         Ok(lives)
     }
 
-    /// What each root had at these paths, live last, whose changes are given.
+    /// What each root had at these paths, live among them, whose changes are given. At most `most` digests are told.
     pub(crate) fn histories(
         &self,
         paths: &[TreePath],
         in_live: &Changes,
-    ) -> Result<(Vec<RootOfHistory>, Vec<PathHistory>)> {
+        most: usize,
+    ) -> Result<Histories> {
         let mut counters: Vec<VersionCounter> = paths.iter().map(|_| Default::default()).collect();
-        let mut histories: Vec<PathHistory> =
+        let mut of_paths: Vec<PathHistory> =
             paths.iter().map(|path| PathHistory { path: path.clone(), states: vec![] }).collect();
-        let mut of = Vec::new();
+        let (mut of, mut last_digests) = (Vec::new(), VecDeque::new());
         let mut add = |root: RootOfHistory, digest: &Digest| {
             of.push(root);
-            for (history, counter) in histories.iter_mut().zip(&mut counters) {
+            for (history, counter) in of_paths.iter_mut().zip(&mut counters) {
                 history.states.push(counter.next_root(digest, &history.path));
             }
         };
-        self.go_through_former(|FormerRoot { name, ended, .. }, digest| {
+        self.go_through_former(|FormerRoot { name, ended, has_digest, .. }, digest| {
             add(RootOfHistory { name: Some(name), ended }, &digest);
+            if has_digest && digest.header().cut.is_none() {
+                last_digests.push_front(digest);
+                last_digests.truncate(most);
+            }
         })?;
         let changes = changes_within(in_live, paths);
         let blank: TreeId = self.blank().map_or_else(empty_tree, |blank| blank.id.clone());
         let live = digest_of_changes(self.backend, &blank, &self.live, None, changes)?;
         add(RootOfHistory { name: None, ended: None }, &live);
-        Ok((of, histories))
+        Ok(Histories { of, of_paths, last_digests: last_digests.into() })
     }
 }

@@ -9,7 +9,7 @@ use dirfd::Error;
 
 use crate::cli::arguments::{Cli, Format, History};
 use crate::cli::invocation::{Failure, in_tree, load_config};
-use crate::history::all_roots::AllRoots;
+use crate::history::all_roots::{AllRoots, Histories};
 use crate::history::{history_json, history_text};
 use crate::ui;
 
@@ -28,11 +28,12 @@ pub(crate) fn run(cli: &Cli, args: &History) -> Result<ExitCode, Failure> {
             Format::Human => history_text::write_lives(&lives, &style, &Local::now(), out)?,
         }
     } else {
-        let (of, histories) = roots.histories(&paths, &roots.changes_in_live()?)?;
+        let Histories { of, of_paths, .. } =
+            roots.histories(&paths, &roots.changes_in_live()?, 0)?;
         match args.format {
-            Format::Json => history_json::write_versions_json(&of, &histories, out)?,
+            Format::Json => history_json::write_versions_json(&of, &of_paths, out)?,
             Format::Human => {
-                history_text::write_versions(&of, &histories, &style, &Local::now(), out)?;
+                history_text::write_versions(&of, &of_paths, &style, &Local::now(), out)?;
             }
         }
     }

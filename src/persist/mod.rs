@@ -20,6 +20,7 @@ pub mod list;
 pub(crate) mod mount_options;
 pub(crate) mod mounting;
 pub(crate) mod observed;
+pub(crate) mod own_directory;
 pub(crate) mod owners;
 pub(crate) mod path_lookup;
 pub mod persistence;

@@ -8,8 +8,8 @@ use dirfd::TreePath;
 use crate::boot::fstab::{self, FstabMount, FstabMounts};
 use crate::config::Config;
 use crate::config::entry::PlacementMethod;
-use crate::evidence::stored_digests::storage_for_digests;
 use crate::persist::list::{self, KeepEntry};
+use crate::persist::own_directory::storage_of_own_directory;
 use crate::systemd::mount_units;
 use crate::systemd::unit_file::{self, UnitText, Value};
 use crate::systemd::unit_set::{ADOPT, APPLY, DIGEST, Left, Link, PREPARE, Unit, Units};
@@ -43,7 +43,8 @@ impl Units {
         let mut files = service_units(&storages, &first, &command, &origin);
         if live.is_none() {
             // The storage of digests may be one in which nothing is kept.
-            let storages = storages.iter().copied().chain(storage_for_digests(config)).collect();
+            let storages =
+                storages.iter().copied().chain(storage_of_own_directory(config)).collect();
             files.push(digest_unit(&mounts_of(&storages), &command, &origin));
         }
         let mut units = Self { files, ..Self::default() };

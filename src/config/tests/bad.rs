@@ -172,7 +172,7 @@ fn a_problem_names_what_is_wrong_with_the_lists() {
         ),
         (
             "[forget]\npaths = [\"/\"]".to_string(),
-            "4:10: the pattern `/` forgets the whole root | write `/**` if that is what you want",
+            "4:10: the pattern `/` is the whole root | write `/**` if that is what you want",
         ),
         (
             "[forget]\npaths = [\"/a[\"]".to_string(),
