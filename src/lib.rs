@@ -4,6 +4,7 @@
 //! This crate is policy: configuration, verdicts, plans and what people see. The crate `backends` is
 //! mechanism. ARCHITECTURE.md has the map.
 
+pub mod audit;
 pub mod boot;
 pub mod catalogue;
 pub mod cli;

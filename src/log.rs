@@ -65,7 +65,7 @@ impl RollbackLogEntry {
     /// Tells the journal of the machine whose root is `root`; where it has none yet, the kernel's log,
     /// from which the journal takes it later. Best effort: nobody is left to tell of a failure.
     pub(crate) fn write(&self, root: &Path) {
-        if write_journal(root, self) {
+        if write_to_journal(root, || send_event(self)) {
             return;
         }
         if let Ok(host) = HostRoot::open(root) {
@@ -87,15 +87,15 @@ fn describe_rollback(stamp: &Stamp) -> String {
 /// The kind of an entry about the rollback of a boot: `journalctl MESSAGE_ID=…`.
 const ROLLBACK_MESSAGE_ID: &str = "6f0f2b3c5a0e4d5c9d3f1b7e8a2c4d60";
 
-/// Writes an entry to the journal, with fields by which programs find it (systemd.journal-fields(7)); false
-/// where there is no journal, or another machine's.
-fn write_journal(root: &Path, entry: &RollbackLogEntry) -> bool {
+/// Runs `send`, whose events go to the journal, with fields by which programs find them (systemd.journal-fields(7));
+/// false where there is no journal, or another machine's.
+pub(crate) fn write_to_journal(root: &Path, send: impl FnOnce()) -> bool {
     if root != Path::new("/") {
         return false;
     }
     let Ok(journal) = tracing_journald::layer() else { return false };
     let journal = journal.with_field_prefix(None).with_syslog_identifier("blankroot".to_string());
-    with_default(tracing_subscriber::registry().with(journal), || send_event(entry));
+    with_default(tracing_subscriber::registry().with(journal), send);
     true
 }
 

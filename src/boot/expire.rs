@@ -6,6 +6,7 @@ use backends::LockedBackend;
 use chrono::Utc;
 use dirfd::sys::process_calls;
 
+use crate::audit::lost_roots;
 use crate::boot::expire_plan::{ExpirePlan, ExpireRefusal, plan_expiry};
 use crate::boot::{execute_steps, facts};
 use crate::cli::arguments::{Cli, Expire};
@@ -25,7 +26,10 @@ pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
         ui::print_text(
             "nothing to do: this root starts empty at every boot, and has no old roots\n",
         );
-        return Ok(ExitCode::SUCCESS);
+        return Ok(match lost_roots::record(&config, root, args.dry_run) {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::from(1),
+        });
     }
     if args.dry_run {
         let backend = config.open_backend(root)?;
@@ -36,6 +40,7 @@ pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
                 plan.look_inside(|tree| backend.nested_that_hold(tree))?;
                 let code = print_plan(&plan);
                 after_boot::print_plan(backend.as_ref(), &survey)?;
+                lost_roots::record(&config, root, true);
                 code
             }
             Err(refusals) => report_refusals(&refusals),
@@ -61,7 +66,10 @@ pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
         Ok(code)
     })?;
     // After what goes is gone: nothing is read of that.
-    let done = !may_go_on || after_boot::run(&config, root)?;
+    let done = !may_go_on || {
+        let evidence = after_boot::run(&config, root)?;
+        lost_roots::record(&config, root, false) && evidence
+    };
     Ok(if done { code } else { ExitCode::from(1) })
 }
 

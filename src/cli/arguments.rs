@@ -48,6 +48,17 @@ pub(crate) enum Format {
     Json,
 }
 
+/// For whom an audit is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuditFormat {
+    /// For people.
+    Human,
+    /// For programs: the record, one JSON document in a line.
+    Json,
+    /// For node_exporter's textfile collector: Prometheus's text format.
+    Prometheus,
+}
+
 /// What strays are put together by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GroupBy {
@@ -91,6 +102,13 @@ pub enum Command {
     /// Works for any path: removed, kept, forgotten, a directory as a whole, and one that is nowhere.
     #[command(after_long_help = help::EXPLAIN)]
     Explain(Later<Explain>),
+    /// Judge the strays: exit 0 if none is new, 1 if one is, 2 if that could not be told
+    ///
+    /// A stray is judged by its class and its owner: what old roots had too does not count unless `[audit]` in
+    /// the configuration says so. What was found is written down in the first storage, which `--records`
+    /// shows, and told to the journal.
+    #[command(after_long_help = help::AUDIT)]
+    Audit(Later<Audit>),
     /// Tell what each former root lost, or which versions of a path there are
     ///
     /// Goes through all old roots, the oldest first, and live: how long each lived and in how many boots,
@@ -283,6 +301,30 @@ pub struct History {
     /// For whom to write
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub(crate) format: Format,
+}
+
+/// The arguments of `audit`.
+#[derive(Args, Debug)]
+pub struct Audit {
+    #[command(flatten)]
+    pub(crate) root: Root,
+    /// Count as new what the old root BOOT and those before it had not: its name as `status` lists it, its number,
+    /// the beginning of its boot's id, or `last`
+    #[arg(long, value_name = "BOOT")]
+    #[arg(add = ArgValueCompleter::new(complete_restore::complete_old_root))]
+    pub(crate) since: Option<String>,
+    /// For whom to write
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(crate) format: AuditFormat,
+    /// Write the metrics to FILE, too, in one piece; for a directory that node_exporter reads
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) textfile: Option<PathBuf>,
+    /// Show what was written down by earlier audits, and after each rollback, instead
+    #[arg(long, conflicts_with_all = ["since", "textfile", "dry_run"])]
+    pub(crate) records: bool,
+    /// Write nothing down, and tell the journal nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// The arguments of `doctor`.

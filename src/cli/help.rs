@@ -166,6 +166,22 @@ long_help!(EXPLAIN, EXPLAIN_EXAMPLES, EXPLAIN_CODES,
     }
 );
 
+long_help!(AUDIT, AUDIT_EXAMPLES, AUDIT_CODES,
+    examples {
+        "blankroot audit": "What is new and stray, by owner",
+        "blankroot audit --dry-run": "The same without a record",
+        "blankroot audit --since 12": "What came after the old root 000012-…",
+        "blankroot audit --format json | jq '.groups[].title'": "For programs",
+        "blankroot audit --textfile /var/lib/prometheus/node-exporter/blankroot.prom": "For Prometheus",
+        "blankroot audit --records": "What earlier audits found, and what former roots lost",
+    }
+    codes {
+        0: "no stray fails the audit, or the records were shown",
+        1: "at least one does",
+        2: "it could not be told, or the metrics could not be written",
+    }
+);
+
 long_help!(HISTORY, HISTORY_EXAMPLES, HISTORY_CODES,
     examples {
         "blankroot history": "The lives of the root, and what each of them lost",
@@ -243,6 +259,7 @@ pub(crate) const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
     ("restore", RESTORE_CODES),
     ("diff", DIFF_CODES),
     ("explain", EXPLAIN_CODES),
+    ("audit", AUDIT_CODES),
     ("history", HISTORY_CODES),
     ("status", STATUS_CODES),
     ("doctor", DOCTOR_CODES),
@@ -262,6 +279,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("restore", RESTORE_EXAMPLES),
     ("diff", DIFF_EXAMPLES),
     ("explain", EXPLAIN_EXAMPLES),
+    ("audit", AUDIT_EXAMPLES),
     ("history", HISTORY_EXAMPLES),
     ("status", STATUS_EXAMPLES),
     ("doctor", DOCTOR_EXAMPLES),

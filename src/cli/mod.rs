@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use dirfd::Error;
 use dirfd::error::describe;
 
+use crate::audit::audit_command;
 use crate::boot::{expire, hold_next, init, rollback, status};
 use crate::cli::arguments::{Cli, Command};
 use crate::cli::invocation::Failure;
@@ -40,6 +41,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Restore(args) => restore_command::run(cli, args),
         Command::Diff(args) => command::run(cli, args),
         Command::Explain(args) => explain_command::run(cli, args),
+        Command::Audit(args) => audit_command::run(cli, args),
         Command::History(args) => history_command::run(cli, args),
         Command::Status(args) => status::run(cli, args),
         Command::Doctor(args) => doctor::run(cli, args),

@@ -1,5 +1,6 @@
 //! What the owner declared: `/etc/blankroot.toml`, read and checked as a whole.
 
+pub mod audit_options;
 pub mod edit;
 pub mod entry;
 pub mod evidence_options;
@@ -33,6 +34,7 @@ use toml::de::DeTable;
 
 use crate::catalogue::Catalogue;
 use crate::catalogue::catalogue_entry::CatalogueEntry;
+use crate::config::audit_options::AuditOptions;
 use crate::config::evidence_options::EvidenceOptions;
 use crate::config::pattern_list::PatternList;
 use crate::config::reader::{ConfigError, Position, Problems, TableReader};
@@ -67,6 +69,8 @@ pub struct Config {
     pub forget: PatternList,
     /// What old roots are asked.
     pub evidence: EvidenceOptions,
+    /// What an audit fails for.
+    pub audit: AuditOptions,
     /// What its owner knows of state, beside the catalogue that comes with the program.
     pub catalogue_entries: Vec<CatalogueEntry>,
 }
@@ -102,6 +106,7 @@ impl Config {
             storages: parts.storages,
             forget: parts.forget,
             evidence: parts.evidence,
+            audit: parts.audit,
             catalogue_entries: parts.catalogue_entries,
         })
     }
@@ -183,6 +188,7 @@ struct ConfigParts {
     storages: Vec<Storage>,
     forget: PatternList,
     evidence: EvidenceOptions,
+    audit: AuditOptions,
     catalogue_entries: Vec<CatalogueEntry>,
 }
 
@@ -213,6 +219,10 @@ fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Config
         .table("evidence", "[evidence]", problems)
         .map(|table| EvidenceOptions::read(table, problems))
         .unwrap_or_default();
+    let audit = top
+        .table("audit", "[audit]", problems)
+        .map(|table| AuditOptions::read(table, problems))
+        .unwrap_or_default();
     let catalogue_entries = own_catalogue::read_own_catalogue(&mut top, problems);
     top.finish(problems);
     if let Some(root) = &root {
@@ -220,5 +230,5 @@ fn read_parts(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Config
     }
     validate::check_contradictions(&storages, &forget, problems);
     let root = root?;
-    Some(ConfigParts { root, rollback, storages, forget, evidence, catalogue_entries })
+    Some(ConfigParts { root, rollback, storages, forget, evidence, audit, catalogue_entries })
 }

@@ -86,6 +86,16 @@ retention = { at_least = 5, days = 30 }
 # [evidence]
 # old_roots = 5
 
+# An audit fails for strays that no old root had (new), for each stray, or for those alone that its lists name
+# (listed). What the other two lists name is only told.
+#
+# [audit]
+# fail = \"new\"
+# fail_paths = [\"/etc/**\", \"/usr/local\"]
+# fail_owners = [\"nginx\"]
+# tell_paths = [\"/var/lib/docker\"]
+# tell_owners = [\"user alice\"]
+
 # What is well known is in Blankroot's catalogue already. Here you say what else is on this machine, and
 # what to do with it; `man blankroot.toml` has the words for that.
 #

@@ -11,7 +11,7 @@ use dirfd::path::Escaped;
 
 use crate::diff::classify::Verdict;
 use crate::diff::ownerships::Ownerships;
-use crate::diff::summary::content_bytes;
+use crate::diff::summary::new_bytes;
 use crate::diff::{DiffReport, DiffRow};
 use crate::evidence::classes::ClassCounts;
 use crate::evidence::topmost_added::{is_below, is_past};
@@ -80,7 +80,7 @@ pub(crate) fn group_strays(
         };
         let is_of_several = matches!(of, GroupOf::Packages(..) | GroupOf::TimerStamps);
         let group = groups.entry(of).or_default();
-        let bytes = if row.kind == ChangeKind::Removed { 0 } else { content_bytes(row.facts) };
+        let bytes = new_bytes(row.kind, row.facts);
         group.paths.push(StrayPath { path: row.path.to_vec(), bytes });
         group.bytes += bytes;
         group.classes.add(ClassCounts::one(row.class));
@@ -145,6 +145,16 @@ impl GroupOf {
         match self {
             Self::Owner(owner) => Some(owner),
             Self::Packages(..) | Self::TimerStamps | Self::Nobody => None,
+        }
+    }
+
+    /// The word for what its paths have in common.
+    pub(crate) fn word(&self) -> String {
+        match self {
+            Self::Packages(_, word) => format!("packages-{word}"),
+            Self::Owner(_) => "owner".to_string(),
+            Self::TimerStamps => "timers".to_string(),
+            Self::Nobody => "nobody".to_string(),
         }
     }
 

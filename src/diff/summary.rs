@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use dirfd::{ChangeKind, Facts, FileType};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::diff::classify::Verdict;
 use crate::diff::{DiffReport, DiffRow};
@@ -17,7 +17,7 @@ pub(crate) const VERDICTS: [Verdict; 4] =
 impl_has_word!(Verdict, VERDICTS);
 
 /// How many changes, and how many bytes of content in them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Tally {
     /// How many changes.
@@ -50,9 +50,8 @@ impl Summary {
     pub(crate) fn add(&mut self, row: &DiffRow<'_>) {
         self.kinds[kind_slot(row.kind)] += 1;
         let tally = &mut self.verdicts[verdict_slot(row.verdict)];
-        tally.count += 1;
+        tally.add(new_bytes(row.kind, row.facts));
         self.classes.add(ClassCounts::one(row.class));
-        tally.bytes += new_bytes(row.kind, row.facts);
     }
 
     /// How many of each class.
@@ -76,13 +75,21 @@ impl Summary {
     }
 }
 
+impl Tally {
+    /// Adds one change of so many bytes.
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+}
+
 /// Bytes of content of one file; a directory or a link has none.
 pub(crate) fn content_bytes(facts: &Facts) -> u64 {
     if facts.file_type == FileType::File { facts.size } else { 0 }
 }
 
 /// Bytes of content that only live has.
-fn new_bytes(kind: ChangeKind, facts: &Facts) -> u64 {
+pub(crate) fn new_bytes(kind: ChangeKind, facts: &Facts) -> u64 {
     match kind {
         ChangeKind::Added | ChangeKind::Modified | ChangeKind::Replaced => content_bytes(facts),
         ChangeKind::Metadata | ChangeKind::Removed => 0,

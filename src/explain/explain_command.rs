@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::diff::classify::{Verdict, Verdicts, classify};
 use crate::diff::is_within;
 use crate::diff::ownerships::OwnersOfTrees;
-use crate::diff::summary::{Tally, VERDICTS, content_bytes};
+use crate::diff::summary::{Tally, VERDICTS, new_bytes};
 use crate::evidence::ask_old_roots::ask_old_roots;
 use crate::evidence::classes::Classes;
 use crate::evidence::digest::Digest;
@@ -134,9 +134,7 @@ impl<'a> Explainer<'a> {
                 let verdict = self.verdicts.get(at).unwrap_or(Verdict::Stray);
                 let tally = VERDICTS.iter().zip(&mut around.below).find(|(v, _)| **v == verdict);
                 if let Some((_, tally)) = tally {
-                    tally.count += 1;
-                    tally.bytes +=
-                        if kind == ChangeKind::Removed { 0 } else { content_bytes(facts) };
+                    tally.add(new_bytes(kind, facts));
                 }
             }
             at += 1;

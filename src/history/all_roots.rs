@@ -42,12 +42,16 @@ enum Before<'a> {
 }
 
 /// A root before live.
-struct FormerRoot {
-    name: String,
+#[derive(Debug)]
+pub(crate) struct FormerRoot {
+    pub(crate) name: String,
     began: Option<DateTime<Utc>>,
-    ended: Option<DateTime<Utc>>,
+    /// When it was set aside.
+    pub(crate) ended: Option<DateTime<Utc>>,
     /// Whether its digest was there, so that `diff` asks it too.
     has_digest: bool,
+    /// `None` of a boot, of which nothing is left.
+    pub(crate) tree: Option<Tree>,
 }
 
 /// What each root had at some paths.
@@ -108,7 +112,7 @@ impl<'a> AllRoots<'a> {
     }
 
     /// Shows each root before live to `see`, the oldest first.
-    fn go_through_former(&self, mut see: impl FnMut(FormerRoot, Digest)) -> Result<()> {
+    pub(crate) fn go_through_former(&self, mut see: impl FnMut(FormerRoot, Digest)) -> Result<()> {
         match &self.before {
             Before::OldRoots { blank, old_roots, .. } => {
                 let mut began_before = None;
@@ -119,7 +123,8 @@ impl<'a> AllRoots<'a> {
                         self.old_dir().and_then(|dir| read_digest_of(dir, old_root, blank));
                     let has_digest = stored.is_some();
                     let digest = stored.map_or_else(|| self.make_digest(blank, old_root), Ok)?;
-                    see(FormerRoot { name, began, ended, has_digest }, digest);
+                    let tree = Some(old_root.tree.clone());
+                    see(FormerRoot { name, began, ended, has_digest, tree }, digest);
                     began_before = ended;
                 }
             }
@@ -128,7 +133,8 @@ impl<'a> AllRoots<'a> {
                 for (name, digest) in read_boots(self.config, host, &all)?.into_iter().rev() {
                     // It was written when the boot ended.
                     let ended = digest.header().boots.last().map(|boot| boot.time);
-                    see(FormerRoot { name, began: None, ended, has_digest: true }, digest);
+                    let (began, has_digest, tree) = (None, true, None);
+                    see(FormerRoot { name, began, ended, has_digest, tree }, digest);
                 }
             }
         }
@@ -161,7 +167,8 @@ impl<'a> AllRoots<'a> {
         let (mut lives, mut ended_before) = (Vec::new(), None);
         self.go_through_former(|FormerRoot { name, began, ended, .. }, digest| {
             let boots = Some(digest.header().boots.len()).filter(|boots| *boots > 0);
-            let (name, lost) = (Some(name), finder.next_root(digest));
+            let (name, lost) = (Some(name), finder.judge(&digest.changes()).loss);
+            finder.add_root(digest);
             lives.push(RootLife { name, began, ended, boots, lost });
             ended_before = ended;
         })?;
@@ -176,7 +183,7 @@ impl<'a> AllRoots<'a> {
         // A machine may have been off between two boots.
         let set_aside = ended_before.filter(|_| self.blank().is_some());
         let began = self.live.created.or(set_aside);
-        let lost = finder.loss_of(&changes);
+        let lost = finder.judge(&changes).loss;
         lives.push(RootLife { name: None, began, ended: None, boots, lost });
         Ok(lives)
     }

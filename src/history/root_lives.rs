@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::catalogue::Catalogue;
 use crate::catalogue::catalogue_entry::Advice;
 use crate::config::Config;
-use crate::diff::classify::{Verdict, classify};
-use crate::diff::summary::content_bytes;
+use crate::diff::classify::{Verdict, Verdicts, classify};
+use crate::diff::summary::new_bytes;
 use crate::evidence::classes::{Class, Classes};
 use crate::evidence::digest::Digest;
 use crate::evidence::path_template::template_of;
@@ -93,6 +93,14 @@ pub(crate) struct Growth {
     pub(crate) bytes: u64,
 }
 
+/// The changes of a root, judged by the roots before it.
+#[derive(Debug)]
+pub(crate) struct JudgedRoot {
+    pub(crate) loss: Loss,
+    pub(crate) verdicts: Verdicts,
+    pub(crate) classes: Classes,
+}
+
 /// Maximum number of things that are named of one root.
 const NAMED: usize = 3;
 /// Growth by less is no news.
@@ -114,16 +122,14 @@ impl<'c> LossFinder<'c> {
         Self { config, catalogue, before: VecDeque::new(), most }
     }
 
-    /// What the next root lost.
-    pub(crate) fn next_root(&mut self, digest: Digest) -> Loss {
-        let loss = self.loss_of(&digest.changes());
+    /// Looks at the next root, which those that come are compared with, too.
+    pub(crate) fn add_root(&mut self, digest: Digest) {
         self.before.push_front(digest);
         self.before.truncate(self.most);
-        loss
     }
 
-    /// What a root with these changes has to lose, after those that were looked at.
-    pub(crate) fn loss_of(&self, changes: &Changes) -> Loss {
+    /// What a root with these changes lost, or has to lose, after those that were looked at.
+    pub(crate) fn judge(&self, changes: &Changes) -> JudgedRoot {
         let verdicts = classify(changes, self.config);
         let mut classes = Classes::new(changes);
         self.before.iter().for_each(|before| classes.add(changes, before));
@@ -136,7 +142,7 @@ impl<'c> LossFinder<'c> {
             let is_new = classes.class(at) == Some(Class::New);
             let top = dirs.enter(at, path, kind, facts, is_new);
             if verdicts.get(at) == Some(Verdict::Stray) {
-                let bytes = if kind == ChangeKind::Removed { 0 } else { content_bytes(facts) };
+                let bytes = new_bytes(kind, facts);
                 loss.paths += 1;
                 loss.bytes += bytes;
                 if is_new {
@@ -162,7 +168,7 @@ impl<'c> LossFinder<'c> {
         loss.notable.truncate(NAMED);
         loss.grew.sort_by_cached_key(|one| (std::cmp::Reverse(one.bytes), one.path.clone()));
         loss.grew.truncate(NAMED);
-        loss
+        JudgedRoot { loss, verdicts, classes }
     }
 
     /// A new path with what is known of it.

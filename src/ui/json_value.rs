@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
 use dirfd::{ChangeKind, FileType, TreePath};
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A path or a name: `{"text": "…"}`, or `{"bytes": "<base64>"}` when it is not UTF-8.
 #[derive(Debug, Serialize)]
@@ -25,6 +26,31 @@ impl<'a> JsonPath<'a> {
         match std::str::from_utf8(path) {
             Ok(text) => Self::Text(text),
             Err(_) => Self::Bytes(STANDARD.encode(path)),
+        }
+    }
+}
+
+/// A path or a name that is read again, in the form of [`JsonPath`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JsonPathBuf(pub Vec<u8>);
+
+impl Serialize for JsonPathBuf {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        JsonPath::new(&self.0).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonPathBuf {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Form {
+            Text(String),
+            Bytes(String),
+        }
+        match Form::deserialize(deserializer)? {
+            Form::Text(text) => Ok(Self(text.into_bytes())),
+            Form::Bytes(bytes) => STANDARD.decode(bytes).map(Self).map_err(D::Error::custom),
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::machine::{Machine, on_initialised};
 
 /// Tells `story` of a machine that has lived so many boots, whose digests were made.
-fn after_boots(boots: u32, story: impl FnOnce(&mut Machine<'_>) + Send) {
+pub(crate) fn after_boots(boots: u32, story: impl FnOnce(&mut Machine<'_>) + Send) {
     on_initialised(|machine| {
         machine.mount();
         for number in 1..=boots {
@@ -27,7 +27,7 @@ fn after_boots(boots: u32, story: impl FnOnce(&mut Machine<'_>) + Send) {
 }
 
 /// A life: what each boot makes again, what changes each time, what comes and goes.
-fn ordinary_life(machine: &Machine<'_>, number: u32) {
+pub(crate) fn ordinary_life(machine: &Machine<'_>, number: u32) {
     machine.write("var/lib/made/always", "the same\n");
     symlink("always", machine.live().join("var/lib/made/link")).unwrap();
     machine.write("var/lib/seed", &format!("seed {number}\n"));

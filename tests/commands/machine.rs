@@ -205,8 +205,10 @@ impl<'s> Machine<'s> {
         let words: Vec<&OsStr> = by.iter().map(AsRef::as_ref).chain([program]).collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).args(args).env_clear().stdin(Stdio::null());
-        let without_host = ["diff", "digest", "explain", "forget", "history", "restore", "unkeep"];
-        if !without_host.iter().any(|without| name == *without) {
+        let without_host =
+            ["audit", "diff", "digest", "explain", "forget", "history", "restore", "unkeep"];
+        let names_host = args.iter().any(|arg| arg.as_ref() == "--host");
+        if !names_host && !without_host.iter().any(|without| name == *without) {
             command.arg("--host").arg(self.host.path());
         }
         let of_live =

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod apply;
+mod audit;
 mod boot_status;
 mod doctor;
 mod early;

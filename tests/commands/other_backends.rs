@@ -78,6 +78,10 @@ fn of_a_tmpfs_each_boot_leaves_a_digest_by_which_the_next_tells_what_comes_back(
             let bind = nix::mount::MsFlags::MS_BIND;
             let persist = machine.live().join("persist");
             nix::mount::mount(Some(&storage), &persist, None::<&str>, bind, None::<&str>).unwrap();
+            let live = machine.live().as_os_str();
+            let ran = machine.run(&["expire".as_ref(), "--host".as_ref(), live]).expect(0);
+            let lost = format!("done: write down what 00000{}-", boot - 1);
+            assert_eq!(ran.out.contains(&lost), boot > 1, "{ran:#?}");
             machine.write("var/lib/made", "the same");
             machine.write("var/lib/seed", &format!("seed {boot}"));
             if boot == 4 {
@@ -118,10 +122,16 @@ fn of_a_tmpfs_each_boot_leaves_a_digest_by_which_the_next_tells_what_comes_back(
                     .says("\nlive  1 boot\n")
                     .says(", 1 of them new\n")
                     .says("/var/lib/thesis (8 B)");
+                let audit = machine.run(&["audit"]).expect(1).says("/var/lib/thesis\n");
+                assert!(audit.out.contains("3 old roots were asked."), "{audit:#?}");
+                let since = machine.run(&["audit", "--since", "1"]).expect(1);
+                since.says("The old root 000001-1f2a1c9e was asked.").says("/var/lib/thesis\n");
+                machine.run(&["audit", "--since", "9"]).expect(2).complains("000003-3f2a1c9e");
+                let records = machine.run(&["audit", "--records"]).expect(0);
+                records.says("Lost: 000003-3f2a1c9e had ").says("Found: ");
                 let ran = machine.run(&["diff", "--storage"]).expect(0);
                 assert!(!ran.out.contains(".blankroot"), "{}", ran.out);
             }
-            let live = machine.live().as_os_str();
             let digest = ["digest".as_ref(), "--host".as_ref(), live];
             let late = [&digest[..], &["--within".as_ref(), "0".as_ref()]].concat();
             machine.run(&late).expect(1).complains("not ready within 0 s, so there is none");

@@ -1,4 +1,4 @@
-//! What `diff`, `explain` and `history` write for programs is what the schemas in `docs/reference/` say.
+//! What `diff`, `explain`, `history` and `audit` write for programs is what the schemas in `docs/reference/` say.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -91,10 +91,20 @@ fn published(name: &str) -> Validator {
 /// What the command writes, once it is found to be valid.
 #[track_caller]
 fn document<S: AsRef<OsStr>>(machine: &Machine<'_>, schema: &Validator, args: &[S]) -> Value {
+    document_with_code(machine, schema, args, 0)
+}
+
+#[track_caller]
+fn document_with_code<S: AsRef<OsStr>>(
+    machine: &Machine<'_>,
+    schema: &Validator,
+    args: &[S],
+    code: i32,
+) -> Value {
     let format = ["--format", "json"].map(OsString::from);
     let args: Vec<OsString> =
         args.iter().map(|arg| arg.as_ref().to_os_string()).chain(format).collect();
-    let ran = machine.run(&args).expect(0);
+    let ran = machine.run(&args).expect(code);
     let document: Value = serde_json::from_str(&ran.out).unwrap();
     let wrong: Vec<String> = schema
         .iter_errors(&document)
@@ -191,5 +201,32 @@ fn history_writes_what_its_schema_says() {
             [OsStr::new("history")].into_iter().chain(paths).chain([strange]).collect();
         let versions = document(machine, &schema, &args);
         assert_eq!(versions["paths"].as_array().unwrap().len(), 5, "{versions:#}");
+    });
+}
+
+#[test]
+fn audit_writes_what_its_schema_says() {
+    on_lived_in_machine(|machine| {
+        let schema = published("audit");
+        fs::create_dir_all(machine.live().join("persist")).unwrap();
+        let found = document_with_code(machine, &schema, &["audit"], 1);
+        let paths = found["groups"].as_array().unwrap().iter().flat_map(|group| {
+            group["topmost"].as_array().unwrap().iter().map(|top| top["path"].clone())
+        });
+        assert!(paths.clone().any(|path| path["text"] == "/home/alice"), "{found:#}");
+        let since =
+            document_with_code(machine, &schema, &["audit", "--dry-run", "--since", "1"], 1);
+        assert_eq!(since["event"]["audit"]["since"], "000001-3f2a1c9e");
+        let records = document(machine, &schema, &["audit", "--records"]);
+        assert_eq!(records["event"]["audit"]["result"], "found");
+        // As `expire` writes it: a former root.
+        let text = fs::read_to_string(machine.config()).unwrap();
+        fs::write(machine.config(), text + CONFIG).unwrap();
+        fs::create_dir_all(machine.host().join("persist")).unwrap();
+        machine.run(&["expire"]).expect(0);
+        let ledger = machine.host().join("persist/.blankroot/records.jsonl");
+        let lost: Value = serde_json::from_str(&fs::read_to_string(ledger).unwrap()).unwrap();
+        let wrong: Vec<String> = schema.iter_errors(&lost).map(|error| error.to_string()).collect();
+        assert!(wrong.is_empty() && lost["event"]["lost"]["new"].is_u64(), "{wrong:#?} {lost:#}");
     });
 }

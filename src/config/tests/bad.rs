@@ -251,7 +251,7 @@ fn control_characters_neither_break_lines_nor_steer_the_terminal() {
     assert_eq!(
         shown,
         ["3:2: unknown key `a\\nb\\u{1b}[0m` in the configuration | remove it; the keys here \
-             are `root`, `rollback`, `storage`, `forget`, `evidence` and `catalogue`"]
+             are `root`, `rollback`, `storage`, `forget`, `evidence`, `audit` and `catalogue`"]
     );
 }
 

@@ -56,6 +56,7 @@ fn the_examples_of_the_starter_are_valid_too() {
     assert_eq!(config.storages.len(), 1);
     assert_eq!(config.forget.patterns().len(), 3);
     assert_eq!(config.catalogue_entries.len(), 1);
+    assert_eq!(config.audit.fail_paths.patterns().len(), 2);
 }
 
 #[test]

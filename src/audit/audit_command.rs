@@ -1,0 +1,165 @@
+//! `audit`: judges the strays, tells of them, and writes down what was found.
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::ExitCode;
+
+use chrono::{Local, Utc};
+use dirfd::path::Escaped;
+use dirfd::{Error, Result, atomic_file};
+
+use crate::audit::audit_finding::AuditFinding;
+use crate::audit::audit_prometheus::describe_metrics;
+use crate::audit::audit_record::{
+    AuditResult, AuditSummary, Record, RecordedEvent, RecordedGroups, RecordedWhere,
+};
+use crate::audit::since_root::find_since;
+use crate::audit::write_down::{line_of, write_down};
+use crate::audit::{audit_text, ledger};
+use crate::cli::arguments::{Audit, AuditFormat, Cli};
+use crate::cli::invocation::{Failure, load_config};
+use crate::config::Config;
+use crate::diff::DiffReport;
+use crate::diff::judge::{ComparedTrees, JudgedDiff, find_and_judge};
+use crate::diff::ownerships::Ownerships;
+use crate::evidence::ask_old_roots::AskedRoots;
+use crate::host::HostRoot;
+use crate::persist::own_directory::storage_of_own_directory;
+use crate::ui;
+
+/// Metrics are for the exporter, which is not root.
+const TEXTFILE_MODE: u32 = 0o644;
+
+pub(crate) fn run(cli: &Cli, args: &Audit) -> Result<ExitCode, Failure> {
+    let root = &args.root.root;
+    let config = load_config(cli, root)?;
+    if args.records {
+        print_records(cli, args, &config)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (summary, groups) = take_audit(&config, root, args.since.as_deref())?;
+    let of = RecordedWhere::of_machine(root, Utc::now())?;
+    let metrics = || describe_metrics(of.time, &summary, &groups);
+    let record = Record::new(&of, RecordedEvent::Audit(summary.clone()), groups.clone());
+    print_audit(cli, args.format, &record, (&summary, &groups), metrics)?;
+    if !args.dry_run {
+        // What was found is told already, and what it is worth does not depend on this.
+        write_down(&config, root, &record).unwrap_or_else(ui::report_warning);
+    }
+    if let Some(file) = &args.textfile {
+        write_textfile(file, &metrics()?)?;
+    }
+    Ok(match summary.result {
+        AuditResult::Clean => ExitCode::SUCCESS,
+        AuditResult::Found => ExitCode::from(1),
+    })
+}
+
+/// Compares and judges.
+fn take_audit(
+    config: &Config,
+    root: &Path,
+    since: Option<&str>,
+) -> Result<(AuditSummary, RecordedGroups)> {
+    let backend = config.open_backend(root)?;
+    let backend = backend.as_ref();
+    let trees = ComparedTrees::find(backend)?;
+    let blank = trees.blank.as_ref();
+    let since = since.map(|asked| find_since(backend, config, root, blank, asked)).transpose()?;
+    let mut asked = AskedRoots::last(config.evidence.old_roots);
+    if let Some(since) = &since {
+        asked = AskedRoots { most: asked.most.max(1), from: Some(since.id.clone()) };
+    }
+    let JudgedDiff { diff, verdicts, classes, evidence_problem } =
+        find_and_judge(backend, &trees, config, root, &asked)?;
+    if let Some(why) = evidence_problem {
+        return Err(why);
+    }
+    let report = DiffReport {
+        blank,
+        live: &trees.live,
+        diff: &diff,
+        verdicts: &verdicts,
+        classes: classes.as_ref(),
+        only: &[],
+        all: false,
+    };
+    let view = backend.view(&trees.live)?;
+    let former = blank.map(|blank| backend.view(blank)).transpose()?;
+    let finding = AuditFinding::of(&report, &config.audit, || {
+        let former = blank.zip(former.as_ref().map(AsFd::as_fd));
+        let live = (&trees.live, view.as_fd());
+        let (owners, warnings) = Ownerships::read(backend, former, live, &diff.changes)?;
+        warnings.iter().for_each(ui::report_warning);
+        Ok(owners)
+    })?;
+    Ok((finding.summary(since.map(|since| since.name)), finding.recorded_groups()))
+}
+
+/// Tells what was found. Who reads no further has what they wanted, and the exit code is the same.
+fn print_audit(
+    cli: &Cli,
+    format: AuditFormat,
+    record: &Record,
+    (summary, groups): (&AuditSummary, &RecordedGroups),
+    metrics: impl Fn() -> Result<String>,
+) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    match format {
+        AuditFormat::Human => {
+            audit_text::write_audit(summary, groups, &ui::style_of_output(cli), &mut text)?;
+        }
+        AuditFormat::Json => {
+            text = line_of(record)?;
+            text.push(b'\n');
+        }
+        AuditFormat::Prometheus => text = metrics()?.into_bytes(),
+    }
+    match io::stdout().lock().write_all(&text) {
+        Err(why) if why.kind() != io::ErrorKind::BrokenPipe => Err(why.into()),
+        _ => Ok(()),
+    }
+}
+
+fn print_records(cli: &Cli, args: &Audit, config: &Config) -> Result<(), Failure> {
+    let Some(storage) = storage_of_own_directory(config) else {
+        return Err(Error::new("read the records", "no storage is declared")
+            .hint("declare one in the configuration; records lie in its directory `.blankroot`")
+            .into());
+    };
+    let records = ledger::read_records(&HostRoot::open(&args.root.root)?, storage)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match args.format {
+        AuditFormat::Human => {
+            let style = ui::style_of_output(cli);
+            audit_text::write_records(&records, &style, &Local::now(), &mut out)?;
+        }
+        AuditFormat::Json => {
+            for record in &records {
+                out.write_all(&line_of(record)?)?;
+                out.write_all(b"\n")?;
+            }
+        }
+        AuditFormat::Prometheus => {
+            return Err(Error::new(
+                "show the records as metrics",
+                "a metric has one value, that of now",
+            )
+            .hint("write `--format json`, or leave `--records` out")
+            .into());
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// Puts the metrics where the exporter finds them, whole or not at all.
+fn write_textfile(file: &Path, metrics: &str) -> Result<()> {
+    let failed = |why| Error::io(format!("write the metrics to {}", Escaped::of_path(file)), why);
+    let Some(name) = file.file_name() else {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    };
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let dir = std::fs::File::open(parent.unwrap_or(Path::new("."))).map_err(failed)?;
+    atomic_file::replace(dir.as_fd(), name, metrics.as_bytes(), TEXTFILE_MODE).map_err(failed)
+}

@@ -1,0 +1,151 @@
+//! Judges each stray by `[audit]`: it fails the audit, or is only told. Pure.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use dirfd::Result;
+
+use crate::audit::audit_record::{AuditResult, AuditSummary, RecordedGroups};
+use crate::config::audit_options::{AuditOptions, FailOn};
+use crate::diff::classify::Verdict;
+use crate::diff::owner_groups::{Group, GroupOf, group_strays};
+use crate::diff::ownerships::Ownerships;
+use crate::diff::summary::{Tally, new_bytes};
+use crate::diff::{DiffReport, DiffRow};
+use crate::evidence::classes::{Class, ClassCounts};
+use crate::owners::Owner;
+
+/// What an audit found.
+#[derive(Debug, Default)]
+pub(crate) struct AuditFinding {
+    /// How many old roots were asked.
+    old_roots: u16,
+    /// Strays that fail the audit.
+    fails: Tally,
+    /// All other strays.
+    told: Tally,
+    /// All strays.
+    classes: ClassCounts,
+    /// Those that fail the audit, by owner.
+    groups: BTreeMap<GroupOf, Group>,
+}
+
+impl AuditFinding {
+    /// Judges what a report shows. Owners are read where the verdict may depend on them, or something is found.
+    pub(crate) fn of<'v>(
+        report: &DiffReport<'_>,
+        options: &AuditOptions,
+        read_owners: impl FnOnce() -> Result<Ownerships<'v>>,
+    ) -> Result<Self> {
+        let mut found = Self { old_roots: report.boots(), ..Self::default() };
+        let mut needs_owners = false;
+        for_each_stray(report, |row| {
+            found.told.add(new_bytes(row.kind, row.facts));
+            found.classes.add(ClassCounts::one(row.class));
+            needs_owners |= fails(options, row.path, row.class, None)
+                || (!options.fail_owners.is_empty() && !is_told(options, row.path, None));
+        });
+        if !needs_owners {
+            return Ok(found);
+        }
+        let owners = read_owners()?;
+        found.groups = group_strays(report, &owners, |row, owner| {
+            let fails = fails(options, row.path, row.class, owner);
+            if fails {
+                let bytes = new_bytes(row.kind, row.facts);
+                found.fails.add(bytes);
+                found.told.count -= 1;
+                found.told.bytes -= bytes;
+            }
+            fails
+        });
+        Ok(found)
+    }
+
+    /// The same in numbers; `since` names the old root from which on they were asked.
+    pub(crate) fn summary(&self, since: Option<String>) -> AuditSummary {
+        AuditSummary {
+            result: if self.fails.count == 0 { AuditResult::Clean } else { AuditResult::Found },
+            since,
+            old_roots: self.old_roots,
+            fails: self.fails,
+            told: self.told,
+            classes: self.classes.into(),
+        }
+    }
+
+    /// What fails the audit, by owner.
+    pub(crate) fn recorded_groups(&self) -> RecordedGroups {
+        RecordedGroups::of(&self.groups)
+    }
+}
+
+fn for_each_stray(report: &DiffReport<'_>, mut see: impl FnMut(&DiffRow<'_>)) {
+    let Ok(()) = report.for_each::<Infallible>(|row| {
+        if row.verdict == Verdict::Stray {
+            see(row);
+        }
+        Ok(())
+    });
+}
+
+fn is_told(options: &AuditOptions, path: &[u8], owner: Option<&Owner>) -> bool {
+    options.tell_paths.covers(path).is_some()
+        || owner.is_some_and(|owner| options.tell_owners.names(owner))
+}
+
+/// Whether a stray fails the audit. What is only told outweighs what fails; a list outweighs the class.
+fn fails(options: &AuditOptions, path: &[u8], class: Option<Class>, owner: Option<&Owner>) -> bool {
+    if is_told(options, path, owner) {
+        return false;
+    }
+    let is_listed = options.fail_paths.covers(path).is_some()
+        || owner.is_some_and(|owner| options.fail_owners.names(owner));
+    is_listed
+        || match options.fail {
+            // Where no old root was asked, none had it.
+            FailOn::New => matches!(class, None | Some(Class::New)),
+            FailOn::Stray => true,
+            FailOn::Listed => false,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use std::path::Path;
+
+    fn options(audit: &str) -> AuditOptions {
+        let text = format!("[root]\nbackend = \"tmpfs\"\n[audit]\n{audit}");
+        Config::parse(Path::new("f"), text.as_bytes()).unwrap().audit
+    }
+
+    #[test]
+    fn a_stray_is_judged_by_lists_first_and_then_by_its_class() {
+        let (nginx, alice) = (Owner::Package("nginx".into()), Owner::User("alice".into()));
+        let (new, changing) = (Some(Class::New), Some(Class::Changing));
+        for (audit, path, class, owner, expected) in [
+            ("", "srv/x", new, None, true),
+            ("", "srv/x", None, None, true),
+            ("", "srv/x", changing, None, false),
+            ("", "srv/x", Some(Class::Some(2)), None, false),
+            ("", "srv/x", Some(Class::Same), None, false),
+            ("fail = 'stray'", "srv/x", changing, None, true),
+            ("fail = 'listed'", "srv/x", new, Some(&nginx), false),
+            ("fail = 'listed'\nfail_paths = ['/srv']", "srv/x", changing, None, true),
+            ("fail_paths = ['/etc/**']", "etc", changing, None, false),
+            ("fail_owners = ['nginx']", "srv/x", changing, Some(&nginx), true),
+            ("fail_owners = ['nginx']", "srv/x", changing, Some(&alice), false),
+            ("tell_owners = ['user alice']", "srv/x", new, Some(&alice), false),
+            ("tell_owners = ['package alice']", "srv/x", new, Some(&alice), true),
+            ("tell_paths = ['/srv']\nfail = 'stray'", "srv/x", new, None, false),
+            // What is only told outweighs what fails.
+            ("tell_paths = ['/srv/x']\nfail_paths = ['/srv']", "srv/x", new, None, false),
+            ("tell_owners = ['nginx']\nfail_paths = ['/etc']", "etc/x", new, Some(&nginx), false),
+        ] {
+            let found = fails(&options(audit), path.as_bytes(), class, owner);
+            assert_eq!(found, expected, "{audit:?} {path} {class:?} {owner:?}");
+        }
+    }
+}

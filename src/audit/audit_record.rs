@@ -1,0 +1,317 @@
+//! What an audit found, or a former root lost, as it is written down: one line of JSON each.
+//!
+//! The doc comments of its types are the descriptions in `docs/reference/audit.schema.json`.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::diff::owner_groups::{Group, GroupOf, Topmost};
+use crate::diff::summary::Tally;
+use crate::evidence::classes::{CLASSES, ClassCounts};
+use crate::owners::Owner;
+use crate::ui::json_value::JsonPathBuf;
+#[cfg(test)]
+use crate::ui::json_value::{JsonPath, JsonTime};
+
+const VERSION: u32 = 1;
+
+/// What was found, and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Record {
+    /// Counts up when a key goes or gets another meaning; new keys may come without that.
+    #[cfg_attr(test, schemars(extend("const" = VERSION)))]
+    version: u32,
+    /// When it was written down: RFC 3339, in UTC.
+    #[cfg_attr(test, schemars(with = "JsonTime"))]
+    pub(crate) time: DateTime<Utc>,
+    /// The name of the machine; null if it has none.
+    pub(crate) host: Option<String>,
+    /// The id of the boot in which it was written down; null where that is another root's than the running one's.
+    pub(crate) boot: Option<String>,
+    /// What it is a record of.
+    pub(crate) event: RecordedEvent,
+    /// The strays that are told with their owners: of an audit those that fail it, of a former root those that no
+    /// root before had.
+    #[serde(flatten)]
+    pub(crate) groups: RecordedGroups,
+}
+
+/// What was looked at: an object with one key, `audit` or `lost`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) enum RecordedEvent {
+    /// An audit of live.
+    Audit(AuditSummary),
+    /// A former root that is gone: what it had to lose.
+    Lost(LostSummary),
+}
+
+/// What an audit found, counted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct AuditSummary {
+    /// `clean`, or `found` if a stray fails the audit.
+    pub(crate) result: AuditResult,
+    /// The name of the old root from which on old roots were asked; null where the youngest were.
+    pub(crate) since: Option<String>,
+    /// How many old roots were asked what they had.
+    pub(crate) old_roots: u16,
+    /// Strays that fail the audit.
+    pub(crate) fails: Tally,
+    /// All other strays.
+    pub(crate) told: Tally,
+    /// How many of all strays are of which class; all are 0 where no old root was asked.
+    pub(crate) classes: CountByClass,
+}
+
+/// How an audit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) enum AuditResult {
+    /// Nothing fails it.
+    Clean,
+    /// Something does.
+    Found,
+}
+
+/// What a former root had to lose when it was set aside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct LostSummary {
+    /// Its name.
+    pub(crate) root: String,
+    /// When it was set aside: RFC 3339, in UTC; null where that is not known.
+    #[cfg_attr(test, schemars(with = "Option<JsonTime>"))]
+    pub(crate) ended: Option<DateTime<Utc>>,
+    /// How many boots it was live in; null where none was written down.
+    pub(crate) boots: Option<usize>,
+    /// Its strays.
+    pub(crate) strays: Tally,
+    /// How many of them none of the roots before had; null where there was no root before.
+    pub(crate) new: Option<u64>,
+}
+
+/// Strays by whom they belong to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct RecordedGroups {
+    /// One for each owner.
+    pub(crate) groups: Vec<RecordedGroup>,
+    /// How many more groups there are, which are not told.
+    pub(crate) groups_left_out: u64,
+}
+
+/// Maximum numbers of what a record tells, so that it stays small whatever is found.
+const GROUPS: usize = 100;
+const TOPMOST: usize = 50;
+/// Maximum size in bytes of all paths of a record together.
+const PATH_BYTES: usize = 32 << 10;
+
+impl RecordedGroups {
+    /// As much of these groups as a record has room for.
+    pub(crate) fn of(groups: &BTreeMap<GroupOf, Group>) -> Self {
+        let mut room = PATH_BYTES;
+        let recorded = groups.iter().take(GROUPS).map(|(of, group)| {
+            let tops = if of.is_of_packages() { Vec::new() } else { group.topmost() };
+            let fits = |top: &&Topmost<'_>| {
+                let fits = room.checked_sub(top.path.len());
+                room = fits.unwrap_or_default();
+                fits.is_some()
+            };
+            let topmost: Vec<_> =
+                tops.iter().take(TOPMOST).take_while(fits).map(RecordedPath::of).collect();
+            RecordedGroup {
+                title: of.title(group),
+                of: of.word(),
+                owner: of.owner().map(RecordedOwner::of),
+                paths: group.paths.len() as u64,
+                bytes: group.bytes,
+                classes: group.classes.into(),
+                topmost_left_out: (tops.len() - topmost.len()) as u64,
+                topmost,
+            }
+        });
+        let recorded: Vec<_> = recorded.collect();
+        Self { groups_left_out: (groups.len() - recorded.len()) as u64, groups: recorded }
+    }
+}
+
+/// Strays of one owner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct RecordedGroup {
+    /// Whose they are, for people.
+    pub(crate) title: String,
+    /// What they have in common: an `owner`, packages to which the same happened since blank (`packages-installed`,
+    /// `packages-updated`, `packages-removed`), that they are stamps of `timers`, or that `nobody` is known to own them.
+    pub(crate) of: String,
+    /// The owner; null of several packages or timers that are told as one, and where nobody is known.
+    pub(crate) owner: Option<RecordedOwner>,
+    /// How many paths.
+    pub(crate) paths: u64,
+    /// Bytes of the regular files that are there.
+    pub(crate) bytes: u64,
+    /// How many are of which class.
+    pub(crate) classes: CountByClass,
+    /// The first of those that lie in no other one. None of packages: what they brought comes again with them.
+    pub(crate) topmost: Vec<RecordedPath>,
+    /// How many more of these there are, which are not told.
+    pub(crate) topmost_left_out: u64,
+}
+
+/// A package, a unit of systemd, or a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct RecordedOwner {
+    /// Its name.
+    pub(crate) name: String,
+    /// `package`, `unit` or `user`.
+    pub(crate) kind: String,
+}
+
+impl RecordedOwner {
+    /// The same as it is written down.
+    pub(crate) fn of(owner: &Owner) -> Self {
+        Self { name: owner.name().to_string(), kind: owner.kind().to_string() }
+    }
+}
+
+/// A path with all that is below it in its group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct RecordedPath {
+    /// Where it is on the machine, from `/` on.
+    #[cfg_attr(test, schemars(with = "JsonPath<'_>"))]
+    pub(crate) path: JsonPathBuf,
+    /// How many paths: itself, and what is in it.
+    pub(crate) paths: u64,
+    /// Bytes of the regular files that are there.
+    pub(crate) bytes: u64,
+}
+
+impl RecordedPath {
+    fn of(top: &Topmost<'_>) -> Self {
+        let path = JsonPathBuf([b"/", top.path].concat());
+        Self { path, paths: top.below + 1, bytes: top.bytes }
+    }
+}
+
+/// How many strays are of which class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct CountByClass {
+    /// None of the old roots had them.
+    pub(crate) new: u64,
+    /// Some had.
+    pub(crate) some: u64,
+    /// All had, in two versions at least.
+    pub(crate) changing: u64,
+    /// All had, the same in every byte.
+    pub(crate) same: u64,
+}
+
+impl CountByClass {
+    /// Each word with its count, in the order of all output.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (&'static str, u64)> {
+        CLASSES.into_iter().zip([self.new, self.some, self.changing, self.same])
+    }
+}
+
+impl From<ClassCounts> for CountByClass {
+    fn from(counts: ClassCounts) -> Self {
+        let mut all = counts.iter().map(|(_, count)| count);
+        let mut next = || all.next().unwrap_or_default();
+        Self { new: next(), some: next(), changing: next(), same: next() }
+    }
+}
+
+impl Record {
+    /// Of what was found now.
+    pub(crate) fn new(of: &RecordedWhere, event: RecordedEvent, groups: RecordedGroups) -> Self {
+        let RecordedWhere { time, host, boot } = of.clone();
+        Self { version: VERSION, time, host, boot, event, groups }
+    }
+
+    /// One line of JSON, without its end.
+    pub(crate) fn to_line(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(self)
+    }
+
+    /// Reads a line; `None` of one that is no whole record, or of a version that is not known.
+    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
+        let record: Self = serde_json::from_slice(line).ok()?;
+        (record.version == VERSION).then_some(record)
+    }
+}
+
+/// When and on which machine something was found.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordedWhere {
+    pub(crate) time: DateTime<Utc>,
+    pub(crate) host: Option<String>,
+    pub(crate) boot: Option<String>,
+}
+
+#[cfg(test)]
+pub(crate) mod record_fixture {
+    use super::*;
+
+    /// An audit that two new files of nginx fail, and `told` others do not.
+    pub(crate) fn audit_of_nginx(told: u64) -> Record {
+        let of = RecordedWhere {
+            time: DateTime::from_timestamp(1_795_946_400, 0).unwrap(),
+            host: Some("web1".to_string()),
+            boot: Some("3f2a1c9e-7a01-4b6e-9d0a-000000000000".to_string()),
+        };
+        let classes = CountByClass { new: 2, changing: told, ..CountByClass::default() };
+        let event = RecordedEvent::Audit(AuditSummary {
+            result: AuditResult::Found,
+            since: None,
+            old_roots: 5,
+            fails: Tally { count: 2, bytes: 1100 },
+            told: Tally { count: told, bytes: 10 * told },
+            classes,
+        });
+        let path = JsonPathBuf(b"/etc/nginx/sites-enabled".to_vec());
+        let group = RecordedGroup {
+            title: "package nginx".to_string(),
+            of: "owner".to_string(),
+            owner: Some(RecordedOwner { name: "nginx".into(), kind: "package".into() }),
+            paths: 2,
+            bytes: 1100,
+            classes: CountByClass { new: 2, ..CountByClass::default() },
+            topmost: vec![RecordedPath { path, paths: 2, bytes: 1100 }],
+            topmost_left_out: 0,
+        };
+        Record::new(&of, event, RecordedGroups { groups: vec![group], groups_left_out: 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::record_fixture::audit_of_nginx;
+    use super::*;
+    use crate::ui::json_schema::assert_published;
+
+    #[test]
+    fn the_published_schema_is_that_of_a_record() {
+        assert_published::<Record>("blankroot audit --format json", "audit");
+    }
+
+    #[test]
+    fn a_record_is_one_line_and_is_read_as_it_was_written() {
+        let mut record = audit_of_nginx(7);
+        record.groups.groups[0].topmost[0].path = JsonPathBuf(b"/etc/\xff\n\"".to_vec());
+        let line = record.to_line().unwrap();
+        assert!(!line.contains(&b'\n'));
+        assert_eq!(Record::parse(&line), Some(record));
+        assert_eq!(Record::parse(&line[..line.len() - 1]), None);
+        let later = String::from_utf8(line).unwrap().replace("\"version\":1", "\"version\":2");
+        assert_eq!(Record::parse(later.as_bytes()), None);
+    }
+}

@@ -1,0 +1,45 @@
+//! Writes a record down: in storage, where it stays, and in the journal.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use dirfd::{Error, Result};
+
+use crate::audit::audit_journal::tell_journal;
+use crate::audit::audit_record::{Record, RecordedWhere};
+use crate::audit::ledger;
+use crate::boot::facts;
+use crate::config::Config;
+use crate::host::HostRoot;
+use crate::persist::own_directory::storage_of_own_directory;
+
+impl RecordedWhere {
+    /// This machine in this boot; of a root that is mounted elsewhere neither is known.
+    pub(crate) fn of_machine(root: &Path, time: DateTime<Utc>) -> Result<Self> {
+        if root != Path::new("/") {
+            return Ok(Self { time, host: None, boot: None });
+        }
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let boot = facts::boot_id(&HostRoot::open(root)?)?;
+        Ok(Self { time, host: Some(name).filter(|name| !name.is_empty()), boot: Some(boot) })
+    }
+}
+
+/// Puts a record into the ledger of the first storage, and tells the journal of it.
+pub(crate) fn write_down(config: &Config, root: &Path, record: &Record) -> Result<()> {
+    tell_journal(root, record);
+    let most = config.audit.max_record_bytes;
+    if most == 0 {
+        return Ok(());
+    }
+    let Some(storage) = storage_of_own_directory(config) else {
+        return Err(Error::new("write a record", "no storage is declared")
+            .hint("declare one in the configuration, or set `max_record_bytes = 0` in [audit]"));
+    };
+    ledger::append(&HostRoot::open(root)?, storage, &line_of(record)?, most.into())
+}
+
+/// One line of JSON.
+pub(crate) fn line_of(record: &Record) -> Result<Vec<u8>> {
+    record.to_line().map_err(|why| Error::new("write a record", why.to_string()))
+}

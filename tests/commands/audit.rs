@@ -1,0 +1,368 @@
+//! Audits: what fails them, what is only told, and what is written down of it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::evidence::{after_boots, ordinary_life};
+use crate::machine::{Machine, Ran, on_initialised};
+
+const STORAGE: &str = "\n[[storage]]\npath = \"/persist\"\n";
+
+/// Gives live a configuration with a storage, and these lines after it.
+fn configure(machine: &Machine<'_>, more: &str) {
+    let text = fs::read_to_string(machine.config()).unwrap();
+    machine.write("etc/blankroot.toml", &(text + STORAGE + more));
+    fs::create_dir_all(machine.live().join("persist")).unwrap();
+}
+
+/// What makes no noise: the configuration and the storage of these stories are strays of live, too.
+const QUIET: &str = "[audit]\ntell_paths = [\"/etc/blankroot.toml\", \"/persist\"]\n";
+
+fn document(ran: &Ran) -> Value {
+    serde_json::from_str(&ran.out).unwrap()
+}
+
+fn ledger(machine: &Machine<'_>) -> PathBuf {
+    machine.live().join("persist/.blankroot/records.jsonl")
+}
+
+fn records(machine: &Machine<'_>) -> Vec<Value> {
+    let ran = machine.run(&["audit", "--records", "--format", "json"]).expect(0);
+    ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn what_earlier_boots_had_does_not_count_and_what_is_new_does() {
+    after_boots(3, |machine| {
+        configure(machine, QUIET);
+        ordinary_life(machine, 5);
+        let clean = machine.run(&["audit"]).expect(0).says("Clean: no stray fails the audit.");
+        assert!(clean.out.contains("3 old roots were asked."), "{clean:#?}");
+        assert_eq!(clean.err, "");
+
+        machine.write("home/alice/thesis", "precious");
+        let found = machine.run(&["audit"]).expect(1);
+        found.says("Found: 2 strays (8 B) fail the audit.").says("  /home/alice and 1 below\n");
+
+        let found = document(&machine.run(&["audit", "--format", "json"]).expect(1));
+        let audit = &found["event"]["audit"];
+        assert_eq!(audit["result"], "found");
+        assert_eq!(audit["fails"], json!({"count": 2, "bytes": 8}));
+        assert_eq!(audit["old_roots"], 3);
+        // The seed, the stamp, the journal's file and directory, and what this story made.
+        assert_eq!(audit["classes"]["changing"], 3, "{found:#}");
+        let top = &found["groups"][0]["topmost"][0];
+        assert_eq!(top, &json!({"path": {"text": "/home/alice"}, "paths": 2, "bytes": 8}));
+        let diff = document(&machine.run(&["diff", "--format", "json"]).expect(0));
+        let strays = diff["summary"]["verdicts"]["stray"]["count"].as_u64().unwrap();
+        let told = audit["told"]["count"].as_u64().unwrap();
+        assert_eq!(told + 2, strays, "{found:#}");
+        for (class, count) in audit["classes"].as_object().unwrap() {
+            let rows = diff["changes"].as_array().unwrap().iter();
+            let rows = rows.filter(|row| row["verdict"] == "stray" && row["class"] == json!(class));
+            assert_eq!(&json!(rows.count()), count, "{class}");
+        }
+    });
+}
+
+#[test]
+fn each_audit_is_a_record_and_a_dry_run_is_none() {
+    after_boots(1, |machine| {
+        configure(machine, QUIET);
+        ordinary_life(machine, 2);
+        machine.run(&["audit", "--records"]).expect(0).says("There are no records.");
+        machine.run(&["audit", "--dry-run"]).expect(1);
+        assert!(!machine.live().join("persist/.blankroot").exists());
+        let json = machine.run(&["audit", "--format", "json"]).expect(1);
+        machine.write("home/alice/thesis", "precious");
+        machine.run(&["audit"]).expect(1);
+        let records = records(machine);
+        assert_eq!(records.len(), 2);
+        assert_eq!(records[0], document(&json));
+        let fails = |record: &Value| record["event"]["audit"]["fails"]["count"].as_u64().unwrap();
+        assert_eq!(fails(&records[1]), fails(&records[0]) + 2);
+        // Of a root that is mounted elsewhere.
+        assert_eq!((&records[0]["host"], &records[0]["boot"]), (&Value::Null, &Value::Null));
+        machine.run(&["audit", "--records"]).expect(0).says("  Found: ").says("/home/alice and 1");
+    });
+}
+
+#[test]
+fn a_record_that_cannot_be_written_changes_nothing_of_what_is_told() {
+    after_boots(1, |machine| {
+        ordinary_life(machine, 2);
+        let ran = machine.run(&["audit"]).expect(1).says("Found: ");
+        ran.complains("warning: cannot write a record: no storage is declared");
+        configure(machine, QUIET);
+        fs::remove_dir(machine.live().join("persist")).unwrap();
+        let ran = machine.run(&["audit"]).expect(1).says("Found: ");
+        ran.complains("warning: cannot write a record into /persist: the storage is not there");
+        machine.write("persist/.blankroot", "no directory");
+        machine.run(&["audit"]).expect(1).complains("warning: cannot write a record into /persist");
+        configure(machine, "[audit]\nmax_record_bytes = 0\n");
+        let ran = machine.run(&["audit"]).expect(1);
+        assert_eq!(ran.err, "");
+    });
+}
+
+#[test]
+fn policies_decide_what_fails_and_what_is_only_told() {
+    after_boots(2, |machine| {
+        ordinary_life(machine, 3);
+        // Of both boots, and in another version each time.
+        for (policy, code) in [
+            ("", 0),
+            ("fail = \"stray\"\n", 1),
+            ("fail_paths = [\"/var/lib/seed\"]\n", 1),
+            ("fail_paths = [\"/var/lib/none\"]\n", 0),
+            ("fail_owners = [\"user nobody\"]\n", 0),
+        ] {
+            configure(machine, &format!("{QUIET}{policy}"));
+            let ran = machine.run(&["audit"]).expect(code);
+            assert_eq!(ran.out.contains("/var/lib/seed"), code == 1, "{policy}: {ran:#?}");
+        }
+        machine.write("home/alice/thesis", "precious");
+        let told = "tell_paths = [\"/etc/blankroot.toml\", \"/persist\", \"/home/alice\"]\n";
+        for (policy, code) in [
+            (QUIET.to_string(), 1),
+            (format!("{QUIET}fail = \"listed\"\n"), 0),
+            (format!("[audit]\n{told}"), 0),
+            (format!("[audit]\nfail = \"stray\"\n{told}tell_owners = [\"systemd\"]\n"), 1),
+        ] {
+            configure(machine, &policy);
+            let ran = machine.run(&["audit", "--dry-run"]).expect(code);
+            assert_eq!(ran.out.contains("alice"), policy == QUIET, "{policy}: {ran:#?}");
+        }
+    });
+}
+
+#[test]
+fn strays_are_judged_and_grouped_by_their_owners() {
+    after_boots(2, |machine| {
+        let status =
+            "Package: jq\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.7\n\n";
+        for (path, text) in [
+            ("var/lib/dpkg/status", status),
+            ("var/lib/dpkg/info/jq.list", "/.\n/usr\n/usr/bin\n/usr/bin/jq\n"),
+            ("usr/bin/jq", "a program"),
+            ("var/lib/jq/history", "what was asked"),
+        ] {
+            machine.write(path, text);
+        }
+        ordinary_life(machine, 3);
+        configure(machine, QUIET);
+        let found = document(&machine.run(&["audit", "--format", "json"]).expect(1));
+        let groups: Vec<_> = found["groups"].as_array().unwrap().iter().collect();
+        let of = |of: &str| groups.iter().find(|group| group["of"] == of).unwrap();
+        assert_eq!(of("packages-installed")["title"], "1 package installed: jq", "{found:#}");
+        assert_eq!(of("packages-installed")["topmost"], json!([]));
+        let jq = groups.iter().find(|group| group["owner"]["name"] == "jq").unwrap();
+        assert_eq!(jq["topmost"][0]["path"]["text"], "/var/lib/jq", "{found:#}");
+        let all: u64 = groups.iter().map(|group| group["paths"].as_u64().unwrap()).sum();
+        assert_eq!(found["event"]["audit"]["fails"]["count"], all);
+
+        configure(machine, &format!("{QUIET}tell_owners = [\"package jq\"]\n"));
+        let told = machine.run(&["audit"]).expect(1);
+        assert!(!told.out.contains("package jq"), "{told:#?}");
+        configure(machine, &format!("{QUIET}fail = \"listed\"\nfail_owners = [\"jq\"]\n"));
+        machine.run(&["audit"]).expect(1).says("package jq");
+    });
+}
+
+#[test]
+fn since_a_boot_is_new_what_that_and_those_before_had_not() {
+    after_boots(3, |machine| {
+        // Since the third boot it comes back by itself.
+        machine.boot("3f2a1c9e-7a01-4b6e-9d0a-000000000004");
+        ordinary_life(machine, 4);
+        machine.write("srv/www/index.html", "hello");
+        machine.roll_back().expect(0);
+        machine.run(&["expire"]).expect(0);
+        ordinary_life(machine, 5);
+        machine.write("srv/www/index.html", "hello");
+        configure(machine, QUIET);
+        machine.run(&["audit"]).expect(0).says("4 old roots were asked.");
+        let since = machine.run(&["audit", "--since", "3"]).expect(1).says("  /srv and 2 below\n");
+        let asked = "The old root 000003-3f2a1c9e and 2 older ones were asked.";
+        assert!(since.out.contains(asked), "{since:#?}");
+        machine.run(&["audit", "--since", "last"]).expect(0).says("and 3 older ones were asked.");
+        let first =
+            document(&machine.run(&["audit", "--since", "1", "--format", "json"]).expect(1));
+        assert_eq!(first["event"]["audit"]["since"], "000001-3f2a1c9e");
+        assert_eq!(first["event"]["audit"]["old_roots"], 1);
+
+        let none = machine.run(&["audit", "--since", "77"]).expect(2);
+        none.complains("cannot find the old root `77`").complains("000004-3f2a1c9e, set aside");
+        let digests = machine.beside_records(".digest");
+        fs::remove_file(&digests[2]).unwrap();
+        let lacks = machine.run(&["audit", "--since", "3"]).expect(2);
+        lacks
+            .complains("it has no digest against the blank of today")
+            .complains("blankroot expire");
+    });
+}
+
+#[test]
+fn what_could_not_be_told_is_no_clean_audit() {
+    after_boots(1, |machine| {
+        ordinary_life(machine, 2);
+        configure(machine, QUIET);
+        machine.rename("old-roots", "elsewhere");
+        symlink("elsewhere", machine.top().join("old-roots")).unwrap();
+        let ran = machine.run(&["audit"]).expect(2);
+        assert_eq!(ran.out, "");
+        ran.complains("cannot open");
+        assert!(!ledger(machine).exists());
+    });
+    on_initialised(|machine| {
+        machine.mount();
+        machine.write("etc/blankroot.toml", "[root]\nbackend = \"btrfs\"\n");
+        machine.run(&["audit"]).expect(2).complains("cannot use");
+    });
+}
+
+#[test]
+fn without_old_roots_each_stray_is_new_and_the_audit_says_so() {
+    on_initialised(|machine| {
+        machine.mount();
+        machine.write("srv/x", "new");
+        let ran = machine.run(&["audit"]).expect(1).says("  /srv and 1 below\n");
+        ran.says("No old root was asked, so that each stray counts as new.");
+    });
+}
+
+#[test]
+fn metrics_are_the_counts_of_the_record_and_the_file_is_replaced_as_a_whole() {
+    after_boots(2, |machine| {
+        ordinary_life(machine, 3);
+        machine.write("home/alice/thesis", "precious");
+        configure(machine, QUIET);
+        let file = machine.host().join("blankroot.prom");
+        fs::write(&file, "old").unwrap();
+        let name = file.to_str().unwrap();
+        // A record in a storage that is no mount of its own is one more stray.
+        let told = machine.run(&["audit", "--format", "prometheus", "--dry-run"]).expect(1);
+        let json = machine.run(&["audit", "--format", "json", "--textfile", name]).expect(1);
+        let record = document(&json);
+        let text = fs::read_to_string(&file).unwrap();
+        let value = |metric: &str| -> u64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(&format!("{metric} ")));
+            line.unwrap_or_else(|| panic!("no {metric} in {text}")).parse().unwrap()
+        };
+        let audit = &record["event"]["audit"];
+        assert_eq!(value("blankroot_audit_fails"), audit["fails"]["count"]);
+        assert_eq!(value("blankroot_audit_fails_bytes"), audit["fails"]["bytes"]);
+        assert_eq!(value("blankroot_audit_told"), audit["told"]["count"]);
+        assert_eq!(value("blankroot_audit_old_roots"), 2);
+        assert_eq!(value("blankroot_audit_strays{class=\"new\"}"), audit["classes"]["new"]);
+        let owner = "blankroot_audit_owner_fails{kind=\"nobody\",owner=\"\"}";
+        assert_eq!(value(owner), record["groups"][0]["paths"], "{record:#}");
+        assert!(!text.contains('/'), "{text}");
+        let without_time = |text: &str| -> Vec<String> {
+            let lines = text.lines().filter(|line| !line.contains("_time_seconds "));
+            lines.map(str::to_string).collect()
+        };
+        assert_eq!(without_time(&told.out), without_time(&text));
+
+        let none = machine.host().join("none/blankroot.prom");
+        let ran = machine.run(&["audit", "--textfile", none.to_str().unwrap()]).expect(2);
+        ran.complains("cannot write the metrics to");
+        let refused = machine.run(&["audit", "--records", "--format", "prometheus"]).expect(2);
+        refused.complains("a metric has one value, that of now");
+    });
+}
+
+#[test]
+fn who_reads_no_further_gets_the_same_exit_code() {
+    on_initialised(|machine| {
+        machine.mount();
+        machine.write("srv/x", "new");
+        let mut child = machine.start(&["audit"]);
+        drop(child.stdout.take());
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+    });
+}
+
+#[test]
+fn what_a_former_root_lost_is_written_down_once_and_agrees_with_history() {
+    on_initialised(|machine| {
+        machine.mount();
+        machine.edit_config(|text| text.to_string() + STORAGE);
+        fs::create_dir_all(machine.host().join("persist")).unwrap();
+        let lost = |machine: &Machine<'_>| -> Vec<Value> {
+            let ledger = machine.host().join("persist/.blankroot/records.jsonl");
+            let text = fs::read_to_string(ledger).unwrap_or_default();
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        machine.run(&["expire"]).expect(0);
+        assert_eq!(lost(machine), [Value::Null; 0]);
+        for number in 1..=3 {
+            machine.boot(&format!("3f2a1c9e-7a01-4b6e-9d0a-{number:012}"));
+            ordinary_life(machine, number);
+            if number == 3 {
+                machine.write("home/alice/thesis", "precious");
+            }
+            machine.run(&["expire"]).expect(0);
+            machine.roll_back().expect(0);
+            let name = format!("00000{number}-3f2a1c9e");
+            let plan = format!("write down what {name} had to lose\n");
+            machine.run(&["expire", "--dry-run"]).expect(0).says(&plan);
+            machine.run(&["expire"]).expect(0).says(&format!("done: {plan}"));
+            let again = machine.run(&["expire"]).expect(0);
+            assert!(!again.out.contains("lose"), "{again:#?}");
+            assert_eq!(lost(machine).len(), number as usize);
+        }
+        let records = lost(machine);
+        let config = machine.config();
+        let args = ["history", "--format", "json", "--config", config.to_str().unwrap()];
+        let history = document(&machine.run(&args).expect(0));
+        for (record, root) in records.iter().zip(history["roots"].as_array().unwrap()) {
+            let (lost, told) = (&record["event"]["lost"], &root["lost"]);
+            assert_eq!(lost["root"], root["name"]);
+            assert_eq!(lost["strays"], json!({"count": told["paths"], "bytes": told["bytes"]}));
+            for key in ["ended", "boots"] {
+                assert_eq!(lost[key], root[key], "{key}");
+            }
+            assert_eq!(lost["new"], told["new"]);
+            let groups = record["groups"].as_array().unwrap();
+            let listed: u64 = groups.iter().map(|group| group["paths"].as_u64().unwrap()).sum();
+            let expected = if lost["new"].is_null() { &told["paths"] } else { &lost["new"] };
+            assert_eq!(&json!(listed), expected, "{record:#}");
+        }
+        assert_eq!(records[2]["groups"][0]["topmost"][0]["path"]["text"], "/home/alice");
+    });
+}
+
+#[test]
+fn several_roots_that_were_not_written_down_are_all_told_after_the_last_one_that_was() {
+    on_initialised(|machine| {
+        machine.mount();
+        machine.edit_config(|text| text.to_string() + STORAGE);
+        fs::create_dir_all(machine.host().join("persist")).unwrap();
+        let mut told = Vec::new();
+        for number in 1..=4 {
+            machine.boot(&format!("3f2a1c9e-7a01-4b6e-9d0a-{number:012}"));
+            ordinary_life(machine, number);
+            machine.roll_back().expect(0);
+            // After the third boot the unit did not run.
+            if number != 3 {
+                let ran = machine.run(&["expire"]).expect(0);
+                told.push(ran.out.matches("had to lose").count());
+            }
+        }
+        assert_eq!(told, [1, 1, 2]);
+        // With a ledger that is lost, only the youngest is told again.
+        fs::remove_file(machine.host().join("persist/.blankroot/records.jsonl")).unwrap();
+        let ran = machine.run(&["expire"]).expect(0).says("what 000004-3f2a1c9e had to lose");
+        assert_eq!(ran.out.matches("had to lose").count(), 1, "{ran:#?}");
+        // One that cannot be written is told, and tried again.
+        let persist = machine.host().join("persist");
+        fs::remove_file(persist.join(".blankroot/records.jsonl")).unwrap();
+        fs::remove_dir(persist.join(".blankroot")).unwrap();
+        fs::remove_dir(persist).unwrap();
+        machine.run(&["expire"]).expect(1).complains("the storage is not there");
+    });
+}
