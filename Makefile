@@ -39,7 +39,7 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features backends/faults
 	@if command -v shellcheck >/dev/null; then shellcheck -S warning $$(find tools -maxdepth 1 -type f) benches/run fuzz/run .ci/run \
 	boot/initramfs-tools/* boot/dracut/* findings/*.sh && shellcheck -S warning -s bash boot/mkinitcpio/*install && \
-	shellcheck -S warning -s dash boot/mkinitcpio/hook; \
+	shellcheck -S warning -s dash boot/mkinitcpio/hook hooks/profile.sh; \
 	else echo "check: shell scripts not checked, shellcheck is not installed"; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
 	else echo "check: licences and sources not checked, cargo-deny is not installed"; fi

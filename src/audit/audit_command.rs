@@ -2,8 +2,10 @@
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::path::Path;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitCode};
+use std::thread;
+use std::time::Duration;
 
 use chrono::{Local, Utc};
 use dirfd::path::Escaped;
@@ -14,12 +16,14 @@ use crate::audit::audit_prometheus::describe_metrics;
 use crate::audit::audit_record::{
     AuditResult, AuditSummary, Record, RecordedEvent, RecordedGroups, RecordedWhere,
 };
+use crate::audit::login_messages::{LoginMessages, write_messages};
 use crate::audit::since_root::find_since;
 use crate::audit::write_down::{line_of, write_down};
 use crate::audit::{audit_text, ledger};
-use crate::cli::arguments::{Audit, AuditFormat, Cli};
+use crate::cli::arguments::{Audit, AuditEvent, AuditFormat, Cli};
 use crate::cli::invocation::{Failure, load_config};
 use crate::config::Config;
+use crate::config::audit_options::AuditOptions;
 use crate::diff::DiffReport;
 use crate::diff::judge::{ComparedTrees, JudgedDiff, find_and_judge};
 use crate::diff::ownerships::Ownerships;
@@ -32,40 +36,106 @@ use crate::ui;
 const TEXTFILE_MODE: u32 = 0o644;
 
 pub(crate) fn run(cli: &Cli, args: &Audit) -> Result<ExitCode, Failure> {
+    if let Some(seconds) = args.within {
+        give_up_after(seconds);
+    }
     let root = &args.root.root;
     let config = load_config(cli, root)?;
     if args.records {
         print_records(cli, args, &config)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let (summary, groups) = take_audit(&config, root, args.since.as_deref())?;
+    if args.event.is_some_and(|event| !event.is_on(&config.audit)) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.event.is_some() && is_elsewhere(&config, root)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let found = take_audit(&config, root, args)?;
     let of = RecordedWhere::of_machine(root, Utc::now())?;
-    let metrics = || describe_metrics(of.time, &summary, &groups);
-    let record = Record::new(&of, RecordedEvent::Audit(summary.clone()), groups.clone());
-    print_audit(cli, args.format, &record, (&summary, &groups), metrics)?;
+    let event = RecordedEvent::Audit(found.summary.clone());
+    let record = Record::new(&of, event, found.groups.clone());
+    let metrics = || describe_metrics(of.time, &found.summary, &found.groups);
+    if args.event == Some(AuditEvent::Packages) {
+        found.packages.iter().for_each(|title| print_package_change(title));
+    } else {
+        print_audit(cli, args.format, &record, &found, metrics)?;
+    }
+    let mut textfiles: Vec<&Path> = args.textfile.iter().map(PathBuf::as_path).collect();
     if !args.dry_run {
         // What was found is told already, and what it is worth does not depend on this.
         write_down(&config, root, &record).unwrap_or_else(ui::report_warning);
+        if root == Path::new("/") {
+            let none = LoginMessages::default();
+            let messages = if config.audit.at_login { &found.messages } else { &none };
+            let written = HostRoot::open(root).and_then(|host| write_messages(&host, messages));
+            written.unwrap_or_else(ui::report_warning);
+        }
+        textfiles.extend(config.audit.textfile.as_deref());
     }
-    if let Some(file) = &args.textfile {
+    for file in textfiles {
         write_textfile(file, &metrics()?)?;
     }
-    Ok(match summary.result {
+    Ok(match found.summary.result {
         AuditResult::Clean => ExitCode::SUCCESS,
         AuditResult::Found => ExitCode::from(1),
     })
 }
 
+impl AuditEvent {
+    fn is_on(self, options: &AuditOptions) -> bool {
+        match self {
+            Self::Boot => options.at_boot,
+            Self::Shutdown => options.at_shutdown,
+            Self::Packages => options.after_packages,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Boot => "boot",
+            Self::Shutdown => "shutdown",
+            Self::Packages => "packages",
+        }
+    }
+}
+
+/// Whether what is at `root` is not live: in a copy of blank, where packages are installed for later boots, nothing is
+/// lost.
+fn is_elsewhere(config: &Config, root: &Path) -> Result<bool> {
+    let backend = config.open_backend(root)?;
+    let live = ComparedTrees::find(backend.as_ref())?.live;
+    let mounted = HostRoot::open(root)?.dir(".");
+    let mounted = mounted.map_err(|why| Error::io("open the root directory", why))?;
+    Ok(backend.identify(mounted.as_fd())? != Some(live.id))
+}
+
+/// Ends the program when the time is up, wherever it is: a record that is cut off by that is passed over by readers.
+fn give_up_after(seconds: u64) {
+    thread::spawn(move || {
+        thread::sleep(Duration::from_secs(seconds));
+        let why = format!("it was not done within {seconds} s");
+        ui::report_problem(Error::new("audit the root", why));
+        process::exit(2);
+    });
+}
+
+/// What an audit found, in all its forms.
+struct TakenAudit {
+    summary: AuditSummary,
+    groups: RecordedGroups,
+    messages: LoginMessages,
+    /// Packages that were installed, updated or removed since blank, as titles.
+    packages: Vec<String>,
+}
+
 /// Compares and judges.
-fn take_audit(
-    config: &Config,
-    root: &Path,
-    since: Option<&str>,
-) -> Result<(AuditSummary, RecordedGroups)> {
+fn take_audit(config: &Config, root: &Path, args: &Audit) -> Result<TakenAudit> {
     let backend = config.open_backend(root)?;
     let backend = backend.as_ref();
     let trees = ComparedTrees::find(backend)?;
     let blank = trees.blank.as_ref();
+    let since = args.since.as_deref();
     let since = since.map(|asked| find_since(backend, config, root, blank, asked)).transpose()?;
     let mut asked = AskedRoots::last(config.evidence.old_roots);
     if let Some(since) = &since {
@@ -94,7 +164,21 @@ fn take_audit(
         warnings.iter().for_each(ui::report_warning);
         Ok(owners)
     })?;
-    Ok((finding.summary(since.map(|since| since.name)), finding.recorded_groups()))
+    let at = args.event.map(|event| event.word().to_string());
+    let of_packages = finding.groups().iter().filter(|(of, _)| of.is_of_packages());
+    Ok(TakenAudit {
+        summary: finding.summary(since.map(|since| since.name), at),
+        groups: finding.recorded_groups(),
+        messages: LoginMessages::of(finding.groups()),
+        packages: of_packages.map(|(of, group)| of.title(group)).collect(),
+    })
+}
+
+fn print_package_change(title: &str) {
+    ui::print_text(&format!(
+        "blankroot: {title}: the next boot undoes this\n  hint: make a new blank to have it at each boot \
+         (`man blankroot-init`)\n"
+    ));
 }
 
 /// Tells what was found. Who reads no further has what they wanted, and the exit code is the same.
@@ -102,13 +186,14 @@ fn print_audit(
     cli: &Cli,
     format: AuditFormat,
     record: &Record,
-    (summary, groups): (&AuditSummary, &RecordedGroups),
+    found: &TakenAudit,
     metrics: impl Fn() -> Result<String>,
 ) -> Result<(), Failure> {
     let mut text = Vec::new();
     match format {
         AuditFormat::Human => {
-            audit_text::write_audit(summary, groups, &ui::style_of_output(cli), &mut text)?;
+            let style = ui::style_of_output(cli);
+            audit_text::write_audit(&found.summary, &found.groups, &style, &mut text)?;
         }
         AuditFormat::Json => {
             text = line_of(record)?;

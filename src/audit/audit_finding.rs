@@ -62,9 +62,10 @@ impl AuditFinding {
         Ok(found)
     }
 
-    /// The same in numbers; `since` names the old root from which on they were asked.
-    pub(crate) fn summary(&self, since: Option<String>) -> AuditSummary {
+    /// The same in numbers; `since` names the old root from which on they were asked, `at` the event.
+    pub(crate) fn summary(&self, since: Option<String>, at: Option<String>) -> AuditSummary {
         AuditSummary {
+            at,
             result: if self.fails.count == 0 { AuditResult::Clean } else { AuditResult::Found },
             since,
             old_roots: self.old_roots,
@@ -75,6 +76,11 @@ impl AuditFinding {
     }
 
     /// What fails the audit, by owner.
+    pub(crate) fn groups(&self) -> &BTreeMap<GroupOf, Group> {
+        &self.groups
+    }
+
+    /// The same, as much of it as a record has room for.
     pub(crate) fn recorded_groups(&self) -> RecordedGroups {
         RecordedGroups::of(&self.groups)
     }

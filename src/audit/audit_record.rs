@@ -56,6 +56,8 @@ pub(crate) enum RecordedEvent {
 pub(crate) struct AuditSummary {
     /// `clean`, or `found` if a stray fails the audit.
     pub(crate) result: AuditResult,
+    /// What the audit was taken at: `boot`, `shutdown` or `packages`; null where somebody asked for it.
+    pub(crate) at: Option<String>,
     /// The name of the old root from which on old roots were asked; null where the youngest were.
     pub(crate) since: Option<String>,
     /// How many old roots were asked what they had.
@@ -271,6 +273,7 @@ pub(crate) mod record_fixture {
         let classes = CountByClass { new: 2, changing: told, ..CountByClass::default() };
         let event = RecordedEvent::Audit(AuditSummary {
             result: AuditResult::Found,
+            at: None,
             since: None,
             old_roots: 5,
             fails: Tally { count: 2, bytes: 1100 },

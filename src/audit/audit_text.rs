@@ -43,7 +43,8 @@ pub(crate) fn headline(summary: &AuditSummary) -> String {
     let verb = if count == 1 { "fails" } else { "fail" };
     let strays = figures::count_noun(count, "stray", "strays");
     let size = figures::format_size(bytes);
-    format!("Found: {strays} ({size}) {verb} the audit. The next boot has none of it.")
+    let them = if count == 1 { "it" } else { "them" };
+    format!("Found: {strays} ({size}) {verb} the audit. The next boot undoes {them}.")
 }
 
 /// `7 other strays (70 B) are only told. 5 old roots were asked. Of all strays 2 are new, 7 changing.`
@@ -186,7 +187,7 @@ mod tests {
         let summary = summary_of(&record);
         let text = text_of(|out| write_audit(&summary, &record.groups, &Style::default(), out));
         insta::assert_snapshot!(text, @r#"
-        Found: 2 strays (1.1 KiB) fail the audit. The next boot has none of it.
+        Found: 2 strays (1.1 KiB) fail the audit. The next boot undoes them.
         7 other strays (70 B) are only told. 5 old roots were asked. All strays: 2 new, 7 changing.
         package nginx  2 paths, 1.1 KiB, 2 new
           /etc/nginx/sites-enabled and 1 below
@@ -238,7 +239,7 @@ mod tests {
         let now = records[0].time.with_timezone(&Utc);
         let text = text_of(|out| write_records(&records, &Style::default(), &now, out));
         insta::assert_snapshot!(text, @r#"
-        2026-11-29 10:00  Found: 2 strays (1.1 KiB) fail the audit. The next boot has none of it.
+        2026-11-29 10:00  Found: 2 strays (1.1 KiB) fail the audit. The next boot undoes them.
           package nginx  2 paths, 1.1 KiB, 2 new
             /etc/nginx/sites-enabled and 1 below
         2026-11-29 10:00  Lost: 000012-3f2a1c9e had 91 strays (24.8 MiB), 3 of them new.

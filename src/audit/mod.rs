@@ -8,6 +8,7 @@ pub(crate) mod audit_prometheus;
 pub(crate) mod audit_record;
 pub(crate) mod audit_text;
 pub mod ledger;
+pub(crate) mod login_messages;
 pub(crate) mod lost_roots;
 pub(crate) mod since_root;
 pub(crate) mod write_down;

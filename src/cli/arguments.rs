@@ -59,6 +59,17 @@ pub(crate) enum AuditFormat {
     Prometheus,
 }
 
+/// What an audit is taken at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuditEvent {
+    /// Once the system is up.
+    Boot,
+    /// Before the machine goes down.
+    Shutdown,
+    /// After a package manager was at work: tells what of that the next boot undoes.
+    Packages,
+}
+
 /// What strays are put together by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GroupBy {
@@ -325,6 +336,12 @@ pub struct Audit {
     /// Write nothing down, and tell the journal nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// For units and hooks: do nothing where `[audit]` turns this event off
+    #[arg(long, value_name = "EVENT", conflicts_with = "records")]
+    pub(crate) event: Option<AuditEvent>,
+    /// Give up, with exit code 2, when this took so many seconds
+    #[arg(long, value_name = "SECONDS", conflicts_with = "records")]
+    pub(crate) within: Option<u64>,
 }
 
 /// The arguments of `doctor`.

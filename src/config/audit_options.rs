@@ -1,10 +1,12 @@
 //! `[audit]`: what an audit fails for, what it only tells, and how much of its records stays.
 
+use std::path::PathBuf;
+
 use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::config::pattern_list::PatternList;
-use crate::config::reader::{Problems, TableReader, list_of, quoted, type_words};
+use crate::config::reader::{PlacedText, Problems, TableReader, list_of, quoted, type_words};
 use crate::owners::Owner;
 
 /// Which strays make an audit fail, if no list names them.
@@ -34,6 +36,16 @@ pub struct AuditOptions {
     pub tell_owners: OwnerList,
     /// Maximum size in bytes of the records in storage; 0: none are written.
     pub max_record_bytes: u32,
+    /// Where each audit that is written down puts its metrics.
+    pub textfile: Option<PathBuf>,
+    /// Whether there is an audit once the system is up.
+    pub at_boot: bool,
+    /// Whether there is one before the machine goes down.
+    pub at_shutdown: bool,
+    /// Whether users are told at login what the last audit found.
+    pub at_login: bool,
+    /// Whether there is one after a package manager was at work.
+    pub after_packages: bool,
 }
 
 impl Default for AuditOptions {
@@ -45,6 +57,11 @@ impl Default for AuditOptions {
             tell_paths: PatternList::default(),
             tell_owners: OwnerList::default(),
             max_record_bytes: 1 << 20,
+            textfile: None,
+            at_boot: true,
+            at_shutdown: true,
+            at_login: true,
+            after_packages: true,
         }
     }
 }
@@ -53,7 +70,16 @@ impl AuditOptions {
     pub(crate) fn read(mut table: TableReader<'_>, problems: &mut Problems<'_>) -> Self {
         let default = Self::default();
         let words = [("new", FailOn::New), ("stray", FailOn::Stray), ("listed", FailOn::Listed)];
+        let textfile = read_textfile(&mut table, problems);
+        let mut is_on = |key| table.boolean(key, problems).unwrap_or(true);
+        let (at_boot, at_shutdown) = (is_on("at_boot"), is_on("at_shutdown"));
+        let (at_login, after_packages) = (is_on("at_login"), is_on("after_packages"));
         let options = Self {
+            textfile,
+            at_boot,
+            at_shutdown,
+            at_login,
+            after_packages,
             fail: table.choice("fail", &words, problems).unwrap_or_default(),
             fail_paths: PatternList::read("fail_paths", &mut table, problems),
             fail_owners: OwnerList::read("fail_owners", &mut table, problems),
@@ -66,6 +92,18 @@ impl AuditOptions {
         table.finish(problems);
         options
     }
+}
+
+fn read_textfile(table: &mut TableReader<'_>, problems: &mut Problems<'_>) -> Option<PathBuf> {
+    let PlacedText { text, place } = table.string("textfile", problems)?;
+    let is_file = text.starts_with('/') && !text.ends_with('/') && text.ends_with(".prom");
+    if !is_file || text.contains('\0') {
+        let what = format!("`textfile` in [audit] cannot be {}", quoted(text));
+        let hint = "write an absolute path that ends in `.prom`: node_exporter reads no other";
+        problems.add(place, what, hint);
+        return None;
+    }
+    Some(PathBuf::from(text))
 }
 
 /// Owners by their names, with or without what they are: `nginx`, `user alice`.
@@ -163,6 +201,9 @@ mod tests {
             ("tell_owners = [7]", "f:4:16: an entry of `tell_owners` in [audit] must be a string"),
             ("fail_paths = [\"etc\"]", "f:4:15: the pattern `etc` is not absolute"),
             ("tell_paths = [1]", "f:4:15: an entry of `tell_paths` in [audit] must be a string"),
+            ("textfile = \"a.prom\"", "f:4:12: `textfile` in [audit] cannot be `a.prom`"),
+            ("textfile = \"/var/lib/x\"", "ends in `.prom`"),
+            ("at_boot = \"yes\"", "f:4:11: `at_boot` in [audit] must be true or false"),
             ("fails = \"new\"", "did you mean `fail`?"),
         ] {
             let error = parse(audit).unwrap_err();

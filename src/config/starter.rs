@@ -95,6 +95,11 @@ retention = { at_least = 5, days = 30 }
 # fail_owners = [\"nginx\"]
 # tell_paths = [\"/var/lib/docker\"]
 # tell_owners = [\"user alice\"]
+# at_boot = true
+# at_shutdown = true
+# after_packages = true
+# at_login = true
+# textfile = \"/var/lib/prometheus/node-exporter/blankroot.prom\"
 
 # What is well known is in Blankroot's catalogue already. Here you say what else is on this machine, and
 # what to do with it; `man blankroot.toml` has the words for that.

@@ -35,11 +35,7 @@ pub(crate) fn write_diff_by_owner(
         if of.is_of_packages() {
             continue;
         }
-        let tops = match of {
-            // Their names are in the title.
-            GroupOf::TimerStamps => Vec::new(),
-            _ => group.topmost(),
-        };
+        let tops = if of.is_told_by_title() { Vec::new() } else { group.topmost() };
         for Topmost { path, below, .. } in tops.iter().take(NAMED) {
             let more = match below {
                 0 => String::new(),
@@ -92,7 +88,10 @@ mod tests {
     use super::*;
 
     fn paths(paths: &[&str]) -> Vec<StrayPath> {
-        paths.iter().map(|path| StrayPath { path: path.as_bytes().to_vec(), bytes: 0 }).collect()
+        paths
+            .iter()
+            .map(|path| StrayPath { path: path.as_bytes().to_vec(), bytes: 0, uid: 0 })
+            .collect()
     }
 
     #[test]

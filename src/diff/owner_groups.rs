@@ -54,6 +54,8 @@ pub(crate) struct StrayPath {
     pub(crate) path: Vec<u8>,
     /// Of a regular file that is there.
     pub(crate) bytes: u64,
+    /// The number of its user.
+    pub(crate) uid: u32,
 }
 
 /// Packages or timers that are named of those that are told as one.
@@ -81,7 +83,7 @@ pub(crate) fn group_strays(
         let is_of_several = matches!(of, GroupOf::Packages(..) | GroupOf::TimerStamps);
         let group = groups.entry(of).or_default();
         let bytes = new_bytes(row.kind, row.facts);
-        group.paths.push(StrayPath { path: row.path.to_vec(), bytes });
+        group.paths.push(StrayPath { path: row.path.to_vec(), bytes, uid: row.facts.uid });
         group.bytes += bytes;
         group.classes.add(ClassCounts::one(row.class));
         if let Some(ownership) = ownership {
@@ -140,6 +142,11 @@ impl GroupOf {
         matches!(self, Self::Packages(..))
     }
 
+    /// Whether the title names all that is in it, so that none of its paths need be.
+    pub(crate) fn is_told_by_title(&self) -> bool {
+        matches!(self, Self::Packages(..) | Self::TimerStamps)
+    }
+
     /// The owner, if it is one.
     pub(crate) fn owner(&self) -> Option<&Owner> {
         match self {
@@ -190,6 +197,8 @@ pub(crate) struct Topmost<'g> {
     pub(crate) below: u64,
     /// Of it and all below.
     pub(crate) bytes: u64,
+    /// The number of its user.
+    pub(crate) uid: u32,
 }
 
 impl Group {
@@ -198,7 +207,7 @@ impl Group {
         let mut tops: Vec<Topmost<'_>> = Vec::new();
         // The places of those that what comes may still lie in.
         let mut open: Vec<usize> = Vec::new();
-        for StrayPath { path, bytes } in &self.paths {
+        for StrayPath { path, bytes, uid } in &self.paths {
             open.retain(|&top| !is_past(path, tops[top].path));
             match open.iter().find(|&&top| is_below(path, tops[top].path)) {
                 Some(&top) => {
@@ -207,7 +216,7 @@ impl Group {
                 }
                 None => {
                     open.push(tops.len());
-                    tops.push(Topmost { path, below: 0, bytes: *bytes });
+                    tops.push(Topmost { path, below: 0, bytes: *bytes, uid: *uid });
                 }
             }
         }
@@ -251,7 +260,8 @@ mod tests {
     #[test]
     fn what_lies_in_another_one_is_counted_there() {
         let paths = ["a", "a-b", "a-b/x", "a/c", "a/d/e", "b/f"];
-        let paths = paths.map(|path| StrayPath { path: path.as_bytes().to_vec(), bytes: 10 });
+        let paths =
+            paths.map(|path| StrayPath { path: path.as_bytes().to_vec(), bytes: 10, uid: 0 });
         let group = Group { paths: paths.to_vec(), ..Group::default() };
         let tops = group.topmost();
         let tops: Vec<_> = tops.iter().map(|top| (top.path, top.below, top.bytes)).collect();

@@ -1,7 +1,7 @@
 //! Audits: what fails them, what is only told, and what is written down of it.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -364,5 +364,75 @@ fn several_roots_that_were_not_written_down_are_all_told_after_the_last_one_that
         fs::remove_dir(persist.join(".blankroot")).unwrap();
         fs::remove_dir(persist).unwrap();
         machine.run(&["expire"]).expect(1).complains("the storage is not there");
+    });
+}
+
+#[test]
+fn an_event_that_is_turned_off_does_nothing() {
+    after_boots(1, |machine| {
+        ordinary_life(machine, 2);
+        for (event, key) in
+            [("boot", "at_boot"), ("shutdown", "at_shutdown"), ("packages", "after_packages")]
+        {
+            configure(machine, &format!("[audit]\n{key} = false\n"));
+            let ran = machine.run(&["audit", "--event", event]).expect(0);
+            assert_eq!((ran.out, ran.err), (String::new(), String::new()), "{event}");
+            assert!(!ledger(machine).exists(), "{event}");
+        }
+        configure(machine, QUIET);
+        for event in ["boot", "shutdown", "packages"] {
+            machine.run(&["audit", "--event", event]).expect(1);
+        }
+        let at: Vec<_> =
+            records(machine).iter().map(|record| record["event"]["audit"]["at"].clone()).collect();
+        assert_eq!(at, ["boot", "shutdown", "packages"]);
+    });
+}
+
+#[test]
+fn after_packages_the_event_tells_what_of_them_the_next_boot_undoes() {
+    after_boots(1, |machine| {
+        configure(machine, QUIET);
+        let quiet = machine.run(&["audit", "--event", "packages"]).expect(0);
+        assert_eq!(quiet.out, "");
+        let status =
+            "Package: jq\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.7\n\n";
+        machine.write("var/lib/dpkg/status", status);
+        machine.write("var/lib/dpkg/info/jq.list", "/.\n/usr\n/usr/bin\n/usr/bin/jq\n");
+        machine.write("usr/bin/jq", "a program");
+        let told = machine.run(&["audit", "--event", "packages"]).expect(1);
+        assert!(
+            told.out.starts_with("blankroot: 1 package installed: jq: the next boot undoes this\n")
+        );
+        // In another tree than live, such as a copy of blank, nothing is lost.
+        let copy = machine.host().join("copy");
+        fs::create_dir(&copy).unwrap();
+        let mounted = machine.mount_at("root-blank", &copy);
+        let config = machine.config();
+        let args = ["audit", "--event", "packages", "--root", copy.to_str().unwrap()];
+        let args = [&args[..], &["--config", config.to_str().unwrap()]].concat();
+        let elsewhere = machine.run(&args).expect(0);
+        assert_eq!(elsewhere.out, "");
+        drop(mounted);
+    });
+}
+
+#[test]
+fn an_audit_gives_up_when_its_time_is_up_whatever_it_waits_for() {
+    after_boots(1, |machine| {
+        configure(machine, QUIET);
+        machine.write("srv/x", "new");
+        machine.run(&["audit"]).expect(1);
+        let lock = ledger(machine).with_file_name(".records.lock");
+        let lock =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(lock).unwrap();
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let began = std::time::Instant::now();
+        let late = machine.run(&["audit", "--within", "1"]).expect(2).says("Found: ");
+        late.complains("cannot audit the root: it was not done within 1 s");
+        assert!(began.elapsed() < std::time::Duration::from_secs(5));
+        drop(lock);
+        machine.run(&["audit", "--within", "60"]).expect(1);
+        assert_eq!(records(machine).len(), 2);
     });
 }
