@@ -2,14 +2,16 @@
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{self, ExitCode};
 use std::thread;
 use std::time::Duration;
 
+use backends::{Backend, Tree};
 use chrono::{Local, Utc};
 use dirfd::path::Escaped;
 use dirfd::{Error, Result, atomic_file};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 
 use crate::audit::audit_finding::AuditFinding;
 use crate::audit::audit_prometheus::describe_metrics;
@@ -48,34 +50,40 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> Result<ExitCode, Failure> {
     if args.event.is_some_and(|event| !event.is_on(&config.audit)) {
         return Ok(ExitCode::SUCCESS);
     }
-    if args.event.is_some() && is_elsewhere(&config, root)? {
+    // What is written is for readers whom a umask would lock out, and what is not says so itself.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    let backend = config.open_backend(root)?;
+    let trees = ComparedTrees::find(backend.as_ref())?;
+    if args.event.is_some() && is_elsewhere(backend.as_ref(), &trees.live, root)? {
         return Ok(ExitCode::SUCCESS);
     }
-    let found = take_audit(&config, root, args)?;
-    let of = RecordedWhere::of_machine(root, Utc::now())?;
+    let found = take_audit(backend.as_ref(), &trees, &config, args)?;
+    let of = RecordedWhere::of_machine(root, Utc::now());
     let event = RecordedEvent::Audit(found.summary.clone());
     let record = Record::new(&of, event, found.groups.clone());
     let metrics = || describe_metrics(of.time, &found.summary, &found.groups);
-    if args.event == Some(AuditEvent::Packages) {
+    // Nothing of what follows depends on whether somebody reads this.
+    let printed = if args.event == Some(AuditEvent::Packages) {
         found.packages.iter().for_each(|title| print_package_change(title));
+        Ok(())
     } else {
-        print_audit(cli, args.format, &record, &found, metrics)?;
-    }
-    let mut textfiles: Vec<&Path> = args.textfile.iter().map(PathBuf::as_path).collect();
+        print_audit(cli, args.format, &record, &found, metrics)
+    };
     if !args.dry_run {
         // What was found is told already, and what it is worth does not depend on this.
-        write_down(&config, root, &record).unwrap_or_else(ui::report_warning);
+        let written = write_down(backend.as_ref(), &trees.live, &config, root, &record);
+        written.unwrap_or_else(ui::report_warning);
         if root == Path::new("/") {
             let none = LoginMessages::default();
             let messages = if config.audit.at_login { &found.messages } else { &none };
             let written = HostRoot::open(root).and_then(|host| write_messages(&host, messages));
             written.unwrap_or_else(ui::report_warning);
         }
-        textfiles.extend(config.audit.textfile.as_deref());
+        for file in args.textfile.iter().chain(&config.audit.textfile) {
+            write_textfile(file, &metrics()?)?;
+        }
     }
-    for file in textfiles {
-        write_textfile(file, &metrics()?)?;
-    }
+    printed?;
     Ok(match found.summary.result {
         AuditResult::Clean => ExitCode::SUCCESS,
         AuditResult::Found => ExitCode::from(1),
@@ -102,12 +110,10 @@ impl AuditEvent {
 
 /// Whether what is at `root` is not live: in a copy of blank, where packages are installed for later boots, nothing is
 /// lost.
-fn is_elsewhere(config: &Config, root: &Path) -> Result<bool> {
-    let backend = config.open_backend(root)?;
-    let live = ComparedTrees::find(backend.as_ref())?.live;
+fn is_elsewhere(backend: &dyn Backend, live: &Tree, root: &Path) -> Result<bool> {
     let mounted = HostRoot::open(root)?.dir(".");
     let mounted = mounted.map_err(|why| Error::io("open the root directory", why))?;
-    Ok(backend.identify(mounted.as_fd())? != Some(live.id))
+    Ok(backend.identify(mounted.as_fd())?.as_ref() != Some(&live.id))
 }
 
 /// Ends the program when the time is up, wherever it is: a record that is cut off by that is passed over by readers.
@@ -123,26 +129,32 @@ fn give_up_after(seconds: u64) {
 /// What an audit found, in all its forms.
 struct TakenAudit {
     summary: AuditSummary,
+    /// As much as a record has room for.
     groups: RecordedGroups,
+    /// The same for a terminal.
+    shown: RecordedGroups,
     messages: LoginMessages,
     /// Packages that were installed, updated or removed since blank, as titles.
     packages: Vec<String>,
 }
 
 /// Compares and judges.
-fn take_audit(config: &Config, root: &Path, args: &Audit) -> Result<TakenAudit> {
-    let backend = config.open_backend(root)?;
-    let backend = backend.as_ref();
-    let trees = ComparedTrees::find(backend)?;
+fn take_audit(
+    backend: &dyn Backend,
+    trees: &ComparedTrees,
+    config: &Config,
+    args: &Audit,
+) -> Result<TakenAudit> {
+    let root = &args.root.root;
     let blank = trees.blank.as_ref();
     let since = args.since.as_deref();
     let since = since.map(|asked| find_since(backend, config, root, blank, asked)).transpose()?;
-    let mut asked = AskedRoots::last(config.evidence.old_roots);
+    let mut asked = AskedRoots::all_of_last(config.evidence.old_roots);
     if let Some(since) = &since {
-        asked = AskedRoots { most: asked.most.max(1), from: Some(since.id.clone()) };
+        asked = AskedRoots { most: asked.most.max(1), from: Some(since.id.clone()), ..asked };
     }
     let JudgedDiff { diff, verdicts, classes, evidence_problem } =
-        find_and_judge(backend, &trees, config, root, &asked)?;
+        find_and_judge(backend, trees, config, root, &asked)?;
     if let Some(why) = evidence_problem {
         return Err(why);
     }
@@ -161,14 +173,22 @@ fn take_audit(config: &Config, root: &Path, args: &Audit) -> Result<TakenAudit> 
         let former = blank.zip(former.as_ref().map(AsFd::as_fd));
         let live = (&trees.live, view.as_fd());
         let (owners, warnings) = Ownerships::read(backend, former, live, &diff.changes)?;
-        warnings.iter().for_each(ui::report_warning);
+        match warnings.first() {
+            // Whom a path belongs to decides, and of some nobody knows.
+            Some(why) if config.audit.asks_owners() => {
+                return Err(Error::new("tell whose each stray is", why.clone())
+                    .hint("mend that, or name no owners in [audit]"));
+            }
+            _ => warnings.iter().for_each(ui::report_warning),
+        }
         Ok(owners)
     })?;
     let at = args.event.map(|event| event.word().to_string());
     let of_packages = finding.groups().iter().filter(|(of, _)| of.is_of_packages());
     Ok(TakenAudit {
         summary: finding.summary(since.map(|since| since.name), at),
-        groups: finding.recorded_groups(),
+        groups: RecordedGroups::of(finding.groups()),
+        shown: RecordedGroups::for_people(finding.groups(), audit_text::NAMED),
         messages: LoginMessages::of(finding.groups()),
         packages: of_packages.map(|(of, group)| of.title(group)).collect(),
     })
@@ -193,7 +213,7 @@ fn print_audit(
     match format {
         AuditFormat::Human => {
             let style = ui::style_of_output(cli);
-            audit_text::write_audit(&found.summary, &found.groups, &style, &mut text)?;
+            audit_text::write_audit(&found.summary, &found.shown, &style, &mut text)?;
         }
         AuditFormat::Json => {
             text = line_of(record)?;
@@ -238,13 +258,22 @@ fn print_records(cli: &Cli, args: &Audit, config: &Config) -> Result<(), Failure
     Ok(out.flush()?)
 }
 
-/// Puts the metrics where the exporter finds them, whole or not at all.
+/// Puts the metrics where the exporter finds them, whole or not at all, and only in the place of a plain file.
 fn write_textfile(file: &Path, metrics: &str) -> Result<()> {
     let failed = |why| Error::io(format!("write the metrics to {}", Escaped::of_path(file)), why);
     let Some(name) = file.file_name() else {
         return Err(failed(io::ErrorKind::IsADirectory.into()));
     };
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let dir = std::fs::File::open(parent.unwrap_or(Path::new("."))).map_err(failed)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = fs::open(parent.unwrap_or(Path::new(".")), flags, Mode::empty());
+    let dir = dir.map_err(|why| failed(why.into()))?;
+    match fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile => {
+            return Err(failed(io::Error::other("what is there is not a plain file"))
+                .hint("name a file that does not exist yet, or one of an earlier audit"));
+        }
+        _ => {}
+    }
     atomic_file::replace(dir.as_fd(), name, metrics.as_bytes(), TEXTFILE_MODE).map_err(failed)
 }

@@ -5,14 +5,14 @@ use std::convert::Infallible;
 
 use dirfd::Result;
 
-use crate::audit::audit_record::{AuditResult, AuditSummary, RecordedGroups};
+use crate::audit::audit_record::{AuditResult, AuditSummary};
 use crate::config::audit_options::{AuditOptions, FailOn};
 use crate::diff::classify::Verdict;
 use crate::diff::owner_groups::{Group, GroupOf, group_strays};
 use crate::diff::ownerships::Ownerships;
 use crate::diff::summary::{Tally, new_bytes};
 use crate::diff::{DiffReport, DiffRow};
-use crate::evidence::classes::{Class, ClassCounts};
+use crate::evidence::classes::ClassCounts;
 use crate::owners::Owner;
 
 /// What an audit found.
@@ -42,7 +42,7 @@ impl AuditFinding {
         for_each_stray(report, |row| {
             found.told.add(new_bytes(row.kind, row.facts));
             found.classes.add(ClassCounts::one(row.class));
-            needs_owners |= fails(options, row.path, row.class, None)
+            needs_owners |= fails(options, row.path, row.is_news, None)
                 || (!options.fail_owners.is_empty() && !is_told(options, row.path, None));
         });
         if !needs_owners {
@@ -50,12 +50,12 @@ impl AuditFinding {
         }
         let owners = read_owners()?;
         found.groups = group_strays(report, &owners, |row, owner| {
-            let fails = fails(options, row.path, row.class, owner);
+            let fails = fails(options, row.path, row.is_news, owner);
             if fails {
                 let bytes = new_bytes(row.kind, row.facts);
                 found.fails.add(bytes);
                 found.told.count -= 1;
-                found.told.bytes -= bytes;
+                found.told.bytes = found.told.bytes.saturating_sub(bytes);
             }
             fails
         });
@@ -79,11 +79,6 @@ impl AuditFinding {
     pub(crate) fn groups(&self) -> &BTreeMap<GroupOf, Group> {
         &self.groups
     }
-
-    /// The same, as much of it as a record has room for.
-    pub(crate) fn recorded_groups(&self) -> RecordedGroups {
-        RecordedGroups::of(&self.groups)
-    }
 }
 
 fn for_each_stray(report: &DiffReport<'_>, mut see: impl FnMut(&DiffRow<'_>)) {
@@ -101,7 +96,7 @@ fn is_told(options: &AuditOptions, path: &[u8], owner: Option<&Owner>) -> bool {
 }
 
 /// Whether a stray fails the audit. What is only told outweighs what fails; a list outweighs the class.
-fn fails(options: &AuditOptions, path: &[u8], class: Option<Class>, owner: Option<&Owner>) -> bool {
+fn fails(options: &AuditOptions, path: &[u8], is_news: bool, owner: Option<&Owner>) -> bool {
     if is_told(options, path, owner) {
         return false;
     }
@@ -109,8 +104,7 @@ fn fails(options: &AuditOptions, path: &[u8], class: Option<Class>, owner: Optio
         || owner.is_some_and(|owner| options.fail_owners.names(owner));
     is_listed
         || match options.fail {
-            // Where no old root was asked, none had it.
-            FailOn::New => matches!(class, None | Some(Class::New)),
+            FailOn::New => is_news,
             FailOn::Stray => true,
             FailOn::Listed => false,
         }
@@ -128,15 +122,12 @@ mod tests {
     }
 
     #[test]
-    fn a_stray_is_judged_by_lists_first_and_then_by_its_class() {
+    fn a_stray_is_judged_by_lists_first_and_then_by_whether_it_is_news() {
         let (nginx, alice) = (Owner::Package("nginx".into()), Owner::User("alice".into()));
-        let (new, changing) = (Some(Class::New), Some(Class::Changing));
-        for (audit, path, class, owner, expected) in [
+        let (new, changing) = (true, false);
+        for (audit, path, is_news, owner, expected) in [
             ("", "srv/x", new, None, true),
-            ("", "srv/x", None, None, true),
             ("", "srv/x", changing, None, false),
-            ("", "srv/x", Some(Class::Some(2)), None, false),
-            ("", "srv/x", Some(Class::Same), None, false),
             ("fail = 'stray'", "srv/x", changing, None, true),
             ("fail = 'listed'", "srv/x", new, Some(&nginx), false),
             ("fail = 'listed'\nfail_paths = ['/srv']", "srv/x", changing, None, true),
@@ -150,8 +141,8 @@ mod tests {
             ("tell_paths = ['/srv/x']\nfail_paths = ['/srv']", "srv/x", new, None, false),
             ("tell_owners = ['nginx']\nfail_paths = ['/etc']", "etc/x", new, Some(&nginx), false),
         ] {
-            let found = fails(&options(audit), path.as_bytes(), class, owner);
-            assert_eq!(found, expected, "{audit:?} {path} {class:?} {owner:?}");
+            let found = fails(&options(audit), path.as_bytes(), is_news, owner);
+            assert_eq!(found, expected, "{audit:?} {path} {is_news} {owner:?}");
         }
     }
 }

@@ -81,6 +81,9 @@ fn encode(
         };
         owners.with_label_values(&[kind, name]).set(count(group.paths));
     }
+    if groups.groups_left_out > 0 {
+        owners.with_label_values(&["others", ""]).set(count(groups.paths_left_out));
+    }
     TextEncoder::new().encode_to_string(&registry.gather())
 }
 

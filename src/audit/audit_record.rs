@@ -2,6 +2,7 @@
 //!
 //! The doc comments of its types are the descriptions in `docs/reference/audit.schema.json`.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -106,40 +107,67 @@ pub(crate) struct RecordedGroups {
     pub(crate) groups: Vec<RecordedGroup>,
     /// How many more groups there are, which are not told.
     pub(crate) groups_left_out: u64,
+    /// How many paths these have.
+    pub(crate) paths_left_out: u64,
 }
 
 /// Maximum numbers of what a record tells, so that it stays small whatever is found.
 const GROUPS: usize = 100;
 const TOPMOST: usize = 50;
-/// Maximum size in bytes of all paths of a record together.
-const PATH_BYTES: usize = 32 << 10;
+/// Maximum size in bytes of all paths of a record together, with what is told of each. Each group has its share, so that
+/// nobody's long names hide what others have.
+const PATH_BYTES: usize = 64 << 10;
+/// About what is told of a path beside it.
+const BESIDE_PATH: usize = 64;
 
 impl RecordedGroups {
     /// As much of these groups as a record has room for.
     pub(crate) fn of(groups: &BTreeMap<GroupOf, Group>) -> Self {
-        let mut room = PATH_BYTES;
-        let recorded = groups.iter().take(GROUPS).map(|(of, group)| {
-            let tops = if of.is_of_packages() { Vec::new() } else { group.topmost() };
-            let fits = |top: &&Topmost<'_>| {
-                let fits = room.checked_sub(top.path.len());
-                room = fits.unwrap_or_default();
-                fits.is_some()
-            };
-            let topmost: Vec<_> =
-                tops.iter().take(TOPMOST).take_while(fits).map(RecordedPath::of).collect();
-            RecordedGroup {
-                title: of.title(group),
-                of: of.word(),
-                owner: of.owner().map(RecordedOwner::of),
-                paths: group.paths.len() as u64,
-                bytes: group.bytes,
-                classes: group.classes.into(),
-                topmost_left_out: (tops.len() - topmost.len()) as u64,
-                topmost,
-            }
+        // What nobody is known to own comes first, and then who has most.
+        let mut by_rank: Vec<_> = groups.iter().collect();
+        by_rank.sort_by_key(|(of, group)| {
+            let is_nobodys = matches!(of, GroupOf::Nobody);
+            (!is_nobodys, Reverse(group.paths.len()))
         });
-        let recorded: Vec<_> = recorded.collect();
-        Self { groups_left_out: (groups.len() - recorded.len()) as u64, groups: recorded }
+        let left_out = by_rank.split_off(by_rank.len().min(GROUPS));
+        let paths = left_out.iter().map(|(_, group)| group.paths.len() as u64);
+        let (groups_left_out, paths_left_out) = (left_out.len() as u64, paths.sum());
+        let room = PATH_BYTES / by_rank.len().max(1);
+        by_rank.sort_by_key(|(of, _)| *of);
+        let recorded =
+            by_rank.iter().map(|(of, group)| RecordedGroup::of(of, group, TOPMOST, room));
+        Self { groups: recorded.collect(), groups_left_out, paths_left_out }
+    }
+
+    /// All groups, with the first paths of each: for a terminal, which has room.
+    pub(crate) fn for_people(groups: &BTreeMap<GroupOf, Group>, topmost: usize) -> Self {
+        let all =
+            groups.iter().map(|(of, group)| RecordedGroup::of(of, group, topmost, usize::MAX));
+        Self { groups: all.collect(), ..Self::default() }
+    }
+}
+
+impl RecordedGroup {
+    /// With at most `most` of its topmost paths, which have at most `room` bytes together.
+    fn of(of: &GroupOf, group: &Group, most: usize, mut room: usize) -> Self {
+        let tops = if of.is_of_packages() { Vec::new() } else { group.topmost() };
+        let fits = |top: &&Topmost<'_>| {
+            let fits = room.checked_sub(top.path.len() + BESIDE_PATH);
+            room = fits.unwrap_or_default();
+            fits.is_some()
+        };
+        let topmost: Vec<_> =
+            tops.iter().take(most).take_while(fits).map(RecordedPath::of).collect();
+        Self {
+            title: of.title(group),
+            of: of.word(),
+            owner: of.owner().map(RecordedOwner::of),
+            paths: group.paths.len() as u64,
+            bytes: group.bytes,
+            classes: group.classes.into(),
+            topmost_left_out: (tops.len() - topmost.len()) as u64,
+            topmost,
+        }
     }
 }
 
@@ -291,7 +319,7 @@ pub(crate) mod record_fixture {
             topmost: vec![RecordedPath { path, paths: 2, bytes: 1100 }],
             topmost_left_out: 0,
         };
-        Record::new(&of, event, RecordedGroups { groups: vec![group], groups_left_out: 0 })
+        Record::new(&of, event, RecordedGroups { groups: vec![group], ..RecordedGroups::default() })
     }
 }
 
@@ -299,6 +327,7 @@ pub(crate) mod record_fixture {
 mod tests {
     use super::record_fixture::audit_of_nginx;
     use super::*;
+    use crate::diff::owner_groups::StrayPath;
     use crate::ui::json_schema::assert_published;
 
     #[test]
@@ -316,5 +345,43 @@ mod tests {
         assert_eq!(Record::parse(&line[..line.len() - 1]), None);
         let later = String::from_utf8(line).unwrap().replace("\"version\":1", "\"version\":2");
         assert_eq!(Record::parse(later.as_bytes()), None);
+    }
+
+    fn group(paths: impl IntoIterator<Item = String>) -> Group {
+        let path = |path: String| StrayPath { path: path.into_bytes(), bytes: 1, uid: 0 };
+        let mut group = Group::default();
+        group.paths = paths.into_iter().map(path).collect();
+        group
+    }
+
+    #[test]
+    fn long_names_of_one_hide_nothing_of_others() {
+        let long = (0..40).map(|number| format!("home/alice/{number:02}{}", "x".repeat(4000)));
+        let evil = group(["etc/cron.d/evil".to_string(), "etc/ld.so.preload".to_string()]);
+        let alice = GroupOf::Owner(Owner::User("alice".into()));
+        let groups = BTreeMap::from([(alice, group(long)), (GroupOf::Nobody, evil)]);
+        let recorded = RecordedGroups::of(&groups);
+        let told =
+            recorded.groups.iter().map(|group| (group.topmost.len(), group.topmost_left_out));
+        assert_eq!(told.collect::<Vec<_>>(), [(8, 32), (2, 0)]);
+        let shown = RecordedGroups::for_people(&groups, 3);
+        let told = shown.groups.iter().map(|group| (group.topmost.len(), group.topmost_left_out));
+        assert_eq!(told.collect::<Vec<_>>(), [(3, 37), (2, 0)]);
+    }
+
+    #[test]
+    fn of_too_many_groups_those_with_the_fewest_paths_are_left_out_and_counted() {
+        let owner = |number| GroupOf::Owner(Owner::Package(format!("p{number:03}")));
+        let paths = |number: usize| (0..=number).map(move |at| format!("var/lib/p{number}/{at}"));
+        let mut groups: BTreeMap<_, _> =
+            (0..120).map(|number| (owner(number), group(paths(number)))).collect();
+        groups.insert(GroupOf::Nobody, group(["etc/evil".to_string()]));
+        let recorded = RecordedGroups::of(&groups);
+        assert_eq!((recorded.groups.len(), recorded.groups_left_out), (100, 21));
+        assert_eq!(recorded.groups.last().unwrap().of, "nobody");
+        let told: u64 = recorded.groups.iter().map(|group| group.paths).sum();
+        let all: usize = groups.values().map(|group| group.paths.len()).sum();
+        assert_eq!(told + recorded.paths_left_out, all as u64);
+        assert!(serde_json::to_vec(&recorded).unwrap().len() < 128 << 10);
     }
 }

@@ -14,7 +14,7 @@ use crate::ui::colours::{QUIET, STRONG, Style};
 use crate::ui::figures;
 
 /// Paths that are named of a group.
-const NAMED: usize = 3;
+pub(crate) const NAMED: usize = 3;
 
 /// Writes what an audit found, and what to do.
 pub(crate) fn write_audit(
@@ -105,6 +105,8 @@ fn write_groups(
             vec![figures::count_noun(*paths, "path", "paths"), figures::format_size(*bytes)];
         facts.extend(describe_classes(group.classes));
         let facts = facts.join(", ");
+        // It may have been read from a file.
+        let title: String = title.chars().filter(|c| !c.is_control()).collect();
         writeln!(out, "{indent}{}  {}", style.paint(STRONG, title), style.paint(QUIET, facts))?;
         for top in group.topmost.iter().take(NAMED) {
             let more = match top.paths {

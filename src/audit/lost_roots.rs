@@ -1,18 +1,19 @@
 //! What each former root had to lose, written down once the system is up after its rollback.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use backends::Backend;
 use chrono::Utc;
 use dirfd::path::Escaped;
-use dirfd::{Changes, Result};
+use dirfd::{Changes, Error, Result, TreePath, atomic_file};
 
 use crate::audit::audit_record::{
     LostSummary, Record, RecordedEvent, RecordedGroups, RecordedWhere,
 };
-use crate::audit::ledger;
 use crate::audit::write_down::write_down;
 use crate::config::Config;
 use crate::diff::owner_groups::group_strays;
@@ -23,8 +24,14 @@ use crate::evidence::classes::Class;
 use crate::history::all_roots::{AllRoots, FormerRoot};
 use crate::history::root_lives::{JudgedRoot, LossFinder};
 use crate::host::HostRoot;
-use crate::persist::own_directory::storage_of_own_directory;
+use crate::persist::own_directory::{
+    OWN_DIR, make_own_directory, open_own_directory, refuse_storage_in_live,
+    storage_of_own_directory,
+};
 use crate::ui;
+
+/// In a storage's own directory: the name of the last former root that has a record.
+const LAST: &str = "last-lost-root";
 
 /// Writes down what each root lost that became a former one since this was last done. Problems are reported; whether
 /// all of it was done is returned. Where nothing is written down at all, there is nothing to do.
@@ -41,34 +48,64 @@ fn record_lost(config: &Config, root: &Path, dry_run: bool) -> Result<bool> {
         return Ok(true);
     }
     let backend = config.open_backend(root)?;
+    let backend = backend.as_ref();
     let (live, blank) = backend.live_and_blank()?;
-    if live.tree().is_none() || (backend.abilities().needs_rollback && blank.tree().is_none()) {
+    let is_whole = blank.tree().is_some() || !backend.abilities().needs_rollback;
+    let Some(live) = live.tree().filter(|_| is_whole) else {
         // `status` tells of that.
         return Ok(true);
+    };
+    let host = HostRoot::open(root)?;
+    refuse_storage_in_live(backend, live, &host, storage, "write down what was lost")?;
+    let roots = AllRoots::gather(backend, config, root)?;
+    let names = unrecorded_names(&roots.former_names()?, read_last(&host, storage)?.as_deref());
+    if names.is_empty() {
+        return Ok(true);
     }
-    let records = ledger::read_records(&HostRoot::open(root)?, storage)?;
-    let recorded = records.iter().filter_map(|record| match &record.event {
-        RecordedEvent::Lost(lost) => Some(lost.root.as_str()),
-        RecordedEvent::Audit(_) => None,
-    });
-    let roots = AllRoots::gather(backend.as_ref(), config, root)?;
-    let mut all_done = true;
-    for lost in find_unrecorded(&roots, config, &recorded.collect())? {
-        let name = Escaped(lost.root.name.as_bytes()).to_string();
-        if dry_run {
-            ui::print_text(&format!("write down what {name} had to lose\n"));
-            continue;
-        }
-        let record = lost.into_record(backend.as_ref(), &roots, root);
-        match record.and_then(|record| write_down(config, root, &record)) {
-            Ok(()) => ui::print_text(&format!("done: write down what {name} had to lose\n")),
-            Err(why) => {
-                ui::report_problem(why);
-                all_done = false;
-            }
-        }
+    let describe = |name: &str| format!("write down what {} had to lose", Escaped(name.as_bytes()));
+    if dry_run {
+        names.iter().for_each(|name| ui::print_text(&format!("{}\n", describe(name))));
+        return Ok(true);
     }
-    Ok(all_done)
+    for lost in judge_roots(&roots, config, &names)? {
+        let name = lost.root.name.clone();
+        let record = lost.into_record(backend, &roots, root)?;
+        write_down(backend, live, config, root, &record)?;
+        write_last(&host, storage, &name)?;
+        ui::print_text(&format!("done: {}\n", describe(&name)));
+    }
+    Ok(true)
+}
+
+/// Those that are younger than the last one that has a record; the youngest alone where that is not known.
+fn unrecorded_names(all: &[String], last: Option<&str>) -> BTreeSet<String> {
+    let after = all.iter().position(|name| Some(name.as_str()) == last).map(|at| at + 1);
+    all.iter().skip(after.unwrap_or(all.len().saturating_sub(1))).cloned().collect()
+}
+
+/// The name of the last former root that has a record. It is no part of the ledger, from which records go.
+fn read_last(host: &HostRoot, storage: &TreePath) -> Result<Option<String>> {
+    let read = || -> io::Result<Option<String>> {
+        let Some(dir) = open_own_directory(host, storage)? else { return Ok(None) };
+        match atomic_file::read(dir.as_fd(), Path::new(LAST)) {
+            Ok(name) => Ok(Some(String::from_utf8_lossy(&name).into_owned())),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(why) => Err(why),
+        }
+    };
+    read().map_err(|why| {
+        Error::io(format!("find out which roots have a record in {storage}"), why)
+            .hint(format!("look at {storage}/{OWN_DIR}"))
+    })
+}
+
+fn write_last(host: &HostRoot, storage: &TreePath, name: &str) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let dir = make_own_directory(host, storage)?;
+        atomic_file::replace(dir.as_fd(), OsStr::new(LAST), name.as_bytes(), 0o600)
+    };
+    write()
+        .map_err(|why| Error::io(format!("write down which root has a record in {storage}"), why))
 }
 
 /// A former root that has no record yet.
@@ -79,29 +116,23 @@ struct UnrecordedRoot {
     judged: JudgedRoot,
 }
 
-/// Those that are younger than the youngest that has one; the youngest alone where none has.
-fn find_unrecorded(
+/// The roots of these names, each judged by those before it.
+fn judge_roots(
     roots: &AllRoots<'_>,
     config: &Config,
-    recorded: &BTreeSet<&str>,
+    names: &BTreeSet<String>,
 ) -> Result<Vec<UnrecordedRoot>> {
     let catalogue = config.catalogue();
     let mut finder = LossFinder::new(config, &catalogue);
-    let (mut found, mut is_any_recorded) = (Vec::new(), false);
+    let mut found = Vec::new();
     roots.go_through_former(|root, digest| {
-        let changes = digest.changes();
-        let judged = finder.judge(&changes);
-        let boots = Some(digest.header().boots.len()).filter(|boots| *boots > 0);
+        if names.contains(&root.name) {
+            let changes = digest.changes();
+            let judged = finder.judge(&changes);
+            let boots = Some(digest.header().boots.len()).filter(|boots| *boots > 0);
+            found.push(UnrecordedRoot { root, boots, changes, judged });
+        }
         finder.add_root(digest);
-        if recorded.contains(root.name.as_str()) {
-            is_any_recorded = true;
-            found.clear();
-            return;
-        }
-        if !is_any_recorded {
-            found.clear();
-        }
-        found.push(UnrecordedRoot { root, boots, changes, judged });
     })?;
     Ok(found)
 }
@@ -142,7 +173,7 @@ impl UnrecordedRoot {
         warnings.iter().for_each(ui::report_warning);
         let groups =
             group_strays(&report, &owners, |row, _| matches!(row.class, None | Some(Class::New)));
-        let of = RecordedWhere::of_machine(host, Utc::now())?;
+        let of = RecordedWhere::of_machine(host, Utc::now());
         Ok(Record::new(&of, RecordedEvent::Lost(summary), RecordedGroups::of(&groups)))
     }
 }

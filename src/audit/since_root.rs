@@ -9,7 +9,7 @@ use dirfd::path::Escaped;
 use dirfd::{Error, Result};
 
 use crate::config::Config;
-use crate::evidence::ask_old_roots::{AskedRoots, read_digest_of};
+use crate::evidence::ask_old_roots::{AskedRoots, read_digest_of, unreadable};
 use crate::evidence::stored_digests::{BOOTS, read_boots};
 use crate::restore::name_old_root::{OldRootLabel, find_old_root};
 
@@ -42,20 +42,22 @@ fn find_among_old_roots(backend: &dyn Backend, blank: &Tree, asked: &str) -> Res
     let at = find_old_root(asked, &labels)?;
     let (old_root, name) = (own[at], labels[at].name.clone());
     let action = || format!("ask what the old root {name} had");
-    let old_dir = backend.old_dir()?;
-    match old_dir.and_then(|dir| read_digest_of(dir.as_fd(), old_root, blank)) {
-        None => Err(Error::new(action(), "it has no digest against the blank of today")
-            .hint("`blankroot expire` makes it; so does the next boot")),
-        Some(digest) => match &digest.header().cut {
-            Some(why) => Err(Error::new(action(), format!("its digest was cut: {why}"))
-                .hint("name another old root")),
-            None => Ok(SinceRoot { name, id: old_root.tree.id.clone() }),
-        },
+    let read = backend.old_dir()?.map(|dir| read_digest_of(dir.as_fd(), old_root, blank));
+    let digest =
+        read.unwrap_or(Ok(None)).map_err(|why| unreadable(&format!("the old root {name}"), why))?;
+    let Some(digest) = digest else {
+        return Err(Error::new(action(), "it has no digest against the blank of today")
+            .hint("`blankroot expire` makes it; so does the next boot"));
+    };
+    match &digest.header().cut {
+        Some(why) => Err(Error::new(action(), format!("its digest was cut: {why}"))
+            .hint("name another old root")),
+        None => Ok(SinceRoot { name, id: old_root.tree.id.clone() }),
     }
 }
 
 fn find_among_boots(config: &Config, root: &Path, asked: &str) -> Result<SinceRoot> {
-    let all = AskedRoots { most: BOOTS, from: None };
+    let all = AskedRoots { most: BOOTS, from: None, all_must_answer: false };
     let mut boots = read_boots(config, root, &all)?;
     boots.reverse();
     let labels: Vec<_> = boots

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use backends::{Backend, Tree};
 use chrono::{DateTime, Utc};
 use dirfd::{Error, Result};
 
@@ -11,22 +12,29 @@ use crate::audit::ledger;
 use crate::boot::facts;
 use crate::config::Config;
 use crate::host::HostRoot;
-use crate::persist::own_directory::storage_of_own_directory;
+use crate::persist::own_directory::{refuse_storage_in_live, storage_of_own_directory};
 
 impl RecordedWhere {
     /// This machine in this boot; of a root that is mounted elsewhere neither is known.
-    pub(crate) fn of_machine(root: &Path, time: DateTime<Utc>) -> Result<Self> {
+    pub(crate) fn of_machine(root: &Path, time: DateTime<Utc>) -> Self {
         if root != Path::new("/") {
-            return Ok(Self { time, host: None, boot: None });
+            return Self { time, host: None, boot: None };
         }
         let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let boot = facts::boot_id(&HostRoot::open(root)?)?;
-        Ok(Self { time, host: Some(name).filter(|name| !name.is_empty()), boot: Some(boot) })
+        // Where /proc is not mounted nobody knows.
+        let boot = HostRoot::open(root).and_then(|host| facts::boot_id(&host)).ok();
+        Self { time, host: Some(name).filter(|name| !name.is_empty()), boot }
     }
 }
 
 /// Puts a record into the ledger of the first storage, and tells the journal of it.
-pub(crate) fn write_down(config: &Config, root: &Path, record: &Record) -> Result<()> {
+pub(crate) fn write_down(
+    backend: &dyn Backend,
+    live: &Tree,
+    config: &Config,
+    root: &Path,
+    record: &Record,
+) -> Result<()> {
     tell_journal(root, record);
     let most = config.audit.max_record_bytes;
     if most == 0 {
@@ -36,7 +44,9 @@ pub(crate) fn write_down(config: &Config, root: &Path, record: &Record) -> Resul
         return Err(Error::new("write a record", "no storage is declared")
             .hint("declare one in the configuration, or set `max_record_bytes = 0` in [audit]"));
     };
-    ledger::append(&HostRoot::open(root)?, storage, &line_of(record)?, most.into())
+    let host = HostRoot::open(root)?;
+    refuse_storage_in_live(backend, live, &host, storage, "write a record")?;
+    ledger::append(&host, storage, &line_of(record)?, most.into())
 }
 
 /// One line of JSON.

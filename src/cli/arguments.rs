@@ -328,7 +328,7 @@ pub struct Audit {
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub(crate) format: AuditFormat,
     /// Write the metrics to FILE, too, in one piece; for a directory that node_exporter reads
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "dry_run")]
     pub(crate) textfile: Option<PathBuf>,
     /// Show what was written down by earlier audits, and after each rollback, instead
     #[arg(long, conflicts_with_all = ["since", "textfile", "dry_run"])]

@@ -12,7 +12,7 @@ use crate::owners::Owner;
 /// Which strays make an audit fail, if no list names them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FailOn {
-    /// Those that no old root had.
+    /// Those that no old root had as they are.
     #[default]
     New,
     /// All.
@@ -26,7 +26,7 @@ pub enum FailOn {
 pub struct AuditOptions {
     /// Which strays it fails for.
     pub fail: FailOn,
-    /// Paths that it fails for, whatever old roots had.
+    /// Paths whose strays fail it, of whatever class.
     pub fail_paths: PatternList,
     /// The same of owners.
     pub fail_owners: OwnerList,
@@ -67,6 +67,11 @@ impl Default for AuditOptions {
 }
 
 impl AuditOptions {
+    /// Whether what fails depends on owners.
+    pub(crate) fn asks_owners(&self) -> bool {
+        !self.fail_owners.is_empty() || !self.tell_owners.is_empty()
+    }
+
     pub(crate) fn read(mut table: TableReader<'_>, problems: &mut Problems<'_>) -> Self {
         let default = Self::default();
         let words = [("new", FailOn::New), ("stray", FailOn::Stray), ("listed", FailOn::Listed)];

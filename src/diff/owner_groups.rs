@@ -84,7 +84,7 @@ pub(crate) fn group_strays(
         let group = groups.entry(of).or_default();
         let bytes = new_bytes(row.kind, row.facts);
         group.paths.push(StrayPath { path: row.path.to_vec(), bytes, uid: row.facts.uid });
-        group.bytes += bytes;
+        group.bytes = group.bytes.saturating_add(bytes);
         group.classes.add(ClassCounts::one(row.class));
         if let Some(ownership) = ownership {
             group.certainties.insert(ownership.certainty);
@@ -212,7 +212,7 @@ impl Group {
             match open.iter().find(|&&top| is_below(path, tops[top].path)) {
                 Some(&top) => {
                     tops[top].below += 1;
-                    tops[top].bytes += bytes;
+                    tops[top].bytes = tops[top].bytes.saturating_add(*bytes);
                 }
                 None => {
                     open.push(tops.len());

@@ -76,10 +76,10 @@ impl Summary {
 }
 
 impl Tally {
-    /// Adds one change of so many bytes.
+    /// Adds one change of so many bytes: a few sparse files have more than a number can hold.
     pub(crate) fn add(&mut self, bytes: u64) {
         self.count += 1;
-        self.bytes += bytes;
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 }
 

@@ -105,7 +105,7 @@ impl ChangeCounts {
     pub(crate) fn add(&mut self, other: Self) {
         self.dirs += other.dirs;
         self.files += other.files;
-        self.bytes += other.bytes;
+        self.bytes = self.bytes.saturating_add(other.bytes);
         self.classes.add(other.classes);
         self.alike = match (self.alike, other.alike) {
             (Alike::Nothing, alike) | (alike, Alike::Nothing) => alike,

@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use backends::old_root_files::{has_digests, read_digest};
 use backends::{Backend, OldRoot, Tree, TreeId, kinship};
-use dirfd::{Changes, Result};
+use dirfd::error::describe;
+use dirfd::path::Escaped;
+use dirfd::{Changes, Error, Result};
 
 use crate::diff::classify::{Verdict, Verdicts};
 use crate::evidence::classes::Classes;
@@ -20,12 +22,19 @@ pub(crate) struct AskedRoots {
     pub(crate) most: usize,
     /// The youngest that is asked; `None`: the youngest that there is.
     pub(crate) from: Option<TreeId>,
+    /// Whether a digest that cannot be read is an error. Otherwise it is passed over: it is a cache.
+    pub(crate) all_must_answer: bool,
 }
 
 impl AskedRoots {
     /// The youngest ones.
     pub(crate) fn last(most: u32) -> Self {
-        Self { most: most as usize, from: None }
+        Self { most: most as usize, from: None, all_must_answer: false }
+    }
+
+    /// The same, none of which may fail to answer.
+    pub(crate) fn all_of_last(most: u32) -> Self {
+        Self { all_must_answer: true, ..Self::last(most) }
     }
 
     /// Whether this old root is not the one from which on they are asked.
@@ -34,13 +43,13 @@ impl AskedRoots {
     }
 }
 
-/// Shows the digests of old roots to `see`, the youngest first, until that says `false`. An old root without a digest
-/// against this blank is passed over, and so is a digest that was cut.
+/// Shows the digests of old roots to `see`, the youngest first, until that says `false`. An old root that has no digest
+/// against this blank yet is passed over, and so is a digest that was cut.
 pub(crate) fn read_digests(
     backend: &dyn Backend,
     blank: &Tree,
     asked: &AskedRoots,
-    see: impl FnMut(Digest) -> bool,
+    mut see: impl FnMut(Digest) -> bool,
 ) -> Result<()> {
     let old_dir = if asked.most > 0 { backend.old_dir()? } else { None };
     let Some(old_dir) = old_dir else { return Ok(()) };
@@ -50,22 +59,52 @@ pub(crate) fn read_digests(
     let survey = backend.survey_without_mounts()?;
     let own = kinship::own_old_roots(&survey).into_iter().rev();
     let own = own.skip_while(|old_root| asked.begins_later(&old_root.tree.id));
-    let digests = own.filter_map(|old_root| read_digest_of(old_dir.as_fd(), old_root, blank));
-    digests.filter(|digest| digest.header().cut.is_none()).take(asked.most).all(see);
+    let mut answered = 0;
+    for old_root in own {
+        if answered == asked.most {
+            break;
+        }
+        let read = read_digest_of(old_dir.as_fd(), old_root, blank);
+        let digest = match read {
+            Ok(digest) => digest.filter(|digest| digest.header().cut.is_none()),
+            Err(why) if asked.all_must_answer => {
+                let name = Escaped(old_root.record.name.as_bytes()).to_string();
+                return Err(unreadable(&format!("the old root {name}"), why));
+            }
+            Err(_) => None,
+        };
+        if let Some(digest) = digest {
+            answered += 1;
+            if !see(digest) {
+                break;
+            }
+        }
+    }
     Ok(())
 }
 
-/// The digest of an old root against this blank; `None` if there is none that can be believed.
+/// Of `what` nobody can say what it had.
+pub(crate) fn unreadable(what: &str, why: String) -> Error {
+    let hint = "`blankroot expire` makes digests anew that cannot be read";
+    Error::new(format!("ask what {what} had"), format!("its digest cannot be read: {why}"))
+        .hint(hint)
+}
+
+/// The digest of an old root against this blank; `None` if there is none, or of another blank. The error says why it
+/// cannot be believed, in one line.
 pub(crate) fn read_digest_of(
     old_dir: BorrowedFd<'_>,
     old_root: &OldRoot,
     blank: &Tree,
-) -> Option<Digest> {
-    // One that cannot be read is none: it is a cache.
-    let bytes = read_digest(old_dir, old_root).ok()??;
-    let digest = Digest::decode(&bytes).ok()?;
+) -> std::result::Result<Option<Digest>, String> {
+    let bytes = read_digest(old_dir, old_root).map_err(|why| describe(&why))?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    let digest = Digest::decode(&bytes)?;
     let header = digest.header();
-    (header.tree == old_root.tree.id && header.blank == blank.id).then_some(digest)
+    if header.tree != old_root.tree.id {
+        return Err("it is of another tree".to_string());
+    }
+    Ok((header.blank == blank.id).then_some(digest))
 }
 
 /// The class of each change, and which strays are regenerated, which `verdicts` then say, by the digests of the

@@ -131,11 +131,14 @@ impl Version {
 
     /// Whether two are alike as far as looking at them tells, without reading.
     fn looks_like(&self, other: &Self) -> bool {
-        let facts = |facts: &Facts| (facts.file_type, facts.mode, facts.uid, facts.gid);
         let is_file = self.facts.file_type == FileType::File;
-        self.kind == other.kind
-            && facts(&self.facts) == facts(&other.facts)
-            && (!is_file || self.facts.size == other.facts.size)
+        self.has_facts_of(other) && (!is_file || self.facts.size == other.facts.size)
+    }
+
+    /// The same of all but what they hold.
+    fn has_facts_of(&self, other: &Self) -> bool {
+        let facts = |facts: &Facts| (facts.file_type, facts.mode, facts.uid, facts.gid);
+        self.kind == other.kind && facts(&self.facts) == facts(&other.facts)
     }
 
     /// Whether two are the same in every byte. What was not read is the same as nothing.
@@ -154,6 +157,8 @@ struct Track {
     version: Option<Version>,
     /// Whether two of them differ, or cannot be compared.
     differs: bool,
+    /// Whether two of them differ in more than what they hold: in kind, file type, owner or mode.
+    facts_differ: bool,
     /// Whether two of them were written at different times.
     is_rewritten: bool,
     /// The last digest that had it, counted from one.
@@ -167,6 +172,7 @@ impl Track {
         match &self.version {
             Some(first) => {
                 self.differs |= !first.is_same_as(&version);
+                self.facts_differ |= !first.has_facts_of(&version);
                 self.is_rewritten |= first.facts.mtime != version.facts.mtime;
             }
             None => {
@@ -278,6 +284,21 @@ impl Classes {
             _ if differs => Class::Changing,
             _ => Class::Same,
         })
+    }
+
+    /// Whether no old root had the stray at this place as it is. Of one that several had in one version, and live has
+    /// in another, that is certain; of one with several versions, if all were alike but for what they hold, and live is
+    /// not. One old root alone tells of no file whether it changes at each boot.
+    pub(crate) fn is_news(&self, at: usize, kind: ChangeKind, facts: &Facts) -> bool {
+        let Some(track) = self.tracks.get(at) else { return true };
+        let now = Version { kind, facts: *facts, content: Content::Nothing };
+        let has_other_facts = !track.facts_differ
+            && track.version.as_ref().is_some_and(|version| !version.has_facts_of(&now));
+        match self.class(at) {
+            None | Some(Class::New) => true,
+            Some(Class::Same) => self.boots > 1 || has_other_facts,
+            Some(Class::Some(_) | Class::Changing) => has_other_facts,
+        }
     }
 
     /// The version that all of them had of the change at this place, if live looks the same today, so that

@@ -18,7 +18,7 @@ use crate::diff::list_everything;
 use crate::evidence::make_digest::{DigestOf, digest_until};
 use crate::evidence::stored_digests::{empty_tree, store, tree_of_boot};
 use crate::host::HostRoot;
-use crate::persist::own_directory::storage_of_own_directory;
+use crate::persist::own_directory::{refuse_storage_in_live, storage_of_own_directory};
 use crate::ui;
 
 pub(crate) fn run(cli: &Cli, args: &MakeDigest) -> Result<ExitCode, Failure> {
@@ -75,6 +75,8 @@ fn make_and_store(
             "there is no root of the kind that is configured",
         )
     })?;
+    let action = "write the digest of this boot";
+    refuse_storage_in_live(backend.as_ref(), live, &host, storage, action)?;
     let changes = list_everything(backend.as_ref(), live, &|_| {})?.changes;
     let of = DigestOf {
         tree: tree_of_boot(&boot),
@@ -83,7 +85,6 @@ fn make_and_store(
         open: Vec::new(),
     };
     let digest = digest_until(backend.as_ref(), live, of, changes, &|| Instant::now() >= until)?;
-    let action = "write the digest of this boot";
     let bytes = digest.encode().map_err(|why| Error::new(action, why))?;
     store(&host, storage, &boot, &bytes)?;
     let (header, size) = (digest.header(), bytes.len());

@@ -10,6 +10,7 @@ use std::path::Path;
 use backends::TreeId;
 use backends::old_root_files::MAX_DIGEST;
 use dirfd::cause::Cause;
+use dirfd::error::describe;
 use dirfd::fault::change;
 use dirfd::path::Escaped;
 use dirfd::{Error, Result, TreePath, atomic_file, directory_walker};
@@ -17,7 +18,7 @@ use rustix::fs::{AtFlags, unlinkat};
 
 use crate::boot::facts;
 use crate::config::Config;
-use crate::evidence::ask_old_roots::AskedRoots;
+use crate::evidence::ask_old_roots::{AskedRoots, unreadable};
 use crate::evidence::digest::Digest;
 use crate::host::HostRoot;
 use crate::persist::own_directory::{
@@ -69,18 +70,35 @@ fn read_stored(
     };
     let own = boot.map(tree_of_boot);
     let names = digests_in(&dir).map_err(|why| Error::io(action(), why))?;
-    let digests = names.iter().rev().filter_map(|name| {
-        let bytes = atomic_file::read_up_to(dir.as_fd(), Path::new(name), MAX_DIGEST).ok()?;
-        let digest = Digest::decode(&bytes).ok()?;
+    let (mut is_later, mut answered) = (asked.from.is_some(), 0);
+    for name in names.iter().rev() {
+        if answered == asked.most {
+            break;
+        }
+        let shown = Escaped(name.as_bytes().strip_suffix(END).unwrap_or_default()).to_string();
+        let digest = match read_one(&dir, name) {
+            Ok(digest) => digest,
+            Err(why) if asked.all_must_answer => {
+                return Err(unreadable(&format!("the boot {shown}"), why));
+            }
+            Err(_) => continue,
+        };
         let header = digest.header();
-        let is_other = own.as_ref() != Some(&header.tree);
-        let counts = is_other && header.blank == empty_tree() && header.cut.is_none();
-        let stem = name.as_bytes().strip_suffix(END)?;
-        counts.then(|| (Escaped(stem).to_string(), digest))
-    });
-    let digests = digests.skip_while(|(_, digest)| asked.begins_later(&digest.header().tree));
-    digests.take(asked.most).for_each(|(name, digest)| see(name, digest));
+        is_later &= asked.begins_later(&header.tree);
+        let is_own = own.as_ref() == Some(&header.tree);
+        if !is_later && !is_own && header.blank == empty_tree() && header.cut.is_none() {
+            answered += 1;
+            see(shown, digest);
+        }
+    }
     Ok(())
+}
+
+/// The error says why it cannot be believed, in one line.
+fn read_one(dir: &OwnedFd, name: &OsString) -> std::result::Result<Digest, String> {
+    let bytes = atomic_file::read_up_to(dir.as_fd(), Path::new(name), MAX_DIGEST)
+        .map_err(|why| describe(&why))?;
+    Digest::decode(&bytes)
 }
 
 /// Puts the digest of a boot into a storage, whole or not at all, and forgets the oldest.

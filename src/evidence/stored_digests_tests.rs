@@ -33,9 +33,15 @@ fn store_boot(host: &HostRoot, config: &Config, boot: &str) {
 
 fn stored(host: &HostRoot, config: &Config, boot: Option<&str>, most: usize) -> Vec<String> {
     let mut trees = Vec::new();
-    read_stored(config, host, boot, &AskedRoots { most, from: None }, |_, digest| {
-        trees.push(digest.header().tree.to_string());
-    })
+    read_stored(
+        config,
+        host,
+        boot,
+        &AskedRoots { most, from: None, all_must_answer: false },
+        |_, digest| {
+            trees.push(digest.header().tree.to_string());
+        },
+    )
     .unwrap();
     trees
 }

@@ -111,6 +111,20 @@ impl<'a> AllRoots<'a> {
         Ok(found.changes)
     }
 
+    /// The names of all roots before live that can be told of, the oldest first.
+    pub(crate) fn former_names(&self) -> Result<Vec<String>> {
+        Ok(match &self.before {
+            Before::OldRoots { old_roots, .. } => {
+                old_roots.iter().map(|old_root| old_root.record.name.clone()).collect()
+            }
+            Before::Boots(host) => {
+                let all = AskedRoots { most: BOOTS, from: None, all_must_answer: false };
+                let boots = read_boots(self.config, host, &all)?;
+                boots.into_iter().rev().map(|(name, _)| name).collect()
+            }
+        })
+    }
+
     /// Shows each root before live to `see`, the oldest first.
     pub(crate) fn go_through_former(&self, mut see: impl FnMut(FormerRoot, Digest)) -> Result<()> {
         match &self.before {
@@ -119,8 +133,9 @@ impl<'a> AllRoots<'a> {
                 for old_root in old_roots {
                     let (name, ended) = (old_root.record.name.clone(), Some(old_root.record.time));
                     let began = old_root.tree.created.or(began_before);
-                    let stored =
-                        self.old_dir().and_then(|dir| read_digest_of(dir, old_root, blank));
+                    let stored = self
+                        .old_dir()
+                        .and_then(|dir| read_digest_of(dir, old_root, blank).ok().flatten());
                     let has_digest = stored.is_some();
                     let digest = stored.map_or_else(|| self.make_digest(blank, old_root), Ok)?;
                     let tree = Some(old_root.tree.clone());
@@ -129,7 +144,7 @@ impl<'a> AllRoots<'a> {
                 }
             }
             Before::Boots(host) => {
-                let all = AskedRoots { most: BOOTS, from: None };
+                let all = AskedRoots { most: BOOTS, from: None, all_must_answer: false };
                 for (name, digest) in read_boots(self.config, host, &all)?.into_iter().rev() {
                     // It was written when the boot ended.
                     let ended = digest.header().boots.last().map(|boot| boot.time);

@@ -69,7 +69,7 @@ impl VersionCounter {
     /// What the next root had at `path`.
     pub(crate) fn next_root(&mut self, digest: &Digest, path: &TreePath) -> PathState {
         let (mut hasher, mut is_unread) = (blake3::Hasher::new(), false);
-        let (mut own, mut target, mut below, mut bytes) = (None, Vec::new(), 0, 0);
+        let (mut own, mut target, mut below, mut bytes) = (None, Vec::new(), 0, 0_u64);
         let mut rows = digest.cursor();
         while let Some(row) = rows.next_row() {
             if !is_within(row.path, path.as_bytes()) {
@@ -78,7 +78,7 @@ impl VersionCounter {
             is_unread |= row.kind != ChangeKind::Removed && !row.content.is_whole();
             hash_row(&mut hasher, &row);
             if row.kind != ChangeKind::Removed {
-                bytes += content_bytes(&row.facts);
+                bytes = bytes.saturating_add(content_bytes(&row.facts));
             }
             if row.path == path.as_bytes() {
                 own = Some((row.kind, row.facts));

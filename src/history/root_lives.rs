@@ -144,7 +144,7 @@ impl<'c> LossFinder<'c> {
             if verdicts.get(at) == Some(Verdict::Stray) {
                 let bytes = new_bytes(kind, facts);
                 loss.paths += 1;
-                loss.bytes += bytes;
+                loss.bytes = loss.bytes.saturating_add(bytes);
                 if is_new {
                     loss.new = loss.new.map(|new| new + 1);
                     // A new directory is named once, and comes before what is in it.
@@ -152,7 +152,7 @@ impl<'c> LossFinder<'c> {
                     let one =
                         new_paths.entry(whole.unwrap_or(at)).or_insert_with(|| self.named(path));
                     one.paths += 1;
-                    one.bytes += bytes;
+                    one.bytes = one.bytes.saturating_add(bytes);
                 }
                 let before = sizes.get(template_of(path).as_ref()).copied();
                 let more = before.and_then(|before| bytes.checked_sub(before)).unwrap_or(0);

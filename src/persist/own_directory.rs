@@ -3,9 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use dirfd::TreePath;
+use backends::{Backend, Tree};
 use dirfd::fault::change;
 use dirfd::stat::of_open;
+use dirfd::{Error, Result, TreePath};
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
 
@@ -54,4 +55,23 @@ pub(crate) fn make_own_directory(host: &HostRoot, storage: &TreePath) -> io::Res
         Err(why) if why.kind() != io::ErrorKind::AlreadyExists => Err(why),
         _ => open_own_directory(host, storage)?.ok_or_else(|| Errno::NOENT.into()),
     }
+}
+
+/// Refuses a storage that is a directory of live, since nothing is mounted there: what is written into it goes with
+/// live. One that is not there at all is told by whoever writes. `action` completes "cannot …".
+pub(crate) fn refuse_storage_in_live(
+    backend: &dyn Backend,
+    live: &Tree,
+    host: &HostRoot,
+    storage: &TreePath,
+    action: &str,
+) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let Ok(dir) = open_beneath(host.as_fd(), storage.as_path(), flags) else { return Ok(()) };
+    if backend.identify(dir.as_fd())?.as_ref() != Some(&live.id) {
+        return Ok(());
+    }
+    let why = format!("nothing is mounted at {storage}, so that it would go with the root");
+    Err(Error::new(action, why)
+        .hint("`findmnt` lists what is mounted; the unit that mounts it may have failed"))
 }

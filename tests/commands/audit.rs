@@ -1,10 +1,12 @@
 //! Audits: what fails them, what is only told, and what is written down of it.
 
 use std::fs;
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 
+use dirfd::private_namespace::MountPoint;
 use serde_json::{Value, json};
+use support::kernel::create_subvolume;
 
 use crate::evidence::{after_boots, ordinary_life};
 use crate::machine::{Machine, Ran, on_initialised};
@@ -15,7 +17,15 @@ const STORAGE: &str = "\n[[storage]]\npath = \"/persist\"\n";
 fn configure(machine: &Machine<'_>, more: &str) {
     let text = fs::read_to_string(machine.config()).unwrap();
     machine.write("etc/blankroot.toml", &(text + STORAGE + more));
-    fs::create_dir_all(machine.live().join("persist")).unwrap();
+}
+
+/// The same, and mounts the storage, until the value is dropped.
+fn configure_with_storage(machine: &Machine<'_>, more: &str) -> MountPoint {
+    configure(machine, more);
+    create_subvolume(&machine.top().join("storage")).unwrap();
+    let persist = machine.live().join("persist");
+    fs::create_dir_all(&persist).unwrap();
+    machine.mount_at("storage", &persist)
 }
 
 /// What makes no noise: the configuration and the storage of these stories are strays of live, too.
@@ -37,7 +47,7 @@ fn records(machine: &Machine<'_>) -> Vec<Value> {
 #[test]
 fn what_earlier_boots_had_does_not_count_and_what_is_new_does() {
     after_boots(3, |machine| {
-        configure(machine, QUIET);
+        let _storage = configure_with_storage(machine, QUIET);
         ordinary_life(machine, 5);
         let clean = machine.run(&["audit"]).expect(0).says("Clean: no stray fails the audit.");
         assert!(clean.out.contains("3 old roots were asked."), "{clean:#?}");
@@ -71,7 +81,7 @@ fn what_earlier_boots_had_does_not_count_and_what_is_new_does() {
 #[test]
 fn each_audit_is_a_record_and_a_dry_run_is_none() {
     after_boots(1, |machine| {
-        configure(machine, QUIET);
+        let _storage = configure_with_storage(machine, QUIET);
         ordinary_life(machine, 2);
         machine.run(&["audit", "--records"]).expect(0).says("There are no records.");
         machine.run(&["audit", "--dry-run"]).expect(1);
@@ -97,11 +107,20 @@ fn a_record_that_cannot_be_written_changes_nothing_of_what_is_told() {
         let ran = machine.run(&["audit"]).expect(1).says("Found: ");
         ran.complains("warning: cannot write a record: no storage is declared");
         configure(machine, QUIET);
-        fs::remove_dir(machine.live().join("persist")).unwrap();
         let ran = machine.run(&["audit"]).expect(1).says("Found: ");
         ran.complains("warning: cannot write a record into /persist: the storage is not there");
+        // A mount point without its mount: what is written there would be gone at the next boot.
+        fs::create_dir(machine.live().join("persist")).unwrap();
+        let ran = machine.run(&["audit"]).expect(1);
+        ran.complains("warning: cannot write a record: nothing is mounted at /persist");
+        assert!(!machine.live().join("persist/.blankroot").exists());
+        let storage = configure_with_storage(machine, QUIET);
         machine.write("persist/.blankroot", "no directory");
-        machine.run(&["audit"]).expect(1).complains("warning: cannot write a record into /persist");
+        let ran = machine.run(&["audit"]).expect(1);
+        let warning = "warning: cannot write a record into /persist: ";
+        ran.complains(warning).complains("hint: look at /persist/.blankroot");
+        fs::remove_file(machine.live().join("persist/.blankroot")).unwrap();
+        drop(storage);
         configure(machine, "[audit]\nmax_record_bytes = 0\n");
         let ran = machine.run(&["audit"]).expect(1);
         assert_eq!(ran.err, "");
@@ -112,6 +131,7 @@ fn a_record_that_cannot_be_written_changes_nothing_of_what_is_told() {
 fn policies_decide_what_fails_and_what_is_only_told() {
     after_boots(2, |machine| {
         ordinary_life(machine, 3);
+        let _storage = configure_with_storage(machine, QUIET);
         // Of both boots, and in another version each time.
         for (policy, code) in [
             ("", 0),
@@ -153,7 +173,7 @@ fn strays_are_judged_and_grouped_by_their_owners() {
             machine.write(path, text);
         }
         ordinary_life(machine, 3);
-        configure(machine, QUIET);
+        let _storage = configure_with_storage(machine, QUIET);
         let found = document(&machine.run(&["audit", "--format", "json"]).expect(1));
         let groups: Vec<_> = found["groups"].as_array().unwrap().iter().collect();
         let of = |of: &str| groups.iter().find(|group| group["of"] == of).unwrap();
@@ -183,7 +203,7 @@ fn since_a_boot_is_new_what_that_and_those_before_had_not() {
         machine.run(&["expire"]).expect(0);
         ordinary_life(machine, 5);
         machine.write("srv/www/index.html", "hello");
-        configure(machine, QUIET);
+        let _storage = configure_with_storage(machine, QUIET);
         machine.run(&["audit"]).expect(0).says("4 old roots were asked.");
         let since = machine.run(&["audit", "--since", "3"]).expect(1).says("  /srv and 2 below\n");
         let asked = "The old root 000003-3f2a1c9e and 2 older ones were asked.";
@@ -209,13 +229,38 @@ fn since_a_boot_is_new_what_that_and_those_before_had_not() {
 fn what_could_not_be_told_is_no_clean_audit() {
     after_boots(1, |machine| {
         ordinary_life(machine, 2);
-        configure(machine, QUIET);
+        let _storage = configure_with_storage(machine, QUIET);
         machine.rename("old-roots", "elsewhere");
         symlink("elsewhere", machine.top().join("old-roots")).unwrap();
         let ran = machine.run(&["audit"]).expect(2);
         assert_eq!(ran.out, "");
         ran.complains("cannot open");
         assert!(!ledger(machine).exists());
+    });
+    after_boots(3, |machine| {
+        ordinary_life(machine, 4);
+        let _storage = configure_with_storage(machine, QUIET);
+        machine.run(&["audit"]).expect(0);
+        // Fewer old roots would tell of more that it comes back by itself.
+        let digest = machine.beside_records(".digest").remove(1);
+        fs::write(digest, "garbage").unwrap();
+        machine.run(&["diff"]).expect(0);
+        let ran = machine.run(&["audit"]).expect(2);
+        ran.complains(
+            "cannot ask what the old root 000002-3f2a1c9e had: its digest cannot be read",
+        )
+        .complains("hint: `blankroot expire` makes digests anew");
+        machine.run(&["expire"]).expect(0);
+        machine.run(&["audit"]).expect(0).says("3 old roots were asked.");
+        // Whose a path is decides, and nobody can say it.
+        configure(machine, &format!("{QUIET}fail_owners = [\"jq\"]\n"));
+        machine.run(&["audit"]).expect(0);
+        let status = machine.live().join("var/lib/dpkg/status");
+        machine.write("var/lib/dpkg/info/jq.list", "/.\n/usr\n/usr/bin\n/usr/bin/jq\n");
+        machine.write("var/lib/dpkg/status", "");
+        fs::OpenOptions::new().write(true).open(status).unwrap().set_len(200 << 20).unwrap();
+        let ran = machine.run(&["audit"]).expect(2);
+        ran.complains("cannot tell whose each stray is: cannot read /var/lib/dpkg/status");
     });
     on_initialised(|machine| {
         machine.mount();
@@ -239,11 +284,12 @@ fn metrics_are_the_counts_of_the_record_and_the_file_is_replaced_as_a_whole() {
     after_boots(2, |machine| {
         ordinary_life(machine, 3);
         machine.write("home/alice/thesis", "precious");
-        configure(machine, QUIET);
+        let _storage = configure_with_storage(machine, QUIET);
         let file = machine.host().join("blankroot.prom");
         fs::write(&file, "old").unwrap();
+        // Whatever the umask, it is the exporter's to read.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         let name = file.to_str().unwrap();
-        // A record in a storage that is no mount of its own is one more stray.
         let told = machine.run(&["audit", "--format", "prometheus", "--dry-run"]).expect(1);
         let json = machine.run(&["audit", "--format", "json", "--textfile", name]).expect(1);
         let record = document(&json);
@@ -267,6 +313,21 @@ fn metrics_are_the_counts_of_the_record_and_the_file_is_replaced_as_a_whole() {
         };
         assert_eq!(without_time(&told.out), without_time(&text));
 
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o644);
+        for (name, what) in [("link", "a link"), ("fifo", "a pipe")] {
+            let special = machine.host().join(name);
+            match what {
+                "a link" => symlink("blankroot.prom", &special).unwrap(),
+                _ => nix::unistd::mkfifo(&special, nix::sys::stat::Mode::S_IRUSR).unwrap(),
+            }
+            let ran = machine.run(&["audit", "--textfile", special.to_str().unwrap()]).expect(2);
+            ran.complains("what is there is not a plain file");
+            assert!(!fs::symlink_metadata(&special).unwrap().is_file(), "{what}");
+            // Nobody waits for a pipe in the place of the directory.
+            let below = special.join("x.prom");
+            machine.run(&["audit", "--textfile", below.to_str().unwrap()]).expect(2);
+        }
         let none = machine.host().join("none/blankroot.prom");
         let ran = machine.run(&["audit", "--textfile", none.to_str().unwrap()]).expect(2);
         ran.complains("cannot write the metrics to");
@@ -354,13 +415,19 @@ fn several_roots_that_were_not_written_down_are_all_told_after_the_last_one_that
             }
         }
         assert_eq!(told, [1, 1, 2]);
-        // With a ledger that is lost, only the youngest is told again.
+        // From the ledger records go; what was told is not told again.
         fs::remove_file(machine.host().join("persist/.blankroot/records.jsonl")).unwrap();
+        let ran = machine.run(&["expire"]).expect(0);
+        assert!(!ran.out.contains("had to lose"), "{ran:#?}");
+        // Where that is not known, the youngest is told.
+        fs::remove_file(machine.host().join("persist/.blankroot/last-lost-root")).unwrap();
         let ran = machine.run(&["expire"]).expect(0).says("what 000004-3f2a1c9e had to lose");
         assert_eq!(ran.out.matches("had to lose").count(), 1, "{ran:#?}");
         // One that cannot be written is told, and tried again.
         let persist = machine.host().join("persist");
-        fs::remove_file(persist.join(".blankroot/records.jsonl")).unwrap();
+        for name in ["records.jsonl", "last-lost-root"] {
+            fs::remove_file(persist.join(".blankroot").join(name)).unwrap();
+        }
         fs::remove_dir(persist.join(".blankroot")).unwrap();
         fs::remove_dir(persist).unwrap();
         machine.run(&["expire"]).expect(1).complains("the storage is not there");
@@ -371,6 +438,7 @@ fn several_roots_that_were_not_written_down_are_all_told_after_the_last_one_that
 fn an_event_that_is_turned_off_does_nothing() {
     after_boots(1, |machine| {
         ordinary_life(machine, 2);
+        let _storage = configure_with_storage(machine, QUIET);
         for (event, key) in
             [("boot", "at_boot"), ("shutdown", "at_shutdown"), ("packages", "after_packages")]
         {
@@ -392,7 +460,7 @@ fn an_event_that_is_turned_off_does_nothing() {
 #[test]
 fn after_packages_the_event_tells_what_of_them_the_next_boot_undoes() {
     after_boots(1, |machine| {
-        configure(machine, QUIET);
+        let _storage = configure_with_storage(machine, QUIET);
         let quiet = machine.run(&["audit", "--event", "packages"]).expect(0);
         assert_eq!(quiet.out, "");
         let status =
@@ -420,7 +488,7 @@ fn after_packages_the_event_tells_what_of_them_the_next_boot_undoes() {
 #[test]
 fn an_audit_gives_up_when_its_time_is_up_whatever_it_waits_for() {
     after_boots(1, |machine| {
-        configure(machine, QUIET);
+        let _storage = configure_with_storage(machine, QUIET);
         machine.write("srv/x", "new");
         machine.run(&["audit"]).expect(1);
         let lock = ledger(machine).with_file_name(".records.lock");
@@ -434,5 +502,60 @@ fn an_audit_gives_up_when_its_time_is_up_whatever_it_waits_for() {
         drop(lock);
         machine.run(&["audit", "--within", "60"]).expect(1);
         assert_eq!(records(machine).len(), 2);
+    });
+}
+
+#[test]
+fn what_no_old_root_had_as_it_is_is_new_although_its_path_is_known() {
+    after_boots(2, |machine| {
+        ordinary_life(machine, 3);
+        let _storage = configure_with_storage(machine, QUIET);
+        machine.run(&["audit"]).expect(0);
+        let fails = |machine: &Machine<'_>, path: &str| {
+            let ran = machine.run(&["audit"]).expect(1);
+            assert!(ran.out.contains(&format!("  /{path}\n")), "{path}: {ran:#?}");
+        };
+        // Each boot made the same of it, and today it is another one.
+        machine.write("var/lib/made/always", "LD_PRELOAD=/tmp/evil\n");
+        fails(machine, "var/lib/made/always");
+        machine.write("var/lib/made/always", "the same\n");
+        // Each boot removed it, and today a program is there.
+        let program = machine.live().join("etc/conf.d/07.conf");
+        machine.write("etc/conf.d/07.conf", "a program");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
+        fails(machine, "etc/conf.d/07.conf");
+        fs::remove_file(&program).unwrap();
+        // It changes at each boot, but it was never a program that runs as root.
+        let seed = machine.live().join("var/lib/seed");
+        fs::set_permissions(&seed, fs::Permissions::from_mode(0o4755)).unwrap();
+        fails(machine, "var/lib/seed");
+        fs::set_permissions(&seed, fs::Permissions::from_mode(0o644)).unwrap();
+        machine.run(&["audit"]).expect(0);
+    });
+    // One old root tells of no file whether it changes at each boot.
+    after_boots(1, |machine| {
+        ordinary_life(machine, 2);
+        let _storage = configure_with_storage(machine, QUIET);
+        let ran = machine.run(&["audit"]).expect(1);
+        assert!(!ran.out.contains("/var/lib/seed"), "{ran:#?}");
+    });
+}
+
+#[test]
+fn a_few_sparse_files_do_not_break_the_counts() {
+    after_boots(1, |machine| {
+        let _storage = configure_with_storage(machine, QUIET);
+        fs::create_dir_all(machine.live().join("home/alice")).unwrap();
+        for number in 0..3 {
+            let file =
+                fs::File::create(machine.live().join(format!("home/alice/{number}"))).unwrap();
+            file.set_len(i64::MAX as u64 - 4096).unwrap();
+        }
+        let found = document(&machine.run(&["audit", "--format", "json"]).expect(1));
+        assert_eq!(found["event"]["audit"]["fails"]["bytes"], u64::MAX);
+        for args in [&["history"][..], &["diff", "--stat"], &["diff"], &["diff", "--by", "owner"]] {
+            machine.run(args).expect(0);
+        }
+        machine.run(&["explain", "/home/alice"]).expect(0);
     });
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use jsonschema::Validator;
 use serde_json::Value;
+use support::kernel::create_subvolume;
 
 use crate::machine::{Machine, on_initialised};
 
@@ -208,7 +209,10 @@ fn history_writes_what_its_schema_says() {
 fn audit_writes_what_its_schema_says() {
     on_lived_in_machine(|machine| {
         let schema = published("audit");
-        fs::create_dir_all(machine.live().join("persist")).unwrap();
+        create_subvolume(&machine.top().join("storage")).unwrap();
+        let persist = machine.live().join("persist");
+        fs::create_dir_all(&persist).unwrap();
+        let _storage = machine.mount_at("storage", &persist);
         let found = document_with_code(machine, &schema, &["audit"], 1);
         let paths = found["groups"].as_array().unwrap().iter().flat_map(|group| {
             group["topmost"].as_array().unwrap().iter().map(|top| top["path"].clone())
