@@ -59,6 +59,8 @@ pub struct CatalogueEntry {
     pub(crate) identity: bool,
     /// Its modification time is what it says, so that the same bytes are not the same state.
     pub mtime: bool,
+    /// Whether it is there only while the machine, or the program that made it, runs: no old root has it.
+    pub running: bool,
     /// Where the fact is from: a man page, or a page of documentation.
     pub source: Option<Cow<'static, str>>,
     /// A path that the entry is found for.
@@ -82,6 +84,7 @@ impl CatalogueEntry {
             early: false,
             identity: false,
             mtime: false,
+            running: false,
             source: None,
             example: None,
             line: None,

@@ -107,6 +107,14 @@ impl Catalogue {
         self.find_in_homes(path, &Homes::Usual)
     }
 
+    /// Whether what has this very path is there only while the machine runs. In a directory that all may write in,
+    /// root's alone is.
+    pub(crate) fn is_of_running(&self, path: &[u8], uid: u32) -> bool {
+        let is_shared = path.starts_with(b"var/tmp/") || path.starts_with(b"tmp/");
+        let found = self.find(path).filter(|_| uid == 0 || !is_shared);
+        found.is_some_and(|found| found.entry.running && found.named_bytes == path.len())
+    }
+
     /// Whether the time of writing is what the file at `path` is there for, so that the same bytes are not the same.
     pub(crate) fn mtime_counts(&self, path: &[u8]) -> bool {
         self.find(path).is_some_and(|found| found.entry.mtime)

@@ -38,6 +38,7 @@ fn read_text(text: &'static str) -> Vec<CatalogueEntry> {
             ("early", None) => entry.early = value == "true",
             ("identity", None) => entry.identity = value == "true",
             ("mtime", None) => entry.mtime = value == "true",
+            ("running", None) => entry.running = value == "true",
             _ => {}
         }
     }
@@ -75,6 +76,7 @@ mod tests {
                         "early" => entry.early = value.as_bool().unwrap(),
                         "identity" => entry.identity = value.as_bool().unwrap(),
                         "mtime" => entry.mtime = value.as_bool().unwrap(),
+                        "running" => entry.running = value.as_bool().unwrap(),
                         other => panic!("unknown key {other}"),
                     }
                     keys.push(key.get_ref().to_string());

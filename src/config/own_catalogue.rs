@@ -52,11 +52,13 @@ fn read_entry<'a>(
         table.choice("advice", &Advice::ALL.map(|advice| (advice.word(), advice)), problems);
     let source = read_words("source", &mut table, problems);
     let mtime = table.boolean("mtime", problems).unwrap_or_default();
+    let running = table.boolean("running", problems).unwrap_or_default();
     let example = table.string("example", problems);
     table.finish(problems);
     let path = path.filter(|_| is_pattern)?;
     let entry = CatalogueEntry {
         mtime,
+        running,
         source: source.map(Into::into),
         example: example.map(|example| example.text.to_string().into()),
         line: Some(path.place.line),

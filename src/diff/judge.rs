@@ -112,7 +112,16 @@ fn judge(
     // Read when the first path is looked up: most are not.
     let catalogue = LazyCell::new(|| config.catalogue());
     let is_stamp = |path: &[u8]| catalogue.mtime_counts(path);
-    let asked = ask_old_roots(backend, live, &diff.changes, &mut verdicts, digests, is_stamp);
+    let is_of_running = |path: &[u8], uid| catalogue.is_of_running(path, uid);
+    let asked = ask_old_roots(
+        backend,
+        live,
+        &diff.changes,
+        &mut verdicts,
+        digests,
+        is_stamp,
+        is_of_running,
+    );
     let (classes, evidence_problem) = match asked {
         Ok(classes) => (classes, None),
         Err(why) => (None, Some(why)),

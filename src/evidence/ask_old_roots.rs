@@ -7,10 +7,10 @@ use backends::old_root_files::{has_digests, read_digest};
 use backends::{Backend, OldRoot, Tree, TreeId, kinship};
 use dirfd::error::describe;
 use dirfd::path::Escaped;
-use dirfd::{Changes, Error, Result};
+use dirfd::{ChangeKind, Changes, Error, Result};
 
 use crate::diff::classify::{Verdict, Verdicts};
-use crate::evidence::classes::Classes;
+use crate::evidence::classes::{Class, Classes};
 use crate::evidence::digest::Digest;
 use crate::evidence::read_files::{ChangedFile, read_files};
 use crate::evidence::regenerated::find_candidates;
@@ -108,8 +108,8 @@ pub(crate) fn read_digest_of(
 }
 
 /// The class of each change, and which strays are regenerated, which `verdicts` then say, by the digests of the
-/// youngest old roots. `mtime_counts` tells of a path whether the time of writing is what it is there for. `None` if
-/// there are no digests.
+/// youngest old roots. `mtime_counts` tells of a path whether the time of writing is what it is there for, `is_of_running`
+/// with its user whether it is there only while the machine runs. `None` if there are no digests.
 pub(crate) fn ask_old_roots(
     backend: &dyn Backend,
     live: &Tree,
@@ -117,6 +117,7 @@ pub(crate) fn ask_old_roots(
     verdicts: &mut Verdicts,
     digests: impl IntoIterator<Item = Result<Digest>>,
     mtime_counts: impl Fn(&[u8]) -> bool,
+    is_of_running: impl Fn(&[u8], u32) -> bool,
 ) -> Result<Option<Classes>> {
     let mut asked = None;
     // One at a time: they may be large. Without any, nothing is made of the changes.
@@ -125,6 +126,8 @@ pub(crate) fn ask_old_roots(
     }
     let Some(mut classes) = asked else { return Ok(None) };
     classes.regard_mtimes(changes, mtime_counts);
+    let of_running = find_of_running(changes, &classes, verdicts, is_of_running);
+    verdicts.mark_regenerated(&of_running, "it is there only while the machine runs".to_string());
     let is_stray = |at| verdicts.get(at) == Some(Verdict::Stray);
     let candidates = find_candidates(changes, &classes, is_stray);
     let files: Vec<&ChangedFile> = candidates.iter().map(|one| &one.file).collect();
@@ -138,4 +141,25 @@ pub(crate) fn ask_old_roots(
     };
     verdicts.mark_regenerated(&regenerated, rule);
     Ok(Some(classes))
+}
+
+/// The places of strays that no old root has because each was set aside when nothing ran any more.
+fn find_of_running(
+    changes: &Changes,
+    classes: &Classes,
+    verdicts: &Verdicts,
+    is_of_running: impl Fn(&[u8], u32) -> bool,
+) -> Vec<usize> {
+    let mut found = Vec::new();
+    let (mut cursor, mut at) = (changes.cursor(), 0);
+    while let Some((path, kind, facts)) = cursor.next_row() {
+        let may_be = kind == ChangeKind::Added
+            && classes.class(at) == Some(Class::New)
+            && verdicts.get(at) == Some(Verdict::Stray);
+        if may_be && is_of_running(path, facts.uid) {
+            found.push(at);
+        }
+        at += 1;
+    }
+    found
 }

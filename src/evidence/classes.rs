@@ -292,7 +292,9 @@ impl Classes {
     pub(crate) fn is_news(&self, at: usize, kind: ChangeKind, facts: &Facts) -> bool {
         let Some(track) = self.tracks.get(at) else { return true };
         let now = Version { kind, facts: *facts, content: Content::Nothing };
-        let has_other_facts = !track.facts_differ
+        // What is missing now was not put there; many a program removes when it starts what it wrote when it ended.
+        let has_other_facts = kind != ChangeKind::Removed
+            && !track.facts_differ
             && track.version.as_ref().is_some_and(|version| !version.has_facts_of(&now));
         match self.class(at) {
             None | Some(Class::New) => true,

@@ -86,7 +86,16 @@ impl<'a> Explainer<'a> {
         let mut verdicts = classify(&changes, config);
         let digests = last_digests.into_iter().map(Ok);
         let is_stamp = |path: &[u8]| catalogue.mtime_counts(path);
-        let classes = ask_old_roots(backend, live, &changes, &mut verdicts, digests, is_stamp)?;
+        let is_of_running = |path: &[u8], uid| catalogue.is_of_running(path, uid);
+        let classes = ask_old_roots(
+            backend,
+            live,
+            &changes,
+            &mut verdicts,
+            digests,
+            is_stamp,
+            is_of_running,
+        )?;
         let (owners, warnings) = OwnersOfTrees::read(backend, blank, live, &changes)?;
         warnings.iter().for_each(ui::report_warning);
         Ok(Self { backend, config, catalogue, blank, live, changes, verdicts, classes, owners })

@@ -532,6 +532,25 @@ fn what_no_old_root_had_as_it_is_is_new_although_its_path_is_known() {
         fs::set_permissions(&seed, fs::Permissions::from_mode(0o644)).unwrap();
         machine.run(&["audit"]).expect(0);
     });
+    // What is there only while the machine runs is in no old root; a user's own in a shared directory does not pass for it.
+    after_boots(2, |machine| {
+        ordinary_life(machine, 3);
+        fs::create_dir_all(machine.live().join("var/tmp")).unwrap();
+        let _storage = configure_with_storage(machine, QUIET);
+        let private = machine.live().join("var/tmp/systemd-private-50e3-cups.service-fKE8f5");
+        fs::create_dir_all(private.join("tmp")).unwrap();
+        let fails = |machine: &Machine<'_>| {
+            let found = document(&machine.run(&["audit", "--format", "json"]).expect(1));
+            found["event"]["audit"]["fails"]["count"].as_u64().unwrap()
+        };
+        // The directory that these stories lack.
+        assert_eq!(fails(machine), 1);
+        std::os::unix::fs::chown(&private, Some(1000), None).unwrap();
+        assert_eq!(fails(machine), 2);
+        std::os::unix::fs::chown(&private, Some(0), None).unwrap();
+        fs::write(private.join("tmp/x"), "somebody's").unwrap();
+        assert_eq!(fails(machine), 2);
+    });
     // One old root tells of no file whether it changes at each boot.
     after_boots(1, |machine| {
         ordinary_life(machine, 2);

@@ -18,6 +18,7 @@ pub mod power_cuts;
 pub mod programs;
 pub mod qemu;
 pub mod readme;
+pub mod server_lives;
 pub mod stories;
 pub mod system;
 pub mod zfs;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use vm_tests::console::quoted;
 use vm_tests::namespaces::Namespaces;
+use vm_tests::server_lives::{DAY_OF_WORK, NEWCOMER};
 use vm_tests::stories;
 use vm_tests::system::System;
 
@@ -18,29 +19,9 @@ mod server {
     }
 }
 
-/// Somebody works a day: a database, a network connection, the machine's name, a unit, and edited files.
-const DAY_OF_WORK: &str = "set -ex
-cd /tmp
-su postgres -c 'createdb orders'
-echo \"create table sold (what text); insert into sold values ('a cat'); checkpoint\" | su postgres -c 'psql -q orders'
-nmcli connection add type ethernet con-name office ifname eth7 ip4 192.0.2.7/24
-hostnamectl hostname counter
-systemctl disable cups.path
-echo 192.0.2.1 printer >>/etc/hosts
-sed -i 's/index index.html/index start.html/' /etc/nginx/sites-available/default";
-
 /// Tells in which file of the cluster the rows are.
 const FILE_OF_ROWS: &str =
     "cd /tmp; echo \"select pg_relation_filepath('sold')\" | su postgres -c 'psql -At orders'";
-
-/// Somebody comes, and two packages with what they need, one of which keeps something at once.
-const NEWCOMER: &str = "set -ex
-useradd --create-home --shell /bin/bash carol
-echo carol:wonderland | chpasswd
-su carol -c 'echo once upon a time >~/thesis'
-apt-get --yes --no-install-recommends install /persist/packages/*.deb
-redis-cli set cat fed
-redis-cli save";
 
 /// What `diff` tells of a boot.
 struct Told {
@@ -153,6 +134,9 @@ fn few_groups_with_owners_tell_of_all_that_would_be_missed() {
 fn expect_plain(system: &mut Namespaces, life: &str) {
     let told = Told::of(system, life);
     told.expect_groups(10);
+    let audit = system.try_run("blankroot audit --dry-run");
+    print!("{life}, audited:\n{}", quoted(&audit.text));
+    assert_eq!(audit.status, 0, "an audit of {life} found something:\n{}", audit.text);
     // They come back, but not as they are: whoever does without them decides so.
     told.expect_shown([
         "/etc/machine-id",
