@@ -40,6 +40,20 @@ fn ours(options: &Options, field: &Field<'_>, live: &str, blank: &str) -> Result
     Ok(Measured::new(&options.blankroot, args))
 }
 
+/// The same as an audit, which puts its record into a storage on the same file system. It ends with 1, since all that
+/// changed is new.
+fn audit(options: &Options, field: &Field<'_>) -> Result<Measured> {
+    let host = field.tree("host");
+    fs::create_dir_all(host.join("persist"))?;
+    let config = field.config(LIVE, BLANK)?;
+    let text = fs::read_to_string(&config)? + "[[storage]]\npath = \"/persist\"\n";
+    let config = config.with_file_name("audit.toml");
+    fs::write(&config, text)?;
+    let args = ["audit", "--format", "json", "--config"].map(AsRef::as_ref).into_iter();
+    let args = args.chain([config.as_os_str(), "--root".as_ref(), host.as_os_str()]);
+    Ok(Measured::new(&options.blankroot, args).may_end_with(1))
+}
+
 /// An error unless `diff` says that there are `rows` changes, found the fast way.
 fn expect_rows(command: &Measured, rows: usize) -> Result<()> {
     let document: serde_json::Value = serde_json::from_slice(&command.output()?)?;
@@ -58,7 +72,7 @@ pub fn measure(options: &Options, namespace: &PrivateNamespace) -> Result<Vec<Ro
     if options.wants('c') {
         rows.extend(all_new(options, &field, shape)?);
     }
-    if options.wants('a') || options.wants('b') {
+    if ['a', 'b', 'j'].into_iter().any(|part| options.wants(part)) {
         rows.extend(changed(options, namespace, field, Spread::Clustered)?);
     }
     if options.wants('a') {
@@ -94,6 +108,9 @@ fn changed(
     }
     if has_aide {
         rows.push(against_aide(options, aide.as_ref(), &ours)?);
+    }
+    if options.wants('j') && spread == Spread::Clustered {
+        rows.extend(audited(options, &field, &snapper, &ours)?);
     }
     drop(snapper);
     if options.wants('b') && spread == Spread::Clustered {
@@ -146,6 +163,32 @@ fn against_aide(options: &Options, aide: Option<&Aide>, ours: &Measured) -> Resu
     let rounds = options.rounds.min(ROUNDS_OF_AIDE);
     let [our_runs, peer_runs] = in_turns(rounds, ours, &aide.check())?;
     Ok(Row::times(&what, seconds(&our_runs), (name, seconds(&peer_runs)), 1.0 / 100.0))
+}
+
+/// An audit of the same changes, with its record, against `diff` and whoever else checks the whole tree.
+fn audited(
+    options: &Options,
+    field: &Field<'_>,
+    snapper: &Snapper,
+    ours: &Measured,
+) -> Result<Vec<Row>> {
+    let audit = audit(options, field)?;
+    let found: serde_json::Value = serde_json::from_slice(&audit.output()?)?;
+    if found["event"]["audit"]["fails"]["count"] != changes::ROWS {
+        return Err(format!("the audit found {}", found["event"]).into());
+    }
+    let what = format!("an audit of {} changes in 500,000 files", changes::COUNT);
+    let mut rows = Vec::new();
+    for (name, peer, limit) in
+        [("`diff --format json`", ours, Some(1.3)), ("`snapper status`", &snapper.status(), None)]
+    {
+        say(&format!("an audit and {name}"));
+        let [our_runs, peer_runs] = in_turns(options.rounds, &audit, peer)?;
+        let peer = (name, seconds(&peer_runs));
+        let row = Row::times(&what, seconds(&our_runs), peer, limit.unwrap_or(1.0));
+        rows.push(if limit.is_some() { row } else { row.without_limit() });
+    }
+    Ok(rows)
 }
 
 /// `diff` of a tree that is new as a whole against `find`, which prints the same facts.

@@ -49,9 +49,9 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
     /// Only these parts: a, 1,900 changes; b, in ten times the files; c, everything is new; d,
-    /// old roots are asked; e, rollback; f, a week's history; g, apply; h, restore; i, owners.
+    /// old roots are asked; e, rollback; f, a week's history; g, apply; h, restore; i, owners; j, audit.
     /// Memory is told with a and c
-    #[arg(long, value_name = "LETTERS", default_value = "abcdefghi")]
+    #[arg(long, value_name = "LETTERS", default_value = "abcdefghij")]
     only: String,
     /// Put the table into FILE, between its markers, too
     #[arg(long, value_name = "FILE")]
@@ -85,7 +85,7 @@ fn compare(options: &Options) -> Result<ExitCode> {
     let week = if options.wants('f') { Some(week::compare()?) } else { None };
     let namespace = PrivateNamespace::enter()?;
     let mut rows = Vec::new();
-    if ['a', 'b', 'c'].into_iter().any(|part| options.wants(part)) {
+    if ['a', 'b', 'c', 'j'].into_iter().any(|part| options.wants(part)) {
         rows.extend(diff::measure(options, &namespace)?);
     }
     if options.wants('d') {
