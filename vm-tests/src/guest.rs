@@ -17,12 +17,18 @@ const DRACUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/dracut");
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/server");
 /// Installs cruft-ng in a copy of that.
 const CRUFT_NG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/cruft-ng");
+/// Installs what watches many machines in a copy of a Debian guest.
+const FLEET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/fleet");
+/// Makes another machine of one on which Blankroot is set up.
+const CLONE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/clone");
 /// Sets Blankroot up in one that was never booted.
 const SET_UP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/set-up");
 /// Takes the kernel and the initrd out of its disk.
 const TAKE_OUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/take-out");
 /// What users read.
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+/// What users read who have many machines.
+pub const FLEET_GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/how-to/fleet.md");
 /// Makes an encrypted one of that.
 const ENCRYPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/encrypt");
 
@@ -235,6 +241,49 @@ impl Guest {
         let dir = artefact(&format!("{suite}-server-blankroot"), &inputs, |dir| {
             let (dir, deb) = (dir.as_os_str(), deb.as_os_str());
             in_namespace(&[SET_UP.as_ref(), dir, base, deb, commands.as_ref()]);
+        });
+        Self { dir, root: Root::Btrfs }
+    }
+
+    /// A Debian with what watches many machines, which was never booted: a disk alone.
+    pub fn fleet(suite: &str) -> Self {
+        let base = Self::debian(suite, Initrd::InitramfsTools).dir;
+        let base = base.as_os_str();
+        let inputs = [&read(FLEET)[..], base.as_encoded_bytes()];
+        let dir = artefact(&format!("{suite}-fleet"), &inputs, |dir| {
+            in_namespace(&[FLEET.as_ref(), dir.as_os_str(), base]);
+        });
+        Self { dir, root: Root::Btrfs }
+    }
+
+    /// The same with the package `deb` set up by the commands of the guide to fleets: the machine `shop`.
+    pub fn fleet_set_up(suite: &str, deb: &Path) -> Self {
+        let base = Self::fleet(suite).dir;
+        let base = base.as_os_str();
+        let commands = readme::commands(&String::from_utf8_lossy(&read(FLEET_GUIDE)), "machine");
+        let (_, commands) = commands.split_last().expect("the guide has commands");
+        // By this name it finds the file system of a clone, too, whose UUID is another.
+        let commands = commands.join("\n").replace(
+            "blankroot forget",
+            "sed -i 's|^device = .*|device = \"/dev/disk/by-label/os\"|' /etc/blankroot.toml\n\
+             blankroot forget",
+        );
+        let commands = format!("echo shop >/etc/hostname\n{commands}");
+        let inputs = [&read(SET_UP)[..], base.as_encoded_bytes(), &read(deb), commands.as_bytes()];
+        let dir = artefact(&format!("{suite}-fleet-blankroot"), &inputs, |dir| {
+            let (dir, deb) = (dir.as_os_str(), deb.as_os_str());
+            in_namespace(&[SET_UP.as_ref(), dir, base, deb, commands.as_ref()]);
+        });
+        Self { dir, root: Root::Btrfs }
+    }
+
+    /// Another machine of that fleet, which may be up at the same time.
+    pub fn fleet_clone(suite: &str, deb: &Path, name: &str) -> Self {
+        let base = Self::fleet_set_up(suite, deb).dir;
+        let base = base.as_os_str();
+        let inputs = [&read(CLONE)[..], base.as_encoded_bytes()];
+        let dir = artefact(&format!("{suite}-fleet-blankroot-{name}"), &inputs, |dir| {
+            in_namespace(&[CLONE.as_ref(), dir.as_os_str(), base, name.as_ref()]);
         });
         Self { dir, root: Root::Btrfs }
     }

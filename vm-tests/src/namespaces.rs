@@ -77,6 +77,21 @@ impl Namespaces {
         fs::copy(file, root).unwrap();
     }
 
+    /// Connects it with another one by a cable, until one of them is off. Each has its address on the network
+    /// 192.0.2.0/24 then.
+    pub fn connect(&self, address: &str, other: &Self, other_address: &str) {
+        let (pid, other_pid) = (self.pid(), other.pid());
+        let ip = |pid: &str, arguments: &str| {
+            let enter = ["--target", pid, "--net", "--", "ip"];
+            programs::run("nsenter", enter.into_iter().chain(arguments.split(' ')));
+        };
+        ip(&pid, &format!("link add cable type veth peer name cable netns {other_pid}"));
+        for (pid, address) in [(&pid, address), (&other_pid, other_address)] {
+            ip(pid, &format!("address add {address}/24 dev cable"));
+            ip(pid, "link set cable up");
+        }
+    }
+
     fn pid(&self) -> String {
         let boot = self.boot.as_ref().expect("the system is off");
         boot.pid.expect("the system has booted").as_raw_nonzero().to_string()

@@ -63,6 +63,13 @@ pub fn server() -> Option<Namespaces> {
     Some(Namespaces::of(&Guest::server_set_up(SUITE, &package(Root::Btrfs)?)))
 }
 
+/// The machines `monitor` and `shop` of a fleet, set up by the commands of the guide to fleets, off.
+pub fn fleet() -> Option<[Namespaces; 2]> {
+    let deb = package(Root::Btrfs)?;
+    let monitor = Guest::fleet_clone(SUITE, &deb, "monitor");
+    Some([monitor, Guest::fleet_set_up(SUITE, &deb)].map(|guest| Namespaces::of(&guest)))
+}
+
 /// A system whose root is in memory, set up by these commands, too, off.
 pub fn in_memory(commands: &str) -> Option<Namespaces> {
     let guest = Guest::in_memory(SUITE, &package(Root::Btrfs)?, commands);

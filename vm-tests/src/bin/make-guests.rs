@@ -14,4 +14,5 @@ fn main() {
     Minimal::with_zfs(SUITE);
     Guest::debian(SUITE, Initrd::Dracut);
     Guest::server(SUITE);
+    Guest::fleet(SUITE);
 }
