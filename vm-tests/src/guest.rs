@@ -264,9 +264,9 @@ impl Guest {
         let (_, commands) = commands.split_last().expect("the guide has commands");
         // By this name it finds the file system of a clone, too, whose UUID is another.
         let commands = commands.join("\n").replace(
-            "blankroot forget",
+            "update-initramfs",
             "sed -i 's|^device = .*|device = \"/dev/disk/by-label/os\"|' /etc/blankroot.toml\n\
-             blankroot forget",
+             update-initramfs",
         );
         let commands = format!("echo shop >/etc/hostname\n{commands}");
         let inputs = [&read(SET_UP)[..], base.as_encoded_bytes(), &read(deb), commands.as_bytes()];

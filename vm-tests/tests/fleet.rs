@@ -134,7 +134,7 @@ fn a_stray_of_one_machine_is_found_from_another() {
         // It waits longer after each time that it found no network.
         system.run("systemctl restart systemd-journal-upload.service");
         system.run("systemctl is-active blankroot-audit.timer");
-        system.run("systemctl start blankroot-audit.service");
+        system.run("systemctl start --wait blankroot-audit.service");
     }
     print!("{}", quoted(&shop.try_run("blankroot audit --dry-run").text));
     expect_metrics(&mut shop);
