@@ -28,8 +28,24 @@ const MODE: u32 = 0o600;
 /// Maximum size in bytes of what is read of a ledger: its end.
 const MAX_READ: u64 = 64 << 20;
 
+/// When a line is safe from a loss of power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When it was added.
+    AtOnce,
+    /// When the file system writes by itself, after half a minute at most: to wait for the disk takes as long as the rest of
+    /// an audit, and the next one tells the same.
+    Soon,
+}
+
 /// Adds a line; whoever else does so meanwhile waits. At most `most` bytes stay.
-pub fn append(host: &HostRoot, storage: &TreePath, line: &[u8], most: u64) -> Result<()> {
+pub fn append(
+    host: &HostRoot,
+    storage: &TreePath,
+    line: &[u8],
+    most: u64,
+    durability: Durability,
+) -> Result<()> {
     let action = || format!("write a record into {storage}");
     let failed = |why: io::Error| match Cause::of(&why) {
         Cause::NotFound => Error::new(action(), "the storage is not there")
@@ -43,10 +59,15 @@ pub fn append(host: &HostRoot, storage: &TreePath, line: &[u8], most: u64) -> Re
     }
     let lock = || FileLock::take(dir.as_fd(), OsStr::new(LOCK), action);
     let _lock = patiently(lock, || {})?;
-    append_to(dir.as_fd(), line, most).map_err(failed)
+    append_to(dir.as_fd(), line, most, durability).map_err(failed)
 }
 
-fn append_to(dir: BorrowedFd<'_>, line: &[u8], most: u64) -> io::Result<()> {
+fn append_to(
+    dir: BorrowedFd<'_>,
+    line: &[u8],
+    most: u64,
+    durability: Durability,
+) -> io::Result<()> {
     let flags = OFlags::RDWR | OFlags::CREATE;
     let file = open(dir, flags)?;
     let length = of_open(file.as_fd())?.facts.size;
@@ -71,7 +92,10 @@ fn append_to(dir: BorrowedFd<'_>, line: &[u8], most: u64) -> io::Result<()> {
         let _ = change("records: cut back", || Ok(fs::ftruncate(&file, length)?));
         return Err(why);
     }
-    change("records: sync", || Ok(fs::fdatasync(&file)?))
+    match durability {
+        Durability::AtOnce => change("records: sync", || Ok(fs::fdatasync(&file)?)),
+        Durability::Soon => Ok(()),
+    }
 }
 
 /// Removes what was left by somebody who was cut off here: nobody else replaces the file while we have the lock.

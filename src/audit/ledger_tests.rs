@@ -32,7 +32,8 @@ impl Ledger {
     }
 
     fn add_bounded(&self, number: u64, most: u64) -> Result<()> {
-        append(&self.host, &self.storage, &audit_of_nginx(number).to_line().unwrap(), most)
+        let line = audit_of_nginx(number).to_line().unwrap();
+        append(&self.host, &self.storage, &line, most, Durability::AtOnce)
     }
 
     /// The numbers that the records were made of.
@@ -135,7 +136,7 @@ fn two_writers_lose_nothing() {
                 let host = HostRoot::open(ledger.dir.path()).unwrap();
                 for number in 0..30 {
                     let line = audit_of_nginx(100 * writer + number).to_line().unwrap();
-                    append(&host, &ledger.storage, &line, MOST).unwrap();
+                    append(&host, &ledger.storage, &line, MOST, Durability::Soon).unwrap();
                 }
             });
         }
@@ -188,7 +189,8 @@ fn what_is_not_ours_is_left_alone() {
     std::fs::remove_file(ledger.file()).unwrap();
     std::os::unix::fs::symlink("/dev/null", ledger.file()).unwrap();
     assert!(ledger.add(2).is_err());
-    let missing = append(&ledger.host, &TreePath::parse(b"/none").unwrap(), b"{}", MOST);
+    let missing =
+        append(&ledger.host, &TreePath::parse(b"/none").unwrap(), b"{}", MOST, Durability::Soon);
     let why = missing.unwrap_err().to_string();
     assert!(why.contains("the storage is not there") && why.contains("findmnt"), "{why}");
     assert!(!Path::new("/none").exists());

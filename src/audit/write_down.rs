@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use dirfd::{Error, Result};
 
 use crate::audit::audit_journal::tell_journal;
-use crate::audit::audit_record::{Record, RecordedWhere};
-use crate::audit::ledger;
+use crate::audit::audit_record::{Record, RecordedEvent, RecordedWhere};
+use crate::audit::ledger::{self, Durability};
 use crate::boot::facts;
 use crate::config::Config;
 use crate::host::HostRoot;
@@ -46,7 +46,12 @@ pub(crate) fn write_down(
     };
     let host = HostRoot::open(root)?;
     refuse_storage_in_live(backend, live, &host, storage, "write a record")?;
-    ledger::append(&host, storage, &line_of(record)?, most.into())
+    let durability = match record.event {
+        RecordedEvent::Audit(_) => Durability::Soon,
+        // It is told once.
+        RecordedEvent::Lost(_) => Durability::AtOnce,
+    };
+    ledger::append(&host, storage, &line_of(record)?, most.into(), durability)
 }
 
 /// One line of JSON.
