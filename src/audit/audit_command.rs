@@ -1,5 +1,6 @@
 //! `audit`: judges the strays, tells of them, and writes down what was found.
 
+use std::cell::LazyCell;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::audit::login_messages::{LoginMessages, write_messages};
 use crate::audit::since_root::find_since;
 use crate::audit::write_down::{line_of, write_down};
 use crate::audit::{audit_text, ledger};
+use crate::catalogue::catalogue_entry::Advice;
 use crate::cli::arguments::{Audit, AuditEvent, AuditFormat, Cli};
 use crate::cli::invocation::{Failure, load_config};
 use crate::config::Config;
@@ -169,7 +171,12 @@ fn take_audit(
     };
     let view = backend.view(&trees.live)?;
     let former = blank.map(|blank| backend.view(blank)).transpose()?;
-    let finding = AuditFinding::of(&report, &config.audit, || {
+    let catalogue = LazyCell::new(|| config.catalogue());
+    let is_disposable = |path: &[u8]| {
+        let advice = catalogue.find(path).map(|found| found.entry.advice);
+        matches!(advice, Some(Advice::Forget))
+    };
+    let finding = AuditFinding::of(&report, &config.audit, is_disposable, || {
         let former = blank.zip(former.as_ref().map(AsFd::as_fd));
         let live = (&trees.live, view.as_fd());
         let (owners, warnings) = Ownerships::read(backend, former, live, &diff.changes)?;

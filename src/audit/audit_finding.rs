@@ -12,7 +12,7 @@ use crate::diff::owner_groups::{Group, GroupOf, group_strays};
 use crate::diff::ownerships::Ownerships;
 use crate::diff::summary::{Tally, new_bytes};
 use crate::diff::{DiffReport, DiffRow};
-use crate::evidence::classes::ClassCounts;
+use crate::evidence::classes::{Class, ClassCounts};
 use crate::owners::Owner;
 
 /// What an audit found.
@@ -32,17 +32,23 @@ pub(crate) struct AuditFinding {
 
 impl AuditFinding {
     /// Judges what a report shows. Owners are read where the verdict may depend on them, or something is found.
+    /// `is_disposable` tells of a path whether it is a cache or the like: another version of what all old roots had alike
+    /// is no news there, since it changes now and then.
     pub(crate) fn of<'v>(
         report: &DiffReport<'_>,
         options: &AuditOptions,
+        is_disposable: impl Fn(&[u8]) -> bool,
         read_owners: impl FnOnce() -> Result<Ownerships<'v>>,
     ) -> Result<Self> {
         let mut found = Self { old_roots: report.boots(), ..Self::default() };
+        let is_news = |row: &DiffRow<'_>| {
+            row.is_news && !(row.class == Some(Class::Same) && is_disposable(row.path))
+        };
         let mut needs_owners = false;
         for_each_stray(report, |row| {
             found.told.add(new_bytes(row.kind, row.facts));
             found.classes.add(ClassCounts::one(row.class));
-            needs_owners |= fails(options, row.path, row.is_news, None)
+            needs_owners |= fails(options, row.path, is_news(row), None)
                 || (!options.fail_owners.is_empty() && !is_told(options, row.path, None));
         });
         if !needs_owners {
@@ -50,7 +56,7 @@ impl AuditFinding {
         }
         let owners = read_owners()?;
         found.groups = group_strays(report, &owners, |row, owner| {
-            let fails = fails(options, row.path, row.is_news, owner);
+            let fails = fails(options, row.path, is_news(row), owner);
             if fails {
                 let bytes = new_bytes(row.kind, row.facts);
                 found.fails.add(bytes);

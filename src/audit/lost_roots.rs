@@ -33,19 +33,16 @@ use crate::ui;
 /// In a storage's own directory: the name of the last former root that has a record.
 const LAST: &str = "last-lost-root";
 
-/// Writes down what each root lost that became a former one since this was last done. Problems are reported; whether
-/// all of it was done is returned. Where nothing is written down at all, there is nothing to do.
-pub(crate) fn record(config: &Config, root: &Path, dry_run: bool) -> bool {
-    record_lost(config, root, dry_run).unwrap_or_else(|why| {
-        ui::report_problem(why);
-        false
-    })
+/// Writes down what each root lost that became a former one since this was last done. What goes wrong is told, and is
+/// no failure of whoever expires old roots. Where nothing is written down at all, there is nothing to do.
+pub(crate) fn record(config: &Config, root: &Path, dry_run: bool) {
+    record_lost(config, root, dry_run).unwrap_or_else(ui::report_warning);
 }
 
-fn record_lost(config: &Config, root: &Path, dry_run: bool) -> Result<bool> {
-    let Some(storage) = storage_of_own_directory(config) else { return Ok(true) };
+fn record_lost(config: &Config, root: &Path, dry_run: bool) -> Result<()> {
+    let Some(storage) = storage_of_own_directory(config) else { return Ok(()) };
     if config.audit.max_record_bytes == 0 {
-        return Ok(true);
+        return Ok(());
     }
     let backend = config.open_backend(root)?;
     let backend = backend.as_ref();
@@ -53,19 +50,19 @@ fn record_lost(config: &Config, root: &Path, dry_run: bool) -> Result<bool> {
     let is_whole = blank.tree().is_some() || !backend.abilities().needs_rollback;
     let Some(live) = live.tree().filter(|_| is_whole) else {
         // `status` tells of that.
-        return Ok(true);
+        return Ok(());
     };
     let host = HostRoot::open(root)?;
     refuse_storage_in_live(backend, live, &host, storage, "write down what was lost")?;
     let roots = AllRoots::gather(backend, config, root)?;
     let names = unrecorded_names(&roots.former_names()?, read_last(&host, storage)?.as_deref());
     if names.is_empty() {
-        return Ok(true);
+        return Ok(());
     }
     let describe = |name: &str| format!("write down what {} had to lose", Escaped(name.as_bytes()));
     if dry_run {
         names.iter().for_each(|name| ui::print_text(&format!("{}\n", describe(name))));
-        return Ok(true);
+        return Ok(());
     }
     for lost in judge_roots(&roots, config, &names)? {
         let name = lost.root.name.clone();
@@ -74,7 +71,7 @@ fn record_lost(config: &Config, root: &Path, dry_run: bool) -> Result<bool> {
         write_last(&host, storage, &name)?;
         ui::print_text(&format!("done: {}\n", describe(&name)));
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Those that are younger than the last one that has a record; the youngest alone where that is not known.

@@ -26,10 +26,8 @@ pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
         ui::print_text(
             "nothing to do: this root starts empty at every boot, and has no old roots\n",
         );
-        return Ok(match lost_roots::record(&config, root, args.dry_run) {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::from(1),
-        });
+        lost_roots::record(&config, root, args.dry_run);
+        return Ok(ExitCode::SUCCESS);
     }
     if args.dry_run {
         let backend = config.open_backend(root)?;
@@ -66,10 +64,10 @@ pub(crate) fn run(cli: &Cli, args: &Expire) -> Result<ExitCode, Failure> {
         Ok(code)
     })?;
     // After what goes is gone: nothing is read of that.
-    let done = !may_go_on || {
-        let evidence = after_boot::run(&config, root)?;
-        lost_roots::record(&config, root, false) && evidence
-    };
+    let done = !may_go_on || after_boot::run(&config, root)?;
+    if may_go_on {
+        lost_roots::record(&config, root, false);
+    }
     Ok(if done { code } else { ExitCode::from(1) })
 }
 

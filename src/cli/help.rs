@@ -69,7 +69,7 @@ long_help!(EXPIRE, EXPIRE_EXAMPLES, EXPIRE_CODES,
     }
     codes {
         0: "done, or nothing to do",
-        1: "some could not be deleted, have no digest, or what one had to lose could not be written down; each reason was told, and all else is done",
+        1: "some could not be deleted, or have no digest; each reason was told, and all else is done",
         2: "nothing could be told or done",
     }
 );

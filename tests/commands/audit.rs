@@ -423,14 +423,15 @@ fn several_roots_that_were_not_written_down_are_all_told_after_the_last_one_that
         fs::remove_file(machine.host().join("persist/.blankroot/last-lost-root")).unwrap();
         let ran = machine.run(&["expire"]).expect(0).says("what 000004-3f2a1c9e had to lose");
         assert_eq!(ran.out.matches("had to lose").count(), 1, "{ran:#?}");
-        // One that cannot be written is told, and tried again.
+        // One that cannot be written is told, and is no failure of the expiry.
         let persist = machine.host().join("persist");
         for name in ["records.jsonl", "last-lost-root"] {
             fs::remove_file(persist.join(".blankroot").join(name)).unwrap();
         }
         fs::remove_dir(persist.join(".blankroot")).unwrap();
         fs::remove_dir(persist).unwrap();
-        machine.run(&["expire"]).expect(1).complains("the storage is not there");
+        let warned = machine.run(&["expire"]).expect(0);
+        warned.complains("warning: ").complains("the storage is not there");
     });
 }
 
