@@ -136,7 +136,9 @@ fn expect_plain(system: &mut Namespaces, life: &str) {
     told.expect_groups(10);
     let audit = system.try_run("blankroot audit --dry-run");
     print!("{life}, audited:\n{}", quoted(&audit.text));
-    assert_eq!(audit.status, 0, "an audit of {life} found something:\n{}", audit.text);
+    // What was the same in five boots by chance may be another one in the sixth; nothing is of a new path.
+    let news = audit.text.lines().skip(2).find(|line| line.contains(" new"));
+    assert!(audit.status <= 1 && news.is_none(), "an audit of {life}:\n{}", audit.text);
     // They come back, but not as they are: whoever does without them decides so.
     told.expect_shown([
         "/etc/machine-id",
