@@ -151,7 +151,7 @@ fn take_audit(
     let blank = trees.blank.as_ref();
     let since = args.since.as_deref();
     let since = since.map(|asked| find_since(backend, config, root, blank, asked)).transpose()?;
-    let mut asked = AskedRoots::all_of_last(config.evidence.old_roots);
+    let mut asked = AskedRoots::all_of_last(config.evidence.old_roots as usize);
     if let Some(since) = &since {
         asked = AskedRoots { most: asked.most.max(1), from: Some(since.id.clone()), ..asked };
     }

@@ -8,19 +8,19 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 use backends::lock::{FileLock, patiently};
-use dirfd::cause::Cause;
 use dirfd::fault::change;
 use dirfd::stat::of_open;
-use dirfd::{Error, FileType, Result, TreePath, atomic_file, directory_walker};
-use rustix::fs::{self, AtFlags, Mode, OFlags, openat, unlinkat};
+use dirfd::{Error, FileType, Result, TreePath, atomic_file};
+use rustix::fs::{self, Mode, OFlags, openat};
 
 use crate::audit::audit_record::Record;
 use crate::host::HostRoot;
-use crate::persist::own_directory::{OWN_DIR, make_own_directory, open_own_directory};
+use crate::persist::own_directory::{
+    failed_to_write, make_own_directory, open_own_directory, remove_unfinished,
+};
 
 const NAME: &str = "records.jsonl";
 const LOCK: &str = ".records.lock";
@@ -47,11 +47,7 @@ pub fn append(
     durability: Durability,
 ) -> Result<()> {
     let action = || format!("write a record into {storage}");
-    let failed = |why: io::Error| match Cause::of(&why) {
-        Cause::NotFound => Error::new(action(), "the storage is not there")
-            .hint("`findmnt` lists what is mounted; the unit that mounts it may have failed"),
-        _ => Error::io(action(), why).hint(format!("look at {storage}/{OWN_DIR}")),
-    };
+    let failed = |why: io::Error| failed_to_write(action(), storage, why);
     let dir = make_own_directory(host, storage).map_err(failed)?;
     if line.len() as u64 >= most {
         let why = format!("it has {} bytes, and at most {most} stay", line.len() + 1);
@@ -83,7 +79,7 @@ fn append_to(
         let room = (most - most / 4).saturating_sub(added).min(MAX_READ);
         let mut kept = read_end(&file, length, room)?;
         kept.extend_from_slice(&bytes);
-        remove_unfinished(dir)?;
+        remove_unfinished(dir, |name| name == NAME)?;
         return atomic_file::replace(dir, OsStr::new(NAME), &kept, MODE);
     }
     let written = change("records: append", || file.write_all_at(&bytes, length));
@@ -96,17 +92,6 @@ fn append_to(
         Durability::AtOnce => change("records: sync", || Ok(fs::fdatasync(&file)?)),
         Durability::Soon => Ok(()),
     }
-}
-
-/// Removes what was left by somebody who was cut off here: nobody else replaces the file while we have the lock.
-fn remove_unfinished(dir: BorrowedFd<'_>) -> io::Result<()> {
-    for name in directory_walker::list_names(dir)? {
-        let name = OsStr::from_bytes(name.to_bytes());
-        if atomic_file::stem(name) == Some(OsStr::new(NAME)) {
-            change("records: unlink", || Ok(unlinkat(dir, name, AtFlags::empty())?))?;
-        }
-    }
-    Ok(())
 }
 
 /// All whole records, the oldest first; none where there is no ledger.

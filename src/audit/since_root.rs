@@ -9,8 +9,8 @@ use dirfd::path::Escaped;
 use dirfd::{Error, Result};
 
 use crate::config::Config;
-use crate::evidence::ask_old_roots::{AskedRoots, read_digest_of, unreadable};
-use crate::evidence::stored_digests::{BOOTS, read_boots};
+use crate::evidence::ask_old_roots::{read_digest_of, unreadable};
+use crate::evidence::stored_digests::read_all_boots;
 use crate::restore::name_old_root::{OldRootLabel, find_old_root};
 
 /// An old root by its name, and by what its digest is of.
@@ -57,8 +57,7 @@ fn find_among_old_roots(backend: &dyn Backend, blank: &Tree, asked: &str) -> Res
 }
 
 fn find_among_boots(config: &Config, root: &Path, asked: &str) -> Result<SinceRoot> {
-    let all = AskedRoots { most: BOOTS, from: None, all_must_answer: false };
-    let mut boots = read_boots(config, root, &all)?;
+    let mut boots = read_all_boots(config, root)?;
     boots.reverse();
     let labels: Vec<_> = boots
         .iter()

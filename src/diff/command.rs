@@ -41,7 +41,7 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     let trees = ComparedTrees::find(backend.as_ref())?;
     let ComparedTrees { blank, live } = &trees;
     warn_if_elsewhere(backend.as_ref(), live, root);
-    let asked = AskedRoots::last(config.evidence.old_roots);
+    let asked = AskedRoots::last(config.evidence.old_roots as usize);
     let JudgedDiff { diff, verdicts, classes, evidence_problem } =
         find_and_judge(backend.as_ref(), &trees, &config, root, &asked)?;
     // The changes are told without that, too, and why it is missing.

@@ -28,12 +28,12 @@ pub(crate) struct AskedRoots {
 
 impl AskedRoots {
     /// The youngest ones.
-    pub(crate) fn last(most: u32) -> Self {
-        Self { most: most as usize, from: None, all_must_answer: false }
+    pub(crate) fn last(most: usize) -> Self {
+        Self { most, from: None, all_must_answer: false }
     }
 
     /// The same, none of which may fail to answer.
-    pub(crate) fn all_of_last(most: u32) -> Self {
+    pub(crate) fn all_of_last(most: usize) -> Self {
         Self { all_must_answer: true, ..Self::last(most) }
     }
 

@@ -9,7 +9,6 @@ use std::path::Path;
 
 use backends::TreeId;
 use backends::old_root_files::MAX_DIGEST;
-use dirfd::cause::Cause;
 use dirfd::error::describe;
 use dirfd::fault::change;
 use dirfd::path::Escaped;
@@ -22,11 +21,12 @@ use crate::evidence::ask_old_roots::{AskedRoots, unreadable};
 use crate::evidence::digest::Digest;
 use crate::host::HostRoot;
 use crate::persist::own_directory::{
-    make_own_directory, open_own_directory, storage_of_own_directory,
+    failed_to_write, make_own_directory, open_own_directory, remove_unfinished,
+    storage_of_own_directory,
 };
 
 /// So many boots are remembered.
-pub(crate) const BOOTS: usize = 20;
+const BOOTS: usize = 20;
 const END: &[u8] = b".digest";
 const MODE: u32 = 0o600;
 
@@ -54,7 +54,13 @@ pub(crate) fn read_boots(
     Ok(boots)
 }
 
-/// Shows the digests of boots but this one to `see`, the youngest first, each with its name: `000001-1a2b3c4d`. What cannot be believed is passed over, and so is what was cut.
+/// All of them that can be read.
+pub(crate) fn read_all_boots(config: &Config, root: &Path) -> Result<Vec<(String, Digest)>> {
+    read_boots(config, root, &AskedRoots::last(BOOTS))
+}
+
+/// Shows the digests of boots but this one to `see`, the youngest first, each with its name: `000001-1a2b3c4d`. What was
+/// cut is passed over, and so is what cannot be believed, unless all must answer.
 fn read_stored(
     config: &Config,
     host: &HostRoot,
@@ -104,11 +110,7 @@ fn read_one(dir: &OwnedFd, name: &OsString) -> std::result::Result<Digest, Strin
 /// Puts the digest of a boot into a storage, whole or not at all, and forgets the oldest.
 pub(crate) fn store(host: &HostRoot, storage: &TreePath, boot: &str, digest: &[u8]) -> Result<()> {
     let action = || format!("write the digest of this boot into {storage}");
-    store_in(host, storage, boot, digest).map_err(|why| match Cause::of(&why) {
-        Cause::NotFound => Error::new(action(), "the storage is not there")
-            .hint("`findmnt` lists what is mounted; the unit that mounts it may have failed"),
-        _ => Error::io(action(), why),
-    })
+    store_in(host, storage, boot, digest).map_err(|why| failed_to_write(action(), storage, why))
 }
 
 fn store_in(host: &HostRoot, storage: &TreePath, boot: &str, digest: &[u8]) -> io::Result<()> {
@@ -150,17 +152,11 @@ fn digests_in(dir: &OwnedFd) -> io::Result<Vec<OsString>> {
 /// Removes what is more than is remembered, and what was cut off while it was written.
 fn forget_oldest(dir: &OwnedFd) -> io::Result<()> {
     let names = digests_in(dir)?;
-    let oldest = names.iter().take(names.len().saturating_sub(BOOTS)).cloned();
-    let all = directory_walker::list_names(dir.as_fd())?;
-    let unfinished = all.iter().map(|name| std::ffi::OsStr::from_bytes(name.to_bytes()));
-    let unfinished = unfinished.filter(|name| atomic_file::stem(name).is_some());
-    let unfinished: Vec<OsString> = unfinished.map(std::ffi::OsStr::to_os_string).collect();
-    for name in oldest.chain(unfinished) {
-        change("stored digests: unlink", || {
-            Ok(unlinkat(dir, name.as_os_str(), AtFlags::empty())?)
-        })?;
+    for name in names.iter().take(names.len().saturating_sub(BOOTS)) {
+        let unlink = || Ok(unlinkat(dir, name.as_os_str(), AtFlags::empty())?);
+        change("stored digests: unlink", unlink)?;
     }
-    Ok(())
+    remove_unfinished(dir.as_fd(), |name| name.as_bytes().ends_with(END))
 }
 
 #[cfg(test)]

@@ -33,15 +33,9 @@ fn store_boot(host: &HostRoot, config: &Config, boot: &str) {
 
 fn stored(host: &HostRoot, config: &Config, boot: Option<&str>, most: usize) -> Vec<String> {
     let mut trees = Vec::new();
-    read_stored(
-        config,
-        host,
-        boot,
-        &AskedRoots { most, from: None, all_must_answer: false },
-        |_, digest| {
-            trees.push(digest.header().tree.to_string());
-        },
-    )
+    read_stored(config, host, boot, &AskedRoots::last(most), |_, digest| {
+        trees.push(digest.header().tree.to_string());
+    })
     .unwrap();
     trees
 }
@@ -83,6 +77,18 @@ fn the_oldest_are_forgotten_and_what_was_cut_off_goes() {
     let files = files(&dir);
     assert_eq!(files.len(), BOOTS, "{files:?}");
     assert_eq!(files.first().unwrap(), "000005-b3.digest");
+}
+
+#[test]
+fn what_others_are_writing_beside_the_digests_stays() {
+    let (dir, host, config) = host();
+    store_boot(&host, &config, "first");
+    // An audit puts its records into the same directory, at the same moment of a shutdown.
+    let name = atomic_file::temporary_name(&OsString::from("records.jsonl"), 0);
+    let writing = dir.path().join("persist/.blankroot").join(name);
+    fs::write(&writing, "half").unwrap();
+    store_boot(&host, &config, "second");
+    assert!(writing.exists());
 }
 
 #[test]

@@ -11,10 +11,10 @@ use dirfd::{Changes, Error, Result, TreePath};
 
 use crate::config::Config;
 use crate::diff::{diff_trees, list_everything};
-use crate::evidence::ask_old_roots::{AskedRoots, read_digest_of};
+use crate::evidence::ask_old_roots::read_digest_of;
 use crate::evidence::digest::Digest;
 use crate::evidence::make_digest::{changes_within, digest_of_changes, make_digest};
-use crate::evidence::stored_digests::{BOOTS, empty_tree, read_boots};
+use crate::evidence::stored_digests::{empty_tree, read_all_boots};
 use crate::history::path_versions::{PathHistory, RootOfHistory, VersionCounter};
 use crate::history::root_lives::{LossFinder, RootLife};
 use crate::ui::progress::ProgressCounter;
@@ -118,9 +118,7 @@ impl<'a> AllRoots<'a> {
                 old_roots.iter().map(|old_root| old_root.record.name.clone()).collect()
             }
             Before::Boots(host) => {
-                let all = AskedRoots { most: BOOTS, from: None, all_must_answer: false };
-                let boots = read_boots(self.config, host, &all)?;
-                boots.into_iter().rev().map(|(name, _)| name).collect()
+                read_all_boots(self.config, host)?.into_iter().rev().map(|(name, _)| name).collect()
             }
         })
     }
@@ -144,8 +142,7 @@ impl<'a> AllRoots<'a> {
                 }
             }
             Before::Boots(host) => {
-                let all = AskedRoots { most: BOOTS, from: None, all_must_answer: false };
-                for (name, digest) in read_boots(self.config, host, &all)?.into_iter().rev() {
+                for (name, digest) in read_all_boots(self.config, host)?.into_iter().rev() {
                     // It was written when the boot ended.
                     let ended = digest.header().boots.last().map(|boot| boot.time);
                     let (began, has_digest, tree) = (None, true, None);

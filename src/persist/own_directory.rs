@@ -1,13 +1,16 @@
 //! `<storage>/.blankroot`: what Blankroot itself writes down where it stays.
 
+use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use backends::{Backend, Tree};
+use dirfd::cause::Cause;
 use dirfd::fault::change;
 use dirfd::stat::of_open;
-use dirfd::{Error, Result, TreePath};
-use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use dirfd::{Error, Result, TreePath, atomic_file, directory_walker};
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
 use crate::config::Config;
@@ -16,6 +19,9 @@ use crate::persist::create::open_beneath;
 
 /// Its name.
 pub(crate) const OWN_DIR: &str = ".blankroot";
+
+const NOT_MOUNTED: &str =
+    "`findmnt` lists what is mounted; the unit that mounts it may have failed";
 
 /// The storage that it lies in: the first that is in force.
 pub(crate) fn storage_of_own_directory(config: &Config) -> Option<&TreePath> {
@@ -72,6 +78,29 @@ pub(crate) fn refuse_storage_in_live(
         return Ok(());
     }
     let why = format!("nothing is mounted at {storage}, so that it would go with the root");
-    Err(Error::new(action, why)
-        .hint("`findmnt` lists what is mounted; the unit that mounts it may have failed"))
+    Err(Error::new(action, why).hint(NOT_MOUNTED))
+}
+
+/// Removes what was left by somebody who was cut off while a file was written whose name `is_ours`. Of other files
+/// somebody may be writing one now.
+pub(crate) fn remove_unfinished(
+    dir: BorrowedFd<'_>,
+    is_ours: impl Fn(&OsStr) -> bool,
+) -> io::Result<()> {
+    for name in directory_walker::list_names(dir)? {
+        let name = OsStr::from_bytes(name.to_bytes());
+        if atomic_file::stem(name).is_some_and(&is_ours) {
+            let unlink = || Ok(unlinkat(dir, name, AtFlags::empty())?);
+            change("own directory: unlink unfinished", unlink)?;
+        }
+    }
+    Ok(())
+}
+
+/// Why something could not be written into the directory; `action` completes "cannot …".
+pub(crate) fn failed_to_write(action: String, storage: &TreePath, why: io::Error) -> Error {
+    match Cause::of(&why) {
+        Cause::NotFound => Error::new(action, "the storage is not there").hint(NOT_MOUNTED),
+        _ => Error::io(action, why).hint(format!("look at {storage}/{OWN_DIR}")),
+    }
 }
