@@ -1,6 +1,6 @@
 //! `audit`: judges the strays, tells of them, and writes down what was found.
 
-use std::cell::LazyCell;
+use std::cell::{LazyCell, OnceCell};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::process::{self, ExitCode};
 use std::thread;
 use std::time::Duration;
 
-use backends::{Backend, Tree};
+use backends::Backend;
 use chrono::{Local, Utc};
 use dirfd::path::Escaped;
 use dirfd::{Error, Result, atomic_file};
@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::config::audit_options::AuditOptions;
 use crate::diff::DiffReport;
 use crate::diff::judge::{ComparedTrees, JudgedDiff, find_and_judge};
-use crate::diff::ownerships::Ownerships;
+use crate::diff::ownerships::{OwnerViews, Ownerships};
 use crate::evidence::ask_old_roots::AskedRoots;
 use crate::host::HostRoot;
 use crate::persist::own_directory::storage_of_own_directory;
@@ -56,29 +56,40 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> Result<ExitCode, Failure> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let backend = config.open_backend(root)?;
     let trees = ComparedTrees::find(backend.as_ref())?;
-    if args.event.is_some() && is_elsewhere(backend.as_ref(), &trees.live, root)? {
+    // In a copy of blank, where packages are installed for later boots, nothing is lost.
+    if args.event.is_some() && !trees.is_live_at(backend.as_ref(), root)? {
         return Ok(ExitCode::SUCCESS);
     }
-    let found = take_audit(backend.as_ref(), &trees, &config, args)?;
+    let (finding, summary) = take_audit(backend.as_ref(), &trees, &config, args)?;
+    let groups = RecordedGroups::of(finding.groups());
     let of = RecordedWhere::of_machine(root, Utc::now());
-    let event = RecordedEvent::Audit(found.summary.clone());
-    let record = Record::new(&of, event, found.groups.clone());
-    let metrics = || describe_metrics(of.time, &found.summary, &found.groups);
+    let record = Record::new(&of, RecordedEvent::Audit(summary.clone()), groups.clone());
+    let metrics = || describe_metrics(of.time, &summary, &groups);
     // Nothing of what follows depends on whether somebody reads this.
-    let printed = if args.event == Some(AuditEvent::Packages) {
-        found.packages.iter().for_each(|title| print_package_change(title));
-        Ok(())
-    } else {
-        print_audit(cli, args.format, &record, &found, metrics)
+    let printed = match (args.event, args.format) {
+        (Some(AuditEvent::Packages), _) => {
+            finding.package_titles().for_each(|title| print_package_change(&title));
+            Ok(())
+        }
+        (_, AuditFormat::Human) => {
+            let (style, mut text) = (ui::style_of_output(cli), Vec::new());
+            let shown = RecordedGroups::for_people(finding.groups(), audit_text::NAMED);
+            audit_text::write_audit(&summary, &shown, &style, &mut text)?;
+            print_audit(&text)
+        }
+        (_, AuditFormat::Json) => print_audit(&[line_of(&record)?, b"\n".to_vec()].concat()),
+        (_, AuditFormat::Prometheus) => print_audit(metrics()?.as_bytes()),
     };
     if !args.dry_run {
         // What was found is told already, and what it is worth does not depend on this.
         let written = write_down(backend.as_ref(), &trees.live, &config, root, &record);
         written.unwrap_or_else(ui::report_warning);
         if root == Path::new("/") {
-            let none = LoginMessages::default();
-            let messages = if config.audit.at_login { &found.messages } else { &none };
-            let written = HostRoot::open(root).and_then(|host| write_messages(&host, messages));
+            let messages = match config.audit.at_login {
+                true => LoginMessages::of(finding.groups()),
+                false => LoginMessages::default(),
+            };
+            let written = HostRoot::open(root).and_then(|host| write_messages(&host, &messages));
             written.unwrap_or_else(ui::report_warning);
         }
         for file in args.textfile.iter().chain(&config.audit.textfile) {
@@ -86,7 +97,7 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> Result<ExitCode, Failure> {
         }
     }
     printed?;
-    Ok(match found.summary.result {
+    Ok(match summary.result {
         AuditResult::Clean => ExitCode::SUCCESS,
         AuditResult::Found => ExitCode::from(1),
     })
@@ -110,14 +121,6 @@ impl AuditEvent {
     }
 }
 
-/// Whether what is at `root` is not live: in a copy of blank, where packages are installed for later boots, nothing is
-/// lost.
-fn is_elsewhere(backend: &dyn Backend, live: &Tree, root: &Path) -> Result<bool> {
-    let mounted = HostRoot::open(root)?.dir(".");
-    let mounted = mounted.map_err(|why| Error::io("open the root directory", why))?;
-    Ok(backend.identify(mounted.as_fd())?.as_ref() != Some(&live.id))
-}
-
 /// Ends the program when the time is up, wherever it is: a record that is cut off by that is passed over by readers.
 fn give_up_after(seconds: u64) {
     thread::spawn(move || {
@@ -128,25 +131,13 @@ fn give_up_after(seconds: u64) {
     });
 }
 
-/// What an audit found, in all its forms.
-struct TakenAudit {
-    summary: AuditSummary,
-    /// As much as a record has room for.
-    groups: RecordedGroups,
-    /// The same for a terminal.
-    shown: RecordedGroups,
-    messages: LoginMessages,
-    /// Packages that were installed, updated or removed since blank, as titles.
-    packages: Vec<String>,
-}
-
 /// Compares and judges.
 fn take_audit(
     backend: &dyn Backend,
     trees: &ComparedTrees,
     config: &Config,
     args: &Audit,
-) -> Result<TakenAudit> {
+) -> Result<(AuditFinding, AuditSummary)> {
     let root = &args.root.root;
     let blank = trees.blank.as_ref();
     let since = args.since.as_deref();
@@ -169,17 +160,16 @@ fn take_audit(
         only: &[],
         all: false,
     };
-    let view = backend.view(&trees.live)?;
-    let former = blank.map(|blank| backend.view(blank)).transpose()?;
+    let views = OnceCell::new();
     let catalogue = LazyCell::new(|| config.catalogue());
     let is_disposable = |path: &[u8]| {
         let advice = catalogue.find(path).map(|found| found.entry.advice);
         matches!(advice, Some(Advice::Forget))
     };
     let finding = AuditFinding::of(&report, &config.audit, is_disposable, || {
-        let former = blank.zip(former.as_ref().map(AsFd::as_fd));
-        let live = (&trees.live, view.as_fd());
-        let (owners, warnings) = Ownerships::read(backend, former, live, &diff.changes)?;
+        let opened = OwnerViews::open(backend, blank, &trees.live)?;
+        let views = views.get_or_init(|| opened);
+        let (owners, warnings) = Ownerships::read(backend, views, &diff.changes)?;
         match warnings.first() {
             // Whom a path belongs to decides, and of some nobody knows.
             Some(why) if config.audit.asks_owners() => {
@@ -191,14 +181,8 @@ fn take_audit(
         Ok(owners)
     })?;
     let at = args.event.map(|event| event.word().to_string());
-    let of_packages = finding.groups().iter().filter(|(of, _)| of.is_of_packages());
-    Ok(TakenAudit {
-        summary: finding.summary(since.map(|since| since.name), at),
-        groups: RecordedGroups::of(finding.groups()),
-        shown: RecordedGroups::for_people(finding.groups(), audit_text::NAMED),
-        messages: LoginMessages::of(finding.groups()),
-        packages: of_packages.map(|(of, group)| of.title(group)).collect(),
-    })
+    let summary = finding.summary(since.map(|since| since.name), at);
+    Ok((finding, summary))
 }
 
 fn print_package_change(title: &str) {
@@ -209,26 +193,8 @@ fn print_package_change(title: &str) {
 }
 
 /// Tells what was found. Who reads no further has what they wanted, and the exit code is the same.
-fn print_audit(
-    cli: &Cli,
-    format: AuditFormat,
-    record: &Record,
-    found: &TakenAudit,
-    metrics: impl Fn() -> Result<String>,
-) -> Result<(), Failure> {
-    let mut text = Vec::new();
-    match format {
-        AuditFormat::Human => {
-            let style = ui::style_of_output(cli);
-            audit_text::write_audit(&found.summary, &found.shown, &style, &mut text)?;
-        }
-        AuditFormat::Json => {
-            text = line_of(record)?;
-            text.push(b'\n');
-        }
-        AuditFormat::Prometheus => text = metrics()?.into_bytes(),
-    }
-    match io::stdout().lock().write_all(&text) {
+fn print_audit(text: &[u8]) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(text) {
         Err(why) if why.kind() != io::ErrorKind::BrokenPipe => Err(why.into()),
         _ => Ok(()),
     }

@@ -20,11 +20,11 @@ use crate::owners::Owner;
 pub(crate) struct AuditFinding {
     /// How many old roots were asked.
     old_roots: u16,
-    /// Strays that fail the audit.
-    fails: Tally,
-    /// All other strays.
-    told: Tally,
     /// All strays.
+    strays: Tally,
+    /// Those that fail the audit.
+    fails: Tally,
+    /// Of all strays.
     classes: ClassCounts,
     /// Those that fail the audit, by owner.
     groups: BTreeMap<GroupOf, Group>,
@@ -42,11 +42,11 @@ impl AuditFinding {
     ) -> Result<Self> {
         let mut found = Self { old_roots: report.boots(), ..Self::default() };
         let is_news = |row: &DiffRow<'_>| {
-            row.is_news && !(row.class == Some(Class::Same) && is_disposable(row.path))
+            report.is_news(row) && !(row.class == Some(Class::Same) && is_disposable(row.path))
         };
         let mut needs_owners = false;
         for_each_stray(report, |row| {
-            found.told.add(new_bytes(row.kind, row.facts));
+            found.strays.add(new_bytes(row.kind, row.facts));
             found.classes.add(ClassCounts::one(row.class));
             needs_owners |= fails(options, row.path, is_news(row), None)
                 || (!options.fail_owners.is_empty() && !is_told(options, row.path, None));
@@ -58,10 +58,7 @@ impl AuditFinding {
         found.groups = group_strays(report, &owners, |row, owner| {
             let fails = fails(options, row.path, is_news(row), owner);
             if fails {
-                let bytes = new_bytes(row.kind, row.facts);
-                found.fails.add(bytes);
-                found.told.count -= 1;
-                found.told.bytes = found.told.bytes.saturating_sub(bytes);
+                found.fails.add(new_bytes(row.kind, row.facts));
             }
             fails
         });
@@ -70,15 +67,25 @@ impl AuditFinding {
 
     /// The same in numbers; `since` names the old root from which on they were asked, `at` the event.
     pub(crate) fn summary(&self, since: Option<String>, at: Option<String>) -> AuditSummary {
+        let told = Tally {
+            count: self.strays.count - self.fails.count,
+            bytes: self.strays.bytes.saturating_sub(self.fails.bytes),
+        };
         AuditSummary {
             at,
             result: if self.fails.count == 0 { AuditResult::Clean } else { AuditResult::Found },
             since,
             old_roots: self.old_roots,
             fails: self.fails,
-            told: self.told,
+            told,
             classes: self.classes.into(),
         }
+    }
+
+    /// Packages that were installed, updated or removed since blank, as titles.
+    pub(crate) fn package_titles(&self) -> impl Iterator<Item = String> {
+        let of_packages = self.groups.iter().filter(|(of, _)| of.is_of_packages());
+        of_packages.map(|(of, group)| of.title(group))
     }
 
     /// What fails the audit, by owner.

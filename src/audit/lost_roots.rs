@@ -17,7 +17,7 @@ use crate::audit::audit_record::{
 use crate::audit::write_down::write_down;
 use crate::config::Config;
 use crate::diff::owner_groups::group_strays;
-use crate::diff::ownerships::Ownerships;
+use crate::diff::ownerships::{OwnerViews, Ownerships};
 use crate::diff::summary::Tally;
 use crate::diff::{DiffMethod, DiffReport, TreeDiff};
 use crate::evidence::classes::Class;
@@ -162,11 +162,8 @@ impl UnrecordedRoot {
             only: &[],
             all: false,
         };
-        let view = backend.view(tree)?;
-        let former = roots.blank().map(|blank| backend.view(blank)).transpose()?;
-        let former = roots.blank().zip(former.as_ref().map(AsFd::as_fd));
-        let (owners, warnings) =
-            Ownerships::read(backend, former, (tree, view.as_fd()), &diff.changes)?;
+        let views = OwnerViews::open(backend, roots.blank(), tree)?;
+        let (owners, warnings) = Ownerships::read(backend, &views, &diff.changes)?;
         warnings.iter().for_each(ui::report_warning);
         let groups =
             group_strays(&report, &owners, |row, _| matches!(row.class, None | Some(Class::New)));

@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 use crate::cli::arguments::{Cli, Diff, Format, GroupBy};
 use crate::cli::invocation::{Failure, in_tree, load_config};
 use crate::diff::judge::{ComparedTrees, JudgedDiff, find_and_judge};
-use crate::diff::ownerships::Ownerships;
+use crate::diff::ownerships::{OwnerViews, Ownerships};
 use crate::diff::{
     DiffReport, DiffRow, diff_flat, diff_json, diff_owners, diff_stat, diff_tree, leftovers_report,
 };
@@ -40,7 +40,7 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
     let backend = config.open_backend(root)?;
     let trees = ComparedTrees::find(backend.as_ref())?;
     let ComparedTrees { blank, live } = &trees;
-    warn_if_elsewhere(backend.as_ref(), live, root);
+    warn_if_elsewhere(backend.as_ref(), &trees, root);
     let asked = AskedRoots::last(config.evidence.old_roots as usize);
     let JudgedDiff { diff, verdicts, classes, evidence_problem } =
         find_and_judge(backend.as_ref(), &trees, &config, root, &asked)?;
@@ -73,12 +73,8 @@ pub(crate) fn run(cli: &Cli, args: &Diff) -> Result<ExitCode, Failure> {
         report.only = &only;
     }
     if args.by == Some(GroupBy::Owner) {
-        let (view, former) = (backend.view(live)?, blank.map(|blank| backend.view(blank)));
-        let former = former.transpose()?;
-        let former = blank.zip(former.as_ref().map(AsFd::as_fd));
-        let live_view = (live, view.as_fd());
-        let (owners, warnings) =
-            Ownerships::read(backend.as_ref(), former, live_view, &diff.changes)?;
+        let views = OwnerViews::open(backend.as_ref(), blank, live)?;
+        let (owners, warnings) = Ownerships::read(backend.as_ref(), &views, &diff.changes)?;
         warnings.iter().for_each(ui::report_warning);
         let (out, style) = (io::stdout().lock(), ui::style_of_output(cli));
         match args.format {
@@ -235,15 +231,12 @@ fn write_report(cli: &Cli, args: &Diff, report: &DiffReport<'_>) -> io::Result<(
 }
 
 /// What is shown is live as configured; the reader may think of what is mounted.
-fn warn_if_elsewhere(backend: &dyn Backend, live: &Tree, root: &Path) {
-    let mounted = std::fs::File::open(root).ok().map(|dir| backend.identify(dir.as_fd()));
-    if let Some(Ok(found)) = mounted
-        && found.as_ref() != Some(&live.id)
-    {
+fn warn_if_elsewhere(backend: &dyn Backend, trees: &ComparedTrees, root: &Path) {
+    if let Ok(false) = trees.is_live_at(backend, root) {
         let root = Escaped::of_path(root);
         ui::report_warning(format_args!(
             "this is about `{}`, which is not what is at {root}",
-            live.name
+            trees.live.name
         ));
     }
 }

@@ -2,6 +2,7 @@
 //! judges.
 
 use std::cell::LazyCell;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -17,6 +18,7 @@ use crate::evidence::ask_old_roots::{AskedRoots, ask_old_roots, read_digests};
 use crate::evidence::classes::Classes;
 use crate::evidence::digest::Digest;
 use crate::evidence::stored_digests::read_boots;
+use crate::host::HostRoot;
 use crate::ui::progress::ProgressCounter;
 
 /// The trees that are compared.
@@ -38,6 +40,13 @@ impl ComparedTrees {
             .then(|| expect_tree("blank", blank, "make it with `blankroot init`"))
             .transpose()?;
         Ok(Self { blank, live })
+    }
+
+    /// Whether live is what is at `root`, where the reader may think so.
+    pub(crate) fn is_live_at(&self, backend: &dyn Backend, root: &Path) -> Result<bool> {
+        let mounted = HostRoot::open(root)?.dir(".");
+        let mounted = mounted.map_err(|why| Error::io("open the root directory", why))?;
+        Ok(backend.identify(mounted.as_fd())?.as_ref() == Some(&self.live.id))
     }
 }
 

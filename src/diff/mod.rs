@@ -111,8 +111,8 @@ pub(crate) struct DiffRow<'a> {
     pub(crate) rule: Option<&'a str>,
     /// What old roots tell of it; `None` where there are none.
     pub(crate) class: Option<Class>,
-    /// Of a stray: whether no old root had it as it is ([`Classes::is_news`]).
-    pub(crate) is_news: bool,
+    /// Its place among all changes.
+    at: usize,
 }
 
 impl DiffReport<'_> {
@@ -125,15 +125,19 @@ impl DiffReport<'_> {
         let mut at = 0;
         self.diff.changes.for_each(|path, kind, facts| {
             let class = self.classes.and_then(|classes| classes.class(at));
-            let is_news = self.classes.is_none_or(|classes| classes.is_news(at, kind, facts));
-            at += 1;
             // A change without a verdict is one that nobody decided about.
             let (verdict, rule) = verdicts.next().unwrap_or((Verdict::Stray, None));
             if self.shows(path) {
-                see(&DiffRow { path, kind, facts, verdict, rule, class, is_news })?;
+                see(&DiffRow { path, kind, facts, verdict, rule, class, at })?;
             }
+            at += 1;
             Ok(())
         })
+    }
+
+    /// Of a stray: whether no old root had it as it is ([`Classes::is_news`]).
+    pub(crate) fn is_news(&self, row: &DiffRow<'_>) -> bool {
+        self.classes.is_none_or(|classes| classes.is_news(row.at, row.kind, row.facts))
     }
 
     /// How many old roots were asked.

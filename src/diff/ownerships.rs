@@ -1,11 +1,11 @@
 //! Whose each change is: live's own databases and links tell of what is there, blank's of what is gone.
 
 use std::cell::RefCell;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::panic::resume_unwind;
 use std::thread;
 
-use backends::{Backend, Life, Tree};
+use backends::{Backend, Life, Tree, View};
 use dirfd::lookup_in_order::LookupInOrder;
 use dirfd::{ChangeKind, Changes, Error, Facts, FileType, Result};
 
@@ -14,6 +14,24 @@ use crate::owners::installed_since::PackageChange;
 use crate::owners::{
     InstalledSince, OwnerFacts, Owners, Ownership, installed_since, is_in_package_database,
 };
+
+/// The two trees of a diff, open for reading whose their paths are.
+pub(crate) struct OwnerViews<'t> {
+    live: (&'t Tree, View),
+    blank: Option<(&'t Tree, View)>,
+}
+
+impl<'t> OwnerViews<'t> {
+    /// Opens them; `blank` is `None` where the root starts empty.
+    pub(crate) fn open(
+        backend: &dyn Backend,
+        blank: Option<&'t Tree>,
+        live: &'t Tree,
+    ) -> Result<Self> {
+        let open = |tree| Ok((tree, backend.view(tree)?));
+        Ok(Self { live: open(live)?, blank: blank.map(open).transpose()? })
+    }
+}
 
 /// Tells whose the changes of a diff are, of each when it is asked.
 pub(crate) struct Ownerships<'v> {
@@ -24,22 +42,21 @@ pub(crate) struct Ownerships<'v> {
 }
 
 impl<'v> Ownerships<'v> {
-    /// Reads what tells of the owners of these changes in both trees, each given with its view. Also returns what
-    /// could not be read, and why.
+    /// Reads what tells of the owners of these changes in both trees. Also returns what could not be read, and why.
     pub(crate) fn read(
         backend: &dyn Backend,
-        blank: Option<(&Tree, BorrowedFd<'v>)>,
-        live: (&Tree, BorrowedFd<'v>),
+        views: &'v OwnerViews<'_>,
         changes: &Changes,
     ) -> Result<(Self, Vec<String>)> {
-        let blank_tree = blank.map(|(tree, _)| tree);
+        let OwnerViews { live, blank } = views;
+        let blank_tree = blank.as_ref().map(|(tree, _)| *tree);
         let (trees, warnings) = OwnersOfTrees::read(backend, blank_tree, live.0, changes)?;
         let installed = trees.blank.as_ref().map(|blank| installed_since(blank, &trees.live));
-        let lookup = |(tree, view): (&Tree, BorrowedFd<'v>)| match LookupInOrder::new(view) {
+        let lookup = |(tree, view): &'v (&Tree, View)| match LookupInOrder::new(view.as_fd()) {
             Ok(lookup) => Ok(RefCell::new(lookup)),
             Err(why) => Err(Error::io(format!("read what is in {}", tree.name), why)),
         };
-        let (live, blank) = (lookup(live)?, blank.map(lookup).transpose()?);
+        let (live, blank) = (lookup(live)?, blank.as_ref().map(lookup).transpose()?);
         Ok((Self { trees, installed: installed.unwrap_or_default(), live, blank }, warnings))
     }
 
