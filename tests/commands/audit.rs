@@ -162,16 +162,8 @@ fn policies_decide_what_fails_and_what_is_only_told() {
 #[test]
 fn strays_are_judged_and_grouped_by_their_owners() {
     after_boots(2, |machine| {
-        let status =
-            "Package: jq\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.7\n\n";
-        for (path, text) in [
-            ("var/lib/dpkg/status", status),
-            ("var/lib/dpkg/info/jq.list", "/.\n/usr\n/usr/bin\n/usr/bin/jq\n"),
-            ("usr/bin/jq", "a program"),
-            ("var/lib/jq/history", "what was asked"),
-        ] {
-            machine.write(path, text);
-        }
+        machine.install_jq();
+        machine.write("var/lib/jq/history", "what was asked");
         ordinary_life(machine, 3);
         let _storage = configure_with_storage(machine, QUIET);
         let found = document(&machine.run(&["audit", "--format", "json"]).expect(1));
@@ -464,11 +456,7 @@ fn after_packages_the_event_tells_what_of_them_the_next_boot_undoes() {
         let _storage = configure_with_storage(machine, QUIET);
         let quiet = machine.run(&["audit", "--event", "packages"]).expect(0);
         assert_eq!(quiet.out, "");
-        let status =
-            "Package: jq\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.7\n\n";
-        machine.write("var/lib/dpkg/status", status);
-        machine.write("var/lib/dpkg/info/jq.list", "/.\n/usr\n/usr/bin\n/usr/bin/jq\n");
-        machine.write("usr/bin/jq", "a program");
+        machine.install_jq();
         let told = machine.run(&["audit", "--event", "packages"]).expect(1);
         assert!(
             told.out.starts_with("blankroot: 1 package installed: jq: the next boot undoes this\n")

@@ -12,11 +12,7 @@ use crate::machine::{Machine, Ran, on_initialised, on_machine};
 fn on_used_machine(story: impl FnOnce(&mut Machine<'_>) + Send) {
     on_initialised(|machine| {
         machine.mount();
-        let status =
-            "Package: jq\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.7\n\n";
-        machine.write("var/lib/dpkg/status", status);
-        machine.write("var/lib/dpkg/info/jq.list", "/.\n/usr\n/usr/bin\n/usr/bin/jq\n");
-        machine.write("usr/bin/jq", "a program");
+        machine.install_jq();
         machine.write("var/lib/jq/modules", "what somebody wrote for it");
         let unit = "[Service]\nExecStart=/bin/orders\nStateDirectory=orders\n";
         machine.write("etc/systemd/system/orders.service", unit);

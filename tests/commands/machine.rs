@@ -107,6 +107,15 @@ impl<'s> Machine<'s> {
         fs::write(path, text).unwrap();
     }
 
+    /// Installs the package jq, as dpkg does: its program, and what the database tells of it.
+    pub fn install_jq(&self) {
+        let status =
+            "Package: jq\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.7\n\n";
+        self.write("var/lib/dpkg/status", status);
+        self.write("var/lib/dpkg/info/jq.list", "/.\n/usr\n/usr/bin\n/usr/bin/jq\n");
+        self.write("usr/bin/jq", "a program");
+    }
+
     /// The file system's top level.
     pub fn top(&self) -> &Path {
         self.sandbox.top()

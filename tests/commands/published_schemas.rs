@@ -54,10 +54,7 @@ fn ordinary_life(machine: &Machine<'_>, number: u32) {
     machine.write("var/cache/x", "a cache");
     machine.write("var/lib/postgresql/17/main/PG_VERSION", "17\n");
     machine.write("etc/systemd/system/orders.service", "[Service]\nStateDirectory=orders\n");
-    let status = "Package: jq\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.7\n\n";
-    machine.write("var/lib/dpkg/status", status);
-    machine.write("var/lib/dpkg/info/jq.list", "/.\n/usr\n/usr/bin\n/usr/bin/jq\n");
-    machine.write("usr/bin/jq", "a program");
+    machine.install_jq();
     let live = machine.live();
     fs::write(live.join("etc/a \"b\"\n\x1b"), "awkward").unwrap();
     fs::write(live.join(OsStr::from_bytes(b"etc/\xff")), "not UTF-8").unwrap();

@@ -1,30 +1,14 @@
 //! The units that audit at a boot's end and before the machine goes down.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-
-use crate::root::{Root, WIKI};
+use crate::root::Root;
 use crate::systemd::Systemd;
 
 const EXPIRE: &str = "blankroot-expire.service";
 const AT_BOOT: &str = "blankroot-audit.service";
 const AT_SHUTDOWN: &str = "blankroot-audit-shutdown.service";
 
-/// The units as they are installed, with the command that was built here.
 fn installed() -> Root {
-    let root = Root::with(WIKI);
-    for name in [EXPIRE, AT_BOOT, AT_SHUTDOWN] {
-        let unit = format!("{}/boot/systemd/{name}", env!("CARGO_MANIFEST_DIR"));
-        let unit = fs::read_to_string(unit).unwrap();
-        for target in unit.lines().filter_map(|line| line.strip_prefix("WantedBy=")) {
-            let wants = root.units().join(format!("{target}.wants"));
-            fs::create_dir_all(&wants).unwrap();
-            symlink(format!("../{name}"), wants.join(name)).unwrap();
-        }
-        let unit = unit.replace("/usr/bin/blankroot", env!("CARGO_BIN_EXE_blankroot"));
-        fs::write(root.units().join(name), unit).unwrap();
-    }
-    root
+    Root::with_installed(&[EXPIRE, AT_BOOT, AT_SHUTDOWN])
 }
 
 #[test]

@@ -1,30 +1,16 @@
 //! The unit that deletes old roots comes after the boot, which does not wait for it.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 
-use crate::root::{Root, WIKI};
+use crate::root::Root;
 use crate::systemd::Systemd;
 
 const NAME: &str = "blankroot-expire.service";
 const TARGET: &str = "multi-user.target";
 
-/// The unit as it is installed, with the command that was built here.
-fn installed() -> Root {
-    let root = Root::with(WIKI);
-    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/boot/systemd/blankroot-expire.service");
-    let unit = fs::read_to_string(unit).unwrap();
-    let unit = unit.replace("/usr/bin/blankroot", env!("CARGO_BIN_EXE_blankroot"));
-    fs::write(root.units().join(NAME), unit).unwrap();
-    let wants = root.units().join(format!("{TARGET}.wants"));
-    fs::create_dir(&wants).unwrap();
-    symlink(format!("../{NAME}"), wants.join(NAME)).unwrap();
-    root
-}
-
 #[test]
 fn expiry_starts_when_the_boot_is_complete_and_the_boot_does_not_wait_for_it() {
-    let root = installed();
+    let root = Root::with_installed(&[NAME]);
     let Some(systemd) = Systemd::with(root.units()) else { return };
     assert_eq!(systemd.complaints(&["blankroot"]), [""; 0]);
     let read = systemd.read();
@@ -40,7 +26,7 @@ fn expiry_starts_when_the_boot_is_complete_and_the_boot_does_not_wait_for_it() {
 /// What the test above would say if the order was wrong.
 #[test]
 fn an_expiry_before_the_end_of_the_boot_is_found() {
-    let root = installed();
+    let root = Root::with_installed(&[NAME]);
     let drop_in = root.units().join(format!("{NAME}.d"));
     fs::create_dir(&drop_in).unwrap();
     fs::write(drop_in.join("wrong.conf"), format!("[Unit]\nBefore={TARGET}\n")).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use blankroot::systemd::boot_configuration::NotGenerated;
@@ -52,6 +52,23 @@ impl Root {
     pub fn with(storages: &str) -> Self {
         let root = Self::bare();
         root.write("etc/blankroot.toml", &format!("[root]\nbackend = \"tmpfs\"\n{storages}"));
+        root
+    }
+
+    /// With the list of the wiki, and these units as they are installed, which run the command that was built here.
+    pub fn with_installed(names: &[&str]) -> Self {
+        let root = Self::with(WIKI);
+        for name in names {
+            let unit = format!("{}/boot/systemd/{name}", env!("CARGO_MANIFEST_DIR"));
+            let unit = fs::read_to_string(unit).unwrap();
+            for target in unit.lines().filter_map(|line| line.strip_prefix("WantedBy=")) {
+                let wants = root.units().join(format!("{target}.wants"));
+                fs::create_dir_all(&wants).unwrap();
+                symlink(format!("../{name}"), wants.join(name)).unwrap();
+            }
+            let unit = unit.replace("/usr/bin/blankroot", env!("CARGO_BIN_EXE_blankroot"));
+            fs::write(root.units().join(name), unit).unwrap();
+        }
         root
     }
 

@@ -1,23 +1,13 @@
 //! The unit that fails where the rollback of a boot did not run.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-
-use crate::root::{Root, WIKI};
+use crate::root::Root;
 use crate::systemd::Systemd;
 
 const NAME: &str = "blankroot-verify.service";
 
 #[test]
 fn the_check_of_a_boot_runs_once_where_there_is_a_configuration() {
-    let root = Root::with(WIKI);
-    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/boot/systemd/blankroot-verify.service");
-    let unit = fs::read_to_string(unit).unwrap();
-    let unit = unit.replace("/usr/bin/blankroot", env!("CARGO_BIN_EXE_blankroot"));
-    fs::write(root.units().join(NAME), unit).unwrap();
-    let wants = root.units().join("multi-user.target.wants");
-    fs::create_dir(&wants).unwrap();
-    symlink(format!("../{NAME}"), wants.join(NAME)).unwrap();
+    let root = Root::with_installed(&[NAME]);
     let Some(systemd) = Systemd::with(root.units()) else { return };
     assert_eq!(systemd.complaints(&["blankroot"]), [""; 0]);
     let read = systemd.read();

@@ -231,14 +231,19 @@ impl Guest {
     /// The same with the package `deb` set up by the README's commands, but nothing kept: all that a boot makes is
     /// new then, and vanishes.
     pub fn server_set_up(suite: &str, deb: &Path) -> Self {
-        let base = Self::server(suite).dir;
-        let base = base.as_os_str();
+        let base = Self::server(suite);
         let commands = readme::commands(&String::from_utf8_lossy(&read(README)), "debian");
         let (_, commands) = commands.split_last().expect("the README has commands");
         let commands: Vec<_> = commands.iter().map(|line| without_keeps(line)).collect();
         let commands = commands.join("\n");
+        Self::set_up_by(&format!("{suite}-server-blankroot"), &base, deb, &commands)
+    }
+
+    /// The guest `base` with the package `deb`, set up by these commands.
+    fn set_up_by(name: &str, base: &Self, deb: &Path, commands: &str) -> Self {
+        let base = base.dir.as_os_str();
         let inputs = [&read(SET_UP)[..], base.as_encoded_bytes(), &read(deb), commands.as_bytes()];
-        let dir = artefact(&format!("{suite}-server-blankroot"), &inputs, |dir| {
+        let dir = artefact(name, &inputs, |dir| {
             let (dir, deb) = (dir.as_os_str(), deb.as_os_str());
             in_namespace(&[SET_UP.as_ref(), dir, base, deb, commands.as_ref()]);
         });
@@ -258,8 +263,7 @@ impl Guest {
 
     /// The same with the package `deb` set up by the commands of the guide to fleets: the machine `shop`.
     pub fn fleet_set_up(suite: &str, deb: &Path) -> Self {
-        let base = Self::fleet(suite).dir;
-        let base = base.as_os_str();
+        let base = Self::fleet(suite);
         let commands = readme::commands(&String::from_utf8_lossy(&read(FLEET_GUIDE)), "machine");
         let (_, commands) = commands.split_last().expect("the guide has commands");
         // By this name it finds the file system of a clone, too, whose UUID is another.
@@ -269,12 +273,7 @@ impl Guest {
              update-initramfs",
         );
         let commands = format!("echo shop >/etc/hostname\n{commands}");
-        let inputs = [&read(SET_UP)[..], base.as_encoded_bytes(), &read(deb), commands.as_bytes()];
-        let dir = artefact(&format!("{suite}-fleet-blankroot"), &inputs, |dir| {
-            let (dir, deb) = (dir.as_os_str(), deb.as_os_str());
-            in_namespace(&[SET_UP.as_ref(), dir, base, deb, commands.as_ref()]);
-        });
-        Self { dir, root: Root::Btrfs }
+        Self::set_up_by(&format!("{suite}-fleet-blankroot"), &base, deb, &commands)
     }
 
     /// Another machine of that fleet, which may be up at the same time.
@@ -290,15 +289,9 @@ impl Guest {
 
     /// A Debian whose root is to be a tmpfs, with the package `deb` and what `more` commands do.
     pub fn in_memory(suite: &str, deb: &Path, more: &str) -> Self {
-        let base = Self::debian(suite, Initrd::InitramfsTools).dir;
-        let base = base.as_os_str();
+        let base = Self::debian(suite, Initrd::InitramfsTools);
         let commands = format!("{INTO_MEMORY}\n{more}");
-        let inputs = [&read(SET_UP)[..], base.as_encoded_bytes(), &read(deb), commands.as_bytes()];
-        let dir = artefact(&format!("{suite}-in-memory"), &inputs, |dir| {
-            let (dir, deb) = (dir.as_os_str(), deb.as_os_str());
-            in_namespace(&[SET_UP.as_ref(), dir, base, deb, commands.as_ref()]);
-        });
-        Self { dir, root: Root::Btrfs }
+        Self::set_up_by(&format!("{suite}-in-memory"), &base, deb, &commands)
     }
 
     /// The same on a disk that is encrypted, by LUKS or by ZFS itself; both ask at the console.
