@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use dirfd::mount_tables::{self, Patience};
 use dirfd::mountinfo::{self, Mount};
@@ -36,16 +38,36 @@ pub fn open(name: &ZfsName, access: Access) -> Result<OwnedFd> {
                 failed.hint(format!("load its key: `zfs load-key -r {}`", name.pool()))
             }
             Errno::NODEV => failed.hint("load the module: `modprobe zfs`"),
+            Errno::BUSY => failed.hint(format!(
+                "see who has it mounted: `grep -F '{}' /proc/[0-9]*/mountinfo`",
+                name.dataset()
+            )),
             _ => failed,
         }
     })
 }
 
+/// How long a dataset may be busy before that is an error.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(10);
+
 fn mount_detached(name: &ZfsName, access: Access) -> Result<OwnedFd, Errno> {
-    match mount_once(name, access, false) {
+    while_busy(PATIENCE, || match mount_once(name, access, false) {
         // What is mounted read-only elsewhere is to be mounted in no other way.
         Err(Errno::BUSY) if access == Access::Read => mount_once(name, access, true),
         mounted => mounted,
+    })
+}
+
+/// Tries again what is busy: a dataset is for a moment while somebody else mounts or unmounts it, and
+/// for writing as long as somebody has it mounted read-only.
+fn while_busy<T>(patience: Duration, attempt: impl Fn() -> Result<T, Errno>) -> Result<T, Errno> {
+    let end = Instant::now() + patience;
+    loop {
+        match attempt() {
+            Err(Errno::BUSY) if Instant::now() < end => thread::sleep(PAUSE),
+            done => return done,
+        }
     }
 }
 
@@ -106,4 +128,28 @@ fn shows_dataset(mount: &Mount, dataset: &ZfsName) -> bool {
 
 fn is_zfs(mount: &Mount) -> bool {
     mount.fs_type == b"zfs"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn what_is_busy_for_a_moment_is_tried_again_and_what_stays_busy_is_an_error() {
+        let left = Cell::new(3);
+        let busy_thrice = || match left.replace(left.get() - 1) {
+            0 => Ok("mounted"),
+            _ => Err(Errno::BUSY),
+        };
+        assert_eq!(while_busy(PATIENCE, busy_thrice), Ok("mounted"));
+        assert_eq!(while_busy(Duration::ZERO, || Err::<(), _>(Errno::BUSY)), Err(Errno::BUSY));
+        let tried = Cell::new(0);
+        let denied = || {
+            tried.set(tried.get() + 1);
+            Err::<(), _>(Errno::ACCESS)
+        };
+        assert_eq!((while_busy(PATIENCE, denied), tried.get()), (Err(Errno::ACCESS), 1));
+    }
 }

@@ -1,10 +1,13 @@
 //! What only ZFS has to keep: what else hangs on a dataset, properties, keys, and names in between.
 
-use std::fs;
+use std::sync::Barrier;
+use std::{fs, thread};
 
 use dirfd::TreeName;
+use nix::mount::{MsFlags, mount, umount};
 
 use crate::conformance::{Testbed, next_record, rollback};
+use crate::zfs::dataset_mounts::{Access, open};
 use crate::zfs::dataset_name::ZfsName;
 use crate::zfs::tests::pool_fixture::{Bed, ZPOOL, zfs, zpool};
 use crate::zfs::{Zfs, commands};
@@ -74,6 +77,45 @@ fn what_hangs_on_live_goes_with_it_and_nothing_is_destroyed() {
     assert!(refused.contains("was made since it was looked at"), "{refused}");
     discard().unwrap();
     assert_eq!((survey(&bed).old_roots.len(), survey(&bed).unfinished.len()), (0, 0));
+}
+
+#[test]
+fn an_old_root_opens_for_all_who_open_it_at_once() {
+    const OPENERS: usize = 4;
+    let Some(bed) = captured() else { return };
+    let old = bed.full(&name_of(&rollback(&bed)));
+    bed.unmount_all();
+    let together = Barrier::new(OPENERS);
+    let opened_in_step = || {
+        let open_once = |_| {
+            together.wait();
+            let opened = open(&old, Access::Read).map(drop);
+            // Nobody has it open when the next one begins.
+            together.wait();
+            opened.err()
+        };
+        (0..50).filter_map(open_once).map(|error| error.to_string()).collect::<Vec<_>>()
+    };
+    let refused = thread::scope(|scope| {
+        let openers = [(); OPENERS].map(|()| scope.spawn(opened_in_step));
+        openers.map(|opener| opener.join().unwrap()).concat()
+    });
+    assert_eq!(refused, [""; 0]);
+}
+
+#[test]
+fn an_old_root_opens_for_writing_as_soon_as_nobody_has_it_mounted_read_only() {
+    let Some(bed) = captured() else { return };
+    let old = bed.full(&name_of(&rollback(&bed)));
+    bed.unmount_all();
+    let place = tempfile::tempdir().unwrap();
+    mount(Some(old.as_str()), place.path(), Some("zfs"), MsFlags::MS_RDONLY, None::<&str>).unwrap();
+    thread::scope(|scope| {
+        let opens = scope.spawn(|| open(&old, Access::Write).map(drop));
+        open(&old, Access::Read).unwrap();
+        umount(place.path()).unwrap();
+        opens.join().unwrap().unwrap();
+    });
 }
 
 #[test]
