@@ -218,7 +218,7 @@ impl fmt::Display for Escaped<'_> {
             for c in chunk.valid().chars() {
                 match c {
                     '\\' => f.write_str("\\\\")?,
-                    c if c.is_control() || is_hidden(c) => write!(f, "{}", c.escape_default())?,
+                    c if is_unprintable(c) => write!(f, "{}", c.escape_default())?,
                     c => write!(f, "{c}")?,
                 }
             }
@@ -243,7 +243,7 @@ pub fn shell_word(name: &OsStr) -> String {
         return String::from_utf8_lossy(bytes).into_owned();
     }
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(|c| c.is_control() || is_hidden(c)) => {
+        Ok(text) if !text.chars().any(is_unprintable) => {
             format!("'{}'", text.replace('\'', "'\\''"))
         }
         // `$'…'` takes every byte in octal.
@@ -255,6 +255,11 @@ pub fn shell_word(name: &OsStr) -> String {
             format!("$'{}'", bytes.iter().map(octal).collect::<String>())
         }
     }
+}
+
+/// Whether a character is shown in another way than as it is: control characters and hidden ones.
+pub fn is_unprintable(c: char) -> bool {
+    c.is_control() || is_hidden(c)
 }
 
 /// Whether a character is not seen itself, or makes others show in another order or place than they

@@ -18,6 +18,7 @@ pub mod host;
 pub(crate) mod log;
 pub mod owners;
 pub mod persist;
+pub(crate) mod report;
 pub mod restore;
 pub(crate) mod steps;
 pub mod systemd;

@@ -1,8 +1,7 @@
 //! `audit`: judges the strays, tells of them, and writes down what was found.
 
-use std::cell::{LazyCell, OnceCell};
+use std::cell::OnceCell;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{self, ExitCode};
 use std::thread;
@@ -10,9 +9,8 @@ use std::time::Duration;
 
 use backends::Backend;
 use chrono::{Local, Utc};
-use dirfd::path::Escaped;
-use dirfd::{Error, Result, atomic_file};
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use dirfd::{Error, Result};
+use rustix::fs::Mode;
 
 use crate::audit::audit_finding::AuditFinding;
 use crate::audit::audit_prometheus::describe_metrics;
@@ -23,7 +21,6 @@ use crate::audit::login_messages::{LoginMessages, write_messages};
 use crate::audit::since_root::find_since;
 use crate::audit::write_down::{line_of, write_down};
 use crate::audit::{audit_text, ledger};
-use crate::catalogue::catalogue_entry::Advice;
 use crate::cli::arguments::{Audit, AuditEvent, AuditFormat, Cli};
 use crate::cli::invocation::{Failure, load_config};
 use crate::config::Config;
@@ -34,7 +31,7 @@ use crate::diff::ownerships::{OwnerViews, Ownerships};
 use crate::evidence::ask_old_roots::AskedRoots;
 use crate::host::HostRoot;
 use crate::persist::own_directory::storage_of_own_directory;
-use crate::ui;
+use crate::ui::{self, output_file};
 
 /// Metrics are for the exporter, which is not root.
 const TEXTFILE_MODE: u32 = 0o644;
@@ -93,7 +90,8 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> Result<ExitCode, Failure> {
             written.unwrap_or_else(ui::report_warning);
         }
         for file in args.textfile.iter().chain(&config.audit.textfile) {
-            write_textfile(file, &metrics()?)?;
+            // Where the exporter finds them, whole or not at all.
+            output_file::replace(file, metrics()?.as_bytes(), TEXTFILE_MODE, "the metrics")?;
         }
     }
     printed?;
@@ -161,12 +159,7 @@ fn take_audit(
         all: false,
     };
     let views = OnceCell::new();
-    let catalogue = LazyCell::new(|| config.catalogue());
-    let is_disposable = |path: &[u8]| {
-        let advice = catalogue.find(path).map(|found| found.entry.advice);
-        matches!(advice, Some(Advice::Forget))
-    };
-    let finding = AuditFinding::of(&report, &config.audit, is_disposable, || {
+    let finding = AuditFinding::of(&report, config, || {
         let opened = OwnerViews::open(backend, blank, &trees.live)?;
         let views = views.get_or_init(|| opened);
         let (owners, warnings) = Ownerships::read(backend, views, &diff.changes)?;
@@ -229,24 +222,4 @@ fn print_records(cli: &Cli, args: &Audit, config: &Config) -> Result<(), Failure
         }
     }
     Ok(out.flush()?)
-}
-
-/// Puts the metrics where the exporter finds them, whole or not at all, and only in the place of a plain file.
-fn write_textfile(file: &Path, metrics: &str) -> Result<()> {
-    let failed = |why| Error::io(format!("write the metrics to {}", Escaped::of_path(file)), why);
-    let Some(name) = file.file_name() else {
-        return Err(failed(io::ErrorKind::IsADirectory.into()));
-    };
-    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = fs::open(parent.unwrap_or(Path::new(".")), flags, Mode::empty());
-    let dir = dir.map_err(|why| failed(why.into()))?;
-    match fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(found) if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile => {
-            return Err(failed(io::Error::other("what is there is not a plain file"))
-                .hint("name a file that does not exist yet, or one of an earlier audit"));
-        }
-        _ => {}
-    }
-    atomic_file::replace(dir.as_fd(), name, metrics.as_bytes(), TEXTFILE_MODE).map_err(failed)
 }

@@ -1,11 +1,15 @@
 //! Judges each stray by `[audit]`: it fails the audit, or is only told. Pure.
 
+use std::borrow::Borrow;
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use dirfd::Result;
 
 use crate::audit::audit_record::{AuditResult, AuditSummary};
+use crate::catalogue::catalogue_entry::Advice;
+use crate::config::Config;
 use crate::config::audit_options::{AuditOptions, FailOn};
 use crate::diff::classify::Verdict;
 use crate::diff::owner_groups::{Group, GroupOf, group_strays};
@@ -28,19 +32,25 @@ pub(crate) struct AuditFinding {
     classes: ClassCounts,
     /// Those that fail the audit, by owner.
     groups: BTreeMap<GroupOf, Group>,
+    /// The places of these among all changes, in order.
+    failing: Vec<usize>,
 }
 
 impl AuditFinding {
     /// Judges what a report shows. Owners are read where the verdict may depend on them, or something is found.
-    /// `is_disposable` tells of a path whether it is a cache or the like: another version of what all old roots had alike
-    /// is no news there, since it changes now and then.
-    pub(crate) fn of<'v>(
+    pub(crate) fn of<'v, O: Borrow<Ownerships<'v>>>(
         report: &DiffReport<'_>,
-        options: &AuditOptions,
-        is_disposable: impl Fn(&[u8]) -> bool,
-        read_owners: impl FnOnce() -> Result<Ownerships<'v>>,
+        config: &Config,
+        read_owners: impl FnOnce() -> Result<O>,
     ) -> Result<Self> {
         let mut found = Self { old_roots: report.boots(), ..Self::default() };
+        let options = &config.audit;
+        let catalogue = LazyCell::new(|| config.catalogue());
+        // Another version of a cache that all old roots had alike is no news, since it changes now and then.
+        let is_disposable = |path: &[u8]| {
+            let advice = catalogue.find(path).map(|found| found.entry.advice);
+            matches!(advice, Some(Advice::Forget))
+        };
         let is_news = |row: &DiffRow<'_>| {
             report.is_news(row) && !(row.class == Some(Class::Same) && is_disposable(row.path))
         };
@@ -55,10 +65,11 @@ impl AuditFinding {
             return Ok(found);
         }
         let owners = read_owners()?;
-        found.groups = group_strays(report, &owners, |row, owner| {
+        found.groups = group_strays(report, owners.borrow(), |row, owner| {
             let fails = fails(options, row.path, is_news(row), owner);
             if fails {
                 found.fails.add(new_bytes(row.kind, row.facts));
+                found.failing.push(row.at);
             }
             fails
         });
@@ -86,6 +97,11 @@ impl AuditFinding {
     pub(crate) fn package_titles(&self) -> impl Iterator<Item = String> {
         let of_packages = self.groups.iter().filter(|(of, _)| of.is_of_packages());
         of_packages.map(|(of, group)| of.title(group))
+    }
+
+    /// Whether the change at this place fails the audit.
+    pub(crate) fn fails_at(&self, at: usize) -> bool {
+        self.failing.binary_search(&at).is_ok()
     }
 
     /// What fails the audit, by owner.
@@ -126,7 +142,6 @@ fn fails(options: &AuditOptions, path: &[u8], is_news: bool, owner: Option<&Owne
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
     use std::path::Path;
 
     fn options(audit: &str) -> AuditOptions {

@@ -71,6 +71,14 @@ pub(crate) struct AuditSummary {
     pub(crate) classes: CountByClass,
 }
 
+impl AuditSummary {
+    /// All strays.
+    pub(crate) fn strays(&self) -> Tally {
+        let Self { fails, told, .. } = self;
+        Tally { count: fails.count + told.count, bytes: fails.bytes.saturating_add(told.bytes) }
+    }
+}
+
 /// How an audit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -48,7 +48,7 @@ pub(crate) fn headline(summary: &AuditSummary) -> String {
 }
 
 /// `7 other strays (70 B) are only told. 5 old roots were asked. Of all strays 2 are new, 7 changing.`
-fn describe_told(summary: &AuditSummary) -> String {
+pub(crate) fn describe_told(summary: &AuditSummary) -> String {
     let (fails, Tally { count, bytes }) = (summary.fails.count, summary.told);
     let told = match (count, fails) {
         (0, 0) => "Nothing is stray. ".to_string(),

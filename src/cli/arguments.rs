@@ -120,6 +120,12 @@ pub enum Command {
     /// shows, and told to the journal.
     #[command(after_long_help = help::AUDIT)]
     Audit(Later<Audit>),
+    /// Write a page for a browser: what is new, the boots, and each change with all that is known of it
+    ///
+    /// The page is one file that needs no network. Only its owner can read it, since it names paths of all users. With
+    /// `--fleet` it is about many machines, by the records that were collected from them.
+    #[command(after_long_help = help::REPORT)]
+    Report(Later<Report>),
     /// Tell what each former root lost, or which versions of a path there are
     ///
     /// Goes through all old roots, the oldest first, and live: how long each lived and in how many boots,
@@ -342,6 +348,19 @@ pub struct Audit {
     /// Give up, with exit code 2, when this took so many seconds
     #[arg(long, value_name = "SECONDS", conflicts_with = "records")]
     pub(crate) within: Option<u64>,
+}
+
+/// The arguments of `report`.
+#[derive(Args, Debug)]
+pub struct Report {
+    #[command(flatten)]
+    pub(crate) root: Root,
+    /// Write the page to FILE, in one piece; `-`: to standard output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) html: PathBuf,
+    /// Tell of the machines whose records are in DIR, as NAME.jsonl or NAME/….jsonl
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "root")]
+    pub(crate) fleet: Option<PathBuf>,
 }
 
 /// The arguments of `doctor`.

@@ -182,6 +182,17 @@ long_help!(AUDIT, AUDIT_EXAMPLES, AUDIT_CODES,
     }
 );
 
+long_help!(REPORT, REPORT_EXAMPLES, REPORT_CODES,
+    examples {
+        "blankroot report --html report.html": "This machine, as a page",
+        "blankroot report --fleet /srv/records --html fleet.html": "All machines whose records were collected there",
+    }
+    codes {
+        0: "the page was written",
+        2: "it could not be told, or the page could not be written",
+    }
+);
+
 long_help!(HISTORY, HISTORY_EXAMPLES, HISTORY_CODES,
     examples {
         "blankroot history": "The lives of the root, and what each of them lost",
@@ -260,6 +271,7 @@ pub(crate) const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
     ("diff", DIFF_CODES),
     ("explain", EXPLAIN_CODES),
     ("audit", AUDIT_CODES),
+    ("report", REPORT_CODES),
     ("history", HISTORY_CODES),
     ("status", STATUS_CODES),
     ("doctor", DOCTOR_CODES),
@@ -280,6 +292,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("diff", DIFF_EXAMPLES),
     ("explain", EXPLAIN_EXAMPLES),
     ("audit", AUDIT_EXAMPLES),
+    ("report", REPORT_EXAMPLES),
     ("history", HISTORY_EXAMPLES),
     ("status", STATUS_EXAMPLES),
     ("doctor", DOCTOR_EXAMPLES),

@@ -20,6 +20,7 @@ use crate::evidence::digest_command;
 use crate::explain::explain_command;
 use crate::history::history_command;
 use crate::persist::{apply, forget, keep, unkeep};
+use crate::report::report_command;
 use crate::restore::restore_command;
 use crate::{doctor, ui};
 
@@ -42,6 +43,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Diff(args) => command::run(cli, args),
         Command::Explain(args) => explain_command::run(cli, args),
         Command::Audit(args) => audit_command::run(cli, args),
+        Command::Report(args) => report_command::run(cli, args),
         Command::History(args) => history_command::run(cli, args),
         Command::Status(args) => status::run(cli, args),
         Command::Doctor(args) => doctor::run(cli, args),

@@ -112,7 +112,7 @@ pub(crate) struct DiffRow<'a> {
     /// What old roots tell of it; `None` where there are none.
     pub(crate) class: Option<Class>,
     /// Its place among all changes.
-    at: usize,
+    pub(crate) at: usize,
 }
 
 impl DiffReport<'_> {

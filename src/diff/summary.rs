@@ -69,6 +69,11 @@ impl Summary {
         self.kinds[kind_slot(kind)]
     }
 
+    /// The word for each verdict, with how many have it, and their bytes.
+    pub(crate) fn by_verdict(&self) -> impl Iterator<Item = (&'static str, Tally)> {
+        VERDICTS.into_iter().map(|verdict| (verdict.word(), self.verdict(verdict)))
+    }
+
     /// How many with this verdict, and their bytes.
     pub(crate) fn verdict(&self, verdict: Verdict) -> Tally {
         self.verdicts[verdict_slot(verdict)]

@@ -15,7 +15,7 @@ use crate::evidence::classes::Class;
 use crate::explain::explanation::{Explanation, Here, NextStep};
 use crate::history::history_text::{describe_end, describe_state, name_of};
 use crate::history::path_versions::RootOfHistory;
-use crate::owners::Certainty;
+use crate::owners::{Certainty, Ownership};
 use crate::ui::colours::{QUIET, STRONG, Style};
 use crate::ui::figures;
 
@@ -36,45 +36,46 @@ where
             writeln!(out)?;
         }
         writeln!(out, "{}", style.paint(STRONG, &explanation.path))?;
-        let mut line = |label: &str, text: &dyn Display| -> io::Result<()> {
-            writeln!(out, "  {}  {text}", style.paint(QUIET, format_args!("{label:<8}")))
-        };
-        line("is", &describe_here(explanation.here))?;
-        if let Some((verdict, rule)) = &explanation.verdict {
-            let word = style.paint(style_of_verdict(*verdict), verdict.word());
-            let why = rule.clone().unwrap_or_else(|| "nobody has decided about it".to_string());
-            line("verdict", &format_args!("{word}: {why}"))?;
+        for (label, text) in lines_of(explanation, style) {
+            writeln!(out, "  {}  {text}", style.paint(QUIET, format_args!("{label:<8}")))?;
         }
-        if let Some(below) = describe_below(explanation) {
-            line("below", &below)?;
-        }
-        match &explanation.owner {
-            Some(ownership) => {
-                let (owner, certainty) = (&ownership.owner, ownership.certainty.word());
-                let how = ownership.how.text();
-                let what = match ownership.certainty {
-                    Certainty::Directory => "a directory around it",
-                    Certainty::Exact | Certainty::Likely => "it",
-                };
-                line("owner", &format_args!("{owner} ({certainty}: {what} {how})"))?;
-            }
-            None => line("owner", &"nothing tells")?,
-        }
-        if let Some((class, asked)) = explanation.class {
-            line("class", &describe_class(class, asked))?;
-        }
-        if let Some(known) = &explanation.known {
-            let place = match known.named == explanation.path {
-                true => String::new(),
-                false => format!("in {}, ", known.named),
-            };
-            let source = known.source.as_ref().map(|s| format!(" ({s})")).unwrap_or_default();
-            line("known as", &format_args!("{place}{}{source}", known.what))?;
-        }
-        line("advice", &describe_next_step(&explanation.next_step()))?;
         write_roots(explanation, of, style, now, &mut out)?;
     }
     out.flush()
+}
+
+/// What is said of a path, each with its label.
+pub(crate) fn lines_of(explanation: &Explanation, style: &Style) -> Vec<(&'static str, String)> {
+    let mut lines = vec![("is", describe_here(explanation.here))];
+    if let Some((verdict, rule)) = &explanation.verdict {
+        let word = style.paint(style_of_verdict(*verdict), verdict.word());
+        let why = rule.as_deref().unwrap_or("nobody has decided about it");
+        lines.push(("verdict", format!("{word}: {why}")));
+    }
+    lines.extend(describe_below(explanation).map(|below| ("below", below)));
+    lines.push(("owner", describe_owner(explanation.owner.as_ref())));
+    lines.extend(explanation.class.map(|(class, asked)| ("class", describe_class(class, asked))));
+    if let Some(known) = &explanation.known {
+        let place = match known.named == explanation.path {
+            true => String::new(),
+            false => format!("in {}, ", known.named),
+        };
+        let source = known.source.as_ref().map(|s| format!(" ({s})")).unwrap_or_default();
+        lines.push(("known as", format!("{place}{}{source}", known.what)));
+    }
+    lines.push(("advice", describe_next_step(&explanation.next_step())));
+    lines
+}
+
+fn describe_owner(ownership: Option<&Ownership>) -> String {
+    let Some(Ownership { owner, certainty, how }) = ownership else {
+        return "nothing tells".to_string();
+    };
+    let what = match certainty {
+        Certainty::Directory => "a directory around it",
+        Certainty::Exact | Certainty::Likely => "it",
+    };
+    format!("{owner} ({}: {what} {})", certainty.word(), how.text())
 }
 
 /// What each root had there.

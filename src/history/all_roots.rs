@@ -172,12 +172,18 @@ impl<'a> AllRoots<'a> {
         Life::read(self.old_dir()?, &tree.id).ok().flatten()
     }
 
-    /// What each root lost, the oldest first, and what live has to lose.
-    pub(crate) fn lives(&self) -> Result<Vec<RootLife>> {
+    /// What each root lost, the oldest first, and what live, whose changes are given, has to lose. The digest of each
+    /// former root is shown to `see`.
+    pub(crate) fn lives(
+        &self,
+        in_live: &Changes,
+        mut see: impl FnMut(&Digest),
+    ) -> Result<Vec<RootLife>> {
         let catalogue = self.config.catalogue();
         let mut finder = LossFinder::new(self.config, &catalogue);
         let (mut lives, mut ended_before) = (Vec::new(), None);
         self.go_through_former(|FormerRoot { name, began, ended, .. }, digest| {
+            see(&digest);
             let boots = Some(digest.header().boots.len()).filter(|boots| *boots > 0);
             let (name, lost) = (Some(name), finder.judge(&digest.changes()).loss);
             finder.add_root(digest);
@@ -190,12 +196,11 @@ impl<'a> AllRoots<'a> {
             Before::Boots(_) => Some(1),
         };
         let boots = boots.filter(|boots| *boots > 0);
-        // No later root is compared with live, so that nothing in it has to be read.
-        let changes = self.changes_in_live()?;
         // A machine may have been off between two boots.
         let set_aside = ended_before.filter(|_| self.blank().is_some());
         let began = self.live.created.or(set_aside);
-        let lost = finder.judge(&changes).loss;
+        // No later root is compared with live, so that nothing in it has to be read.
+        let lost = finder.judge(in_live).loss;
         lives.push(RootLife { name: None, began, ended: None, boots, lost });
         Ok(lives)
     }

@@ -22,7 +22,7 @@ pub(crate) fn run(cli: &Cli, args: &History) -> Result<ExitCode, Failure> {
     let roots = AllRoots::gather(backend.as_ref(), &config, root)?;
     let (out, style) = (io::stdout().lock(), ui::style_of_output(cli));
     if paths.is_empty() {
-        let lives = roots.lives()?;
+        let lives = roots.lives(&roots.changes_in_live()?, |_| {})?;
         match args.format {
             Format::Json => history_json::write_lives_json(&lives, out)?,
             Format::Human => history_text::write_lives(&lives, &style, &Local::now(), out)?,

@@ -6,3 +6,4 @@ pub(crate) mod history_json;
 pub(crate) mod history_text;
 pub(crate) mod path_versions;
 pub(crate) mod root_lives;
+pub(crate) mod row_versions;

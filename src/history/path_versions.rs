@@ -75,7 +75,7 @@ impl VersionCounter {
             if !is_within(row.path, path.as_bytes()) {
                 continue;
             }
-            is_unread |= row.kind != ChangeKind::Removed && !row.content.is_whole();
+            is_unread |= !is_read(&row);
             hash_row(&mut hasher, &row);
             if row.kind != ChangeKind::Removed {
                 bytes = bytes.saturating_add(content_bytes(&row.facts));
@@ -99,6 +99,17 @@ impl VersionCounter {
         });
         PathState::Differs(PathVersion { number, own, target, below, bytes, is_unread })
     }
+}
+
+/// What makes the version of a path by itself, without what is below it; `None` if not all of it was read.
+pub(crate) fn own_version(row: &DigestRow<'_>) -> Option<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new();
+    hash_row(&mut hasher, row);
+    is_read(row).then(|| *hasher.finalize().as_bytes())
+}
+
+fn is_read(row: &DigestRow<'_>) -> bool {
+    row.kind == ChangeKind::Removed || row.content.is_whole()
 }
 
 /// Adds all that makes a version; times do not.

@@ -6,6 +6,7 @@ pub(crate) mod figures;
 #[cfg(test)]
 pub(crate) mod json_schema;
 pub(crate) mod json_value;
+pub(crate) mod output_file;
 pub(crate) mod progress;
 
 use std::fmt::Display;

@@ -214,15 +214,18 @@ impl<'s> Machine<'s> {
         let words: Vec<&OsStr> = by.iter().map(AsRef::as_ref).chain([program]).collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).args(args).env_clear().stdin(Stdio::null());
-        let without_host =
-            ["audit", "diff", "digest", "explain", "forget", "history", "restore", "unkeep"];
+        let without_host = [
+            "audit", "diff", "digest", "explain", "forget", "history", "report", "restore",
+            "unkeep",
+        ];
         let names_host = args.iter().any(|arg| arg.as_ref() == "--host");
         if !names_host && !without_host.iter().any(|without| name == *without) {
             command.arg("--host").arg(self.host.path());
         }
         let of_live =
             !["rollback", "expire", "hold", "digest"].iter().any(|without| name == *without);
-        if of_live && !args.iter().any(|arg| arg.as_ref() == "--root") {
+        let elsewhere = ["--root", "--fleet"];
+        if of_live && !args.iter().any(|arg| elsewhere.iter().any(|other| arg.as_ref() == *other)) {
             command.arg("--root").arg(self.live());
         }
         // Where tests run, something outside of their container may hide from them.

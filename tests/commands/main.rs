@@ -4,6 +4,7 @@
 mod apply;
 mod audit;
 mod boot_status;
+mod browser;
 mod doctor;
 mod early;
 mod evidence;
@@ -24,6 +25,7 @@ mod published_schemas;
 mod reading;
 mod refusals;
 mod renaming;
+mod report;
 mod restore;
 mod rollback;
 mod running;
