@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use vm_tests::console::quoted;
 use vm_tests::namespaces::Namespaces;
 use vm_tests::server_lives::{DAY_OF_WORK, NEWCOMER};
@@ -40,6 +42,7 @@ impl Told {
         let groups: Vec<_> = groups.map(str::to_string).collect();
         let shown = system.run("blankroot diff -0").split('\0').map(str::to_string).collect();
         print!("{life}: {} groups\n{}", groups.len(), quoted(&by_owner));
+        print_row(system, life, groups.len());
         Self { groups, by_owner, shown }
     }
 
@@ -59,6 +62,22 @@ impl Told {
         let hidden: Vec<_> = paths.into_iter().filter(|path| !self.shown.contains(*path)).collect();
         assert!(hidden.is_empty(), "{hidden:?} is hidden, and this is shown: {:#?}", self.shown);
     }
+}
+
+/// A row of the table in docs/explanation/evidence.md.
+fn print_row(system: &mut Namespaces, life: &str, groups: usize) {
+    let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let diff = parse(&system.run("blankroot diff --format json"));
+    let audit = parse(&system.try_run("blankroot audit --dry-run --format json").text);
+    let count = |verdict: &str| diff["summary"]["verdicts"][verdict]["count"].to_string();
+    let changes = diff["changes"].as_array().unwrap().len();
+    let (strays, regenerated) = (count("stray"), count("regenerated"));
+    let fails = &audit["event"]["audit"]["fails"]["count"];
+    let decided = diff["changes"].as_array().unwrap().iter();
+    let decided = decided.filter(|row| row["verdict"] == "kept" || row["verdict"] == "forgotten");
+    let decided: Vec<_> = decided.map(|row| &row["path"]["text"]).collect();
+    println!("kept or forgotten: {decided:?}");
+    println!("row: | {life} | {changes} | {regenerated} | {strays} | {groups} | {fails} |");
 }
 
 /// Waits until it is written down that this boot came and who has what open, and each old root has its digest.
