@@ -18,6 +18,37 @@ mod server {
     }
 }
 
+const DNF_HOOK: &str = include_str!("../../hooks/dnf.action");
+const PACMAN_HOOK: &str = include_str!("../../hooks/pacman.hook");
+
+const DNF_INSTALLS: &str = "set -ex
+cd /tmp
+cat >hello.spec <<'END'
+Name: hello-dnf
+Version: 1
+Release: 1
+Summary: A package
+License: MIT
+BuildArch: noarch
+%description
+A package.
+%install
+install -D /etc/hostname %{buildroot}/opt/hello-dnf/file
+%files
+/opt/hello-dnf
+END
+rpmbuild --quiet --define '_topdir /tmp/rpmbuild' -bb hello.spec
+# Its plugin `local` wants createrepo.
+dnf --assumeyes --disableplugin=local --disablerepo='*' install rpmbuild/RPMS/noarch/hello-dnf-1-1.noarch.rpm";
+
+const PACMAN_INSTALLS: &str = "set -ex
+mkdir -p /tmp/hello-pacman/opt/hello-pacman
+cd /tmp/hello-pacman
+echo hello >opt/hello-pacman/file
+printf 'pkgname = hello-pacman\\npkgbase = hello-pacman\\npkgver = 1-1\\npkgdesc = A package\\nsize = 6\\narch = any\\n' >.PKGINFO
+tar -cf /tmp/hello-pacman-1-1-any.pkg.tar .PKGINFO opt
+pacman --noconfirm -U /tmp/hello-pacman-1-1-any.pkg.tar";
+
 const AUDIT: &str = "9acc9bd4b3364b64897470d9a4b5e61b";
 
 fn parse(text: &str) -> Value {
@@ -76,6 +107,7 @@ fn every_event_has_its_audit_and_all_that_is_told_of_one_agrees() {
 
     begin_boot(&mut system);
     expect_lost(&mut system, &record);
+    expect_other_managers_tell(&mut system);
     system.shut_down();
 }
 
@@ -91,6 +123,27 @@ fn expect_packages_told_once(system: &mut Namespaces) {
     assert_eq!(again.matches("the next boot undoes this").count(), 1, "{again}");
     let records = records(system);
     assert_eq!(audits_at(&records, "packages"), 2, "{records:#?}");
+}
+
+/// So do dnf and pacman, with the hooks that their own systems get, of a package that the root's own database has too.
+fn expect_other_managers_tell(system: &mut Namespaces) {
+    let hooks = [
+        ("/etc/dnf/plugins/post-transaction-actions.d/blankroot.action", DNF_HOOK),
+        ("/usr/share/libalpm/hooks/blankroot.hook", PACMAN_HOOK),
+    ];
+    system.run("set -ex\napt-get --yes --no-install-recommends install /persist/managers/*.deb");
+    for (place, hook) in hooks {
+        system.run(&format!("mkdir -p $(dirname {place})\ncat >{place} <<'END'\n{hook}END"));
+    }
+    for (manager, install) in [("dnf", DNF_INSTALLS), ("pacman", PACMAN_INSTALLS)] {
+        let said = system.run(install);
+        print!("{}", quoted(&said));
+        // It names the first of all packages that blank has not.
+        let told = said.matches(": the next boot undoes this").count();
+        assert_eq!(told, 1, "{manager}: {said}");
+        let found = system.run(&format!("blankroot explain /opt/hello-{manager}/file"));
+        assert!(found.contains(&format!("package hello-{manager} (exact")), "{found}");
+    }
 }
 
 /// The text, the record, the journal, the metrics and the login message have the same counts.
