@@ -129,7 +129,7 @@ pub(crate) fn describe_state(state: &PathState) -> String {
 }
 
 /// `version 2: modified, 0644 0:0, 312 B`.
-fn describe_version(version: &PathVersion) -> String {
+pub(crate) fn describe_version(version: &PathVersion) -> String {
     let mut parts = Vec::new();
     if let Some((kind, facts)) = &version.own {
         parts.push(kind.word().to_string());

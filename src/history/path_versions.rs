@@ -108,6 +108,13 @@ pub(crate) fn own_version(row: &DigestRow<'_>) -> Option<[u8; 32]> {
     is_read(row).then(|| *hasher.finalize().as_bytes())
 }
 
+/// The version of a path by itself.
+pub(crate) fn version_of_row(row: &DigestRow<'_>, number: usize) -> PathVersion {
+    let bytes = if row.kind == ChangeKind::Removed { 0 } else { content_bytes(&row.facts) };
+    let (own, target) = (Some((row.kind, row.facts)), row.target.to_vec());
+    PathVersion { number, own, target, below: 0, bytes, is_unread: !is_read(row) }
+}
+
 fn is_read(row: &DigestRow<'_>) -> bool {
     row.kind == ChangeKind::Removed || row.content.is_whole()
 }

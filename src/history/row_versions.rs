@@ -1,22 +1,24 @@
 //! The versions of many paths at once, each by itself alone: without what is below it. Pure.
 
+use std::rc::Rc;
+
 use dirfd::Changes;
 
 use crate::evidence::digest::Digest;
-use crate::history::path_versions::own_version;
+use crate::history::path_versions::{PathVersion, own_version, version_of_row};
 
-/// What each root had at a path, in their order: the number of a version, 0 where it was as in blank, or `None` where it
-/// was not read.
-pub(crate) type PathVersions = Vec<Option<usize>>;
+/// What each root had at a path, in their order; `None` where it was as in blank, or where a root that starts empty had
+/// nothing.
+pub(crate) type RowStates = Vec<Option<Rc<PathVersion>>>;
 
 /// What roots had at each of many paths.
 #[derive(Debug)]
 pub(crate) struct RowVersions {
-    /// Sorted.
-    paths: Vec<Vec<u8>>,
-    /// The versions of each, in the order in which they were met.
-    met: Vec<Vec<[u8; 32]>>,
-    states: Vec<PathVersions>,
+    /// Sorted, each with its place among the changes.
+    paths: Vec<(usize, Vec<u8>)>,
+    /// Of each the versions that were met; `None` for one that was not read, which is no other root's.
+    met: Vec<Vec<Option<[u8; 32]>>>,
+    states: Vec<RowStates>,
 }
 
 impl RowVersions {
@@ -26,7 +28,7 @@ impl RowVersions {
         let mut paths = Vec::new();
         while let Some((path, ..)) = cursor.next_row() {
             if places.next_if(|place| **place == at).is_some() {
-                paths.push(path.to_vec());
+                paths.push((at, path.to_vec()));
             }
             at += 1;
         }
@@ -38,27 +40,29 @@ impl RowVersions {
     pub(crate) fn add_root(&mut self, digest: &Digest) {
         let (mut rows, mut at) = (digest.cursor(), 0);
         while let Some(row) = rows.next_row() {
-            while self.paths.get(at).is_some_and(|path| path.as_slice() < row.path) {
-                self.states[at].push(Some(0));
+            while self.paths.get(at).is_some_and(|(_, path)| path.as_slice() < row.path) {
+                self.states[at].push(None);
                 at += 1;
             }
-            if self.paths.get(at).is_some_and(|path| path == row.path) {
-                let state = own_version(&row).map(|version| number_of(version, &mut self.met[at]));
-                self.states[at].push(state);
+            if self.paths.get(at).is_some_and(|(_, path)| path == row.path) {
+                let number = number_of(own_version(&row), &mut self.met[at]);
+                self.states[at].push(Some(Rc::new(version_of_row(&row, number))));
                 at += 1;
             }
         }
-        self.states[at..].iter_mut().for_each(|states| states.push(Some(0)));
+        self.states[at..].iter_mut().for_each(|states| states.push(None));
     }
 
-    /// What the roots had at each path.
-    pub(crate) fn into_states(self) -> Vec<PathVersions> {
-        self.states
+    /// What the last roots, at most so many, had at the change at this place.
+    pub(crate) fn last_states(&self, place: usize, most: usize) -> &[Option<Rc<PathVersion>>] {
+        let found = self.paths.binary_search_by_key(&place, |(at, _)| *at);
+        let states = found.ok().and_then(|at| self.states.get(at)).map_or(&[][..], Vec::as_slice);
+        &states[states.len().saturating_sub(most)..]
     }
 }
 
-fn number_of(version: [u8; 32], met: &mut Vec<[u8; 32]>) -> usize {
-    let known = met.iter().position(|other| *other == version);
+fn number_of(version: Option<[u8; 32]>, met: &mut Vec<Option<[u8; 32]>>) -> usize {
+    let known = met.iter().position(|other| version.is_some() && *other == version);
     1 + known.unwrap_or_else(|| {
         met.push(version);
         met.len() - 1
@@ -74,12 +78,18 @@ mod tests {
     fn each_path_has_one_state_a_root_and_the_same_bytes_are_one_version() {
         let changes = changes_of(&[("a/", 0), ("a/b", 1), ("c", 1), ("d", 1)]);
         let mut versions = RowVersions::of(&changes, &[1, 2, 3]);
-        for held in [[("a/b", 5), ("c", 1)], [("a/b", 6), ("b", 1)], [("a/b", 5), ("d", 0)]] {
+        for held in [[("a/b", 5), ("c", 1)], [("a/b", 6), ("d", 0)], [("a/b", 5), ("d", 3)]] {
             versions.add_root(&digest_of(&held).unwrap());
         }
-        let states = versions.into_states();
-        assert_eq!(states[0], [Some(1), Some(2), Some(1)]);
-        assert_eq!(states[1], [Some(1), Some(0), Some(0)]);
-        assert_eq!(states[2], [Some(0), Some(0), None]);
+        let numbers = |place, most| {
+            let states = versions.last_states(place, most).iter();
+            states.map(|state| state.as_ref().map_or(0, |v| v.number)).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(1, 9), [1, 2, 1]);
+        assert_eq!(numbers(2, 9), [1, 0, 0]);
+        // What was not read is a version that no other root has.
+        assert_eq!(numbers(3, 9), [0, 1, 2]);
+        assert_eq!(numbers(1, 2), [2, 1]);
+        assert_eq!(numbers(0, 9), [0; 0]);
     }
 }

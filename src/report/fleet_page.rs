@@ -21,24 +21,30 @@ use crate::audit::audit_record::{
     AuditSummary, LostSummary, Record, RecordedEvent, RecordedGroups,
 };
 use crate::audit::audit_text::{describe_told, headline};
-use crate::report::page_file::fit_page;
+use crate::report::page_file::{ROOM, write_page};
 use crate::report::page_groups::{PageGroups, text_of};
 use crate::ui;
+use crate::ui::figures;
 
 /// Maximum size in bytes of one machine's records.
 const LARGEST: u64 = 64 << 20;
 /// Maximum number of audits and of former roots of one machine, the youngest, that are shown.
-const EVENTS: usize = 100;
+const EVENTS: usize = 30;
+/// Maximum number of machines in one file, so that none makes others hard to find.
+const MACHINES: usize = 8;
+/// Maximum size in bytes of what was found on one machine, by owner; of all together about [`ROOM`] where that is more.
+const LARGEST_FINDING: usize = 64 << 10;
+const LEAST_FINDING: usize = 1 << 10;
 const EXTENSION: &str = "jsonl";
 
 #[derive(Debug, Serialize)]
-struct FleetPage<'m> {
+struct FleetPage {
     kind: &'static str,
     made: DateTime<Utc>,
     program: &'static str,
-    machines: Vec<PageMachine<'m>>,
+    machines: Vec<PageMachine>,
     /// Of files that could not be read as a whole.
-    problems: &'m [String],
+    problems: Vec<String>,
 }
 
 /// What is known of one machine.
@@ -52,14 +58,13 @@ struct MachineRecords {
 
 /// The same as it is shown.
 #[derive(Debug, Serialize)]
-struct PageMachine<'m> {
+struct PageMachine {
     host: String,
     /// The file that its records were in.
     file: String,
+    /// Null of all these where it was never audited. The last audit:
     headline: Option<String>,
     told: Option<String>,
-    /// The last one.
-    audit: Option<&'m AuditSummary>,
     time: Option<DateTime<Utc>>,
     /// Of each audit when it was, and how many strays failed it and were told.
     audits: Vec<(DateTime<Utc>, u64, u64)>,
@@ -80,18 +85,14 @@ pub(crate) fn write_fleet_page(dir: &Path) -> Result<String> {
             .hint("copy each machine's `<storage>/.blankroot/records.jsonl` there as NAME.jsonl"));
     }
     problems.iter().for_each(ui::report_warning);
-    let made = Utc::now();
-    // Groups are the longest part of each machine, and take as much as they may have of their share.
-    fit_page(|room| {
-        let share = room / machines.len().max(1);
-        let shown = machines.iter().map(|((host, file), records)| records.show(host, file, share));
-        Ok(FleetPage {
-            kind: "fleet",
-            made,
-            program: env!("CARGO_PKG_VERSION"),
-            machines: shown.collect(),
-            problems: &problems,
-        })
+    let share = (ROOM / machines.len().max(1)).clamp(LEAST_FINDING, LARGEST_FINDING);
+    let shown = machines.iter().map(|((host, file), records)| records.show(host, file, share));
+    write_page(&FleetPage {
+        kind: "fleet",
+        made: Utc::now(),
+        program: env!("CARGO_PKG_VERSION"),
+        machines: shown.collect(),
+        problems,
     })
 }
 
@@ -103,16 +104,17 @@ fn read_machines(dir: &Path) -> Result<(Machines, Vec<String>)> {
     let (mut machines, mut problems) = (Machines::new(), Vec::new());
     for file in find_files(&opened, &mut problems).map_err(failed)? {
         // What another machine sent may be a link to anything.
-        let read = atomic_file::read_up_to(opened.as_fd(), &file, LARGEST);
-        let problem = match read {
-            Ok(bytes) => match add_records(&bytes, &file, &mut machines) {
-                0 => continue,
-                1 => "a line in it is no record".to_string(),
-                lines => format!("{lines} lines in it are no records"),
-            },
-            Err(why) => format!("it cannot be read: {}", describe(&why)),
-        };
-        problems.push(format!("{}: {problem}", Escaped::of_path(&file)));
+        match atomic_file::read_up_to(opened.as_fd(), &file, LARGEST) {
+            Ok(bytes) => {
+                let found = add_records(&bytes, &file, &mut machines);
+                problems
+                    .extend(found.iter().map(|why| format!("{}: {why}", Escaped::of_path(&file))));
+            }
+            Err(why) => {
+                let why = describe(&why);
+                problems.push(format!("{}: it cannot be read: {why}", Escaped::of_path(&file)));
+            }
+        }
     }
     Ok((machines, problems))
 }
@@ -156,44 +158,60 @@ fn is_of_records(name: &OsStr) -> bool {
     Path::new(name).extension() == Some(OsStr::new(EXTENSION))
 }
 
-/// Returns how many lines are no records.
-fn add_records(bytes: &[u8], file: &Path, machines: &mut Machines) -> u64 {
-    let mut passed_over = 0;
+/// Returns what of it is not shown, and why.
+fn add_records(bytes: &[u8], file: &Path, machines: &mut Machines) -> Vec<String> {
+    let (mut unread, mut of_more) = (0, 0);
+    let mut in_file = BTreeMap::<String, MachineRecords>::new();
     for line in bytes.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
         let Some(record) = Record::parse(line) else {
-            passed_over += 1;
+            unread += 1;
             continue;
         };
-        let host = record.host.unwrap_or_else(|| file.with_extension("").display().to_string());
-        let machine = machines.entry((text_of(&host), file.to_path_buf())).or_default();
+        let host = match &record.host {
+            Some(host) => text_of(host),
+            None => Escaped::of_path(&file.with_extension("")).to_string(),
+        };
+        if in_file.len() == MACHINES && !in_file.contains_key(&host) {
+            of_more += 1;
+            continue;
+        }
+        let machine = in_file.entry(host).or_default();
         match record.event {
             RecordedEvent::Audit(audit) => {
+                // Clocks may go back, and files be put together in any order.
+                if machine.audits.iter().all(|(time, _)| *time <= record.time) {
+                    machine.groups = record.groups;
+                }
                 machine.audits.push((record.time, audit));
-                machine.groups = record.groups;
             }
             RecordedEvent::Lost(lost) => machine.lost.push(lost),
         }
     }
-    passed_over
+    for machine in in_file.values_mut() {
+        machine.audits.sort_by_key(|(time, _)| *time);
+    }
+    machines.extend(in_file.into_iter().map(|(host, found)| ((host, file.to_path_buf()), found)));
+    let lines = |count, what: &str| {
+        (count > 0).then(|| format!("{} in it {what}", figures::count_noun(count, "line", "lines")))
+    };
+    let unread = lines(unread, "not read: no records of this version");
+    let of_more = lines(of_more, &format!("of more than {MACHINES} machines left out"));
+    unread.into_iter().chain(of_more).collect()
 }
 
 impl MachineRecords {
-    fn show(&self, host: &str, file: &Path, share: usize) -> PageMachine<'_> {
+    fn show(&self, host: &str, file: &Path, share: usize) -> PageMachine {
         let last = self.audits.last();
-        let audit = last.map(|(_, audit)| audit);
-        let events = EVENTS.min(share / 64);
-        let recent = |all: usize| all.saturating_sub(events);
-        let audits = self.audits.iter().skip(recent(self.audits.len()));
-        let lost = self.lost.iter().skip(recent(self.lost.len()));
+        let audits = self.audits.iter().skip(self.audits.len().saturating_sub(EVENTS));
+        let lost = self.lost.iter().skip(self.lost.len().saturating_sub(EVENTS));
         PageMachine {
             host: host.to_string(),
-            file: Escaped::of_path(file).to_string(),
-            headline: audit.map(headline),
-            told: audit.map(describe_told),
-            audit,
+            file: text_of(&Escaped::of_path(file).to_string()),
+            headline: last.map(|(_, audit)| headline(audit)),
+            told: last.map(|(_, audit)| text_of(&describe_told(audit))),
             time: last.map(|(time, _)| *time),
             audits: audits.map(|(time, a)| (*time, a.fails.count, a.told.count)).collect(),
-            news: audit.map(|_| PageGroups::within(&self.groups, share)),
+            news: last.map(|_| PageGroups::within(&self.groups, share)),
             lost: lost
                 .map(|l| (text_of(&l.root), l.ended, l.strays.count, l.strays.bytes))
                 .collect(),

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use backends::Backend;
 use chrono::{DateTime, Utc};
+use dirfd::Result;
 use dirfd::path::Escaped;
-use dirfd::{Changes, Result};
 use serde::Serialize;
 
 use crate::audit::audit_finding::AuditFinding;
@@ -20,8 +20,8 @@ use crate::diff::summary::{Summary, Tally};
 use crate::evidence::ask_old_roots::AskedRoots;
 use crate::history::all_roots::AllRoots;
 use crate::history::root_lives::RootLife;
-use crate::history::row_versions::{PathVersions, RowVersions};
-use crate::report::page_file::fit_page;
+use crate::history::row_versions::RowVersions;
+use crate::report::page_file::{ROOM, fit_page};
 use crate::report::page_groups::{PageGroups, text_of};
 use crate::report::page_rows::{ChosenRows, PageRows};
 use crate::ui;
@@ -29,12 +29,14 @@ use crate::ui::json_value::ByWord;
 
 /// Maximum number of former roots, the youngest, that are shown.
 const ROOTS: usize = 200;
+/// Maximum number of bytes of what is new, by owner.
+const ROOM_OF_GROUPS: usize = 128 << 10;
 /// Maximum number of characters of a path among the facts of a root.
 const SHORT: usize = 200;
 
 /// The page of the machine whose root is at `root`.
 #[derive(Debug, Serialize)]
-struct MachinePage {
+struct MachinePage<'r> {
     kind: &'static str,
     host: Option<String>,
     made: DateTime<Utc>,
@@ -48,7 +50,7 @@ struct MachinePage {
     verdicts: ByWord<Verdict, Tally>,
     news: PageGroups,
     /// The oldest first, live last.
-    roots: Vec<PageRoot>,
+    roots: &'r [PageRoot],
     table: PageRows,
 }
 
@@ -97,10 +99,15 @@ pub(crate) fn write_machine_page(
     let audit = finding.summary(None, None);
     let of = RecordedWhere::of_machine(root, Utc::now());
     let catalogue = config.catalogue();
+    let strays = Summary::of(&report);
+    let first = ChosenRows::of(&report, &finding, ROOM);
+    let mut versions = RowVersions::of(&diff.changes, &first.places);
+    let roots = AllRoots::gather(backend, config, root)?;
+    let roots = roots_of(roots.lives(&diff.changes, |digest| versions.add_root(digest))?, &audit);
     fit_page(|room| {
+        // With less room they are some of the first ones.
         let chosen = ChosenRows::of(&report, &finding, room);
-        let (lives, versions) = look_at_roots(backend, config, root, &diff.changes, &chosen)?;
-        Ok(MachinePage {
+        MachinePage {
             kind: "machine",
             host: of.host.as_deref().map(text_of),
             made: of.time,
@@ -109,26 +116,12 @@ pub(crate) fn write_machine_page(
             headline: headline(&audit),
             told: describe_told(&audit),
             audit: audit.clone(),
-            verdicts: Summary::of(&report).by_verdict().collect(),
-            news: PageGroups::within(&RecordedGroups::of(finding.groups()), room),
-            roots: roots_of(lives, &audit),
-            table: PageRows::of(&report, &chosen, &finding, &owners, &catalogue, versions),
-        })
+            verdicts: strays.by_verdict().collect(),
+            news: PageGroups::within(&RecordedGroups::of(finding.groups()), ROOM_OF_GROUPS),
+            roots: &roots,
+            table: PageRows::of(&report, &chosen, &finding, &owners, &catalogue, &versions),
+        }
     })
-}
-
-/// What each root lost, and what former ones had at each of these changes.
-fn look_at_roots(
-    backend: &dyn Backend,
-    config: &Config,
-    root: &Path,
-    changes: &Changes,
-    chosen: &ChosenRows,
-) -> Result<(Vec<RootLife>, Vec<PathVersions>)> {
-    let mut versions = RowVersions::of(changes, &chosen.places);
-    let roots = AllRoots::gather(backend, config, root)?;
-    let lives = roots.lives(changes, |digest| versions.add_root(digest))?;
-    Ok((lives, versions.into_states()))
 }
 
 fn roots_of(lives: Vec<RootLife>, audit: &AuditSummary) -> Vec<PageRoot> {

@@ -1,8 +1,6 @@
 //! One file for a browser: data, the program that shows it, and a policy by which nothing else can run or be loaded.
 //! Pure.
 
-use std::io;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use dirfd::{Error, Result};
@@ -22,27 +20,29 @@ const SCRIPT: &str = concat!(
     include_str!("page/start.js"),
 );
 
-/// Maximum size in bytes of a page.
-pub(crate) const LARGEST: usize = 2_000_000;
+/// Maximum size in bytes of the page of a machine.
+const LARGEST: usize = 2_000_000;
 /// Of that, about what its longest list may have.
-const ROOM: usize = 1_600_000;
+pub(crate) const ROOM: usize = 1_700_000;
 
-/// The page that `data` makes of a longest list of so many bytes: as many as one page has room for.
-pub(crate) fn fit_page<T: Serialize>(mut data: impl FnMut(usize) -> Result<T>) -> Result<String> {
+/// The page of what `data` tells with a longest list of so many bytes: at first [`ROOM`], and less where the page becomes
+/// too large.
+pub(crate) fn fit_page<T: Serialize>(data: impl Fn(usize) -> T) -> Result<String> {
     let mut room = ROOM;
     loop {
-        let page = write_page(&data(room)?).map_err(|why| Error::io("write the page", why))?;
-        // Names of bytes that are no text take several times their size.
+        let page = write_page(&data(room))?;
         if page.len() <= LARGEST || room == 0 {
             return Ok(page);
         }
-        room /= 2;
+        room = room.saturating_sub(ROOM / 8);
     }
 }
 
 /// The file. What a name holds cannot end the data: `<` stands there in no other way than as `\u003c`.
-fn write_page(data: &impl Serialize) -> io::Result<String> {
-    let data = serde_json::to_string(data)?.replace('<', "\\u003c");
+pub(crate) fn write_page(data: &impl Serialize) -> Result<String> {
+    let data = serde_json::to_string(data);
+    let data = data.map_err(|why| Error::io("write the page", why))?;
+    let data = data.replace('<', "\\u003c");
     let policy = format!(
         "default-src 'none'; script-src '{}'; style-src '{}'; base-uri 'none'; form-action 'none'",
         hash_source(SCRIPT),

@@ -9,7 +9,7 @@ use crate::audit::audit_record::{CountByClass, RecordedGroup, RecordedGroups};
 const GROUPS: usize = 100;
 const TOPMOST: usize = 20;
 /// About what a name has beside it, in bytes.
-const BESIDE_NAME: usize = 120;
+const BESIDE_NAME: usize = 40;
 
 /// Groups, and what is not shown.
 #[derive(Debug, Serialize)]
@@ -33,51 +33,56 @@ struct PageGroup {
 struct PageTop(String, u64, u64);
 
 impl PageGroups {
-    /// As many of them as take about `room` bytes.
-    pub(crate) fn within(recorded: &RecordedGroups, mut room: usize) -> Self {
-        let mut fits = |bytes: usize| {
-            let left = room.checked_sub(bytes + BESIDE_NAME);
-            room = left.unwrap_or_default();
-            left.is_some()
-        };
-        let mut groups = Vec::new();
-        for group in recorded.groups.iter().take(GROUPS) {
-            let title = text_of(&group.title);
-            if !fits(title.len()) {
-                break;
-            }
-            groups.push(PageGroup::of(group, title, &mut fits));
+    /// As much of them as takes about `room` bytes. Each has its share, so that nobody's long names hide what others have.
+    pub(crate) fn within(recorded: &RecordedGroups, room: usize) -> Self {
+        let shown = recorded.groups.len().min(GROUPS);
+        let share = room / shown.max(1);
+        let groups = recorded.groups.iter().take(shown).map(|group| PageGroup::of(group, share));
+        let cut = (recorded.groups.len() - shown) as u64;
+        Self {
+            groups: groups.collect(),
+            groups_left_out: recorded.groups_left_out.saturating_add(cut),
         }
-        let cut = recorded.groups.len() - groups.len();
-        Self { groups_left_out: recorded.groups_left_out + cut as u64, groups }
     }
 }
 
 impl PageGroup {
-    fn of(group: &RecordedGroup, title: String, mut fits: impl FnMut(usize) -> bool) -> Self {
+    fn of(group: &RecordedGroup, mut room: usize) -> Self {
         let tops = group.topmost.iter().take(TOPMOST);
         let tops = tops.map(|top| PageTop(Escaped(&top.path.0).to_string(), top.paths, top.bytes));
-        let topmost: Vec<_> = tops.take_while(|top| fits(top.0.len())).collect();
-        let cut = group.topmost.len() - topmost.len();
+        let topmost: Vec<_> = tops
+            .take_while(|top| {
+                let left = room.checked_sub(top.0.len() + BESIDE_NAME);
+                room = left.unwrap_or_default();
+                left.is_some()
+            })
+            .collect();
+        let cut = (group.topmost.len() - topmost.len()) as u64;
         Self {
-            title,
+            title: text_of(&group.title),
             paths: group.paths,
             bytes: group.bytes,
             classes: group.classes,
-            topmost_left_out: group.topmost_left_out + cut as u64,
+            topmost_left_out: group.topmost_left_out.saturating_add(cut),
             topmost,
         }
     }
 }
 
+/// Maximum number of characters of what somebody else wrote.
+const LONGEST: usize = 300;
+
 /// What somebody else wrote, to be shown: a machine may say anything of its name.
 pub(crate) fn text_of(words: &str) -> String {
-    let mut shown = String::with_capacity(words.len());
-    for c in words.chars() {
+    let mut shown = String::new();
+    for c in words.chars().take(LONGEST) {
         match is_unprintable(c) {
             true => shown.extend(c.escape_unicode()),
             false => shown.push(c),
         }
+    }
+    if words.chars().nth(LONGEST).is_some() {
+        shown.push('…');
     }
     shown
 }

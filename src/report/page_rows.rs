@@ -18,17 +18,22 @@ use crate::diff::classify::Verdict;
 use crate::diff::ownerships::Ownerships;
 use crate::diff::summary::new_bytes;
 use crate::diff::{DiffReport, DiffRow};
+use crate::evidence::classes::Class;
 use crate::explain::explanation::{Explanation, Here, Known};
 use crate::explain::explanation_text::lines_of;
+use crate::history::history_text::describe_version;
 use crate::history::path_versions::PathHistory;
-use crate::history::row_versions::PathVersions;
+use crate::history::row_versions::RowVersions;
 use crate::ui::colours::Style;
 use crate::ui::figures;
 
 /// Maximum number of rows: a browser filters so many between two keys.
 const ROWS: usize = 10_000;
-/// About what a row has beside its path, in bytes.
-const BESIDE_PATH: usize = 110;
+/// About what a row has beside its path, in bytes; and for each former root.
+const BESIDE_PATH: usize = 90;
+const FOR_ROOT: usize = 5;
+/// Maximum number of former roots, the youngest, that a row tells of.
+pub(crate) const ROOTS_OF_ROW: usize = 30;
 
 /// In a sentence: the path itself as a shell takes it, and its size. Nothing else that is shown has such characters.
 const OWN_PATH: &str = "\u{1}";
@@ -59,12 +64,12 @@ struct PageRow(
     [usize; 5],
     /// Sentences: what `explain` says, each with its label and a colon before it.
     Vec<usize>,
-    /// What each former root had there.
-    PathVersions,
+    /// Sentences: what each of the last former roots had there.
+    Vec<usize>,
 );
 
-/// The changes that the table shows: what fails the audit first, then other strays, new ones and large ones before the
-/// rest.
+/// The changes that the table shows: what fails the audit first, then other strays, then the rest. Of these each user has
+/// as many as any other as long as there are any, so that nobody hides what others have; new ones and large ones come first.
 #[derive(Debug)]
 pub(crate) struct ChosenRows {
     /// Their places among all changes, sorted.
@@ -72,46 +77,92 @@ pub(crate) struct ChosenRows {
     left_out: u64,
 }
 
+/// What decides which rows there are, for one change.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct RankedRow {
+    passes: bool,
+    is_decided: bool,
+    /// How many of the same user come before it.
+    turn: usize,
+    class: Option<Class>,
+    bytes: Reverse<u64>,
+    at: usize,
+    uid: u32,
+    /// About how much of the page it takes.
+    size: usize,
+}
+
 impl ChosenRows {
     /// Those that take about `room` bytes.
     pub(crate) fn of(report: &DiffReport<'_>, finding: &AuditFinding, mut room: usize) -> Self {
         let mut ranked = Vec::new();
         let Ok(()) = report.for_each::<Infallible>(|row| {
-            let is_stray = row.verdict == Verdict::Stray;
-            let bytes = new_bytes(row.kind, row.facts);
-            let rank = (!finding.fails_at(row.at), !is_stray, row.class, Reverse(bytes), row.at);
-            ranked.push((rank, BESIDE_PATH + Escaped(row.path).to_string().len()));
+            ranked.push(RankedRow {
+                passes: !finding.fails_at(row.at),
+                is_decided: row.verdict != Verdict::Stray,
+                turn: 0,
+                class: row.class,
+                bytes: Reverse(new_bytes(row.kind, row.facts)),
+                at: row.at,
+                uid: row.facts.uid,
+                size: BESIDE_PATH + FOR_ROOT * usize::from(report.boots()) + shown_size(row.path),
+            });
             Ok(())
         });
         ranked.sort_unstable();
-        let fitting = ranked.iter().take(ROWS).take_while(|(_, bytes)| {
-            room = room.saturating_sub(*bytes);
-            room > 0
+        let mut turns = HashMap::new();
+        for row in &mut ranked {
+            let turn = turns.entry((row.passes, row.is_decided, row.uid)).or_insert(0);
+            row.turn = *turn;
+            *turn += 1;
+        }
+        ranked.sort_unstable();
+        let all = ranked.len();
+        let fitting = ranked.into_iter().filter(|row| {
+            let left = room.checked_sub(row.size);
+            room = left.unwrap_or(room);
+            left.is_some()
         });
-        let mut places: Vec<usize> = fitting.map(|((.., at), _)| *at).collect();
+        let mut places: Vec<usize> = fitting.take(ROWS).map(|row| row.at).collect();
         places.sort_unstable();
-        let left_out = (ranked.len() - places.len()) as u64;
+        let left_out = (all - places.len()) as u64;
         Self { places, left_out }
     }
 }
 
+/// How many bytes a path takes in the document, escaped twice: in what is shown, and for a shell if that differs.
+fn shown_size(path: &[u8]) -> usize {
+    let shown = Escaped(path).to_string();
+    if shown.len() == path.len() && !path.contains(&b'"') {
+        return shown.len();
+    }
+    let backslashes = shown.bytes().filter(|byte| b"\\\"<".contains(byte)).count();
+    2 * (shown.len() + 5 * backslashes)
+}
+
 impl PageRows {
-    /// The rows of these changes; `versions` has what former roots had at each.
+    /// The rows of these changes; `versions` has what former roots had at each of them, and maybe at more.
     pub(crate) fn of(
         report: &DiffReport<'_>,
         chosen: &ChosenRows,
         finding: &AuditFinding,
         owners: &Ownerships<'_>,
         catalogue: &Catalogue,
-        versions: Vec<PathVersions>,
+        versions: &RowVersions,
     ) -> Self {
         let mut sentences = Sentences::default();
         let mut rows = Vec::new();
-        let mut chosen_rows = chosen.places.iter().zip(versions).peekable();
+        let mut places = chosen.places.iter().peekable();
+        let as_in_blank = if report.blank.is_some() { "as in blank" } else { "not there" };
         let Ok(()) = report.for_each::<Infallible>(|row| {
-            if let Some((_, states)) = chosen_rows.next_if(|(at, _)| **at == row.at) {
+            if places.next_if(|at| **at == row.at).is_some() {
                 let explanation = explain(report, row, owners, catalogue);
                 let fails = finding.fails_at(row.at);
+                let states = versions.last_states(row.at, ROOTS_OF_ROW).iter().map(|state| {
+                    let said = state.as_ref().map(|version| describe_version(version));
+                    sentences.number(said.unwrap_or_else(|| as_in_blank.to_string()))
+                });
+                let states = states.collect();
                 rows.push(PageRow::of(row, &explanation, fails, states, &mut sentences));
             }
             Ok(())
@@ -145,13 +196,14 @@ impl PageRow {
         row: &DiffRow<'_>,
         explanation: &Explanation,
         fails: bool,
-        states: PathVersions,
+        states: Vec<usize>,
         sentences: &mut Sentences,
     ) -> Self {
         let absolute = [b"/", row.path].concat();
         let shown = Escaped(&absolute).to_string();
         let word = shell_word(OsStr::from_bytes(&absolute));
-        let size = figures::format_size(row.facts.size);
+        let bytes = new_bytes(row.kind, row.facts);
+        let size = Some(figures::format_size(bytes)).filter(|_| bytes == row.facts.size);
         let owner = explanation.owner.as_ref().map(|ownership| ownership.owner.to_string());
         let words = [
             row.kind.word(),
@@ -163,11 +215,13 @@ impl PageRow {
         let words = words.map(|word| sentences.number(word.to_string()));
         let said = lines_of(explanation, &Style::default());
         let said = said.into_iter().map(|(label, text)| {
-            let text = text.replace(&*word, OWN_PATH).replace(&size, OWN_SIZE);
+            let mut text = text.replace(&*word, OWN_PATH);
+            if let Some(size) = &size {
+                text = text.replace(size, OWN_SIZE);
+            }
             sentences.number(format!("{label}: {text}"))
         });
         let said = said.collect();
-        let bytes = new_bytes(row.kind, row.facts);
         Self(shown.clone(), (word != shown).then_some(word), bytes, fails, words, said, states)
     }
 }

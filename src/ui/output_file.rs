@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use dirfd::path::Escaped;
@@ -11,7 +12,8 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 /// Puts `content` at `file`, whole or not at all, and only in the place of a plain file. `what` says what it is.
 pub(crate) fn replace(file: &Path, content: &[u8], mode: u32, what: &str) -> Result<()> {
     let failed = |why| Error::io(format!("write {what} to {}", Escaped::of_path(file)), why);
-    let Some(name) = file.file_name() else {
+    let is_dir = file.as_os_str().as_bytes().ends_with(b"/");
+    let Some(name) = file.file_name().filter(|_| !is_dir) else {
         return Err(failed(io::ErrorKind::IsADirectory.into()));
     };
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());

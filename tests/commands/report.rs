@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::browser::{Browser, ENTER, TAB};
 use crate::evidence::{after_boots, ordinary_life};
-use crate::machine::Machine;
+use crate::machine::{Machine, on_initialised};
 
 /// Names that would do something in a page if they were not text there; the last is no UTF-8.
 const HOSTILE: [&[u8]; 4] = [
@@ -47,6 +47,11 @@ fn with_page(story: impl FnOnce(&mut Machine<'_>, &Path) + Send) {
         machine.write("home/alice/thesis.tex", &"precious ".repeat(5000));
         machine.write("home/alice/.cache/thumb", &"x".repeat(20_000));
         write_hostile(machine);
+        for name in ["a$$b", "a$&b$`c", "price$", "ab"] {
+            machine.write(&format!("home/alice/money/{name}"), "x");
+        }
+        // Rounded to a tenth it is in the middle.
+        machine.write("home/alice/money/tie", &"x".repeat(1280));
         let pages = tempfile::tempdir().unwrap();
         let page = pages.path().join("report.html");
         machine.run(&["report", "--html", page.to_str().unwrap()]).expect(0);
@@ -123,23 +128,11 @@ fn a_page_is_filtered_sorted_and_opened_row_by_row() {
         browser.press(ENTER);
         let said = browser.text("tr.details");
         let told = machine.run(&["explain", "/home/alice/thesis.tex"]).expect(0);
-        for line in told.out.lines().skip(1).filter(|line| line.contains("  ")) {
-            let (_, text) = line.trim().split_once("  ").unwrap();
-            let text = text.trim();
-            // The roots are told in the terminal with their times.
-            let is_of_root = line.contains("as in blank") || line.contains("version ");
-            assert!(is_of_root || said.contains(text), "{text:?} is not in {said}");
-        }
-        assert!(
-            said.contains("run blankroot keep")
-                || said.contains("`blankroot keep /home/alice/thesis.tex`"),
-            "{said}"
-        );
-        assert_eq!(said.matches("as in blank").count(), 3, "{said}");
+        expect_said(&told.out, &said);
         browser.press(ENTER);
         assert_eq!(browser.evaluate("return document.querySelectorAll('tr.details').length"), 0);
 
-        browser.click("[role=search] button");
+        browser.click("[role=search] > button:last-child");
         let all = browser.evaluate("return document.querySelectorAll('button.row').length");
         let diff = machine.run(&["diff", "--format", "json"]).expect(0);
         let diff: Value = serde_json::from_str(&diff.out).unwrap();
@@ -161,6 +154,53 @@ fn a_page_is_filtered_sorted_and_opened_row_by_row() {
     });
 }
 
+/// What `explain` says of a path is in the opened row of it, word for word.
+fn expect_said(explained: &str, said: &str) {
+    for line in explained.lines().skip(1) {
+        // A label and a sentence; of a root its time stands between them.
+        let parts: Vec<_> =
+            line.split("  ").map(str::trim).filter(|part| !part.is_empty()).collect();
+        let (label, text) = (parts[0], parts[parts.len() - 1]);
+        let is_told = label == "live" || said.contains(&format!("{label}\n{text}"));
+        assert!(is_told, "no {label}: {text:?} in {said}");
+    }
+}
+
+#[test]
+fn an_opened_row_says_what_explain_says_with_sizes_versions_and_commands() {
+    with_page(|machine, page| {
+        let browser = Browser::start();
+        browser.open(page);
+        browser.click("[role=search] > button:last-child");
+        for (path, has_versions) in [
+            ("/var/lib/seed", true),
+            ("/etc/conf.d/07.conf", true),
+            ("/home/alice/money/a$$b", false),
+            ("/home/alice/money/a$&b$`c", false),
+            ("/home/alice/money/price$", false),
+            ("/home/alice/money/tie", false),
+        ] {
+            browser.evaluate("document.querySelector('input[type=search]').value = ''");
+            browser.click("input[type=search]");
+            browser.press(path);
+            browser.click("#changes button.row");
+            let explained = machine.run(&["explain", path]).expect(0);
+            let said = browser.text("tr.details");
+            expect_said(&explained.out, &said);
+            assert_eq!(said.contains("version 1: "), has_versions, "{said}");
+        }
+        // Bytes that are no text, as a shell takes them.
+        browser.evaluate("document.querySelector('input[type=search]').value = ''");
+        browser.click("input[type=search]");
+        browser.press("caf");
+        browser.click("#changes button.row");
+        let said = browser.text("tr.details");
+        let word = "$'/home/alice/hostile/caf\\351 {script}&amp;'";
+        let commands = format!("run `blankroot keep {word}` or `blankroot forget {word}`");
+        assert!(said.contains(&commands), "{said}");
+    });
+}
+
 #[test]
 fn a_treemap_leads_by_directory_and_by_owner_to_the_table() {
     with_page(|_, page| {
@@ -177,6 +217,92 @@ fn a_treemap_leads_by_directory_and_by_owner_to_the_table() {
         browser.press(ENTER);
         assert!(paths(&browser).contains(&"/usr/bin/jq".to_string()), "{:?}", paths(&browser));
         assert!(!paths(&browser).contains(&"/home/alice/thesis.tex".to_string()));
+        // A path is no beginning of others here.
+        browser.choose(".by-size select", "directory");
+        browser.click("button.tile[aria-label^='home,']");
+        browser.click("button.tile[aria-label^='alice,']");
+        browser.click("button.tile[aria-label^='money,']");
+        browser.click("button.tile[aria-label^='tie,']");
+        assert_eq!(paths(&browser), ["/home/alice/money/tie"]);
+    });
+}
+
+#[test]
+fn a_treemap_of_many_equal_files_draws_the_first_of_them() {
+    after_boots(1, |machine| {
+        for number in 0..700 {
+            machine.write(&format!("srv/equal/{number}"), "same");
+        }
+        let pages = tempfile::tempdir().unwrap();
+        let page = pages.path().join("report.html");
+        machine.run(&["report", "--html", page.to_str().unwrap()]).expect(0);
+        let browser = Browser::start();
+        browser.open(&page);
+        browser.click("button.tile[aria-label^='srv,']");
+        browser.click("button.tile[aria-label^='equal,']");
+        assert_eq!(browser.evaluate("return document.querySelectorAll('button.tile').length"), 60);
+        assert_eq!(browser.text(".tiles + p"), "640 smaller ones are not drawn.");
+    });
+}
+
+#[test]
+fn nobody_hides_what_others_have_by_long_names() {
+    after_boots(1, |machine| {
+        for number in 0..6000 {
+            machine.write(&format!("home/alice/{number:04}{}", "\u{1}".repeat(200)), "xx");
+        }
+        let alice = machine.live().join("home/alice");
+        for found in fs::read_dir(&alice).unwrap() {
+            std::os::unix::fs::lchown(found.unwrap().path(), Some(1000), Some(1000)).unwrap();
+        }
+        machine.write("etc/evil", "x");
+        let ran = machine.run(&["report", "--html", "-"]).expect(0);
+        assert!(ran.out.len() <= 2_000_000, "{} bytes", ran.out.len());
+        assert!(ran.out.contains("[\"/etc/evil\","), "it is left out");
+        assert!(!ran.out.contains("\"left_out\":0"), "nothing is left out");
+    });
+}
+
+/// A record of an audit that has this host, and these groups.
+fn record_of(host: &str, groups: &Value) -> String {
+    let tally = json!({"count": 1, "bytes": 1});
+    let classes = json!({"new": 1, "some": 0, "changing": 0, "same": 0});
+    let audit = json!({"result": "found", "at": null, "since": "x".repeat(1000), "old_roots": 1,
+        "fails": tally, "told": tally, "classes": classes});
+    let record = json!({"version": 1, "time": "2026-11-22T14:02:59Z", "host": host, "boot": null,
+        "event": {"audit": audit}, "groups": groups, "groups_left_out": u64::MAX, "paths_left_out": 0});
+    format!("{record}\n")
+}
+
+#[test]
+fn no_machine_spoils_the_page_for_others() {
+    let group = |title: &str, paths: &[String], left_out: u64| {
+        let topmost: Vec<_> =
+            paths.iter().map(|p| json!({"path": {"text": p}, "paths": 1, "bytes": 1})).collect();
+        json!({"title": title, "of": "owner", "owner": null, "paths": 1, "bytes": 1,
+            "classes": {"new": 1, "some": 0, "changing": 0, "same": 0}, "topmost": topmost,
+            "topmost_left_out": left_out})
+    };
+    let long: Vec<_> =
+        (0..40).map(|number| format!("/home/alice/{number}{}", "x".repeat(4000))).collect();
+    let evil = ["/etc/evil".to_string()];
+    let collected = tempfile::tempdir().unwrap();
+    let write = |file: &str, text: &str| fs::write(collected.path().join(file), text).unwrap();
+    let groups =
+        json!([group("user alice", &long, u64::MAX), group("of nobody that is known", &evil, 0)]);
+    write("shop.jsonl", &record_of("shop", &groups));
+    let many: Vec<_> = (0..150).map(|number| group(&format!("user {number}"), &evil, 0)).collect();
+    write("many.jsonl", &record_of(&"y".repeat(1 << 20), &Value::Array(many)));
+    let crowd: String =
+        (0..3000).map(|number| record_of(&format!("host{number}"), &json!([]))).collect();
+    write("crowd.jsonl", &crowd);
+    on_initialised(|machine| {
+        let ran =
+            machine.run(&["report", "--fleet", collected.path().to_str().unwrap(), "--html", "-"]);
+        let ran = ran.expect(0).complains("crowd.jsonl: 2,992 lines in it of more than 8 machines");
+        assert!(ran.out.len() < 300_000, "{} bytes", ran.out.len());
+        assert!(ran.out.contains("\"/etc/evil\""), "a long name hides what others have");
+        assert_eq!(ran.out.matches("\"host\":").count(), 10);
     });
 }
 
@@ -329,7 +455,9 @@ fn many_machines_are_one_page_by_their_records() {
             "--html",
             page.to_str().unwrap(),
         ]);
-        let ran = ran.expect(0).complains("warning: lab2/records.jsonl: a line in it is no record");
+        let ran = ran.expect(0).complains(
+            "warning: lab2/records.jsonl: 1 line in it not read: no records of this version",
+        );
         ran.complains("warning: link.jsonl: it cannot be read: ");
 
         let browser = Browser::start();
@@ -344,13 +472,13 @@ fn many_machines_are_one_page_by_their_records() {
             .evaluate("return document.querySelector('figure svg').getAttribute('aria-label')");
         assert_eq!(chart, "Strays that failed the last 2 audits: 0, 3");
         browser.screenshot(&picture("fleet.png"));
-        browser.click("[role=search] button");
+        browser.click("[role=search] > button:last-child");
         browser.click("[role=search] input");
         browser.press("alice");
         assert_eq!(paths(&browser).len(), 2);
         browser.click("button.row");
         assert!(browser.text("tr.details").contains("/home/alice and 1 below"));
-        browser.click("[role=search] button");
+        browser.click("[role=search] > button:last-child");
         browser.choose("[role=search] select", "clean");
         assert_eq!(paths(&browser), ["lab2"]);
         browser.click("button.row");

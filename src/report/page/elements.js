@@ -41,7 +41,13 @@ function formatSize(bytes) {
     size /= 1024;
     unit += 1;
   }
-  return unit === 0 ? `${bytes} B` : `${size.toFixed(1)} ${' KMGTPE'[unit]}iB`;
+  if (unit === 0) {
+    return `${bytes} B`;
+  }
+  // A tie goes to the even digit, as in the terminal.
+  const tenths = size * 10;
+  const rounded = tenths % 1 === 0.5 ? 2 * Math.round(tenths / 2) : Math.round(tenths);
+  return `${(rounded / 10).toFixed(1)} ${' KMGTPE'[unit]}iB`;
 }
 
 function formatTime(time) {

@@ -1,7 +1,20 @@
 // The page of many machines.
 
+// Counts of -1 where there is none, so that these come last.
+function lastAudit(machine) {
+  const [, fails, told] = machine.audits[machine.audits.length - 1] ?? [null, -1, -1];
+  return { fails, told };
+}
+
+function shownCount(count) {
+  return count === -1 ? '–' : formatCount(count);
+}
+
 function resultOf(machine) {
-  return machine.audit === null ? 'no audit' : machine.audit.result;
+  if (machine.audits.length === 0) {
+    return 'no audit';
+  }
+  return lastAudit(machine).fails === 0 ? 'clean' : 'found';
 }
 
 // A bar for each audit, the oldest first.
@@ -22,7 +35,7 @@ function auditsChart(audits) {
 
 function machineDetails(machine) {
   const parts = [element('p', {}, machine.headline ?? 'Nobody has audited it.')];
-  if (machine.audit !== null) {
+  if (machine.audits.length > 0) {
     parts.push(element('p', { class: 'quiet' }, machine.told), groupList(machine.news));
     if (machine.audits.length > 1) {
       parts.push(auditsChart(machine.audits));
@@ -38,7 +51,7 @@ function machineDetails(machine) {
 
 function fleetPage(page) {
   const count = (result) => page.machines.filter((machine) => resultOf(machine) === result).length;
-  const lastLost = (machine) => machine.lost[machine.lost.length - 1];
+  const lastLost = (machine) => machine.lost[machine.lost.length - 1]?.[2] ?? -1;
   const table = new DataTable({
     name: 'machine',
     caption: 'Each machine by its last audit. Press a name to see what was found.',
@@ -49,10 +62,10 @@ function fleetPage(page) {
     columns: [
       { title: 'Machine', key: (m) => m.host, cell: (m) => m.host, wide: true },
       { title: 'Result', key: resultOf, cell: resultOf },
-      { title: 'Fail', key: (m) => m.audit?.fails.count ?? -1, cell: (m) => (m.audit ? formatCount(m.audit.fails.count) : '–'), numeric: true },
-      { title: 'Told', key: (m) => m.audit?.told.count ?? -1, cell: (m) => (m.audit ? formatCount(m.audit.told.count) : '–'), numeric: true },
+      { title: 'Fail', key: (m) => lastAudit(m).fails, cell: (m) => shownCount(lastAudit(m).fails), numeric: true },
+      { title: 'Told', key: (m) => lastAudit(m).told, cell: (m) => shownCount(lastAudit(m).told), numeric: true },
       { title: 'Last audit', key: (m) => m.time ?? '', cell: (m) => (m.time ? formatTime(m.time) : 'never') },
-      { title: 'Lost last', key: (m) => lastLost(m)?.[2] ?? -1, cell: (m) => (lastLost(m) ? formatCount(lastLost(m)[2]) : '–'), numeric: true },
+      { title: 'Lost last', key: lastLost, cell: (m) => shownCount(lastLost(m)), numeric: true },
       { title: 'Records', key: (m) => m.file, cell: (m) => m.file, wide: true },
     ],
     filters: [{ title: 'Result', of: resultOf }],
@@ -60,7 +73,7 @@ function fleetPage(page) {
   });
   const found = count('found');
   const headline = found === 0 ? `No stray fails an audit on ${formatNoun(page.machines.length, 'machine', 'machines')}.`
-    : `Strays fail the audit of ${found} of ${formatNoun(page.machines.length, 'machine', 'machines')}.`;
+    : `Strays fail the audit of ${formatCount(found)} of ${formatNoun(page.machines.length, 'machine', 'machines')}.`;
   const problems = page.problems.length === 0 ? [] : [section('problems', 'What could not be read',
     element('ul', {}, ...page.problems.map((problem) => element('li', { class: 'path' }, problem))))];
   return {

@@ -1,9 +1,9 @@
 // The page of one machine.
 
 function machineRows({ sentences, rows }) {
-  return rows.map(([path, word, bytes, fails, words, said, versions]) => {
+  return rows.map(([path, word, bytes, fails, words, said, states]) => {
     const [change, type, verdict, cls, owner] = words.map((number) => sentences[number]);
-    return { path, word: word ?? path, bytes, fails, change, type, verdict, cls, owner, said, versions };
+    return { path, word: word ?? path, bytes, fails, change, type, verdict, cls, owner, said, states };
   });
 }
 
@@ -12,21 +12,22 @@ function changesTable(page, rows) {
   const details = (row) => {
     const said = row.said.map((number) => {
       // Its own path and size stand as one character each, so that many rows share a sentence.
-      const sentence = sentences[number].replaceAll('\u0001', row.word).replaceAll('\u0002', formatSize(row.bytes));
+      const sentence = sentences[number].replaceAll('\u0001', () => row.word)
+        .replaceAll('\u0002', () => formatSize(row.bytes));
       const end = sentence.indexOf(': ');
       return [sentence.slice(0, end), sentence.slice(end + 2)];
     });
     const former = page.roots.filter((root) => root.name !== null);
-    const states = row.versions.slice(row.versions.length - former.length);
-    states.forEach((state, at) => {
-      const had = state === null ? 'not read' : state === 0 ? (page.blank === null ? 'not there' : 'as in blank') : `version ${state}`;
-      said.push([former[at].name, had]);
-    });
+    const told = former.slice(former.length - row.states.length);
+    // What is in a directory has rows of its own.
+    const itself = row.type === 'dir' ? 'itself ' : '';
+    told.forEach((root, at) => said.push([root.name, itself + sentences[row.states[at]]]));
     return element('dl', { class: 'said' }, ...said.flatMap(([label, text]) => [
       element('dt', {}, label), element('dd', {}, text)]));
   };
   const left = page.table.left_out;
-  const caption = 'What live has and blank has not, or the other way round. Press a path to see why.'
+  const what = page.blank === null ? 'What the root has.' : 'What live has and blank has not, or the other way round.';
+  const caption = `${what} Press a path to see why.`
     + (left > 0 ? ` ${formatNoun(left, 'more change is', 'more changes are')} not in this page.` : '');
   return new DataTable({
     name: 'change',
@@ -102,8 +103,8 @@ function machinePage(page) {
     if (treemap.by.value === 'owner' && way.length > 1) {
       table.choose('Owner', way[1].name);
     }
-    table.search.value = node.path === '/' ? '' : node.path;
     table.choose('Verdict', 'stray');
+    table.showBelow(node.path);
     table.search.focus();
     toTable();
   });
@@ -130,7 +131,8 @@ function machinePage(page) {
       section('boots', 'Boots', bootsChart(page.roots),
         element('p', { class: 'quiet' }, element('span', { class: 'key old' }), 'strays', element('span', { class: 'key new' }), 'of these new: no root before had them'),
         element('div', { class: 'scroll' }, bootsTable(page.roots))),
-      element('div', { class: 'by-size' }, section('sizes', 'Strays by size', treemap.node)),
+      element('div', { class: 'by-size' }, section('sizes', 'Strays by size', ...(page.table.left_out > 0
+        ? [element('p', { class: 'quiet' }, 'Of the changes in this page.')] : []), treemap.node)),
       section('changes', 'Changes', table.node)],
     tables: [table],
   };

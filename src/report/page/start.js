@@ -11,10 +11,13 @@
     element('main', {}, ...sections),
     element('footer', { class: 'quiet' }, element('p', {}, 'This file needs no network and sends nothing.')));
   document.addEventListener('keydown', (event) => {
-    if (event.key === '/' && !event.target.closest('input, select')) {
+    const isTyped = event.target instanceof Element && event.target.closest('input, select');
+    if (event.key === '/' && !event.ctrlKey && !event.altKey && !event.metaKey && !isTyped) {
       event.preventDefault();
       tables[0].search.focus();
     }
   });
-  window.addEventListener('beforeprint', () => tables.forEach((table) => table.showAll()));
+  for (const [moment, isPaper] of [['beforeprint', true], ['afterprint', false]]) {
+    window.addEventListener(moment, () => tables.forEach((table) => table.showForPaper(isPaper)));
+  }
 }

@@ -17,10 +17,12 @@ class DataTable {
     this.heads = columns.map((column) => this.head(column));
     this.body = element('tbody');
     this.more = element('button', { type: 'button', class: 'more', onclick: () => this.showMore() });
+    this.below = '';
+    this.place = element('button', { type: 'button', hidden: true, onclick: () => this.showBelow('') });
     const clear = element('button', { type: 'button', onclick: () => this.clear() }, 'Show all');
     const labels = this.choices.map((select, at) => element('label', {}, filters[at].title, select));
     const label = element('label', {}, 'Search (press /)', this.search);
-    const controls = element('div', { class: 'controls', role: 'search' }, label, ...labels, clear);
+    const controls = element('div', { class: 'controls', role: 'search' }, label, ...labels, this.place, clear);
     const table = element('table', {}, element('caption', {}, caption),
       element('thead', {}, element('tr', {}, ...this.heads)), this.body);
     this.node = element('div', {}, controls, this.status, element('div', { class: 'scroll' }, table), this.more);
@@ -52,8 +54,18 @@ class DataTable {
     this.show(true);
   }
 
+  // Only what is at or below a path; '' for all.
+  showBelow(path) {
+    this.below = path === '/' ? '' : path;
+    this.place.hidden = this.below === '';
+    this.place.textContent = `Only at and below ${this.below} ✕`;
+    this.show(true);
+  }
+
   clear() {
     this.search.value = '';
+    this.below = '';
+    this.place.hidden = true;
     this.choices.forEach((select) => { select.value = '*'; });
     this.show(true);
   }
@@ -61,7 +73,8 @@ class DataTable {
   found() {
     const asked = this.search.value.trim().toLowerCase();
     const chosen = this.choices.map((select, at) => [this.filters[at].of, select.value]).filter(([, word]) => word !== '*');
-    const found = this.rows.filter((row) => chosen.every(([of, word]) => of(row) === word) && this.texts.get(row).includes(asked));
+    const isBelow = (path) => this.below === '' || path === this.below || path.startsWith(`${this.below}/`);
+    const found = this.rows.filter((row) => isBelow(row.path) && chosen.every(([of, word]) => of(row) === word) && this.texts.get(row).includes(asked));
     const { column, ascending } = this.sort;
     const sign = ascending ? 1 : -1;
     const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
@@ -93,9 +106,12 @@ class DataTable {
     this.body.querySelectorAll('button.row')[before]?.focus();
   }
 
-  // For paper, which nobody can press a button on.
-  showAll() {
-    this.limit = Infinity;
+  // On paper nobody can press a button for more.
+  showForPaper(isPaper) {
+    if (isPaper) {
+      this.limitOnScreen = this.limit;
+    }
+    this.limit = isPaper ? Infinity : this.limitOnScreen;
     this.show(false);
   }
 
@@ -105,9 +121,9 @@ class DataTable {
     const cells = this.columns.map((column, at) => {
       const shown = column.cell(row);
       const content = at > 0 ? shown
-        : element('button', { type: 'button', class: 'row', 'aria-expanded': String(isOpen), 'aria-controls': id,
-          onclick: (event) => this.toggle(row, event.currentTarget) }, shown);
-      return element('td', { class: column.numeric ? 'number' : column.wide ? null : 'nowrap' }, content);
+        : element('button', { type: 'button', class: 'row', 'aria-expanded': String(isOpen), 'aria-controls': isOpen ? id : null,
+          onclick: (event) => this.toggle(row, event.currentTarget, id) }, shown);
+      return element('td', { class: column.numeric ? 'number' : column.wide ? 'wide' : 'nowrap' }, content);
     });
     const line = element('tr', {}, ...cells);
     return isOpen ? [line, this.detailsElement(row, id)] : [line];
@@ -117,14 +133,16 @@ class DataTable {
     return element('tr', { class: 'details', id }, element('td', { colspan: this.columns.length }, this.details(row)));
   }
 
-  toggle(row, button) {
+  toggle(row, button, id) {
     const line = button.closest('tr');
     const isOpen = !this.open.delete(row);
     if (isOpen) {
       this.open.add(row);
-      line.after(this.detailsElement(row, button.getAttribute('aria-controls')));
+      line.after(this.detailsElement(row, id));
+      button.setAttribute('aria-controls', id);
     } else {
       line.nextElementSibling.remove();
+      button.removeAttribute('aria-controls');
     }
     button.setAttribute('aria-expanded', String(isOpen));
   }

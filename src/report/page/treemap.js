@@ -1,7 +1,7 @@
 // A treemap: each tile is a button as large as what it stands for.
 
 const TILES = 60;
-// Of the whole: what is smaller nobody could hit.
+// Of all tiles: what is smaller nobody could hit.
 const SMALLEST = 0.002;
 
 class TreeNode {
@@ -108,7 +108,7 @@ class Treemap {
   back(depth) {
     this.way.length = depth + 1;
     this.show();
-    this.tiles.querySelector('button')?.focus();
+    (this.tiles.querySelector('button') ?? this.crumbs.querySelector('button')).focus();
   }
 
   show() {
@@ -119,8 +119,9 @@ class Treemap {
     const list = element('button', { type: 'button', onclick: () => this.choose(here, this.way) }, 'Show in the table');
     this.crumbs.replaceChildren(...crumbs, element('span', { class: 'quiet' },
       `${formatSize(here.bytes)} in ${formatNoun(here.count, 'change', 'changes')}`), list);
-    const large = (node) => node.bytes > 0 && node.bytes >= here.bytes * SMALLEST;
-    const shown = [...here.children.values()].filter(large).sort((a, b) => b.bytes - a.bytes).slice(0, TILES);
+    const largest = [...here.children.values()].sort((a, b) => b.bytes - a.bytes).slice(0, TILES);
+    const drawn = largest.reduce((sum, node) => sum + node.bytes, 0);
+    const shown = largest.filter((node) => node.bytes > 0 && node.bytes >= drawn * SMALLEST);
     const places = squarify(shown.map((node) => node.bytes), 2.4);
     this.tiles.replaceChildren(...shown.map((node, at) => this.tile(node, places[at])));
     const rest = here.children.size - shown.length;
