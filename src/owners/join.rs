@@ -431,9 +431,17 @@ pub(super) fn is_home_of_person(uid: u32) -> bool {
     uid == 0 || (uid >= FIRST_PERSON && uid != NOBODY)
 }
 
-/// The directories around a path, the nearest first, without the root.
+/// Maximum number of components and of bytes of a path that anything says something of: deeper ones are made by whoever
+/// wants to keep us busy.
+const MOST_COMPONENTS: usize = 64;
+const LONGEST_PATH: usize = 4096;
+
+/// The directories around a path, the nearest first, without the root and without those of which nothing can be said.
 fn parents(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = path;
+    let path = path.get(..=LONGEST_PATH).unwrap_or(path);
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let deepest = slashes.map(|(at, _)| at).nth(MOST_COMPONENTS);
+    let mut rest = deepest.and_then(|at| path.get(..at)).unwrap_or(path);
     std::iter::from_fn(move || {
         let slash = rest.iter().rposition(|&b| b == b'/')?;
         rest = &rest[..slash];
@@ -444,7 +452,8 @@ fn parents(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Directories that are everybody's, whoever lists them: of these nothing follows for what is in them.
 pub(super) fn is_shared(dir: &[u8]) -> bool {
     const PRIVATE: [&[u8]; 3] = [b"var/lib/private", b"var/cache/private", b"var/log/private"];
-    let depth = if dir.is_empty() { 0 } else { 1 + dir.iter().filter(|&&b| b == b'/').count() };
+    let slashes = dir.iter().filter(|&&b| b == b'/').take(3).count();
+    let depth = if dir.is_empty() { 0 } else { 1 + slashes };
     match depth {
         0 => true,
         1 => dir != b"root",

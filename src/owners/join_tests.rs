@@ -288,3 +288,17 @@ fn links_into_the_nix_store_name_what_they_lead_to() {
     let behind = "/etc/static/hosts";
     assert_eq!(link_told(&owners, "etc/hosts", behind), "package etc, exact: NixStore");
 }
+
+#[test]
+fn what_lies_deeper_than_any_list_goes_belongs_to_whom_the_directories_above_do() {
+    let dir = tree(DEBIAN);
+    let owners = read(dir.path());
+    for base in ["home/alice", "var/lib/nginx"] {
+        let near = told(&owners, &format!("{base}/x"), &OwnerFacts::UNKNOWN);
+        assert_ne!(near, "nobody");
+        for deep in ["d/".repeat(3000), format!("{}/", "n".repeat(255)).repeat(300)] {
+            let path = format!("{base}/{deep}x");
+            assert_eq!(told(&owners, &path, &OwnerFacts::UNKNOWN), near, "{base}");
+        }
+    }
+}
