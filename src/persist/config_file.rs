@@ -118,8 +118,8 @@ fn keep_itself(
         KeepRequest { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
     let open = || config.open_backend(root).map(Some);
     let plan = keep_request::plan_keep(&request, &machine, config, &open);
-    let plan = plan.map_err(|errors| match errors.into_iter().next() {
-        Some(error) => error,
+    let plan = plan.map_err(|refused| match refused.into_iter().next() {
+        Some(refused) => refused.error,
         None => Error::new("keep the configuration", "there is no plan for it"),
     })?;
     let mut out = io::stdout().lock();
