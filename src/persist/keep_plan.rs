@@ -258,7 +258,7 @@ pub fn added_lines(before: &str, after: &str) -> Vec<String> {
 
 /// A line of the configuration, for people: as it stands there, without what would steer a terminal.
 pub(crate) fn escape_line(line: &str) -> String {
-    Escaped(line.as_bytes()).to_string().replace("\\\\", "\\")
+    format!("{:#}", Escaped(line.as_bytes()))
 }
 
 impl fmt::Display for RefusedPath {
