@@ -19,6 +19,7 @@ pub(crate) mod log;
 pub mod owners;
 pub mod persist;
 pub mod restore;
+pub(crate) mod review;
 pub(crate) mod steps;
 pub mod systemd;
 pub mod ui;

@@ -21,6 +21,7 @@ use crate::explain::explain_command;
 use crate::history::history_command;
 use crate::persist::{apply, forget, keep, unkeep};
 use crate::restore::restore_command;
+use crate::review::review_command;
 use crate::{doctor, ui};
 
 /// By this variable of the environment a shell says that it completes a command line, and which shell it is.
@@ -41,6 +42,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Restore(args) => restore_command::run(cli, args),
         Command::Diff(args) => command::run(cli, args),
         Command::Explain(args) => explain_command::run(cli, args),
+        Command::Review(args) => review_command::run(cli, args),
         Command::Audit(args) => audit_command::run(cli, args),
         Command::History(args) => history_command::run(cli, args),
         Command::Status(args) => status::run(cli, args),

@@ -58,7 +58,7 @@ pub(crate) struct ForgetPlan {
 impl ForgetPlan {
     /// Plans to declare what these patterns match disposable.
     pub(crate) fn new(config: &Config, patterns: &[String]) -> Result<Self> {
-        patterns.iter().try_for_each(|pattern| refuse_kept(config, pattern))?;
+        patterns.iter().try_for_each(|pattern| Self::expect_not_kept(config, pattern))?;
         let declared = config.forget.patterns();
         let already =
             patterns.iter().filter(|one| declared.iter().any(|known| known.text == **one));
@@ -67,6 +67,24 @@ impl ForgetPlan {
             .collect();
         let after = edit::add_forget(&config.text, patterns)?;
         Ok(Self { already, before: config.text.clone(), after })
+    }
+
+    /// What is kept cannot be disposable as well.
+    pub(crate) fn expect_not_kept(config: &Config, pattern: &str) -> Result<()> {
+        let wild = pattern.bytes().any(|byte| WILD.contains(&byte));
+        let Ok(path) = TreePath::parse(pattern.as_bytes()) else { return Ok(()) };
+        let list = list::keep_list(config);
+        let kept = list.iter().filter(|_| !wild).find(|entry| {
+            path == entry.path || (entry.kind == EntryKind::Dir && path.is_within(&entry.path))
+        });
+        let Some(entry) = kept else { return Ok(()) };
+        let line = config.source(entry.place);
+        let why = match path == entry.path {
+            true => format!("it is kept {line}"),
+            false => format!("it lies in {}, which is kept {line}", entry.path),
+        };
+        Err(Error::new(format!("forget {path}"), why)
+            .hint(format!("stop keeping {} first, with `blankroot unkeep`", entry.path)))
     }
 
     pub(crate) fn changes_config(&self) -> bool {
@@ -158,22 +176,4 @@ fn refuse_named_class(shown: &str, pattern: &[u8]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What is kept cannot be disposable as well.
-fn refuse_kept(config: &Config, pattern: &str) -> Result<()> {
-    let wild = pattern.bytes().any(|byte| WILD.contains(&byte));
-    let Ok(path) = TreePath::parse(pattern.as_bytes()) else { return Ok(()) };
-    let list = list::keep_list(config);
-    let kept = list.iter().filter(|_| !wild).find(|entry| {
-        path == entry.path || (entry.kind == EntryKind::Dir && path.is_within(&entry.path))
-    });
-    let Some(entry) = kept else { return Ok(()) };
-    let line = config.source(entry.place);
-    let why = match path == entry.path {
-        true => format!("it is kept {line}"),
-        false => format!("it lies in {}, which is kept {line}", entry.path),
-    };
-    Err(Error::new(format!("forget {path}"), why)
-        .hint(format!("stop keeping {} first, with `blankroot unkeep`", entry.path)))
 }
