@@ -202,7 +202,8 @@ impl fmt::Debug for TreePath {
 }
 
 /// Bytes for people: UTF-8 as it is; control characters, backslashes and invalid bytes escaped,
-/// so that a name can neither break a line nor steer a terminal.
+/// so that a name can neither break a line nor steer a terminal. The alternate form (`{:#}`) leaves backslashes as
+/// they are, for lines of text that nobody has to get back from it.
 pub struct Escaped<'a>(pub &'a [u8]);
 
 impl<'a> Escaped<'a> {
@@ -217,7 +218,7 @@ impl fmt::Display for Escaped<'_> {
         for chunk in self.0.utf8_chunks() {
             for c in chunk.valid().chars() {
                 match c {
-                    '\\' => f.write_str("\\\\")?,
+                    '\\' if !f.alternate() => f.write_str("\\\\")?,
                     c if is_unprintable(c) => write!(f, "{}", c.escape_default())?,
                     c => write!(f, "{c}")?,
                 }
@@ -258,7 +259,7 @@ pub fn shell_word(name: &OsStr) -> String {
 }
 
 /// Whether a character is shown in another way than as it is: control characters and hidden ones.
-pub fn is_unprintable(c: char) -> bool {
+fn is_unprintable(c: char) -> bool {
     c.is_control() || is_hidden(c)
 }
 

@@ -20,6 +20,7 @@ pub mod owners;
 pub mod persist;
 pub(crate) mod report;
 pub mod restore;
+pub(crate) mod review;
 pub(crate) mod steps;
 pub mod systemd;
 pub mod ui;

@@ -113,6 +113,13 @@ pub enum Command {
     /// Works for any path: removed, kept, forgotten, a directory as a whole, and one that is nowhere.
     #[command(after_long_help = help::EXPLAIN)]
     Explain(Later<Explain>),
+    /// Go through the strays on a full screen, and decide of each: keep, forget, or leave
+    ///
+    /// Groups them by owner, with class and size beside each. One key decides, one looks inside, one explains;
+    /// `?` lists all keys. Nothing is written before the plan is shown and confirmed: it is the one that
+    /// `blankroot keep` and `blankroot forget` make for the same paths, and they do it.
+    #[command(after_long_help = help::REVIEW)]
+    Review(Later<Review>),
     /// Judge the strays: exit 0 if none is new, 1 if one is, 2 if that could not be told
     ///
     /// A stray is judged by its class and its owner: what old roots had too does not count unless `[audit]` in
@@ -305,6 +312,38 @@ pub struct Explain {
     /// For whom to write
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub(crate) format: Format,
+}
+
+/// The arguments of `review`.
+#[derive(Args, Debug)]
+pub struct Review {
+    #[command(flatten)]
+    pub(crate) root: Root,
+    /// Move what is kept to this storage (default: the only one, or the one that holds what is kept
+    /// nearest)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) storage: Option<PathBuf>,
+    /// Link to the data of what is kept instead of mounting it
+    #[arg(long)]
+    pub(crate) symlink: bool,
+    /// Where storage has other data already, set that aside, under a name beside it
+    #[arg(long)]
+    pub(crate) adopt: bool,
+    /// Keep although it cannot be told of some process whether it has any of this open; what that
+    /// would write is lost
+    #[arg(long)]
+    pub(crate) even_if_unseen: bool,
+    /// Leave the mouse to the terminal, which then selects text with it as ever
+    #[arg(long)]
+    pub(crate) no_mouse: bool,
+    /// Print the confirmed plan, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Find the storages below DIR instead of below the root
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) storages: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) host: Host,
 }
 
 /// The arguments of `history`.

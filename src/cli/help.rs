@@ -166,6 +166,19 @@ long_help!(EXPLAIN, EXPLAIN_EXAMPLES, EXPLAIN_CODES,
     }
 );
 
+long_help!(REVIEW, REVIEW_EXAMPLES, REVIEW_CODES,
+    examples {
+        "blankroot review": "Decide, look at the plan (w), and have it done (y)",
+        "blankroot review --dry-run": "Only print the plan in the end",
+        "blankroot review --storage /persist": "Keep in this storage",
+    }
+    codes {
+        0: "what was confirmed is done, nothing was to be written, or there are no strays",
+        1: "something was refused or failed; the reason was told, and nothing is lost",
+        2: "the strays could not be told or the configuration not be written, or there is no terminal",
+    }
+);
+
 long_help!(AUDIT, AUDIT_EXAMPLES, AUDIT_CODES,
     examples {
         "blankroot audit": "What is new and stray, by owner",
@@ -270,6 +283,7 @@ pub(crate) const EXIT_STATUS: &[(&str, &[(u8, &str)])] = &[
     ("restore", RESTORE_CODES),
     ("diff", DIFF_CODES),
     ("explain", EXPLAIN_CODES),
+    ("review", REVIEW_CODES),
     ("audit", AUDIT_CODES),
     ("report", REPORT_CODES),
     ("history", HISTORY_CODES),
@@ -291,6 +305,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("restore", RESTORE_EXAMPLES),
     ("diff", DIFF_EXAMPLES),
     ("explain", EXPLAIN_EXAMPLES),
+    ("review", REVIEW_EXAMPLES),
     ("audit", AUDIT_EXAMPLES),
     ("report", REPORT_EXAMPLES),
     ("history", HISTORY_EXAMPLES),

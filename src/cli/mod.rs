@@ -22,6 +22,7 @@ use crate::history::history_command;
 use crate::persist::{apply, forget, keep, unkeep};
 use crate::report::report_command;
 use crate::restore::restore_command;
+use crate::review::review_command;
 use crate::{doctor, ui};
 
 /// By this variable of the environment a shell says that it completes a command line, and which shell it is.
@@ -42,6 +43,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Restore(args) => restore_command::run(cli, args),
         Command::Diff(args) => command::run(cli, args),
         Command::Explain(args) => explain_command::run(cli, args),
+        Command::Review(args) => review_command::run(cli, args),
         Command::Audit(args) => audit_command::run(cli, args),
         Command::Report(args) => report_command::run(cli, args),
         Command::History(args) => history_command::run(cli, args),

@@ -4,6 +4,7 @@
 //! The edited text is checked as a whole before it is handed back: nothing that could not be read
 //! again is ever written.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use dirfd::path::Escaped;
@@ -81,19 +82,28 @@ pub fn add_entry(
     })
 }
 
-/// Adds a pattern to `[forget]`, which is declared if it is not yet.
+/// Adds patterns to `[forget]`, which is declared if it is not yet.
 ///
-/// Returns the text as it is if the pattern is there already.
-pub fn add_forget(text: &str, pattern: &str) -> Result<String> {
-    let action = || format!("add {} to the `paths` of [forget]", quoted(pattern));
-    let present =
-        |config: &Config| config.forget.patterns().iter().any(|declared| declared.text == pattern);
-    edit_checked(text, &action, present, |document, _| {
+/// Those that are there already are not added again.
+pub fn add_forget<P: AsRef<str>>(text: &str, patterns: &[P]) -> Result<String> {
+    let action = || match patterns {
+        [one] => format!("add {} to the `paths` of [forget]", quoted(one.as_ref())),
+        several => format!("add {} patterns to the `paths` of [forget]", several.len()),
+    };
+    let missing_of = |config: &Config| -> Vec<&str> {
+        let declared = config.forget.patterns().iter().map(|declared| declared.text.as_str());
+        let mut known: HashSet<&str> = declared.collect();
+        // Each is added once, however often it is named.
+        let patterns = patterns.iter().map(AsRef::as_ref);
+        patterns.filter(|pattern| known.insert(pattern)).collect()
+    };
+    let present = |config: &Config| missing_of(config).is_empty();
+    edit_checked(text, &action, present, |document, config| {
         let fresh = !document.contains_key("forget");
         let item = document.entry("forget").or_insert_with(|| Item::Table(last_table()));
-        let added = item
-            .as_table_like_mut()
-            .is_some_and(|table| push_to_key(table, "paths", pattern.into()));
+        let added = item.as_table_like_mut().is_some_and(|table| {
+            missing_of(config).into_iter().all(|one| push_to_key(table, "paths", one.into()))
+        });
         if fresh {
             move_trailing_comments(document, |document| {
                 document.get_mut("forget").and_then(Item::as_table_mut).map(Table::decor_mut)

@@ -231,7 +231,7 @@ fn write_report(cli: &Cli, args: &Diff, report: &DiffReport<'_>) -> io::Result<(
 }
 
 /// What is shown is live as configured; the reader may think of what is mounted.
-fn warn_if_elsewhere(backend: &dyn Backend, trees: &ComparedTrees, root: &Path) {
+pub(crate) fn warn_if_elsewhere(backend: &dyn Backend, trees: &ComparedTrees, root: &Path) {
     if let Ok(false) = trees.is_live_at(backend, root) {
         let root = Escaped::of_path(root);
         ui::report_warning(format_args!(

@@ -10,6 +10,8 @@ use crate::diff::ownerships::Ownerships;
 use crate::ui::colours::{QUIET, STRONG, Style};
 use crate::ui::figures;
 
+/// What there is to tell where there is no group.
+pub(crate) const NO_STRAYS: &str = "No strays: nothing will be gone that nobody decided about.";
 /// Paths that are named of a group.
 const NAMED: usize = 3;
 
@@ -23,7 +25,7 @@ pub(crate) fn write_diff_by_owner(
     let mut out = BufWriter::new(out);
     let groups = group_strays(report, owners, |_, _| true);
     if groups.is_empty() {
-        writeln!(out, "No strays: nothing will be gone that nobody decided about.")?;
+        writeln!(out, "{NO_STRAYS}")?;
     }
     for (of, group) in &groups {
         let count = figures::count_noun(group.paths.len() as u64, "path", "paths");

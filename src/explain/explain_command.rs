@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::process::ExitCode;
 
 use backends::{Backend, Tree};
@@ -25,7 +26,7 @@ use crate::evidence::digest::Digest;
 use crate::explain::explanation::{Explanation, Here, Known};
 use crate::explain::{explanation_json, explanation_text};
 use crate::history::all_roots::{AllRoots, Histories};
-use crate::history::path_versions::PathHistory;
+use crate::history::path_versions::{PathHistory, RootOfHistory};
 use crate::ui;
 
 pub(crate) fn run(cli: &Cli, args: &Explain) -> Result<ExitCode, Failure> {
@@ -34,15 +35,7 @@ pub(crate) fn run(cli: &Cli, args: &Explain) -> Result<ExitCode, Failure> {
     let paths = paths.collect::<Result<Vec<_>, Error>>()?;
     let config = load_config(cli, root)?;
     let backend = config.open_backend(root)?;
-    let roots = AllRoots::gather(backend.as_ref(), &config, root)?;
-    let changes = roots.changes_in_live()?;
-    let most = config.evidence.old_roots as usize;
-    let Histories { of, of_paths, last_digests } = roots.histories(&paths, &changes, most)?;
-    let asked = (&roots, last_digests);
-    let catalogue = config.catalogue();
-    let explainer = Explainer::new(backend.as_ref(), &config, &catalogue, asked, changes)?;
-    let explanations = of_paths.into_iter().map(|history| explainer.explain(history));
-    let explanations = explanations.collect::<Result<Vec<_>>>()?;
+    let (explanations, of) = explain_paths(backend.as_ref(), &config, root, &paths)?;
     let (out, style) = (io::stdout().lock(), ui::style_of_output(cli));
     match args.format {
         Format::Json => explanation_json::write_explanations_json(&explanations, &of, out)?,
@@ -51,6 +44,24 @@ pub(crate) fn run(cli: &Cli, args: &Explain) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// All that is known of these paths, and the roots that were asked about them.
+pub(crate) fn explain_paths(
+    backend: &dyn Backend,
+    config: &Config,
+    root: &Path,
+    paths: &[TreePath],
+) -> Result<(Vec<Explanation>, Vec<RootOfHistory>)> {
+    let roots = AllRoots::gather(backend, config, root)?;
+    let changes = roots.changes_in_live()?;
+    let most = config.evidence.old_roots as usize;
+    let Histories { of, of_paths, last_digests } = roots.histories(paths, &changes, most)?;
+    let asked = (&roots, last_digests);
+    let catalogue = config.catalogue();
+    let explainer = Explainer::new(backend, config, &catalogue, asked, changes)?;
+    let explanations = of_paths.into_iter().map(|history| explainer.explain(history));
+    Ok((explanations.collect::<Result<Vec<_>>>()?, of))
 }
 
 /// What all explanations are made from.

@@ -4,8 +4,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use backends::lock::FileLock;
+use dirfd::cause::Cause;
 use dirfd::path::Escaped;
 use dirfd::{Error, Result, TreePath};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::cli::arguments::Cli;
 use crate::cli::invocation::{Failure, load_config};
@@ -24,6 +26,14 @@ pub(crate) struct LockedConfig {
     _lock: Option<FileLock>,
 }
 
+/// Whether the configuration is where a change of it survives, as far as that was declared.
+#[derive(PartialEq, Eq)]
+enum ConfigPlace {
+    Final,
+    /// It is to keep itself, and is not in its storage yet.
+    BeforeStorage,
+}
+
 impl LockedConfig {
     /// Reads the configuration below `root` under its lock, unless it cannot be changed where it is.
     ///
@@ -35,6 +45,48 @@ impl LockedConfig {
         even_if_unseen: bool,
         dry_run: bool,
     ) -> Result<Self, Failure> {
+        loop {
+            let (locked, place) = Self::lock_current(cli, root, dry_run)?;
+            if place == ConfigPlace::Final {
+                return Ok(locked);
+            }
+            // From then on the storage's is the one to edit, so that all is read again.
+            keep_itself(&locked.config, root, even_if_unseen, dry_run)?;
+            if dry_run {
+                return Ok(locked);
+            }
+        }
+    }
+
+    /// The same for who may not write before somebody has agreed: a configuration that has to be brought into its
+    /// storage first is an error.
+    pub(crate) fn lock_in_place(cli: &Cli, root: &Path, dry_run: bool) -> Result<Self, Failure> {
+        let (locked, place) = Self::lock_current(cli, root, dry_run)?;
+        if place == ConfigPlace::Final {
+            return Ok(locked);
+        }
+        let why = "it is to be kept, and is not in its storage yet";
+        Err(Error::new(change_action(&locked.config.file), why)
+            .hint(format!("run `blankroot keep {DEFAULT_FILE}` first"))
+            .into())
+    }
+
+    /// An error if nobody here could write it, as far as the system tells without a write.
+    pub(crate) fn expect_writable(&self) -> Result<()> {
+        let file = &self.config.file;
+        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let dir = parent.unwrap_or(Path::new("."));
+        let allowed = accessat(CWD, dir, Access::WRITE_OK, AtFlags::EACCESS);
+        allowed.map_err(|why| {
+            let error = Error::io(change_action(file), why);
+            match error.cause() {
+                Cause::ReadOnly => error.hint("declare it where the file is made"),
+                _ => error,
+            }
+        })
+    }
+
+    fn lock_current(cli: &Cli, root: &Path, dry_run: bool) -> Result<(Self, ConfigPlace), Failure> {
         loop {
             let config = load_config(cli, root)?;
             expect_editable(&config.file)?;
@@ -49,14 +101,11 @@ impl LockedConfig {
             {
                 continue;
             }
-            if is_named || stored.is_some() || !is_to_be_kept(&config) {
-                return Ok(Self { config, _lock: lock });
-            }
-            // From then on the storage's is the one to edit, so that all is read again.
-            keep_itself(&config, root, even_if_unseen, dry_run)?;
-            if dry_run {
-                return Ok(Self { config, _lock: None });
-            }
+            let place = match is_named || stored.is_some() || !is_to_be_kept(&config) {
+                true => ConfigPlace::Final,
+                false => ConfigPlace::BeforeStorage,
+            };
+            return Ok((Self { config, _lock: lock }, place));
         }
     }
 
@@ -118,8 +167,8 @@ fn keep_itself(
         KeepRequest { paths: &paths, storage: None, how: None, old_root: None, adopt: false };
     let open = || config.open_backend(root).map(Some);
     let plan = keep_request::plan_keep(&request, &machine, config, &open);
-    let plan = plan.map_err(|errors| match errors.into_iter().next() {
-        Some(error) => error,
+    let plan = plan.map_err(|refused| match refused.into_iter().next() {
+        Some(refused) => refused.error,
         None => Error::new("keep the configuration", "there is no plan for it"),
     })?;
     let mut out = io::stdout().lock();

@@ -1,5 +1,6 @@
 //! `forget`: declares paths disposable.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -22,65 +23,134 @@ use crate::persist::list;
 const WILD: &[u8] = b"*?[]{}\\";
 
 pub(crate) fn run(cli: &Cli, args: &Forget) -> Result<ExitCode, Failure> {
-    let locked = LockedConfig::lock_and_read(cli, &args.root.root, true, args.dry_run)?;
-    let config = &locked.config;
-    let host = HostRoot::open(&args.root.root)?;
+    let root = &args.root.root;
+    let locked = LockedConfig::lock_and_read(cli, root, true, args.dry_run)?;
+    let host = HostRoot::open(root)?;
+    let patterns = args.paths.iter().map(|path| pattern_argument(path, root, &host));
+    let patterns = patterns.collect::<Result<Vec<_>>>()?;
+    let plan = ForgetPlan::new(&locked.config, &patterns)?;
     let mut out = io::stdout().lock();
-    let mut text = config.text.clone();
-    for path in &args.paths {
-        let pattern = pattern_argument(path, &args.root.root, &host)?;
-        refuse_kept(config, &pattern)?;
-        let edited = edit::add_forget(&text, &pattern)?;
-        if edited == text {
-            writeln!(out, "{} is forgotten already", Escaped(pattern.as_bytes()))?;
-        }
-        text = edited;
-    }
-    if text == config.text {
+    plan.already.iter().try_for_each(|already| writeln!(out, "{already}"))?;
+    if !plan.changes_config() {
         return Ok(ExitCode::SUCCESS);
     }
     if args.dry_run {
-        writeln!(out, "write to the configuration:")?;
+        write!(out, "{plan}")?;
     } else {
-        rewrite_config(&config.file, &config.text, &text)?;
-        writeln!(out, "done: write to the configuration:")?;
+        plan.execute(&locked.config, &mut out)?;
     }
-    for line in added_lines(&config.text, &text) {
-        writeln!(out, "   + {}", escape_line(&line))?;
-    }
-    if let Some(note) = locked.note(config, &args.root.root) {
+    if let Some(note) = locked.note(&locked.config, root) {
         writeln!(out, "note: {note}")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What will be written to the configuration; prints as `--dry-run` shows it.
+#[derive(Debug)]
+pub(crate) struct ForgetPlan {
+    /// What is done already.
+    pub(crate) already: Vec<String>,
+    before: String,
+    /// The configuration as it will be.
+    pub(crate) after: String,
+}
+
+impl ForgetPlan {
+    /// Plans to declare what these patterns match disposable.
+    pub(crate) fn new(config: &Config, patterns: &[String]) -> Result<Self> {
+        patterns.iter().try_for_each(|pattern| Self::expect_not_kept(config, pattern))?;
+        let declared = config.forget.patterns();
+        let already =
+            patterns.iter().filter(|one| declared.iter().any(|known| known.text == **one));
+        let already = already
+            .map(|one| format!("{} is forgotten already", Escaped(one.as_bytes())))
+            .collect();
+        let after = edit::add_forget(&config.text, patterns)?;
+        Ok(Self { already, before: config.text.clone(), after })
+    }
+
+    /// What is kept cannot be disposable as well.
+    pub(crate) fn expect_not_kept(config: &Config, pattern: &str) -> Result<()> {
+        let wild = pattern.bytes().any(|byte| WILD.contains(&byte));
+        let Ok(path) = TreePath::parse(pattern.as_bytes()) else { return Ok(()) };
+        let list = list::keep_list(config);
+        let kept = list.iter().filter(|_| !wild).find(|entry| {
+            path == entry.path || (entry.kind == EntryKind::Dir && path.is_within(&entry.path))
+        });
+        let Some(entry) = kept else { return Ok(()) };
+        let line = config.source(entry.place);
+        let why = match path == entry.path {
+            true => format!("it is kept {line}"),
+            false => format!("it lies in {}, which is kept {line}", entry.path),
+        };
+        Err(Error::new(format!("forget {path}"), why)
+            .hint(format!("stop keeping {} first, with `blankroot unkeep`", entry.path)))
+    }
+
+    pub(crate) fn changes_config(&self) -> bool {
+        self.before != self.after
+    }
+
+    /// Writes the configuration, and tells so.
+    pub(crate) fn execute(&self, config: &Config, out: &mut impl Write) -> Result<(), Failure> {
+        rewrite_config(&config.file, &self.before, &self.after)?;
+        Ok(write!(out, "done: {self}")?)
+    }
+}
+
+impl fmt::Display for ForgetPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "write to the configuration:")?;
+        let lines = added_lines(&self.before, &self.after);
+        lines.iter().try_for_each(|line| writeln!(f, "   + {}", escape_line(line)))
+    }
+}
+
+/// The pattern that matches this path and what lies below it, and nothing else; an error where nobody may declare it
+/// disposable.
+pub(crate) fn literal_pattern(path: &TreePath, machine: &Machine) -> Result<String> {
+    refuse_users_own(path, machine)?;
+    let bytes = path.as_bytes().iter();
+    let escaped = bytes.flat_map(|&b| {
+        let backslash = WILD.contains(&b).then_some(b'\\');
+        backslash.into_iter().chain([b])
+    });
+    let pattern = [b"/", escaped.collect::<Vec<u8>>().as_slice()].concat();
+    checked_pattern(&path.to_string(), pattern)
 }
 
 /// A path that is there is meant literally; anything else is a pattern.
 fn pattern_argument(path: &Path, root: &Path, host: &HostRoot) -> Result<String> {
     let shown = Escaped::of_path(path).to_string();
     let wild = path.as_os_str().as_bytes().iter().any(|byte| WILD.contains(byte));
-    let literal = |path: &TreePath| {
-        let bytes = path.as_bytes().iter();
-        let escaped = bytes.flat_map(|&b| {
-            let backslash = WILD.contains(&b).then_some(b'\\');
-            backslash.into_iter().chain([b])
-        });
-        [b"/", escaped.collect::<Vec<u8>>().as_slice()].concat()
-    };
-    let named = in_tree(path, root, "forget");
-    let pattern = match named {
+    match in_tree(path, root, "forget") {
         Ok(named) => {
+            let machine = Machine::open(root)?;
+            refuse_users_own(&named, &machine)?;
             let failed = |why| Error::io(format!("look at {named}"), why);
-            if let Some(why) = Machine::open(root)?.users_own(&named).map_err(failed)? {
-                return Err(Error::new(format!("look at {named}"), why));
+            match wild && !host.has(named.as_path()).map_err(failed)? {
+                true => checked_pattern(&shown, [b"/", named.as_bytes()].concat()),
+                false => literal_pattern(&named, &machine),
             }
-            let there = host.has(named.as_path()).map_err(failed)?;
-            if wild && !there { [b"/", named.as_bytes()].concat() } else { literal(&named) }
         }
         // What cannot be a path may be a pattern all the same; its own check tells.
-        Err(_) if wild => path.as_os_str().as_bytes().to_vec(),
-        Err(error) => return Err(error),
-    };
-    refuse_named_class(&shown, &pattern)?;
+        Err(_) if wild => checked_pattern(&shown, path.as_os_str().as_bytes().to_vec()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Nobody looks at what a user's own file system has.
+fn refuse_users_own(path: &TreePath, machine: &Machine) -> Result<()> {
+    let failed = |why| Error::io(format!("look at {path}"), why);
+    match machine.users_own(path).map_err(failed)? {
+        Some(why) => Err(Error::new(format!("look at {path}"), why)),
+        None => Ok(()),
+    }
+}
+
+/// A pattern as the configuration can hold it.
+fn checked_pattern(shown: &str, pattern: Vec<u8>) -> Result<String> {
+    refuse_named_class(shown, &pattern)?;
     String::from_utf8(pattern).map_err(|_| {
         Error::new(format!("forget `{shown}`"), "it is not UTF-8, as TOML must be")
             .hint("write `?` for each byte that is not, in quotes")
@@ -106,22 +176,4 @@ fn refuse_named_class(shown: &str, pattern: &[u8]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What is kept cannot be disposable as well.
-fn refuse_kept(config: &Config, pattern: &str) -> Result<()> {
-    let wild = pattern.bytes().any(|byte| WILD.contains(&byte));
-    let Ok(path) = TreePath::parse(pattern.as_bytes()) else { return Ok(()) };
-    let list = list::keep_list(config);
-    let kept = list.iter().filter(|_| !wild).find(|entry| {
-        path == entry.path || (entry.kind == EntryKind::Dir && path.is_within(&entry.path))
-    });
-    let Some(entry) = kept else { return Ok(()) };
-    let line = config.source(entry.place);
-    let why = match path == entry.path {
-        true => format!("it is kept {line}"),
-        false => format!("it lies in {}, which is kept {line}", entry.path),
-    };
-    Err(Error::new(format!("forget {path}"), why)
-        .hint(format!("stop keeping {} first, with `blankroot unkeep`", entry.path)))
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use backends::{PLACE_FOR_SWAP, Survey, Tree, View};
@@ -15,10 +15,10 @@ use crate::cli::arguments::{Cli, Keep};
 use crate::cli::invocation::{Failure, in_tree, open_machine};
 use crate::config::Config;
 use crate::config::entry::PlacementMethod;
-use crate::host::HostRoot;
+use crate::host::{HostRoot, Machine};
 use crate::persist::config_file::LockedConfig;
 use crate::persist::keep_execute::{self, KeepContext, KeepReport};
-use crate::persist::keep_plan::KeepPlan;
+use crate::persist::keep_plan::{KeepPlan, RefusedPath};
 use crate::persist::keep_request::{self, KeepRequest};
 use crate::persist::persistence;
 use crate::ui;
@@ -47,61 +47,36 @@ fn keep_from(
     locked: &LockedConfig,
     old_root: Option<(String, View)>,
 ) -> Result<ExitCode, Failure> {
-    let (root, config) = (&args.root.root, &locked.config);
+    let root = &args.root.root;
     let paths =
         args.paths.iter().map(|path| path_argument(path, root)).collect::<Result<Vec<_>>>()?;
-    if let Err(refused) = expect_no_swap_files(&paths, config, args) {
-        ui::report_problem(refused);
-        return Ok(ExitCode::FAILURE);
-    }
-    let storage = args.storage.as_ref().map(|dir| in_tree(dir, root, "use the storage"));
-    let storage = storage.transpose()?;
-    let machine = open_machine(config, root, args.storages.as_deref(), storage.as_ref())?;
-    let request = KeepRequest {
-        paths: &paths,
-        storage: storage.as_ref(),
-        how: args.symlink.then_some(PlacementMethod::Symlink),
-        old_root: old_root.as_ref().map(|(name, view)| (name.as_str(), view)),
-        adopt: args.adopt,
-    };
-    let open = || config.open_backend(root).map(Some);
-    let plan = match keep_request::plan_keep(&request, &machine, config, &open) {
+    let keeper = Keeper::open(args, &locked.config, old_root)?;
+    let plan = match keeper.plan(&locked.config, &paths) {
         Ok(plan) => plan,
-        Err(errors) => {
-            errors.iter().for_each(ui::report_problem);
+        Err(refused) => {
+            refused.iter().for_each(ui::report_problem);
             return Ok(ExitCode::FAILURE);
         }
     };
     let mut out = io::stdout().lock();
-    for there in &plan.there {
-        writeln!(out, "{there}")?;
-    }
-    for note in &plan.notes {
-        writeln!(out, "note: {note}")?;
-    }
-    let context = KeepContext {
-        machine: &machine,
-        config: &config.file,
-        old_root: old_root.as_ref().map(|(_, view)| view.as_fd()),
-        even_if_unseen: args.even_if_unseen,
-    };
     if args.dry_run {
+        write_preface(&plan, &mut out)?;
         write!(out, "{plan}")?;
         // What the run would look at before it changes anything is looked at here, too.
-        return Ok(match keep_execute::check_before_keep(&plan, &context) {
+        return Ok(match keeper.check(&plan) {
             Ok(notes) => {
                 notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
                 ExitCode::SUCCESS
             }
-            Err(error) => {
-                ui::report_problem(error);
+            Err(refused) => {
+                refused.iter().for_each(ui::report_problem);
                 ExitCode::FAILURE
             }
         });
     }
-    let code = execute_and_print(&plan, &context, &mut out, &args.host.host)?;
+    let code = keeper.execute(&plan, &mut out)?;
     if let Some((_, after)) = &plan.config {
-        let after = Config::parse(&config.file, after.as_bytes())?;
+        let after = Config::parse(&locked.config.file, after.as_bytes())?;
         if let Some(note) = locked.note(&after, root) {
             writeln!(out, "note: {note}")?;
         }
@@ -109,10 +84,90 @@ fn keep_from(
     Ok(code)
 }
 
+/// What a plan tells before its steps.
+pub(crate) fn write_preface(plan: &KeepPlan, out: &mut impl Write) -> io::Result<()> {
+    plan.there.iter().try_for_each(|there| writeln!(out, "{there}"))?;
+    plan.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))
+}
+
+/// What the arguments of `keep` say of how paths are kept, with the machine on which that is done.
+pub(crate) struct Keeper<'a> {
+    args: &'a Keep,
+    /// The configuration's file.
+    file: PathBuf,
+    machine: Machine,
+    storage: Option<TreePath>,
+    /// What the data is taken from, if not from live.
+    old_root: Option<(String, View)>,
+}
+
+impl<'a> Keeper<'a> {
+    pub(crate) fn open(
+        args: &'a Keep,
+        config: &Config,
+        old_root: Option<(String, View)>,
+    ) -> Result<Self> {
+        let root = &args.root.root;
+        let storage = args.storage.as_ref().map(|dir| in_tree(dir, root, "use the storage"));
+        let storage = storage.transpose()?;
+        let machine = open_machine(config, root, args.storages.as_deref(), storage.as_ref())?;
+        Ok(Self { args, file: config.file.clone(), machine, storage, old_root })
+    }
+
+    /// Plans to keep these paths, of each of which it is said whether it must be a directory.
+    pub(crate) fn plan(
+        &self,
+        config: &Config,
+        paths: &[(TreePath, bool)],
+    ) -> Result<KeepPlan, Vec<RefusedPath>> {
+        expect_no_swap_files(paths, config, self.args)?;
+        let old_root = self.old_root.as_ref();
+        let request = KeepRequest {
+            paths,
+            storage: self.storage.as_ref(),
+            how: self.args.symlink.then_some(PlacementMethod::Symlink),
+            old_root: old_root.map(|(name, view)| (name.as_str(), view)),
+            adopt: self.args.adopt,
+        };
+        let open = || config.open_backend(&self.args.root.root).map(Some);
+        keep_request::plan_keep(&request, &self.machine, config, &open)
+    }
+
+    /// Looks at what [`execute`](Self::execute) would refuse when it starts. Returns notes.
+    pub(crate) fn check(&self, plan: &KeepPlan) -> Result<Vec<String>, Vec<RefusedPath>> {
+        keep_execute::check_before_keep(plan, &self.context())
+    }
+
+    /// Does the steps of a plan, and tells of each that is done.
+    pub(crate) fn execute(
+        &self,
+        plan: &KeepPlan,
+        out: &mut impl Write,
+    ) -> Result<ExitCode, Failure> {
+        write_preface(plan, out)?;
+        execute_and_print(plan, &self.context(), out, &self.args.host.host)
+    }
+
+    fn context(&self) -> KeepContext<'_> {
+        KeepContext {
+            machine: &self.machine,
+            config: &self.file,
+            old_root: self.old_root.as_ref().map(|(_, view)| view.as_fd()),
+            even_if_unseen: self.args.even_if_unseen,
+        }
+    }
+}
+
 /// A copy of a swap file is none.
-fn expect_no_swap_files(paths: &[(TreePath, bool)], config: &Config, args: &Keep) -> Result<()> {
+fn expect_no_swap_files(
+    paths: &[(TreePath, bool)],
+    config: &Config,
+    args: &Keep,
+) -> Result<(), Vec<RefusedPath>> {
     let (root, host) = (&args.root.root, &args.host.host);
-    let swaps = swap_files::find_swap_files(&HostRoot::open(root)?, &HostRoot::open(host)?)?;
+    let open = |dir| HostRoot::open(dir).map_err(RefusedPath::all);
+    let swaps = swap_files::find_swap_files(&open(root)?, &open(host)?);
+    let swaps = swaps.map_err(RefusedPath::all)?;
     if swaps.is_empty() {
         return Ok(());
     }
@@ -120,7 +175,12 @@ fn expect_no_swap_files(paths: &[(TreePath, bool)], config: &Config, args: &Keep
         Ok(backend) => backend.how_to_place_swap(),
         Err(_) => PLACE_FOR_SWAP.to_string(),
     };
-    paths.iter().try_for_each(|(path, _)| swap_files::expect_none_in(&swaps, path, &place))
+    let refused = paths.iter().filter_map(|(path, _)| {
+        let error = swap_files::expect_none_in(&swaps, path, &place).err()?;
+        Some(RefusedPath::new(path, error))
+    });
+    let refused: Vec<RefusedPath> = refused.collect();
+    if refused.is_empty() { Ok(()) } else { Err(refused) }
 }
 
 fn execute_and_print(

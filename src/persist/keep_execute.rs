@@ -22,7 +22,7 @@ use crate::config::lock_and_write::rewrite_config;
 use crate::host::Machine;
 use crate::persist::create;
 use crate::persist::execute::{self, ApplyOutcome};
-use crate::persist::keep_plan::{KeepPlan, KeepStep, MovedPath};
+use crate::persist::keep_plan::{KeepPlan, KeepStep, MovedPath, RefusedPath};
 use crate::persist::mounting;
 use crate::persist::path_lookup::{Dentry, look_up};
 use crate::persist::plan::ApplyPlan;
@@ -113,13 +113,19 @@ pub fn execute_keep(
 }
 
 /// Does only what looks and changes nothing: what `keep` would refuse when it starts. Returns notes.
-pub(crate) fn check_before_keep(plan: &KeepPlan, context: &KeepContext<'_>) -> Result<Vec<String>> {
+pub(crate) fn check_before_keep(
+    plan: &KeepPlan,
+    context: &KeepContext<'_>,
+) -> Result<Vec<String>, Vec<RefusedPath>> {
     let mut silent = |_, _| {};
     let mut run = KeepRun::new(plan, context, &mut silent);
-    for step in plan.steps.iter().filter(|step| matches!(step, KeepStep::CheckUnused(_))) {
-        run.step(step)?;
-    }
-    Ok(run.kept.notes)
+    let checks = plan.steps.iter().filter(|step| matches!(step, KeepStep::CheckUnused(_)));
+    let refused = checks.filter_map(|step| {
+        let error = run.step(step).err()?;
+        Some(RefusedPath { path: plan.path_of_step(step).cloned(), error })
+    });
+    let refused: Vec<RefusedPath> = refused.collect();
+    if refused.is_empty() { Ok(run.kept.notes) } else { Err(refused) }
 }
 
 /// Opens a directory, so that names in it can be made durable.

@@ -6,7 +6,7 @@ use std::fmt;
 
 use dirfd::manifest::Census;
 use dirfd::path::Escaped;
-use dirfd::{Error, Result, TreePath};
+use dirfd::{Error, TreePath};
 
 use crate::persist::plan::ApplyPlan;
 use crate::persist::resolve::ResolvedEntry;
@@ -68,6 +68,26 @@ pub struct KeepPlan {
     pub(crate) notes: Vec<String>,
 }
 
+/// Why a path cannot be kept.
+#[derive(Debug)]
+pub struct RefusedPath {
+    /// The path; `None` where the reason stands against all that were asked for.
+    pub path: Option<TreePath>,
+    /// The reason.
+    pub error: Error,
+}
+
+impl RefusedPath {
+    pub(crate) fn new(path: &TreePath, error: Error) -> Self {
+        Self { path: Some(path.clone()), error }
+    }
+
+    /// Of a reason that is no single path's.
+    pub(crate) fn all(error: Error) -> Vec<Self> {
+        vec![Self { path: None, error }]
+    }
+}
+
 /// What is known of one path when the steps are put in order.
 pub(crate) struct PathSituation<'s> {
     /// What is to be kept, and its data.
@@ -88,15 +108,17 @@ impl KeepPlan {
         situations: Vec<PathSituation<'_>>,
         apply: &ApplyPlan,
         config: Option<(String, String)>,
-    ) -> Result<Self> {
-        let mut plan = Self::default();
+    ) -> Result<Self, Vec<RefusedPath>> {
+        let (mut plan, mut refused) = (Self::default(), vec![]);
         let (mut check, mut store, mut confirm, mut cover) = (vec![], vec![], vec![], vec![]);
         let mut made = BTreeSet::new();
         for situation in situations {
             let PathSituation { mut moved, resolved, old_root, fills_empty_dir, adopt } = situation;
             if let Some(refusal) = apply.refusals.iter().find(|one| one.path == moved.path) {
                 let action = format!("keep {}", moved.path);
-                return Err(Error::new(action, &refusal.why).hint(refusal.hint.clone()));
+                let error = Error::new(action, &refusal.why).hint(refusal.hint.clone());
+                refused.push(RefusedPath::new(&moved.path, error));
+                continue;
             }
             let own = apply.steps.iter().filter(|step| is_step_of(step, resolved));
             let own: Vec<&ApplyStep> = own.collect();
@@ -104,7 +126,8 @@ impl KeepPlan {
                 own.iter().any(|step| matches!(step, ApplyStep::Adopt { sets_aside: true, .. }));
             // What storage had would stay beside the copy: that has to be asked for.
             if sets_aside && !adopt {
-                return Err(both_have_data(&moved));
+                refused.push(RefusedPath::new(&moved.path, both_have_data(&moved)));
+                continue;
             }
             let before = store.len() + cover.len();
             if let Some(name) = old_root.filter(|_| fills_empty_dir) {
@@ -132,6 +155,9 @@ impl KeepPlan {
             }
             plan.moved.push(moved);
         }
+        if !refused.is_empty() {
+            return Err(refused);
+        }
         let write = config
             .as_ref()
             .map(|(before, after)| KeepStep::WriteConfig { lines: added_lines(before, after) });
@@ -139,6 +165,19 @@ impl KeepPlan {
         plan.steps = [check, store, write.into_iter().collect(), confirm, cover].concat();
         plan.config = config;
         Ok(plan)
+    }
+
+    /// The path of those that were asked for on whose behalf a step is done.
+    pub(crate) fn path_of_step(&self, step: &KeepStep) -> Option<&TreePath> {
+        let place = match step {
+            KeepStep::CheckUnused(path) | KeepStep::Confirm(path) => path,
+            KeepStep::CopyFrom { source, .. } => source,
+            KeepStep::Store(step) | KeepStep::Cover(step) => step.path(),
+            KeepStep::WriteConfig { .. } => return None,
+        };
+        // Parents are made for the first that needs them.
+        let needs = |one: &&MovedPath| one.path.is_within(place) || one.source.is_within(place);
+        self.moved.iter().find(needs).map(|one| &one.path)
     }
 }
 
@@ -219,7 +258,13 @@ pub fn added_lines(before: &str, after: &str) -> Vec<String> {
 
 /// A line of the configuration, for people: as it stands there, without what would steer a terminal.
 pub(crate) fn escape_line(line: &str) -> String {
-    Escaped(line.as_bytes()).to_string().replace("\\\\", "\\")
+    format!("{:#}", Escaped(line.as_bytes()))
+}
+
+impl fmt::Display for RefusedPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.error, f)
+    }
 }
 
 impl fmt::Display for KeepStep {

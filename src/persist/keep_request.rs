@@ -17,7 +17,7 @@ use crate::config::entry::{EntryKind, PlacementMethod};
 use crate::config::{Config, edit};
 use crate::host::{Machine, is_not_found};
 use crate::persist::create;
-use crate::persist::keep_plan::{KeepPlan, KeepStep, MovedPath, PathSituation};
+use crate::persist::keep_plan::{KeepPlan, KeepStep, MovedPath, PathSituation, RefusedPath};
 use crate::persist::keepable::{self, Declaration, KeepChecker};
 use crate::persist::list::{self, KeepEntry};
 use crate::persist::path_lookup::{Dentry, look_up, look_up_data, refuse_locked};
@@ -52,11 +52,11 @@ pub fn plan_keep(
     machine: &Machine,
     config: &Config,
     open: &dyn Fn() -> Result<Option<Box<dyn Backend>>>,
-) -> Result<KeepPlan, Vec<Error>> {
+) -> Result<KeepPlan, Vec<RefusedPath>> {
     let declared = config.storages.iter().map(|storage| &storage.path);
     let storages = declared.chain(request.storage).cloned().collect();
     let live = config.root.layout().map(|layout| &layout.live);
-    let keepable = KeepChecker::new(machine, storages, live).map_err(|error| vec![error])?;
+    let keepable = KeepChecker::new(machine, storages, live).map_err(RefusedPath::all)?;
     let mut asked = RequestPlanner {
         request,
         machine,
@@ -70,12 +70,15 @@ pub fn plan_keep(
     let mut paths: Vec<&(TreePath, bool)> = request.paths.iter().collect();
     paths.sort_by_key(|(path, _)| path.depth());
     // All reasons are told together.
-    let tried = paths.into_iter().map(|(path, must_be_dir)| asked.path(path, *must_be_dir));
-    let refused: Vec<Error> = tried.filter_map(Result::err).collect();
+    let tried = paths.into_iter().filter_map(|(path, must_be_dir)| {
+        let error = asked.path(path, *must_be_dir).err()?;
+        Some(RefusedPath::new(path, error))
+    });
+    let refused: Vec<RefusedPath> = tried.collect();
     if !refused.is_empty() {
         return Err(refused);
     }
-    asked.plan(open).map_err(|error| vec![error])
+    asked.plan(open)
 }
 
 /// What was found out about the paths so far.
@@ -136,10 +139,14 @@ impl RequestPlanner<'_> {
     }
 
     /// Puts the steps in order.
-    fn plan(self, open: &dyn Fn() -> Result<Option<Box<dyn Backend>>>) -> Result<KeepPlan> {
+    fn plan(
+        self,
+        open: &dyn Fn() -> Result<Option<Box<dyn Backend>>>,
+    ) -> Result<KeepPlan, Vec<RefusedPath>> {
         let Self { request, machine, config, wanted, there, notes, text: edited, .. } = self;
         let after = Config::parse(&config.file, edited.as_bytes())
-            .map_err(|error| Error::new("read the edited configuration", error))?;
+            .map_err(|error| Error::new("read the edited configuration", error))
+            .map_err(RefusedPath::all)?;
         let mut list = list::keep_list(&after);
         if request.old_root.is_some() {
             // A file that nobody has made would be left to its program; the old root makes it.
@@ -147,40 +154,60 @@ impl RequestPlanner<'_> {
             made.for_each(|entry| entry.create = true);
         }
         let resolved = resolve_entries(&list);
-        let mut persistence = Persistence::new(machine, &list, open)?;
+        let mut persistence = Persistence::new(machine, &list, open).map_err(RefusedPath::all)?;
         if let Some((_, view)) = request.old_root {
             persistence.take_from(view.as_fd());
         }
         let adopt = if request.old_root.is_none() { Adopt::Everything } else { Adopt::Nothing };
-        let apply = persistence.plan(ApplyOptions { adopt, mounts: true, early: false })?;
-        let mut situations = Vec::new();
+        let apply = persistence.plan(ApplyOptions { adopt, mounts: true, early: false });
+        let apply = apply.map_err(RefusedPath::all)?;
+        let (mut situations, mut refused) = (vec![], vec![]);
         for one in wanted {
-            let Some(resolved) = resolved.iter().find(|other| other.entry.path == one.path) else {
-                return Err(Error::new(format!("keep {}", one.path), "its entry is not in force"));
-            };
-            let fills_empty_dir = match request.old_root {
-                Some((name, view)) => {
-                    check_old_root(&apply, machine, resolved, name, view.as_fd())?
-                }
-                None => false,
-            };
-            let moved = MovedPath {
-                from_live: is_stored_already(machine, resolved, one.census.as_ref())?,
-                path: one.path,
-                source: resolved.source.clone(),
-                census: one.census,
-            };
-            let old_root = request.old_root.map(|(name, _)| name);
-            let adopt = request.adopt;
-            situations.push(PathSituation { moved, resolved, old_root, fills_empty_dir, adopt });
+            let path = one.path.clone();
+            match situation_of(one, request, machine, &resolved, &apply) {
+                Ok(situation) => situations.push(situation),
+                Err(error) => refused.push(RefusedPath::new(&path, error)),
+            }
+        }
+        if !refused.is_empty() {
+            return Err(refused);
         }
         let texts = (edited != config.text).then(|| (config.text.clone(), edited));
         let mut plan = KeepPlan::new(situations, &apply, texts)?;
-        plan.steps.iter().try_for_each(|step| refuse_locked_dir(machine, step))?;
+        let locked = plan.steps.iter().filter_map(|step| {
+            let error = refuse_locked_dir(machine, step).err()?;
+            Some(RefusedPath { path: plan.path_of_step(step).cloned(), error })
+        });
+        let locked: Vec<RefusedPath> = locked.collect();
+        if !locked.is_empty() {
+            return Err(locked);
+        }
         plan.there.splice(0..0, there);
         plan.notes.extend(notes);
         Ok(plan)
     }
+}
+
+/// What is known of a path once it is known what would be done for the whole list.
+fn situation_of<'s>(
+    wanted: WantedPath,
+    request: &KeepRequest<'s>,
+    machine: &Machine,
+    resolved: &'s [ResolvedEntry],
+    apply: &ApplyPlan,
+) -> Result<PathSituation<'s>> {
+    let WantedPath { path, census } = wanted;
+    let Some(resolved) = resolved.iter().find(|other| other.entry.path == path) else {
+        return Err(Error::new(format!("keep {path}"), "its entry is not in force"));
+    };
+    let fills_empty_dir = match request.old_root {
+        Some((name, view)) => check_old_root(apply, machine, resolved, name, view.as_fd())?,
+        None => false,
+    };
+    let from_live = is_stored_already(machine, resolved, census.as_ref())?;
+    let moved = MovedPath { from_live, path, source: resolved.source.clone(), census };
+    let old_root = request.old_root.map(|(name, _)| name);
+    Ok(PathSituation { moved, resolved, old_root, fills_empty_dir, adopt: request.adopt })
 }
 
 /// In a directory with one of these flags no name can be made, replaced or removed, by anybody.

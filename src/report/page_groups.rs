@@ -1,6 +1,6 @@
 //! Strays by owner, as a page shows them: each name as text that no browser takes for anything else.
 
-use dirfd::path::{Escaped, is_unprintable};
+use dirfd::path::Escaped;
 use serde::Serialize;
 
 use crate::audit::audit_record::{CountByClass, RecordedGroup, RecordedGroups};
@@ -74,15 +74,9 @@ const LONGEST: usize = 300;
 
 /// What somebody else wrote, to be shown: a machine may say anything of its name.
 pub(crate) fn text_of(words: &str) -> String {
-    let mut shown = String::new();
-    for c in words.chars().take(LONGEST) {
-        match is_unprintable(c) {
-            true => shown.extend(c.escape_unicode()),
-            false => shown.push(c),
-        }
-    }
-    if words.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
+    let (shown, rest) = match words.char_indices().nth(LONGEST) {
+        Some((end, _)) => (words.get(..end).unwrap_or_default(), "…"),
+        None => (words, ""),
+    };
+    format!("{:#}{rest}", Escaped(shown.as_bytes()))
 }

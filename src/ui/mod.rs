@@ -11,14 +11,48 @@ pub(crate) mod progress;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lscolors::LsColors;
 
 use crate::cli::arguments::{Cli, Color};
 use crate::ui::colours::Style;
 
+/// Messages that wait for a full-screen view to give the terminal back; `None` while there is none.
+static WAITING_MESSAGES: Mutex<Option<Vec<String>>> = Mutex::new(None);
+
+/// Keeps standard error quiet for a full-screen view, and writes what it would have had when this is dropped.
+pub(crate) struct QuietTerminal(());
+
+impl QuietTerminal {
+    pub(crate) fn start() -> Self {
+        *waiting_messages() = Some(Vec::new());
+        Self(())
+    }
+}
+
+impl Drop for QuietTerminal {
+    fn drop(&mut self) {
+        let messages = waiting_messages().take();
+        messages.into_iter().flatten().for_each(report_problem);
+    }
+}
+
+fn waiting_messages() -> MutexGuard<'static, Option<Vec<String>>> {
+    WAITING_MESSAGES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a full-screen view has the terminal.
+pub(crate) fn is_quiet() -> bool {
+    waiting_messages().is_some()
+}
+
 /// Writes a problem to standard error.
 pub(crate) fn report_problem(problem: impl Display) {
+    if let Some(waiting) = waiting_messages().as_mut() {
+        waiting.push(problem.to_string());
+        return;
+    }
     // Nobody is left to tell that standard error is closed.
     let _ = writeln!(io::stderr(), "blankroot: {problem}");
 }

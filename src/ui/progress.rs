@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
+use crate::ui::is_quiet;
+
 /// A count that goes up: of names, steps or bytes.
 pub(crate) struct ProgressCounter(ProgressBar);
 
@@ -30,7 +32,7 @@ impl ProgressCounter {
     }
 
     fn start(what: &'static str, total: u64, template: &str) -> Self {
-        let bar = match (io::stderr().is_terminal(), total) {
+        let bar = match (io::stderr().is_terminal() && !is_quiet(), total) {
             (false, _) => ProgressBar::hidden(),
             (true, 0) => ProgressBar::new_spinner(),
             (true, total) => ProgressBar::new(total),

@@ -21,7 +21,7 @@ const STORAGE: &str =
 const ODD: &[u8] = b"a b\n\xff";
 
 /// A machine with `init` done, a storage on a subvolume of its own, and something to keep.
-fn on_persistent(story: impl FnOnce(&mut Machine<'_>, &MountPoint) + Send) {
+pub fn on_persistent(story: impl FnOnce(&mut Machine<'_>, &MountPoint) + Send) {
     on_machine(|machine| {
         let live = machine.live().to_path_buf();
         fs::create_dir(live.join("persist")).unwrap();

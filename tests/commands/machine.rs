@@ -1,6 +1,6 @@
 //! A machine with its root on a throwaway Btrfs: what the command finds of it, and the command.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -207,6 +207,13 @@ impl<'s> Machine<'s> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// The words of a command line that runs the command on this machine.
+    pub fn words(&self, args: &[&str]) -> Vec<OsString> {
+        let command = self.command(&[] as &[&str], args);
+        let words = [command.get_program()].into_iter().chain(command.get_args());
+        words.map(OsStr::to_os_string).collect()
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the command under test")]
     fn command<P: AsRef<OsStr>, S: AsRef<OsStr>>(&self, by: &[P], args: &[S]) -> Command {
         let name = args.first().unwrap().as_ref();
@@ -229,7 +236,7 @@ impl<'s> Machine<'s> {
             command.arg("--root").arg(self.live());
         }
         // Where tests run, something outside of their container may hide from them.
-        if by.is_empty() && ["keep", "unkeep"].iter().any(|moves| name == *moves) {
+        if by.is_empty() && ["keep", "unkeep", "review"].iter().any(|moves| name == *moves) {
             command.arg("--even-if-unseen");
         }
         if let Some(dir) = &self.cwd {

@@ -28,7 +28,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn forget(text: &str, pattern: &str) {
-    let edited = match add_forget(text, pattern) {
+    let edited = match add_forget(text, &[pattern]) {
         Ok(edited) => edited,
         Err(error) => return check_error(&error),
     };
@@ -42,7 +42,7 @@ fn forget(text: &str, pattern: &str) {
     }
     assert_eq!(patterns(&after), expected);
     assert_eq!(listed(&after), listed(&before));
-    assert_eq!(add_forget(&edited, pattern).expect("it is there already"), edited);
+    assert_eq!(add_forget(&edited, &[pattern]).expect("it is there already"), edited);
 }
 
 fn entry(

@@ -82,7 +82,7 @@ fn a_storage_and_a_list_that_are_not_there_are_made() {
     let commented = format!("{ROOT}# last words\n");
     let edited = entry(&dir(&commented, "/var/log"), "/etc/a b\"\n", EntryKind::File);
     assert!(edited.starts_with(&commented), "{edited}");
-    let edited = add_forget(&edited, "/var/cache/**").unwrap();
+    let edited = add_forget(&edited, &["/var/cache/**"]).unwrap();
     let config = parse(&edited).unwrap();
     let kept: Vec<_> =
         list::keep_list(&config).iter().map(|entry| entry.path.to_string()).collect();
@@ -95,7 +95,7 @@ fn a_storage_and_a_list_that_are_not_there_are_made() {
         )
     );
     assert_eq!(
-        add_forget(&simple, "/x").unwrap(),
+        add_forget(&simple, &["/x"]).unwrap(),
         format!("{simple}\n[forget]\npaths = [\n  \"/x\",\n]\n")
     );
 }
@@ -121,10 +121,10 @@ fn what_lies_in_the_home_of_a_named_user_is_added_there() {
 
 #[test]
 fn a_pattern_is_added_once() {
-    let edited = add_forget(EXAMPLE, "/tmp/*.x").unwrap();
+    let edited = add_forget(EXAMPLE, &["/tmp/*.x"]).unwrap();
     let expected = EXAMPLE.replace("\"/root/.cache\"]", "\"/root/.cache\", \"/tmp/*.x\"]");
     assert_eq!(edited, expected);
-    assert_eq!(add_forget(&edited, "/tmp/*.x").unwrap(), edited);
+    assert_eq!(add_forget(&edited, &["/tmp/*.x"]).unwrap(), edited);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn an_edit_that_would_not_be_valid_is_refused() {
          `/etc/machine-id` is kept as a file here and as a directory in line 18\n  hint: remove \
          one of the two entries"
     );
-    let error = add_forget(EXAMPLE, "/a[").unwrap_err();
+    let error = add_forget(EXAMPLE, &["/a["]).unwrap_err();
     assert!(error.to_string().contains("has a bracket that is not closed"), "{error}");
     let path = TreePath::parse(b"/a/\xff").unwrap();
     let error = add_entry(EXAMPLE, Path::new("/persist"), &path, EntryKind::Dir, None).unwrap_err();

@@ -28,7 +28,7 @@ proptest! {
 
     #[test]
     fn arbitrary_patterns(pattern in "/[a-c*?\\[\\]{},!/\\\\é-]{0,40}") {
-        let _ = add_forget("[root]\nbackend = \"tmpfs\"\n", &pattern);
+        let _ = add_forget("[root]\nbackend = \"tmpfs\"\n", &[&pattern]);
     }
 
     #[test]

@@ -1,0 +1,256 @@
+//! `review`: compares, shows the strays, and does what was confirmed.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use backends::{Backend, View};
+use chrono::Local;
+use dirfd::{Error, Result, TreePath};
+use ratatui::crossterm::event::Event;
+
+use crate::cli::arguments::{Cli, Host, Keep, Review, Root};
+use crate::cli::invocation::Failure;
+use crate::config::Config;
+use crate::diff::DiffReport;
+use crate::diff::command::warn_if_elsewhere;
+use crate::diff::diff_owners::NO_STRAYS;
+use crate::diff::judge::{ComparedTrees, JudgedDiff, find_and_judge};
+use crate::diff::ownerships::{OwnerViews, Ownerships};
+use crate::evidence::ask_old_roots::AskedRoots;
+use crate::explain::explain_command::explain_paths;
+use crate::explain::explanation_text::write_explanations;
+use crate::persist::config_file::LockedConfig;
+use crate::review::look_inside::look_inside;
+use crate::review::review_app::{Effect, ReviewApp};
+use crate::review::review_jobs::{JobResult, ReviewJobs};
+use crate::review::review_model::ReviewModel;
+use crate::review::review_plan::{DecidedPaths, ReviewPlan, describe_failure};
+use crate::review::review_screen;
+use crate::review::review_terminal::{ReviewTerminal, expect_terminal};
+use crate::review::stray_tree::StrayTree;
+use crate::ui;
+use crate::ui::colours::Style;
+
+/// How long nothing is looked at while no key comes, with a job under way and without.
+const WAIT_WITH_JOB: Duration = Duration::from_millis(20);
+const IDLE_WAIT: Duration = Duration::from_millis(250);
+
+pub(crate) fn run(cli: &Cli, args: &Review) -> Result<ExitCode, Failure> {
+    expect_terminal()?;
+    let root = &args.root.root;
+    // What cannot be written is told before anybody has decided anything.
+    let locked = LockedConfig::lock_in_place(cli, root, true)?;
+    if !args.dry_run {
+        locked.expect_writable()?;
+    }
+    let config = locked.config;
+    let backend = config.open_backend(root)?;
+    let trees = ComparedTrees::find(backend.as_ref())?;
+    warn_if_elsewhere(backend.as_ref(), &trees, root);
+    let strays = find_strays(backend.as_ref(), &trees, &config, args)?;
+    if strays.strays.is_empty() {
+        ui::print_text(&format!("{NO_STRAYS}\n"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let keep = keep_arguments(args);
+    let app = ReviewApp::new(ReviewModel::new(strays), args.dry_run);
+    let world = ReviewWorld { cli, args, keep: &keep, config: &config, backend, trees: &trees };
+    let confirmed = show_review(&world, app)?;
+    // Nothing of the trees stays open while paths are kept.
+    drop(world);
+    let mut out = io::stdout().lock();
+    match confirmed {
+        None => Ok(ExitCode::SUCCESS),
+        Some(Confirmed { plan, locked: None }) => Ok(plan.print(&mut out)?),
+        Some(Confirmed { plan, locked: Some(locked) }) => plan.execute(&locked, &keep, &mut out),
+    }
+}
+
+fn find_strays(
+    backend: &dyn Backend,
+    trees: &ComparedTrees,
+    config: &Config,
+    args: &Review,
+) -> Result<StrayTree> {
+    let ComparedTrees { blank, live } = trees;
+    let asked = AskedRoots::last(config.evidence.old_roots as usize);
+    let JudgedDiff { diff, verdicts, classes, evidence_problem } =
+        find_and_judge(backend, trees, config, &args.root.root, &asked)?;
+    if let Some(why) = evidence_problem {
+        ui::report_warning(format_args!("no old root is asked about the changes: {why}"));
+    }
+    let (blank, classes) = (blank.as_ref(), classes.as_ref());
+    let report = DiffReport {
+        blank,
+        live,
+        diff: &diff,
+        verdicts: &verdicts,
+        classes,
+        only: &[],
+        all: false,
+    };
+    let views = OwnerViews::open(backend, blank, live)?;
+    let (owners, warnings) = Ownerships::read(backend, &views, &diff.changes)?;
+    warnings.iter().for_each(ui::report_warning);
+    Ok(StrayTree::of_report(&report, &owners))
+}
+
+/// What `keep` would be started with for what is decided here.
+fn keep_arguments(args: &Review) -> Keep {
+    Keep {
+        paths: Vec::new(),
+        root: Root { root: args.root.root.clone() },
+        storage: args.storage.clone(),
+        symlink: args.symlink,
+        from: None,
+        adopt: args.adopt,
+        even_if_unseen: args.even_if_unseen,
+        dry_run: args.dry_run,
+        storages: args.storages.clone(),
+        host: Host { host: PathBuf::from(&args.host.host) },
+    }
+}
+
+/// What the view is about, and what it is done with.
+struct ReviewWorld<'a> {
+    cli: &'a Cli,
+    args: &'a Review,
+    keep: &'a Keep,
+    config: &'a Config,
+    backend: Box<dyn Backend>,
+    trees: &'a ComparedTrees,
+}
+
+/// A plan that was agreed to.
+struct Confirmed {
+    plan: Box<ReviewPlan>,
+    /// The configuration, which no other command changes by now; `None` where nothing is to be written.
+    locked: Option<LockedConfig>,
+}
+
+/// The two trees, open for looking inside.
+struct OpenTrees {
+    live: View,
+    blank: Option<View>,
+}
+
+impl ReviewWorld<'_> {
+    fn open_trees(&self) -> Result<OpenTrees> {
+        let blank = self.trees.blank.as_ref().map(|blank| self.backend.view(blank)).transpose()?;
+        Ok(OpenTrees { live: self.backend.view(&self.trees.live)?, blank })
+    }
+
+    fn explain_path(&self, path: TreePath) -> Result<String> {
+        let root = &self.args.root.root;
+        let (explanations, of) = explain_paths(self.backend.as_ref(), self.config, root, &[path])?;
+        let mut text = Vec::new();
+        write_explanations(&explanations, &of, &Style::default(), &Local::now(), &mut text)
+            .map_err(|why| Error::io("write the explanation", why))?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn plan_review(&self, decided: &DecidedPaths) -> JobResult {
+        let plan = ReviewPlan::new(self.cli, self.keep, decided);
+        JobResult::Plan(plan.map(Box::new).map_err(|failure| describe_failure(&failure)))
+    }
+
+    /// Locks the configuration for a plan that was agreed to; `None` if it is not the one any more that was planned
+    /// for.
+    fn lock_for(&self, plan: Box<ReviewPlan>) -> Result<Option<Confirmed>, Failure> {
+        if self.args.dry_run {
+            return Ok(Some(Confirmed { plan, locked: None }));
+        }
+        let locked = LockedConfig::lock_in_place(self.cli, &self.args.root.root, false)?;
+        Ok(plan.is_for(&locked).then_some(Confirmed { plan, locked: Some(locked) }))
+    }
+}
+
+/// Shows the strays until a plan is confirmed, or the view is left without one.
+fn show_review(world: &ReviewWorld<'_>, app: ReviewApp) -> Result<Option<Confirmed>, Failure> {
+    let trees = world.open_trees()?;
+    let paints = ui::style_of_output(world.cli).color;
+    thread::scope(|scope| {
+        let terminal = ReviewTerminal::take(!world.args.no_mouse, paints)?;
+        let jobs = ReviewJobs::new(scope);
+        let mut view = ReviewView { world, trees: &trees, app, jobs, terminal, paints };
+        view.run_view()
+    })
+}
+
+/// The view with all that it is connected to.
+struct ReviewView<'scope, 'env> {
+    world: &'scope ReviewWorld<'env>,
+    trees: &'scope OpenTrees,
+    app: ReviewApp,
+    jobs: ReviewJobs<'scope, 'env>,
+    terminal: ReviewTerminal,
+    paints: bool,
+}
+
+impl ReviewView<'_, '_> {
+    fn run_view(&mut self) -> Result<Option<Confirmed>, Failure> {
+        loop {
+            let (app, paints) = (&mut self.app, self.paints);
+            self.terminal.draw(|frame| review_screen::draw_review(frame, app, paints))?;
+            let mut wait = if self.jobs.is_awaited() { WAIT_WITH_JOB } else { IDLE_WAIT };
+            // Keys that wait already are all answered by one frame.
+            while let Some(event) = self.terminal.next_event(wait)? {
+                let effect = match event {
+                    Event::Key(key) => self.app.press_key(key),
+                    Event::Mouse(event) => self.app.use_mouse(event),
+                    _ => Effect::None,
+                };
+                if let ControlFlow::Break(confirmed) = self.run_effect(effect) {
+                    return Ok(confirmed);
+                }
+                wait = Duration::ZERO;
+            }
+            match self.jobs.take_result() {
+                Some(JobResult::Plan(Ok(plan))) => self.app.show_plan(plan),
+                Some(JobResult::Plan(Err(why))) => self.app.show_problem("No plan", &why),
+                Some(JobResult::Explanation(Ok(text))) => self.app.show_explanation(&text),
+                Some(JobResult::Explanation(Err(why))) => {
+                    self.app.show_problem("No explanation", &why);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Does what a key asks for; breaks with what was confirmed once the view is left.
+    fn run_effect(&mut self, effect: Effect) -> ControlFlow<Option<Confirmed>> {
+        let world = self.world;
+        match effect {
+            Effect::None => {}
+            Effect::LookInside(path) => {
+                let (live, blank) = (self.trees.live.as_fd(), self.trees.blank.as_ref());
+                match look_inside(live, blank.map(AsFd::as_fd), &path) {
+                    Ok(inside) => self.app.show_inside(path, inside),
+                    Err(why) => self.app.show_problem("No look inside", &why.to_string()),
+                }
+            }
+            Effect::Explain(path) => self.jobs.start(move || {
+                JobResult::Explanation(world.explain_path(path).map_err(|why| why.to_string()))
+            }),
+            Effect::Plan(decided) => self.jobs.start(move || world.plan_review(&decided)),
+            Effect::CancelJob => self.jobs.cancel(),
+            Effect::Quit => return ControlFlow::Break(None),
+            Effect::Execute(plan) => match world.lock_for(plan) {
+                Ok(Some(confirmed)) => return ControlFlow::Break(Some(confirmed)),
+                Ok(None) => {
+                    let why = "the configuration was changed meanwhile\n  hint: w makes a new plan";
+                    self.app.show_problem("Nothing is written", why);
+                }
+                Err(why) => {
+                    self.app.show_problem("Nothing is written", &describe_failure(&why));
+                }
+            },
+        }
+        ControlFlow::Continue(())
+    }
+}
