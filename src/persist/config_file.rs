@@ -20,6 +20,7 @@ use crate::persist::list;
 use crate::ui;
 
 /// A configuration that no other command changes meanwhile.
+#[derive(Debug)]
 pub(crate) struct LockedConfig {
     pub(crate) config: Config,
     /// None of a dry run, which changes nothing.

@@ -109,6 +109,10 @@ impl fmt::Display for ForgetPlan {
 /// The pattern that matches this path and what lies below it, and nothing else; an error where nobody may declare it
 /// disposable.
 pub(crate) fn literal_pattern(path: &TreePath, machine: &Machine) -> Result<String> {
+    if path.depth() == 0 {
+        return Err(Error::new(format!("forget {path}"), "it is the root itself")
+            .hint("name what in it is disposable"));
+    }
     refuse_users_own(path, machine)?;
     let bytes = path.as_bytes().iter();
     let escaped = bytes.flat_map(|&b| {

@@ -173,7 +173,13 @@ impl InsideView {
         }
         let mut lines = unified_difference(&blank.text_lines(), &live.text_lines());
         if lines.is_empty() {
-            lines = quiet("the same content as in blank: `metadata` shows what differs");
+            lines = quiet(match (live.content == blank.content, live.is_cut() || blank.is_cut()) {
+                (true, false) => "the same content as in blank: `metadata` shows what differs",
+                (true, true) => "what was read of both is the same",
+                (false, _) => {
+                    "it differs in what is shown alike, such as the end: `hex` shows the bytes"
+                }
+            });
         }
         if live.is_cut() || blank.is_cut() {
             lines.extend(quiet("only the beginning of both is compared"));
@@ -336,6 +342,8 @@ mod tests {
         let lines = shown(&mut changed, Aspect::Difference);
         assert_eq!(lines[1], "the first byte that differs is at 00000002:");
         assert_eq!(view(Some(b"same\n"), Some(b"same\n")).aspect, Aspect::Metadata);
+        let lines = shown(&mut view(Some(b"a\nb"), Some(b"a\nb\n")), Aspect::Difference);
+        assert!(lines[0].starts_with("it differs in what is shown alike"), "{lines:?}");
         assert_eq!(shown(&mut view(Some(b""), None), Aspect::Text)[1..], ["it is empty"]);
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct FoundFile {
 }
 
 /// What it holds.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum FoundContent {
     /// The first bytes.
     Bytes(Vec<u8>),
@@ -55,7 +55,7 @@ pub(crate) enum FoundContent {
 }
 
 /// A name in a directory.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FoundName {
     pub(crate) name: Vec<u8>,
     pub(crate) file_type: FileType,

@@ -74,6 +74,8 @@ pub(crate) struct ReviewApp {
     searched: String,
     /// Lines of the list that fit on the screen.
     pub(crate) list_height: usize,
+    /// Whether nothing can be read on the screen, so that no key may decide anything.
+    pub(crate) is_too_small: bool,
     /// Whether the plan is printed instead of done.
     pub(crate) is_dry_run: bool,
 }
@@ -91,12 +93,13 @@ impl ReviewApp {
             message: None,
             searched: String::new(),
             list_height: 1,
+            is_too_small: false,
             is_dry_run,
         }
     }
 
     pub(crate) fn press_key(&mut self, key: KeyEvent) -> Effect {
-        if key.kind == KeyEventKind::Release {
+        if key.kind == KeyEventKind::Release || (self.is_too_small && !is_interrupt(key)) {
             return Effect::None;
         }
         self.message = None;
@@ -222,6 +225,8 @@ impl ReviewApp {
     fn answer_quitting(&mut self, key: KeyEvent) -> Effect {
         match key.code {
             _ if is_interrupt(key) => return Effect::Quit,
+            // What is pressed right after Esc may come as one key with Alt.
+            _ if !is_plain(key) => {}
             KeyCode::Char('q' | 'y') => return Effect::Quit,
             KeyCode::Char('w') => return self.start_plan(),
             KeyCode::Esc | KeyCode::Char('n') => self.mode = Mode::List,
@@ -261,6 +266,15 @@ impl ReviewApp {
                 self.show_typed();
             }
             _ => {}
+        }
+        Effect::None
+    }
+
+    /// Text that was pasted is no keys.
+    pub(crate) fn paste_text(&mut self, text: &str) -> Effect {
+        if let Mode::Typing(prompt) = &mut self.mode {
+            prompt.text.extend(text.chars().filter(|c| !c.is_control()));
+            self.show_typed();
         }
         Effect::None
     }
@@ -310,8 +324,9 @@ impl ReviewApp {
         let Mode::Summary(pane, plan) = &mut self.mode else { return Effect::None };
         if leads_back(key) || key.code == KeyCode::Char('n') {
             self.mode = Mode::List;
-        } else if key.code == KeyCode::Char('y') && plan.does_something() {
-            if let Mode::Summary(_, plan) = std::mem::replace(&mut self.mode, Mode::List) {
+        } else if key.code == KeyCode::Char('y') && is_plain(key) && plan.does_something() {
+            let looking = Mode::Waiting("looking at it once more");
+            if let Mode::Summary(_, plan) = std::mem::replace(&mut self.mode, looking) {
                 return Effect::Execute(plan);
             }
         } else {
@@ -322,7 +337,7 @@ impl ReviewApp {
 
     // What those who look at a disk found.
 
-    pub(crate) fn show_plan(&mut self, plan: Box<ReviewPlan>) {
+    pub(crate) fn show_plan(&mut self, title: &str, plan: Box<ReviewPlan>) {
         let lines = plan.to_string();
         let mut refused = false;
         let lines = lines.lines().map(|line| {
@@ -337,7 +352,7 @@ impl ReviewApp {
                 },
             )
         });
-        let pane = ReadingPane::new("The plan: nothing is written yet", lines.collect());
+        let pane = ReadingPane::new(title, lines.collect());
         self.mode = Mode::Summary(pane, plan);
     }
 

@@ -27,7 +27,7 @@ use crate::explain::explanation_text::write_explanations;
 use crate::persist::config_file::LockedConfig;
 use crate::review::look_inside::look_inside;
 use crate::review::review_app::{Effect, ReviewApp};
-use crate::review::review_jobs::{JobResult, ReviewJobs};
+use crate::review::review_jobs::{Agreement, JobResult, ReviewJobs};
 use crate::review::review_model::ReviewModel;
 use crate::review::review_plan::{DecidedPaths, ReviewPlan, describe_failure};
 use crate::review::review_screen;
@@ -66,8 +66,8 @@ pub(crate) fn run(cli: &Cli, args: &Review) -> Result<ExitCode, Failure> {
     let mut out = io::stdout().lock();
     match confirmed {
         None => Ok(ExitCode::SUCCESS),
-        Some(Confirmed { plan, locked: None }) => Ok(plan.print(&mut out)?),
-        Some(Confirmed { plan, locked: Some(locked) }) => plan.execute(&locked, &keep, &mut out),
+        Some((plan, None)) => Ok(plan.print(&mut out)?),
+        Some((plan, Some(locked))) => plan.execute(&locked, &keep, &mut out),
     }
 }
 
@@ -126,12 +126,8 @@ struct ReviewWorld<'a> {
     trees: &'a ComparedTrees,
 }
 
-/// A plan that was agreed to.
-struct Confirmed {
-    plan: Box<ReviewPlan>,
-    /// The configuration, which no other command changes by now; `None` where nothing is to be written.
-    locked: Option<LockedConfig>,
-}
+/// A plan that was agreed to and holds, as in [`Agreement::Holds`].
+type Confirmed = (Box<ReviewPlan>, Option<Box<LockedConfig>>);
 
 /// The two trees, open for looking inside.
 struct OpenTrees {
@@ -159,14 +155,18 @@ impl ReviewWorld<'_> {
         JobResult::Plan(plan.map(Box::new).map_err(|failure| describe_failure(&failure)))
     }
 
-    /// Locks the configuration for a plan that was agreed to; `None` if it is not the one any more that was planned
-    /// for.
-    fn lock_for(&self, plan: Box<ReviewPlan>) -> Result<Option<Confirmed>, Failure> {
+    /// Makes a plan that was agreed to once more, with the configuration locked: since it was shown, storages may have
+    /// gone, and paths have become something else.
+    fn look_again(&self, plan: Box<ReviewPlan>) -> Result<Agreement, Failure> {
         if self.args.dry_run {
-            return Ok(Some(Confirmed { plan, locked: None }));
+            return Ok(Agreement::Holds(plan, None));
         }
         let locked = LockedConfig::lock_in_place(self.cli, &self.args.root.root, false)?;
-        Ok(plan.is_for(&locked).then_some(Confirmed { plan, locked: Some(locked) }))
+        let renewed = Box::new(plan.renew(self.cli, self.keep)?);
+        Ok(match plan.is_same(&renewed) {
+            true => Agreement::Holds(renewed, Some(Box::new(locked))),
+            false => Agreement::Changed(renewed),
+        })
     }
 }
 
@@ -203,6 +203,7 @@ impl ReviewView<'_, '_> {
                 let effect = match event {
                     Event::Key(key) => self.app.press_key(key),
                     Event::Mouse(event) => self.app.use_mouse(event),
+                    Event::Paste(text) => self.app.paste_text(&text),
                     _ => Effect::None,
                 };
                 if let ControlFlow::Break(confirmed) = self.run_effect(effect) {
@@ -211,7 +212,20 @@ impl ReviewView<'_, '_> {
                 wait = Duration::ZERO;
             }
             match self.jobs.take_result() {
-                Some(JobResult::Plan(Ok(plan))) => self.app.show_plan(plan),
+                Some(JobResult::Agreement(Ok(Agreement::Holds(plan, locked)))) => {
+                    // Who was told to end while it was looked at does not begin now.
+                    self.terminal.expect_to_go_on()?;
+                    return Ok(Some((plan, locked)));
+                }
+                Some(JobResult::Agreement(Ok(Agreement::Changed(plan)))) => {
+                    self.app.show_plan("The plan is another one now: nothing is written yet", plan);
+                }
+                Some(JobResult::Agreement(Err(why))) => {
+                    self.app.show_problem("Nothing is written", &why);
+                }
+                Some(JobResult::Plan(Ok(plan))) => {
+                    self.app.show_plan("The plan: nothing is written yet", plan);
+                }
                 Some(JobResult::Plan(Err(why))) => self.app.show_problem("No plan", &why),
                 Some(JobResult::Explanation(Ok(text))) => self.app.show_explanation(&text),
                 Some(JobResult::Explanation(Err(why))) => {
@@ -240,16 +254,10 @@ impl ReviewView<'_, '_> {
             Effect::Plan(decided) => self.jobs.start(move || world.plan_review(&decided)),
             Effect::CancelJob => self.jobs.cancel(),
             Effect::Quit => return ControlFlow::Break(None),
-            Effect::Execute(plan) => match world.lock_for(plan) {
-                Ok(Some(confirmed)) => return ControlFlow::Break(Some(confirmed)),
-                Ok(None) => {
-                    let why = "the configuration was changed meanwhile\n  hint: w makes a new plan";
-                    self.app.show_problem("Nothing is written", why);
-                }
-                Err(why) => {
-                    self.app.show_problem("Nothing is written", &describe_failure(&why));
-                }
-            },
+            Effect::Execute(plan) => self.jobs.start(move || {
+                let agreement = world.look_again(plan);
+                JobResult::Agreement(agreement.map_err(|failure| describe_failure(&failure)))
+            }),
         }
         ControlFlow::Continue(())
     }

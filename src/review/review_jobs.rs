@@ -4,13 +4,25 @@
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::Scope;
 
+use crate::persist::config_file::LockedConfig;
 use crate::review::review_plan::ReviewPlan;
+
+/// What looking once more made of a plan that was agreed to.
+#[derive(Debug)]
+pub(crate) enum Agreement {
+    /// It holds. Nobody else changes the configuration from here on; `None` where nothing is to be written.
+    Holds(Box<ReviewPlan>, Option<Box<LockedConfig>>),
+    /// This one has to be agreed to instead.
+    Changed(Box<ReviewPlan>),
+}
 
 /// What a job ended with; a problem is in words.
 #[derive(Debug)]
 pub(crate) enum JobResult {
     Plan(Result<Box<ReviewPlan>, String>),
     Explanation(Result<String, String>),
+    /// What became of a plan that was agreed to.
+    Agreement(Result<Agreement, String>),
 }
 
 /// Starts jobs, and takes the result of the last one.

@@ -209,8 +209,12 @@ impl ReviewModel {
     /// The decision that holds for a stray, and the place of the stray that it was made for: itself, or one that it
     /// lies in.
     pub(crate) fn decision_of(&self, at: usize) -> Option<(Decision, usize)> {
+        self.decision_around(Some(at))
+    }
+
+    fn decision_around(&self, at: Option<usize>) -> Option<(Decision, usize)> {
         self.tree
-            .with_ancestors(Some(at))
+            .with_outer(at)
             .find_map(|other| self.decisions[other].map(|decision| (decision, other)))
     }
 
@@ -239,6 +243,10 @@ impl ReviewModel {
     /// row that is not a part of it. `None` takes a decision back. Returns what there is to tell.
     pub(crate) fn decide_selected(&mut self, decision: Option<Decision>) -> Option<String> {
         let row = self.selected()?;
+        if matches!(row, Row::Group(_)) && !self.filter_text.is_empty() {
+            // Rows stay while they are decided about one by one, but nothing is decided again with all of a group.
+            self.set_filter(&self.filter_text.clone());
+        }
         let targets: Vec<usize> = match row {
             Row::Stray(at) => match self.refuse_below(at, decision) {
                 Some(why) => return Some(why),
@@ -251,15 +259,44 @@ impl ReviewModel {
             }
         };
         let mut before = Vec::new();
-        for at in targets {
+        for &at in &targets {
             self.set_decision(at, decision, &mut before);
         }
         self.select_next_beside(row);
         if before.is_empty() {
-            return decision.is_none().then(|| "nothing was decided about this".to_string());
+            let is_told = decision.is_none() || targets.is_empty();
+            return is_told.then(|| "nothing was decided about this".to_string());
         }
+        let told = self.describe_reach(&targets, decision, &before);
         self.undo_steps.push(UndoStep { before, at: row });
-        None
+        told
+    }
+
+    /// What a decision reaches beside the rows that are seen to get it.
+    fn describe_reach(
+        &self,
+        targets: &[usize],
+        decision: Option<Decision>,
+        before: &[(usize, Option<Decision>)],
+    ) -> Option<String> {
+        let is_seen = |at: usize, other: usize| {
+            self.matched[other] && self.tree.strays[other].group == self.tree.strays[at].group
+        };
+        let unseen =
+            |at: &usize| self.tree.within(*at).iter().filter(|&&o| !is_seen(*at, o)).count();
+        let unseen: usize = targets.iter().map(unseen).sum();
+        let replaced = before.iter().filter(|(at, had)| had.is_some() && !targets.contains(at));
+        let replaced = replaced.count() as u64;
+        let mut told = Vec::new();
+        if unseen > 0 && decision.is_some() {
+            let strays = figures::count_noun(unseen as u64, "stray", "strays");
+            told.push(format!("with {strays} in it of other groups, or not shown"));
+        }
+        if replaced > 0 {
+            let decisions = figures::count_noun(replaced, "decision", "decisions");
+            told.push(format!("{decisions} in it taken back"));
+        }
+        (!told.is_empty()).then(|| told.join("; "))
     }
 
     /// Takes the last change of decisions back. Returns what there is to tell.
@@ -273,23 +310,26 @@ impl ReviewModel {
         format!("undone: {count}")
     }
 
-    /// Those of a group that the filter matches and that lie in no other such.
+    /// Those of a group that the filter matches, together with all that lies in them, and that lie in no other such.
     fn topmost_matches(&self, group: usize) -> Vec<usize> {
         let mut found = Vec::new();
         let (mut at, end) = (self.tree.groups[group].first, self.tree.groups[group].end);
+        let is_of_it = |at: usize| self.matched[at] && self.tree.strays[at].group == group;
         while at < end {
-            let is_match = self.matched[at];
-            found.extend(is_match.then_some(at));
-            at += 1 + if is_match { self.tree.strays[at].below } else { 0 };
+            // Nobody sees here what of it is hidden or of another group.
+            let is_whole =
+                is_of_it(at) && self.tree.within(at).iter().all(|&other| is_of_it(other));
+            found.extend(is_whole.then_some(at));
+            at += 1 + if is_whole { self.tree.strays[at].below } else { 0 };
         }
         found
     }
 
     /// Why nothing can be decided about a stray: a directory around it was decided about.
     fn refuse_below(&self, at: usize, decision: Option<Decision>) -> Option<String> {
-        let (of_outer, outer) = self.decision_of(self.tree.strays[at].parent?)?;
+        let (of_outer, outer) = self.decision_around(self.tree.with_outer(Some(at)).nth(1))?;
         // To leave a directory is to leave the rest of it.
-        if of_outer == Decision::Leave || decision == Some(Decision::Leave) {
+        if of_outer == Decision::Leave && decision.is_some() {
             return None;
         }
         let (path, word) = (Escaped(&self.tree.strays[outer].path), of_outer.word());
@@ -302,9 +342,7 @@ impl ReviewModel {
         decision: Option<Decision>,
         before: &mut Vec<(usize, Option<Decision>)>,
     ) {
-        let covers = matches!(decision, Some(Decision::Keep | Decision::Forget));
-        let end = if covers { at + 1 + self.tree.strays[at].below } else { at + 1 };
-        for other in at..end {
+        for &other in std::iter::once(&at).chain(self.tree.within(at)) {
             // What lies in a directory that is decided about has nothing of its own.
             let wanted = if other == at { decision } else { None };
             if self.decisions[other] != wanted {

@@ -93,16 +93,80 @@ fn a_decision_is_about_all_that_lies_in_a_directory_and_undo_gives_it_all_back()
 }
 
 #[test]
-fn to_leave_a_directory_leaves_what_is_decided_in_it() {
+fn to_leave_a_directory_takes_back_what_is_decided_in_it_and_more_may_be_decided_then() {
     let mut model = model();
     select(&mut model, "home/alice/b");
     model.decide_selected(Some(Decision::Keep));
     select(&mut model, "home/alice");
-    model.decide_selected(Some(Decision::Leave));
-    assert_eq!(decided(&model, Decision::Keep), ["home/alice/b"]);
+    let told = model.decide_selected(Some(Decision::Leave));
+    assert_eq!(told.as_deref(), Some("1 decision in it taken back"));
+    assert_eq!(model.count_decisions(), [0, 0, 1]);
     select(&mut model, "home/alice/.cache");
     assert_eq!(model.decide_selected(Some(Decision::Forget)), None);
-    assert_eq!(model.count_decisions(), [1, 1, 1]);
+    assert_eq!(model.count_decisions(), [0, 1, 1]);
+    // A part of what goes away as a whole cannot be left.
+    select(&mut model, "home/alice/.cache/a");
+    let refused = model.decide_selected(Some(Decision::Leave)).unwrap();
+    assert!(refused.starts_with("decided with /home/alice/.cache (forget)"), "{refused}");
+    assert_eq!(model.count_decisions(), [0, 1, 1]);
+    select(&mut model, "home/alice");
+    model.decide_selected(None);
+    assert_eq!(model.count_decisions(), [0, 0, 0]);
+}
+
+/// A directory of one package with something of another one in it.
+fn model_of_two_packages() -> ReviewModel {
+    let jq = loose_group("package jq", &[b"opt/tool/", b"opt/tool/a", b"opt/x"]);
+    let zed = loose_group("package zed", &[b"opt/tool/plug", b"srv/zed"]);
+    ReviewModel::new(StrayTree::new([jq, zed]))
+}
+
+#[test]
+fn a_decision_about_a_directory_holds_for_what_other_groups_have_in_it_and_says_so() {
+    let mut model = model_of_two_packages();
+    select(&mut model, "opt/tool");
+    let told = model.decide_selected(Some(Decision::Forget));
+    assert_eq!(told.as_deref(), Some("with 1 stray in it of other groups, or not shown"));
+    let plug = model.tree.strays.iter().position(|stray| stray.path == b"opt/tool/plug").unwrap();
+    assert_eq!(model.decision_of(plug).map(|(decision, _)| decision), Some(Decision::Forget));
+    for decision in [Decision::Keep, Decision::Leave] {
+        select(&mut model, "opt/tool/plug");
+        let refused = model.decide_selected(Some(decision)).unwrap();
+        assert!(refused.starts_with("decided with /opt/tool (forget)"), "{refused}");
+    }
+    // The other way round it is taken back, and told.
+    model.undo_last();
+    select(&mut model, "opt/tool/plug");
+    model.decide_selected(Some(Decision::Keep));
+    select(&mut model, "opt/tool");
+    let told = model.decide_selected(Some(Decision::Forget)).unwrap();
+    assert!(told.ends_with("; 1 decision in it taken back"), "{told}");
+    assert_eq!(decided(&model, Decision::Keep), [""; 0]);
+}
+
+#[test]
+fn a_group_decides_about_nothing_that_is_hidden_or_of_another_group() {
+    let mut model = model_of_two_packages();
+    model.decide_selected(Some(Decision::Forget));
+    assert_eq!(decided(&model, Decision::Forget), ["opt/tool/a", "opt/x"]);
+    let mut group = loose_group("user alice", &[b"work/", b"work/old", b"work/new"]);
+    group.members[0].class = Some(Class::Same);
+    group.members[1].class = Some(Class::Same);
+    let mut model = ReviewModel::new(StrayTree::new([group]));
+    model.set_filter("class:same");
+    model.decide_selected(Some(Decision::Forget));
+    assert_eq!(decided(&model, Decision::Forget), ["work/old"]);
+    // What was decided since the filter was typed is not open any more.
+    model.set_filter("is:open");
+    select(&mut model, "work/new");
+    model.decide_selected(Some(Decision::Keep));
+    select(&mut model, "work/new");
+    model.fold_or_leave();
+    model.fold_or_leave();
+    model.fold_or_leave();
+    assert_eq!(model.selected(), Some(Row::Group(0)));
+    model.decide_selected(Some(Decision::Forget));
+    assert_eq!(decided(&model, Decision::Keep), ["work/new"]);
 }
 
 #[test]

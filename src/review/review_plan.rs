@@ -42,6 +42,8 @@ impl DecidedPaths {
 /// What will be done; prints as the summary of it.
 #[derive(Debug)]
 pub(crate) struct ReviewPlan {
+    /// What was decided.
+    decided: DecidedPaths,
     /// The configuration that it was made for.
     before: Config,
     forget: Option<PlannedForget>,
@@ -92,7 +94,8 @@ impl ReviewPlan {
         let planned = forget.as_ref().map_or(0, |planned| planned.count)
             + keep.as_ref().map_or(0, |planned| planned.count);
         let left_out = decided.forget.len() + decided.keep.len() - planned;
-        Ok(Self { before: locked.config, forget, keep, refused, left_out, note })
+        let decided = decided.clone();
+        Ok(Self { decided, before: locked.config, forget, keep, refused, left_out, note })
     }
 
     /// Whether there is anything to do.
@@ -102,9 +105,17 @@ impl ReviewPlan {
         forgets || keeps
     }
 
-    /// Whether the configuration is still the one that this was planned for.
-    pub(crate) fn is_for(&self, locked: &LockedConfig) -> bool {
-        locked.config.file == self.before.file && locked.config.text == self.before.text
+    /// Looks at everything once more: the same plan, or another one.
+    pub(crate) fn renew(&self, cli: &Cli, args: &Keep) -> Result<Self, Failure> {
+        Self::new(cli, args, &self.decided)
+    }
+
+    /// Whether it does the same to the same configuration.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let (before, text) = (&self.before, self.to_string());
+        before.file == other.before.file
+            && before.text == other.before.text
+            && text == other.to_string()
     }
 
     /// Does it, and tells of each step; the configuration is locked.

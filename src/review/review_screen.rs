@@ -37,7 +37,8 @@ const DECISION_WIDTHS: (usize, usize) = (7, 2);
 pub(crate) fn draw_review(frame: &mut Frame<'_>, app: &mut ReviewApp, paints: bool) {
     let area = frame.area();
     let mut canvas = Canvas { buffer: frame.buffer_mut(), area, paints };
-    if area.width < LEAST_SIZE.0 || area.height < LEAST_SIZE.1 {
+    app.is_too_small = area.width < LEAST_SIZE.0 || area.height < LEAST_SIZE.1;
+    if app.is_too_small {
         canvas.draw_line(
             0,
             vec![(format!("{}x{} is too small", area.width, area.height), Tone::Plain)],

@@ -1,5 +1,6 @@
 use super::*;
 use crate::evidence::classes::Class;
+use crate::review::review_app::Effect;
 use crate::review::review_model::ReviewModel;
 use crate::review::stray_tree::tests::loose_group;
 use crate::review::stray_tree::{LooseGroup, StrayTree};
@@ -236,6 +237,33 @@ fn who_quits_with_decisions_is_asked() {
     let mut app = self::app();
     press(&mut app, &[KeyCode::Down, KeyCode::Down, KeyCode::Char('l')]);
     assert!(matches!(app.press_key(key('q')), Effect::Quit));
+}
+
+#[test]
+fn no_key_decides_on_a_screen_that_is_too_small_and_pasted_text_is_no_keys() {
+    let mut app = app();
+    screen(&mut app, 10, 2);
+    press(&mut app, &[KeyCode::Char('k'), KeyCode::Char('q')]);
+    screen(&mut app, 80, 24);
+    assert_eq!((app.model.count_decisions(), app.model.has_changes()), ([0, 0, 0], false));
+    assert!(matches!(app.paste_text("kfw"), Effect::None));
+    assert!(!app.model.has_changes() && matches!(app.mode, Mode::List));
+    press(&mut app, &[KeyCode::Char('&')]);
+    app.paste_text("ali\nce");
+    assert_eq!(app.model.filter_text(), "alice");
+}
+
+#[test]
+fn a_key_with_alt_or_control_is_no_answer() {
+    let mut app = app();
+    press(&mut app, &[KeyCode::Char('k'), KeyCode::Char('q')]);
+    for modifiers in [KeyModifiers::ALT, KeyModifiers::CONTROL] {
+        for key in ['q', 'y', 'w', 'n'] {
+            let effect = app.press_key(KeyEvent::new(KeyCode::Char(key), modifiers));
+            assert!(matches!((effect, &app.mode), (Effect::None, Mode::Quitting)), "{key}");
+        }
+    }
+    assert!(matches!(app.press_key(KeyEvent::from(KeyCode::Char('q'))), Effect::Quit));
 }
 
 #[test]

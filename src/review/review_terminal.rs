@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dirfd::{Error, Result};
-use ratatui::crossterm::event::{self, DisableMouseCapture, EnableMouseCapture, Event};
+use ratatui::crossterm::event::{
+    self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+    Event,
+};
 use ratatui::crossterm::{execute, style};
 use ratatui::{DefaultTerminal, Frame};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -67,6 +70,7 @@ impl ReviewTerminal {
         IS_TAKEN.store(true, Ordering::SeqCst);
         let terminal = ratatui::try_init().inspect_err(|_| give_back()).map_err(failed)?;
         let taken = Self { terminal, is_told_to_end, is_given_back, _quiet: quiet };
+        execute!(stdout(), EnableBracketedPaste).map_err(failed)?;
         if has_mouse {
             execute!(stdout(), EnableMouseCapture).map_err(failed)?;
         }
@@ -78,12 +82,18 @@ impl ReviewTerminal {
         drawn.map(drop).map_err(|why| Error::io("draw on the terminal", why))
     }
 
+    /// An error once a signal told the program to end.
+    pub(crate) fn expect_to_go_on(&self) -> Result<()> {
+        match self.is_told_to_end.load(Ordering::SeqCst) {
+            true => Err(Error::new("go on with the review", "it was told to end")
+                .hint("nothing was written; run it again")),
+            false => Ok(()),
+        }
+    }
+
     /// The next event, if one comes within this time.
     pub(crate) fn next_event(&self, wait: Duration) -> Result<Option<Event>> {
-        if self.is_told_to_end.load(Ordering::SeqCst) {
-            return Err(Error::new("go on with the review", "it was told to end")
-                .hint("nothing was written; run it again"));
-        }
+        self.expect_to_go_on()?;
         let failed = |why| Error::io("read from the terminal", why);
         // What crossterm has read already comes first. It never waits by itself: it would read a terminal that is gone
         // again and again.
@@ -124,7 +134,7 @@ impl Drop for ReviewTerminal {
 fn give_back() {
     if IS_TAKEN.swap(false, Ordering::SeqCst) {
         // Nothing can be told to a terminal that is gone.
-        let _ = execute!(stdout(), DisableMouseCapture);
+        let _ = execute!(stdout(), DisableMouseCapture, DisableBracketedPaste);
         ratatui::restore();
     }
 }

@@ -76,6 +76,19 @@ pub(crate) struct LooseStray {
 pub(crate) struct StrayTree {
     pub(crate) groups: Vec<StrayGroup>,
     pub(crate) strays: Vec<Stray>,
+    /// All strays whatever group they are of, each before those that lie in it.
+    by_path: Vec<usize>,
+    nestings: Vec<Nesting>,
+}
+
+/// Where a stray lies among those of all groups.
+#[derive(Clone, Copy, Debug, Default)]
+struct Nesting {
+    /// Its place in the order by path, and how many behind it lie in it.
+    place: usize,
+    within: usize,
+    /// The nearest that it lies in.
+    outer: Option<usize>,
 }
 
 impl StrayTree {
@@ -128,7 +141,41 @@ impl StrayTree {
                 end: tree.strays.len(),
             });
         }
+        tree.nest_all();
         tree
+    }
+
+    /// Finds out what lies in what over all groups: whoever decides about a directory decides about all of that.
+    fn nest_all(&mut self) {
+        let strays = &self.strays;
+        self.by_path = (0..strays.len()).collect();
+        self.by_path
+            .sort_unstable_by(|&a, &b| compare_by_component(&strays[a].path, &strays[b].path));
+        self.nestings = vec![Nesting::default(); strays.len()];
+        let mut around: Vec<usize> = Vec::new();
+        for (place, &at) in self.by_path.iter().enumerate() {
+            let holds = |outer: usize| {
+                let outer = &strays[outer].path;
+                !outer.is_empty() && is_below(&strays[at].path, outer)
+            };
+            while around.last().is_some_and(|&outer| !holds(outer)) {
+                around.pop();
+            }
+            around.iter().for_each(|&outer| self.nestings[outer].within += 1);
+            self.nestings[at] = Nesting { place, within: 0, outer: around.last().copied() };
+            around.push(at);
+        }
+    }
+
+    /// Those that lie in a stray, of whatever group.
+    pub(crate) fn within(&self, at: usize) -> &[usize] {
+        let Nesting { place, within, .. } = self.nestings[at];
+        &self.by_path[place + 1..place + 1 + within]
+    }
+
+    /// A stray, and those of all groups that it lies in, the nearest first.
+    pub(crate) fn with_outer(&self, at: Option<usize>) -> impl Iterator<Item = usize> {
+        std::iter::successors(at, |&at| self.nestings[at].outer)
     }
 
     fn push(&mut self, stray: LooseStray) {
@@ -251,6 +298,22 @@ pub(crate) mod tests {
         assert_eq!(tree.children(1).collect::<Vec<_>>(), [2, 4, 5]);
         assert_eq!(tree.strays[3].name_below(Some(&tree.strays[2])), b"d");
         assert_eq!((tree.groups[0].bytes, tree.bytes()), (60, 70));
+    }
+
+    #[test]
+    fn what_lies_in_a_directory_is_known_over_all_groups() {
+        let one = loose_group("package jq", &[b"opt/tool/data/", b"opt/tool/data/a"]);
+        let other = loose_group("package zed", &[b"opt/tool/data/plug", b"opt/tool.conf"]);
+        let tree = StrayTree::new([loose_group("nobody", &[b"opt/tool/"]), one, other]);
+        let paths = |places: &[usize]| {
+            let paths = places.iter().map(|&at| String::from_utf8_lossy(&tree.strays[at].path));
+            paths.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(paths(tree.within(0)), "opt/tool/data opt/tool/data/a opt/tool/data/plug");
+        let plug = tree.strays.iter().position(|stray| stray.path.ends_with(b"plug"));
+        let outer: Vec<_> = tree.with_outer(plug).collect();
+        assert_eq!(paths(&outer), "opt/tool/data/plug opt/tool/data opt/tool");
+        assert_eq!(paths(tree.within(1)), "opt/tool/data/a opt/tool/data/plug");
     }
 
     #[test]

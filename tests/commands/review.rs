@@ -216,12 +216,10 @@ fn a_plan_for_a_configuration_that_somebody_has_changed_is_not_done() {
         machine.run(&["forget", "/usr/bin/jq"]).expect(0);
         let text = config(machine);
         terminal.press(&["y"]);
-        terminal.wait_for(&["the configuration was changed meanwhile", "hint: w makes a new plan"]);
+        terminal.wait_for(&["The plan is another one now: nothing is written yet", "y do it"]);
         assert_eq!(config(machine), text);
-        terminal.press(&["q"]);
-        terminal.wait_for(&["1 forget"]);
-        terminal.press(&["w"]);
-        terminal.wait_for(&["y do it"]);
+        // What comes right after Esc comes as one key with Alt, and is no answer.
+        terminal.press(&["M-y", "C-y"]);
         terminal.press(&["y"]);
         terminal.wait_for_end(0);
         assert_eq!(config(machine).replace("  \"/var/lib/orders\",\n", ""), text);
@@ -257,6 +255,41 @@ fn a_dry_run_prints_the_plan_and_without_colour_there_is_none() {
         let painted = review(machine, &[]);
         painted.wait_for(&["? help  q quit"]);
         assert!(painted.painted_screen().contains("\u{1b}[1m"));
+    });
+}
+
+#[test]
+fn what_became_something_else_since_the_plan_was_shown_is_looked_at_again() {
+    on_used_machine(|machine, storage| {
+        machine.write("srv/plain", "a file");
+        let before = config(machine);
+        for (change, told) in [("link", "it is a link"), ("storage", "/persist")] {
+            let terminal = review(machine, &[]);
+            terminal.wait_for(&["? help  q quit"]);
+            find(&terminal, "srv/plain");
+            terminal.press(&["k", "w"]);
+            terminal.wait_for(&["y do it"]);
+            let plain = machine.live().join("srv/plain");
+            match change {
+                "link" => {
+                    fs::remove_file(&plain).unwrap();
+                    std::os::unix::fs::symlink("/etc/hosts", &plain).unwrap();
+                }
+                _ => nix::mount::umount(&machine.live().join("persist")).unwrap(),
+            }
+            terminal.press(&["y"]);
+            let now = terminal.wait_for(&["nothing is written yet", "Not done"]);
+            assert!(now.contains(told), "{now}");
+            assert_eq!(config(machine), before);
+            terminal.press(&["q", "q", "q"]);
+            terminal.wait_for_end(0);
+            if change == "link" {
+                fs::remove_file(&plain).unwrap();
+                machine.write("srv/plain", "a file");
+            }
+        }
+        assert!(fs::read_dir(machine.live().join("persist")).unwrap().next().is_none());
+        let _ = storage;
     });
 }
 

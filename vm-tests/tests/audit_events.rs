@@ -146,7 +146,7 @@ fn expect_other_managers_tell(system: &mut Namespaces) {
     }
 }
 
-/// The text, the record, the journal, the metrics and the login message have the same counts.
+/// The text, the record, the journal, the metrics, the page and the login message have the same counts.
 fn expect_agreement(system: &mut Namespaces) -> Value {
     let answer =
         system.try_run("blankroot audit --format json --textfile /run/blankroot.prom 2>/dev/null");
@@ -181,6 +181,12 @@ fn expect_agreement(system: &mut Namespaces) -> Value {
     assert!(metrics.contains(&format!("{{class=\"new\"}} {new}\n")), "{metrics}");
     let text = system.try_run("blankroot audit --dry-run").text;
     assert!(text.starts_with(&format!("Found: {fails} strays ")), "{text}");
+    let page = system.run("blankroot report --html -");
+    let data = page.split_once("id=\"data\">").unwrap().1.split_once("</script>").unwrap().0;
+    let page = parse(data);
+    for counts in ["fails", "told", "classes", "old_roots"] {
+        assert_eq!(page["audit"][counts], audit[counts], "{counts}");
+    }
     let things: u64 = record["groups"]
         .as_array()
         .unwrap()
