@@ -135,6 +135,13 @@ impl ReviewPlan {
         if let Some(PlannedKeep { plan, config, .. }) = &self.keep {
             let kept = Keeper::open(args, config, None)?.execute(plan, out)?;
             if kept != ExitCode::SUCCESS {
+                // The words of `keep` are about its own part.
+                if self.forget.as_ref().is_some_and(|planned| planned.plan.changes_config()) {
+                    writeln!(
+                        out,
+                        "note: what is to be forgotten stands in the configuration all the same"
+                    )?;
+                }
                 code = kept;
             }
         }
