@@ -318,32 +318,13 @@ pub struct Explain {
 #[derive(Args, Debug)]
 pub struct Review {
     #[command(flatten)]
-    pub(crate) root: Root,
-    /// Move what is kept to this storage (default: the only one, or the one that holds what is kept
-    /// nearest)
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) storage: Option<PathBuf>,
-    /// Link to the data of what is kept instead of mounting it
-    #[arg(long)]
-    pub(crate) symlink: bool,
-    /// Where storage has other data already, set that aside, under a name beside it
-    #[arg(long)]
-    pub(crate) adopt: bool,
-    /// Keep although it cannot be told of some process whether it has any of this open; what that
-    /// would write is lost
-    #[arg(long)]
-    pub(crate) even_if_unseen: bool,
+    pub(crate) keep: KeepOptions,
     /// Leave the mouse to the terminal, which then selects text with it as ever
     #[arg(long)]
     pub(crate) no_mouse: bool,
     /// Print the confirmed plan, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Find the storages below DIR instead of below the root
-    #[arg(long, value_name = "DIR", hide = true)]
-    pub(crate) storages: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) host: Host,
 }
 
 /// The arguments of `history`.
@@ -508,6 +489,19 @@ pub struct Keep {
     #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
+    pub(crate) options: KeepOptions,
+    /// Take the data from the old root of this name, or of which this is a part; `status` lists them
+    #[arg(long, value_name = "OLDROOT")]
+    pub(crate) from: Option<String>,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// How paths are kept, by `keep` and by `review`.
+#[derive(Args, Debug)]
+pub struct KeepOptions {
+    #[command(flatten)]
     pub(crate) root: Root,
     /// Move the data to this storage (default: the only one, or the one that holds what is kept
     /// nearest)
@@ -516,9 +510,6 @@ pub struct Keep {
     /// Link to the data instead of mounting it, where nothing can be mounted or nothing should be
     #[arg(long)]
     pub(crate) symlink: bool,
-    /// Take the data from the old root of this name, or of which this is a part; `status` lists them
-    #[arg(long, value_name = "OLDROOT")]
-    pub(crate) from: Option<String>,
     /// Where storage has other data already, set that aside, under a name beside it
     #[arg(long)]
     pub(crate) adopt: bool,
@@ -526,9 +517,6 @@ pub struct Keep {
     /// would write is lost
     #[arg(long)]
     pub(crate) even_if_unseen: bool,
-    /// Print what would be done, and do nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
     /// Find the storages below DIR instead of below the root
     #[arg(long, value_name = "DIR", hide = true)]
     pub(crate) storages: Option<PathBuf>,

@@ -1,7 +1,5 @@
 //! The versions of many paths at once, each by itself alone: without what is below it. Pure.
 
-use std::rc::Rc;
-
 use dirfd::Changes;
 
 use crate::evidence::digest::Digest;
@@ -9,7 +7,7 @@ use crate::history::path_versions::{PathVersion, own_version, version_of_row};
 
 /// What each root had at a path, in their order; `None` where it was as in blank, or where a root that starts empty had
 /// nothing.
-pub(crate) type RowStates = Vec<Option<Rc<PathVersion>>>;
+type RowStates = Vec<Option<Box<PathVersion>>>;
 
 /// What roots had at each of many paths.
 #[derive(Debug)]
@@ -46,7 +44,7 @@ impl RowVersions {
             }
             if self.paths.get(at).is_some_and(|(_, path)| path == row.path) {
                 let number = number_of(own_version(&row), &mut self.met[at]);
-                self.states[at].push(Some(Rc::new(version_of_row(&row, number))));
+                self.states[at].push(Some(Box::new(version_of_row(&row, number))));
                 at += 1;
             }
         }
@@ -54,7 +52,7 @@ impl RowVersions {
     }
 
     /// What the last roots, at most so many, had at the change at this place.
-    pub(crate) fn last_states(&self, place: usize, most: usize) -> &[Option<Rc<PathVersion>>] {
+    pub(crate) fn last_states(&self, place: usize, most: usize) -> &[Option<Box<PathVersion>>] {
         let found = self.paths.binary_search_by_key(&place, |(at, _)| *at);
         let states = found.ok().and_then(|at| self.states.get(at)).map_or(&[][..], Vec::as_slice);
         &states[states.len().saturating_sub(most)..]

@@ -11,7 +11,7 @@ use dirfd::path::Escaped;
 use dirfd::{Error, Result, TreePath};
 
 use crate::boot::swap_files;
-use crate::cli::arguments::{Cli, Keep};
+use crate::cli::arguments::{Cli, Keep, KeepOptions};
 use crate::cli::invocation::{Failure, in_tree, open_machine};
 use crate::config::Config;
 use crate::config::entry::PlacementMethod;
@@ -25,8 +25,9 @@ use crate::ui;
 use crate::ui::progress::ProgressCounter;
 
 pub(crate) fn run(cli: &Cli, args: &Keep) -> Result<ExitCode, Failure> {
-    let root = &args.root.root;
-    let locked = LockedConfig::lock_and_read(cli, root, args.even_if_unseen, args.dry_run)?;
+    let root = &args.options.root.root;
+    let unseen = args.options.even_if_unseen;
+    let locked = LockedConfig::lock_and_read(cli, root, unseen, args.dry_run)?;
     let config = &locked.config;
     let Some(name) = &args.from else { return keep_from(args, &locked, None) };
     if args.dry_run {
@@ -47,10 +48,10 @@ fn keep_from(
     locked: &LockedConfig,
     old_root: Option<(String, View)>,
 ) -> Result<ExitCode, Failure> {
-    let root = &args.root.root;
+    let root = &args.options.root.root;
     let paths =
         args.paths.iter().map(|path| path_argument(path, root)).collect::<Result<Vec<_>>>()?;
-    let keeper = Keeper::open(args, &locked.config, old_root)?;
+    let keeper = Keeper::open(&args.options, &locked.config, old_root)?;
     let plan = match keeper.plan(&locked.config, &paths) {
         Ok(plan) => plan,
         Err(refused) => {
@@ -90,9 +91,9 @@ pub(crate) fn write_preface(plan: &KeepPlan, out: &mut impl Write) -> io::Result
     plan.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))
 }
 
-/// What the arguments of `keep` say of how paths are kept, with the machine on which that is done.
+/// The options by which paths are kept, with the machine on which that is done.
 pub(crate) struct Keeper<'a> {
-    args: &'a Keep,
+    options: &'a KeepOptions,
     /// The configuration's file.
     file: PathBuf,
     machine: Machine,
@@ -103,15 +104,15 @@ pub(crate) struct Keeper<'a> {
 
 impl<'a> Keeper<'a> {
     pub(crate) fn open(
-        args: &'a Keep,
+        options: &'a KeepOptions,
         config: &Config,
         old_root: Option<(String, View)>,
     ) -> Result<Self> {
-        let root = &args.root.root;
-        let storage = args.storage.as_ref().map(|dir| in_tree(dir, root, "use the storage"));
+        let root = &options.root.root;
+        let storage = options.storage.as_ref().map(|dir| in_tree(dir, root, "use the storage"));
         let storage = storage.transpose()?;
-        let machine = open_machine(config, root, args.storages.as_deref(), storage.as_ref())?;
-        Ok(Self { args, file: config.file.clone(), machine, storage, old_root })
+        let machine = open_machine(config, root, options.storages.as_deref(), storage.as_ref())?;
+        Ok(Self { options, file: config.file.clone(), machine, storage, old_root })
     }
 
     /// Plans to keep these paths, of each of which it is said whether it must be a directory.
@@ -120,16 +121,16 @@ impl<'a> Keeper<'a> {
         config: &Config,
         paths: &[(TreePath, bool)],
     ) -> Result<KeepPlan, Vec<RefusedPath>> {
-        expect_no_swap_files(paths, config, self.args)?;
+        expect_no_swap_files(paths, config, self.options)?;
         let old_root = self.old_root.as_ref();
         let request = KeepRequest {
             paths,
             storage: self.storage.as_ref(),
-            how: self.args.symlink.then_some(PlacementMethod::Symlink),
+            how: self.options.symlink.then_some(PlacementMethod::Symlink),
             old_root: old_root.map(|(name, view)| (name.as_str(), view)),
-            adopt: self.args.adopt,
+            adopt: self.options.adopt,
         };
-        let open = || config.open_backend(&self.args.root.root).map(Some);
+        let open = || config.open_backend(&self.options.root.root).map(Some);
         keep_request::plan_keep(&request, &self.machine, config, &open)
     }
 
@@ -145,7 +146,7 @@ impl<'a> Keeper<'a> {
         out: &mut impl Write,
     ) -> Result<ExitCode, Failure> {
         write_preface(plan, out)?;
-        execute_and_print(plan, &self.context(), out, &self.args.host.host)
+        execute_and_print(plan, &self.context(), out, &self.options.host.host)
     }
 
     fn context(&self) -> KeepContext<'_> {
@@ -153,7 +154,7 @@ impl<'a> Keeper<'a> {
             machine: &self.machine,
             config: &self.file,
             old_root: self.old_root.as_ref().map(|(_, view)| view.as_fd()),
-            even_if_unseen: self.args.even_if_unseen,
+            even_if_unseen: self.options.even_if_unseen,
         }
     }
 }
@@ -162,9 +163,9 @@ impl<'a> Keeper<'a> {
 fn expect_no_swap_files(
     paths: &[(TreePath, bool)],
     config: &Config,
-    args: &Keep,
+    options: &KeepOptions,
 ) -> Result<(), Vec<RefusedPath>> {
-    let (root, host) = (&args.root.root, &args.host.host);
+    let (root, host) = (&options.root.root, &options.host.host);
     let open = |dir| HostRoot::open(dir).map_err(RefusedPath::all);
     let swaps = swap_files::find_swap_files(&open(root)?, &open(host)?);
     let swaps = swaps.map_err(RefusedPath::all)?;

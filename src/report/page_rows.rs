@@ -33,7 +33,7 @@ const ROWS: usize = 10_000;
 const BESIDE_PATH: usize = 90;
 const FOR_ROOT: usize = 5;
 /// Maximum number of former roots, the youngest, that a row tells of.
-pub(crate) const ROOTS_OF_ROW: usize = 30;
+const ROOTS_OF_ROW: usize = 30;
 
 /// In a sentence: the path itself as a shell takes it, and its size. Nothing else that is shown has such characters.
 const OWN_PATH: &str = "\u{1}";

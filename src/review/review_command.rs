@@ -3,7 +3,6 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use chrono::Local;
 use dirfd::{Error, Result, TreePath};
 use ratatui::crossterm::event::Event;
 
-use crate::cli::arguments::{Cli, Host, Keep, Review, Root};
+use crate::cli::arguments::{Cli, Review};
 use crate::cli::invocation::Failure;
 use crate::config::Config;
 use crate::diff::DiffReport;
@@ -42,7 +41,7 @@ const IDLE_WAIT: Duration = Duration::from_millis(250);
 
 pub(crate) fn run(cli: &Cli, args: &Review) -> Result<ExitCode, Failure> {
     expect_terminal()?;
-    let root = &args.root.root;
+    let root = &args.keep.root.root;
     // What cannot be written is told before anybody has decided anything.
     let locked = LockedConfig::lock_in_place(cli, root, true)?;
     if !args.dry_run {
@@ -57,9 +56,8 @@ pub(crate) fn run(cli: &Cli, args: &Review) -> Result<ExitCode, Failure> {
         ui::print_text(&format!("{NO_STRAYS}\n"));
         return Ok(ExitCode::SUCCESS);
     }
-    let keep = keep_arguments(args);
     let app = ReviewApp::new(ReviewModel::new(strays), args.dry_run);
-    let world = ReviewWorld { cli, args, keep: &keep, config: &config, backend, trees: &trees };
+    let world = ReviewWorld { cli, args, config: &config, backend, trees: &trees };
     let confirmed = show_review(&world, app)?;
     // Nothing of the trees stays open while paths are kept.
     drop(world);
@@ -67,7 +65,7 @@ pub(crate) fn run(cli: &Cli, args: &Review) -> Result<ExitCode, Failure> {
     match confirmed {
         None => Ok(ExitCode::SUCCESS),
         Some((plan, None)) => Ok(plan.print(&mut out)?),
-        Some((plan, Some(locked))) => plan.execute(&locked, &keep, &mut out),
+        Some((plan, Some(locked))) => plan.execute(&locked, &args.keep, &mut out),
     }
 }
 
@@ -80,7 +78,7 @@ fn find_strays(
     let ComparedTrees { blank, live } = trees;
     let asked = AskedRoots::last(config.evidence.old_roots as usize);
     let JudgedDiff { diff, verdicts, classes, evidence_problem } =
-        find_and_judge(backend, trees, config, &args.root.root, &asked)?;
+        find_and_judge(backend, trees, config, &args.keep.root.root, &asked)?;
     if let Some(why) = evidence_problem {
         ui::report_warning(format_args!("no old root is asked about the changes: {why}"));
     }
@@ -100,27 +98,10 @@ fn find_strays(
     Ok(StrayTree::of_report(&report, &owners))
 }
 
-/// What `keep` would be started with for what is decided here.
-fn keep_arguments(args: &Review) -> Keep {
-    Keep {
-        paths: Vec::new(),
-        root: Root { root: args.root.root.clone() },
-        storage: args.storage.clone(),
-        symlink: args.symlink,
-        from: None,
-        adopt: args.adopt,
-        even_if_unseen: args.even_if_unseen,
-        dry_run: args.dry_run,
-        storages: args.storages.clone(),
-        host: Host { host: PathBuf::from(&args.host.host) },
-    }
-}
-
 /// What the view is about, and what it is done with.
 struct ReviewWorld<'a> {
     cli: &'a Cli,
     args: &'a Review,
-    keep: &'a Keep,
     config: &'a Config,
     backend: Box<dyn Backend>,
     trees: &'a ComparedTrees,
@@ -142,7 +123,7 @@ impl ReviewWorld<'_> {
     }
 
     fn explain_path(&self, path: TreePath) -> Result<String> {
-        let root = &self.args.root.root;
+        let root = &self.args.keep.root.root;
         let (explanations, of) = explain_paths(self.backend.as_ref(), self.config, root, &[path])?;
         let mut text = Vec::new();
         write_explanations(&explanations, &of, &Style::default(), &Local::now(), &mut text)
@@ -151,7 +132,7 @@ impl ReviewWorld<'_> {
     }
 
     fn plan_review(&self, decided: &DecidedPaths) -> JobResult {
-        let plan = ReviewPlan::new(self.cli, self.keep, decided);
+        let plan = ReviewPlan::new(self.cli, &self.args.keep, decided);
         JobResult::Plan(plan.map(Box::new).map_err(|failure| describe_failure(&failure)))
     }
 
@@ -161,8 +142,8 @@ impl ReviewWorld<'_> {
         if self.args.dry_run {
             return Ok(Agreement::Holds(plan, None));
         }
-        let locked = LockedConfig::lock_in_place(self.cli, &self.args.root.root, false)?;
-        let renewed = Box::new(plan.renew(self.cli, self.keep)?);
+        let locked = LockedConfig::lock_in_place(self.cli, &self.args.keep.root.root, false)?;
+        let renewed = Box::new(plan.renew(self.cli, &self.args.keep)?);
         Ok(match plan.is_same(&renewed) {
             true => Agreement::Holds(renewed, Some(Box::new(locked))),
             false => Agreement::Changed(renewed),

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use backends::View;
 use dirfd::{Error, TreePath};
 
-use crate::cli::arguments::{Cli, Keep};
+use crate::cli::arguments::{Cli, KeepOptions};
 use crate::cli::invocation::Failure;
 use crate::config::Config;
 use crate::host::Machine;
@@ -73,15 +73,19 @@ struct PlannedKeep {
 
 impl ReviewPlan {
     /// Plans for these paths. What cannot be done is left out, and told with its reason.
-    pub(crate) fn new(cli: &Cli, args: &Keep, decided: &DecidedPaths) -> Result<Self, Failure> {
-        let root = &args.root.root;
+    pub(crate) fn new(
+        cli: &Cli,
+        options: &KeepOptions,
+        decided: &DecidedPaths,
+    ) -> Result<Self, Failure> {
+        let root = &options.root.root;
         let locked = LockedConfig::lock_in_place(cli, root, true)?;
         let (forget, mut refused) = plan_to_forget(&locked.config, root, decided)?;
         let config = match &forget {
             Some(PlannedForget { plan, .. }) => parse_again(&locked.config, &plan.after)?,
             None => parse_again(&locked.config, &locked.config.text)?,
         };
-        let (keep, refused_to_keep) = plan_to_keep(args, config, &decided.keep)?;
+        let (keep, refused_to_keep) = plan_to_keep(options, config, &decided.keep)?;
         refused.extend(refused_to_keep);
         let text = keep.as_ref().and_then(|planned| planned.plan.config.as_ref());
         let after = match (text, &forget) {
@@ -106,8 +110,8 @@ impl ReviewPlan {
     }
 
     /// Looks at everything once more: the same plan, or another one.
-    pub(crate) fn renew(&self, cli: &Cli, args: &Keep) -> Result<Self, Failure> {
-        Self::new(cli, args, &self.decided)
+    pub(crate) fn renew(&self, cli: &Cli, options: &KeepOptions) -> Result<Self, Failure> {
+        Self::new(cli, options, &self.decided)
     }
 
     /// Whether it does the same to the same configuration.
@@ -122,7 +126,7 @@ impl ReviewPlan {
     pub(crate) fn execute(
         &self,
         locked: &LockedConfig,
-        args: &Keep,
+        options: &KeepOptions,
         out: &mut impl Write,
     ) -> Result<ExitCode, Failure> {
         if let Some(PlannedForget { plan, .. }) = &self.forget {
@@ -133,7 +137,7 @@ impl ReviewPlan {
         }
         let mut code = self.code();
         if let Some(PlannedKeep { plan, config, .. }) = &self.keep {
-            let kept = Keeper::open(args, config, None)?.execute(plan, out)?;
+            let kept = Keeper::open(options, config, None)?.execute(plan, out)?;
             if kept != ExitCode::SUCCESS {
                 // The words of `keep` are about its own part.
                 if self.forget.as_ref().is_some_and(|planned| planned.plan.changes_config()) {
@@ -197,12 +201,12 @@ fn plan_to_forget(
 }
 
 fn plan_to_keep(
-    args: &Keep,
+    options: &KeepOptions,
     config: Config,
     paths: &[TreePath],
 ) -> Result<(Option<PlannedKeep>, Vec<RefusedPath>), Failure> {
     let from_live: Option<(String, View)> = None;
-    let keeper = Keeper::open(args, &config, from_live)?;
+    let keeper = Keeper::open(options, &config, from_live)?;
     let mut paths: Vec<(TreePath, bool)> = paths.iter().map(|path| (path.clone(), false)).collect();
     let mut refused = Vec::new();
     // Without those that are refused, others may be: each round has fewer.
